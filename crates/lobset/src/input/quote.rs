@@ -1,0 +1,115 @@
+//! Which records are rows: those whose best quote can be used.
+
+use std::ops::AddAssign;
+
+use dbn::{BidAskPair, UNDEF_PRICE};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+
+/// Records that did not become rows, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drops {
+    /// The best bid or the best ask is missing.
+    pub one_sided: u64,
+    /// The best bid is above the best ask.
+    pub crossed: u64,
+    /// The quote lies outside `price_range`.
+    pub out_of_range: u64,
+    /// The file's mappings do not name the instrument.
+    pub unmapped: u64,
+}
+
+impl Drops {
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.one_sided + self.crossed + self.out_of_range + self.unmapped
+    }
+}
+
+impl AddAssign for Drops {
+    fn add_assign(&mut self, other: Self) {
+        self.one_sided += other.one_sided;
+        self.crossed += other.crossed;
+        self.out_of_range += other.out_of_range;
+        self.unmapped += other.unmapped;
+    }
+}
+
+/// What makes a quote usable.
+#[derive(Debug, Clone, Copy)]
+pub struct QuoteRules {
+    keep_crossed: bool,
+    /// In 1e-9 price units.
+    range: Option<(i64, i64)>,
+}
+
+impl QuoteRules {
+    /// The rules that the settings ask for.
+    pub fn new(config: &Config) -> Self {
+        let fixed = |price: f64| (price * 1e9).round() as i64;
+        Self {
+            keep_crossed: config.keep_crossed,
+            range: config.price_range.map(|[low, high]| (fixed(low), fixed(high))),
+        }
+    }
+
+    /// `mid2`, the sum of best bid and best ask in 1e-9 price units (twice the mid price), of a usable quote;
+    /// `None` for one that was dropped, and counted.
+    ///
+    /// # Errors
+    /// A text when the sum does not fit 64 bits: such prices are no prices.
+    #[inline]
+    pub fn mid2(&self, best: &BidAskPair, drops: &mut Drops) -> Result<Option<i64>, String> {
+        let (bid, ask) = (best.bid_px, best.ask_px);
+        if bid == UNDEF_PRICE || ask == UNDEF_PRICE {
+            drops.one_sided += 1;
+            return Ok(None);
+        }
+        if bid > ask && !self.keep_crossed {
+            drops.crossed += 1;
+            return Ok(None);
+        }
+        if let Some((low, high)) = self.range
+            && (bid.min(ask) < low || bid.max(ask) > high)
+        {
+            drops.out_of_range += 1;
+            return Ok(None);
+        }
+        bid.checked_add(ask).map(Some).ok_or_else(|| format!("best bid {bid} and best ask {ask} (1e-9) are too large to add"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quote(bid_px: i64, ask_px: i64) -> BidAskPair {
+        BidAskPair { bid_px, ask_px, ..Default::default() }
+    }
+
+    #[test]
+    fn unusable_quotes_are_counted_by_reason() {
+        let rules = QuoteRules::new(&Config { price_range: Some([0.5, 0.8]), ..Config::default() });
+        let mut drops = Drops::default();
+        let mut mid2 = |bid, ask| rules.mid2(&quote(bid, ask), &mut drops).unwrap();
+        assert_eq!(mid2(650_000_000, 650_100_000), Some(1_300_100_000));
+        assert_eq!(mid2(650_000_000, 650_000_000), Some(1_300_000_000));
+        assert_eq!(mid2(500_000_000, 800_000_000), Some(1_300_000_000));
+        assert_eq!(mid2(UNDEF_PRICE, 650_000_000), None);
+        assert_eq!(mid2(650_000_000, UNDEF_PRICE), None);
+        assert_eq!(mid2(650_100_000, 650_000_000), None);
+        assert_eq!(mid2(499_999_999, 650_000_000), None);
+        assert_eq!(mid2(650_000_000, 800_000_001), None);
+        assert_eq!(drops, Drops { one_sided: 2, crossed: 1, out_of_range: 2, unmapped: 0 });
+    }
+
+    #[test]
+    fn crossed_quotes_stay_when_asked_for() {
+        let rules = QuoteRules::new(&Config { keep_crossed: true, ..Config::default() });
+        let mut drops = Drops::default();
+        assert_eq!(rules.mid2(&quote(3, 2), &mut drops), Ok(Some(5)));
+        assert_eq!(drops.total(), 0);
+        assert!(rules.mid2(&quote(i64::MAX - 1, 2), &mut drops).is_err());
+    }
+}

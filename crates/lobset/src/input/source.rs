@@ -1,0 +1,154 @@
+//! The bytes of a DBN stream: a plain file, or zstd frames taken apart strictly.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use zstd_safe::{DCtx, InBuffer, OutBuffer};
+
+use crate::error::{InputError, Result};
+
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// True for the first bytes of a zstd frame, or of a skippable frame (magic 0x184D2A50 to 5F).
+fn is_zstd(head: &[u8]) -> bool {
+    head.starts_with(&ZSTD_MAGIC) || (head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18])
+}
+
+/// A file's (decompressed) bytes, hashed as they are read. Buffers 128 KiB, and what zstd needs for its window.
+pub(super) struct Source {
+    path: PathBuf,
+    file: File,
+    hash: Sha256,
+    /// Bytes of the file read so far.
+    read: u64,
+    buffer: Vec<u8>,
+    /// The unread part of `buffer`.
+    start: usize,
+    end: usize,
+    zstd: Option<Zstd>,
+}
+
+struct Zstd {
+    context: DCtx<'static>,
+    /// Within a frame: the end of the file now is a truncation.
+    open: bool,
+    /// The last call filled its output, so that more may wait inside the context.
+    full: bool,
+}
+
+impl Source {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let refuse = |e: std::io::Error| InputError::new(path, format!("cannot be read: {e}"));
+        let file = File::open(path).map_err(refuse)?;
+        if file.metadata().map_err(refuse)?.is_dir() {
+            return Err(InputError::new(path, "is a folder").into());
+        }
+        let mut source = Self {
+            path: path.to_owned(),
+            file,
+            hash: Sha256::new(),
+            read: 0,
+            buffer: vec![0; 128 << 10],
+            start: 0,
+            end: 0,
+            zstd: None,
+        };
+        source.refill()?;
+        if is_zstd(source.pending()) {
+            source.zstd = Some(Zstd { context: DCtx::create(), open: false, full: false });
+        }
+        Ok(source)
+    }
+
+    /// Bytes of the file read so far, compressed as they are.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.read
+    }
+
+    /// The SHA-256 of the file's bytes, in hexadecimal; meaningful once `fill` has returned 0.
+    pub(super) fn sha256(&self) -> String {
+        hex(&self.hash.clone().finalize())
+    }
+
+    fn pending(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Replaces the used-up buffer; false at the end of the file.
+    fn refill(&mut self) -> Result<bool> {
+        // Fills the buffer whole: the format is told from its first bytes, and a pipe may give them one by one.
+        (self.start, self.end) = (0, 0);
+        while self.end < self.buffer.len() {
+            match self.file.read(&mut self.buffer[self.end..]) {
+                Ok(0) => break,
+                Ok(n) => self.end += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(InputError::new(&self.path, format!("cannot be read: {e}")).at(None, self.read).into()),
+            }
+        }
+        self.hash.update(&self.buffer[..self.end]);
+        self.read += self.end as u64;
+        Ok(self.end > 0)
+    }
+
+    /// Writes decompressed bytes to the front of `out`, as many as there are at hand; 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// A read that fails, bytes that are no zstd, or a file that ends within a frame.
+    pub(super) fn fill(&mut self, out: &mut [u8]) -> Result<usize> {
+        let Some(mut zstd) = self.zstd.take() else {
+            if self.start == self.end && !self.refill()? {
+                return Ok(0);
+            }
+            let n = out.len().min(self.end - self.start);
+            out[..n].copy_from_slice(&self.buffer[self.start..self.start + n]);
+            self.start += n;
+            return Ok(n);
+        };
+        let filled = self.fill_zstd(&mut zstd, out);
+        self.zstd = Some(zstd);
+        filled
+    }
+
+    fn fill_zstd(&mut self, zstd: &mut Zstd, out: &mut [u8]) -> Result<usize> {
+        loop {
+            // A context that filled its output may hold more without needing a byte of input.
+            if self.start == self.end && !zstd.full && !self.refill()? {
+                if zstd.open {
+                    return Err(InputError::new(&self.path, "the file ends within a zstd frame: it is truncated")
+                        .at(None, self.read)
+                        .with_help("download the file again")
+                        .into());
+                }
+                return Ok(0);
+            }
+            let mut input = InBuffer::around(&self.buffer[self.start..self.end]);
+            let mut output = OutBuffer::around(&mut *out);
+            let left = zstd.context.decompress_stream(&mut output, &mut input).map_err(|code| {
+                let byte = self.read - (self.end - self.start) as u64;
+                InputError::new(&self.path, format!("broken zstd data: {}", zstd_safe::get_error_name(code))).at(None, byte)
+            })?;
+            let (used, made) = (input.pos(), output.pos());
+            self.start += used;
+            zstd.full = made == out.len();
+            if used > 0 || made > 0 {
+                // `left` is 0 exactly when a frame is complete and flushed.
+                zstd.open = left != 0;
+            }
+            if made > 0 {
+                return Ok(made);
+            }
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, b| {
+        let _ = write!(text, "{b:02x}");
+        text
+    })
+}

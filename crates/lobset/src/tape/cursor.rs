@@ -1,0 +1,243 @@
+//! Reading a symbol's tapes, across the files it lies in, from any row on.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::row::Row;
+use super::varint::SLACK;
+use super::writer::Chunk;
+use crate::error::{Error, Result};
+
+/// Where a symbol's tapes lie.
+#[derive(Debug, Clone, Default)]
+pub struct SymbolTape {
+    chunks: Vec<Located>,
+    rows: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Located {
+    first_row: u64,
+    chunk: Chunk,
+    file: Arc<PathBuf>,
+}
+
+impl SymbolTape {
+    /// Appends the chunks that `file` holds.
+    pub fn extend(&mut self, file: &Arc<PathBuf>, chunks: &[Chunk]) {
+        for chunk in chunks {
+            self.chunks.push(Located { first_row: self.rows, chunk: *chunk, file: Arc::clone(file) });
+            self.rows += u64::from(chunk.rows);
+        }
+    }
+
+    /// Rows of the symbol.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The chunk that holds `row`.
+    fn chunk_of(&self, row: u64) -> usize {
+        self.chunks.partition_point(|c| c.first_row <= row).saturating_sub(1)
+    }
+
+    /// The first row whose running maximum of `ts_recv` is at least `ts`; the number of rows when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read.
+    pub fn first_row_at(&self, ts: u64) -> Result<u64> {
+        let Some(found) = self.chunks.get(self.chunks.partition_point(|c| c.chunk.max_ts < ts)) else {
+            return Ok(self.rows);
+        };
+        let mut cursor = RowCursor::new(self, found.first_row)?;
+        let mut row = found.first_row;
+        // The maximum crosses `ts` within this chunk, and does so at a row that is itself that late.
+        while cursor.advance()?.is_some() {
+            if cursor.row().ts_recv >= ts {
+                return Ok(row);
+            }
+            row += 1;
+        }
+        Ok(self.rows)
+    }
+}
+
+/// Keeps the file of the chunk before open: chunks of one file follow each other.
+#[derive(Default)]
+struct OpenFile {
+    open: Option<(Arc<PathBuf>, File)>,
+}
+
+impl OpenFile {
+    fn read(&mut self, path: &Arc<PathBuf>, offset: u64, into: &mut [u8]) -> Result<()> {
+        let fail = |e: std::io::Error| Error::output(path, format!("cannot read back the work file: {e}"));
+        let file = match &mut self.open {
+            Some((open, file)) if Arc::ptr_eq(open, path) => file,
+            open => &mut open.insert((Arc::clone(path), File::open(path.as_path()).map_err(fail)?)).1,
+        };
+        file.read_exact_at(into, offset).map_err(fail)
+    }
+}
+
+/// Walks over a symbol's mid2 values. Holds one chunk.
+pub struct MidCursor<'a> {
+    tape: &'a SymbolTape,
+    file: OpenFile,
+    next_chunk: usize,
+    bytes: Vec<u8>,
+    values: Vec<i64>,
+    at: usize,
+}
+
+impl<'a> MidCursor<'a> {
+    /// A cursor that stands at `row`.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read.
+    pub fn new(tape: &'a SymbolTape, row: u64) -> Result<Self> {
+        let next_chunk = tape.chunk_of(row);
+        let mut cursor =
+            Self { tape, file: OpenFile::default(), next_chunk, bytes: Vec::new(), values: Vec::new(), at: 0 };
+        if row < tape.rows {
+            cursor.load()?;
+            cursor.at = (row - tape.chunks[next_chunk].first_row) as usize;
+        } else {
+            cursor.next_chunk = tape.chunks.len();
+        }
+        Ok(cursor)
+    }
+
+    fn load(&mut self) -> Result<()> {
+        let Located { chunk, file, .. } = &self.tape.chunks[self.next_chunk];
+        self.bytes.resize(chunk.rows as usize * 8, 0);
+        self.file.read(file, chunk.offset, &mut self.bytes)?;
+        self.values.clear();
+        let (words, _) = self.bytes.as_chunks::<8>();
+        self.values.extend(words.iter().map(|w| i64::from_le_bytes(*w)));
+        self.next_chunk += 1;
+        self.at = 0;
+        Ok(())
+    }
+
+    /// The values from here to the end of the chunk; empty at the end of the tape.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read.
+    pub fn values(&mut self) -> Result<&[i64]> {
+        while self.at == self.values.len() && self.next_chunk < self.tape.chunks.len() {
+            self.load()?;
+        }
+        Ok(&self.values[self.at..])
+    }
+
+    /// Moves on by `n` values, which [`values`](Self::values) has shown.
+    pub fn skip(&mut self, n: usize) {
+        self.at += n;
+    }
+
+    /// The sum of the next `n` values, over which it moves.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read, or ends too early.
+    pub fn sum(&mut self, mut n: u64) -> Result<i128> {
+        let mut sum = 0;
+        while n > 0 {
+            let values = self.values()?;
+            if values.is_empty() {
+                let path = self.tape.chunks.last().map_or_else(PathBuf::new, |c| c.file.to_path_buf());
+                return Err(Error::output(&path, "the work file is shorter than its index"));
+            }
+            let take = values.len().min(usize::try_from(n).unwrap_or(usize::MAX));
+            sum += values[..take].iter().map(|v| i128::from(*v)).sum::<i128>();
+            self.skip(take);
+            n -= take as u64;
+        }
+        Ok(sum)
+    }
+}
+
+/// Walks over a symbol's rows. Holds one chunk.
+pub struct RowCursor<'a> {
+    tape: &'a SymbolTape,
+    file: OpenFile,
+    next_chunk: usize,
+    bytes: Vec<u8>,
+    at: usize,
+    left: u32,
+    row: Row,
+}
+
+impl<'a> RowCursor<'a> {
+    /// A cursor that stands before `row`.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read.
+    pub fn new(tape: &'a SymbolTape, row: u64) -> Result<Self> {
+        let chunk = tape.chunk_of(row);
+        let mut cursor = Self {
+            tape,
+            file: OpenFile::default(),
+            next_chunk: chunk,
+            bytes: Vec::new(),
+            at: 0,
+            left: 0,
+            row: Row::default(),
+        };
+        let skip = tape.chunks.get(chunk).map_or(0, |c| row - c.first_row);
+        for _ in 0..skip {
+            cursor.advance()?;
+        }
+        Ok(cursor)
+    }
+
+    /// Moves on to the next row and returns which words of its book differ from the row before; `None` at the end.
+    /// The first row differs from an empty one.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read.
+    #[inline]
+    pub fn advance(&mut self) -> Result<Option<u64>> {
+        if self.left > 0 {
+            self.left -= 1;
+            return match self.row.get_next(&self.bytes, self.at) {
+                Some((changed, after)) => {
+                    self.at = after;
+                    Ok(Some(changed))
+                }
+                None => Err(self.cut()),
+            };
+        }
+        self.enter_chunk()
+    }
+
+    /// The row that [`advance`](Self::advance) moved to.
+    #[inline]
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// Loads a chunk and moves to its first row, which is written whole.
+    fn enter_chunk(&mut self) -> Result<Option<u64>> {
+        let Some(Located { chunk, file, .. }) = self.tape.chunks.get(self.next_chunk) else { return Ok(None) };
+        self.next_chunk += 1;
+        let bytes = chunk.row_bytes as usize;
+        self.bytes.resize(bytes + SLACK, 0);
+        self.file.read(file, chunk.offset + u64::from(chunk.rows) * 8, &mut self.bytes[..bytes])?;
+        self.bytes[bytes..].fill(0);
+        let before = std::mem::take(&mut self.row);
+        let Some((_, after)) = self.row.get_next(&self.bytes, 0) else { return Err(self.cut()) };
+        self.at = after;
+        self.left = chunk.rows - 1;
+        let changed = before.book.iter().zip(&self.row.book).enumerate();
+        Ok(Some(changed.fold(0, |mask, (i, (a, b))| mask | u64::from(a != b) << i)))
+    }
+
+    #[cold]
+    fn cut(&self) -> Error {
+        let chunk = self.tape.chunks.get(self.next_chunk.saturating_sub(1));
+        let path = chunk.map_or_else(PathBuf::new, |c| c.file.to_path_buf());
+        Error::output(&path, "the work file is damaged")
+    }
+}

@@ -1,0 +1,14 @@
+//! Work files between the one decoding of the input and everything after it.
+//!
+//! Scanning a file leaves two tapes for each symbol. The *mid2 tape* is what labels are made of, eight bytes a row. The
+//! *row tape* holds the rows themselves as their changes from row to row: of the 40 words of a book only a few change, so
+//! that a row takes about a tenth of its record, and whoever reads the tape is told which cells to touch.
+
+mod cursor;
+mod row;
+mod varint;
+mod writer;
+
+pub use cursor::{MidCursor, RowCursor, SymbolTape};
+pub use row::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
+pub use writer::{Chunk, TapeWriter};

@@ -1,0 +1,288 @@
+//! A row as the tapes carry it, and what changed since the row before.
+
+use dbn::BidAskPair;
+
+use super::varint::{get, put, unzigzag, zigzag};
+use crate::input::Record;
+
+/// Words of a book: four for each of ten levels, namely bid price, ask price, both sizes, both counts.
+pub const BOOK_WORDS: usize = 40;
+
+/// More bytes than any row needs: the header, eight fields and two varints for each word of the book.
+pub(super) const MAX_ROW_BYTES: usize = 8 + 8 * 9 + BOOK_WORDS * 10 + 16;
+
+/// Ten levels, packed so that two books are compared by forty machine words.
+pub type Book = [u64; BOOK_WORDS];
+
+/// One MBP-10 record that became a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// As in [`Record`].
+    pub ts_recv: u64,
+    /// As in [`Record`].
+    pub ts_event: u64,
+    /// As in [`Record`].
+    pub price: i64,
+    /// As in [`Record`].
+    pub ts_in_delta: i32,
+    /// As in [`Record`].
+    pub sequence: u32,
+    /// As in [`Record`].
+    pub size: u32,
+    /// As in [`Record`].
+    pub instrument_id: u32,
+    /// As in [`Record`].
+    pub publisher_id: u16,
+    /// `action`, `side`, `flags` and `depth`, from the lowest byte.
+    pub marks: u32,
+    /// The book after the event.
+    pub book: Book,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self {
+            ts_recv: 0,
+            ts_event: 0,
+            price: 0,
+            ts_in_delta: 0,
+            sequence: 0,
+            size: 0,
+            instrument_id: 0,
+            publisher_id: 0,
+            marks: 0,
+            book: [0; BOOK_WORDS],
+        }
+    }
+}
+
+/// Bits of a row's header above the forty of the book: which fields differ from the row before.
+const PRICE: u64 = 1 << 40;
+const SIZE: u64 = 1 << 41;
+const MARKS: u64 = 1 << 42;
+const SOURCE: u64 = 1 << 43;
+
+/// The forty low bits.
+const BOOK: u64 = PRICE - 1;
+
+fn pack(levels: &[BidAskPair; 10]) -> Book {
+    let mut book = [0; BOOK_WORDS];
+    let (quads, _) = book.as_chunks_mut::<4>();
+    for (quad, level) in quads.iter_mut().zip(levels) {
+        *quad = [
+            level.bid_px.cast_unsigned(),
+            level.ask_px.cast_unsigned(),
+            u64::from(level.bid_sz) | u64::from(level.ask_sz) << 32,
+            u64::from(level.bid_ct) | u64::from(level.ask_ct) << 32,
+        ];
+    }
+    book
+}
+
+/// One bit for each word that differs.
+#[inline]
+fn difference(a: &Book, b: &Book) -> u64 {
+    let (a, _) = a.as_chunks::<8>();
+    let (b, _) = b.as_chunks::<8>();
+    let mut mask = 0;
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        // Most groups of eight are equal: one test skips them.
+        if a != b {
+            for j in 0..8 {
+                mask |= u64::from(a[j] != b[j]) << (8 * i + j);
+            }
+        }
+    }
+    mask
+}
+
+/// Calls `f` with the place of every set bit, lowest first.
+#[inline(always)]
+pub fn each_bit(mut mask: u64, mut f: impl FnMut(usize)) {
+    while mask != 0 {
+        f(mask.trailing_zeros() as usize);
+        mask &= mask - 1;
+    }
+}
+
+/// The two 32-bit halves of a word of sizes or counts.
+#[inline(always)]
+pub fn halves(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}
+
+/// True for a word that holds a price, false for one that holds two sizes or counts.
+#[inline(always)]
+pub fn is_price(word: usize) -> bool {
+    word & 2 == 0
+}
+
+/// The change of a half, small either way.
+#[inline(always)]
+fn step(old: u32, new: u32) -> u64 {
+    zigzag(i64::from(new.wrapping_sub(old).cast_signed()))
+}
+
+impl Row {
+    /// Moves on to `record` and writes what changed to `out` at `at`; returns the place after it.
+    /// `out` must reach [`MAX_ROW_BYTES`] beyond `at`.
+    #[inline]
+    pub(super) fn put_next(&mut self, record: &Record<'_>, out: &mut [u8], mut at: usize) -> usize {
+        let book = pack(record.levels);
+        let mut header = difference(&self.book, &book);
+        let changed = header;
+        let marks = u32::from_le_bytes([record.action, record.side, record.flags, record.depth]);
+        header |= if record.price == self.price { 0 } else { PRICE };
+        header |= if record.size == self.size { 0 } else { SIZE };
+        header |= if marks == self.marks { 0 } else { MARKS };
+        let source = (record.instrument_id, record.publisher_id);
+        header |= if source == (self.instrument_id, self.publisher_id) { 0 } else { SOURCE };
+
+        out[at..at + 8].copy_from_slice(&header.to_le_bytes());
+        at += 6;
+        let signed = |a: u64, b: u64| zigzag(a.wrapping_sub(b).cast_signed());
+        at = put(out, at, signed(record.ts_recv, self.ts_recv));
+        at = put(out, at, signed(record.ts_recv, record.ts_event));
+        at = put(out, at, zigzag(i64::from(record.ts_in_delta)));
+        at = put(out, at, step(self.sequence, record.sequence));
+        if header & PRICE != 0 {
+            at = put(out, at, zigzag(record.price.wrapping_sub(self.price)));
+        }
+        if header & SIZE != 0 {
+            at = put(out, at, u64::from(record.size));
+        }
+        if header & MARKS != 0 {
+            out[at..at + 4].copy_from_slice(&marks.to_le_bytes());
+            at += 4;
+        }
+        if header & SOURCE != 0 {
+            at = put(out, at, u64::from(record.instrument_id) << 16 | u64::from(record.publisher_id));
+        }
+        each_bit(changed, |i| {
+            let (old, new) = (self.book[i], book[i]);
+            if is_price(i) {
+                at = put(out, at, signed(new, old));
+            } else {
+                let ((a, b), (c, d)) = (halves(old), halves(new));
+                at = put(out, at, step(a, c));
+                at = put(out, at, step(b, d));
+            }
+        });
+
+        self.ts_recv = record.ts_recv;
+        self.ts_event = record.ts_event;
+        self.price = record.price;
+        self.ts_in_delta = record.ts_in_delta;
+        self.sequence = record.sequence;
+        self.size = record.size;
+        self.instrument_id = record.instrument_id;
+        self.publisher_id = record.publisher_id;
+        self.marks = marks;
+        self.book = book;
+        at
+    }
+
+    /// Moves on to the row written at `at`; returns which words of the book changed, and the place after it.
+    /// `None` where the tape is cut.
+    #[inline]
+    pub(super) fn get_next(&mut self, tape: &[u8], mut at: usize) -> Option<(u64, usize)> {
+        let header = u64::from_le_bytes(tape.get(at..at + 8)?.try_into().ok()?) & 0xffff_ffff_ffff;
+        at += 6;
+        let mut next = || {
+            let (value, after) = get(tape, at)?;
+            at = after;
+            Some(value)
+        };
+        self.ts_recv = self.ts_recv.wrapping_add(unzigzag(next()?).cast_unsigned());
+        self.ts_event = self.ts_recv.wrapping_sub(unzigzag(next()?).cast_unsigned());
+        self.ts_in_delta = unzigzag(next()?) as i32;
+        self.sequence = self.sequence.wrapping_add(unzigzag(next()?) as u32);
+        if header & PRICE != 0 {
+            self.price = self.price.wrapping_add(unzigzag(next()?));
+        }
+        if header & SIZE != 0 {
+            self.size = next()? as u32;
+        }
+        if header & MARKS != 0 {
+            self.marks = u32::from_le_bytes(tape.get(at..at + 4)?.try_into().ok()?);
+            at += 4;
+        }
+        if header & SOURCE != 0 {
+            let (value, after) = get(tape, at)?;
+            at = after;
+            self.instrument_id = (value >> 16) as u32;
+            self.publisher_id = value as u16;
+        }
+        let changed = header & BOOK;
+        let mut left = changed;
+        while left != 0 {
+            let i = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let old = self.book[i];
+            let (value, after) = get(tape, at)?;
+            at = after;
+            self.book[i] = if is_price(i) {
+                old.wrapping_add(unzigzag(value).cast_unsigned())
+            } else {
+                let (a, b) = halves(old);
+                let (second, after) = get(tape, at)?;
+                at = after;
+                let low = a.wrapping_add(unzigzag(value) as u32);
+                let high = b.wrapping_add(unzigzag(second) as u32);
+                u64::from(low) | u64::from(high) << 32
+            };
+        }
+        Some((changed, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::varint::SLACK;
+    use super::*;
+
+    fn level() -> impl Strategy<Value = BidAskPair> {
+        let price = prop_oneof![Just(i64::MAX), Just(i64::MIN), 0i64..4, any::<i64>()];
+        (price.clone(), price, 0u32..3, any::<u32>(), 0u32..2, any::<u32>()).prop_map(
+            |(bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct)| BidAskPair { bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn rows_come_back_as_they_were(
+            events in prop::collection::vec((any::<[u64; 3]>(), any::<[u32; 5]>(), prop::array::uniform10(level()), any::<bool>()), 1..20)
+        ) {
+            let mut out = vec![0; events.len() * (MAX_ROW_BYTES + SLACK)];
+            let mut at = 0;
+            let mut writer = Row::default();
+            let mut want = Vec::new();
+            let mut levels = [BidAskPair::default(); 10];
+            for (long, short, book, keep) in &events {
+                levels = if *keep { levels } else { book.clone() };
+                let record = Record {
+                    ts_recv: long[0], ts_event: long[1], price: long[2].cast_signed(), ts_in_delta: short[0].cast_signed(),
+                    sequence: short[1], size: short[2], instrument_id: short[3], publisher_id: short[4] as u16,
+                    action: b'A', side: short[4] as u8 & 1, flags: 0, depth: 3, levels: &levels,
+                };
+                let before = writer.book;
+                at = writer.put_next(&record, &mut out, at);
+                let mask = (0..BOOK_WORDS).filter(|&i| before[i] != writer.book[i]).fold(0, |m, i| m | 1u64 << i);
+                want.push((mask, writer.clone()));
+            }
+            out.truncate(at + SLACK);
+            let mut reader = Row::default();
+            let mut from = 0;
+            for (mask, row) in want {
+                let (changed, after) = reader.get_next(&out, from).unwrap();
+                prop_assert_eq!(&reader, &row);
+                prop_assert_eq!(changed, mask);
+                from = after;
+            }
+            prop_assert_eq!(from, at);
+            prop_assert!(reader.get_next(&out[..at], from).is_none());
+        }
+    }
+}

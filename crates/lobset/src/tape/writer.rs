@@ -1,0 +1,130 @@
+//! The tapes of one input file, written while it is scanned.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::row::{MAX_ROW_BYTES, Row};
+use super::varint::SLACK;
+use crate::error::{Error, Result};
+use crate::input::Record;
+
+/// Rows of a chunk, unless memory runs short before.
+const CHUNK_ROWS: usize = 8192;
+
+/// When this many bytes wait in memory, all symbols are written out: thousands of symbols share a bounded buffer.
+const MAX_BUFFERED: usize = 48 << 20;
+
+/// A piece of one symbol's tapes: `rows` mid2 values (eight bytes each), then the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Rows in it.
+    pub rows: u32,
+    /// Bytes of the rows, after the mid2 values; 0 when only mid2 is kept.
+    pub row_bytes: u32,
+    /// Where it starts in the tape file.
+    pub offset: u64,
+    /// The running maximum of the symbol's `ts_recv` at its last row.
+    pub max_ts: u64,
+}
+
+#[derive(Default)]
+struct SymbolBuffer {
+    mids: Vec<u8>,
+    rows: Vec<u8>,
+    /// The used part of `rows`.
+    used: usize,
+    count: usize,
+    max_ts: u64,
+    /// The row before, from which the next one differs; zero at the start of a chunk.
+    last: Row,
+    chunks: Vec<Chunk>,
+}
+
+/// Writes the mid2 tape and the row tape of every symbol of one input file into one work file. Holds at most about
+/// 64 MiB, however many symbols and rows there are.
+pub struct TapeWriter {
+    path: PathBuf,
+    file: File,
+    offset: u64,
+    keep_rows: bool,
+    symbols: Vec<SymbolBuffer>,
+    buffered: usize,
+}
+
+impl TapeWriter {
+    /// Creates the work file. Without `keep_rows` the tapes serve for thresholds alone.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the file cannot be created.
+    pub fn create(path: &Path, keep_rows: bool) -> Result<Self> {
+        let file = File::create(path).map_err(|e| Error::output(path, e))?;
+        Ok(Self { path: path.to_owned(), file, offset: 0, keep_rows, symbols: Vec::new(), buffered: 0 })
+    }
+
+    /// Appends a row of the symbol with this slot.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be written.
+    #[inline]
+    pub fn push(&mut self, slot: usize, record: &Record<'_>, mid2: i64, max_ts: u64) -> Result<()> {
+        if slot >= self.symbols.len() {
+            self.symbols.resize_with(slot + 1, SymbolBuffer::default);
+        }
+        let symbol = &mut self.symbols[slot];
+        symbol.mids.extend_from_slice(&mid2.to_le_bytes());
+        symbol.count += 1;
+        symbol.max_ts = max_ts;
+        self.buffered += 8;
+        if self.keep_rows {
+            if symbol.rows.len() < symbol.used + MAX_ROW_BYTES + SLACK {
+                let grown = (symbol.rows.len() * 2).max(2 * MAX_ROW_BYTES);
+                symbol.rows.resize(grown, 0);
+            }
+            let end = symbol.last.put_next(record, &mut symbol.rows, symbol.used);
+            self.buffered += end - symbol.used;
+            symbol.used = end;
+        }
+        if symbol.count == CHUNK_ROWS {
+            self.flush(slot)?;
+        } else if self.buffered > MAX_BUFFERED {
+            (0..self.symbols.len()).try_for_each(|slot| self.flush(slot))?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, slot: usize) -> Result<()> {
+        let symbol = &mut self.symbols[slot];
+        if symbol.count == 0 {
+            return Ok(());
+        }
+        let rows = &symbol.rows[..symbol.used];
+        let written = self.file.write_all(&symbol.mids).and_then(|()| self.file.write_all(rows));
+        written.map_err(|e| Error::output(&self.path, e))?;
+        symbol.chunks.push(Chunk {
+            rows: symbol.count as u32,
+            row_bytes: symbol.used as u32,
+            offset: self.offset,
+            max_ts: symbol.max_ts,
+        });
+        let bytes = symbol.mids.len() + symbol.used;
+        self.offset += bytes as u64;
+        self.buffered -= bytes;
+        symbol.mids.clear();
+        symbol.used = 0;
+        symbol.count = 0;
+        symbol.last = Row::default();
+        Ok(())
+    }
+
+    /// Writes what waits and returns each symbol's chunks, by slot.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be written.
+    pub fn finish(mut self) -> Result<Vec<Vec<Chunk>>> {
+        (0..self.symbols.len()).try_for_each(|slot| self.flush(slot))?;
+        Ok(self.symbols.into_iter().map(|s| s.chunks).collect())
+    }
+}
