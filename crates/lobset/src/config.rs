@@ -255,11 +255,6 @@ impl Config {
         require(self.max_gap != Some(0), "max_gap", "must be longer than zero".to_owned());
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
-
-    /// O + F: how many rows after a row its label looks at.
-    pub(crate) fn reach(&self) -> u64 {
-        self.lookforward_offset + self.lookforward_input
-    }
 }
 
 #[cfg(test)]

@@ -259,9 +259,11 @@ mod tests {
             let mut at = 0;
             let mut writer = Row::default();
             let mut want = Vec::new();
-            let mut levels = [BidAskPair::default(); 10];
+            let mut levels: [BidAskPair; 10] = Default::default();
             for (long, short, book, keep) in &events {
-                levels = if *keep { levels } else { book.clone() };
+                if !keep {
+                    levels = book.clone();
+                }
                 let record = Record {
                     ts_recv: long[0], ts_event: long[1], price: long[2].cast_signed(), ts_in_delta: short[0].cast_signed(),
                     sequence: short[1], size: short[2], instrument_id: short[3], publisher_id: short[4] as u16,

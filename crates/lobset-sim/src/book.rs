@@ -1,0 +1,185 @@
+//! One instrument's order book: queues on a grid of ticks, and the orders that arrive at them.
+
+use dbn::{BidAskPair, UNDEF_PRICE};
+use oorandom::Rand64;
+
+/// Queues kept on each side; the record shows the best ten.
+const DEPTH: usize = 14;
+
+/// A price level: orders that wait at one tick.
+#[derive(Debug, Clone, Copy)]
+struct Queue {
+    tick: i64,
+    size: u32,
+    count: u32,
+}
+
+/// What an order did, as the record's fields name it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Event {
+    pub action: u8,
+    pub side: u8,
+    pub tick: i64,
+    pub size: u32,
+    pub depth: u8,
+}
+
+pub(crate) struct OrderBook {
+    /// Best first: falling ticks.
+    bids: Vec<Queue>,
+    /// Best first: rising ticks.
+    asks: Vec<Queue>,
+    /// Typical orders in a queue.
+    crowd: f64,
+}
+
+impl OrderBook {
+    /// A book around a fair value in ticks.
+    pub(crate) fn new(fair: f64, crowd: f64, random: &mut Rand64) -> Self {
+        let best_bid = fair.floor() as i64;
+        let mut book = Self { bids: Vec::new(), asks: Vec::new(), crowd };
+        book.bids.push(book.queue(best_bid, random));
+        book.asks.push(book.queue(best_bid + 1, random));
+        book.refill(random);
+        book
+    }
+
+    fn queue(&self, tick: i64, random: &mut Rand64) -> Queue {
+        let count = 1 + (self.crowd * random.rand_float() * 2.0) as u32;
+        let size = (0..count).map(|_| order_size(random)).sum();
+        Queue { tick, size, count }
+    }
+
+    /// Grows both sides to full depth again with queues further out.
+    fn refill(&mut self, random: &mut Rand64) {
+        for (is_bid, step) in [(true, -1), (false, 1)] {
+            while self.side(is_bid).len() < DEPTH {
+                let last = self.side(is_bid).last().map_or(0, |q| q.tick);
+                // Now and then a tick far out holds no order.
+                let gap = if random.rand_float() < 0.05 { 2 } else { 1 };
+                let queue = self.queue(last + step * gap, random);
+                self.side_mut(is_bid).push(queue);
+            }
+        }
+    }
+
+    fn side(&self, is_bid: bool) -> &[Queue] {
+        if is_bid { &self.bids } else { &self.asks }
+    }
+
+    fn side_mut(&mut self, is_bid: bool) -> &mut Vec<Queue> {
+        if is_bid { &mut self.bids } else { &mut self.asks }
+    }
+
+    fn mid(&self) -> f64 {
+        (self.bids[0].tick + self.asks[0].tick) as f64 / 2.0
+    }
+
+    /// Lets one order arrive. The further the fair value is from the mid price, the more the orders lean towards it.
+    pub(crate) fn step(&mut self, fair: f64, random: &mut Rand64) -> Event {
+        let pressure = ((fair - self.mid()) / 2.0).clamp(-1.0, 1.0);
+        let kind = random.rand_float();
+        let event = if kind < 0.10 + 0.10 * pressure.abs() {
+            self.trade(random.rand_float() < 0.5 + 0.45 * pressure, random)
+        } else if kind < 0.57 {
+            self.add(random.rand_float() < 0.5 + 0.3 * pressure, random)
+        } else {
+            self.cancel(random.rand_float() < 0.5 - 0.3 * pressure, random)
+        };
+        self.refill(random);
+        event
+    }
+
+    /// A market order takes from the best queue of the other side.
+    fn trade(&mut self, buys: bool, random: &mut Rand64) -> Event {
+        let best = &mut self.side_mut(!buys)[0];
+        let wanted = order_size(random) * if random.rand_float() < 0.1 { 5 } else { 1 };
+        let size = wanted.min(best.size);
+        let tick = best.tick;
+        best.size -= size;
+        best.count = best.count.saturating_sub(1).clamp(u32::from(best.size > 0), best.size.max(1));
+        if best.size == 0 {
+            self.side_mut(!buys).remove(0);
+        }
+        Event { action: b'T', side: if buys { b'B' } else { b'A' }, tick, size, depth: 0 }
+    }
+
+    fn add(&mut self, is_bid: bool, random: &mut Rand64) -> Event {
+        let size = order_size(random);
+        let spread = self.asks[0].tick - self.bids[0].tick;
+        let side = if is_bid { b'B' } else { b'A' };
+        if spread > 1 && random.rand_float() < 0.6 {
+            let tick = if is_bid { self.bids[0].tick + 1 } else { self.asks[0].tick - 1 };
+            let queues = self.side_mut(is_bid);
+            queues.insert(0, Queue { tick, size, count: 1 });
+            queues.truncate(DEPTH);
+            return Event { action: b'A', side, tick, size, depth: 0 };
+        }
+        let depth = level(random);
+        let crowd = self.crowd;
+        let queue = &mut self.side_mut(is_bid)[depth];
+        // Long queues discourage: an order is replaced instead of added.
+        let action = if f64::from(queue.count) > 3.0 * crowd { b'M' } else { b'A' };
+        if action == b'A' {
+            queue.size += size;
+            queue.count += 1;
+        } else {
+            queue.size = queue.size.saturating_sub(size).max(queue.count);
+        }
+        Event { action, side, tick: queue.tick, size, depth: depth as u8 }
+    }
+
+    fn cancel(&mut self, is_bid: bool, random: &mut Rand64) -> Event {
+        let depth = level(random);
+        let queue = &mut self.side_mut(is_bid)[depth];
+        let size = if queue.count <= 1 { queue.size } else { order_size(random).min(queue.size - (queue.count - 1)) };
+        queue.size -= size;
+        queue.count -= 1;
+        let tick = queue.tick;
+        if queue.count == 0 {
+            self.side_mut(is_bid).remove(depth);
+        }
+        Event { action: b'C', side: if is_bid { b'B' } else { b'A' }, tick, size, depth: depth as u8 }
+    }
+
+    /// The best ten levels of each side in 1e-9 price units.
+    pub(crate) fn levels(&self, tick_size: i64) -> [BidAskPair; 10] {
+        std::array::from_fn(|i| BidAskPair {
+            bid_px: self.bids[i].tick * tick_size,
+            ask_px: self.asks[i].tick * tick_size,
+            bid_sz: self.bids[i].size,
+            ask_sz: self.asks[i].size,
+            bid_ct: self.bids[i].count,
+            ask_ct: self.asks[i].count,
+        })
+    }
+}
+
+/// Takes one side away, as before an opening.
+pub(crate) fn empty_side(levels: &mut [BidAskPair; 10], is_bid: bool) {
+    for level in levels {
+        if is_bid {
+            (level.bid_px, level.bid_sz, level.bid_ct) = (UNDEF_PRICE, 0, 0);
+        } else {
+            (level.ask_px, level.ask_sz, level.ask_ct) = (UNDEF_PRICE, 0, 0);
+        }
+    }
+}
+
+/// Mostly small orders, some round ones.
+fn order_size(random: &mut Rand64) -> u32 {
+    let kind = random.rand_float();
+    if kind < 0.55 {
+        1 + random.rand_range(0..3) as u32
+    } else if kind < 0.9 {
+        2 + random.rand_range(0..9) as u32
+    } else {
+        5 * (1 + random.rand_range(0..6) as u32)
+    }
+}
+
+/// A level near the best more often than a far one.
+fn level(random: &mut Rand64) -> usize {
+    let (a, b) = (random.rand_float(), random.rand_float());
+    ((a * b * 12.0) as usize).min(9)
+}

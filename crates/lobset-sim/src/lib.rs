@@ -1,0 +1,200 @@
+//! A simulated futures market that writes what Databento would have sold of it.
+//!
+//! It is order-driven: limit orders, cancellations and market orders arrive at ten-level books that follow a common fair
+//! value, so that mid prices move in trends and reversals, queues grow and break, and the ten levels change a few cells at
+//! a time, as they do on an exchange. There are three quarterly expiries, the front one most active, and the calendar
+//! spread between the first two, whose prices are negative. Volatility grows over the days, so that a second half drifts
+//! away from the first. Each weekday becomes one `.dbn.zst` file in schema mbp-10 with its symbol mappings, and the same
+//! [`Market`] gives the same bytes.
+//!
+//! ```no_run
+//! let market = lobset_sim::Market { days: 6, rows: 290_000, ..Default::default() };
+//! let files = market.write("market".as_ref(), |_| ())?;
+//! # Ok::<(), lobset_sim::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+mod book;
+mod calendar;
+mod day;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use time::Date;
+use time::macros::date;
+
+/// What a simulation can fail of.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder cannot be written.
+    #[error("{}: {cause}", path.display())]
+    Output {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        cause: String,
+    },
+    /// An option that makes no market.
+    #[error("{0}")]
+    Options(String),
+}
+
+/// What to simulate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Market {
+    /// Weekdays, and files; 1 to 2,600.
+    pub days: u32,
+    /// Records a file, of all instruments together.
+    pub rows: u32,
+    /// The same seed gives the same bytes.
+    pub seed: u64,
+    /// Chooses price, tick and the root of the symbols; any tag is allowed.
+    pub currency: String,
+    /// How many options there are beside the futures; they share nine tenths of the rows evenly.
+    pub options: u32,
+    /// The first day.
+    pub start: Date,
+}
+
+impl Default for Market {
+    fn default() -> Self {
+        Self { days: 6, rows: 290_000, seed: 1, currency: "AUDUSD".to_owned(), options: 0, start: date!(2024 - 04 - 01) }
+    }
+}
+
+impl Market {
+    /// Writes one file a day into `folder`, which is made when it is missing, and returns their paths. Calls `progress`
+    /// with the number of files done. Days are independent of each other and simulated on all cores.
+    ///
+    /// # Errors
+    /// [`Error`] for options out of range, a file that exists already, or one that cannot be written.
+    pub fn write(&self, folder: &Path, progress: impl Fn(usize) + Sync) -> Result<Vec<PathBuf>, Error> {
+        self.check()?;
+        std::fs::create_dir_all(folder).map_err(|e| Error::Output { path: folder.to_owned(), cause: e.to_string() })?;
+        let plans = day::plan(self);
+        let next = AtomicUsize::new(0);
+        let done = AtomicUsize::new(0);
+        let work = || -> Result<(), Error> {
+            while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+                day::write(plan, folder)?;
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            }
+            Ok(())
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(plans.len());
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))?;
+            mine
+        })?;
+        Ok(plans.iter().map(|plan| folder.join(plan.file_name())).collect())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |text: &str| Err(Error::Options(text.to_owned()));
+        if !(1..=2_600).contains(&self.days) {
+            return refuse("days: between 1 and 2600");
+        }
+        if self.rows == 0 {
+            return refuse("rows: at least 1");
+        }
+        if self.options > 1_000_000 {
+            return refuse("options: at most 1000000");
+        }
+        if self.currency.is_empty() || self.currency.len() > 16 || !self.currency.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return refuse("currency: 1 to 16 letters and digits");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dbn::decode::{DbnMetadata, DecodeRecord};
+    use dbn::{Mbp10Msg, UNDEF_PRICE};
+
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("lobset-sim-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        folder
+    }
+
+    fn read(path: &Path) -> (Vec<String>, Vec<Mbp10Msg>) {
+        let mut decoder = dbn::decode::DbnDecoder::new(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap()).unwrap();
+        let symbols = decoder.metadata().symbols.clone();
+        let mut rows = Vec::new();
+        while let Some(row) = decoder.decode_record::<Mbp10Msg>().unwrap() {
+            rows.push(row.clone());
+        }
+        (symbols, rows)
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+        let bytes = |seed, name: &str| {
+            let folder = folder(name);
+            let market = Market { days: 2, rows: 3_000, seed, ..Market::default() };
+            let files = market.write(&folder, |_| ()).unwrap();
+            let bytes: Vec<_> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
+            std::fs::remove_dir_all(folder).unwrap();
+            bytes
+        };
+        let first = bytes(7, "first");
+        assert_eq!(first, bytes(7, "again"));
+        assert_ne!(first, bytes(8, "other"));
+    }
+
+    #[test]
+    fn it_looks_like_a_market() {
+        let folder = folder("market");
+        let files = Market { days: 2, rows: 60_000, ..Market::default() }.write(&folder, |_| ()).unwrap();
+        let bytes_a_row = std::fs::metadata(&files[0]).unwrap().len() as f64 / 60_000.0;
+        assert!((25.0..=45.0).contains(&bytes_a_row), "{bytes_a_row} bytes a row");
+        let (symbols, rows) = read(&files[0]);
+        assert_eq!(symbols, ["M6AM4", "M6AU4", "M6AZ4", "M6AM4-M6AU4"]);
+        assert_eq!(rows.len(), 60_000);
+        assert!(rows.is_sorted_by_key(|r| r.ts_recv));
+        assert!(rows.is_sorted_by_key(|r| r.sequence));
+        assert!(rows.iter().all(|r| r.hd.ts_event < r.ts_recv && r.ts_in_delta > 0));
+        let one_sided = rows.iter().filter(|r| r.levels[0].bid_px == UNDEF_PRICE || r.levels[0].ask_px == UNDEF_PRICE);
+        assert!((1..200).contains(&one_sided.count()));
+        let crossed = rows.iter().filter(|r| r.levels[0].ask_px != UNDEF_PRICE && r.levels[0].bid_px > r.levels[0].ask_px && r.levels[0].bid_px != UNDEF_PRICE);
+        assert!((1..200).contains(&crossed.count()));
+
+        let spread = rows.iter().filter(|r| r.hd.instrument_id == 50_000);
+        assert!(spread.clone().count() > 1_000);
+        assert!(spread.filter(|r| r.levels[0].ask_px != UNDEF_PRICE).all(|r| r.levels[0].ask_px < 0));
+
+        let pause = rows.windows(2).map(|w| w[1].ts_recv - w[0].ts_recv).max().unwrap();
+        assert!(pause >= 3_600 * 1_000_000_000, "a pause of {pause} ns");
+
+        // Two days on from the front month: levels are ordered, and mid prices neither stand still nor flicker by one tick.
+        let front: Vec<_> = rows.iter().filter(|r| r.hd.instrument_id == rows[1].hd.instrument_id).skip(30).collect();
+        for row in &front {
+            assert!(row.levels.windows(2).all(|l| l[0].bid_px > l[1].bid_px && l[0].ask_px < l[1].ask_px));
+            assert!(row.levels.iter().all(|l| l.bid_sz >= l.bid_ct && l.ask_sz >= l.ask_ct && l.bid_ct > 0 && l.ask_ct > 0));
+        }
+        let mids: Vec<i64> = front.iter().map(|r| r.levels[0].bid_px + r.levels[0].ask_px).collect();
+        let moves = mids.windows(2).filter(|w| w[0] != w[1]).count() as f64 / mids.len() as f64;
+        assert!((0.01..0.5).contains(&moves), "the mid price moves in {moves} of the rows");
+        let range = mids.iter().max().unwrap() - mids.iter().min().unwrap();
+        assert!(range > 2 * 20 * 50_000, "the day's range is {range}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn impossible_markets_and_existing_files_are_refused() {
+        let folder = folder("refused");
+        assert!(Market { days: 0, ..Market::default() }.write(&folder, |_| ()).is_err());
+        assert!(Market { currency: "../x".into(), ..Market::default() }.write(&folder, |_| ()).is_err());
+        let market = Market { days: 1, rows: 10, ..Market::default() };
+        market.write(&folder, |_| ()).unwrap();
+        assert!(market.write(&folder, |_| ()).is_err());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

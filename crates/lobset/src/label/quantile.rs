@@ -1,0 +1,234 @@
+//! Exact quantiles of any number of values, in memory that does not grow with it, from parts in any order.
+//!
+//! Radix selection over the order-preserving image of f64 in u64: a histogram of the highest digit tells in which bucket
+//! each wanted rank lies; the next pass counts the next digit within those buckets alone, and so on to the last bit.
+//! Histograms of parts add up, so files and machines can count on their own.
+
+use serde::{Deserialize, Serialize};
+
+/// Bits of the digits, from the highest. The first covers sign, exponent and four bits of the mantissa.
+const DIGITS: [u32; 5] = [16, 12, 12, 12, 12];
+
+/// Marks a bucket that holds no wanted rank.
+const NONE: u16 = u16::MAX;
+
+/// Maps f64 to u64 so that the order of numbers is the order of integers.
+#[inline]
+fn image(value: f64) -> u64 {
+    let bits = value.to_bits();
+    bits ^ ((bits.cast_signed() >> 63).cast_unsigned() | 1 << 63)
+}
+
+fn value_of(image: u64) -> f64 {
+    f64::from_bits(if image >> 63 == 1 { image ^ 1 << 63 } else { !image })
+}
+
+/// Counts of one pass; parts add up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    counts: Vec<u64>,
+}
+
+impl Histogram {
+    /// Adds the counts of another part.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+    }
+}
+
+/// A wanted rank: where it lies so far.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// Its place in the order of the values, from 0, among those that share the digits so far.
+    rank: u64,
+    slot: u16,
+}
+
+/// One selection: alternate [`count`](Self::count) over all values and [`refine`](Self::refine) until the latter says so.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// For each pass done: which bucket of which slot leads to which slot of the next pass.
+    tables: Vec<Vec<u16>>,
+    /// The digits that each slot of this pass shares.
+    prefixes: Vec<u64>,
+    wanted: Vec<Wanted>,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Selection {
+    /// A selection before its first pass.
+    pub fn new() -> Self {
+        Self { tables: Vec::new(), prefixes: vec![0], wanted: Vec::new() }
+    }
+
+    /// A histogram of this pass without a value.
+    pub fn empty(&self) -> Histogram {
+        Histogram { counts: vec![0; self.prefixes.len() << DIGITS[self.tables.len()]] }
+    }
+
+    /// Counts values into a histogram of this pass. NaN is not a value and is passed over.
+    pub fn count(&self, values: &[f64], histogram: &mut Histogram) {
+        match self.tables.split_first() {
+            None => {
+                for value in values.iter().filter(|v| !v.is_nan()) {
+                    histogram.counts[(image(*value) >> 48) as usize] += 1;
+                }
+            }
+            Some((first, rest)) => {
+                for value in values.iter().filter(|v| !v.is_nan()) {
+                    let key = image(*value);
+                    let slot = first[(key >> 48) as usize];
+                    if slot != NONE {
+                        Self::count_below(rest, key, slot, &mut histogram.counts);
+                    }
+                }
+            }
+        }
+    }
+
+    fn count_below(tables: &[Vec<u16>], key: u64, mut slot: u16, counts: &mut [u64]) {
+        let mut shift = 36;
+        for table in tables {
+            slot = table[usize::from(slot) << 12 | (key >> shift) as usize & 0xfff];
+            if slot == NONE {
+                return;
+            }
+            shift -= 12;
+        }
+        counts[usize::from(slot) << 12 | (key >> shift) as usize & 0xfff] += 1;
+    }
+
+    /// Takes the whole histogram of a pass. The ranks come from `ranks` after the first pass, which tells how many values
+    /// there are. Returns the values at the ranks, in their order, after the last pass.
+    pub fn refine(&mut self, histogram: &Histogram, ranks: impl FnOnce(u64) -> Vec<u64>) -> Option<Vec<f64>> {
+        let level = self.tables.len();
+        let bits = DIGITS[level];
+        if level == 0 {
+            let n = histogram.counts.iter().sum();
+            self.wanted = ranks(n).into_iter().map(|rank| Wanted { rank: rank.min(n.saturating_sub(1)), slot: 0 }).collect();
+        }
+        let mut table = vec![NONE; histogram.counts.len()];
+        let mut prefixes = Vec::new();
+        for wanted in &mut self.wanted {
+            let base = usize::from(wanted.slot) << bits;
+            let mut digit = 0;
+            // A rank always lies within its slot; the bound is for an empty histogram.
+            while digit + 1 < 1 << bits && histogram.counts[base + digit] <= wanted.rank {
+                wanted.rank -= histogram.counts[base + digit];
+                digit += 1;
+            }
+            let entry = &mut table[base + digit];
+            if *entry == NONE {
+                *entry = prefixes.len() as u16;
+                prefixes.push(self.prefixes[usize::from(wanted.slot)] << bits | digit as u64);
+            }
+            wanted.slot = *entry;
+        }
+        self.prefixes = prefixes;
+        self.tables.push(table);
+        (self.tables.len() == DIGITS.len())
+            .then(|| self.wanted.iter().map(|w| value_of(self.prefixes[usize::from(w.slot)])).collect())
+    }
+}
+
+/// The two ranks that a quantile of `n` values lies between, and how far from the first.
+fn place(n: u64, q: f64) -> (u64, u64, f64) {
+    let last = n.saturating_sub(1);
+    let virtual_index = last as f64 * q;
+    let below = virtual_index.floor();
+    ((below as u64).min(last), (below as u64 + 1).min(last), virtual_index - below)
+}
+
+/// The ranks needed for the quantiles `qs` of `n` values, two each.
+pub fn ranks(n: u64, qs: &[f64]) -> Vec<u64> {
+    qs.iter().flat_map(|q| { let (a, b, _) = place(n, *q); [a, b] }).collect()
+}
+
+/// The quantiles `qs` from the values at [`ranks`], as numpy's `linear` method computes them, bit for bit.
+///
+/// Source: Hyndman and Fan (1996), type 7; the interpolation from the nearer neighbour is numpy's `_lerp`.
+pub fn interpolate(n: u64, qs: &[f64], at_ranks: &[f64]) -> Vec<f64> {
+    let (pairs, _) = at_ranks.as_chunks::<2>();
+    qs.iter()
+        .zip(pairs)
+        .map(|(q, [a, b])| {
+            let (_, _, t) = place(n, *q);
+            let difference = b - a;
+            if t >= 0.5 { b - difference * (1.0 - t) } else { a + difference * t }
+        })
+        .collect()
+}
+
+/// The inner quantiles that cut `nbins` classes: k / nbins, k = 1..nbins.
+pub fn inner_quantiles(nbins: u16) -> Vec<f64> {
+    (1..nbins).map(|k| f64::from(k) / f64::from(nbins)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn select(parts: &[Vec<f64>], qs: &[f64]) -> Vec<f64> {
+        let n = parts.iter().map(Vec::len).sum::<usize>() as u64;
+        let mut selection = Selection::new();
+        loop {
+            let mut histogram = selection.empty();
+            for part in parts {
+                let mut counted = selection.empty();
+                selection.count(part, &mut counted);
+                histogram.merge(&counted);
+            }
+            if let Some(values) = selection.refine(&histogram, |n| ranks(n, qs)) {
+                return interpolate(n, qs, &values);
+            }
+        }
+    }
+
+    fn reference(parts: &[Vec<f64>], qs: &[f64]) -> Vec<f64> {
+        let mut sorted: Vec<f64> = parts.concat();
+        sorted.sort_by(f64::total_cmp);
+        qs.iter()
+            .map(|q| {
+                let at = (sorted.len() - 1) as f64 * q;
+                let (i, t) = (at.floor() as usize, at - at.floor());
+                let (a, b) = (sorted[i], sorted[(i + 1).min(sorted.len() - 1)]);
+                if t >= 0.5 { b - (b - a) * (1.0 - t) } else { a + (b - a) * t }
+            })
+            .collect()
+    }
+
+    fn values() -> impl Strategy<Value = Vec<f64>> {
+        let value = prop_oneof![
+            -1e-3..1e-3f64,
+            (-5i32..5).prop_map(f64::from),
+            any::<f64>().prop_filter("a number", |v| v.is_finite() && v.abs() < 1e300),
+        ];
+        prop::collection::vec(value.prop_map(|v| v + 0.0), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn selection_equals_sorting(parts in prop::collection::vec(values(), 1..4), nbins in 2u16..30) {
+            prop_assume!(parts.iter().any(|p| !p.is_empty()));
+            let mut qs = inner_quantiles(nbins);
+            qs.extend([0.0, 0.5, 1.0]);
+            let got: Vec<u64> = select(&parts, &qs).into_iter().map(f64::to_bits).collect();
+            let want: Vec<u64> = reference(&parts, &qs).into_iter().map(f64::to_bits).collect();
+            prop_assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn images_keep_the_order() {
+        let ordered = [f64::NEG_INFINITY, -1.0, -1e-300, 0.0, 1e-300, 1.0, f64::INFINITY];
+        assert!(ordered.windows(2).all(|w| image(w[0]) < image(w[1])));
+        assert!(ordered.iter().all(|v| value_of(image(*v)) == *v));
+    }
+}

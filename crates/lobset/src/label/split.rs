@@ -1,0 +1,67 @@
+//! Which side of the boundary time a row belongs to.
+
+use std::fmt;
+
+/// Where a labelled row stands with respect to the boundary time T.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Split {
+    /// The last row of its future window comes before T: the thresholds may know it.
+    Fit,
+    /// It comes before T itself, but its window does not.
+    Embargo,
+    /// It comes at T or later.
+    Holdout,
+}
+
+impl Split {
+    /// In order of time.
+    pub const ALL: [Self; 3] = [Self::Fit, Self::Embargo, Self::Holdout];
+
+    /// As written in the column `split`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fit => "fit",
+            Self::Embargo => "embargo",
+            Self::Holdout => "holdout",
+        }
+    }
+
+    /// The split with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Tells a symbol's rows apart by two row numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Splits {
+    /// The first row at T or later (by the running maximum of `ts_recv`).
+    pub boundary_row: u64,
+    /// O + F.
+    pub reach: u64,
+}
+
+impl Splits {
+    /// The first row that is not `fit`.
+    pub fn fit_end(&self) -> u64 {
+        self.boundary_row.saturating_sub(self.reach)
+    }
+
+    /// The split of a labelled row.
+    #[inline]
+    pub fn of(&self, row: u64) -> Split {
+        if row >= self.boundary_row {
+            Split::Holdout
+        } else if row + self.reach >= self.boundary_row {
+            Split::Embargo
+        } else {
+            Split::Fit
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Which rows can have a label: those whose windows lie whole inside their unbroken stretch.
+
+use std::ops::Range;
+
+use crate::config::Config;
+
+/// The shape of a label's two windows, in rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// L: rows of the past window, which ends before the row.
+    pub lookback: u64,
+    /// O: rows skipped after the row.
+    pub offset: u64,
+    /// F: rows of the future window.
+    pub ahead: u64,
+}
+
+impl Windows {
+    /// The windows that the settings ask for.
+    pub fn new(config: &Config) -> Self {
+        Self { lookback: config.lookback_rows, offset: config.lookforward_offset, ahead: config.lookforward_input }
+    }
+
+    /// O + F: the last row of the future window lies this far after the row.
+    pub fn reach(&self) -> u64 {
+        self.offset + self.ahead
+    }
+}
+
+/// The rows of one symbol that have whole windows, numbered from 0 across all unbroken stretches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// Number of the first candidate and its row, for each stretch that has any.
+    pieces: Vec<(u64, u64)>,
+    count: u64,
+}
+
+impl Candidates {
+    /// The candidates of a symbol with `rows` rows, of which each in `breaks` (ascending) starts a new stretch.
+    pub fn new(windows: Windows, rows: u64, breaks: &[u64]) -> Self {
+        let mut candidates = Self::default();
+        let mut start = 0;
+        for end in breaks.iter().copied().chain([rows]) {
+            let first = start + windows.lookback;
+            let after = end.saturating_sub(windows.reach());
+            if first < after {
+                candidates.pieces.push((candidates.count, first));
+                candidates.count += after - first;
+            }
+            start = end;
+        }
+        candidates
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The rows of a range of candidates, as ranges of rows without a gap.
+    pub fn rows(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+        let first = self.pieces.partition_point(|(number, _)| *number <= range.start).saturating_sub(1);
+        let ends = self.pieces.iter().skip(first + 1).map(|(number, _)| *number).chain([self.count]);
+        self.pieces[first.min(self.pieces.len())..].iter().zip(ends).map_while(move |(&(number, row), end)| {
+            let (from, to) = (range.start.max(number), range.end.min(end));
+            (from < to).then(|| row + (from - number)..row + (to - number))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn candidates_are_the_rows_with_whole_windows(
+            lookback in 1u64..6, offset in 0u64..4, ahead in 1u64..6, rows in 0u64..80,
+            mut breaks in prop::collection::btree_set(1u64..80, 0..5), cut in any::<(u64, u64)>(),
+        ) {
+            breaks.retain(|b| *b < rows);
+            let breaks: Vec<u64> = breaks.into_iter().collect();
+            let windows = Windows { lookback, offset, ahead };
+            let whole = |t: &u64| {
+                let (first, last) = (t.checked_sub(lookback), t + offset + ahead);
+                first.is_some_and(|first| last < rows && !breaks.iter().any(|b| first < *b && *b <= last))
+            };
+            let want: Vec<u64> = (0..rows).filter(whole).collect();
+            let candidates = Candidates::new(windows, rows, &breaks);
+            prop_assert_eq!(candidates.count(), want.len() as u64);
+            let (a, b) = (cut.0 % (candidates.count() + 1), cut.1 % (candidates.count() + 1));
+            let (from, to) = (a.min(b), a.max(b));
+            let got: Vec<u64> = candidates.rows(from..to).flatten().collect();
+            prop_assert_eq!(got, &want[from as usize..to as usize]);
+        }
+    }
+}
