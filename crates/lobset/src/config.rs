@@ -76,7 +76,7 @@ pub enum PriceType {
 pub enum Columns {
     /// All of them.
     All,
-    /// `ts_recv`, `ts_event` and the ten levels.
+    /// `ts_event`, the ten levels and the columns of labels.
     Book,
 }
 

@@ -1,4 +1,35 @@
-//! lobset turns Databento MBP-10 files into labelled Parquet datasets.
+//! lobset turns a folder of Databento MBP-10 files (limit order book, ten levels a side) into one labelled Parquet dataset
+//! per instrument, ready for training, and proves what it wrote.
+//!
+//! The label of a row says how far the mean mid price of the near future stands from that of the near past, cut into
+//! classes whose boundaries are fitted on the first half of the data alone.
+//!
+//! Data walks one way:
+//!
+//! | step | module | from | to |
+//! |---|---|---|---|
+//! | read | [`input`] | DBN files | rows: a symbol, a usable quote |
+//! | keep | [`tape`] | rows | work files: what labels need, and rows as their changes |
+//! | label | [`label`] | mid prices | movements, exact quantiles, classes, splits, marks |
+//! | write | [`output`] | rows and labels | Parquet datasets, `manifest.json`, `report.html` |
+//! | prove | [`mod@validate`] | datasets | violations, or none |
+//!
+//! The pipeline puts them together. In ten lines:
+//!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&folder)?;
+//! use lobset::{Config, Monitor, Options, process};
+//!
+//! lobset_sim::Market { days: 2, rows: 4_000, ..Default::default() }.write("market".as_ref(), |_| ())?;
+//! let config = Config { lookback_rows: 200, lookforward_input: 200, lookforward_offset: 20, nbins: 5, min_symbol_samples: 1_000, ..Config::default() };
+//! let manifest = process(&["market"], "out".as_ref(), &config, None, &Options::default(), &Monitor::silent())?;
+//! for (symbol, dataset) in manifest.datasets() {
+//!     println!("{}: {} rows in {}", symbol.symbol, dataset.rows, dataset.file);
+//! }
+//! # assert_eq!(manifest.datasets().count(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking"))]
 
@@ -6,10 +37,22 @@ pub mod config;
 pub mod error;
 pub mod input;
 pub mod label;
+pub mod output;
+mod pipeline;
 pub mod settings;
 pub mod tape;
 mod time_text;
+pub mod validate;
+
+/// The version of this crate, as the outputs carry it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use config::Config;
 pub use error::{Error, Result};
+pub use label::Thresholds;
+pub use output::Manifest;
+pub use pipeline::{
+    Event, Inspection, Monitor, Options, REPORT, Stage, SymbolInspection, THRESHOLDS, build, fit_thresholds, inspect, process,
+};
 pub use time_text::Timestamp;
+pub use validate::validate;

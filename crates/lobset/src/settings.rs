@@ -103,7 +103,7 @@ settings! {
     unmapped, "WHAT", "an instrument without a mapping is an error, or its records are counted and dropped (drop)", |t| name(t, "error, drop");
     max_gap, "TIME", "a pause longer than this (15m, 2h) breaks a symbol's stream: no window reaches across", |t| optional(t, parse_duration);
     price_type, "TYPE", "prices as float (price units) or fixed (integers of 1e-9)", |t| name(t, "float, fixed");
-    columns, "SET", "all fields of a record, or the book alone", |t| name(t, "all, book");
+    columns, "SET", "all fields of a record, or book: ts_event and the ten levels", |t| name(t, "all, book");
     compression, "CODEC", "zstd, snappy, lz4 or none", |t| name(t, "zstd, snappy, lz4, none");
 }
 

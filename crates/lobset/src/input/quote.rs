@@ -5,8 +5,6 @@ use std::ops::AddAssign;
 use dbn::{BidAskPair, UNDEF_PRICE};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
-
 /// Records that did not become rows, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drops {
@@ -45,13 +43,10 @@ pub struct QuoteRules {
 }
 
 impl QuoteRules {
-    /// The rules that the settings ask for.
-    pub fn new(config: &Config) -> Self {
+    /// Rules from the settings of the same names; prices in price units.
+    pub fn new(keep_crossed: bool, price_range: Option<[f64; 2]>) -> Self {
         let fixed = |price: f64| (price * 1e9).round() as i64;
-        Self {
-            keep_crossed: config.keep_crossed,
-            range: config.price_range.map(|[low, high]| (fixed(low), fixed(high))),
-        }
+        Self { keep_crossed, range: price_range.map(|[low, high]| (fixed(low), fixed(high))) }
     }
 
     /// `mid2`, the sum of best bid and best ask in 1e-9 price units (twice the mid price), of a usable quote;
@@ -90,7 +85,7 @@ mod tests {
 
     #[test]
     fn unusable_quotes_are_counted_by_reason() {
-        let rules = QuoteRules::new(&Config { price_range: Some([0.5, 0.8]), ..Config::default() });
+        let rules = QuoteRules::new(false, Some([0.5, 0.8]));
         let mut drops = Drops::default();
         let mut mid2 = |bid, ask| rules.mid2(&quote(bid, ask), &mut drops).unwrap();
         assert_eq!(mid2(650_000_000, 650_100_000), Some(1_300_100_000));
@@ -106,7 +101,7 @@ mod tests {
 
     #[test]
     fn crossed_quotes_stay_when_asked_for() {
-        let rules = QuoteRules::new(&Config { keep_crossed: true, ..Config::default() });
+        let rules = QuoteRules::new(true, None);
         let mut drops = Drops::default();
         assert_eq!(rules.mid2(&quote(3, 2), &mut drops), Ok(Some(5)));
         assert_eq!(drops.total(), 0);

@@ -29,13 +29,20 @@ fn nearest(value: i128) -> f64 {
     }
 }
 
-/// Appends the movements of a range of candidates to `out`, NaN where undefined.
+/// Hands the movements of a range of candidates to `take` in order, some thousands at a time, NaN where undefined.
 ///
 /// The windows slide: each row costs four tape values, whatever their length, and memory holds four chunks of tape.
 ///
 /// # Errors
-/// [`Error::Output`](crate::Error::Output) when the tape cannot be read.
-pub fn movements(tape: &SymbolTape, windows: Windows, candidates: &Candidates, range: Range<u64>, out: &mut Vec<f64>) -> Result<()> {
+/// [`Error::Output`](crate::Error::Output) when the tape cannot be read; what `take` fails of.
+pub fn movements(
+    tape: &SymbolTape,
+    windows: Windows,
+    candidates: &Candidates,
+    range: Range<u64>,
+    mut take: impl FnMut(&[f64]) -> Result<()>,
+) -> Result<()> {
+    let mut out = Vec::new();
     for rows in candidates.rows(range) {
         let mut behind_first = MidCursor::new(tape, rows.start - windows.lookback)?;
         let mut behind_next = MidCursor::new(tape, rows.start - windows.lookback)?;
@@ -52,11 +59,13 @@ pub fn movements(tape: &SymbolTape, windows: Windows, candidates: &Candidates, r
             // The last row's future window may end where the tape does: nothing enters after it.
             let lengths = [leaving_behind.len(), entering_behind.len(), leaving_ahead.len()];
             let n = lengths.into_iter().fold(left, usize::min).min(entering_ahead.len().max(usize::from(left == 1)));
+            out.clear();
             for i in 0..n {
                 out.push(movement(windows, behind, ahead).unwrap_or(f64::NAN));
                 behind += i128::from(entering_behind[i]) - i128::from(leaving_behind[i]);
                 ahead += i128::from(entering_ahead.get(i).copied().unwrap_or(0)) - i128::from(leaving_ahead[i]);
             }
+            take(&out)?;
             left -= n;
             behind_first.skip(n);
             behind_next.skip(n);

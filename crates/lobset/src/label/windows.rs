@@ -57,6 +57,14 @@ impl Candidates {
         self.count
     }
 
+    /// How many of them stand before `row`.
+    pub fn before(&self, row: u64) -> u64 {
+        let piece = self.pieces.partition_point(|(_, first)| *first <= row);
+        let Some((number, first)) = piece.checked_sub(1).map(|p| self.pieces[p]) else { return 0 };
+        let end = self.pieces.get(piece).map_or(self.count, |(number, _)| *number);
+        (number + (row - first)).min(end)
+    }
+
     /// The rows of a range of candidates, as ranges of rows without a gap.
     pub fn rows(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let first = self.pieces.partition_point(|(number, _)| *number <= range.start).saturating_sub(1);
@@ -90,6 +98,9 @@ mod tests {
             let want: Vec<u64> = (0..rows).filter(whole).collect();
             let candidates = Candidates::new(windows, rows, &breaks);
             prop_assert_eq!(candidates.count(), want.len() as u64);
+            for row in 0..=rows {
+                prop_assert_eq!(candidates.before(row), want.iter().filter(|t| **t < row).count() as u64);
+            }
             let (a, b) = (cut.0 % (candidates.count() + 1), cut.1 % (candidates.count() + 1));
             let (from, to) = (a.min(b), a.max(b));
             let got: Vec<u64> = candidates.rows(from..to).flatten().collect();

@@ -22,7 +22,7 @@ const MAX_BUFFERED: usize = 48 << 20;
 pub struct Chunk {
     /// Rows in it.
     pub rows: u32,
-    /// Bytes of the rows, after the mid2 values; 0 when only mid2 is kept.
+    /// Bytes of the rows, after the mid2 values.
     pub row_bytes: u32,
     /// Where it starts in the tape file.
     pub offset: u64,
@@ -49,19 +49,18 @@ pub struct TapeWriter {
     path: PathBuf,
     file: File,
     offset: u64,
-    keep_rows: bool,
     symbols: Vec<SymbolBuffer>,
     buffered: usize,
 }
 
 impl TapeWriter {
-    /// Creates the work file. Without `keep_rows` the tapes serve for thresholds alone.
+    /// Creates the work file.
     ///
     /// # Errors
     /// [`Error::Output`] when the file cannot be created.
-    pub fn create(path: &Path, keep_rows: bool) -> Result<Self> {
+    pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(|e| Error::output(path, e))?;
-        Ok(Self { path: path.to_owned(), file, offset: 0, keep_rows, symbols: Vec::new(), buffered: 0 })
+        Ok(Self { path: path.to_owned(), file, offset: 0, symbols: Vec::new(), buffered: 0 })
     }
 
     /// Appends a row of the symbol with this slot.
@@ -77,16 +76,13 @@ impl TapeWriter {
         symbol.mids.extend_from_slice(&mid2.to_le_bytes());
         symbol.count += 1;
         symbol.max_ts = max_ts;
-        self.buffered += 8;
-        if self.keep_rows {
-            if symbol.rows.len() < symbol.used + MAX_ROW_BYTES + SLACK {
-                let grown = (symbol.rows.len() * 2).max(2 * MAX_ROW_BYTES);
-                symbol.rows.resize(grown, 0);
-            }
-            let end = symbol.last.put_next(record, &mut symbol.rows, symbol.used);
-            self.buffered += end - symbol.used;
-            symbol.used = end;
+        if symbol.rows.len() < symbol.used + MAX_ROW_BYTES + SLACK {
+            let grown = (symbol.rows.len() * 2).max(2 * MAX_ROW_BYTES);
+            symbol.rows.resize(grown, 0);
         }
+        let end = symbol.last.put_next(record, &mut symbol.rows, symbol.used);
+        self.buffered += 8 + end - symbol.used;
+        symbol.used = end;
         if symbol.count == CHUNK_ROWS {
             self.flush(slot)?;
         } else if self.buffered > MAX_BUFFERED {
@@ -119,12 +115,12 @@ impl TapeWriter {
         Ok(())
     }
 
-    /// Writes what waits and returns each symbol's chunks, by slot.
+    /// Writes what waits and returns the size of the work file and each symbol's chunks, by slot.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be written.
-    pub fn finish(mut self) -> Result<Vec<Vec<Chunk>>> {
+    pub fn finish(mut self) -> Result<(u64, Vec<Vec<Chunk>>)> {
         (0..self.symbols.len()).try_for_each(|slot| self.flush(slot))?;
-        Ok(self.symbols.into_iter().map(|s| s.chunks).collect())
+        Ok((self.offset, self.symbols.into_iter().map(|s| s.chunks).collect()))
     }
 }

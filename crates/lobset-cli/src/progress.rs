@@ -1,0 +1,70 @@
+//! What goes to stderr: progress bars on a terminal, warnings and errors.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lobset::{Event, Stage};
+
+/// Prints a line such as `error: …` to stderr, its first word in colour on a terminal.
+pub fn say(kind: &str, message: &str) {
+    let colour = match kind {
+        "error" => "31",
+        "warning" => "33",
+        _ => "36",
+    };
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || !std::io::stderr().is_terminal();
+    if plain {
+        eprintln!("{kind}: {message}");
+    } else {
+        eprintln!("\x1b[1;{colour}m{kind}\x1b[0m: {message}");
+    }
+}
+
+/// One bar at a time, for the stage at hand.
+pub struct Bars {
+    bar: Mutex<ProgressBar>,
+    shown: bool,
+}
+
+impl Bars {
+    /// Bars are shown on a terminal only.
+    pub fn new(quiet: bool) -> Self {
+        Self { bar: Mutex::new(ProgressBar::hidden()), shown: !quiet && std::io::stderr().is_terminal() }
+    }
+
+    /// Shows news of a run.
+    pub fn event(&self, event: Event) {
+        if !self.shown {
+            return;
+        }
+        let Ok(mut bar) = self.bar.lock() else { return };
+        match event {
+            Event::Begin(stage, total) => {
+                *bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+                bar.set_style(style(stage));
+                bar.set_prefix(name(stage));
+            }
+            Event::Advance(amount) => bar.inc(amount),
+            Event::End(_) => bar.finish_and_clear(),
+        }
+    }
+}
+
+fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Scan => "reading",
+        Stage::Plan => "labelling",
+        Stage::Write => "writing",
+        Stage::Validate => "validating",
+    }
+}
+
+fn style(stage: Stage) -> ProgressStyle {
+    let amount = match stage {
+        Stage::Scan => "{bytes}/{total_bytes} {bytes_per_sec}",
+        Stage::Plan | Stage::Write | Stage::Validate => "{human_pos}/{human_len} rows {per_sec}",
+    };
+    let template = format!("{{prefix:>10}} [{{bar:30}}] {{percent:>3}}% {amount} ETA {{eta}}");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}

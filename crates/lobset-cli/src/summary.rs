@@ -1,0 +1,178 @@
+//! What a person reads at the end of a command.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use lobset::output::{DatasetEntry, SplitEntry, SymbolEntry};
+use lobset::validate::Validation;
+use lobset::{Inspection, Manifest, REPORT, Thresholds};
+
+use crate::args::to_second;
+
+/// A number with its thousands apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    groups.join(",")
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Columns padded to their widest cell; those whose name ends in a space stand left, the others right.
+fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..header.len())
+        .map(|c| rows.iter().map(|r| r[c].chars().count()).chain([header[c].trim_end().chars().count()]).max().unwrap_or(0))
+        .collect();
+    let line = |cells: &[String]| {
+        let padded = cells.iter().enumerate().map(|(c, cell)| {
+            let width = widths[c];
+            if header[c].ends_with(' ') { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    let head: Vec<String> = header.iter().map(|h| h.trim_end().to_owned()).collect();
+    line(&head) + &rows.iter().map(|r| line(r)).collect::<String>()
+}
+
+fn split_row(symbol: &str, name: &str, split: &SplitEntry) -> Vec<String> {
+    let share = |count: Option<&u64>| 100.0 * count.map_or(0.0, |c| *c as f64) / split.rows.max(1) as f64;
+    let (least, most) = (share(split.classes.iter().min()), share(split.classes.iter().max()));
+    vec![
+        symbol.to_owned(),
+        name.to_owned(),
+        grouped(split.rows),
+        grouped(split.balanced.iter().sum()),
+        format!("{least:.2}% to {most:.2}%"),
+        format!("{:.1}%", 100.0 * split.drift()),
+    ]
+}
+
+fn statistics<'a>(datasets: impl Iterator<Item = (&'a SymbolEntry, &'a DatasetEntry)>, verbose: bool) -> String {
+    let mut rows = Vec::new();
+    let mut shares = String::new();
+    for (symbol, dataset) in datasets {
+        for (name, split) in dataset.splits.named() {
+            rows.push(split_row(&symbol.symbol, name, split));
+            if verbose && split.rows > 0 {
+                let percent = split.classes.iter().map(|c| format!("{:.2}", 100.0 * *c as f64 / split.rows as f64));
+                let _ = writeln!(shares, "  {} {name}: {}", symbol.symbol, percent.collect::<Vec<_>>().join(" "));
+            }
+        }
+    }
+    let mut text = table(&["symbol ", "split ", "rows", "balanced", "class shares", "from uniform"], &rows);
+    if verbose {
+        let _ = write!(text, "class shares in percent:\n{shares}");
+    }
+    text
+}
+
+/// The summary of `process` and `build`.
+pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
+    let mut text = String::new();
+    let timings = &manifest.timings;
+    let fitted = if manifest.thresholds.fitted { "fitted" } else { "from a file" };
+    let _ = writeln!(text, "boundaries {fitted}, nothing at or after {} known to them", to_second(manifest.thresholds.fit_until));
+    text += &statistics(manifest.datasets(), verbose);
+    let _ = writeln!(text);
+    for (_, dataset) in manifest.datasets() {
+        let _ = writeln!(text, "{}  {} rows, {}", out.join(&dataset.file).display(), grouped(dataset.rows), megabytes(dataset.bytes));
+    }
+    let drops = manifest.inputs.iter().map(|i| i.drops.total()).sum();
+    let _ = writeln!(
+        text,
+        "{} records of {} files ({} dropped) in {:.2} s: {} a second",
+        grouped(manifest.records()),
+        manifest.inputs.len(),
+        grouped(drops),
+        timings.total_seconds,
+        grouped(timings.records_per_second as u64)
+    );
+    if verbose {
+        let _ = writeln!(
+            text,
+            "scan {:.2} s, plan {:.2} s, write {:.2} s, validate {:.2} s on {} threads, {} at most",
+            timings.scan_seconds,
+            timings.plan_seconds,
+            timings.write_seconds,
+            timings.validate_seconds,
+            timings.threads,
+            timings.peak_memory_bytes.map_or_else(|| "unknown memory".to_owned(), megabytes)
+        );
+    }
+    let _ = match &manifest.validation {
+        Some(proved) => writeln!(text, "validation passed: {} rows of {} datasets read back", grouped(proved.rows), proved.datasets),
+        None => writeln!(text, "not validated: run lobset validate {}", out.display()),
+    };
+    let _ = writeln!(text, "report: {}", out.join(REPORT).display());
+    text
+}
+
+/// The summary of `validate`.
+pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
+    let mut text = statistics(found.manifest.datasets(), verbose);
+    let bytes = found.manifest.datasets().map(|(_, d)| d.bytes).sum();
+    let _ = writeln!(text);
+    found.proved.checks.iter().for_each(|c| drop(writeln!(text, "holds: {c}")));
+    found.proved.not_checked.iter().for_each(|c| drop(writeln!(text, "not checked: {c}")));
+    if let Some(against) = &found.against {
+        let _ = writeln!(text, "holds: {} random rows (seed {}) are those of the raw files, in all columns", against.rows, against.seed);
+    }
+    let _ = writeln!(
+        text,
+        "validation passed: {} rows of {} datasets ({}) in {} in {:.2} s",
+        grouped(found.proved.rows),
+        found.proved.datasets,
+        megabytes(bytes),
+        folder.display(),
+        found.seconds
+    );
+    text
+}
+
+/// The summary of `thresholds`.
+pub fn thresholds(out: &Path, thresholds: &Thresholds) -> String {
+    let mut text = String::new();
+    let one = thresholds.global.iter().map(|fit| ("all symbols", fit));
+    for (name, fit) in one.chain(thresholds.symbols.iter().map(|(name, fit)| (name.as_str(), fit))) {
+        let _ = writeln!(
+            text,
+            "{name}: {} rows fitted on, {} under embargo, mean {:.3e}, std {:.3e}, from {:.3e} to {:.3e}",
+            grouped(fit.fit_rows),
+            grouped(fit.embargo_rows),
+            fit.mean,
+            fit.std,
+            fit.min,
+            fit.max
+        );
+        let boundaries: Vec<String> = fit.boundaries.iter().map(|b| format!("{b:.3e}")).collect();
+        let _ = writeln!(text, "  {}", boundaries.join(" "));
+    }
+    let _ = writeln!(text, "nothing at or after {} is known to them", to_second(thresholds.fit_until));
+    let _ = writeln!(text, "{}", out.display());
+    text
+}
+
+/// The summary of `inspect`.
+pub fn inspection(found: &Inspection) -> String {
+    let time = |t: Option<lobset::Timestamp>| t.map_or_else(|| "-".to_owned(), to_second);
+    let files: Vec<Vec<String>> = found
+        .files
+        .iter()
+        .map(|f| {
+            let d = &f.drops;
+            let mut cells = vec![f.name.clone(), "mbp-10".to_owned(), f.dbn_version.to_string(), grouped(f.records), grouped(f.rows)];
+            cells.extend([d.one_sided, d.crossed, d.out_of_range, d.unmapped].map(grouped));
+            cells.extend([time(f.first_ts), time(f.last_ts)]);
+            cells
+        })
+        .collect();
+    let symbols: Vec<Vec<String>> = found
+        .symbols
+        .iter()
+        .map(|s| vec![s.symbol.clone(), grouped(s.rows), grouped(s.files), to_second(s.first_ts), to_second(s.last_ts)])
+        .collect();
+    let head = ["file ", "schema ", "dbn", "records", "rows", "one-sided", "crossed", "out of range", "unmapped", "first ", "last "];
+    format!("{}\n{}", table(&head, &files), table(&["symbol ", "rows", "files", "first ", "last "], &symbols))
+}

@@ -1,0 +1,281 @@
+//! One column of one row group, gathered row by row or change by change.
+
+use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
+use parquet::basic::Encoding;
+use parquet::data_type::ByteArray;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnDescPtr;
+use rustc_hash::FxHashMap;
+
+use super::chunk::{Compressor, EncodedColumn, RawPage};
+use super::encoding::{Run, bits, byte_stream_split, delta_i32, delta_i64, hybrid, index_width};
+
+/// The dictionary number that stands for null.
+const NULL: u32 = u32::MAX;
+
+/// How the 64 bits of a run's value are written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    /// A price in 1e-9, written as f64 in price units; `UNDEF_PRICE` is null.
+    FloatPrice,
+    /// A price in 1e-9, written as it is; `UNDEF_PRICE` is null.
+    FixedPrice,
+    /// The sum of two prices in 1e-9, written as half of it in price units.
+    Mid,
+    /// An integer of at most 32 bits without sign.
+    Unsigned,
+    /// An integer of 32 bits with sign.
+    Signed,
+    /// A character.
+    Letter,
+    /// A number in a list of texts.
+    Text(Vec<String>),
+}
+
+impl Cell {
+    fn is_null(&self, bits: u64) -> bool {
+        matches!(self, Self::FloatPrice | Self::FixedPrice) && bits.cast_signed() == UNDEF_PRICE
+    }
+
+    /// Refuses prices that would not survive as floats.
+    fn check(&self, values: &[u64]) -> Result<()> {
+        let lost = |price: &&u64| {
+            let price = price.cast_signed();
+            *self == Self::FloatPrice && price.unsigned_abs() > 1 << 53 && (price as f64 / 1e9 * 1e9).round() as i64 != price
+        };
+        match values.iter().find(lost) {
+            Some(price) => {
+                let price = price.cast_signed();
+                Err(ParquetError::General(format!("the price {price} (1e-9) does not survive as a float: set price_type = \"fixed\"")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn float(&self, bits: u64) -> f64 {
+        let unit = if *self == Self::Mid { 2e9 } else { 1e9 };
+        bits.cast_signed() as f64 / unit
+    }
+
+    fn text(&self, bits: u64) -> String {
+        match self {
+            Self::Text(texts) => texts[bits as usize].clone(),
+            _ => char::from(bits as u8).to_string(),
+        }
+    }
+
+    /// Writes values in PLAIN encoding.
+    fn plain(&self, values: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
+        for bits in values {
+            match self {
+                Self::FloatPrice | Self::Mid => out.extend_from_slice(&self.float(bits).to_le_bytes()),
+                Self::FixedPrice => out.extend_from_slice(&bits.to_le_bytes()),
+                Self::Unsigned | Self::Signed => out.extend_from_slice(&(bits as u32).to_le_bytes()),
+                Self::Letter | Self::Text(_) => {
+                    let text = self.text(bits);
+                    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+    }
+
+    fn statistics(&self, values: &[u64], nulls: u64) -> Statistics {
+        let nulls = Some(nulls);
+        match self {
+            Self::FloatPrice | Self::Mid => float_statistics(values.iter().map(|v| self.float(*v)), nulls),
+            Self::FixedPrice => {
+                let prices = || values.iter().map(|v| v.cast_signed());
+                Statistics::int64(prices().min(), prices().max(), None, nulls, false)
+            }
+            Self::Unsigned => {
+                let edge = |v: Option<&u64>| v.map(|v| (*v as u32).cast_signed());
+                Statistics::int32(edge(values.iter().min()), edge(values.iter().max()), None, nulls, false)
+            }
+            Self::Signed => {
+                let numbers = || values.iter().map(|v| *v as i32);
+                Statistics::int32(numbers().min(), numbers().max(), None, nulls, false)
+            }
+            Self::Letter | Self::Text(_) => {
+                let texts = || values.iter().map(|v| self.text(*v));
+                let edge = |v: Option<String>| v.map(|v| ByteArray::from(v.into_bytes()));
+                Statistics::byte_array(edge(texts().min()), edge(texts().max()), None, nulls, false)
+            }
+        }
+    }
+}
+
+fn float_statistics(values: impl Iterator<Item = f64> + Clone, nulls: Option<u64>) -> Statistics {
+    let min = values.clone().reduce(f64::min);
+    let max = values.reduce(f64::max);
+    // Zero has two signs: the bounds enclose both, as the format asks.
+    let min = min.map(|v| if v == 0.0 { -0.0 } else { v });
+    let max = max.map(|v| if v == 0.0 { 0.0 } else { v });
+    Statistics::double(min, max, None, nulls, false)
+}
+
+/// A column that is told its changes: it keeps runs of equal values, and looks into its dictionary once a run.
+pub(super) struct RunColumn {
+    cell: Cell,
+    /// The value of the run that is open, and the row it began at.
+    current: u64,
+    start: u32,
+    runs: Vec<Run>,
+    numbers: FxHashMap<u64, u32>,
+    values: Vec<u64>,
+}
+
+impl RunColumn {
+    pub(super) fn new(cell: Cell) -> Self {
+        Self { cell, current: 0, start: 0, runs: Vec::new(), numbers: FxHashMap::default(), values: Vec::new() }
+    }
+
+    /// From row `at` on the column has this value. Rows come in order; of several values for a row the last one stays.
+    #[inline]
+    pub(super) fn set(&mut self, at: u32, value: u64) {
+        if value != self.current {
+            if at > self.start {
+                self.close_run(at);
+            }
+            self.current = value;
+            self.start = at;
+        }
+    }
+
+    #[inline]
+    fn close_run(&mut self, end: u32) {
+        let value = self.current;
+        let number = if self.cell.is_null(value) {
+            NULL
+        } else {
+            *self.numbers.entry(value).or_insert_with(|| {
+                self.values.push(value);
+                (self.values.len() - 1) as u32
+            })
+        };
+        self.runs.push((number, end - self.start));
+    }
+
+    /// Encodes the `rows` rows and makes the column empty again, ready for the next row group.
+    pub(super) fn finish(&mut self, rows: u32, descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
+        if rows > self.start {
+            self.close_run(rows);
+        }
+        self.cell.check(&self.values)?;
+        let nulls: u64 = self.runs.iter().filter(|r| r.0 == NULL).map(|r| u64::from(r.1)).sum();
+        let present = u64::from(rows) - nulls;
+        let statistics = self.cell.statistics(&self.values, nulls);
+        let present_runs = || self.runs.iter().copied().filter(|r| r.0 != NULL);
+
+        let mut page = Vec::new();
+        if descr.max_def_level() > 0 {
+            definition_levels(&mut page, self.runs.iter().map(|r| (u32::from(r.0 != NULL), r.1)));
+        }
+        let levels = page.len();
+        let mut dictionary = Vec::new();
+        self.cell.plain(self.values.iter().copied(), &mut dictionary);
+        let width = index_width(self.values.len());
+        page.push(width as u8);
+        hybrid(&mut page, present_runs(), width);
+
+        // Values that hardly repeat are cheaper without a dictionary.
+        let plain_size = (dictionary.len() as u64).checked_div(self.values.len() as u64).unwrap_or(0) * present;
+        let encoded = (dictionary.len() + page.len() - levels) as u64;
+        let plain = encoded > plain_size;
+        let (dictionary, encoding) = if plain {
+            page.truncate(levels);
+            let repeated = present_runs().flat_map(|(number, n)| std::iter::repeat_n(self.values[number as usize], n as usize));
+            self.cell.plain(repeated, &mut page);
+            (None, Encoding::PLAIN)
+        } else {
+            let page = RawPage { bytes: dictionary, values: self.values.len(), encoding: Encoding::PLAIN };
+            (Some(page), Encoding::RLE_DICTIONARY)
+        };
+        let data = RawPage { bytes: page, values: rows as usize, encoding };
+        let chunk = compressor.chunk(descr, rows as usize, dictionary, data, statistics);
+        self.start = 0;
+        self.runs.clear();
+        self.numbers.clear();
+        self.values.clear();
+        chunk
+    }
+}
+
+/// Definition levels of a version 1 page: their length, then the levels, one bit each.
+fn definition_levels(page: &mut Vec<u8>, levels: impl Iterator<Item = Run>) {
+    let start = page.len();
+    page.extend_from_slice(&[0; 4]);
+    hybrid(page, merge_equal(levels), 1);
+    let length = (page.len() - start - 4) as u32;
+    page[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Joins neighbouring runs of the same value.
+fn merge_equal(runs: impl Iterator<Item = Run>) -> impl Iterator<Item = Run> {
+    let mut runs = runs.peekable();
+    std::iter::from_fn(move || {
+        let (value, mut length) = runs.next()?;
+        while let Some((_, more)) = runs.next_if(|next| next.0 == value) {
+            length += more;
+        }
+        Some((value, length))
+    })
+}
+
+/// Timestamps; `UNDEF_TIMESTAMP` is null where the column allows it.
+pub(super) fn timestamps(values: &[u64], descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
+    let mut page = Vec::new();
+    let present: Vec<i64> = values.iter().filter(|v| **v != UNDEF_TIMESTAMP).map(|v| v.cast_signed()).collect();
+    if descr.max_def_level() > 0 {
+        definition_levels(&mut page, values.iter().map(|v| (u32::from(*v != UNDEF_TIMESTAMP), 1)));
+    }
+    delta_i64(&mut page, &present);
+    let nulls = (values.len() - present.len()) as u64;
+    let statistics = Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, Some(nulls), false);
+    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
+    compressor.chunk(descr, values.len(), None, data, statistics)
+}
+
+/// Integers of 64 bits without sign that mostly grow by the same step.
+pub(super) fn counters(values: &[u64], descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
+    let mut page = Vec::new();
+    let signed: Vec<i64> = values.iter().map(|v| v.cast_signed()).collect();
+    delta_i64(&mut page, &signed);
+    let edge = |v: Option<&u64>| v.map(|v| v.cast_signed());
+    let statistics = Statistics::int64(edge(values.iter().min()), edge(values.iter().max()), None, Some(0), false);
+    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
+    compressor.chunk(descr, values.len(), None, data, statistics)
+}
+
+/// Integers of 32 bits; `unsigned` tells how their order is meant.
+pub(super) fn integers(values: &[i32], unsigned: bool, descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
+    let mut page = Vec::new();
+    delta_i32(&mut page, values);
+    let (min, max) = if unsigned {
+        let numbers = || values.iter().map(|v| v.cast_unsigned());
+        (numbers().min().map(u32::cast_signed), numbers().max().map(u32::cast_signed))
+    } else {
+        (values.iter().min().copied(), values.iter().max().copied())
+    };
+    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
+    compressor.chunk(descr, values.len(), None, data, Statistics::int32(min, max, None, Some(0), false))
+}
+
+/// Floats that do not repeat.
+pub(super) fn floats(values: &[f64], descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
+    let mut page = Vec::new();
+    byte_stream_split(&mut page, values);
+    let statistics = float_statistics(values.iter().copied(), Some(0));
+    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::BYTE_STREAM_SPLIT };
+    compressor.chunk(descr, values.len(), None, data, statistics)
+}
+
+/// Booleans.
+pub(super) fn flags(values: &[bool], descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
+    let mut page = Vec::new();
+    bits(&mut page, values);
+    let statistics = Statistics::boolean(values.iter().min().copied(), values.iter().max().copied(), None, Some(0), false);
+    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
+    compressor.chunk(descr, values.len(), None, data, statistics)
+}

@@ -1,0 +1,138 @@
+//! A dataset file: encoded row groups, spliced one after the other.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
+use sha2::{Digest, Sha256};
+
+use super::chunk::EncodedColumn;
+use super::schema::DatasetSchema;
+use crate::error::{Error, Result};
+use crate::input::hex;
+
+/// Key-value metadata: the version of lobset.
+pub const VERSION_KEY: &str = "lobset.version";
+/// Key-value metadata: the settings, as JSON.
+pub const CONFIG_KEY: &str = "lobset.config";
+/// Key-value metadata: `thresholds.json`.
+pub const THRESHOLDS_KEY: &str = "lobset.thresholds";
+/// Key-value metadata: the symbol, as the exchange writes it.
+pub const SYMBOL_KEY: &str = "lobset.symbol";
+
+/// The file name of a symbol's dataset. Bytes outside `[A-Za-z0-9._-]` are percent-encoded.
+pub fn dataset_file_name(currency: &str, symbol: &str) -> String {
+    use std::fmt::Write;
+    let mut name = format!("{currency}_");
+    for byte in symbol.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
+            name.push(char::from(byte));
+        } else {
+            let _ = write!(name, "%{byte:02X}");
+        }
+    }
+    name + "_dataset.parquet"
+}
+
+/// A file whose bytes are hashed and counted on their way.
+struct HashingFile {
+    file: File,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Write for HashingFile {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let n = self.file.write(buffer)?;
+        self.hash.update(&buffer[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// What came of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// Its row groups.
+    pub row_groups: u64,
+}
+
+/// Writes a dataset file row group by row group. Holds nothing but the footer to come: about 15 KB a row group.
+pub struct DatasetWriter {
+    path: PathBuf,
+    writer: SerializedFileWriter<HashingFile>,
+    row_groups: u64,
+}
+
+impl DatasetWriter {
+    /// Creates the file. `metadata` becomes its key-value metadata.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when it cannot be written.
+    pub fn create(path: &Path, schema: &DatasetSchema, metadata: &[(&str, String)]) -> Result<Self> {
+        let fail = |e: &dyn std::fmt::Display| Error::output(path, e);
+        let pairs = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
+        let arrow = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&schema.arrow));
+        let properties = WriterProperties::builder()
+            .set_created_by(format!("lobset version {}", crate::VERSION))
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
+            .set_key_value_metadata(Some(pairs.chain([arrow]).collect()))
+            .build();
+        let file = File::create(path).map_err(|e| fail(&e))?;
+        let file = HashingFile { file, hash: Sha256::new(), bytes: 0 };
+        let root = schema.parquet.root_schema_ptr();
+        let writer = SerializedFileWriter::new(file, root, Arc::new(properties)).map_err(|e| fail(&e))?;
+        Ok(Self { path: path.to_owned(), writer, row_groups: 0 })
+    }
+
+    /// Appends a row group.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when it cannot be written.
+    pub fn append(&mut self, columns: Vec<EncodedColumn>) -> Result<()> {
+        let fail = |e| Error::output(&self.path, e);
+        let mut group = self.writer.next_row_group().map_err(fail)?;
+        for column in columns {
+            group.append_column(&column.bytes, column.close).map_err(fail)?;
+        }
+        group.close().map_err(fail)?;
+        self.row_groups += 1;
+        Ok(())
+    }
+
+    /// Writes the footer and makes the file durable.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when it cannot be written.
+    pub fn finish(self) -> Result<WrittenFile> {
+        let Self { path, writer, row_groups } = self;
+        let file = writer.into_inner().map_err(|e| Error::output(&path, e))?;
+        file.file.sync_all().map_err(|e| Error::output(&path, e))?;
+        Ok(WrittenFile { bytes: file.bytes, sha256: hex(&file.hash.finalize()), row_groups })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_become_harmless_file_names() {
+        assert_eq!(dataset_file_name("AUDUSD", "M6AM4"), "AUDUSD_M6AM4_dataset.parquet");
+        assert_eq!(dataset_file_name("ES", "../a b/é%"), "ES_..%2Fa%20b%2F%C3%A9%25_dataset.parquet");
+    }
+}

@@ -1,0 +1,168 @@
+//! Parquet's value encodings, written from runs and slices in one pass.
+//!
+//! Source: the Parquet format's `Encodings.md`.
+
+/// A value's number in its dictionary, and how often it stands in a row.
+pub(super) type Run = (u32, u32);
+
+/// Bits needed for dictionary numbers below `count`. At least one: a width of zero is legal but not read everywhere.
+pub(super) fn index_width(count: usize) -> u32 {
+    (usize::BITS - count.saturating_sub(1).leading_zeros()).max(1)
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+/// Packs values of `width` bits (0 to 64), lowest bits first, and pads the last byte with zeros.
+fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, width: u32) {
+    let mut word = 0u64;
+    let mut used = 0;
+    for value in values {
+        word |= value << used;
+        used += width;
+        if used >= 64 {
+            out.extend_from_slice(&word.to_le_bytes());
+            used -= 64;
+            // What did not fit: the high bits of this value.
+            word = if used == 0 { 0 } else { value >> (width - used) };
+        }
+    }
+    out.extend_from_slice(&word.to_le_bytes()[..used.div_ceil(8) as usize]);
+}
+
+/// Values waiting to be bit-packed: at most 63 groups of eight, whose header is one byte.
+struct Literals {
+    values: [u32; Self::MOST],
+    count: usize,
+    width: u32,
+}
+
+impl Literals {
+    const MOST: usize = 63 * 8;
+
+    fn push(&mut self, out: &mut Vec<u8>, value: u32, times: u32) {
+        let mut left = times as usize;
+        while left > 0 {
+            let n = left.min(Self::MOST - self.count);
+            self.values[self.count..self.count + n].fill(value);
+            self.count += n;
+            left -= n;
+            if self.count == Self::MOST {
+                self.flush(out);
+            }
+        }
+    }
+
+    /// Writes what waits, padded to a whole group: only the last call of a stream may leave a group unfinished.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        if self.count == 0 {
+            return;
+        }
+        let padded = self.count.next_multiple_of(8);
+        self.values[self.count..padded].fill(0);
+        out.push((padded / 8) as u8 * 2 + 1);
+        pack(out, self.values[..padded].iter().map(|v| u64::from(*v)), self.width);
+        self.count = 0;
+    }
+}
+
+/// The RLE and bit-packing hybrid, from runs. Costs per run, not per value, where runs are long.
+pub(super) fn hybrid(out: &mut Vec<u8>, runs: impl IntoIterator<Item = Run>, width: u32) {
+    // A repeated run costs a header and a value, and cuts the packed stretch around it: narrow values pack better.
+    let worth = match width {
+        1 => 32,
+        2..=4 => 16,
+        _ => 8,
+    };
+    let mut literals = Literals { values: [0; Literals::MOST], count: 0, width };
+    let value_bytes = width.div_ceil(8) as usize;
+    for (value, mut length) in runs {
+        let to_fill = literals.count.next_multiple_of(8) - literals.count;
+        if length >= worth + to_fill as u32 {
+            literals.push(out, value, to_fill as u32);
+            length -= to_fill as u32;
+            literals.flush(out);
+            put_varint(out, u64::from(length) << 1);
+            out.extend_from_slice(&value.to_le_bytes()[..value_bytes]);
+        } else {
+            literals.push(out, value, length);
+        }
+    }
+    literals.flush(out);
+}
+
+/// DELTA_BINARY_PACKED of 64-bit values.
+pub(super) fn delta_i64(out: &mut Vec<u8>, values: &[i64]) {
+    delta(out, values, i64::wrapping_sub, |d, min| d.wrapping_sub(min).cast_unsigned());
+}
+
+/// DELTA_BINARY_PACKED of 32-bit values, whose differences wrap at 32 bits.
+pub(super) fn delta_i32(out: &mut Vec<u8>, values: &[i32]) {
+    delta(
+        out,
+        values,
+        |a, b| i64::from(a.wrapping_sub(b)),
+        // At most 32 bits: a reader adds it to the minimum in 32 bits.
+        |d, min| u64::from((d as i32).wrapping_sub(min as i32).cast_unsigned()),
+    );
+}
+
+const BLOCK: usize = 128;
+const MINIBLOCKS: usize = 4;
+
+fn delta<T: Copy + Into<i64>>(out: &mut Vec<u8>, values: &[T], step: impl Fn(T, T) -> i64, above: impl Fn(i64, i64) -> u64) {
+    put_varint(out, BLOCK as u64);
+    put_varint(out, MINIBLOCKS as u64);
+    put_varint(out, values.len() as u64);
+    put_varint(out, zigzag(values.first().map_or(0, |v| (*v).into())));
+    let mut deltas = [0i64; BLOCK];
+    let mut start = 1;
+    while start < values.len() {
+        let n = BLOCK.min(values.len() - start);
+        for (i, d) in deltas[..n].iter_mut().enumerate() {
+            *d = step(values[start + i], values[start + i - 1]);
+        }
+        let min = deltas[..n].iter().copied().min().unwrap_or(0);
+        put_varint(out, zigzag(min));
+        let widths_at = out.len();
+        out.extend_from_slice(&[0; MINIBLOCKS]);
+        for (i, mini) in deltas[..n].chunks(BLOCK / MINIBLOCKS).enumerate() {
+            let widest = mini.iter().fold(0, |all, d| all | above(*d, min));
+            let width = 64 - widest.leading_zeros();
+            out[widths_at + i] = width as u8;
+            if width > 0 {
+                // A miniblock is always whole: the missing values are zeros.
+                let padding = std::iter::repeat_n(0, BLOCK / MINIBLOCKS - mini.len());
+                pack(out, mini.iter().map(|d| above(*d, min)).chain(padding), width);
+            }
+        }
+        start += n;
+    }
+}
+
+/// BYTE_STREAM_SPLIT: first bytes of all values, then second bytes, and so on.
+pub(super) fn byte_stream_split(out: &mut Vec<u8>, values: &[f64]) {
+    let start = out.len();
+    let n = values.len();
+    out.resize(start + 8 * n, 0);
+    let streams = &mut out[start..];
+    for (i, value) in values.iter().enumerate() {
+        for (k, byte) in value.to_le_bytes().into_iter().enumerate() {
+            streams[k * n + i] = byte;
+        }
+    }
+}
+
+/// PLAIN booleans: one bit each, lowest first.
+pub(super) fn bits(out: &mut Vec<u8>, values: &[bool]) {
+    out.extend(values.chunks(8).map(|eight| eight.iter().enumerate().fold(0, |byte, (i, v)| byte | u8::from(*v) << i)));
+}

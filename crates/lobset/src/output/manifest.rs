@@ -1,0 +1,220 @@
+//! `manifest.json`: what went in, what came out, and whether it was proved.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::{Error, InputError, Result};
+use crate::input::Drops;
+use crate::time_text::Timestamp;
+
+/// The contents of `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of lobset that wrote it.
+    pub version: String,
+    /// The settings.
+    pub config: Config,
+    /// Where the boundaries come from.
+    pub thresholds: ThresholdsEntry,
+    /// Every input file, in order of time.
+    pub inputs: Vec<InputEntry>,
+    /// Every symbol, by name.
+    pub symbols: Vec<SymbolEntry>,
+    /// What a reader should know before training: short classes, unbalanced data and the like.
+    pub warnings: Vec<String>,
+    /// What phase 3 proved; `null` when it did not run.
+    pub validation: Option<ValidationEntry>,
+    /// How long it took. The only section that differs between two runs over the same input.
+    pub timings: Timings,
+}
+
+/// Where the boundaries come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThresholdsEntry {
+    /// True when they were fitted on this input, false when they came from a file.
+    pub fitted: bool,
+    /// The boundary time T.
+    pub fit_until: Timestamp,
+    /// SHA-256 of `thresholds.json`.
+    pub sha256: String,
+}
+
+/// An input file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputEntry {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// DBN version.
+    pub dbn_version: u8,
+    /// Databento's dataset code.
+    pub dataset: String,
+    /// Records in it.
+    pub records: u64,
+    /// Records that became rows.
+    pub rows: u64,
+    /// `ts_recv` of its first record.
+    pub first_ts: Option<Timestamp>,
+    /// The largest `ts_recv` in it.
+    pub last_ts: Option<Timestamp>,
+    /// Records that did not become rows, by reason.
+    pub drops: Drops,
+}
+
+/// A symbol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolEntry {
+    /// Its name, as the exchange writes it.
+    pub symbol: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Rows with a label.
+    pub labelled_rows: u64,
+    /// Rows whose windows are whole, but whose past mean is not positive: no movement, no label.
+    pub undefined_rows: u64,
+    /// How often `ts_recv` steps back.
+    pub steps_back: u64,
+    /// The rows that start a new unbroken stretch.
+    pub breaks: Vec<u64>,
+    /// The first row at the boundary time or later.
+    pub boundary_row: u64,
+    /// Ranges of rows (from, to) in the files that the thresholds were fitted on.
+    pub fitted_rows: Vec<[u64; 2]>,
+    /// The dataset, when the symbol has one.
+    pub dataset: Option<DatasetEntry>,
+    /// Why it has none.
+    pub reason: Option<String>,
+}
+
+/// A dataset file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetEntry {
+    /// Its name in the output folder.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Row groups in it.
+    pub row_groups: u64,
+    /// Rows by split and class, before `drop_unbalanced` takes any.
+    pub splits: Splits3<SplitEntry>,
+}
+
+/// Something for each split.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Splits3<T> {
+    /// Rows the thresholds may know.
+    pub fit: T,
+    /// Rows between.
+    pub embargo: T,
+    /// Rows after the boundary time.
+    pub holdout: T,
+}
+
+impl<T> Splits3<T> {
+    /// The splits with their names, in order of time.
+    pub fn named(&self) -> [(&'static str, &T); 3] {
+        [("fit", &self.fit), ("embargo", &self.embargo), ("holdout", &self.holdout)]
+    }
+}
+
+/// A split of a dataset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitEntry {
+    /// Labelled rows.
+    pub rows: u64,
+    /// Labelled rows of each class.
+    pub classes: Vec<u64>,
+    /// Marked rows of each class.
+    pub balanced: Vec<u64>,
+    /// Classes with fewer rows than the others have marked.
+    pub short: Vec<u64>,
+}
+
+impl SplitEntry {
+    /// How far the classes are from uniform: half the sum of absolute differences between each class's share and the
+    /// fair one (total variation distance), 0 to 1.
+    pub fn drift(&self) -> f64 {
+        if self.rows == 0 {
+            return 0.0;
+        }
+        let fair = 1.0 / self.classes.len() as f64;
+        self.classes.iter().map(|c| (*c as f64 / self.rows as f64 - fair).abs()).sum::<f64>() / 2.0
+    }
+}
+
+/// What phase 3 proved.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidationEntry {
+    /// Datasets read back.
+    pub datasets: u64,
+    /// Rows read back.
+    pub rows: u64,
+    /// The checks that every one of them passed.
+    pub checks: Vec<String>,
+    /// Checks that these settings leave no way to make, and why.
+    pub not_checked: Vec<String>,
+}
+
+/// How long a run took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Threads used.
+    pub threads: usize,
+    /// Input files whose scan an earlier run had finished.
+    pub scans_reused: u64,
+    /// Seconds in phase 1: scanning.
+    pub scan_seconds: f64,
+    /// Seconds in phase 1: movements and boundaries.
+    pub plan_seconds: f64,
+    /// Seconds in phase 2.
+    pub write_seconds: f64,
+    /// Seconds in phase 3.
+    pub validate_seconds: f64,
+    /// Seconds from start to publication.
+    pub total_seconds: f64,
+    /// Input records per second of the whole run.
+    pub records_per_second: f64,
+    /// Peak resident memory of the process in bytes, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+impl Manifest {
+    /// As written to `manifest.json`.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Reads the manifest of an output folder.
+    ///
+    /// # Errors
+    /// [`InputError`] when there is none.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(super::MANIFEST);
+        let refuse = |e: &dyn std::fmt::Display| -> Error {
+            InputError::new(&path, format!("cannot be read: {e}")).with_help("name a folder that lobset process or build has written").into()
+        };
+        let text = std::fs::read_to_string(&path).map_err(|e| refuse(&e))?;
+        serde_json::from_str(&text).map_err(|e| refuse(&e))
+    }
+
+    /// The symbols that have a dataset.
+    pub fn datasets(&self) -> impl Iterator<Item = (&SymbolEntry, &DatasetEntry)> {
+        self.symbols.iter().filter_map(|s| Some((s, s.dataset.as_ref()?)))
+    }
+
+    /// Records of all inputs.
+    pub fn records(&self) -> u64 {
+        self.inputs.iter().map(|i| i.records).sum()
+    }
+}

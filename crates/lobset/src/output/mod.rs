@@ -1,0 +1,21 @@
+//! Labels to files: columns, row groups, datasets, the manifest, the report, and how they appear all at once.
+
+mod chunk;
+mod column;
+mod dataset;
+mod encoding;
+mod manifest;
+mod publish;
+mod report;
+mod row_group;
+mod schema;
+
+pub use chunk::EncodedColumn;
+pub use dataset::{CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name};
+pub use manifest::{
+    DatasetEntry, InputEntry, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings, ValidationEntry,
+};
+pub use publish::{MANIFEST, Workspace, write_durably, write_whole};
+pub use report::report;
+pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
+pub use schema::DatasetSchema;

@@ -1,0 +1,123 @@
+//! `report.html`: the manifest for people, on one page without scripts.
+
+use std::fmt::Write;
+
+use super::manifest::{Manifest, SplitEntry};
+
+/// Makes text harmless in HTML.
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}\
+h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}table{border-collapse:collapse;width:100%}\
+th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
+svg{display:block}.ok{color:#176d2c}.warn{color:#8a4b00}code{background:#f4f4f4;padding:0 .2rem}\
+@media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}code{background:#272a30}th,td{border-color:#3a3d44}.ok{color:#7ccf8f}.warn{color:#e0a458}}";
+
+/// Bars of the classes' shares; the line is the fair share.
+fn bars(split: &SplitEntry) -> String {
+    let (width, height) = (12 * split.classes.len(), 60);
+    let most = split.classes.iter().copied().max().unwrap_or(0).max(1) as f64;
+    let mut svg = format!("<svg width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"rows by class\">");
+    for (class, count) in split.classes.iter().enumerate() {
+        let bar = *count as f64 / most * f64::from(height);
+        let _ = write!(
+            svg,
+            "<rect x=\"{}\" y=\"{:.1}\" width=\"10\" height=\"{bar:.1}\" fill=\"#4a7fb5\"><title>class {class}: {count}</title></rect>",
+            12 * class,
+            f64::from(height) - bar
+        );
+    }
+    let fair = f64::from(height) * (1.0 - split.rows as f64 / split.classes.len() as f64 / most);
+    let _ = write!(svg, "<line x1=\"0\" x2=\"{width}\" y1=\"{fair:.1}\" y2=\"{fair:.1}\" stroke=\"#c0392b\"/></svg>");
+    svg
+}
+
+/// The page.
+pub fn report(manifest: &Manifest) -> String {
+    let mut page = String::new();
+    let currency = escape(&manifest.config.currency);
+    let _ = write!(
+        page,
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>lobset: {currency}</title><style>{STYLE}</style></head><body><h1>{currency}: {} datasets from {} files</h1>",
+        manifest.datasets().count(),
+        manifest.inputs.len()
+    );
+    let _ = match &manifest.validation {
+        Some(proved) => write!(
+            page,
+            "<p class=\"ok\">Validated: {} rows read back. {}.</p><ul>{}{}</ul>",
+            proved.rows,
+            "Every check below held for every row",
+            proved.checks.iter().map(|c| format!("<li>{}</li>", escape(c))).collect::<String>(),
+            proved.not_checked.iter().map(|c| format!("<li class=\"warn\">not checked: {}</li>", escape(c))).collect::<String>()
+        ),
+        None => write!(page, "<p class=\"warn\">Not validated: run <code>lobset validate</code> on this folder.</p>"),
+    };
+    let _ = write!(
+        page,
+        "<p>The thresholds were {} and know nothing at or after {}. Read {} records in {:.1} s, {:.0} a second.</p>",
+        if manifest.thresholds.fitted { "fitted on the first part of this input" } else { "brought by a file" },
+        manifest.thresholds.fit_until,
+        manifest.records(),
+        manifest.timings.total_seconds,
+        manifest.timings.records_per_second
+    );
+    if !manifest.warnings.is_empty() {
+        let items: String = manifest.warnings.iter().map(|w| format!("<li class=\"warn\">{}</li>", escape(w))).collect();
+        let _ = write!(page, "<h2>Before you train</h2><ul>{items}</ul>");
+    }
+    page.push_str("<h2>Datasets</h2><table><tr><th>symbol</th><th>split</th><th class=\"n\">rows</th><th class=\"n\">balanced</th><th class=\"n\">distance from uniform</th><th>classes</th></tr>");
+    for (symbol, dataset) in manifest.datasets() {
+        for (name, split) in dataset.splits.named() {
+            let _ = write!(
+                page,
+                "<tr><td title=\"{}\">{}</td><td>{name}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}%</td><td>{}</td></tr>",
+                escape(&dataset.file),
+                escape(&symbol.symbol),
+                split.rows,
+                split.balanced.iter().sum::<u64>(),
+                100.0 * split.drift(),
+                bars(split)
+            );
+        }
+    }
+    page.push_str("</table><h2>Without a dataset</h2><table><tr><th>symbol</th><th class=\"n\">rows</th><th>why</th></tr>");
+    for symbol in manifest.symbols.iter().filter(|s| s.dataset.is_none()) {
+        let why = escape(symbol.reason.as_deref().unwrap_or_default());
+        let _ = write!(page, "<tr><td>{}</td><td class=\"n\">{}</td><td>{why}</td></tr>", escape(&symbol.symbol), symbol.rows);
+    }
+    page.push_str("</table><h2>Input</h2><table><tr><th>file</th><th class=\"n\">records</th><th class=\"n\">rows</th><th class=\"n\">one-sided</th><th class=\"n\">crossed</th><th class=\"n\">out of range</th><th class=\"n\">unmapped</th></tr>");
+    for input in &manifest.inputs {
+        let d = &input.drops;
+        let cells: String =
+            [input.records, input.rows, d.one_sided, d.crossed, d.out_of_range, d.unmapped].iter().map(|n| format!("<td class=\"n\">{n}</td>")).collect();
+        let _ = write!(page, "<tr><td>{}</td>{cells}</tr>", escape(&input.name));
+    }
+    let settings = serde_json::to_string_pretty(&manifest.config).unwrap_or_default();
+    let _ = write!(page, "</table><h2>Settings</h2><pre>{}</pre><p>lobset {}</p></body></html>\n", escape(&settings), escape(&manifest.version));
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_outside_stay_text() {
+        assert_eq!(escape("<b a='x'>&\""), "&lt;b a=&#39;x&#39;&gt;&amp;&quot;");
+    }
+}

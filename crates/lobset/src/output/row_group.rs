@@ -1,0 +1,210 @@
+//! Rows and their labels to the encoded columns of one row group.
+
+use std::sync::Arc;
+
+use parquet::errors::Result;
+
+use super::chunk::{Compressor, EncodedColumn};
+use super::column::{Cell, RunColumn, counters, flags, floats, integers, timestamps};
+use super::schema::{Content, DatasetSchema};
+use crate::config::{Config, PriceType};
+use crate::label::Split;
+use crate::tape::{BOOK_WORDS, Row, each_bit, halves, is_price};
+
+/// Rows of a full row group.
+pub const ROW_GROUP_ROWS: u64 = 131_072;
+
+/// What the labels say of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowLabel {
+    /// Its index in the symbol's stream.
+    pub row: u64,
+    /// Mean mid price ahead over mean mid price behind, less one.
+    pub movement: f64,
+    /// Its class.
+    pub class: u8,
+    /// Its side of the boundary time.
+    pub split: Split,
+    /// Whether it belongs to the uniform subset.
+    pub balanced: bool,
+}
+
+/// Columns without runs worth keeping: one value a row.
+#[derive(Default)]
+struct Series {
+    ts_recv: Vec<u64>,
+    ts_event: Vec<u64>,
+    ts_in_delta: Vec<i32>,
+    sequence: Vec<i32>,
+    rows: Vec<u64>,
+    movements: Vec<f64>,
+    balanced: Vec<bool>,
+}
+
+/// The columns that are kept as runs, apart from the book.
+struct Runs {
+    publisher_id: RunColumn,
+    instrument_id: RunColumn,
+    action: RunColumn,
+    side: RunColumn,
+    flags: RunColumn,
+    depth: RunColumn,
+    price: RunColumn,
+    size: RunColumn,
+    mid: RunColumn,
+    symbol: RunColumn,
+    class: RunColumn,
+    split: RunColumn,
+}
+
+/// Encodes the row groups of one symbol. Holds one row group: about 30 bytes a row and what its dictionaries need.
+pub struct RowGroupEncoder {
+    schema: Arc<DatasetSchema>,
+    compressor: Compressor,
+    series: Series,
+    runs: Runs,
+    prices: Vec<RunColumn>,
+    counts: Vec<RunColumn>,
+    /// Rows so far.
+    rows: u32,
+    /// The words of the book that changed while no row was taken.
+    pending: u64,
+}
+
+impl RowGroupEncoder {
+    /// An encoder for the row groups of `symbol`.
+    pub fn new(schema: Arc<DatasetSchema>, config: &Config, symbol: &str) -> Self {
+        let price = match config.price_type {
+            PriceType::Float => Cell::FloatPrice,
+            PriceType::Fixed => Cell::FixedPrice,
+        };
+        let new = RunColumn::new;
+        let split_names = Split::ALL.map(|s| s.name().to_owned()).to_vec();
+        Self {
+            schema,
+            compressor: Compressor::new(config.compression),
+            series: Series::default(),
+            runs: Runs {
+                publisher_id: new(Cell::Unsigned),
+                instrument_id: new(Cell::Unsigned),
+                action: new(Cell::Letter),
+                side: new(Cell::Letter),
+                flags: new(Cell::Unsigned),
+                depth: new(Cell::Unsigned),
+                price: new(price.clone()),
+                size: new(Cell::Unsigned),
+                mid: new(Cell::Mid),
+                symbol: new(Cell::Text(vec![symbol.to_owned()])),
+                class: new(Cell::Signed),
+                split: new(Cell::Text(split_names)),
+            },
+            prices: (0..BOOK_WORDS).map(|_| new(price.clone())).collect(),
+            counts: (0..2 * BOOK_WORDS).map(|_| new(Cell::Unsigned)).collect(),
+            rows: 0,
+            pending: u64::MAX >> (64 - BOOK_WORDS),
+        }
+    }
+
+    /// Tells that the next row does not follow the one before: all of its book is to be looked at.
+    pub fn leap(&mut self) {
+        self.pending = u64::MAX >> (64 - BOOK_WORDS);
+    }
+
+    /// Passes over a row that is not written: only what changed matters for the next one that is.
+    #[inline]
+    pub fn skip(&mut self, changed: u64) {
+        self.pending |= changed;
+    }
+
+    /// Takes a row; `changed` has a bit for each word of the book that differs from the row before.
+    #[inline]
+    pub fn push(&mut self, row: &Row, changed: u64, label: RowLabel) {
+        let at = self.rows;
+        self.series.ts_recv.push(row.ts_recv);
+        self.series.ts_event.push(row.ts_event);
+        self.series.ts_in_delta.push(row.ts_in_delta);
+        self.series.sequence.push(row.sequence.cast_signed());
+        self.series.rows.push(label.row);
+        self.series.movements.push(label.movement);
+        self.series.balanced.push(label.balanced);
+
+        let runs = &mut self.runs;
+        runs.publisher_id.set(at, row.publisher_id.into());
+        runs.instrument_id.set(at, row.instrument_id.into());
+        let [action, side, flags, depth] = row.marks.to_le_bytes();
+        runs.action.set(at, action.into());
+        runs.side.set(at, side.into());
+        runs.flags.set(at, flags.into());
+        runs.depth.set(at, depth.into());
+        runs.price.set(at, row.price.cast_unsigned());
+        runs.size.set(at, row.size.into());
+        runs.class.set(at, label.class.into());
+        runs.split.set(at, label.split as u64);
+
+        let changed = changed | self.pending;
+        self.pending = 0;
+        if changed & 3 != 0 {
+            // Both are quoted and their sum fits, or the row would not be one.
+            runs.mid.set(at, row.book[0].wrapping_add(row.book[1]));
+        }
+        each_bit(changed, |word| {
+            let value = row.book[word];
+            if is_price(word) {
+                self.prices[word].set(at, value);
+            } else {
+                let (bid, ask) = halves(value);
+                self.counts[2 * word].set(at, bid.into());
+                self.counts[2 * word + 1].set(at, ask.into());
+            }
+        });
+        self.rows += 1;
+    }
+
+    /// Encodes the rows so far and starts the next row group.
+    ///
+    /// # Errors
+    /// When a codec fails.
+    pub fn finish(&mut self) -> Result<Vec<EncodedColumn>> {
+        let rows = self.rows;
+        let schema = Arc::clone(&self.schema);
+        let (series, runs, codec) = (&self.series, &mut self.runs, &mut self.compressor);
+        let columns = schema.contents.iter().zip(schema.parquet.columns()).map(|(content, descr)| {
+            let descr = Arc::clone(descr);
+            let mut finish = |column: &mut RunColumn, descr| column.finish(rows, descr, codec);
+            match *content {
+                Content::PublisherId => finish(&mut runs.publisher_id, descr),
+                Content::InstrumentId => finish(&mut runs.instrument_id, descr),
+                Content::Action => finish(&mut runs.action, descr),
+                Content::Side => finish(&mut runs.side, descr),
+                Content::Depth => finish(&mut runs.depth, descr),
+                Content::Price => finish(&mut runs.price, descr),
+                Content::Size => finish(&mut runs.size, descr),
+                Content::Flags => finish(&mut runs.flags, descr),
+                Content::BookPrice(word) => finish(&mut self.prices[word], descr),
+                Content::BookCount(word, ask) => finish(&mut self.counts[2 * word + usize::from(ask)], descr),
+                Content::Symbol => finish(&mut runs.symbol, descr),
+                Content::MidPrice => finish(&mut runs.mid, descr),
+                Content::ClassificationLabel => finish(&mut runs.class, descr),
+                Content::Split => finish(&mut runs.split, descr),
+                Content::TsRecv => timestamps(&series.ts_recv, descr, codec),
+                Content::TsEvent => timestamps(&series.ts_event, descr, codec),
+                Content::TsInDelta => integers(&series.ts_in_delta, false, descr, codec),
+                Content::Sequence => integers(&series.sequence, true, descr, codec),
+                Content::Row => counters(&series.rows, descr, codec),
+                Content::PriceMovement => floats(&series.movements, descr, codec),
+                Content::Balanced => flags(&series.balanced, descr, codec),
+            }
+        });
+        let columns = columns.collect();
+        let series = &mut self.series;
+        series.ts_recv.clear();
+        series.ts_event.clear();
+        series.ts_in_delta.clear();
+        series.sequence.clear();
+        series.rows.clear();
+        series.movements.clear();
+        series.balanced.clear();
+        self.rows = 0;
+        columns
+    }
+}

@@ -1,0 +1,174 @@
+//! The class boundaries: exact quantiles of the movements that the fit half knows.
+
+use std::collections::BTreeMap;
+
+use super::Run;
+use super::monitor::Stage;
+use super::parallel::map_ordered;
+use super::plan::{MovementTape, Slice, slices};
+use super::streams::Stream;
+use crate::config::ThresholdScope;
+use crate::error::{Error, Result};
+use crate::label::{Fit, Histogram, Selection, check_distinct, inner_quantiles, interpolate, ranks};
+
+/// Movements that one task counts. Sums are added up slice by slice, so it is part of the definition of `mean` and `std`.
+const TASK: u64 = 1 << 18;
+
+/// The symbols that may be fitted on and, of each, the ranges of rows in the files to be fitted on.
+pub struct FitInput<'a> {
+    /// All streams.
+    pub streams: &'a [Stream],
+    /// All movements.
+    pub tape: &'a MovementTape,
+    /// The places of the symbols that take part.
+    pub qualified: &'a [usize],
+    /// Ranges of rows in the files used, by place of the symbol.
+    pub fitted_rows: &'a [Vec<[u64; 2]>],
+}
+
+/// Fits the boundaries: of all symbols together, or of each.
+///
+/// # Errors
+/// [`Error::Data`] when there is nothing to fit on or boundaries coincide, [`Error::Output`] for the work files.
+pub fn fit(run: &Run<'_>, input: &FitInput<'_>) -> Result<(Option<Fit>, BTreeMap<String, Fit>)> {
+    match run.config.threshold_scope {
+        ThresholdScope::Global => {
+            let fitted = fit_group(run, input, input.qualified, "all symbols together")?;
+            let global = fitted.ok_or_else(|| nothing_to_fit("no row lies in the fit half with its whole future window"))?;
+            Ok((Some(global), BTreeMap::new()))
+        }
+        ThresholdScope::Symbol => {
+            let mut fits = BTreeMap::new();
+            for &symbol in input.qualified {
+                let name = &input.streams[symbol].symbol;
+                if let Some(fit) = fit_group(run, input, &[symbol], &format!("symbol {name:?}"))? {
+                    fits.insert(name.clone(), fit);
+                }
+            }
+            if fits.is_empty() {
+                return Err(nothing_to_fit("no symbol has a row in the fit half with its whole future window"));
+            }
+            Ok((None, fits))
+        }
+    }
+}
+
+fn nothing_to_fit(message: &str) -> Error {
+    Error::data(message, "set fit_until to a later time, raise sample_fraction, or shorten the windows")
+}
+
+/// What one task finds in a slice, beside the histogram.
+struct Sums {
+    sum: f64,
+    squares: f64,
+    min: f64,
+    max: f64,
+    count: u64,
+}
+
+/// `None` when the symbols have no row to fit on.
+fn fit_group(run: &Run<'_>, input: &FitInput<'_>, symbols: &[usize], whose: &str) -> Result<Option<Fit>> {
+    let mut tasks = Vec::new();
+    let mut embargo = Vec::new();
+    for &symbol in symbols {
+        let Stream { candidates, splits, .. } = &input.streams[symbol];
+        let places = |from: u64, to: u64| candidates.before(from)..candidates.before(to.max(from));
+        for [from, to] in &input.fitted_rows[symbol] {
+            tasks.extend(slices(symbol, places(*from, (*to).min(splits.fit_end())), TASK));
+        }
+        embargo.extend(slices(symbol, places(splits.fit_end(), splits.boundary_row), TASK));
+    }
+
+    let mut qs = inner_quantiles(run.config.nbins);
+    qs.push(0.5);
+    let mut selection = Selection::new();
+    let (mut n, mut mean, mut squares, mut min, mut max) = (0, 0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY);
+    let mut first = true;
+    let at_ranks = loop {
+        let (histogram, sums) = count(run, input.tape, &tasks, &selection, mean)?;
+        // The first pass gives the mean; later ones the squares of the distances from it.
+        if first {
+            n = sums.iter().map(|s| s.count).sum();
+            if n == 0 {
+                return Ok(None);
+            }
+            mean = sums.iter().map(|s| s.sum).sum::<f64>() / n as f64;
+            min = sums.iter().map(|s| s.min).fold(min, f64::min);
+            max = sums.iter().map(|s| s.max).fold(max, f64::max);
+            first = false;
+        } else {
+            squares = sums.iter().map(|s| s.squares).sum();
+        }
+        if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
+            break values;
+        }
+    };
+    let mut boundaries = interpolate(n, &qs, &at_ranks);
+    let median = boundaries.pop().unwrap_or(mean);
+    check_distinct(&boundaries, whose)?;
+    let embargo_rows = labelled(run, input.tape, &embargo)?;
+    Ok(Some(Fit { boundaries, fit_rows: n, embargo_rows, mean, std: (squares / n as f64).sqrt(), min, max, median }))
+}
+
+/// One pass of the selection over all slices, with sums slice by slice.
+fn count(run: &Run<'_>, tape: &MovementTape, tasks: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
+    let mut total = selection.empty();
+    let mut sums = Vec::with_capacity(tasks.len());
+    let work = |slice: &Slice| {
+        let mut values = Vec::new();
+        tape.read(slice.symbol, slice.range.clone(), &mut values)?;
+        values.retain(|v| !v.is_nan());
+        let mut histogram = selection.empty();
+        selection.count(&values, &mut histogram);
+        let sums = Sums {
+            sum: values.iter().sum(),
+            squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            count: values.len() as u64,
+        };
+        Ok((histogram, sums, slice.range.end - slice.range.start))
+    };
+    let rows = tasks.iter().map(|t| t.range.end - t.range.start).sum();
+    run.monitor.stage(Stage::Plan, rows, || {
+        map_ordered(run.threads, tasks, work, |(histogram, found, rows)| {
+            total.merge(&histogram);
+            sums.push(found);
+            run.monitor.advance(rows)
+        })
+    })?;
+    Ok((total, sums))
+}
+
+fn labelled(run: &Run<'_>, tape: &MovementTape, tasks: &[Slice]) -> Result<u64> {
+    let mut total = 0;
+    let work = |slice: &Slice| {
+        let mut values = Vec::new();
+        tape.read(slice.symbol, slice.range.clone(), &mut values)?;
+        Ok(values.iter().filter(|v| !v.is_nan()).count() as u64)
+    };
+    map_ordered(run.threads, tasks, work, |found| {
+        total += found;
+        Ok(())
+    })?;
+    Ok(total)
+}
+
+/// The places of the m = ceil(fraction * h) files of h that are fitted on: floor(i * h / m), i = 0..m.
+pub fn sampled_files(fraction: f64, h: usize) -> Vec<usize> {
+    let m = ((fraction * h as f64).ceil() as usize).min(h);
+    (0..m).map(|i| i * h / m).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sampled_files_are_spread_evenly() {
+        assert_eq!(sampled_files(1.0, 4), [0, 1, 2, 3]);
+        assert_eq!(sampled_files(0.3, 10), [0, 3, 6]);
+        assert_eq!(sampled_files(0.01, 10), [0]);
+        assert_eq!(sampled_files(0.5, 0), [0; 0]);
+    }
+}

@@ -1,0 +1,143 @@
+//! The checks that one row group allows on its own.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
+use arrow_array::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use super::{MOST_VIOLATIONS, unreadable};
+use crate::config::Config;
+use crate::error::Result;
+use crate::label::{Fit, Split, Splits, Thresholds, Windows};
+use crate::output::SymbolEntry;
+
+/// Opens a dataset and reads its footer.
+pub(super) fn open(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
+    let file = File::open(path).map_err(|e| unreadable(path, e))?;
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
+    Ok((file, metadata))
+}
+
+/// What the rows of a dataset have to agree with.
+pub(super) struct Expect<'a> {
+    fit: &'a Fit,
+    splits: Splits,
+    /// T.
+    until: u64,
+    /// Ranges of rows in the files that were fitted on.
+    fitted_rows: &'a [[u64; 2]],
+}
+
+impl<'a> Expect<'a> {
+    pub(super) fn new(config: &Config, symbol: &'a SymbolEntry, thresholds: &'a Thresholds) -> Option<Self> {
+        Some(Self {
+            fit: thresholds.for_symbol(&symbol.symbol)?,
+            splits: Splits { boundary_row: symbol.boundary_row, reach: Windows::new(config).reach() },
+            until: thresholds.fit_until.0,
+            fitted_rows: &symbol.fitted_rows,
+        })
+    }
+}
+
+/// What a row group holds, for the checks that need them all.
+#[derive(Default)]
+pub(super) struct GroupFacts {
+    pub rows: u64,
+    pub first_row: Option<u64>,
+    pub last_row: Option<u64>,
+    /// Rows at or after the boundary row whose own `ts_recv` lies before T.
+    pub late: u64,
+    pub row_numbers: Vec<u64>,
+    pub ts_recv: Vec<u64>,
+    pub classes: Vec<u8>,
+    pub splits: Vec<Split>,
+    pub balanced: Vec<bool>,
+    /// Movements of the fit rows in the files fitted on.
+    pub fit_movements: Vec<f64>,
+    pub violations: Vec<String>,
+}
+
+impl GroupFacts {
+    fn violation(&mut self, row: u64, reason: impl FnOnce() -> String) {
+        if self.violations.len() < MOST_VIOLATIONS {
+            self.violations.push(format!("row {row}: {}", reason()));
+        }
+    }
+}
+
+const COLUMNS: [&str; 6] = ["ts_recv", "row", "price_movement", "classification_label", "split", "balanced"];
+
+/// Reads a row group's labels and checks them.
+pub(super) fn check_group(path: &Path, metadata: ArrowReaderMetadata, group: usize, expect: &Expect<'_>) -> Result<GroupFacts> {
+    let file = File::open(path).map_err(|e| unreadable(path, e))?;
+    let mask = ProjectionMask::columns(metadata.parquet_schema(), COLUMNS);
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+        .with_projection(mask)
+        .with_row_groups(vec![group])
+        .with_batch_size(1 << 17)
+        .build()
+        .map_err(|e| unreadable(path, e))?;
+    let mut facts = GroupFacts::default();
+    for batch in reader {
+        check_batch(&batch.map_err(|e| unreadable(path, e))?, expect, &mut facts);
+    }
+    Ok(facts)
+}
+
+fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts) {
+    let column = |name: &str| batch.column_by_name(name);
+    let rows = column("row").and_then(|c| c.as_primitive_opt::<UInt64Type>());
+    let movements = column("price_movement").and_then(|c| c.as_primitive_opt::<Float64Type>());
+    let labels = column("classification_label").and_then(|c| c.as_primitive_opt::<Int32Type>());
+    let splits = column("split").and_then(|c| c.as_dictionary_opt::<Int32Type>());
+    let (Some(rows), Some(movements), Some(labels), Some(splits)) = (rows, movements, labels, splits) else {
+        facts.violation(0, || "a column has another type than its name promises".to_owned());
+        return;
+    };
+    let names = splits.values().as_string::<i32>();
+    let by_key: Vec<Option<Split>> = names.iter().map(|n| n.and_then(Split::from_name)).collect();
+    let ts = column("ts_recv").and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
+    let balanced = column("balanced").and_then(|c| c.as_boolean_opt());
+
+    for i in 0..batch.num_rows() {
+        let row = rows.value(i);
+        if facts.last_row.is_some_and(|last| row <= last) {
+            facts.violation(row, || format!("comes after row {}", rows.value(i.saturating_sub(1))));
+        }
+        facts.first_row.get_or_insert(row);
+        facts.last_row = Some(row);
+
+        let movement = movements.value(i);
+        let class = expect.fit.class(movement);
+        let label = labels.value(i);
+        if !movement.is_finite() || i64::from(label) != class as i64 {
+            facts.violation(row, || format!("classification_label is {label}, but a movement of {movement:e} is class {class}"));
+        }
+        let want = expect.splits.of(row);
+        let split = by_key.get(splits.keys().value(i) as usize).copied().flatten();
+        if split != Some(want) {
+            let found = split.map_or("none of the three", Split::name);
+            facts.violation(row, || format!("split is {found}, but it is {want} by its place"));
+        }
+        if let Some(ts) = ts {
+            let ts = ts.value(i).cast_unsigned();
+            if ts >= expect.until && want != Split::Holdout {
+                facts.violation(row, || format!("its ts_recv lies at or after the boundary time, but its split is {want}"));
+            }
+            facts.late += u64::from(ts < expect.until && want == Split::Holdout);
+            facts.ts_recv.push(ts);
+        }
+        if want == Split::Fit && expect.fitted_rows.iter().any(|[from, to]| (*from..*to).contains(&row)) {
+            facts.fit_movements.push(movement);
+        }
+        facts.row_numbers.push(row);
+        facts.classes.push(u8::try_from(label).unwrap_or(u8::MAX));
+        facts.splits.push(split.unwrap_or(want));
+        facts.balanced.push(balanced.is_some_and(|b| b.value(i)));
+    }
+    facts.rows += batch.num_rows() as u64;
+}

@@ -1,0 +1,128 @@
+//! The leak check: the quantiles of the datasets' own fit rows are the boundaries, bit for bit.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use crate::error::{Error, Result};
+use crate::label::{Fit, Selection, Thresholds, inner_quantiles, interpolate, ranks};
+use crate::output::Manifest;
+use crate::pipeline::map_ordered;
+
+/// Movements that one task counts.
+const TASK: u64 = 1 << 18;
+
+/// Gathers fit movements in a file without a name, so that memory stays bounded, and selects from it.
+pub(super) struct LeakCheck<'a> {
+    thresholds: &'a Thresholds,
+    nbins: u16,
+    threads: usize,
+    wanted: bool,
+    /// Movements that share a set of boundaries: of all symbols, or of the one named.
+    spill: Option<(String, Spill)>,
+    violations: Vec<String>,
+}
+
+struct Spill {
+    file: File,
+    count: u64,
+}
+
+fn fail(e: std::io::Error) -> Error {
+    Error::output(&std::env::temp_dir(), format!("cannot keep movements for the leak check: {e}"))
+}
+
+impl<'a> LeakCheck<'a> {
+    pub(super) fn new(manifest: &Manifest, thresholds: &'a Thresholds, threads: usize) -> Self {
+        let wanted = manifest.thresholds.fitted && !manifest.config.drop_unbalanced;
+        Self { thresholds, nbins: manifest.config.nbins, threads, wanted, spill: None, violations: Vec::new() }
+    }
+
+    /// The movements that follow belong to this symbol.
+    pub(super) fn begin(&mut self, symbol: &str) -> Result<()> {
+        if self.thresholds.global.is_none() {
+            self.conclude()?;
+        }
+        if self.wanted && self.spill.is_none() {
+            let file = tempfile::tempfile().map_err(fail)?;
+            self.spill = Some((symbol.to_owned(), Spill { file, count: 0 }));
+        }
+        Ok(())
+    }
+
+    pub(super) fn take(&mut self, movements: &[f64]) -> Result<()> {
+        let Some((_, spill)) = &mut self.spill else { return Ok(()) };
+        let bytes: Vec<u8> = movements.iter().flat_map(|m| m.to_le_bytes()).collect();
+        spill.file.write_all(&bytes).map_err(fail)?;
+        spill.count += movements.len() as u64;
+        Ok(())
+    }
+
+    /// Returns the violations found.
+    pub(super) fn finish(mut self) -> Result<Vec<String>> {
+        self.conclude()?;
+        Ok(self.violations)
+    }
+
+    /// Selects the quantiles of what has been gathered, and compares.
+    fn conclude(&mut self) -> Result<()> {
+        let Some((symbol, spill)) = self.spill.take() else { return Ok(()) };
+        let (whose, fit) = match &self.thresholds.global {
+            Some(fit) => ("all symbols".to_owned(), fit),
+            None => match self.thresholds.symbols.get(&symbol) {
+                Some(fit) => (format!("symbol {symbol:?}"), fit),
+                None => return Ok(()),
+            },
+        };
+        if spill.count != fit.fit_rows {
+            self.violations.push(format!(
+                "thresholds.json: {whose}: fitted on {} rows, but the datasets hold {} such fit rows",
+                fit.fit_rows, spill.count
+            ));
+            return Ok(());
+        }
+        let found = self.compare(&whose, &spill, fit)?;
+        self.violations.extend(found);
+        Ok(())
+    }
+
+    fn compare(&self, whose: &str, spill: &Spill, fit: &Fit) -> Result<Vec<String>> {
+        let mut qs = inner_quantiles(self.nbins);
+        qs.push(0.5);
+        let tasks: Vec<u64> = (0..spill.count).step_by(TASK as usize).collect();
+        let mut selection = Selection::new();
+        let at_ranks = loop {
+            let mut histogram = selection.empty();
+            let work = |from: &u64| {
+                let count = TASK.min(spill.count - from) as usize;
+                let mut bytes = vec![0; count * 8];
+                spill.file.read_exact_at(&mut bytes, from * 8).map_err(fail)?;
+                let (words, _) = bytes.as_chunks::<8>();
+                let values: Vec<f64> = words.iter().map(|w| f64::from_le_bytes(*w)).collect();
+                let mut counted = selection.empty();
+                selection.count(&values, &mut counted);
+                Ok(counted)
+            };
+            map_ordered(self.threads, &tasks, work, |counted| {
+                histogram.merge(&counted);
+                Ok(())
+            })?;
+            if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
+                break values;
+            }
+        };
+        let found = interpolate(spill.count, &qs, &at_ranks);
+        let want = fit.boundaries.iter().chain([&fit.median]);
+        let differs = |(_, (a, b)): &(usize, (&f64, &f64))| a.to_bits() != b.to_bits();
+        Ok(found
+            .iter()
+            .zip(want)
+            .enumerate()
+            .filter(differs)
+            .map(|(k, (found, want))| {
+                let name = if k + 1 < qs.len() { format!("boundary {}", k + 1) } else { "the median".to_owned() };
+                format!("thresholds.json: {whose}: {name} is {want:e}, but the fit rows give {found:e}: something else was fitted on")
+            })
+            .collect())
+    }
+}

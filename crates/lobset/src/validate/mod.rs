@@ -1,0 +1,326 @@
+//! Phase 3: reads back what was written, and proves it.
+
+mod against;
+mod group;
+mod leak;
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use against::{AGAINST_ROWS, Against};
+use group::{Expect, GroupFacts, check_group, open};
+use leak::LeakCheck;
+
+use crate::config::{Columns, Config};
+use crate::error::{Error, InputError, Result, ValidationError};
+use crate::input::hex;
+use crate::label::{Quota, Split, Thresholds};
+use crate::output::{DatasetEntry, DatasetSchema, Manifest, SplitEntry, SymbolEntry, ValidationEntry};
+use crate::pipeline::{Monitor, Options, Stage, THRESHOLDS, file_sha256, map_ordered};
+
+/// After this many violations a dataset is not searched for more.
+const MOST_VIOLATIONS: usize = 20;
+
+/// What [`validate`] found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// The manifest of the folder.
+    pub manifest: Manifest,
+    /// What holds.
+    pub proved: ValidationEntry,
+    /// The rows compared with the raw files, when asked for.
+    pub against: Option<Against>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Proves an output folder: schema, counts, order, labels, splits, marks, hashes and that nothing leaked. With `against`,
+/// also compares [`AGAINST_ROWS`] random rows with the raw files, from which it computes their labels by the plain definition.
+///
+/// # Errors
+/// [`ValidationError`] with every violation found; [`InputError`] when the folder or the raw files cannot be read.
+pub fn validate<P: AsRef<Path>>(
+    folder: &Path,
+    against: Option<(&[P], u64)>,
+    options: &Options,
+    monitor: &Monitor<'_>,
+) -> Result<Validation> {
+    let started = std::time::Instant::now();
+    let manifest = Manifest::read(folder)?;
+    let proved = prove(folder, &manifest, options.threads(), monitor)?;
+    let against = against.map(|(inputs, seed)| against::compare(folder, &manifest, inputs, seed, monitor)).transpose()?;
+    Ok(Validation { manifest, proved, against, seconds: started.elapsed().as_secs_f64() })
+}
+
+/// A stretch of row groups of one dataset, or the hash of its file.
+enum Task {
+    Hash(usize),
+    Group(usize, usize),
+}
+
+enum Done {
+    Hash(usize, String),
+    Group(Box<GroupFacts>),
+}
+
+/// Proves the datasets in `folder` against what `manifest` says of them.
+///
+/// # Errors
+/// As [`validate`].
+pub(crate) fn prove(folder: &Path, manifest: &Manifest, threads: usize, monitor: &Monitor<'_>) -> Result<ValidationEntry> {
+    let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
+    let config = &manifest.config;
+    let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
+    let schema = DatasetSchema::new(config).map_err(|e| failed(vec![e.to_string()]))?;
+    let datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
+
+    let mut tasks = Vec::new();
+    let mut violations = Vec::new();
+    for (number, (symbol, entry)) in datasets.iter().enumerate() {
+        match check_footer(folder, symbol, entry, &schema) {
+            Ok(groups) => {
+                tasks.push(Task::Hash(number));
+                tasks.extend((0..groups).map(|g| Task::Group(number, g)));
+            }
+            Err(violation) => violations.push(violation),
+        }
+    }
+    if !violations.is_empty() {
+        return Err(failed(violations));
+    }
+
+    let expects: Vec<Expect<'_>> = datasets.iter().filter_map(|(symbol, _)| Expect::new(config, symbol, &thresholds)).collect();
+    // Footers are parsed once for all groups of a file, and only one file's is kept.
+    let footer: Mutex<Option<(usize, ArrowReaderMetadata)>> = Mutex::new(None);
+    let work = |task: &Task| match *task {
+        Task::Hash(number) => Ok(Done::Hash(number, file_sha256(&folder.join(&datasets[number].1.file))?)),
+        Task::Group(number, group) => {
+            let path = folder.join(&datasets[number].1.file);
+            let metadata = {
+                let mut held = footer.lock().unwrap_or_else(PoisonError::into_inner);
+                match &*held {
+                    Some((cached, metadata)) if *cached == number => metadata.clone(),
+                    _ => {
+                        let (_, metadata) = open(&path)?;
+                        *held = Some((number, metadata.clone()));
+                        metadata
+                    }
+                }
+            };
+            Ok(Done::Group(Box::new(check_group(&path, metadata, group, &expects[number])?)))
+        }
+    };
+
+    let mut leak = LeakCheck::new(manifest, &thresholds, threads);
+    let mut progress: Option<Walk<'_>> = None;
+    let mut rows = 0;
+    let take = |done: Done| {
+        match done {
+            Done::Hash(number, sha256) => {
+                if let Some(walk) = progress.take() {
+                    violations.extend(walk.finish());
+                }
+                let (symbol, entry) = datasets[number];
+                progress = Some(Walk::new(config, symbol, entry));
+                leak.begin(&symbol.symbol)?;
+                if sha256 != entry.sha256 {
+                    violations.push(format!("{}: its SHA-256 is {sha256}, not {} as the manifest says", entry.file, entry.sha256));
+                }
+            }
+            Done::Group(facts) => {
+                rows += facts.rows;
+                leak.take(&facts.fit_movements)?;
+                let read = facts.rows;
+                if let Some(walk) = &mut progress {
+                    walk.take(*facts);
+                }
+                monitor.advance(read)?;
+            }
+        }
+        Ok(())
+    };
+    let total = datasets.iter().map(|(_, e)| e.rows).sum();
+    monitor.stage(Stage::Validate, total, || map_ordered(threads, &tasks, work, take))?;
+    violations.extend(progress.into_iter().flat_map(Walk::finish));
+    violations.extend(leak.finish()?);
+    if !violations.is_empty() {
+        return Err(failed(violations));
+    }
+    Ok(summary(config, manifest, datasets.len() as u64, rows))
+}
+
+fn summary(config: &Config, manifest: &Manifest, datasets: u64, rows: u64) -> ValidationEntry {
+    let mut checks = vec![
+        "schema, row counts and row groups are those of the manifest",
+        "row is strictly increasing",
+        "classification_label is the number of boundaries not above price_movement",
+        "split follows from row and the boundary time",
+        "counts by class and split are those of the manifest",
+        "every file has the manifest's SHA-256",
+    ];
+    let mut not_checked = Vec::new();
+    if config.columns == Columns::All {
+        checks.push("ts_recv never steps back but as often as the manifest counts, and agrees with split");
+    } else {
+        not_checked.push("the order of ts_recv: columns = \"book\" leaves it out");
+    }
+    if config.force_uniform {
+        checks.push("balanced marks are those of the definition");
+    }
+    match (manifest.thresholds.fitted, config.drop_unbalanced) {
+        (true, false) => checks.push("nothing leaked: the exact quantiles of the fit rows are the boundaries, bit for bit"),
+        (true, true) => not_checked.push("the boundaries: drop_unbalanced left most of the rows they were fitted on out of the files"),
+        (false, _) => not_checked.push("the boundaries: they come from a thresholds file, fitted elsewhere"),
+    }
+    let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
+    ValidationEntry { datasets, rows, checks: owned(checks), not_checked: owned(not_checked) }
+}
+
+fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, String> {
+    let path = folder.join(THRESHOLDS);
+    let text = std::fs::read(&path).map_err(|e| format!("{THRESHOLDS}: cannot be read: {e}"))?;
+    let sha256 = hex(&Sha256::digest(&text));
+    if sha256 != manifest.thresholds.sha256 {
+        return Err(format!("{THRESHOLDS}: its SHA-256 is {sha256}, not {} as the manifest says", manifest.thresholds.sha256));
+    }
+    let thresholds = Thresholds::read(&path).map_err(|e| e.to_string())?;
+    thresholds.check_settings(&manifest.config).map_err(|e| format!("{THRESHOLDS}: {e}"))?;
+    if thresholds.fit_until != manifest.thresholds.fit_until {
+        return Err(format!("{THRESHOLDS}: its boundary time is {}, not {} as in the manifest", thresholds.fit_until, manifest.thresholds.fit_until));
+    }
+    Ok(thresholds)
+}
+
+/// Schema, rows and row groups of a dataset; returns the number of groups.
+fn check_footer(folder: &Path, symbol: &SymbolEntry, entry: &DatasetEntry, schema: &DatasetSchema) -> Result<usize, String> {
+    let path = folder.join(&entry.file);
+    let say = |message: String| format!("{}: {message}", entry.file);
+    let bytes = std::fs::metadata(&path).map_err(|e| say(format!("cannot be read: {e}")))?.len();
+    if bytes != entry.bytes {
+        return Err(say(format!("has {bytes} bytes, not {} as the manifest says", entry.bytes)));
+    }
+    let (_, metadata) = open(&path).map_err(|e| say(e.to_string()))?;
+    if metadata.schema().fields() != schema.arrow.fields() {
+        return Err(say("its columns are not those of the settings".to_owned()));
+    }
+    let file = metadata.metadata().file_metadata();
+    if file.num_rows().cast_unsigned() != entry.rows {
+        return Err(say(format!("has {} rows, not {} as the manifest says", file.num_rows(), entry.rows)));
+    }
+    let groups = metadata.metadata().num_row_groups();
+    if groups as u64 != entry.row_groups {
+        return Err(say(format!("has {groups} row groups, not {} as the manifest says", entry.row_groups)));
+    }
+    let told = file.key_value_metadata().into_iter().flatten().find(|pair| pair.key == crate::output::SYMBOL_KEY);
+    if told.and_then(|pair| pair.value.as_deref()) != Some(symbol.symbol.as_str()) {
+        return Err(say(format!("its metadata does not name the symbol {:?}", symbol.symbol)));
+    }
+    Ok(groups)
+}
+
+/// Checks that need the groups of a dataset in order.
+struct Walk<'a> {
+    entry: &'a DatasetEntry,
+    steps_allowed: u64,
+    unbalanced_kept: bool,
+    marks: Option<[Quota; 2]>,
+    last_row: Option<u64>,
+    max_ts: u64,
+    steps: u64,
+    late: u64,
+    counts: Vec<u64>,
+    nbins: usize,
+    violations: Vec<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(config: &Config, symbol: &SymbolEntry, entry: &'a DatasetEntry) -> Self {
+        let quota = |split: &SplitEntry| Quota::new(split.classes.clone());
+        let nbins = usize::from(config.nbins);
+        Self {
+            entry,
+            steps_allowed: symbol.steps_back,
+            unbalanced_kept: !config.drop_unbalanced,
+            marks: config.force_uniform.then(|| [quota(&entry.splits.fit), quota(&entry.splits.holdout)]),
+            last_row: None,
+            max_ts: 0,
+            steps: 0,
+            late: 0,
+            counts: vec![0; 3 * nbins],
+            nbins,
+            violations: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, facts: GroupFacts) {
+        self.violations.extend(facts.violations);
+        if let (Some(last), Some(first)) = (self.last_row, facts.first_row)
+            && first <= last
+        {
+            self.violations.push(format!("row {first}: comes after row {last}"));
+        }
+        self.last_row = facts.last_row.or(self.last_row);
+        self.late += facts.late;
+        for ts in &facts.ts_recv {
+            self.steps += u64::from(*ts < self.max_ts);
+            self.max_ts = self.max_ts.max(*ts);
+        }
+        for (place, ((class, split), balanced)) in facts.classes.iter().zip(&facts.splits).zip(&facts.balanced).enumerate() {
+            let (class, split) = (usize::from(*class), *split);
+            if class >= self.nbins {
+                continue; // Reported where the label was compared.
+            }
+            let count = &mut self.counts[split as usize * self.nbins + class];
+            *count += 1;
+            let Some([fit, holdout]) = &self.marks else { continue };
+            // Of the marked rows alone no row's number in its class is known.
+            let want = match split {
+                Split::Fit if self.unbalanced_kept => fit.is_marked(class, *count),
+                Split::Holdout if self.unbalanced_kept => holdout.is_marked(class, *count),
+                Split::Embargo => false,
+                _ => true,
+            };
+            if *balanced != want && self.violations.len() < MOST_VIOLATIONS {
+                let row = facts.row_numbers[place];
+                self.violations.push(format!("row {row}: balanced is {balanced}, but row {count} of class {class} in {split} is {want} by definition"));
+            }
+        }
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if self.steps > self.steps_allowed {
+            self.violations.push(format!("ts_recv steps back {} times, and the manifest counts {}", self.steps, self.steps_allowed));
+        }
+        if self.late > self.steps_allowed {
+            self.violations.push(format!("{} holdout rows lie before the boundary time, and the manifest counts {} steps back", self.late, self.steps_allowed));
+        }
+        for (place, (name, split)) in self.entry.splits.named().into_iter().enumerate() {
+            let found = &self.counts[place * self.nbins..][..self.nbins];
+            let want = if self.unbalanced_kept { &split.classes } else { &split.balanced };
+            if found != want.as_slice() {
+                self.violations.push(format!("{name}: rows by class are {found:?}, not {want:?} as the manifest says"));
+            }
+            if let Some(quotas) = &self.marks
+                && name != "embargo"
+            {
+                let quota = &quotas[usize::from(name == "holdout")];
+                let marked: Vec<u64> = (0..self.nbins).map(|class| quota.marked(class)).collect();
+                if marked != split.balanced {
+                    self.violations.push(format!("{name}: the manifest counts {:?} marked rows by class, and the definition {marked:?}", split.balanced));
+                }
+            }
+        }
+        let file = self.entry.file.clone();
+        self.violations.truncate(MOST_VIOLATIONS);
+        self.violations.into_iter().map(|v| format!("{file}: {v}")).collect()
+    }
+}
+
+/// Refuses to compare with something that is not there.
+fn unreadable(path: &Path, cause: impl std::fmt::Display) -> Error {
+    InputError::new(path, format!("cannot be read back: {cause}")).into()
+}
