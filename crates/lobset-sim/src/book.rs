@@ -77,12 +77,12 @@ impl OrderBook {
 
     /// Lets one order arrive. The further the fair value is from the mid price, the more the orders lean towards it.
     pub(crate) fn step(&mut self, fair: f64, random: &mut Rand64) -> Event {
-        let pressure = ((fair - self.mid()) / 2.0).clamp(-1.0, 1.0);
+        let pressure = ((fair - self.mid()) / 4.0).clamp(-1.0, 1.0);
         let kind = random.rand_float();
-        let event = if kind < 0.10 + 0.10 * pressure.abs() {
+        let event = if kind < 0.09 + 0.16 * pressure.abs() {
             self.trade(random.rand_float() < 0.5 + 0.45 * pressure, random)
         } else if kind < 0.57 {
-            self.add(random.rand_float() < 0.5 + 0.3 * pressure, random)
+            self.add(random.rand_float() < 0.5 + 0.3 * pressure, pressure, random)
         } else {
             self.cancel(random.rand_float() < 0.5 - 0.3 * pressure, random)
         };
@@ -104,14 +104,16 @@ impl OrderBook {
         Event { action: b'T', side: if buys { b'B' } else { b'A' }, tick, size, depth: 0 }
     }
 
-    fn add(&mut self, is_bid: bool, random: &mut Rand64) -> Event {
+    fn add(&mut self, is_bid: bool, lean: f64, random: &mut Rand64) -> Event {
         let size = order_size(random);
         let spread = self.asks[0].tick - self.bids[0].tick;
         let side = if is_bid { b'B' } else { b'A' };
-        if spread > 1 && random.rand_float() < 0.6 {
+        if spread > 1 && random.rand_float() < 0.3 + 0.5 * lean.abs() {
             let tick = if is_bid { self.bids[0].tick + 1 } else { self.asks[0].tick - 1 };
+            // Others join before the next message: a lone order would flicker.
+            let others = self.queue(tick, random);
             let queues = self.side_mut(is_bid);
-            queues.insert(0, Queue { tick, size, count: 1 });
+            queues.insert(0, Queue { tick, size: size + others.size, count: others.count + 1 });
             queues.truncate(DEPTH);
             return Event { action: b'A', side, tick, size, depth: 0 };
         }
@@ -132,14 +134,20 @@ impl OrderBook {
     fn cancel(&mut self, is_bid: bool, random: &mut Rand64) -> Event {
         let depth = level(random);
         let queue = &mut self.side_mut(is_bid)[depth];
-        let size = if queue.count <= 1 { queue.size } else { order_size(random).min(queue.size - (queue.count - 1)) };
+        let tick = queue.tick;
+        let side = if is_bid { b'B' } else { b'A' };
+        if queue.count == 1 && queue.size > 1 && random.rand_float() < 0.8 {
+            // The last one waiting shrinks more often than it leaves.
+            queue.size -= 1;
+            return Event { action: b'M', side, tick, size: queue.size, depth: depth as u8 };
+        }
+        let size = if queue.count == 1 { queue.size } else { order_size(random).min(queue.size - (queue.count - 1)) };
         queue.size -= size;
         queue.count -= 1;
-        let tick = queue.tick;
         if queue.count == 0 {
             self.side_mut(is_bid).remove(depth);
         }
-        Event { action: b'C', side: if is_bid { b'B' } else { b'A' }, tick, size, depth: depth as u8 }
+        Event { action: b'C', side, tick, size, depth: depth as u8 }
     }
 
     /// The best ten levels of each side in 1e-9 price units.

@@ -22,7 +22,7 @@ const OPENING: u32 = 30;
 /// How a currency trades: root of its symbols, price and tick in 1e-9, daily volatility in ticks.
 fn contract(currency: &str) -> (String, i64, i64, f64) {
     let known = match currency {
-        "AUDUSD" => ("M6A", 652_000_000, 50_000, 80.0),
+        "AUDUSD" => ("M6A", 652_000_000, 50_000, 70.0),
         "EURUSD" => ("M6E", 1_080_000_000, 50_000, 100.0),
         "GBPUSD" => ("M6B", 1_260_000_000, 100_000, 70.0),
         "USDJPY" | "EURJPY" | "GBPJPY" => (currency, 152_000_000_000, 5_000_000, 150.0),
@@ -123,11 +123,11 @@ fn instruments(market: &Market, date: Date, root: &str, base: f64, tick_size: i6
     };
     let spread_symbol = format!("{}-{}", symbol(front.code()), symbol(next.code()));
     let mut instruments = vec![
-        futures(front, 0.0, 7.0, 0.74),
-        futures(next, 23.0, 4.0, 0.18),
-        futures(third, 41.0, 2.0, 0.04),
+        futures(front, 0.0, 12.0, 0.74),
+        futures(next, 23.0, 7.0, 0.18),
+        futures(third, 41.0, 4.0, 0.04),
         // Front less next, on a finer grid: below zero all day.
-        Instrument { symbol: spread_symbol, id: 50_000, anchor: -240.0, beta: 0.02, tick_size: tick_size / 10, crowd: 9.0, share: 0.04 },
+        Instrument { symbol: spread_symbol, id: 50_000, anchor: -240.0, beta: 0.02, tick_size: tick_size / 10, crowd: 15.0, share: 0.04 },
     ];
     if market.options > 0 {
         instruments.iter_mut().for_each(|i| i.share *= 0.1);

@@ -1,0 +1,172 @@
+//! What the tests share: files made of plain rows, the slow reference, datasets read back.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod reference;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, UInt64Type};
+use dbn::encode::{DbnEncoder, EncodeRecord};
+use dbn::{BidAskPair, FlagSet, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, Schema, SymbolMapping, UNDEF_PRICE, rtype};
+use lobset::{Config, Manifest, Monitor, Options};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use time::Date;
+
+/// Midnight of 3 April 2024 in nanoseconds.
+pub const START: u64 = 1_712_102_400_000_000_000;
+pub const DAY: u64 = 86_400_000_000_000;
+
+/// A record of a test: everything that matters to a label.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tick {
+    pub instrument: u32,
+    pub ts: u64,
+    pub bid: i64,
+    pub ask: i64,
+}
+
+impl Tick {
+    /// The sum of the best prices of a usable quote.
+    pub fn mid2(&self) -> Option<i64> {
+        (self.bid != UNDEF_PRICE && self.ask != UNDEF_PRICE && self.bid <= self.ask).then(|| self.bid + self.ask)
+    }
+
+    pub fn message(&self, sequence: u32) -> Mbp10Msg {
+        let level = |i: i64| BidAskPair {
+            bid_px: if self.bid == UNDEF_PRICE { UNDEF_PRICE } else { self.bid - i * 50_000 },
+            ask_px: if self.ask == UNDEF_PRICE { UNDEF_PRICE } else { self.ask + i * 50_000 },
+            bid_sz: sequence % 7 + i as u32,
+            ask_sz: sequence / 5 % 11,
+            bid_ct: 1 + sequence % 3,
+            ask_ct: 2,
+        };
+        Mbp10Msg {
+            hd: RecordHeader::new::<Mbp10Msg>(rtype::MBP_10, 1, self.instrument, self.ts.saturating_sub(30_000)),
+            price: if sequence % 13 == 0 { UNDEF_PRICE } else { self.bid },
+            size: sequence % 9,
+            action: b"ACMT"[sequence as usize % 4].cast_signed().into(),
+            side: b"ABN"[sequence as usize % 3].cast_signed().into(),
+            flags: FlagSet::new((sequence % 2 * 128) as u8),
+            depth: (sequence % 10) as u8,
+            ts_recv: self.ts,
+            ts_in_delta: 12_000 - (sequence % 50) as i32,
+            sequence,
+            levels: std::array::from_fn(|i| level(i as i64)),
+        }
+    }
+}
+
+pub fn date(ts: u64) -> Date {
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ts)).unwrap().date()
+}
+
+pub fn metadata(mappings: &[(&str, u32)]) -> Metadata {
+    Metadata::builder()
+        .dataset("GLBX.MDP3")
+        .schema(Some(Schema::Mbp10))
+        .start(START)
+        .stype_in(Some(SType::RawSymbol))
+        .stype_out(SType::InstrumentId)
+        .symbols(mappings.iter().map(|(symbol, _)| (*symbol).to_owned()).collect())
+        .mappings(
+            mappings
+                .iter()
+                .map(|(symbol, id)| SymbolMapping {
+                    raw_symbol: (*symbol).to_owned(),
+                    intervals: vec![MappingInterval {
+                        start_date: date(START),
+                        end_date: date(START + 300 * DAY),
+                        symbol: id.to_string(),
+                    }],
+                })
+                .collect(),
+        )
+        .build()
+}
+
+/// The bytes of a DBN file without compression.
+pub fn dbn_bytes(metadata: &Metadata, ticks: &[Tick]) -> Vec<u8> {
+    let mut encoder = DbnEncoder::new(Vec::new(), metadata).unwrap();
+    for (i, tick) in ticks.iter().enumerate() {
+        encoder.encode_record(&tick.message(i as u32)).unwrap();
+    }
+    std::mem::take(encoder.get_mut())
+}
+
+/// Writes one file for each list of ticks; every second one is compressed.
+pub fn write_files(folder: &Path, mappings: &[(&str, u32)], files: &[Vec<Tick>]) -> Vec<PathBuf> {
+    std::fs::create_dir_all(folder).unwrap();
+    let write = |(i, ticks): (usize, &Vec<Tick>)| {
+        let bytes = dbn_bytes(&metadata(mappings), ticks);
+        let (name, bytes) = match i % 2 {
+            0 => (format!("part-{i}.dbn"), bytes),
+            _ => (format!("part-{i}.dbn.zst"), zstd::encode_all(bytes.as_slice(), 1).unwrap()),
+        };
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    files.iter().enumerate().map(write).collect()
+}
+
+/// A small market of the simulator.
+pub fn market(folder: &Path, days: u32, rows: u32) -> Vec<PathBuf> {
+    lobset_sim::Market { days, rows, ..Default::default() }.write(folder, |_| ()).unwrap()
+}
+
+/// Settings for small data.
+pub fn small() -> Config {
+    Config {
+        lookback_rows: 50,
+        lookforward_input: 40,
+        lookforward_offset: 5,
+        nbins: 5,
+        min_symbol_samples: 100,
+        ..Config::default()
+    }
+}
+
+pub fn run(inputs: &[impl AsRef<Path>], out: &Path, config: &Config) -> lobset::Result<Manifest> {
+    let options = Options { threads: 2, overwrite: true };
+    lobset::process(inputs, out, config, None, &options, &Monitor::silent())
+}
+
+/// A row of a dataset, as the labels see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labelled {
+    pub row: u64,
+    pub movement: u64,
+    pub label: i32,
+    pub split: String,
+    pub balanced: bool,
+}
+
+/// Reads a dataset's labels; movements as their bits.
+pub fn read_labels(path: &Path) -> Vec<Labelled> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+    let mut rows = Vec::new();
+    for batch in reader {
+        let batch = batch.unwrap();
+        let column = |name: &str| batch.column_by_name(name).unwrap();
+        let splits = column("split").as_dictionary::<Int32Type>();
+        let names = splits.values().as_string::<i32>();
+        for i in 0..batch.num_rows() {
+            rows.push(Labelled {
+                row: column("row").as_primitive::<UInt64Type>().value(i),
+                movement: column("price_movement").as_primitive::<Float64Type>().value(i).to_bits(),
+                label: column("classification_label").as_primitive::<Int32Type>().value(i),
+                split: names.value(splits.keys().value(i) as usize).to_owned(),
+                balanced: column("balanced").as_boolean().value(i),
+            });
+        }
+    }
+    rows
+}
+
+/// The folder with real market data, when this machine has it.
+pub fn real_data(name: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    folder.is_dir().then_some(folder)
+}
