@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dbn::decode::dbn::fsm::{DbnFsm, DbnFsmBuilder, DecodeHeader, ProcessResult};
-use dbn::{BidAskPair, Metadata, Record as _, Schema, VersionUpgradePolicy, v3, v4};
+use dbn::{BidAskPair, Metadata, Schema, VersionUpgradePolicy, v3, v4};
 
 use super::source::Source;
 use crate::error::{InputError, Result};
@@ -64,6 +64,31 @@ macro_rules! view {
             levels: &$msg.levels,
         }
     };
+}
+
+/// The first bytes of an MBP-10 record: its length and type.
+const V3_HEADER: [u8; 2] = [(size_of::<v3::Mbp10Msg>() / 4) as u8, dbn::rtype::MBP_10];
+const V4_HEADER: [u8; 4] = {
+    let length = ((size_of::<v4::Mbp10Msg>() - size_of::<v4::RecordHeader>()) as u16).to_le_bytes();
+    let rtype = v4::rtype::MBP_10.to_le_bytes();
+    [length[0], length[1], rtype[0], rtype[1]]
+};
+
+/// Records that the state machine decodes at once.
+const BATCH: usize = 16;
+
+/// How many of the next records begin with `want`, and whether all do that the state machine might decode at once.
+#[inline]
+fn headers(data: &[u8], size: usize, want: &[u8]) -> (usize, bool) {
+    for i in 0..BATCH {
+        match data.get(i * size..i * size + want.len()) {
+            Some(header) if header != want => return (i, false),
+            Some(_) => {}
+            // Not read yet, so not decoded either.
+            None => return (i, true),
+        }
+    }
+    (BATCH, true)
 }
 
 enum Fsm {
@@ -188,30 +213,49 @@ impl DbnReader {
     /// [`InputError`] with the record and the byte where the file is cut or broken.
     #[inline]
     pub fn advance(&mut self) -> Result<bool> {
+        let buffered = on_fsm!(&mut self.fsm, fsm => fsm.next_buffered_record().is_some());
+        if buffered {
+            self.records += 1;
+            return Ok(true);
+        }
+        self.decode_more()
+    }
+
+    /// Decodes the next records of the buffer, reading on where it has none, and moves to the first of them.
+    fn decode_more(&mut self) -> Result<bool> {
         loop {
-            let more = on_fsm!(&mut self.fsm, fsm => {
-                if fsm.next_buffered_record().is_some() {
-                    None
-                } else {
-                    match fsm.process_batch() {
-                        ProcessResult::Record(_) => continue,
-                        ProcessResult::ReadMore(_) => Some(Ok(())),
-                        ProcessResult::Metadata(_) => Some(Err("metadata in the middle of the records".to_owned())),
-                        ProcessResult::Err(e) => Some(Err(format!("cannot be decoded: {e}"))),
+            // The state machine takes any record, and one of an odd length would misalign those after it: so headers
+            // are compared with the only one that belongs here before it sees them.
+            let (good, all) = match &self.fsm {
+                Fsm::V3(fsm) => headers(fsm.data(), size_of::<v3::Mbp10Msg>(), &V3_HEADER),
+                Fsm::V4(fsm) => headers(fsm.data(), size_of::<v4::Mbp10Msg>(), &V4_HEADER),
+            };
+            let outcome = on_fsm!(&mut self.fsm, fsm => match (good, all) {
+                (0, false) => return Err(self.foreign_record()),
+                (_, true) => fsm.process_batch(),
+                (_, false) => match fsm.process() {
+                    ProcessResult::Record(()) => {
+                        self.records += 1;
+                        return Ok(true);
                     }
-                }
+                    ProcessResult::ReadMore(n) => ProcessResult::ReadMore(n),
+                    ProcessResult::Metadata(m) => ProcessResult::Metadata(m),
+                    ProcessResult::Err(e) => ProcessResult::Err(e),
+                },
             });
-            match more {
-                None => {
+            match outcome {
+                ProcessResult::Record(_) => {
+                    on_fsm!(&mut self.fsm, fsm => fsm.next_buffered_record().is_some());
                     self.records += 1;
                     return Ok(true);
                 }
-                Some(Err(message)) => return Err(self.error(message).into()),
-                Some(Ok(())) => {
+                ProcessResult::ReadMore(_) => {
                     if !self.read_more()? {
                         return Ok(false);
                     }
                 }
+                ProcessResult::Metadata(_) => return Err(self.error_ahead("metadata in the middle of the records").into()),
+                ProcessResult::Err(e) => return Err(self.error_ahead(format!("cannot be decoded: {e}")).into()),
             }
         }
     }
@@ -225,8 +269,7 @@ impl DbnReader {
         });
         if read == 0 && left > 0 {
             let message = format!("the file ends within a record, {left} bytes after its start: it is truncated or has trailing bytes");
-            self.records += 1;
-            return Err(self.error(message).with_help("download the file again").into());
+            return Err(self.error_ahead(message).with_help("download the file again").into());
         }
         Ok(read > 0)
     }
@@ -234,24 +277,18 @@ impl DbnReader {
     /// The record that [`advance`](Self::advance) moved to.
     ///
     /// # Errors
-    /// [`InputError`] when it is not an MBP-10 record of the right size, or its instrument id needs more than 32 bits.
+    /// [`InputError`] when its instrument id needs more than 32 bits, or nothing has been advanced to.
     #[inline]
     pub fn record(&self) -> Result<Record<'_>> {
         match &self.fsm {
             Fsm::V3(fsm) => {
-                if let Some(rec) = fsm.last_record()
-                    && rec.record_size() == size_of::<v3::Mbp10Msg>()
-                    && let Ok(msg) = rec.try_get::<v3::Mbp10Msg>()
-                {
+                if let Some(msg) = fsm.last_record().and_then(|rec| rec.get::<v3::Mbp10Msg>()) {
                     let hd = &msg.hd;
                     return Ok(view!(msg, hd.instrument_id));
                 }
             }
             Fsm::V4(fsm) => {
-                if let Some(rec) = fsm.last_record()
-                    && rec.record_size() == size_of::<v4::Mbp10Msg>()
-                    && let Ok(msg) = rec.try_get::<v4::Mbp10Msg>()
-                {
+                if let Some(msg) = fsm.last_record().and_then(|rec| rec.get::<v4::Mbp10Msg>()) {
                     let Ok(id) = u32::try_from(msg.hd.instrument_id) else {
                         return Err(self.error(format!("instrument id {} needs more than 32 bits", msg.hd.instrument_id)).into());
                     };
@@ -259,26 +296,39 @@ impl DbnReader {
                 }
             }
         }
-        Err(self.foreign_record())
+        Err(self.error("there is no current record: advance first").into())
     }
 
+    /// The error of a record ahead whose header is not that of MBP-10.
     #[cold]
     fn foreign_record(&self) -> crate::Error {
-        let (rtype, size) = match &self.fsm {
-            Fsm::V3(fsm) => fsm.last_record().map(|r| (u16::from(r.header().rtype), r.record_size())),
-            Fsm::V4(fsm) => fsm.last_record().map(|r| (r.header().rtype, r.record_size())),
-        }
-        .unwrap_or_default();
-        let (want, length) = match &self.fsm {
-            Fsm::V3(_) => (u16::from(dbn::rtype::MBP_10), size_of::<v3::Mbp10Msg>()),
-            Fsm::V4(_) => (v4::rtype::MBP_10, size_of::<v4::Mbp10Msg>()),
+        let (rtype, size, want, length) = match &self.fsm {
+            Fsm::V3(fsm) => {
+                let header = fsm.data();
+                (u16::from(header[1]), usize::from(header[0]) * 4, u16::from(dbn::rtype::MBP_10), size_of::<v3::Mbp10Msg>())
+            }
+            Fsm::V4(fsm) => {
+                let header = fsm.data();
+                let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+                let size = usize::from(short(0)) + size_of::<v4::RecordHeader>();
+                (short(2), size, v4::rtype::MBP_10, size_of::<v4::Mbp10Msg>())
+            }
         };
-        self.error(format!("a record of type {rtype:#04x} and {size} bytes, where MBP-10 has type {want:#04x} and {length} bytes")).into()
+        let message = format!("a record of type {rtype:#04x} and {size} bytes, where MBP-10 has type {want:#04x} and {length} bytes");
+        self.error_ahead(message).into()
+    }
+
+    /// An error at the record after the current one.
+    fn error_ahead(&self, message: impl std::fmt::Display) -> InputError {
+        self.error_at(self.records, message)
     }
 
     /// An error at the current record.
     pub fn error(&self, message: impl std::fmt::Display) -> InputError {
-        let record = self.records.saturating_sub(1);
+        self.error_at(self.records.saturating_sub(1), message)
+    }
+
+    fn error_at(&self, record: u64, message: impl std::fmt::Display) -> InputError {
         let size = match self.fsm {
             Fsm::V3(_) => size_of::<v3::Mbp10Msg>(),
             Fsm::V4(_) => size_of::<v4::Mbp10Msg>(),

@@ -292,6 +292,8 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(mut self) -> Vec<String> {
+        // What concerns the whole dataset says more than single rows do, and comes first.
+        let rows = std::mem::take(&mut self.violations);
         if self.steps > self.steps_allowed {
             self.violations.push(format!("ts_recv steps back {} times, and the manifest counts {}", self.steps, self.steps_allowed));
         }
@@ -315,6 +317,7 @@ impl<'a> Walk<'a> {
             }
         }
         let file = self.entry.file.clone();
+        self.violations.extend(rows);
         self.violations.truncate(MOST_VIOLATIONS);
         self.violations.into_iter().map(|v| format!("{file}: {v}")).collect()
     }
