@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dbn::decode::dbn::fsm::{DbnFsm, DbnFsmBuilder, DecodeHeader, ProcessResult};
+use dbn::encode::DbnMetadataEncoder;
 use dbn::{BidAskPair, Metadata, Schema, VersionUpgradePolicy, v3, v4};
 
 use super::source::Source;
@@ -152,18 +153,18 @@ impl DbnReader {
             let message = format!("declares {length} bytes of metadata, more than {MAX_METADATA_BYTES}: the header is damaged");
             return Err(InputError::new(path, message).at(None, 4).into());
         }
-        let mut metadata = Vec::new();
+        let mut header = Vec::new();
         // The state machine allocates what the header declares, so the bytes are gathered first: a false length costs
         // no more memory than the file has bytes.
         let mut piece = vec![0; 64 << 10];
-        while metadata.len() < length as usize {
-            let want = piece.len().min(length as usize - metadata.len());
+        while header.len() < length as usize {
+            let want = piece.len().min(length as usize - header.len());
             let n = source.fill(&mut piece[..want])?;
             if n == 0 {
-                let byte = 8 + metadata.len() as u64;
+                let byte = 8 + header.len() as u64;
                 return Err(InputError::new(path, "the file ends within its metadata: it is truncated").at(None, byte).into());
             }
-            metadata.extend_from_slice(&piece[..n]);
+            header.extend_from_slice(&piece[..n]);
         }
         let mut fsm = if version == 4 {
             Fsm::V4(Box::new(state_machine(path)?))
@@ -173,7 +174,7 @@ impl DbnReader {
         let bad = |e: dbn::Error| InputError::new(path, format!("metadata cannot be decoded: {e}")).at(None, 8);
         let metadata = on_fsm!(&mut fsm, fsm => {
             fsm.write_all(&prelude);
-            fsm.write_all(&metadata);
+            fsm.write_all(&header);
             match fsm.process() {
                 ProcessResult::Metadata(metadata) => metadata,
                 ProcessResult::Err(e) => return Err(bad(e).into()),
@@ -182,6 +183,12 @@ impl DbnReader {
                 }
             }
         });
+        // Records that a false length swallowed would be missed by nobody else.
+        let used = DbnMetadataEncoder::<Vec<u8>>::encoded_len(&metadata).saturating_sub(prelude.len());
+        if header.iter().skip(used).any(|byte| *byte != 0) {
+            let message = format!("declares {length} bytes of metadata, but its metadata takes {used}: the header is damaged");
+            return Err(InputError::new(path, message).at(None, 4).into());
+        }
         check_schema(path, &metadata)?;
         let byte = 8 + u64::from(length);
         Ok(Self { path: path.to_owned(), source, fsm, metadata, records: 0, byte })
