@@ -114,8 +114,12 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
     let mut text = statistics(found.manifest.datasets(), verbose);
     let bytes = found.manifest.datasets().map(|(_, d)| d.bytes).sum();
     let _ = writeln!(text);
-    found.proved.checks.iter().for_each(|c| drop(writeln!(text, "holds: {c}")));
-    found.proved.not_checked.iter().for_each(|c| drop(writeln!(text, "not checked: {c}")));
+    for check in &found.proved.checks {
+        let _ = writeln!(text, "holds: {check}");
+    }
+    for check in &found.proved.not_checked {
+        let _ = writeln!(text, "not checked: {check}");
+    }
     if let Some(against) = &found.against {
         let _ = writeln!(text, "holds: {} random rows (seed {}) are those of the raw files, in all columns", against.rows, against.seed);
     }

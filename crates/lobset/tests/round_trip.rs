@@ -59,7 +59,7 @@ fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
 fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
     let schema = Arc::new(DatasetSchema::new(config).unwrap());
     let mut writer = DatasetWriter::create(path, &schema, &[]).unwrap();
-    let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config, "M6AM4");
+    let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
     let mut before = Row::default();
     for rows in rows.chunks(group) {
         for (row, label) in rows {
@@ -67,7 +67,7 @@ fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
             encoder.push(row, changed, *label);
             before = row.clone();
         }
-        writer.append(encoder.finish().unwrap()).unwrap();
+        writer.append(encoder.finish("M6AM4").unwrap()).unwrap();
     }
     writer.finish().unwrap();
 }
@@ -176,8 +176,8 @@ fn prices_that_do_not_survive_as_floats_are_refused() {
     let mut rows = rows(3, |_, c| c as u64);
     rows[1].0.book[4] = (1u64 << 53) + 1;
     let schema = Arc::new(DatasetSchema::new(&Config::default()).unwrap());
-    let mut encoder = RowGroupEncoder::new(schema, &Config::default(), "BTCKRW");
+    let mut encoder = RowGroupEncoder::new(schema, &Config::default());
     rows.iter().for_each(|(row, label)| encoder.push(row, u64::MAX >> 24, *label));
-    let error = encoder.finish().err().unwrap();
+    let error = encoder.finish("BTCKRW").err().unwrap();
     assert!(error.to_string().contains("price_type = \"fixed\""), "{error}");
 }

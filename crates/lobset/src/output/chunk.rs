@@ -1,5 +1,7 @@
 //! Column chunks: encoded bytes to compressed Parquet pages with their metadata.
 
+use std::io::Write;
+
 use bytes::Bytes;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
@@ -15,47 +17,43 @@ use crate::config::Compression;
 /// The level of Zstandard: higher ones cost several times as much for a few percent.
 const ZSTD_LEVEL: i32 = 1;
 
-/// A column chunk as it will stand in a file.
-pub struct EncodedColumn {
-    /// Its pages.
+/// The column chunks of a row group as they will stand in a file, in the order of the schema.
+pub struct EncodedGroup {
+    /// Their pages.
     pub(super) bytes: Bytes,
-    /// What the footer will say of it, with offsets relative to `bytes`.
-    pub(super) close: ColumnCloseResult,
+    /// What the footer will say of each, with offsets relative to `bytes`.
+    pub(super) columns: Vec<ColumnCloseResult>,
 }
 
-/// A page before compression.
-pub(super) struct RawPage {
-    pub bytes: Vec<u8>,
+/// A page before compression: a range of the compressor's scratch bytes.
+pub(super) struct RawPage<'a> {
+    pub bytes: &'a [u8],
     pub values: usize,
     pub encoding: Encoding,
 }
 
-/// Compresses pages. Keeps the codec's context between them.
+/// Compresses pages and lines them up. Keeps the codec's context and its buffers from one row group to the next.
 pub(super) struct Compressor {
     codec: Compression,
     zstd: zstd_safe::CCtx<'static>,
     snappy: snap::raw::Encoder,
+    small_dictionary: Vec<u8>,
+    small_data: Vec<u8>,
+    done: Vec<u8>,
+    columns: Vec<ColumnCloseResult>,
 }
 
 impl Compressor {
     pub(super) fn new(codec: Compression) -> Self {
-        Self { codec, zstd: zstd_safe::CCtx::create(), snappy: snap::raw::Encoder::new() }
-    }
-
-    fn compress(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
-        let fail = |e: &dyn std::fmt::Display| ParquetError::General(format!("cannot compress a page: {e}"));
-        let mut out = Vec::new();
-        match self.codec {
-            Compression::None => return Ok(None),
-            Compression::Zstd => {
-                out.reserve_exact(zstd_safe::compress_bound(bytes.len()));
-                let done = self.zstd.compress(&mut out, bytes, ZSTD_LEVEL);
-                done.map_err(|code| fail(&zstd_safe::get_error_name(code)))?;
-            }
-            Compression::Snappy => out = self.snappy.compress_vec(bytes).map_err(|e| fail(&e))?,
-            Compression::Lz4 => out = lz4_flex::block::compress(bytes),
+        Self {
+            codec,
+            zstd: zstd_safe::CCtx::create(),
+            snappy: snap::raw::Encoder::new(),
+            small_dictionary: Vec::new(),
+            small_data: Vec::new(),
+            done: Vec::new(),
+            columns: Vec::new(),
         }
-        Ok(Some(out))
     }
 
     fn codec(&self) -> Codec {
@@ -67,60 +65,67 @@ impl Compressor {
         }
     }
 
-    /// Makes a column chunk of `rows` rows from its dictionary, if it has one, and its one data page. Where compression
-    /// saves nothing the chunk is stored as it is.
+    /// Appends a column chunk of `rows` rows made of its dictionary, if it has one, and its one data page. Where
+    /// compression saves nothing the chunk is stored as it is.
     pub(super) fn chunk(
         &mut self,
         descr: ColumnDescPtr,
         rows: usize,
-        dictionary: Option<RawPage>,
-        data: RawPage,
+        dictionary: Option<RawPage<'_>>,
+        data: RawPage<'_>,
         statistics: Statistics,
-    ) -> Result<EncodedColumn> {
+    ) -> Result<()> {
+        let (mut small_dictionary, mut small_data) = (std::mem::take(&mut self.small_dictionary), std::mem::take(&mut self.small_data));
+        small_dictionary.clear();
+        small_data.clear();
         let raw_size = data.bytes.len() + dictionary.as_ref().map_or(0, |d| d.bytes.len());
-        let small_dictionary = dictionary.as_ref().map(|d| self.compress(&d.bytes)).transpose()?.flatten();
-        let small_data = self.compress(&data.bytes)?;
-        let small_size = small_data.as_ref().map_or(usize::MAX, |d| d.len() + small_dictionary.as_ref().map_or(0, Vec::len));
-        let (codec, small_dictionary, small_data) = if small_size < raw_size {
-            (self.codec(), small_dictionary, small_data)
-        } else {
-            (Codec::UNCOMPRESSED, None, None)
-        };
+        let mut codec = Codec::UNCOMPRESSED;
+        if self.codec != Compression::None {
+            if let Some(dictionary) = &dictionary {
+                self.compress(dictionary.bytes, &mut small_dictionary)?;
+            }
+            self.compress(data.bytes, &mut small_data)?;
+            if small_data.len() + small_dictionary.len() < raw_size {
+                codec = self.codec();
+            }
+        }
+        let pick = |raw: &[u8], small: &[u8]| Bytes::copy_from_slice(if codec == Codec::UNCOMPRESSED { raw } else { small });
 
+        let base = self.done.len();
         let mut encodings = vec![data.encoding];
-        let mut sink = TrackedWrite::new(Vec::with_capacity(small_size.min(raw_size) + 128));
+        let mut sink = TrackedWrite::new(&mut self.done);
         let mut writer = SerializedPageWriter::new(&mut sink);
         let mut dictionary_offset = None;
         let (mut compressed_size, mut uncompressed_size) = (0, 0);
         if let Some(dictionary) = dictionary {
-            let size = dictionary.bytes.len();
             let page = Page::DictionaryPage {
                 num_values: dictionary.values as u32,
                 encoding: dictionary.encoding,
                 is_sorted: false,
-                buf: small_dictionary.unwrap_or(dictionary.bytes).into(),
+                buf: pick(dictionary.bytes, &small_dictionary),
             };
-            let spec = writer.write_page(CompressedPage::new(page, size))?;
-            dictionary_offset = Some(spec.offset as i64);
+            let spec = writer.write_page(CompressedPage::new(page, dictionary.bytes.len()))?;
+            dictionary_offset = Some((base as u64 + spec.offset) as i64);
             compressed_size += spec.compressed_size;
             uncompressed_size += spec.uncompressed_size;
             encodings.push(dictionary.encoding);
         }
-        let size = data.bytes.len();
         let page = Page::DataPage {
             num_values: data.values as u32,
             encoding: data.encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
-            buf: small_data.unwrap_or(data.bytes).into(),
+            buf: pick(data.bytes, &small_data),
         };
-        let spec = writer.write_page(CompressedPage::new(page, size))?;
+        let spec = writer.write_page(CompressedPage::new(page, data.bytes.len()))?;
         compressed_size += spec.compressed_size;
         uncompressed_size += spec.uncompressed_size;
         if descr.max_def_level() > 0 {
             encodings.push(Encoding::RLE);
         }
+        sink.flush()?;
+        drop(sink);
 
         let metadata = ColumnChunkMetaData::builder(descr)
             .set_compression(codec)
@@ -129,20 +134,48 @@ impl Compressor {
             .set_total_compressed_size(compressed_size as i64)
             .set_total_uncompressed_size(uncompressed_size as i64)
             .set_dictionary_page_offset(dictionary_offset)
-            .set_data_page_offset(spec.offset as i64)
+            .set_data_page_offset((base as u64 + spec.offset) as i64)
             .set_statistics(statistics)
             .build()?;
-        let bytes = sink.into_inner()?;
-        Ok(EncodedColumn {
-            close: ColumnCloseResult {
-                bytes_written: bytes.len() as u64,
-                rows_written: rows as u64,
-                metadata,
-                bloom_filter: None,
-                column_index: None,
-                offset_index: None,
-            },
-            bytes: bytes.into(),
-        })
+        self.columns.push(ColumnCloseResult {
+            bytes_written: (self.done.len() - base) as u64,
+            rows_written: rows as u64,
+            metadata,
+            bloom_filter: None,
+            column_index: None,
+            offset_index: None,
+        });
+        (self.small_dictionary, self.small_data) = (small_dictionary, small_data);
+        Ok(())
+    }
+
+    fn compress(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let fail = |e: &dyn std::fmt::Display| ParquetError::General(format!("cannot compress a page: {e}"));
+        match self.codec {
+            Compression::Zstd => {
+                out.reserve(zstd_safe::compress_bound(bytes.len()));
+                let done = self.zstd.compress(out, bytes, ZSTD_LEVEL);
+                done.map_err(|code| fail(&zstd_safe::get_error_name(code)))?;
+            }
+            Compression::Snappy => {
+                out.resize(snap::raw::max_compress_len(bytes.len()), 0);
+                let length = self.snappy.compress(bytes, out).map_err(|e| fail(&e))?;
+                out.truncate(length);
+            }
+            Compression::Lz4 => {
+                out.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+                let length = lz4_flex::block::compress_into(bytes, out).map_err(|e| fail(&e))?;
+                out.truncate(length);
+            }
+            Compression::None => out.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    /// The column chunks since the last call.
+    pub(super) fn take_group(&mut self) -> EncodedGroup {
+        let bytes = Bytes::copy_from_slice(&self.done);
+        self.done.clear();
+        EncodedGroup { bytes, columns: std::mem::take(&mut self.columns) }
     }
 }

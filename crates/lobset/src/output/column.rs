@@ -8,7 +8,7 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use rustc_hash::FxHashMap;
 
-use super::chunk::{Compressor, EncodedColumn, RawPage};
+use super::chunk::{Compressor, RawPage};
 use super::encoding::{Run, bits, byte_stream_split, delta_i32, delta_i64, hybrid, index_width};
 
 /// The dictionary number that stands for null.
@@ -126,9 +126,21 @@ pub(super) struct RunColumn {
     values: Vec<u64>,
 }
 
+/// Bytes of pages, kept so that each column writes where the one before did.
+#[derive(Default)]
+pub(super) struct Scratch {
+    page: Vec<u8>,
+    dictionary: Vec<u8>,
+}
+
 impl RunColumn {
     pub(super) fn new(cell: Cell) -> Self {
         Self { cell, current: 0, start: 0, runs: Vec::new(), numbers: FxHashMap::default(), values: Vec::new() }
+    }
+
+    /// Replaces the list of a column of texts.
+    pub(super) fn set_texts(&mut self, texts: Vec<String>) {
+        self.cell = Cell::Text(texts);
     }
 
     /// From row `at` on the column has this value. Rows come in order; of several values for a row the last one stays.
@@ -158,7 +170,7 @@ impl RunColumn {
     }
 
     /// Encodes the `rows` rows and makes the column empty again, ready for the next row group.
-    pub(super) fn finish(&mut self, rows: u32, descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
+    pub(super) fn finish(&mut self, rows: u32, descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
         if rows > self.start {
             self.close_run(rows);
         }
@@ -168,16 +180,17 @@ impl RunColumn {
         let statistics = self.cell.statistics(&self.values, nulls);
         let present_runs = || self.runs.iter().copied().filter(|r| r.0 != NULL);
 
-        let mut page = Vec::new();
+        let Scratch { page, dictionary } = scratch;
+        page.clear();
+        dictionary.clear();
         if descr.max_def_level() > 0 {
-            definition_levels(&mut page, self.runs.iter().map(|r| (u32::from(r.0 != NULL), r.1)));
+            definition_levels(page, self.runs.iter().map(|r| (u32::from(r.0 != NULL), r.1)));
         }
         let levels = page.len();
-        let mut dictionary = Vec::new();
-        self.cell.plain(self.values.iter().copied(), &mut dictionary);
+        self.cell.plain(self.values.iter().copied(), dictionary);
         let width = index_width(self.values.len());
         page.push(width as u8);
-        hybrid(&mut page, present_runs(), width);
+        hybrid(page, present_runs(), width);
 
         // Values that hardly repeat are cheaper without a dictionary.
         let plain_size = (dictionary.len() as u64).checked_div(self.values.len() as u64).unwrap_or(0) * present;
@@ -186,11 +199,11 @@ impl RunColumn {
         let (dictionary, encoding) = if plain {
             page.truncate(levels);
             let repeated = present_runs().flat_map(|(number, n)| std::iter::repeat_n(self.values[number as usize], n as usize));
-            self.cell.plain(repeated, &mut page);
+            self.cell.plain(repeated, page);
             (None, Encoding::PLAIN)
         } else {
-            let page = RawPage { bytes: dictionary, values: self.values.len(), encoding: Encoding::PLAIN };
-            (Some(page), Encoding::RLE_DICTIONARY)
+            let dictionary = RawPage { bytes: dictionary, values: self.values.len(), encoding: Encoding::PLAIN };
+            (Some(dictionary), Encoding::RLE_DICTIONARY)
         };
         let data = RawPage { bytes: page, values: rows as usize, encoding };
         let chunk = compressor.chunk(descr, rows as usize, dictionary, data, statistics);
@@ -199,6 +212,14 @@ impl RunColumn {
         self.numbers.clear();
         self.values.clear();
         chunk
+    }
+}
+
+impl Scratch {
+    /// An empty page.
+    fn start(&mut self) -> &mut Vec<u8> {
+        self.page.clear();
+        &mut self.page
     }
 }
 
@@ -224,13 +245,13 @@ fn merge_equal(runs: impl Iterator<Item = Run>) -> impl Iterator<Item = Run> {
 }
 
 /// Timestamps; `UNDEF_TIMESTAMP` is null where the column allows it.
-pub(super) fn timestamps(values: &[u64], descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
-    let mut page = Vec::new();
+pub(super) fn timestamps(values: &[u64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let page = scratch.start();
     let present: Vec<i64> = values.iter().filter(|v| **v != UNDEF_TIMESTAMP).map(|v| v.cast_signed()).collect();
     if descr.max_def_level() > 0 {
-        definition_levels(&mut page, values.iter().map(|v| (u32::from(*v != UNDEF_TIMESTAMP), 1)));
+        definition_levels(page, values.iter().map(|v| (u32::from(*v != UNDEF_TIMESTAMP), 1)));
     }
-    delta_i64(&mut page, &present);
+    delta_i64(page, &present);
     let nulls = (values.len() - present.len()) as u64;
     let statistics = Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, Some(nulls), false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
@@ -238,10 +259,10 @@ pub(super) fn timestamps(values: &[u64], descr: ColumnDescPtr, compressor: &mut 
 }
 
 /// Integers of 64 bits without sign that mostly grow by the same step.
-pub(super) fn counters(values: &[u64], descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
-    let mut page = Vec::new();
+pub(super) fn counters(values: &[u64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let page = scratch.start();
     let signed: Vec<i64> = values.iter().map(|v| v.cast_signed()).collect();
-    delta_i64(&mut page, &signed);
+    delta_i64(page, &signed);
     let edge = |v: Option<&u64>| v.map(|v| v.cast_signed());
     let statistics = Statistics::int64(edge(values.iter().min()), edge(values.iter().max()), None, Some(0), false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
@@ -249,9 +270,9 @@ pub(super) fn counters(values: &[u64], descr: ColumnDescPtr, compressor: &mut Co
 }
 
 /// Integers of 32 bits; `unsigned` tells how their order is meant.
-pub(super) fn integers(values: &[i32], unsigned: bool, descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
-    let mut page = Vec::new();
-    delta_i32(&mut page, values);
+pub(super) fn integers(values: &[i32], unsigned: bool, descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let page = scratch.start();
+    delta_i32(page, values);
     let (min, max) = if unsigned {
         let numbers = || values.iter().map(|v| v.cast_unsigned());
         (numbers().min().map(u32::cast_signed), numbers().max().map(u32::cast_signed))
@@ -263,18 +284,18 @@ pub(super) fn integers(values: &[i32], unsigned: bool, descr: ColumnDescPtr, com
 }
 
 /// Floats that do not repeat.
-pub(super) fn floats(values: &[f64], descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
-    let mut page = Vec::new();
-    byte_stream_split(&mut page, values);
+pub(super) fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let page = scratch.start();
+    byte_stream_split(page, values);
     let statistics = float_statistics(values.iter().copied(), Some(0));
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::BYTE_STREAM_SPLIT };
     compressor.chunk(descr, values.len(), None, data, statistics)
 }
 
 /// Booleans.
-pub(super) fn flags(values: &[bool], descr: ColumnDescPtr, compressor: &mut Compressor) -> Result<EncodedColumn> {
-    let mut page = Vec::new();
-    bits(&mut page, values);
+pub(super) fn flags(values: &[bool], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let page = scratch.start();
+    bits(page, values);
     let statistics = Statistics::boolean(values.iter().min().copied(), values.iter().max().copied(), None, Some(0), false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
     compressor.chunk(descr, values.len(), None, data, statistics)

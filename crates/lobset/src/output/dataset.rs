@@ -1,7 +1,7 @@
 //! A dataset file: encoded row groups, spliced one after the other.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use sha2::{Digest, Sha256};
 
-use super::chunk::EncodedColumn;
+use super::chunk::EncodedGroup;
 use super::schema::DatasetSchema;
 use crate::error::{Error, Result};
 use crate::input::hex;
@@ -41,7 +41,7 @@ pub fn dataset_file_name(currency: &str, symbol: &str) -> String {
 
 /// A file whose bytes are hashed and counted on their way.
 struct HashingFile {
-    file: File,
+    file: BufWriter<File>,
     hash: Sha256,
     bytes: u64,
 }
@@ -93,7 +93,8 @@ impl DatasetWriter {
             .set_key_value_metadata(Some(pairs.chain([arrow]).collect()))
             .build();
         let file = File::create(path).map_err(|e| fail(&e))?;
-        let file = HashingFile { file, hash: Sha256::new(), bytes: 0 };
+        // Column chunks are small, and many: they share a write.
+        let file = HashingFile { file: BufWriter::with_capacity(1 << 20, file), hash: Sha256::new(), bytes: 0 };
         let root = schema.parquet.root_schema_ptr();
         let writer = SerializedFileWriter::new(file, root, Arc::new(properties)).map_err(|e| fail(&e))?;
         Ok(Self { path: path.to_owned(), writer, row_groups: 0 })
@@ -103,11 +104,11 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
-    pub fn append(&mut self, columns: Vec<EncodedColumn>) -> Result<()> {
+    pub fn append(&mut self, encoded: EncodedGroup) -> Result<()> {
         let fail = |e| Error::output(&self.path, e);
         let mut group = self.writer.next_row_group().map_err(fail)?;
-        for column in columns {
-            group.append_column(&column.bytes, column.close).map_err(fail)?;
+        for column in encoded.columns {
+            group.append_column(&encoded.bytes, column).map_err(fail)?;
         }
         group.close().map_err(fail)?;
         self.row_groups += 1;
@@ -120,9 +121,10 @@ impl DatasetWriter {
     /// [`Error::Output`] when it cannot be written.
     pub fn finish(self) -> Result<WrittenFile> {
         let Self { path, writer, row_groups } = self;
-        let file = writer.into_inner().map_err(|e| Error::output(&path, e))?;
-        file.file.sync_all().map_err(|e| Error::output(&path, e))?;
-        Ok(WrittenFile { bytes: file.bytes, sha256: hex(&file.hash.finalize()), row_groups })
+        let HashingFile { file, hash, bytes } = writer.into_inner().map_err(|e| Error::output(&path, e))?;
+        let file = file.into_inner().map_err(|e| Error::output(&path, e))?;
+        file.sync_all().map_err(|e| Error::output(&path, e))?;
+        Ok(WrittenFile { bytes, sha256: hex(&hash.finalize()), row_groups })
     }
 }
 

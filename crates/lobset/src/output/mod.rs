@@ -10,7 +10,7 @@ mod report;
 mod row_group;
 mod schema;
 
-pub use chunk::EncodedColumn;
+pub use chunk::EncodedGroup;
 pub use dataset::{CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name};
 pub use manifest::{
     DatasetEntry, InputEntry, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings, ValidationEntry,

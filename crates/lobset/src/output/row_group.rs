@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use parquet::errors::Result;
 
-use super::chunk::{Compressor, EncodedColumn};
-use super::column::{Cell, RunColumn, counters, flags, floats, integers, timestamps};
+use super::chunk::{Compressor, EncodedGroup};
+use super::column::{Cell, RunColumn, Scratch, counters, flags, floats, integers, timestamps};
 use super::schema::{Content, DatasetSchema};
 use crate::config::{Config, PriceType};
 use crate::label::Split;
@@ -57,10 +57,11 @@ struct Runs {
     split: RunColumn,
 }
 
-/// Encodes the row groups of one symbol. Holds one row group: about 30 bytes a row and what its dictionaries need.
+/// Encodes row groups, one after the other. Holds one row group: about 30 bytes a row and what its dictionaries need.
 pub struct RowGroupEncoder {
     schema: Arc<DatasetSchema>,
     compressor: Compressor,
+    scratch: Scratch,
     series: Series,
     runs: Runs,
     prices: Vec<RunColumn>,
@@ -72,8 +73,8 @@ pub struct RowGroupEncoder {
 }
 
 impl RowGroupEncoder {
-    /// An encoder for the row groups of `symbol`.
-    pub fn new(schema: Arc<DatasetSchema>, config: &Config, symbol: &str) -> Self {
+    /// An encoder without rows.
+    pub fn new(schema: Arc<DatasetSchema>, config: &Config) -> Self {
         let price = match config.price_type {
             PriceType::Float => Cell::FloatPrice,
             PriceType::Fixed => Cell::FixedPrice,
@@ -83,6 +84,7 @@ impl RowGroupEncoder {
         Self {
             schema,
             compressor: Compressor::new(config.compression),
+            scratch: Scratch::default(),
             series: Series::default(),
             runs: Runs {
                 publisher_id: new(Cell::Unsigned),
@@ -94,7 +96,7 @@ impl RowGroupEncoder {
                 price: new(price.clone()),
                 size: new(Cell::Unsigned),
                 mid: new(Cell::Mid),
-                symbol: new(Cell::Text(vec![symbol.to_owned()])),
+                symbol: new(Cell::Text(vec![String::new()])),
                 class: new(Cell::Signed),
                 split: new(Cell::Text(split_names)),
             },
@@ -160,17 +162,18 @@ impl RowGroupEncoder {
         self.rows += 1;
     }
 
-    /// Encodes the rows so far and starts the next row group.
+    /// Encodes the rows so far, all of them of `symbol`, and starts the next row group.
     ///
     /// # Errors
     /// When a codec fails.
-    pub fn finish(&mut self) -> Result<Vec<EncodedColumn>> {
+    pub fn finish(&mut self, symbol: &str) -> Result<EncodedGroup> {
         let rows = self.rows;
+        self.runs.symbol.set_texts(vec![symbol.to_owned()]);
         let schema = Arc::clone(&self.schema);
-        let (series, runs, codec) = (&self.series, &mut self.runs, &mut self.compressor);
-        let columns = schema.contents.iter().zip(schema.parquet.columns()).map(|(content, descr)| {
+        let (series, runs, scratch, codec) = (&self.series, &mut self.runs, &mut self.scratch, &mut self.compressor);
+        for (content, descr) in schema.contents.iter().zip(schema.parquet.columns()) {
             let descr = Arc::clone(descr);
-            let mut finish = |column: &mut RunColumn, descr| column.finish(rows, descr, codec);
+            let mut finish = |column: &mut RunColumn, descr| column.finish(rows, descr, scratch, codec);
             match *content {
                 Content::PublisherId => finish(&mut runs.publisher_id, descr),
                 Content::InstrumentId => finish(&mut runs.instrument_id, descr),
@@ -186,16 +189,15 @@ impl RowGroupEncoder {
                 Content::MidPrice => finish(&mut runs.mid, descr),
                 Content::ClassificationLabel => finish(&mut runs.class, descr),
                 Content::Split => finish(&mut runs.split, descr),
-                Content::TsRecv => timestamps(&series.ts_recv, descr, codec),
-                Content::TsEvent => timestamps(&series.ts_event, descr, codec),
-                Content::TsInDelta => integers(&series.ts_in_delta, false, descr, codec),
-                Content::Sequence => integers(&series.sequence, true, descr, codec),
-                Content::Row => counters(&series.rows, descr, codec),
-                Content::PriceMovement => floats(&series.movements, descr, codec),
-                Content::Balanced => flags(&series.balanced, descr, codec),
-            }
-        });
-        let columns = columns.collect();
+                Content::TsRecv => timestamps(&series.ts_recv, descr, scratch, codec),
+                Content::TsEvent => timestamps(&series.ts_event, descr, scratch, codec),
+                Content::TsInDelta => integers(&series.ts_in_delta, false, descr, scratch, codec),
+                Content::Sequence => integers(&series.sequence, true, descr, scratch, codec),
+                Content::Row => counters(&series.rows, descr, scratch, codec),
+                Content::PriceMovement => floats(&series.movements, descr, scratch, codec),
+                Content::Balanced => flags(&series.balanced, descr, scratch, codec),
+            }?;
+        }
         let series = &mut self.series;
         series.ts_recv.clear();
         series.ts_event.clear();
@@ -205,6 +207,6 @@ impl RowGroupEncoder {
         series.movements.clear();
         series.balanced.clear();
         self.rows = 0;
-        columns
+        Ok(self.compressor.take_group())
     }
 }

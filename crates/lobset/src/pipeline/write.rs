@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Run;
 use super::monitor::Stage;
@@ -12,7 +12,7 @@ use super::streams::Stream;
 use crate::error::{Error, Result};
 use crate::label::{Fit, Split, Thresholds};
 use crate::output::{
-    CONFIG_KEY, DatasetEntry, DatasetSchema, DatasetWriter, EncodedColumn, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3,
+    CONFIG_KEY, DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3,
     THRESHOLDS_KEY, VERSION_KEY, dataset_file_name,
 };
 use crate::tape::RowCursor;
@@ -64,10 +64,18 @@ pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTr
     let total = tasks.iter().map(|t| t.group.candidates.end - t.group.candidates.start).sum();
     let mut entries = BTreeMap::new();
     let mut open: Option<DatasetWriter> = None;
-    let work = |task: &Task<'_>| encode(run, &schema, input.tape, task, folder);
+    // Encoders are used again: their buffers have grown to the size of a row group.
+    let encoders = Mutex::new(Vec::new());
+    let work = |task: &Task<'_>| {
+        let idle = encoders.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut encoder = idle.unwrap_or_else(|| RowGroupEncoder::new(Arc::clone(&schema), run.config));
+        let encoded = encode(run, &mut encoder, input.tape, task, folder)?;
+        encoders.lock().unwrap_or_else(PoisonError::into_inner).push(encoder);
+        Ok(encoded)
+    };
     // Results come in the order of the tasks.
     let mut finished = tasks.iter();
-    let splice = |columns: Vec<EncodedColumn>| {
+    let splice = |encoded: EncodedGroup| {
         let Some(&Task { plan, stream, last, .. }) = finished.next() else { return Ok(()) };
         let file = dataset_file_name(&run.config.currency, &stream.symbol);
         let mut writer = match open.take() {
@@ -82,7 +90,7 @@ pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTr
                 DatasetWriter::create(&folder.join(&file), &schema, &metadata)?
             }
         };
-        writer.append(columns)?;
+        writer.append(encoded)?;
         if !last {
             open = Some(writer);
             return Ok(());
@@ -119,12 +127,11 @@ fn split_entry(run: &Run<'_>, plan: &SymbolPlan, split: Split) -> SplitEntry {
 }
 
 /// Reads a row group's rows from the tape, labels them and encodes their columns.
-fn encode(run: &Run<'_>, schema: &Arc<DatasetSchema>, tape: &MovementTape, task: &Task<'_>, folder: &Path) -> Result<Vec<EncodedColumn>> {
+fn encode(run: &Run<'_>, encoder: &mut RowGroupEncoder, tape: &MovementTape, task: &Task<'_>, folder: &Path) -> Result<EncodedGroup> {
     let Task { plan, stream, fit, group, .. } = task;
     let mut movements = Vec::new();
     tape.read(plan.symbol, group.candidates.clone(), &mut movements)?;
     let mut movements = movements.into_iter();
-    let mut encoder = RowGroupEncoder::new(Arc::clone(schema), run.config, &stream.symbol);
     let mut counts = group.before.clone();
     let (mark, drop_unmarked) = (run.config.force_uniform, run.config.drop_unbalanced);
     let mut breath = 0;
@@ -157,5 +164,5 @@ fn encode(run: &Run<'_>, schema: &Arc<DatasetSchema>, tape: &MovementTape, task:
         }
     }
     run.monitor.advance(breath as u64)?;
-    encoder.finish().map_err(|e| Error::output(folder, format!("symbol {:?}: {e}", stream.symbol)))
+    encoder.finish(&stream.symbol).map_err(|e| Error::output(folder, format!("symbol {:?}: {e}", stream.symbol)))
 }

@@ -56,6 +56,16 @@ impl Default for Row {
     }
 }
 
+impl From<&Record<'_>> for Row {
+    fn from(record: &Record<'_>) -> Self {
+        let mut row = Self::default();
+        row.take_event(record);
+        let (quads, _) = row.book.as_chunks_mut::<4>();
+        quads.iter_mut().zip(record.levels).for_each(|(quad, level)| *quad = words(level));
+        row
+    }
+}
+
 /// Bits of a row's header above the forty of the book: which fields differ from the row before.
 const PRICE: u64 = 1 << 40;
 const SIZE: u64 = 1 << 41;
@@ -65,35 +75,15 @@ const SOURCE: u64 = 1 << 43;
 /// The forty low bits.
 const BOOK: u64 = PRICE - 1;
 
-fn pack(levels: &[BidAskPair; 10]) -> Book {
-    let mut book = [0; BOOK_WORDS];
-    let (quads, _) = book.as_chunks_mut::<4>();
-    for (quad, level) in quads.iter_mut().zip(levels) {
-        *quad = [
-            level.bid_px.cast_unsigned(),
-            level.ask_px.cast_unsigned(),
-            u64::from(level.bid_sz) | u64::from(level.ask_sz) << 32,
-            u64::from(level.bid_ct) | u64::from(level.ask_ct) << 32,
-        ];
-    }
-    book
-}
-
-/// One bit for each word that differs.
-#[inline]
-fn difference(a: &Book, b: &Book) -> u64 {
-    let (a, _) = a.as_chunks::<8>();
-    let (b, _) = b.as_chunks::<8>();
-    let mut mask = 0;
-    for (i, (a, b)) in a.iter().zip(b).enumerate() {
-        // Most groups of eight are equal: one test skips them.
-        if a != b {
-            for j in 0..8 {
-                mask |= u64::from(a[j] != b[j]) << (8 * i + j);
-            }
-        }
-    }
-    mask
+/// The four words of a level.
+#[inline(always)]
+fn words(level: &BidAskPair) -> [u64; 4] {
+    [
+        level.bid_px.cast_unsigned(),
+        level.ask_px.cast_unsigned(),
+        u64::from(level.bid_sz) | u64::from(level.ask_sz) << 32,
+        u64::from(level.bid_ct) | u64::from(level.ask_ct) << 32,
+    ]
 }
 
 /// Calls `f` with the place of every set bit, lowest first.
@@ -124,51 +114,9 @@ fn step(old: u32, new: u32) -> u64 {
 }
 
 impl Row {
-    /// Moves on to `record` and writes what changed to `out` at `at`; returns the place after it.
-    /// `out` must reach [`MAX_ROW_BYTES`] beyond `at`.
+    /// Takes everything but the book.
     #[inline]
-    pub(super) fn put_next(&mut self, record: &Record<'_>, out: &mut [u8], mut at: usize) -> usize {
-        let book = pack(record.levels);
-        let mut header = difference(&self.book, &book);
-        let changed = header;
-        let marks = u32::from_le_bytes([record.action, record.side, record.flags, record.depth]);
-        header |= if record.price == self.price { 0 } else { PRICE };
-        header |= if record.size == self.size { 0 } else { SIZE };
-        header |= if marks == self.marks { 0 } else { MARKS };
-        let source = (record.instrument_id, record.publisher_id);
-        header |= if source == (self.instrument_id, self.publisher_id) { 0 } else { SOURCE };
-
-        out[at..at + 8].copy_from_slice(&header.to_le_bytes());
-        at += 6;
-        let signed = |a: u64, b: u64| zigzag(a.wrapping_sub(b).cast_signed());
-        at = put(out, at, signed(record.ts_recv, self.ts_recv));
-        at = put(out, at, signed(record.ts_recv, record.ts_event));
-        at = put(out, at, zigzag(i64::from(record.ts_in_delta)));
-        at = put(out, at, step(self.sequence, record.sequence));
-        if header & PRICE != 0 {
-            at = put(out, at, zigzag(record.price.wrapping_sub(self.price)));
-        }
-        if header & SIZE != 0 {
-            at = put(out, at, u64::from(record.size));
-        }
-        if header & MARKS != 0 {
-            out[at..at + 4].copy_from_slice(&marks.to_le_bytes());
-            at += 4;
-        }
-        if header & SOURCE != 0 {
-            at = put(out, at, u64::from(record.instrument_id) << 16 | u64::from(record.publisher_id));
-        }
-        each_bit(changed, |i| {
-            let (old, new) = (self.book[i], book[i]);
-            if is_price(i) {
-                at = put(out, at, signed(new, old));
-            } else {
-                let ((a, b), (c, d)) = (halves(old), halves(new));
-                at = put(out, at, step(a, c));
-                at = put(out, at, step(b, d));
-            }
-        });
-
+    fn take_event(&mut self, record: &Record<'_>) {
         self.ts_recv = record.ts_recv;
         self.ts_event = record.ts_event;
         self.price = record.price;
@@ -177,8 +125,64 @@ impl Row {
         self.size = record.size;
         self.instrument_id = record.instrument_id;
         self.publisher_id = record.publisher_id;
-        self.marks = marks;
-        self.book = book;
+        self.marks = u32::from_le_bytes([record.action, record.side, record.flags, record.depth]);
+    }
+
+    /// Moves on to `record` and writes what changed to `out` at `at`; returns the place after it.
+    /// `out` must reach [`MAX_ROW_BYTES`] beyond `at`.
+    #[inline]
+    pub(super) fn put_next(&mut self, record: &Record<'_>, out: &mut [u8], mut at: usize) -> usize {
+        let header_at = at;
+        at += 6;
+        let signed = |a: u64, b: u64| zigzag(a.wrapping_sub(b).cast_signed());
+        at = put(out, at, signed(record.ts_recv, self.ts_recv));
+        at = put(out, at, signed(record.ts_recv, record.ts_event));
+        at = put(out, at, zigzag(i64::from(record.ts_in_delta)));
+        at = put(out, at, step(self.sequence, record.sequence));
+        let mut header = 0;
+        if record.price != self.price {
+            header |= PRICE;
+            at = put(out, at, zigzag(record.price.wrapping_sub(self.price)));
+        }
+        if record.size != self.size {
+            header |= SIZE;
+            at = put(out, at, u64::from(record.size));
+        }
+        let marks = u32::from_le_bytes([record.action, record.side, record.flags, record.depth]);
+        if marks != self.marks {
+            header |= MARKS;
+            out[at..at + 4].copy_from_slice(&marks.to_le_bytes());
+            at += 4;
+        }
+        if record.instrument_id != self.instrument_id || record.publisher_id != self.publisher_id {
+            header |= SOURCE;
+            at = put(out, at, u64::from(record.instrument_id) << 16 | u64::from(record.publisher_id));
+        }
+        self.take_event(record);
+
+        let (quads, _) = self.book.as_chunks_mut::<4>();
+        for (i, (old, level)) in quads.iter_mut().zip(record.levels).enumerate() {
+            let new = words(level);
+            // Most levels are as they were: one test passes over four words.
+            if (new[0] ^ old[0]) | (new[1] ^ old[1]) | (new[2] ^ old[2]) | (new[3] ^ old[3]) == 0 {
+                continue;
+            }
+            for (j, (old, new)) in old.iter_mut().zip(new).enumerate() {
+                if *old == new {
+                    continue;
+                }
+                header |= 1 << (4 * i + j);
+                if is_price(j) {
+                    at = put(out, at, signed(new, *old));
+                } else {
+                    let ((a, b), (c, d)) = (halves(*old), halves(new));
+                    at = put(out, at, step(a, c));
+                    at = put(out, at, step(b, d));
+                }
+                *old = new;
+            }
+        }
+        out[header_at..header_at + 6].copy_from_slice(&header.to_le_bytes()[..6]);
         at
     }
 

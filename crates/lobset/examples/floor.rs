@@ -1,0 +1,62 @@
+//! The floor that `lobset process` is measured against: one pass that decodes the files and writes the same columns with a
+//! plain `ArrowWriter`. Prints CPU seconds, records and bytes as JSON.
+//!
+//! `cargo run --release --example floor -- INPUT OUT.parquet [zstd]`
+
+#[path = "../tests/common/arrow_rows.rs"]
+mod arrow_rows;
+
+use std::error::Error;
+use std::fs::File;
+use std::sync::Arc;
+
+use lobset::Config;
+use lobset::input::{DbnReader, catalog};
+use lobset::label::Split;
+use lobset::output::{DatasetSchema, RowLabel};
+use lobset::tape::Row;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+/// User and system seconds of this process.
+fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    Ok(ticks as f64 / 100.0)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [input, out, codec @ ..] = arguments.as_slice() else { return Err("usage: floor INPUT OUT.parquet [zstd]".into()) };
+    let compression = if codec.is_empty() { Compression::SNAPPY } else { Compression::ZSTD(ZstdLevel::try_new(1)?) };
+    let schema = DatasetSchema::new(&Config::default())?.arrow;
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut writer = ArrowWriter::try_new(File::create(out)?, Arc::clone(&schema), Some(properties))?;
+    let mut rows = Vec::with_capacity(1 << 14);
+    let mut records = 0;
+    for file in catalog(&[input])? {
+        let mut reader = DbnReader::open(&file.path)?;
+        loop {
+            let more = reader.advance()?;
+            if rows.len() == rows.capacity() || (!more && !rows.is_empty()) {
+                writer.write(&arrow_rows::batch(&schema, "M6AM4", &rows))?;
+                rows.clear();
+            }
+            if !more {
+                break;
+            }
+            let row = Row::from(&reader.record()?);
+            // Labels that cost what real ones do: slow classes, movements that do not repeat.
+            let mid = row.book[0].wrapping_add(row.book[1]) as i64;
+            let movement = (mid % 1_000_003) as f64 * 1e-9 + records as f64 * 1e-15;
+            let label = RowLabel { row: records, movement, class: (records / 700 % 21) as u8, split: Split::Fit, balanced: records % 5 == 0 };
+            rows.push((row, label));
+            records += 1;
+        }
+    }
+    writer.close()?;
+    println!("{{\"cpu_seconds\": {:.2}, \"records\": {records}, \"bytes\": {}}}", cpu_seconds()?, std::fs::metadata(out)?.len());
+    Ok(())
+}
