@@ -19,12 +19,41 @@ pub struct Talk {
 
 /// What to do, checked as far as that is possible without opening the data.
 pub enum Command {
-    Process { inputs: Vec<PathBuf>, out: PathBuf, config: Box<Config>, thresholds: Option<Box<Thresholds>>, options: Options },
-    Thresholds { inputs: Vec<PathBuf>, out: PathBuf, config: Box<Config>, options: Options },
-    Build { inputs: Vec<PathBuf>, out: PathBuf, config: Box<Config>, thresholds: Box<Thresholds>, options: Options },
-    Validate { folder: PathBuf, against: Vec<PathBuf>, seed: u64, options: Options },
-    Inspect { inputs: Vec<PathBuf>, config: Box<Config>, options: Options },
-    Simulate { folder: PathBuf, market: Market },
+    Process {
+        inputs: Vec<PathBuf>,
+        out: PathBuf,
+        config: Box<Config>,
+        thresholds: Option<Box<Thresholds>>,
+        options: Options,
+    },
+    Thresholds {
+        inputs: Vec<PathBuf>,
+        out: PathBuf,
+        config: Box<Config>,
+        options: Options,
+    },
+    Build {
+        inputs: Vec<PathBuf>,
+        out: PathBuf,
+        config: Box<Config>,
+        thresholds: Box<Thresholds>,
+        options: Options,
+    },
+    Validate {
+        folder: PathBuf,
+        against: Vec<PathBuf>,
+        seed: u64,
+        options: Options,
+    },
+    Inspect {
+        inputs: Vec<PathBuf>,
+        config: Box<Config>,
+        options: Options,
+    },
+    Simulate {
+        folder: PathBuf,
+        market: Market,
+    },
 }
 
 const EXIT_CODES: &str = "\
@@ -48,24 +77,45 @@ fn inputs() -> Arg {
 }
 
 fn out(help: &'static str) -> Arg {
-    Arg::new("out").short('o').long("out").value_name("OUT").help(help).required(true).value_parser(value_parser!(PathBuf))
+    Arg::new("out")
+        .short('o')
+        .long("out")
+        .value_name("OUT")
+        .help(help)
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
 }
 
 fn overwrite() -> Arg {
-    Arg::new("overwrite").long("overwrite").action(ArgAction::SetTrue).help("Replace OUT, in one step, once the new one is complete")
+    Arg::new("overwrite")
+        .long("overwrite")
+        .action(ArgAction::SetTrue)
+        .help("Replace OUT, in one step, once the new one is complete")
 }
 
 fn thresholds_file(required: bool) -> Arg {
-    let help = "Apply these boundaries instead of fitting: a thresholds.json; settings not named elsewhere are taken from it";
-    Arg::new("thresholds").long("thresholds").value_name("FILE").help(help).required(required).value_parser(value_parser!(PathBuf))
+    let help =
+        "Apply these boundaries instead of fitting: a thresholds.json; settings not named elsewhere are taken from it";
+    Arg::new("thresholds")
+        .long("thresholds")
+        .value_name("FILE")
+        .help(help)
+        .required(required)
+        .value_parser(value_parser!(PathBuf))
 }
 
 fn with_settings(command: Clap) -> Clap {
-    let config = Arg::new("config").long("config").value_name("FILE").help("Settings in TOML").value_parser(value_parser!(PathBuf));
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .help("Settings in TOML")
+        .value_parser(value_parser!(PathBuf));
     let flags = SETTINGS.iter().map(|setting| {
         let default = default_text(setting.key);
-        let help = if default.is_empty() { setting.help.to_owned() } else { format!("{} [default: {default}]", setting.help) };
-        let arg = Arg::new(setting.key).long(setting.flag()).value_name(setting.value).help(help).help_heading("Settings");
+        let help =
+            if default.is_empty() { setting.help.to_owned() } else { format!("{} [default: {default}]", setting.help) };
+        let arg =
+            Arg::new(setting.key).long(setting.flag()).value_name(setting.value).help(help).help_heading("Settings");
         let arg = arg.allow_negative_numbers(true);
         if setting.is_switch() { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
     });
@@ -83,14 +133,21 @@ fn default_text(key: &str) -> String {
     }
 }
 
-fn number(name: &'static str, value: &'static str, default: String, help: &'static str, parser: impl Into<ValueParser>) -> Arg {
+fn number(
+    name: &'static str,
+    value: &'static str,
+    default: String,
+    help: &'static str,
+    parser: impl Into<ValueParser>,
+) -> Arg {
     Arg::new(name).long(name).value_name(value).help(format!("{help} [default: {default}]")).value_parser(parser.into())
 }
 
 /// The whole command line.
 pub fn command() -> Clap {
     let market = Market::default();
-    let flag = |name, short, help| Arg::new(name).long(name).short(short).help(help).action(ArgAction::SetTrue).global(true);
+    let flag =
+        |name, short, help| Arg::new(name).long(name).short(short).help(help).action(ArgAction::SetTrue).global(true);
     Clap::new("lobset")
         .version(lobset::VERSION)
         .about("Databento MBP-10 files in, labelled Parquet datasets out, proved")
@@ -178,16 +235,21 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
     let flag = |name: &str| matches!(sub.try_get_one::<bool>(name), Ok(Some(true)));
     let threads = sub.get_one::<u16>("threads").map_or(0, |n| usize::from(*n));
     let options = Options { threads, overwrite: flag("overwrite") };
-    let many = |name: &str| sub.try_get_many::<PathBuf>(name).ok().flatten().into_iter().flatten().cloned().collect::<Vec<_>>();
+    let many = |name: &str| {
+        sub.try_get_many::<PathBuf>(name).ok().flatten().into_iter().flatten().cloned().collect::<Vec<_>>()
+    };
     let one = |name: &str| sub.get_one::<PathBuf>(name).cloned().unwrap_or_default();
-    let read_thresholds = || sub.get_one::<PathBuf>("thresholds").map(|path| Thresholds::read(path).map(Box::new)).transpose();
+    let read_thresholds =
+        || sub.get_one::<PathBuf>("thresholds").map(|path| Thresholds::read(path).map(Box::new)).transpose();
     let command = match name {
         "process" => {
             let thresholds = read_thresholds()?;
             let config = settings(sub, thresholds.as_deref())?;
             Command::Process { inputs: many("input"), out: one("out"), config, thresholds, options }
         }
-        "thresholds" => Command::Thresholds { inputs: many("input"), out: one("out"), config: settings(sub, None)?, options },
+        "thresholds" => {
+            Command::Thresholds { inputs: many("input"), out: one("out"), config: settings(sub, None)?, options }
+        }
         "build" => {
             let thresholds = read_thresholds()?.ok_or_else(|| ConfigError::one("--thresholds: a file is needed"))?;
             let config = settings(sub, Some(&thresholds))?;

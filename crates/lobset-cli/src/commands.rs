@@ -42,7 +42,12 @@ pub fn run(command: Command, talk: &Talk, stop: &AtomicBool) -> Result<(), Error
 }
 
 /// Warnings to stderr, the result to stdout.
-fn finish(talk: &Talk, warnings: &[String], result: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<(), Error> {
+fn finish(
+    talk: &Talk,
+    warnings: &[String],
+    result: &impl serde::Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Error> {
     if !talk.quiet {
         warnings.iter().for_each(|w| say("warning", w));
     }
@@ -66,8 +71,15 @@ fn simulate(talk: &Talk, folder: &Path, market: &lobset_sim::Market, bars: &Bars
     })?;
     let bytes: u64 = files.iter().filter_map(|f| Some(std::fs::metadata(f).ok()?.len())).sum();
     let rows = u64::from(market.days) * u64::from(market.rows);
-    let result = serde_json::json!({ "files": files, "rows": rows, "bytes": bytes, "seconds": started.elapsed().as_secs_f64() });
+    let result =
+        serde_json::json!({ "files": files, "rows": rows, "bytes": bytes, "seconds": started.elapsed().as_secs_f64() });
     finish(talk, &[], &result, || {
-        format!("{} files with {} records in {} ({:.1} bytes a record)\n", files.len(), summary::grouped(rows), folder.display(), bytes as f64 / rows as f64)
+        format!(
+            "{} files with {} records in {} ({:.1} bytes a record)\n",
+            files.len(),
+            summary::grouped(rows),
+            folder.display(),
+            bytes as f64 / rows as f64
+        )
     })
 }

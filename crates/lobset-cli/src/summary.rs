@@ -23,7 +23,9 @@ fn megabytes(bytes: u64) -> String {
 /// Columns padded to their widest cell; those whose name ends in a space stand left, the others right.
 fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..header.len())
-        .map(|c| rows.iter().map(|r| r[c].chars().count()).chain([header[c].trim_end().chars().count()]).max().unwrap_or(0))
+        .map(|c| {
+            rows.iter().map(|r| r[c].chars().count()).chain([header[c].trim_end().chars().count()]).max().unwrap_or(0)
+        })
         .collect();
     let line = |cells: &[String]| {
         let padded = cells.iter().enumerate().map(|(c, cell)| {
@@ -73,11 +75,21 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     let mut text = String::new();
     let timings = &manifest.timings;
     let fitted = if manifest.thresholds.fitted { "fitted" } else { "from a file" };
-    let _ = writeln!(text, "boundaries {fitted}, nothing at or after {} known to them", to_second(manifest.thresholds.fit_until));
+    let _ = writeln!(
+        text,
+        "boundaries {fitted}, nothing at or after {} known to them",
+        to_second(manifest.thresholds.fit_until)
+    );
     text += &statistics(manifest.datasets(), verbose);
     let _ = writeln!(text);
     for (_, dataset) in manifest.datasets() {
-        let _ = writeln!(text, "{}  {} rows, {}", out.join(&dataset.file).display(), grouped(dataset.rows), megabytes(dataset.bytes));
+        let _ = writeln!(
+            text,
+            "{}  {} rows, {}",
+            out.join(&dataset.file).display(),
+            grouped(dataset.rows),
+            megabytes(dataset.bytes)
+        );
     }
     let drops = manifest.inputs.iter().map(|i| i.drops.total()).sum();
     let _ = writeln!(
@@ -102,7 +114,9 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         );
     }
     let _ = match &manifest.validation {
-        Some(proved) => writeln!(text, "validation passed: {} rows of {} datasets read back", grouped(proved.rows), proved.datasets),
+        Some(proved) => {
+            writeln!(text, "validation passed: {} rows of {} datasets read back", grouped(proved.rows), proved.datasets)
+        }
         None => writeln!(text, "not validated: run lobset validate {}", out.display()),
     };
     let _ = writeln!(text, "report: {}", out.join(REPORT).display());
@@ -121,7 +135,11 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
         let _ = writeln!(text, "not checked: {check}");
     }
     if let Some(against) = &found.against {
-        let _ = writeln!(text, "holds: {} random rows (seed {}) are those of the raw files, in all columns", against.rows, against.seed);
+        let _ = writeln!(
+            text,
+            "holds: {} random rows (seed {}) are those of the raw files, in all columns",
+            against.rows, against.seed
+        );
     }
     let _ = writeln!(
         text,
@@ -166,7 +184,13 @@ pub fn inspection(found: &Inspection) -> String {
         .iter()
         .map(|f| {
             let d = &f.drops;
-            let mut cells = vec![f.name.clone(), "mbp-10".to_owned(), f.dbn_version.to_string(), grouped(f.records), grouped(f.rows)];
+            let mut cells = vec![
+                f.name.clone(),
+                "mbp-10".to_owned(),
+                f.dbn_version.to_string(),
+                grouped(f.records),
+                grouped(f.rows),
+            ];
             cells.extend([d.one_sided, d.crossed, d.out_of_range, d.unmapped].map(grouped));
             cells.extend([time(f.first_ts), time(f.last_ts)]);
             cells
@@ -177,6 +201,18 @@ pub fn inspection(found: &Inspection) -> String {
         .iter()
         .map(|s| vec![s.symbol.clone(), grouped(s.rows), grouped(s.files), to_second(s.first_ts), to_second(s.last_ts)])
         .collect();
-    let head = ["file ", "schema ", "dbn", "records", "rows", "one-sided", "crossed", "out of range", "unmapped", "first ", "last "];
+    let head = [
+        "file ",
+        "schema ",
+        "dbn",
+        "records",
+        "rows",
+        "one-sided",
+        "crossed",
+        "out of range",
+        "unmapped",
+        "first ",
+        "last ",
+    ];
     format!("{}\n{}", table(&head, &files), table(&["symbol ", "rows", "files", "first ", "last "], &symbols))
 }

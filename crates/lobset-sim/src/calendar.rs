@@ -15,13 +15,18 @@ impl Expiry {
     fn last_day(self) -> Date {
         let months = [Month::March, Month::June, Month::September, Month::December];
         let first = Date::from_calendar_date(self.year, months[usize::from(self.quarter)], 1).unwrap_or(Date::MAX);
-        let to_wednesday = (Weekday::Wednesday.number_days_from_monday() + 7 - first.weekday().number_days_from_monday()) % 7;
+        let to_wednesday =
+            (Weekday::Wednesday.number_days_from_monday() + 7 - first.weekday().number_days_from_monday()) % 7;
         // The third Wednesday less two days is the Monday before it.
         first + time::Duration::days(i64::from(to_wednesday) + 14 - 2)
     }
 
     fn next(self) -> Self {
-        if self.quarter == 3 { Self { year: self.year + 1, quarter: 0 } } else { Self { quarter: self.quarter + 1, ..self } }
+        if self.quarter == 3 {
+            Self { year: self.year + 1, quarter: 0 }
+        } else {
+            Self { quarter: self.quarter + 1, ..self }
+        }
     }
 
     /// Month letter and last digit of the year, as in `M4`.

@@ -1,11 +1,14 @@
 //! One day of the market, and its file.
 
+use std::ffi::c_char;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use dbn::encode::{DbnEncoder, EncodeRecord};
-use dbn::{BidAskPair, FlagSet, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, Schema, SymbolMapping, rtype};
+use dbn::{
+    BidAskPair, FlagSet, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, Schema, SymbolMapping, rtype,
+};
 use oorandom::Rand64;
 use time::Date;
 
@@ -127,7 +130,15 @@ fn instruments(market: &Market, date: Date, root: &str, base: f64, tick_size: i6
         futures(next, 23.0, 7.0, 0.18),
         futures(third, 41.0, 4.0, 0.04),
         // Front less next, on a finer grid: below zero all day.
-        Instrument { symbol: spread_symbol, id: 50_000, anchor: -240.0, beta: 0.02, tick_size: tick_size / 10, crowd: 15.0, share: 0.04 },
+        Instrument {
+            symbol: spread_symbol,
+            id: 50_000,
+            anchor: -240.0,
+            beta: 0.02,
+            tick_size: tick_size / 10,
+            crowd: 15.0,
+            share: 0.04,
+        },
     ];
     if market.options > 0 {
         instruments.iter_mut().for_each(|i| i.share *= 0.1);
@@ -219,8 +230,26 @@ impl<'a> Day<'a> {
             .map(|i| Trading { book: OrderBook::new(i.fair(plan.open), i.crowd, &mut random), records: 0 })
             .collect();
         let mut total = 0.0;
-        let shares = plan.instruments.iter().map(|i| { total += i.share; total }).collect();
-        Self { plan, random, trading, shares, fair: plan.open, trend: 0.0, left: plan.rows, clock: 0.0, last_ts: 0, sequence: 1 }
+        let shares = plan
+            .instruments
+            .iter()
+            .map(|i| {
+                total += i.share;
+                total
+            })
+            .collect();
+        Self {
+            plan,
+            random,
+            trading,
+            shares,
+            fair: plan.open,
+            trend: 0.0,
+            left: plan.rows,
+            clock: 0.0,
+            last_ts: 0,
+            sequence: 1,
+        }
     }
 
     fn next(&mut self) -> Mbp10Msg {
@@ -245,7 +274,8 @@ impl<'a> Day<'a> {
         let rows = f64::from(self.plan.rows);
         let noise = self.plan.volatility / rows.sqrt();
         self.trend = 0.9995 * self.trend + 0.002 * noise * normal(&mut self.random);
-        self.fair += noise * normal(&mut self.random) + self.trend + (self.plan.close - self.fair) / f64::from(self.left.max(1));
+        self.fair +=
+            noise * normal(&mut self.random) + self.trend + (self.plan.close - self.fair) / f64::from(self.left.max(1));
     }
 
     /// Moves time on: bursts of events within microseconds, and waits between them that are shorter in busy hours.
@@ -276,8 +306,8 @@ impl<'a> Day<'a> {
             hd: RecordHeader::new::<Mbp10Msg>(rtype::MBP_10, 1, instrument.id, ts_event),
             price: event.tick * instrument.tick_size,
             size: event.size,
-            action: event.action.cast_signed().into(),
-            side: event.side.cast_signed().into(),
+            action: event.action as c_char,
+            side: event.side as c_char,
             flags: FlagSet::new(if event.action == b'T' { 0 } else { 128 }),
             depth: event.depth,
             ts_recv,

@@ -60,7 +60,14 @@ pub struct Market {
 
 impl Default for Market {
     fn default() -> Self {
-        Self { days: 6, rows: 290_000, seed: 1, currency: "AUDUSD".to_owned(), options: 0, start: date!(2024 - 04 - 01) }
+        Self {
+            days: 6,
+            rows: 290_000,
+            seed: 1,
+            currency: "AUDUSD".to_owned(),
+            options: 0,
+            start: date!(2024 - 04 - 01),
+        }
     }
 }
 
@@ -104,7 +111,10 @@ impl Market {
         if self.options > 1_000_000 {
             return refuse("options: at most 1000000");
         }
-        if self.currency.is_empty() || self.currency.len() > 16 || !self.currency.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if self.currency.is_empty()
+            || self.currency.len() > 16
+            || !self.currency.bytes().all(|b| b.is_ascii_alphanumeric())
+        {
             return refuse("currency: 1 to 16 letters and digits");
         }
         Ok(())
@@ -125,7 +135,8 @@ mod tests {
     }
 
     fn read(path: &Path) -> (Vec<String>, Vec<Mbp10Msg>) {
-        let mut decoder = dbn::decode::DbnDecoder::new(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap()).unwrap();
+        let mut decoder =
+            dbn::decode::DbnDecoder::new(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap()).unwrap();
         let symbols = decoder.metadata().symbols.clone();
         let mut rows = Vec::new();
         while let Some(row) = decoder.decode_record::<Mbp10Msg>().unwrap() {
@@ -163,7 +174,11 @@ mod tests {
         assert!(rows.iter().all(|r| r.hd.ts_event < r.ts_recv && r.ts_in_delta > 0));
         let one_sided = rows.iter().filter(|r| r.levels[0].bid_px == UNDEF_PRICE || r.levels[0].ask_px == UNDEF_PRICE);
         assert!((1..200).contains(&one_sided.count()));
-        let crossed = rows.iter().filter(|r| r.levels[0].ask_px != UNDEF_PRICE && r.levels[0].bid_px > r.levels[0].ask_px && r.levels[0].bid_px != UNDEF_PRICE);
+        let crossed = rows.iter().filter(|r| {
+            r.levels[0].ask_px != UNDEF_PRICE
+                && r.levels[0].bid_px > r.levels[0].ask_px
+                && r.levels[0].bid_px != UNDEF_PRICE
+        });
         assert!((1..200).contains(&crossed.count()));
 
         let spread = rows.iter().filter(|r| r.hd.instrument_id == 50_000);
@@ -177,7 +192,9 @@ mod tests {
         let front: Vec<_> = rows.iter().filter(|r| r.hd.instrument_id == rows[1].hd.instrument_id).skip(30).collect();
         for row in &front {
             assert!(row.levels.windows(2).all(|l| l[0].bid_px > l[1].bid_px && l[0].ask_px < l[1].ask_px));
-            assert!(row.levels.iter().all(|l| l.bid_sz >= l.bid_ct && l.ask_sz >= l.ask_ct && l.bid_ct > 0 && l.ask_ct > 0));
+            assert!(
+                row.levels.iter().all(|l| l.bid_sz >= l.bid_ct && l.ask_sz >= l.ask_ct && l.bid_ct > 0 && l.ask_ct > 0)
+            );
         }
         let mids: Vec<i64> = front.iter().map(|r| r.levels[0].bid_px + r.levels[0].ask_px).collect();
         let moves = mids.windows(2).filter(|w| w[0] != w[1]).count() as f64 / mids.len() as f64;

@@ -29,7 +29,9 @@ fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [input, out, codec @ ..] = arguments.as_slice() else { return Err("usage: floor INPUT OUT.parquet [zstd]".into()) };
+    let [input, out, codec @ ..] = arguments.as_slice() else {
+        return Err("usage: floor INPUT OUT.parquet [zstd]".into());
+    };
     let compression = if codec.is_empty() { Compression::SNAPPY } else { Compression::ZSTD(ZstdLevel::try_new(1)?) };
     let schema = DatasetSchema::new(&Config::default())?.arrow;
     let properties = WriterProperties::builder().set_compression(compression).build();
@@ -51,12 +53,22 @@ fn main() -> Result<(), Box<dyn Error>> {
             // Labels that cost what real ones do: slow classes, movements that do not repeat.
             let mid = row.book[0].wrapping_add(row.book[1]) as i64;
             let movement = (mid % 1_000_003) as f64 * 1e-9 + records as f64 * 1e-15;
-            let label = RowLabel { row: records, movement, class: (records / 700 % 21) as u8, split: Split::Fit, balanced: records % 5 == 0 };
+            let label = RowLabel {
+                row: records,
+                movement,
+                class: (records / 700 % 21) as u8,
+                split: Split::Fit,
+                balanced: records % 5 == 0,
+            };
             rows.push((row, label));
             records += 1;
         }
     }
     writer.close()?;
-    println!("{{\"cpu_seconds\": {:.2}, \"records\": {records}, \"bytes\": {}}}", cpu_seconds()?, std::fs::metadata(out)?.len());
+    println!(
+        "{{\"cpu_seconds\": {:.2}, \"records\": {records}, \"bytes\": {}}}",
+        cpu_seconds()?,
+        std::fs::metadata(out)?.len()
+    );
     Ok(())
 }

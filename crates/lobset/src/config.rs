@@ -207,7 +207,11 @@ impl Config {
             && self.currency.len() <= 32
             && self.currency.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
             && !self.currency.starts_with('.');
-        require(tag, "currency", format!("{:?} is not a tag of 1 to 32 letters, digits, '.', '_' or '-'", self.currency));
+        require(
+            tag,
+            "currency",
+            format!("{:?} is not a tag of 1 to 32 letters, digits, '.', '_' or '-'", self.currency),
+        );
         let mut features = self.features.clone();
         features.sort_unstable();
         features.dedup();
@@ -283,9 +287,6 @@ mod tests {
         };
         let problems = config.check().unwrap_err().problems;
         let keys: Vec<_> = problems.iter().map(|p| p.split(':').next().unwrap()).collect();
-        assert_eq!(
-            keys,
-            ["currency", "lookback_rows", "nbins", "sample_fraction", "drop_unbalanced", "price_range"]
-        );
+        assert_eq!(keys, ["currency", "lookback_rows", "nbins", "sample_fraction", "drop_unbalanced", "price_range"]);
     }
 }

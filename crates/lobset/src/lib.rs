@@ -52,7 +52,8 @@ pub use error::{Error, Result};
 pub use label::Thresholds;
 pub use output::Manifest;
 pub use pipeline::{
-    Event, Inspection, Monitor, Options, REPORT, Stage, SymbolInspection, THRESHOLDS, build, fit_thresholds, inspect, process,
+    Event, Inspection, Monitor, Options, REPORT, Stage, SymbolInspection, THRESHOLDS, build, fit_thresholds, inspect,
+    process,
 };
 pub use time_text::Timestamp;
 pub use validate::validate;

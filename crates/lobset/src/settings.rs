@@ -51,7 +51,8 @@ fn switch(text: &str) -> Result<bool, String> {
 
 /// Parses one of an enum's names, listing them all when there is no match.
 fn name<T: DeserializeOwned>(text: &str, names: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| format!("{text:?} is not one of {names}"))
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| format!("{text:?} is not one of {names}"))
 }
 
 fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
@@ -167,7 +168,7 @@ pub struct Resolved {
 /// # Errors
 /// [`ConfigError`] with every unknown key, unreadable value and broken range of all layers.
 pub fn resolve(layers: &[Layer]) -> Result<Resolved, ConfigError> {
-    let currency = layers.iter().flat_map(|l| &l.values).filter(|(key, _)| key == "currency").next_back();
+    let currency = layers.iter().flat_map(|l| &l.values).rfind(|(key, _)| key == "currency");
     let mut config = currency.map_or_else(Config::default, |(_, tag)| Config::preset(tag));
     let mut named = BTreeSet::new();
     let mut problems = Vec::new();
@@ -235,7 +236,9 @@ mod tests {
 
     #[test]
     fn later_layers_win_over_earlier_ones_and_over_the_preset() {
-        let file = Layer::from_toml("lobset.toml", "currency = 'USDJPY'\nfeatures = ['trade_counts']\nprice_range = [1, 2.5]").unwrap();
+        let file =
+            Layer::from_toml("lobset.toml", "currency = 'USDJPY'\nfeatures = ['trade_counts']\nprice_range = [1, 2.5]")
+                .unwrap();
         let env = Layer::from_env([("LOBSET_NBINS".into(), "7".into()), ("HOME".into(), "/".into())]);
         let found = resolve(&[file, env, layer("flags", &[("nbins", "5"), ("max_gap", "2h")])]).unwrap();
         assert_eq!((found.config.nbins, found.config.micro_pip_size), (5, 0.001));
@@ -252,7 +255,9 @@ mod tests {
         ])
         .unwrap_err();
         let text = error.to_string();
-        for part in ["did you mean nbins?", "\"gzip\" is not one of zstd", "lookback_rows: \"-3\"", "needs force_uniform"] {
+        for part in
+            ["did you mean nbins?", "\"gzip\" is not one of zstd", "lookback_rows: \"-3\"", "needs force_uniform"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

@@ -17,9 +17,7 @@ pub struct Timestamp(pub u64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let full = format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:9]Z"
-        );
+        let full = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:9]Z");
         let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0))
             .map_err(|_| fmt::Error)?
             .format(&full)
@@ -37,7 +35,9 @@ impl FromStr for Timestamp {
             Err(_) => OffsetDateTime::parse(text, &Rfc3339)
                 .map_err(|_| format!("{text:?} is neither a date (2024-10-01) nor an RFC 3339 time"))?,
         };
-        u64::try_from(moment.unix_timestamp_nanos()).map(Self).map_err(|_| format!("{text:?} is before 1970 or after 2554"))
+        u64::try_from(moment.unix_timestamp_nanos())
+            .map(Self)
+            .map_err(|_| format!("{text:?} is before 1970 or after 2554"))
     }
 }
 

@@ -66,7 +66,13 @@ fn ticks(shape: &Shape) -> Vec<Vec<Tick>> {
             }
             // Not at the start of a file: that would be files that overlap.
             let late = file.len() > 10 && random(256) < u64::from(back);
-            let instrument = if which == 1 { 9 } else if number >= roll_at { 8 } else { 7 };
+            let instrument = if which == 1 {
+                9
+            } else if number >= roll_at {
+                8
+            } else {
+                7
+            };
             file.push(Tick { instrument, ts: if late { ts - 500 } else { ts }, bid, ask });
             number += 1;
         }
@@ -159,7 +165,14 @@ fn a_simulated_market_equals_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = common::market(&folder.path().join("market"), 4, 9_000);
     let out = folder.path().join("out");
-    let config = Config { lookback_rows: 400, lookforward_input: 300, lookforward_offset: 30, nbins: 21, min_symbol_samples: 400, ..Config::default() };
+    let config = Config {
+        lookback_rows: 400,
+        lookforward_input: 300,
+        lookforward_offset: 30,
+        nbins: 21,
+        min_symbol_samples: 400,
+        ..Config::default()
+    };
     run(&inputs, &out, &config).unwrap();
     let (symbols, until, fit_files) = read_plain(&inputs);
     compare(&out, &reference(&symbols, until, &fit_files, &config).unwrap(), "AUDUSD");
@@ -178,7 +191,12 @@ fn read_plain(files: &[PathBuf]) -> (BTreeMap<String, Rows>, u64, Vec<usize>) {
             if firsts.len() <= number {
                 firsts.push(msg.ts_recv);
             }
-            let tick = Tick { instrument: msg.hd.instrument_id, ts: msg.ts_recv, bid: msg.levels[0].bid_px, ask: msg.levels[0].ask_px };
+            let tick = Tick {
+                instrument: msg.hd.instrument_id,
+                ts: msg.ts_recv,
+                bid: msg.levels[0].bid_px,
+                ask: msg.levels[0].ask_px,
+            };
             let symbol = map.get_for_ts(tick.ts, tick.instrument).unwrap();
             if let Some(mid2) = tick.mid2() {
                 symbols.entry(symbol.clone()).or_default().push((tick.instrument, tick.ts, mid2, number));
@@ -203,13 +221,26 @@ fn real_files_equal_the_reference(name: &str, config: &Config) {
 
 #[test]
 fn real_futures_equal_the_reference() {
-    let config = Config { lookback_rows: 500, lookforward_input: 500, lookforward_offset: 50, nbins: 13, min_symbol_samples: 2_000, ..Config::preset("ES") };
+    let config = Config {
+        lookback_rows: 500,
+        lookforward_input: 500,
+        lookforward_offset: 50,
+        nbins: 13,
+        min_symbol_samples: 2_000,
+        ..Config::preset("ES")
+    };
     real_files_equal_the_reference("es", &config);
 }
 
 #[test]
 fn real_crypto_equals_the_reference() {
-    let config = Config { lookback_rows: 500, lookforward_input: 500, lookforward_offset: 50, min_symbol_samples: 2_000, ..Config::preset("CRYPTO") };
+    let config = Config {
+        lookback_rows: 500,
+        lookforward_input: 500,
+        lookforward_offset: 50,
+        min_symbol_samples: 2_000,
+        ..Config::preset("CRYPTO")
+    };
     real_files_equal_the_reference("crypto", &config);
 }
 

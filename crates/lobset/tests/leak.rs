@@ -107,9 +107,13 @@ fn thresholds_alone_are_those_of_the_whole_run_and_build_the_same_datasets() {
     let manifest = lobset::build(&inputs, &built, &config, &thresholds, &Default::default(), &silent).unwrap();
     assert!(manifest.validation.is_none());
     for (_, dataset) in manifest.datasets() {
-        assert_eq!(std::fs::read(built.join(&dataset.file)).unwrap(), std::fs::read(whole.join(&dataset.file)).unwrap());
+        assert_eq!(
+            std::fs::read(built.join(&dataset.file)).unwrap(),
+            std::fs::read(whole.join(&dataset.file)).unwrap()
+        );
     }
     let other = Config { lookback_rows: 60, ..config };
-    let refused = lobset::build(&inputs, &folder.path().join("other"), &other, &thresholds, &Default::default(), &silent);
+    let refused =
+        lobset::build(&inputs, &folder.path().join("other"), &other, &thresholds, &Default::default(), &silent);
     assert!(refused.unwrap_err().to_string().contains("lookback_rows: 60 differs from 50"));
 }

@@ -82,8 +82,10 @@ fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
     encode(path, config, rows, group);
     let schema = DatasetSchema::new(config).unwrap().arrow;
     let all = batch(&schema, "M6AM4", rows);
-    let properties = parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
-    let mut writer = ArrowWriter::try_new(File::create(&plain).unwrap(), Arc::clone(&schema), Some(properties)).unwrap();
+    let properties =
+        parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
+    let mut writer =
+        ArrowWriter::try_new(File::create(&plain).unwrap(), Arc::clone(&schema), Some(properties)).unwrap();
     writer.write(&all).unwrap();
     writer.close().unwrap();
 
@@ -95,10 +97,14 @@ fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
         let want = all.slice(at, got.num_rows());
         for (i, field) in schema.fields().iter().enumerate() {
             // Dictionaries may number their values as they like.
-            let text = |b: &arrow_array::RecordBatch| b.column(i).as_any().downcast_ref::<arrow_array::DictionaryArray<arrow_array::types::Int32Type>>().map(|d| {
-                let names = d.downcast_dict::<arrow_array::StringArray>().unwrap();
-                names.into_iter().map(|n| n.unwrap().to_owned()).collect::<Vec<_>>()
-            });
+            let text = |b: &arrow_array::RecordBatch| {
+                b.column(i).as_any().downcast_ref::<arrow_array::DictionaryArray<arrow_array::types::Int32Type>>().map(
+                    |d| {
+                        let names = d.downcast_dict::<arrow_array::StringArray>().unwrap();
+                        names.into_iter().map(|n| n.unwrap().to_owned()).collect::<Vec<_>>()
+                    },
+                )
+            };
             match text(&got) {
                 Some(texts) => assert_eq!(Some(texts), text(&want), "{}", field.name()),
                 None => assert_eq!(got.column(i), want.column(i), "{}", field.name()),
@@ -134,7 +140,7 @@ fn config(compression: Compression, price_type: PriceType) -> Config {
 
 #[test]
 fn awkward_shapes_come_back_and_stay_for_other_readers() {
-    let scrambled = |i: usize, c: usize| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ c as u64 * 0x5851) >> 32;
+    let scrambled = |i: usize, c: usize| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ (c as u64 * 0x5851)) >> 32;
     let shapes: [(&str, Rows, Compression, PriceType); 12] = [
         ("one-row", rows(1, |_, c| c as u64), Compression::Zstd, PriceType::Float),
         ("all-equal", rows(3_000, |_, c| c as u64), Compression::Zstd, PriceType::Float),
@@ -144,10 +150,25 @@ fn awkward_shapes_come_back_and_stay_for_other_readers() {
         ("runs-of-7", rows(2_003, |i, c| ((i + c) / 7) as u64 % 5), Compression::Lz4, PriceType::Float),
         ("runs-of-8", rows(2_000, |i, _| (i / 8) as u64 % 3), Compression::Snappy, PriceType::Fixed),
         ("runs-of-9", rows(2_007, |i, c| ((i + c) / 9) as u64 % 300), Compression::Zstd, PriceType::Float),
-        ("mixed-runs", rows(5_000, |i, c| scrambled(i / (1 + (i / 100 + c) % 40), c) % 40), Compression::None, PriceType::Float),
-        ("nulls", rows(3_000, |i, c| if scrambled(i / 3, c) % 4 == 0 { 7 } else { scrambled(i, c) % 90 }), Compression::Zstd, PriceType::Float),
+        (
+            "mixed-runs",
+            rows(5_000, |i, c| scrambled(i / (1 + (i / 100 + c) % 40), c) % 40),
+            Compression::None,
+            PriceType::Float,
+        ),
+        (
+            "nulls",
+            rows(3_000, |i, c| if scrambled(i / 3, c) % 4 == 0 { 7 } else { scrambled(i, c) % 90 }),
+            Compression::Zstd,
+            PriceType::Float,
+        ),
         ("all-null", rows(500, |_, _| 7), Compression::Zstd, PriceType::Float),
-        ("large-dictionary", rows(131_072, |i, c| ((i * 3 / 4) as u64 + c as u64) % 90_000), Compression::Zstd, PriceType::Float),
+        (
+            "large-dictionary",
+            rows(131_072, |i, c| ((i * 3 / 4) as u64 + c as u64) % 90_000),
+            Compression::Zstd,
+            PriceType::Float,
+        ),
     ];
     for (name, rows, compression, price_type) in shapes {
         check(&kept(name), &config(compression, price_type), &rows, 100_000);

@@ -42,7 +42,8 @@ fn order_threads_and_ways_of_naming_change_no_byte() {
     inputs.swap(0, 2);
     for threads in [1, 3, 8] {
         let name = format!("threads-{threads}");
-        process(&inputs, &out(&name), &small(), None, &Options { threads, overwrite: false }, &Monitor::silent()).unwrap();
+        process(&inputs, &out(&name), &small(), None, &Options { threads, overwrite: false }, &Monitor::silent())
+            .unwrap();
         assert_eq!(contents(&out(&name)), want);
     }
     run(&[folder.path().join("market")], &out("folder"), &small()).unwrap();
@@ -58,7 +59,9 @@ fn order_threads_and_ways_of_naming_change_no_byte() {
 fn every_form_of_output_is_validated_against_the_raw_files() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = market(&folder.path().join("market"), 2, 6_000);
-    for (i, compression) in [Compression::Snappy, Compression::Lz4, Compression::None, Compression::Zstd].into_iter().enumerate() {
+    for (i, compression) in
+        [Compression::Snappy, Compression::Lz4, Compression::None, Compression::Zstd].into_iter().enumerate()
+    {
         let config = Config {
             compression,
             price_type: if i % 2 == 0 { PriceType::Fixed } else { PriceType::Float },
@@ -107,7 +110,9 @@ fn a_run_that_fails_late_leaves_out_alone_and_the_next_one_goes_on_from_its_scan
     // One of the files changes, and one receipt is damaged: those two are scanned again.
     let bytes = std::fs::read(&inputs[2]).unwrap();
     std::fs::remove_file(&inputs[2]).unwrap();
-    lobset_sim::Market { days: 3, rows: 5_100, ..Default::default() }.write(&folder.path().join("other"), |_| ()).unwrap();
+    lobset_sim::Market { days: 3, rows: 5_100, ..Default::default() }
+        .write(&folder.path().join("other"), |_| ())
+        .unwrap();
     std::fs::copy(folder.path().join("other").join(inputs[2].file_name().unwrap()), &inputs[2]).unwrap();
     assert_ne!(std::fs::read(&inputs[2]).unwrap(), bytes);
     let manifest = run(&inputs, &out, &small()).unwrap();
@@ -217,7 +222,9 @@ fn other_raw_files_are_found_out() {
     let inputs = market(&folder.path().join("market"), 2, 5_000);
     let out = folder.path().join("out");
     run(&inputs, &out, &small()).unwrap();
-    let other = lobset_sim::Market { days: 2, rows: 5_000, seed: 2, ..Default::default() }.write(&folder.path().join("other"), |_| ()).unwrap();
+    let other = lobset_sim::Market { days: 2, rows: 5_000, seed: 2, ..Default::default() }
+        .write(&folder.path().join("other"), |_| ())
+        .unwrap();
     let error = lobset::validate(&out, Some((&other, 1)), &Options::default(), &Monitor::silent()).unwrap_err();
     assert!(error.to_string().contains("is not what the raw record holds"), "{error}");
 }

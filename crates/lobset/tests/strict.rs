@@ -51,7 +51,7 @@ fn a_file_cut_at_any_byte_is_refused() {
     let header = whole.len() - 3 * 368;
     for cut in 0..whole.len() {
         // Between two records a cut leaves a whole, shorter file: DBN without compression does not tell its length.
-        if cut < header || (cut - header) % 368 != 0 {
+        if cut < header || !(cut - header).is_multiple_of(368) {
             let refused = refusal(&whole[..cut]);
             assert!(refused.byte.is_some(), "{cut}: {refused}");
         }
@@ -208,7 +208,10 @@ fn overlaps_and_duplicates_name_both_files() {
     assert!(error.contains("overlaps") && inputs.iter().all(|i| error.contains(&i.display().to_string())), "{error}");
     let same = ticks(500, START);
     let (error, inputs) = fails(&[same.clone(), vec![], same], "twice");
-    assert!(error.contains("holds the same bytes as") && error.contains("part-0") && error.contains("part-2"), "{error}");
+    assert!(
+        error.contains("holds the same bytes as") && error.contains("part-0") && error.contains("part-2"),
+        "{error}"
+    );
     let twice = [inputs[0].clone(), inputs[0].parent().unwrap().join(".").join("part-0.dbn")];
     let error = run(&twice, &out, &small()).unwrap_err().to_string();
     assert!(error.contains("given twice"), "{error}");
@@ -224,7 +227,11 @@ fn instruments_without_a_mapping_are_an_error_or_counted() {
     let inputs = write_files(&folder.path().join("in"), &[("M6AM4", 7)], &[first, ticks(600, START + 900_000_000)]);
     let out = folder.path().join("out");
     let error = run(&inputs, &out, &small()).unwrap_err();
-    assert!(error.to_string().contains("record 100, byte") && error.to_string().contains("instrument 99 has no symbol on 2024-04-03"), "{error}");
+    assert!(
+        error.to_string().contains("record 100, byte")
+            && error.to_string().contains("instrument 99 has no symbol on 2024-04-03"),
+        "{error}"
+    );
     assert!(error.help().unwrap().contains("unmapped"));
     let manifest = run(&inputs, &out, &Config { unmapped: Unmapped::Drop, ..small() }).unwrap();
     assert_eq!((manifest.inputs[0].drops.unmapped, manifest.inputs[0].drops.one_sided), (1, 1));
@@ -234,7 +241,8 @@ fn instruments_without_a_mapping_are_an_error_or_counted() {
 #[test]
 fn shortages_carry_the_cure() {
     let folder = tempfile::tempdir().unwrap();
-    let inputs = write_files(&folder.path().join("in"), &[("M6AM4", 7)], &[ticks(300, START), ticks(300, START + 400_000_000)]);
+    let inputs =
+        write_files(&folder.path().join("in"), &[("M6AM4", 7)], &[ticks(300, START), ticks(300, START + 400_000_000)]);
     let out = folder.path().join("out");
     let fails = |config: Config| {
         let error = run(&inputs, &out, &config).unwrap_err();

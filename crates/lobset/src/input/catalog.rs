@@ -36,7 +36,9 @@ pub fn catalog<P: AsRef<Path>>(inputs: &[P]) -> Result<Vec<CatalogFile>> {
         for path in expand(input.as_ref())? {
             let real = fs::canonicalize(&path).map_err(|e| InputError::new(&path, format!("cannot be read: {e}")))?;
             if let Some(other) = seen.insert(real, path.clone()) {
-                return Err(InputError::new(&path, format!("is given twice, the other time as {}", other.display())).into());
+                return Err(
+                    InputError::new(&path, format!("is given twice, the other time as {}", other.display())).into()
+                );
             }
         }
     }
@@ -56,7 +58,9 @@ fn expand(input: &Path) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         walk(input, &mut files)?;
         if files.is_empty() {
-            return Err(InputError::new(input, "no .dbn or .dbn.zst file in this folder or below").with_help(help).into());
+            return Err(InputError::new(input, "no .dbn or .dbn.zst file in this folder or below")
+                .with_help(help)
+                .into());
         }
         return Ok(files);
     }

@@ -71,7 +71,9 @@ impl QuoteRules {
             drops.out_of_range += 1;
             return Ok(None);
         }
-        bid.checked_add(ask).map(Some).ok_or_else(|| format!("best bid {bid} and best ask {ask} (1e-9) are too large to add"))
+        bid.checked_add(ask)
+            .map(Some)
+            .ok_or_else(|| format!("best bid {bid} and best ask {ask} (1e-9) are too large to add"))
     }
 }
 

@@ -58,8 +58,8 @@ macro_rules! view {
             size: $msg.size,
             instrument_id: $instrument_id,
             publisher_id: $msg.hd.publisher_id,
-            action: $msg.action.cast_unsigned(),
-            side: $msg.side.cast_unsigned(),
+            action: $msg.action as u8,
+            side: $msg.side as u8,
             flags: $msg.flags.raw(),
             depth: $msg.depth,
             levels: &$msg.levels,
@@ -142,15 +142,21 @@ impl DbnReader {
         let got = fill_whole(&mut source, &mut prelude)?;
         if got < prelude.len() || &prelude[..3] != b"DBN" {
             let what = if got == 0 { "is empty: not even a DBN header" } else { "does not start with a DBN header" };
-            return Err(InputError::new(path, what).at(None, 0).with_help("lobset reads .dbn and .dbn.zst files").into());
+            return Err(InputError::new(path, what)
+                .at(None, 0)
+                .with_help("lobset reads .dbn and .dbn.zst files")
+                .into());
         }
         let version = prelude[3];
         let length = u32::from_le_bytes([prelude[4], prelude[5], prelude[6], prelude[7]]);
         if !(1..=4).contains(&version) {
-            return Err(InputError::new(path, format!("DBN version {version} is not one of 1 to 4")).at(None, 3).into());
+            return Err(InputError::new(path, format!("DBN version {version} is not one of 1 to 4"))
+                .at(None, 3)
+                .into());
         }
         if length > MAX_METADATA_BYTES {
-            let message = format!("declares {length} bytes of metadata, more than {MAX_METADATA_BYTES}: the header is damaged");
+            let message =
+                format!("declares {length} bytes of metadata, more than {MAX_METADATA_BYTES}: the header is damaged");
             return Err(InputError::new(path, message).at(None, 4).into());
         }
         let mut header = Vec::new();
@@ -162,7 +168,9 @@ impl DbnReader {
             let n = source.fill(&mut piece[..want])?;
             if n == 0 {
                 let byte = 8 + header.len() as u64;
-                return Err(InputError::new(path, "the file ends within its metadata: it is truncated").at(None, byte).into());
+                return Err(InputError::new(path, "the file ends within its metadata: it is truncated")
+                    .at(None, byte)
+                    .into());
             }
             header.extend_from_slice(&piece[..n]);
         }
@@ -186,7 +194,8 @@ impl DbnReader {
         // Records that a false length swallowed would be missed by nobody else.
         let used = DbnMetadataEncoder::<Vec<u8>>::encoded_len(&metadata).saturating_sub(prelude.len());
         if header.iter().skip(used).any(|byte| *byte != 0) {
-            let message = format!("declares {length} bytes of metadata, but its metadata takes {used}: the header is damaged");
+            let message =
+                format!("declares {length} bytes of metadata, but its metadata takes {used}: the header is damaged");
             return Err(InputError::new(path, message).at(None, 4).into());
         }
         check_schema(path, &metadata)?;
@@ -261,7 +270,9 @@ impl DbnReader {
                         return Ok(false);
                     }
                 }
-                ProcessResult::Metadata(_) => return Err(self.error_ahead("metadata in the middle of the records").into()),
+                ProcessResult::Metadata(_) => {
+                    return Err(self.error_ahead("metadata in the middle of the records").into());
+                }
                 ProcessResult::Err(e) => return Err(self.error_ahead(format!("cannot be decoded: {e}")).into()),
             }
         }
@@ -275,7 +286,9 @@ impl DbnReader {
             (read, fsm.data().len())
         });
         if read == 0 && left > 0 {
-            let message = format!("the file ends within a record, {left} bytes after its start: it is truncated or has trailing bytes");
+            let message = format!(
+                "the file ends within a record, {left} bytes after its start: it is truncated or has trailing bytes"
+            );
             return Err(self.error_ahead(message).with_help("download the file again").into());
         }
         Ok(read > 0)
@@ -297,7 +310,9 @@ impl DbnReader {
             Fsm::V4(fsm) => {
                 if let Some(msg) = fsm.last_record().and_then(|rec| rec.get::<v4::Mbp10Msg>()) {
                     let Ok(id) = u32::try_from(msg.hd.instrument_id) else {
-                        return Err(self.error(format!("instrument id {} needs more than 32 bits", msg.hd.instrument_id)).into());
+                        return Err(self
+                            .error(format!("instrument id {} needs more than 32 bits", msg.hd.instrument_id))
+                            .into());
                     };
                     return Ok(view!(msg, id));
                 }
@@ -312,7 +327,12 @@ impl DbnReader {
         let (rtype, size, want, length) = match &self.fsm {
             Fsm::V3(fsm) => {
                 let header = fsm.data();
-                (u16::from(header[1]), usize::from(header[0]) * 4, u16::from(dbn::rtype::MBP_10), size_of::<v3::Mbp10Msg>())
+                (
+                    u16::from(header[1]),
+                    usize::from(header[0]) * 4,
+                    u16::from(dbn::rtype::MBP_10),
+                    size_of::<v3::Mbp10Msg>(),
+                )
             }
             Fsm::V4(fsm) => {
                 let header = fsm.data();
@@ -321,7 +341,9 @@ impl DbnReader {
                 (short(2), size, v4::rtype::MBP_10, size_of::<v4::Mbp10Msg>())
             }
         };
-        let message = format!("a record of type {rtype:#04x} and {size} bytes, where MBP-10 has type {want:#04x} and {length} bytes");
+        let message = format!(
+            "a record of type {rtype:#04x} and {size} bytes, where MBP-10 has type {want:#04x} and {length} bytes"
+        );
         self.error_ahead(message).into()
     }
 

@@ -85,7 +85,9 @@ impl Source {
                 Ok(0) => break,
                 Ok(n) => self.end += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(InputError::new(&self.path, format!("cannot be read: {e}")).at(None, self.read).into()),
+                Err(e) => {
+                    return Err(InputError::new(&self.path, format!("cannot be read: {e}")).at(None, self.read).into());
+                }
             }
         }
         self.hash.update(&self.buffer[..self.end]);
@@ -128,7 +130,8 @@ impl Source {
             let mut output = OutBuffer::around(&mut *out);
             let left = zstd.context.decompress_stream(&mut output, &mut input).map_err(|code| {
                 let byte = self.read - (self.end - self.start) as u64;
-                InputError::new(&self.path, format!("broken zstd data: {}", zstd_safe::get_error_name(code))).at(None, byte)
+                InputError::new(&self.path, format!("broken zstd data: {}", zstd_safe::get_error_name(code)))
+                    .at(None, byte)
             })?;
             let (used, made) = (input.pos(), output.pos());
             self.start += used;

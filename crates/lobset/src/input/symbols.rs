@@ -25,7 +25,8 @@ impl Symbols {
     /// # Errors
     /// A text when the mappings do not speak of instrument ids, or an id is no number.
     pub fn new(metadata: &Metadata) -> Result<Self, String> {
-        let inverse = metadata.is_inverse().map_err(|_| "its mappings have no instrument ids on either side".to_owned())?;
+        let inverse =
+            metadata.is_inverse().map_err(|_| "its mappings have no instrument ids on either side".to_owned())?;
         let mut slots = FxHashMap::default();
         let mut symbols = Self {
             names: Vec::new(),
@@ -45,7 +46,9 @@ impl Symbols {
                 } else {
                     (&interval.symbol, &mapping.raw_symbol)
                 };
-                let id = id.parse().map_err(|_| format!("the mapping of {name:?} names the instrument {id:?}, which is no 32-bit number"))?;
+                let id = id.parse().map_err(|_| {
+                    format!("the mapping of {name:?} names the instrument {id:?}, which is no 32-bit number")
+                })?;
                 let (Some(start), Some(end)) = (midnight(interval.start_date), midnight(interval.end_date)) else {
                     return Err(format!("the mapping of {name:?} starts before 1970"));
                 };
@@ -132,7 +135,11 @@ mod tests {
                     .iter()
                     .map(|(raw, start, end, symbol)| SymbolMapping {
                         raw_symbol: (*raw).to_owned(),
-                        intervals: vec![MappingInterval { start_date: *start, end_date: *end, symbol: (*symbol).to_owned() }],
+                        intervals: vec![MappingInterval {
+                            start_date: *start,
+                            end_date: *end,
+                            symbol: (*symbol).to_owned(),
+                        }],
                     })
                     .collect(),
             )

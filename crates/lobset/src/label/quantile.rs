@@ -110,7 +110,8 @@ impl Selection {
         let bits = DIGITS[level];
         if level == 0 {
             let n = histogram.counts.iter().sum();
-            self.wanted = ranks(n).into_iter().map(|rank| Wanted { rank: rank.min(n.saturating_sub(1)), slot: 0 }).collect();
+            self.wanted =
+                ranks(n).into_iter().map(|rank| Wanted { rank: rank.min(n.saturating_sub(1)), slot: 0 }).collect();
         }
         let mut table = vec![NONE; histogram.counts.len()];
         let mut prefixes = Vec::new();
@@ -146,7 +147,12 @@ fn place(n: u64, q: f64) -> (u64, u64, f64) {
 
 /// The ranks needed for the quantiles `qs` of `n` values, two each.
 pub fn ranks(n: u64, qs: &[f64]) -> Vec<u64> {
-    qs.iter().flat_map(|q| { let (a, b, _) = place(n, *q); [a, b] }).collect()
+    qs.iter()
+        .flat_map(|q| {
+            let (a, b, _) = place(n, *q);
+            [a, b]
+        })
+        .collect()
 }
 
 /// The quantiles `qs` from the values at [`ranks`], as numpy's `linear` method computes them, bit for bit.

@@ -163,7 +163,14 @@ impl Thresholds {
             };
         }
         compare_keys!(
-            lookback_rows, lookforward_input, lookforward_offset, nbins, threshold_scope, keep_crossed, price_range, max_gap
+            lookback_rows,
+            lookforward_input,
+            lookforward_offset,
+            nbins,
+            threshold_scope,
+            keep_crossed,
+            price_range,
+            max_gap
         );
         if let Some(until) = config.fit_until {
             compare("fit_until", until == self.fit_until, until.to_string(), self.fit_until.to_string());
@@ -204,7 +211,8 @@ mod tests {
     #[test]
     fn the_class_is_the_number_of_boundaries_not_above() {
         for boundaries in [vec![-1.0, 0.0, 1.0], (0..40).map(f64::from).collect()] {
-            let fit = Fit { boundaries, fit_rows: 1, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
+            let fit =
+                Fit { boundaries, fit_rows: 1, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
             for movement in [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 5.0, 39.0, 100.0] {
                 let want = fit.boundaries.iter().filter(|b| **b <= movement).count();
                 assert_eq!(fit.class(movement), want);

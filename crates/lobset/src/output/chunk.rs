@@ -75,7 +75,8 @@ impl Compressor {
         data: RawPage<'_>,
         statistics: Statistics,
     ) -> Result<()> {
-        let (mut small_dictionary, mut small_data) = (std::mem::take(&mut self.small_dictionary), std::mem::take(&mut self.small_data));
+        let (mut small_dictionary, mut small_data) =
+            (std::mem::take(&mut self.small_dictionary), std::mem::take(&mut self.small_data));
         small_dictionary.clear();
         small_data.clear();
         let raw_size = data.bytes.len() + dictionary.as_ref().map_or(0, |d| d.bytes.len());
@@ -89,7 +90,8 @@ impl Compressor {
                 codec = self.codec();
             }
         }
-        let pick = |raw: &[u8], small: &[u8]| Bytes::copy_from_slice(if codec == Codec::UNCOMPRESSED { raw } else { small });
+        let pick =
+            |raw: &[u8], small: &[u8]| Bytes::copy_from_slice(if codec == Codec::UNCOMPRESSED { raw } else { small });
 
         let base = self.done.len();
         let mut encodings = vec![data.encoding];

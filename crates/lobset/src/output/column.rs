@@ -42,12 +42,16 @@ impl Cell {
     fn check(&self, values: &[u64]) -> Result<()> {
         let lost = |price: &&u64| {
             let price = price.cast_signed();
-            *self == Self::FloatPrice && price.unsigned_abs() > 1 << 53 && (price as f64 / 1e9 * 1e9).round() as i64 != price
+            *self == Self::FloatPrice
+                && price.unsigned_abs() > 1 << 53
+                && (price as f64 / 1e9 * 1e9).round() as i64 != price
         };
         match values.iter().find(lost) {
             Some(price) => {
                 let price = price.cast_signed();
-                Err(ParquetError::General(format!("the price {price} (1e-9) does not survive as a float: set price_type = \"fixed\"")))
+                Err(ParquetError::General(format!(
+                    "the price {price} (1e-9) does not survive as a float: set price_type = \"fixed\""
+                )))
             }
             None => Ok(()),
         }
@@ -170,7 +174,13 @@ impl RunColumn {
     }
 
     /// Encodes the `rows` rows and makes the column empty again, ready for the next row group.
-    pub(super) fn finish(&mut self, rows: u32, descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    pub(super) fn finish(
+        &mut self,
+        rows: u32,
+        descr: ColumnDescPtr,
+        scratch: &mut Scratch,
+        compressor: &mut Compressor,
+    ) -> Result<()> {
         if rows > self.start {
             self.close_run(rows);
         }
@@ -198,7 +208,8 @@ impl RunColumn {
         let plain = encoded > plain_size;
         let (dictionary, encoding) = if plain {
             page.truncate(levels);
-            let repeated = present_runs().flat_map(|(number, n)| std::iter::repeat_n(self.values[number as usize], n as usize));
+            let repeated =
+                present_runs().flat_map(|(number, n)| std::iter::repeat_n(self.values[number as usize], n as usize));
             self.cell.plain(repeated, page);
             (None, Encoding::PLAIN)
         } else {
@@ -245,7 +256,12 @@ fn merge_equal(runs: impl Iterator<Item = Run>) -> impl Iterator<Item = Run> {
 }
 
 /// Timestamps; `UNDEF_TIMESTAMP` is null where the column allows it.
-pub(super) fn timestamps(values: &[u64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+pub(super) fn timestamps(
+    values: &[u64],
+    descr: ColumnDescPtr,
+    scratch: &mut Scratch,
+    compressor: &mut Compressor,
+) -> Result<()> {
     let page = scratch.start();
     let present: Vec<i64> = values.iter().filter(|v| **v != UNDEF_TIMESTAMP).map(|v| v.cast_signed()).collect();
     if descr.max_def_level() > 0 {
@@ -253,13 +269,19 @@ pub(super) fn timestamps(values: &[u64], descr: ColumnDescPtr, scratch: &mut Scr
     }
     delta_i64(page, &present);
     let nulls = (values.len() - present.len()) as u64;
-    let statistics = Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, Some(nulls), false);
+    let statistics =
+        Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, Some(nulls), false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
     compressor.chunk(descr, values.len(), None, data, statistics)
 }
 
 /// Integers of 64 bits without sign that mostly grow by the same step.
-pub(super) fn counters(values: &[u64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+pub(super) fn counters(
+    values: &[u64],
+    descr: ColumnDescPtr,
+    scratch: &mut Scratch,
+    compressor: &mut Compressor,
+) -> Result<()> {
     let page = scratch.start();
     let signed: Vec<i64> = values.iter().map(|v| v.cast_signed()).collect();
     delta_i64(page, &signed);
@@ -270,7 +292,13 @@ pub(super) fn counters(values: &[u64], descr: ColumnDescPtr, scratch: &mut Scrat
 }
 
 /// Integers of 32 bits; `unsigned` tells how their order is meant.
-pub(super) fn integers(values: &[i32], unsigned: bool, descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+pub(super) fn integers(
+    values: &[i32],
+    unsigned: bool,
+    descr: ColumnDescPtr,
+    scratch: &mut Scratch,
+    compressor: &mut Compressor,
+) -> Result<()> {
     let page = scratch.start();
     delta_i32(page, values);
     let (min, max) = if unsigned {
@@ -284,7 +312,12 @@ pub(super) fn integers(values: &[i32], unsigned: bool, descr: ColumnDescPtr, scr
 }
 
 /// Floats that do not repeat.
-pub(super) fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+pub(super) fn floats(
+    values: &[f64],
+    descr: ColumnDescPtr,
+    scratch: &mut Scratch,
+    compressor: &mut Compressor,
+) -> Result<()> {
     let page = scratch.start();
     byte_stream_split(page, values);
     let statistics = float_statistics(values.iter().copied(), Some(0));
@@ -293,10 +326,16 @@ pub(super) fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch
 }
 
 /// Booleans.
-pub(super) fn flags(values: &[bool], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+pub(super) fn flags(
+    values: &[bool],
+    descr: ColumnDescPtr,
+    scratch: &mut Scratch,
+    compressor: &mut Compressor,
+) -> Result<()> {
     let page = scratch.start();
     bits(page, values);
-    let statistics = Statistics::boolean(values.iter().min().copied(), values.iter().max().copied(), None, Some(0), false);
+    let statistics =
+        Statistics::boolean(values.iter().min().copied(), values.iter().max().copied(), None, Some(0), false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
     compressor.chunk(descr, values.len(), None, data, statistics)
 }

@@ -119,7 +119,12 @@ pub(super) fn delta_i32(out: &mut Vec<u8>, values: &[i32]) {
 const BLOCK: usize = 128;
 const MINIBLOCKS: usize = 4;
 
-fn delta<T: Copy + Into<i64>>(out: &mut Vec<u8>, values: &[T], step: impl Fn(T, T) -> i64, above: impl Fn(i64, i64) -> u64) {
+fn delta<T: Copy + Into<i64>>(
+    out: &mut Vec<u8>,
+    values: &[T],
+    step: impl Fn(T, T) -> i64,
+    above: impl Fn(i64, i64) -> u64,
+) {
     put_varint(out, BLOCK as u64);
     put_varint(out, MINIBLOCKS as u64);
     put_varint(out, values.len() as u64);

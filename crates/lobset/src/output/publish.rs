@@ -120,7 +120,9 @@ impl Workspace {
 
 fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     let Ok(found) = fs::symlink_metadata(out) else { return Ok(()) };
-    let refuse = |message: &str, help: &str| Err(Error::Output { path: out.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) });
+    let refuse = |message: &str, help: &str| {
+        Err(Error::Output { path: out.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) })
+    };
     if !found.is_dir() {
         return refuse("exists and is no folder", "choose another name for the output folder");
     }
@@ -140,7 +142,9 @@ fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
 fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_file() { fs::remove_file(path) } else { fs::remove_dir_all(path) };
     match removed {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::output(path, format!("cannot be removed: {e}"))),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::output(path, format!("cannot be removed: {e}")))
+        }
         _ => Ok(()),
     }
 }

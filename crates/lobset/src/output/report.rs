@@ -59,11 +59,14 @@ pub fn report(manifest: &Manifest) -> String {
     let _ = match &manifest.validation {
         Some(proved) => write!(
             page,
-            "<p class=\"ok\">Validated: {} rows read back. {}.</p><ul>{}{}</ul>",
+            "<p class=\"ok\">Validated: {} rows read back. Every check below held for every row.</p><ul>{}{}</ul>",
             proved.rows,
-            "Every check below held for every row",
             proved.checks.iter().map(|c| format!("<li>{}</li>", escape(c))).collect::<String>(),
-            proved.not_checked.iter().map(|c| format!("<li class=\"warn\">not checked: {}</li>", escape(c))).collect::<String>()
+            proved
+                .not_checked
+                .iter()
+                .map(|c| format!("<li class=\"warn\">not checked: {}</li>", escape(c)))
+                .collect::<String>()
         ),
         None => write!(page, "<p class=\"warn\">Not validated: run <code>lobset validate</code> on this folder.</p>"),
     };
@@ -77,7 +80,8 @@ pub fn report(manifest: &Manifest) -> String {
         manifest.timings.records_per_second
     );
     if !manifest.warnings.is_empty() {
-        let items: String = manifest.warnings.iter().map(|w| format!("<li class=\"warn\">{}</li>", escape(w))).collect();
+        let items: String =
+            manifest.warnings.iter().map(|w| format!("<li class=\"warn\">{}</li>", escape(w))).collect();
         let _ = write!(page, "<h2>Before you train</h2><ul>{items}</ul>");
     }
     page.push_str("<h2>Datasets</h2><table><tr><th>symbol</th><th>split</th><th class=\"n\">rows</th><th class=\"n\">balanced</th><th class=\"n\">distance from uniform</th><th>classes</th></tr>");
@@ -95,20 +99,34 @@ pub fn report(manifest: &Manifest) -> String {
             );
         }
     }
-    page.push_str("</table><h2>Without a dataset</h2><table><tr><th>symbol</th><th class=\"n\">rows</th><th>why</th></tr>");
+    page.push_str(
+        "</table><h2>Without a dataset</h2><table><tr><th>symbol</th><th class=\"n\">rows</th><th>why</th></tr>",
+    );
     for symbol in manifest.symbols.iter().filter(|s| s.dataset.is_none()) {
         let why = escape(symbol.reason.as_deref().unwrap_or_default());
-        let _ = write!(page, "<tr><td>{}</td><td class=\"n\">{}</td><td>{why}</td></tr>", escape(&symbol.symbol), symbol.rows);
+        let _ = write!(
+            page,
+            "<tr><td>{}</td><td class=\"n\">{}</td><td>{why}</td></tr>",
+            escape(&symbol.symbol),
+            symbol.rows
+        );
     }
     page.push_str("</table><h2>Input</h2><table><tr><th>file</th><th class=\"n\">records</th><th class=\"n\">rows</th><th class=\"n\">one-sided</th><th class=\"n\">crossed</th><th class=\"n\">out of range</th><th class=\"n\">unmapped</th></tr>");
     for input in &manifest.inputs {
         let d = &input.drops;
-        let cells: String =
-            [input.records, input.rows, d.one_sided, d.crossed, d.out_of_range, d.unmapped].iter().map(|n| format!("<td class=\"n\">{n}</td>")).collect();
+        let cells: String = [input.records, input.rows, d.one_sided, d.crossed, d.out_of_range, d.unmapped]
+            .iter()
+            .map(|n| format!("<td class=\"n\">{n}</td>"))
+            .collect();
         let _ = write!(page, "<tr><td>{}</td>{cells}</tr>", escape(&input.name));
     }
     let settings = serde_json::to_string_pretty(&manifest.config).unwrap_or_default();
-    let _ = write!(page, "</table><h2>Settings</h2><pre>{}</pre><p>lobset {}</p></body></html>\n", escape(&settings), escape(&manifest.version));
+    let _ = writeln!(
+        page,
+        "</table><h2>Settings</h2><pre>{}</pre><p>lobset {}</p></body></html>",
+        escape(&settings),
+        escape(&manifest.version)
+    );
     page
 }
 

@@ -116,11 +116,25 @@ mod tests {
         assert_eq!(
             names[..13],
             [
-                "ts_recv", "ts_event", "publisher_id", "instrument_id", "action", "side", "depth", "price", "size", "flags",
-                "ts_in_delta", "sequence", "bid_px_00"
+                "ts_recv",
+                "ts_event",
+                "publisher_id",
+                "instrument_id",
+                "action",
+                "side",
+                "depth",
+                "price",
+                "size",
+                "flags",
+                "ts_in_delta",
+                "sequence",
+                "bid_px_00"
             ]
         );
-        assert_eq!(names[71..], ["ask_ct_09", "symbol", "row", "mid_price", "price_movement", "classification_label", "split", "balanced"]);
+        assert_eq!(
+            names[71..],
+            ["ask_ct_09", "symbol", "row", "mid_price", "price_movement", "classification_label", "split", "balanced"]
+        );
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub fn fit(run: &Run<'_>, input: &FitInput<'_>) -> Result<(Option<Fit>, BTreeMap
     match run.config.threshold_scope {
         ThresholdScope::Global => {
             let fitted = fit_group(run, input, input.qualified, "all symbols together")?;
-            let global = fitted.ok_or_else(|| nothing_to_fit("no row lies in the fit half with its whole future window"))?;
+            let global =
+                fitted.ok_or_else(|| nothing_to_fit("no row lies in the fit half with its whole future window"))?;
             Ok((Some(global), BTreeMap::new()))
         }
         ThresholdScope::Symbol => {
@@ -111,7 +112,13 @@ fn fit_group(run: &Run<'_>, input: &FitInput<'_>, symbols: &[usize], whose: &str
 }
 
 /// One pass of the selection over all slices, with sums slice by slice.
-fn count(run: &Run<'_>, tape: &MovementTape, tasks: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
+fn count(
+    run: &Run<'_>,
+    tape: &MovementTape,
+    tasks: &[Slice],
+    selection: &Selection,
+    mean: f64,
+) -> Result<(Histogram, Vec<Sums>)> {
     let mut total = selection.empty();
     let mut sums = Vec::with_capacity(tasks.len());
     let work = |slice: &Slice| {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::Options;
 use super::monitor::{Monitor, Stage};
 use super::parallel::map_ordered;
 use super::scan::{RowReader, ScanRules};
-use super::Options;
 use crate::config::{Config, Unmapped};
 use crate::error::Result;
 use crate::input::{CatalogFile, Drops, catalog};
@@ -45,7 +45,12 @@ pub struct SymbolInspection {
 ///
 /// # Errors
 /// [`InputError`](crate::error::InputError) for a file that is refused.
-pub fn inspect<P: AsRef<Path>>(inputs: &[P], config: &Config, options: &Options, monitor: &Monitor<'_>) -> Result<Inspection> {
+pub fn inspect<P: AsRef<Path>>(
+    inputs: &[P],
+    config: &Config,
+    options: &Options,
+    monitor: &Monitor<'_>,
+) -> Result<Inspection> {
     config.check()?;
     let files = catalog(inputs)?;
     let rules = ScanRules::new(&Config { unmapped: Unmapped::Drop, ..config.clone() });
@@ -53,22 +58,27 @@ pub fn inspect<P: AsRef<Path>>(inputs: &[P], config: &Config, options: &Options,
     let mut found = Inspection { files: Vec::new(), symbols: Vec::new(), drops: Drops::default() };
     let mut symbols: BTreeMap<String, SymbolInspection> = BTreeMap::new();
     monitor.stage(Stage::Scan, total, || {
-        map_ordered(options.threads(), &files, |file| look(file, &rules, monitor), |(entry, seen)| {
-            found.drops += entry.drops;
-            found.files.push(entry);
-            for symbol in seen {
-                symbols
-                    .entry(symbol.symbol.clone())
-                    .and_modify(|all| {
-                        all.rows += symbol.rows;
-                        all.files += 1;
-                        all.first_ts = all.first_ts.min(symbol.first_ts);
-                        all.last_ts = all.last_ts.max(symbol.last_ts);
-                    })
-                    .or_insert(symbol);
-            }
-            Ok(())
-        })
+        map_ordered(
+            options.threads(),
+            &files,
+            |file| look(file, &rules, monitor),
+            |(entry, seen)| {
+                found.drops += entry.drops;
+                found.files.push(entry);
+                for symbol in seen {
+                    symbols
+                        .entry(symbol.symbol.clone())
+                        .and_modify(|all| {
+                            all.rows += symbol.rows;
+                            all.files += 1;
+                            all.first_ts = all.first_ts.min(symbol.first_ts);
+                            all.last_ts = all.last_ts.max(symbol.last_ts);
+                        })
+                        .or_insert(symbol);
+                }
+                Ok(())
+            },
+        )
     })?;
     found.symbols = symbols.into_values().collect();
     Ok(found)
@@ -99,7 +109,13 @@ fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<
     monitor.advance(rows.reader.bytes_read() - reported)?;
     let of_symbol = |(name, counts): (&String, &Option<(u64, u64, u64)>)| {
         let (rows, first, last) = (*counts)?;
-        Some(SymbolInspection { symbol: name.clone(), rows, files: 1, first_ts: Timestamp(first), last_ts: Timestamp(last) })
+        Some(SymbolInspection {
+            symbol: name.clone(),
+            rows,
+            files: 1,
+            first_ts: Timestamp(first),
+            last_ts: Timestamp(last),
+        })
     };
     let symbols: Vec<_> = rows.symbols.names().iter().zip(&seen).filter_map(of_symbol).collect();
     Ok((rows.entry(file, symbols.iter().map(|s| s.rows).sum(), last_ts), symbols))

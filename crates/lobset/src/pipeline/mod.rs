@@ -28,8 +28,8 @@ pub use inspect::{Inspection, SymbolInspection, inspect};
 pub use monitor::{Event, Monitor, Stage};
 pub(crate) use parallel::map_ordered;
 use plan::{MovementTape, SymbolPlan};
-pub(crate) use scan::{RowReader, ScanRules, file_sha256};
 use scan::FileScan;
+pub(crate) use scan::{RowReader, ScanRules, file_sha256};
 use streams::Stream;
 
 /// The file with the boundaries, in an output folder.
@@ -219,7 +219,12 @@ struct Scanned {
     reused: u64,
 }
 
-fn scan_all<P: AsRef<Path>>(run: &Run<'_>, inputs: &[P], given: Option<&Thresholds>, workspace: &Workspace) -> Result<Scanned> {
+fn scan_all<P: AsRef<Path>>(
+    run: &Run<'_>,
+    inputs: &[P],
+    given: Option<&Thresholds>,
+    workspace: &Workspace,
+) -> Result<Scanned> {
     let files = catalog(inputs)?;
     let rules = ScanRules::new(run.config);
     let total = files.iter().filter_map(|f| Some(std::fs::metadata(&f.path).ok()?.len())).sum();
@@ -336,21 +341,33 @@ fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Result<Ve
     }
     let need = config.lookback_rows + 1 + Windows::new(config).reach();
     let largest = (0..streams.len()).max_by_key(|s| (labelled[*s], streams[*s].tape.rows()));
-    let (name, samples, rows) = largest.map_or(("", 0, 0), |s| (streams[s].symbol.as_str(), labelled[s], streams[s].tape.rows()));
+    let (name, samples, rows) =
+        largest.map_or(("", 0, 0), |s| (streams[s].symbol.as_str(), labelled[s], streams[s].tape.rows()));
     if samples == 0 {
         return Err(Error::data(
-            format!("the windows are longer than the data: a label needs {need} rows without a break, and the largest symbol, {name:?}, has {rows} rows in all"),
+            format!(
+                "the windows are longer than the data: a label needs {need} rows without a break, and the largest symbol, {name:?}, has {rows} rows in all"
+            ),
             "shorten lookback_rows, lookforward_input and lookforward_offset, or give more files",
         ));
     }
     Err(Error::data(
-        format!("no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, and min_symbol_samples is {least}"),
+        format!(
+            "no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, and min_symbol_samples is {least}"
+        ),
         format!("give more files, or lower min_symbol_samples to {samples} or less"),
     ))
 }
 
 /// Everything the manifest says, but for validation and timings.
-fn describe(run: &Run<'_>, scanned: &Scanned, planned: &Planned, mut datasets: BTreeMap<usize, DatasetEntry>, fitted: bool, thresholds_json: &str) -> Manifest {
+fn describe(
+    run: &Run<'_>,
+    scanned: &Scanned,
+    planned: &Planned,
+    mut datasets: BTreeMap<usize, DatasetEntry>,
+    fitted: bool,
+    thresholds_json: &str,
+) -> Manifest {
     let least = run.config.min_symbol_samples;
     let describe_symbol = |(place, stream): (usize, &Stream)| {
         let labelled_rows = planned.labelled[place];

@@ -131,7 +131,7 @@ mod tests {
         let mut seen = Vec::new();
         let work = |n: &usize| {
             begun.fetch_add(1, Ordering::SeqCst);
-            if n % 7 == 0 {
+            if n.is_multiple_of(7) {
                 std::thread::yield_now();
             }
             Ok(n * n)

@@ -58,7 +58,9 @@ pub(super) struct Slice {
 /// Cuts ranges of candidates into slices of at most `most`, at multiples of it from each range's start.
 pub(super) fn slices(symbol: usize, range: Range<u64>, most: u64) -> impl Iterator<Item = Slice> {
     let end = range.end;
-    range.step_by(usize::try_from(most).unwrap_or(usize::MAX)).map(move |from| Slice { symbol, range: from..(from + most).min(end) })
+    range
+        .step_by(usize::try_from(most).unwrap_or(usize::MAX))
+        .map(move |from| Slice { symbol, range: from..(from + most).min(end) })
 }
 
 /// Computes every movement once.
@@ -68,7 +70,13 @@ pub(super) fn slices(symbol: usize, range: Range<u64>, most: u64) -> impl Iterat
 pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result<(MovementTape, Vec<u64>)> {
     let windows = Windows::new(run.config);
     let path = folder.join("movements.f64");
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).map_err(|e| Error::output(&path, e))?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .map_err(|e| Error::output(&path, e))?;
     let mut total = 0;
     let starts = streams
         .iter()
@@ -79,7 +87,8 @@ pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result
         .collect();
     let tape = MovementTape { path, file, starts };
     let most = TASK.max((4 * (windows.lookback + windows.reach())).next_multiple_of(BLOCK));
-    let tasks: Vec<Slice> = (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
+    let tasks: Vec<Slice> =
+        (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
     let mut labelled = vec![0; streams.len()];
     let work = |slice: &Slice| {
         let stream = &streams[slice.symbol];
@@ -217,11 +226,19 @@ pub fn symbol_plans(
             Ok(())
         })
     })?;
-    let plan = |&(symbol, _): &(usize, &Fit)| plan_symbol(symbol, &blocks[symbol], streams[symbol].candidates.count(), nbins, run.config.drop_unbalanced);
+    let plan = |&(symbol, _): &(usize, &Fit)| {
+        plan_symbol(symbol, &blocks[symbol], streams[symbol].candidates.count(), nbins, run.config.drop_unbalanced)
+    };
     Ok(with_fit.iter().map(plan).collect())
 }
 
-fn plan_symbol(symbol: usize, blocks: &[ClassCounts], candidates: u64, nbins: usize, drop_unbalanced: bool) -> SymbolPlan {
+fn plan_symbol(
+    symbol: usize,
+    blocks: &[ClassCounts],
+    candidates: u64,
+    nbins: usize,
+    drop_unbalanced: bool,
+) -> SymbolPlan {
     let mut counts = ClassCounts::new(nbins);
     blocks.iter().for_each(|b| counts.add(b));
     let mut plan = SymbolPlan {

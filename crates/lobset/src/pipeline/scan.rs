@@ -140,7 +140,13 @@ fn boot() -> String {
 }
 
 /// The receipt of an earlier run, if it still holds: same file to the byte, same rules, tapes in place.
-fn finished_before(file: &CatalogFile, rules: &ScanRules, receipt: &Path, tape: &Path, monitor: &Monitor<'_>) -> Result<Option<FileScan>> {
+fn finished_before(
+    file: &CatalogFile,
+    rules: &ScanRules,
+    receipt: &Path,
+    tape: &Path,
+    monitor: &Monitor<'_>,
+) -> Result<Option<FileScan>> {
     let Ok(text) = fs::read_to_string(receipt) else { return Ok(None) };
     let Ok(done) = serde_json::from_str::<Receipt>(&text) else { return Ok(None) };
     let boot = boot();
@@ -242,7 +248,13 @@ impl RowReader {
                 return Ok((record, None));
             }
             Ok(None) => return Err(self.no_mapping(&record)),
-            Err(message) => return Err(self.reader.error(message).with_help("download the two symbols into files of their own").into()),
+            Err(message) => {
+                return Err(self
+                    .reader
+                    .error(message)
+                    .with_help("download the two symbols into files of their own")
+                    .into());
+            }
         };
         match self.quotes.mid2(&record.levels[0], &mut self.drops) {
             Ok(mid2) => Ok((record, mid2.map(|mid2| (slot, mid2)))),
@@ -269,8 +281,12 @@ impl RowReader {
     #[cold]
     fn no_mapping(&self, record: &Record<'_>) -> Error {
         let day = Timestamp(record.ts_recv).to_string();
-        let message = format!("instrument {} has no symbol on {} in the file's mappings", record.instrument_id, &day[..10]);
-        self.reader.error(message).with_help("drop and count such records with unmapped = \"drop\" (--unmapped drop)").into()
+        let message =
+            format!("instrument {} has no symbol on {} in the file's mappings", record.instrument_id, &day[..10]);
+        self.reader
+            .error(message)
+            .with_help("drop and count such records with unmapped = \"drop\" (--unmapped drop)")
+            .into()
     }
 }
 

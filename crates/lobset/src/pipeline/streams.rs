@@ -77,7 +77,8 @@ pub fn join(scans: &[(&Path, FileScan)], windows: Windows, max_gap: Option<u64>)
                 last_path: path,
             });
             if found.first_ts < stream.max_ts {
-                let message = format!("overlaps in time with {} for the symbol {:?}", stream.last_path.display(), found.symbol);
+                let message =
+                    format!("overlaps in time with {} for the symbol {:?}", stream.last_path.display(), found.symbol);
                 return Err(InputError::new(path, message)
                     .with_help("give each symbol's rows once: remove the file that repeats them")
                     .into());

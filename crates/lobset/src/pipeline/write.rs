@@ -12,8 +12,8 @@ use super::streams::Stream;
 use crate::error::{Error, Result};
 use crate::label::{Fit, Split, Thresholds};
 use crate::output::{
-    CONFIG_KEY, DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3,
-    THRESHOLDS_KEY, VERSION_KEY, dataset_file_name,
+    CONFIG_KEY, DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, RowGroupEncoder, RowLabel, SYMBOL_KEY,
+    SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, dataset_file_name,
 };
 use crate::tape::RowCursor;
 
@@ -58,7 +58,13 @@ pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTr
         })
         .flat_map(|(plan, stream, fit)| {
             let count = plan.groups.len();
-            plan.groups.iter().enumerate().map(move |(i, group)| Task { plan, stream, fit, group, last: i + 1 == count })
+            plan.groups.iter().enumerate().map(move |(i, group)| Task {
+                plan,
+                stream,
+                fit,
+                group,
+                last: i + 1 == count,
+            })
         })
         .collect();
     let total = tasks.iter().map(|t| t.group.candidates.end - t.group.candidates.start).sum();
@@ -127,7 +133,13 @@ fn split_entry(run: &Run<'_>, plan: &SymbolPlan, split: Split) -> SplitEntry {
 }
 
 /// Reads a row group's rows from the tape, labels them and encodes their columns.
-fn encode(run: &Run<'_>, encoder: &mut RowGroupEncoder, tape: &MovementTape, task: &Task<'_>, folder: &Path) -> Result<EncodedGroup> {
+fn encode(
+    run: &Run<'_>,
+    encoder: &mut RowGroupEncoder,
+    tape: &MovementTape,
+    task: &Task<'_>,
+    folder: &Path,
+) -> Result<EncodedGroup> {
     let Task { plan, stream, fit, group, .. } = task;
     let mut movements = Vec::new();
     tape.read(plan.symbol, group.candidates.clone(), &mut movements)?;

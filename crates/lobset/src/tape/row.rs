@@ -250,7 +250,14 @@ mod tests {
     fn level() -> impl Strategy<Value = BidAskPair> {
         let price = prop_oneof![Just(i64::MAX), Just(i64::MIN), 0i64..4, any::<i64>()];
         (price.clone(), price, 0u32..3, any::<u32>(), 0u32..2, any::<u32>()).prop_map(
-            |(bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct)| BidAskPair { bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct },
+            |(bid_px, ask_px, bid_sz, ask_sz, bid_ct, ask_ct)| BidAskPair {
+                bid_px,
+                ask_px,
+                bid_sz,
+                ask_sz,
+                bid_ct,
+                ask_ct,
+            },
         )
     }
 

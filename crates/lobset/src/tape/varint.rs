@@ -23,7 +23,9 @@ pub(super) fn put(buffer: &mut [u8], at: usize, value: u64) -> usize {
 /// Reads the value at `at`, and returns it with the place after it; `None` where the buffer is too short.
 #[inline(always)]
 pub(super) fn get(buffer: &[u8], at: usize) -> Option<(u64, usize)> {
-    let word = |at: usize| buffer.get(at..at + 8).map(|b| u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
+    let word = |at: usize| {
+        buffer.get(at..at + 8).map(|b| u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+    };
     let first = word(at)?;
     let length = (first & 7) as usize + 1;
     if length == 8 {

@@ -58,11 +58,17 @@ impl Random {
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (u128::from(z ^ (z >> 31)) * u128::from(bound) >> 64) as u64
+        ((u128::from(z ^ (z >> 31)) * u128::from(bound)) >> 64) as u64
     }
 }
 
-pub(super) fn compare<P: AsRef<Path>>(folder: &Path, manifest: &Manifest, inputs: &[P], seed: u64, monitor: &Monitor<'_>) -> Result<Against> {
+pub(super) fn compare<P: AsRef<Path>>(
+    folder: &Path,
+    manifest: &Manifest,
+    inputs: &[P],
+    seed: u64,
+    monitor: &Monitor<'_>,
+) -> Result<Against> {
     let config = &manifest.config;
     let thresholds = Thresholds::read(&folder.join(THRESHOLDS))?;
     let mut drawn = draw(folder, manifest, seed)?;
@@ -124,7 +130,8 @@ fn draw(folder: &Path, manifest: &Manifest, seed: u64) -> Result<BTreeMap<String
     let mut drawn = BTreeMap::new();
     let mut start = 0;
     for (symbol, dataset) in datasets {
-        let mine: Vec<u64> = places.iter().filter(|p| (start..start + dataset.rows).contains(*p)).map(|p| p - start).collect();
+        let mine: Vec<u64> =
+            places.iter().filter(|p| (start..start + dataset.rows).contains(*p)).map(|p| p - start).collect();
         start += dataset.rows;
         if mine.is_empty() {
             continue;
@@ -147,7 +154,8 @@ fn draw(folder: &Path, manifest: &Manifest, seed: u64) -> Result<BTreeMap<String
             let batch = batch.map_err(|e| unreadable(&path, e))?;
             for i in 0..batch.num_rows() {
                 let stored = batch.slice(i, 1);
-                let row = stored.column_by_name("row").map(|c| c.as_primitive::<UInt64Type>().value(0)).unwrap_or_default();
+                let row =
+                    stored.column_by_name("row").map(|c| c.as_primitive::<UInt64Type>().value(0)).unwrap_or_default();
                 rows.push(Drawn {
                     file: dataset.file.clone(),
                     row,
@@ -178,7 +186,14 @@ struct Walk {
 }
 
 impl Walk {
-    fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, targets: &mut [Drawn], violations: &mut Vec<String>) {
+    fn take(
+        &mut self,
+        config: &Config,
+        record: &Record<'_>,
+        mid2: i64,
+        targets: &mut [Drawn],
+        violations: &mut Vec<String>,
+    ) {
         let row = self.rows;
         self.rows += 1;
         let paused = config.max_gap.is_some_and(|gap| record.ts_recv.saturating_sub(self.max_ts) > gap);
@@ -220,7 +235,10 @@ impl Drawn {
     fn check_label(&self, config: &Config, fit: &crate::label::Fit, until: u64) -> Result<(), String> {
         let (lookback, ahead) = (config.lookback_rows, config.lookforward_input);
         if self.behind_rows != lookback || self.ahead_rows != ahead {
-            return Err(format!("the raw files hold {} and {} rows of its windows, not {lookback} and {ahead}", self.behind_rows, self.ahead_rows));
+            return Err(format!(
+                "the raw files hold {} and {} rows of its windows, not {lookback} and {ahead}",
+                self.behind_rows, self.ahead_rows
+            ));
         }
         if self.broken {
             return Err("a break of the raw stream lies within its windows".to_owned());
@@ -228,11 +246,13 @@ impl Drawn {
         let below = self.behind * i128::from(ahead);
         let want = (self.ahead * i128::from(lookback) - below) as f64 / below as f64;
         let stored = &self.stored;
-        let movement = stored.column_by_name("price_movement").map_or(f64::NAN, |c| c.as_primitive::<Float64Type>().value(0));
+        let movement =
+            stored.column_by_name("price_movement").map_or(f64::NAN, |c| c.as_primitive::<Float64Type>().value(0));
         if movement.to_bits() != want.to_bits() {
             return Err(format!("price_movement is {movement:e}, and {want:e} by definition"));
         }
-        let label = stored.column_by_name("classification_label").map_or(-1, |c| c.as_primitive::<Int32Type>().value(0));
+        let label =
+            stored.column_by_name("classification_label").map_or(-1, |c| c.as_primitive::<Int32Type>().value(0));
         let class = fit.boundaries.iter().filter(|b| **b <= want).count();
         if i64::from(label) != class as i64 {
             return Err(format!("classification_label is {label}, and {class} by definition"));
@@ -250,7 +270,9 @@ impl Drawn {
 /// The first value of a column of texts.
 fn text(column: &ArrayRef) -> String {
     match column.as_dictionary_opt::<Int32Type>() {
-        Some(dictionary) => dictionary.values().as_string::<i32>().value(dictionary.keys().value(0) as usize).to_owned(),
+        Some(dictionary) => {
+            dictionary.values().as_string::<i32>().value(dictionary.keys().value(0) as usize).to_owned()
+        }
         None => column.as_string::<i32>().value(0).to_owned(),
     }
 }

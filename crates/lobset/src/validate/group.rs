@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
-use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
@@ -72,7 +72,12 @@ impl GroupFacts {
 const COLUMNS: [&str; 6] = ["ts_recv", "row", "price_movement", "classification_label", "split", "balanced"];
 
 /// Reads a row group's labels and checks them.
-pub(super) fn check_group(path: &Path, metadata: ArrowReaderMetadata, group: usize, expect: &Expect<'_>) -> Result<GroupFacts> {
+pub(super) fn check_group(
+    path: &Path,
+    metadata: ArrowReaderMetadata,
+    group: usize,
+    expect: &Expect<'_>,
+) -> Result<GroupFacts> {
     let file = File::open(path).map_err(|e| unreadable(path, e))?;
     let mask = ProjectionMask::columns(metadata.parquet_schema(), COLUMNS);
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
@@ -115,7 +120,9 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
         let class = expect.fit.class(movement);
         let label = labels.value(i);
         if !movement.is_finite() || i64::from(label) != class as i64 {
-            facts.violation(row, || format!("classification_label is {label}, but a movement of {movement:e} is class {class}"));
+            facts.violation(row, || {
+                format!("classification_label is {label}, but a movement of {movement:e} is class {class}")
+            });
         }
         let want = expect.splits.of(row);
         let split = by_key.get(splits.keys().value(i) as usize).copied().flatten();
@@ -126,7 +133,9 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
         if let Some(ts) = ts {
             let ts = ts.value(i).cast_unsigned();
             if ts >= expect.until && want != Split::Holdout {
-                facts.violation(row, || format!("its ts_recv lies at or after the boundary time, but its split is {want}"));
+                facts.violation(row, || {
+                    format!("its ts_recv lies at or after the boundary time, but its split is {want}")
+                });
             }
             facts.late += u64::from(ts < expect.until && want == Split::Holdout);
             facts.ts_recv.push(ts);

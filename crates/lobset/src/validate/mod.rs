@@ -52,7 +52,8 @@ pub fn validate<P: AsRef<Path>>(
     let started = std::time::Instant::now();
     let manifest = Manifest::read(folder)?;
     let proved = prove(folder, &manifest, options.threads(), monitor)?;
-    let against = against.map(|(inputs, seed)| against::compare(folder, &manifest, inputs, seed, monitor)).transpose()?;
+    let against =
+        against.map(|(inputs, seed)| against::compare(folder, &manifest, inputs, seed, monitor)).transpose()?;
     Ok(Validation { manifest, proved, against, seconds: started.elapsed().as_secs_f64() })
 }
 
@@ -71,7 +72,12 @@ enum Done {
 ///
 /// # Errors
 /// As [`validate`].
-pub(crate) fn prove(folder: &Path, manifest: &Manifest, threads: usize, monitor: &Monitor<'_>) -> Result<ValidationEntry> {
+pub(crate) fn prove(
+    folder: &Path,
+    manifest: &Manifest,
+    threads: usize,
+    monitor: &Monitor<'_>,
+) -> Result<ValidationEntry> {
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let config = &manifest.config;
     let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
@@ -93,7 +99,8 @@ pub(crate) fn prove(folder: &Path, manifest: &Manifest, threads: usize, monitor:
         return Err(failed(violations));
     }
 
-    let expects: Vec<Expect<'_>> = datasets.iter().filter_map(|(symbol, _)| Expect::new(config, symbol, &thresholds)).collect();
+    let expects: Vec<Expect<'_>> =
+        datasets.iter().filter_map(|(symbol, _)| Expect::new(config, symbol, &thresholds)).collect();
     // Footers are parsed once for all groups of a file, and only one file's is kept.
     let footer: Mutex<Option<(usize, ArrowReaderMetadata)>> = Mutex::new(None);
     let work = |task: &Task| match *task {
@@ -128,7 +135,10 @@ pub(crate) fn prove(folder: &Path, manifest: &Manifest, threads: usize, monitor:
                 progress = Some(Walk::new(config, symbol, entry));
                 leak.begin(&symbol.symbol)?;
                 if sha256 != entry.sha256 {
-                    violations.push(format!("{}: its SHA-256 is {sha256}, not {} as the manifest says", entry.file, entry.sha256));
+                    violations.push(format!(
+                        "{}: its SHA-256 is {sha256}, not {} as the manifest says",
+                        entry.file, entry.sha256
+                    ));
                 }
             }
             Done::Group(facts) => {
@@ -172,8 +182,11 @@ fn summary(config: &Config, manifest: &Manifest, datasets: u64, rows: u64) -> Va
         checks.push("balanced marks are those of the definition");
     }
     match (manifest.thresholds.fitted, config.drop_unbalanced) {
-        (true, false) => checks.push("nothing leaked: the exact quantiles of the fit rows are the boundaries, bit for bit"),
-        (true, true) => not_checked.push("the boundaries: drop_unbalanced left most of the rows they were fitted on out of the files"),
+        (true, false) => {
+            checks.push("nothing leaked: the exact quantiles of the fit rows are the boundaries, bit for bit")
+        }
+        (true, true) => not_checked
+            .push("the boundaries: drop_unbalanced left most of the rows they were fitted on out of the files"),
         (false, _) => not_checked.push("the boundaries: they come from a thresholds file, fitted elsewhere"),
     }
     let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
@@ -185,18 +198,29 @@ fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, St
     let text = std::fs::read(&path).map_err(|e| format!("{THRESHOLDS}: cannot be read: {e}"))?;
     let sha256 = hex(&Sha256::digest(&text));
     if sha256 != manifest.thresholds.sha256 {
-        return Err(format!("{THRESHOLDS}: its SHA-256 is {sha256}, not {} as the manifest says", manifest.thresholds.sha256));
+        return Err(format!(
+            "{THRESHOLDS}: its SHA-256 is {sha256}, not {} as the manifest says",
+            manifest.thresholds.sha256
+        ));
     }
     let thresholds = Thresholds::read(&path).map_err(|e| e.to_string())?;
     thresholds.check_settings(&manifest.config).map_err(|e| format!("{THRESHOLDS}: {e}"))?;
     if thresholds.fit_until != manifest.thresholds.fit_until {
-        return Err(format!("{THRESHOLDS}: its boundary time is {}, not {} as in the manifest", thresholds.fit_until, manifest.thresholds.fit_until));
+        return Err(format!(
+            "{THRESHOLDS}: its boundary time is {}, not {} as in the manifest",
+            thresholds.fit_until, manifest.thresholds.fit_until
+        ));
     }
     Ok(thresholds)
 }
 
 /// Schema, rows and row groups of a dataset; returns the number of groups.
-fn check_footer(folder: &Path, symbol: &SymbolEntry, entry: &DatasetEntry, schema: &DatasetSchema) -> Result<usize, String> {
+fn check_footer(
+    folder: &Path,
+    symbol: &SymbolEntry,
+    entry: &DatasetEntry,
+    schema: &DatasetSchema,
+) -> Result<usize, String> {
     let path = folder.join(&entry.file);
     let say = |message: String| format!("{}: {message}", entry.file);
     let bytes = std::fs::metadata(&path).map_err(|e| say(format!("cannot be read: {e}")))?.len();
@@ -269,7 +293,9 @@ impl<'a> Walk<'a> {
             self.steps += u64::from(*ts < self.max_ts);
             self.max_ts = self.max_ts.max(*ts);
         }
-        for (place, ((class, split), balanced)) in facts.classes.iter().zip(&facts.splits).zip(&facts.balanced).enumerate() {
+        for (place, ((class, split), balanced)) in
+            facts.classes.iter().zip(&facts.splits).zip(&facts.balanced).enumerate()
+        {
             let (class, split) = (usize::from(*class), *split);
             if class >= self.nbins {
                 continue; // Reported where the label was compared.
@@ -295,10 +321,16 @@ impl<'a> Walk<'a> {
         // What concerns the whole dataset says more than single rows do, and comes first.
         let rows = std::mem::take(&mut self.violations);
         if self.steps > self.steps_allowed {
-            self.violations.push(format!("ts_recv steps back {} times, and the manifest counts {}", self.steps, self.steps_allowed));
+            self.violations.push(format!(
+                "ts_recv steps back {} times, and the manifest counts {}",
+                self.steps, self.steps_allowed
+            ));
         }
         if self.late > self.steps_allowed {
-            self.violations.push(format!("{} holdout rows lie before the boundary time, and the manifest counts {} steps back", self.late, self.steps_allowed));
+            self.violations.push(format!(
+                "{} holdout rows lie before the boundary time, and the manifest counts {} steps back",
+                self.late, self.steps_allowed
+            ));
         }
         for (place, (name, split)) in self.entry.splits.named().into_iter().enumerate() {
             let found = &self.counts[place * self.nbins..][..self.nbins];
@@ -312,7 +344,10 @@ impl<'a> Walk<'a> {
                 let quota = &quotas[usize::from(name == "holdout")];
                 let marked: Vec<u64> = (0..self.nbins).map(|class| quota.marked(class)).collect();
                 if marked != split.balanced {
-                    self.violations.push(format!("{name}: the manifest counts {:?} marked rows by class, and the definition {marked:?}", split.balanced));
+                    self.violations.push(format!(
+                        "{name}: the manifest counts {:?} marked rows by class, and the definition {marked:?}",
+                        split.balanced
+                    ));
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
-    UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow_schema::{DataType, Schema};
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
@@ -47,7 +47,9 @@ pub fn batch(schema: &Arc<Schema>, symbol: &str, rows: &[(Row, RowLabel)]) -> Re
             "sequence" => Arc::new(UInt32Array::from_iter_values(row().map(|r| r.sequence))),
             "symbol" => Arc::new(rows.iter().map(|_| symbol).collect::<DictionaryArray<Int32Type>>()),
             "row" => Arc::new(UInt64Array::from_iter_values(label().map(|l| l.row))),
-            "mid_price" => Arc::new(Float64Array::from_iter_values(row().map(|r| r.book[0].wrapping_add(r.book[1]) as i64 as f64 / 2e9))),
+            "mid_price" => Arc::new(Float64Array::from_iter_values(
+                row().map(|r| r.book[0].wrapping_add(r.book[1]) as i64 as f64 / 2e9),
+            )),
             "price_movement" => Arc::new(Float64Array::from_iter_values(label().map(|l| l.movement))),
             "classification_label" => Arc::new(Int32Array::from_iter_values(label().map(|l| i32::from(l.class)))),
             "split" => Arc::new(label().map(|l| l.split.name()).collect::<DictionaryArray<Int32Type>>()),
@@ -55,7 +57,9 @@ pub fn batch(schema: &Arc<Schema>, symbol: &str, rows: &[(Row, RowLabel)]) -> Re
             _ => {
                 let word = level();
                 let half = |word: usize, ask: bool| {
-                    UInt32Array::from_iter_values(row().map(move |r| if ask { halves(r.book[word]).1 } else { halves(r.book[word]).0 }))
+                    UInt32Array::from_iter_values(
+                        row().map(move |r| if ask { halves(r.book[word]).1 } else { halves(r.book[word]).0 }),
+                    )
                 };
                 match &name[..6] {
                     "bid_px" => prices(kind, row().map(|r| r.book[word] as i64)),

@@ -3,13 +3,17 @@
 
 pub mod reference;
 
+use std::ffi::c_char;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, UInt64Type};
 use dbn::encode::{DbnEncoder, EncodeRecord};
-use dbn::{BidAskPair, FlagSet, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, Schema, SymbolMapping, UNDEF_PRICE, rtype};
+use dbn::{
+    BidAskPair, FlagSet, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, Schema, SymbolMapping, UNDEF_PRICE,
+    rtype,
+};
 use lobset::{Config, Manifest, Monitor, Options};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use time::Date;
@@ -44,10 +48,10 @@ impl Tick {
         };
         Mbp10Msg {
             hd: RecordHeader::new::<Mbp10Msg>(rtype::MBP_10, 1, self.instrument, self.ts.saturating_sub(30_000)),
-            price: if sequence % 13 == 0 { UNDEF_PRICE } else { self.bid },
+            price: if sequence.is_multiple_of(13) { UNDEF_PRICE } else { self.bid },
             size: sequence % 9,
-            action: b"ACMT"[sequence as usize % 4].cast_signed().into(),
-            side: b"ABN"[sequence as usize % 3].cast_signed().into(),
+            action: b"ACMT"[sequence as usize % 4] as c_char,
+            side: b"ABN"[sequence as usize % 3] as c_char,
             flags: FlagSet::new((sequence % 2 * 128) as u8),
             depth: (sequence % 10) as u8,
             ts_recv: self.ts,

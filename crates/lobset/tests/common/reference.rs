@@ -24,7 +24,8 @@ struct Candidate {
 }
 
 fn candidates(rows: &Rows, until: u64, config: &Config) -> Vec<Candidate> {
-    let (l, o, f) = (config.lookback_rows as usize, config.lookforward_offset as usize, config.lookforward_input as usize);
+    let (l, o, f) =
+        (config.lookback_rows as usize, config.lookforward_offset as usize, config.lookforward_input as usize);
     let running: Vec<u64> = rows
         .iter()
         .scan(0, |max, r| {
@@ -32,7 +33,11 @@ fn candidates(rows: &Rows, until: u64, config: &Config) -> Vec<Candidate> {
             Some(*max)
         })
         .collect();
-    let breaks = |i: usize| i > 0 && (rows[i].0 != rows[i - 1].0 || config.max_gap.is_some_and(|gap| rows[i].1.saturating_sub(running[i - 1]) > gap));
+    let breaks = |i: usize| {
+        i > 0
+            && (rows[i].0 != rows[i - 1].0
+                || config.max_gap.is_some_and(|gap| rows[i].1.saturating_sub(running[i - 1]) > gap))
+    };
     let mut found = Vec::new();
     for t in 0..rows.len() {
         if t < l || t + o + f >= rows.len() || (t - l + 1..=t + o + f).any(breaks) {
@@ -85,7 +90,12 @@ fn marks(labels: &[usize], nbins: usize) -> Vec<bool> {
 }
 
 /// Everything a run must give, for `threshold_scope = "global"`. `None` where a run must refuse instead.
-pub fn reference(symbols: &BTreeMap<String, Rows>, until: u64, fit_files: &[usize], config: &Config) -> Option<Reference> {
+pub fn reference(
+    symbols: &BTreeMap<String, Rows>,
+    until: u64,
+    fit_files: &[usize],
+    config: &Config,
+) -> Option<Reference> {
     let all: BTreeMap<&String, Vec<Candidate>> = symbols
         .iter()
         .map(|(name, rows)| (name, candidates(rows, until, config)))

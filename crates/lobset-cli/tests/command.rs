@@ -1,0 +1,264 @@
+//! The product as a user runs it: exit codes, what goes to stdout and stderr, settings from all sides.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    /// A folder with a small market.
+    fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        let ran = place.run("simulate market --days 3 --rows 6000");
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        place
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lobset"));
+        command.current_dir(self.folder.path()).args(line.split_whitespace()).env_clear();
+        command
+    }
+
+    fn run(&self, line: &str) -> Ran {
+        Ran::from(self.command(line).output().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+const SMALL: &str =
+    "--lookback-rows 100 --lookforward-input 100 --lookforward-offset 10 --nbins 5 --min-symbol-samples 500";
+
+#[test]
+fn the_main_job_prints_a_summary_and_leaves_a_proved_folder() {
+    let place = Place::new();
+    let ran = place.run(&format!("process market -o out {SMALL}"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for part in [
+        "M6AM4",
+        "out/AUDUSD_M6AM4_dataset.parquet",
+        "18,000 records of 3 files",
+        "validation passed",
+        "report: out/report.html",
+    ] {
+        assert!(ran.out.contains(part), "{part} in {}", ran.out);
+    }
+    assert!(ran.err.contains("of 4 symbols get no dataset"), "{}", ran.err);
+    assert!(!ran.err.contains('\x1b') && !ran.out.contains('\x1b'));
+    let page = std::fs::read_to_string(place.path().join("out/report.html")).unwrap();
+    assert!(page.contains("Validated:") && !page.contains("<script"));
+
+    let checked = place.run("validate out --against market --seed 7");
+    assert_eq!(checked.code, 0, "{}", checked.err);
+    assert!(
+        checked.out.contains("bit for bit") && checked.out.contains("1000 random rows (seed 7)"),
+        "{}",
+        checked.out
+    );
+
+    let again = place.run(&format!("process market -o out {SMALL}"));
+    assert_eq!(again.code, 4);
+    assert_eq!(again.err, "error: out: exists\nhelp: choose another name, or replace it with --overwrite\n");
+    assert_eq!(place.run(&format!("process market -o out --overwrite -q {SMALL}")).err, "");
+}
+
+#[test]
+fn phases_can_run_one_by_one() {
+    let place = Place::new();
+    let fitted = place.run(&format!("thresholds market -o t.json {SMALL}"));
+    assert_eq!(fitted.code, 0, "{}", fitted.err);
+    assert!(fitted.out.contains("all symbols:") && fitted.out.contains("rows fitted on"));
+    // Settings that are not named are those of the thresholds file.
+    let built = place.run("build market -o built --thresholds t.json --min-symbol-samples 500");
+    assert_eq!(built.code, 0, "{}", built.err);
+    assert!(built.out.contains("not validated: run lobset validate built"));
+    assert_eq!(place.run("validate built").code, 0);
+    let differs = place.run("build market -o other --thresholds t.json --nbins 7 --lookback-rows 5");
+    assert_eq!(differs.code, 2);
+    assert!(
+        differs.err.contains("nbins: 7 differs from 5") && differs.err.contains("lookback_rows: 5 differs from 100"),
+        "{}",
+        differs.err
+    );
+}
+
+#[test]
+fn json_is_for_machines() {
+    let place = Place::new();
+    let json = |ran: &Ran| -> serde_json::Value { serde_json::from_str(&ran.out).unwrap() };
+    let ran = place.run(&format!("--json process market -o out {SMALL}"));
+    let manifest = json(&ran);
+    assert_eq!(manifest["config"]["nbins"], 5);
+    assert!(manifest["validation"]["rows"].as_u64().unwrap() > 1_000);
+    let found = json(&place.run("inspect market --json"));
+    assert_eq!(found["files"].as_array().unwrap().len(), 3);
+    assert_eq!(found["symbols"][0]["symbol"], "M6AM4");
+    assert_eq!(json(&place.run("validate out --json"))["proved"]["datasets"], manifest["validation"]["datasets"]);
+    let failed = place.run("process nowhere -o x --json");
+    assert_eq!((failed.code, json(&failed)["error"]["class"].as_str()), (3, Some("input")));
+}
+
+#[test]
+fn inspect_shows_one_table_a_file_and_one_a_symbol() {
+    let place = Place::new();
+    let ran = place.run("inspect market");
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.starts_with("file "), "{}", ran.out);
+    assert!(ran.out.contains("glbx-mdp3-20240401.mbp-10.dbn.zst  mbp-10    3    6,000"), "{}", ran.out);
+    assert!(ran.out.contains("M6AM4-M6AU4"));
+}
+
+#[test]
+fn each_class_of_failure_has_its_exit_code_and_its_cure() {
+    let place = Place::new();
+    let few = place.run("process market -o out");
+    assert_eq!(few.code, 1);
+    assert!(
+        few.err.contains("no symbol qualifies: the largest, \"M6AM4\"") && few.err.contains("\nhelp: give more files"),
+        "{}",
+        few.err
+    );
+    let long = place.run("process market -o out --lookback-rows 50000");
+    assert_eq!(long.code, 1);
+    assert!(
+        long.err.contains("the windows are longer than the data") && long.err.contains("\nhelp: shorten"),
+        "{}",
+        long.err
+    );
+    let few = place.run(&format!("process market -o out {SMALL} --min-symbol-samples=60000"));
+    assert!(few.code == 2, "a setting named twice is a usage error: {}", few.err);
+    assert_eq!(place.run("process").code, 2);
+    assert_eq!(place.run("frobnicate").code, 2);
+    assert_eq!(place.run("process market/*.zip -o out").code, 3);
+    std::fs::write(place.path().join("bad.dbn"), "DBN").unwrap();
+    let bad = place.run("process bad.dbn -o out");
+    assert_eq!(bad.code, 3);
+    assert!(bad.err.starts_with("error: bad.dbn: byte 0: "), "{}", bad.err);
+    assert_eq!(place.run(&format!("process market -o made/on/the/way {SMALL}")).code, 0);
+    assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 0);
+    let manifest = place.path().join("out/manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replacen("\"boundary_row\": ", "\"boundary_row\": 1", 1)).unwrap();
+    let invalid = place.run("validate out");
+    assert_eq!(invalid.code, 5);
+    assert!(invalid.err.contains("row ") && invalid.err.contains("by its place"), "{}", invalid.err);
+    assert_eq!(place.run("validate market").code, 3);
+}
+
+#[test]
+fn settings_come_from_file_environment_and_flags_and_mistakes_come_all_at_once() {
+    let place = Place::new();
+    std::fs::write(
+        place.path().join("lobset.toml"),
+        "nbins = 7\nlookback_rows = 50\nlookforward_input = 60\nlookforward_offset = 0\nmin_symbol_samples = 500\n",
+    )
+    .unwrap();
+    let mut command = place.command("process market -o out --config lobset.toml --lookback-rows 70 --json");
+    let ran = Ran::from(command.env("LOBSET_NBINS", "6").env("LOBSET_LOOKBACK_ROWS", "80").output().unwrap());
+    let config = serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()["config"].clone();
+    assert_eq!(
+        (&config["nbins"], &config["lookback_rows"], &config["lookforward_input"]),
+        (&6.into(), &70.into(), &60.into())
+    );
+
+    std::fs::write(place.path().join("bad.toml"), "nbinz = 7\ncompression = 'gzip'\n").unwrap();
+    let mut command = place
+        .command("process no-such-folder -o out2 --config bad.toml --nbins 1 --drop-unbalanced --force-uniform=false");
+    let ran = Ran::from(command.env("LOBSET_SAMPLES", "7").output().unwrap());
+    assert_eq!(ran.code, 2);
+    for part in [
+        "did you mean nbins?",
+        "bad.toml: compression",
+        "nbins: 1 is outside",
+        "samples: 7",
+        "drop_unbalanced: needs force_uniform",
+    ] {
+        assert!(ran.err.contains(part), "{part} in {}", ran.err);
+    }
+}
+
+#[test]
+fn help_teaches() {
+    let place = Place::new();
+    let all = place.run("--help");
+    assert_eq!(all.code, 0);
+    for part in
+        ["process", "thresholds", "build", "validate", "inspect", "simulate", "Exit codes:", "5    validation failed"]
+    {
+        assert!(all.out.contains(part), "{part}");
+    }
+    let process = place.run("process --help");
+    for part in ["--lookback-rows <ROWS>", "[default: 5000]", "LOBSET_LOOKBACK_ROWS", "--overwrite", "Example:"] {
+        assert!(process.out.contains(part), "{part}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_stops_a_run_and_leaves_nothing() {
+    let place = Place { folder: tempfile::tempdir().unwrap() };
+    assert_eq!(place.run("simulate market --days 12 --rows 150000").code, 0);
+    let mut command = place.command("process market -o out");
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let work = place.path().join(".out.lobset-work/scans");
+    while !work.is_dir() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["market"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_is_killed_leaves_out_as_it_was_and_the_next_one_goes_on() {
+    let place = Place { folder: tempfile::tempdir().unwrap() };
+    assert_eq!(place.run("simulate market --days 8 --rows 120000").code, 0);
+    assert_eq!(place.run("process market -o out --min-symbol-samples 5000").code, 0);
+    let manifest = || std::fs::read(place.path().join("out/manifest.json")).unwrap();
+    let before = manifest();
+    let scans = place.path().join(".out.lobset-work/scans");
+    let finished = || {
+        std::fs::read_dir(&scans).map_or(0, |d| {
+            d.filter(|e| e.as_ref().is_ok_and(|e| e.path().extension().is_some_and(|x| x == "json"))).count()
+        })
+    };
+    let line = "process market -o out --overwrite --min-symbol-samples 5000 --nbins 11 --json";
+    let mut child = place.command(line).stdout(std::process::Stdio::null()).spawn().unwrap();
+    while finished() < 3 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(manifest(), before);
+    let ran = place.run(line);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert!(json["timings"]["scans_reused"].as_u64().unwrap() >= 3);
+    assert_ne!(manifest(), before);
+    assert_eq!(place.run("validate out --against market").code, 0);
+    let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
