@@ -46,9 +46,10 @@ impl Quota {
         if c <= self.k {
             return true;
         }
-        match (j.checked_mul(self.k), (j - 1).checked_mul(self.k)) {
-            (Some(now), Some(before)) => now / c > before / c,
-            _ => self.marked_among(class, j) > self.marked_among(class, j - 1),
+        // floor(j*k/c) is a step above floor((j-1)*k/c) exactly when the remainder of j*k is one that k has just passed.
+        match j.checked_mul(self.k) {
+            Some(product) => product % c < self.k,
+            None => self.marked_among(class, j) > self.marked_among(class, j - 1),
         }
     }
 

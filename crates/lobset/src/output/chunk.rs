@@ -32,6 +32,11 @@ pub(super) struct RawPage<'a> {
     pub encoding: Encoding,
 }
 
+/// The buffer of bytes that nobody else holds any more.
+fn take_back(bytes: Bytes) -> Vec<u8> {
+    bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from)
+}
+
 /// Compresses pages and lines them up. Keeps the codec's context and its buffers from one row group to the next.
 pub(super) struct Compressor {
     codec: Compression,
@@ -90,8 +95,11 @@ impl Compressor {
                 codec = self.codec();
             }
         }
-        let pick =
-            |raw: &[u8], small: &[u8]| Bytes::copy_from_slice(if codec == Codec::UNCOMPRESSED { raw } else { small });
+        // Compressed pages are lent to the writer and taken back: their buffers serve the next column.
+        let stored = codec == Codec::UNCOMPRESSED;
+        let small_dictionary = Bytes::from(small_dictionary);
+        let small_data = Bytes::from(small_data);
+        let pick = |raw: &[u8], small: &Bytes| if stored { Bytes::copy_from_slice(raw) } else { small.clone() };
 
         let base = self.done.len();
         let mut encodings = vec![data.encoding];
@@ -147,7 +155,7 @@ impl Compressor {
             column_index: None,
             offset_index: None,
         });
-        (self.small_dictionary, self.small_data) = (small_dictionary, small_data);
+        (self.small_dictionary, self.small_data) = (take_back(small_dictionary), take_back(small_data));
         Ok(())
     }
 

@@ -11,8 +11,9 @@ use crate::config::ThresholdScope;
 use crate::error::{Error, Result};
 use crate::label::{Fit, Histogram, Selection, check_distinct, inner_quantiles, interpolate, ranks};
 
-/// Movements that one task counts. Sums are added up slice by slice, so it is part of the definition of `mean` and `std`.
-const TASK: u64 = 1 << 18;
+/// Movements that one task counts: few enough for a core's own cache. Sums are added up slice by slice, so it is part of
+/// the definition of `mean` and `std`.
+const TASK: u64 = 1 << 15;
 
 /// The symbols that may be fitted on and, of each, the ranges of rows in the files to be fitted on.
 pub struct FitInput<'a> {

@@ -16,8 +16,11 @@ use crate::output::ROW_GROUP_ROWS;
 /// Candidates of a block: the unit of counts, of which row groups are made up.
 const BLOCK: u64 = 16_384;
 
-/// Candidates that one task handles, unless the windows are so long that sliding needs a longer way to pay.
-const TASK: u64 = 16 * BLOCK;
+/// Candidates whose movements one task computes, unless the windows are so long that sliding needs a longer way to pay.
+const SLIDE: u64 = 16 * BLOCK;
+
+/// Candidates whose classes one task counts: few enough for a core's own cache.
+const TASK: u64 = 2 * BLOCK;
 
 /// The movements of all candidates of all symbols, in a work file. NaN stands where there is none.
 pub struct MovementTape {
@@ -86,7 +89,7 @@ pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result
         })
         .collect();
     let tape = MovementTape { path, file, starts };
-    let most = TASK.max((4 * (windows.lookback + windows.reach())).next_multiple_of(BLOCK));
+    let most = SLIDE.max((4 * (windows.lookback + windows.reach())).next_multiple_of(BLOCK));
     let tasks: Vec<Slice> =
         (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
     let mut labelled = vec![0; streams.len()];

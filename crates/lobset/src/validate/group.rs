@@ -83,7 +83,7 @@ pub(super) fn check_group(
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
         .with_projection(mask)
         .with_row_groups(vec![group])
-        .with_batch_size(1 << 17)
+        .with_batch_size(1 << 14)
         .build()
         .map_err(|e| unreadable(path, e))?;
     let mut facts = GroupFacts::default();

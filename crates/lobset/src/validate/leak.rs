@@ -10,7 +10,7 @@ use crate::output::Manifest;
 use crate::pipeline::map_ordered;
 
 /// Movements that one task counts.
-const TASK: u64 = 1 << 18;
+const TASK: u64 = 1 << 15;
 
 /// Gathers fit movements in a file without a name, so that memory stays bounded, and selects from it.
 pub(super) struct LeakCheck<'a> {
