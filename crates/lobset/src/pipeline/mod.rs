@@ -239,8 +239,8 @@ fn scan_all<P: AsRef<Path>>(
         })
     })?;
     let (fit_until, fit_files) = boundary_time(run.config, given, &files, &scans, &rules)?;
-    let paths: Vec<(&Path, FileScan)> = files.iter().map(|f| f.path.as_path()).zip(scans.iter().cloned()).collect();
-    let mut streams = streams::join(&paths, Windows::new(run.config), run.config.max_gap)?;
+    let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
+    let mut streams = streams::join(&with_paths, Windows::new(run.config), run.config.max_gap)?;
     for stream in &mut streams {
         stream.splits.boundary_row = stream.tape.first_row_at(fit_until.0)?;
     }

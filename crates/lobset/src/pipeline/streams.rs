@@ -60,7 +60,7 @@ struct Growing<'a> {
 ///
 /// # Errors
 /// [`InputError`] when two files hold the same bytes, or overlap in time for a symbol.
-pub fn join(scans: &[(&Path, FileScan)], windows: Windows, max_gap: Option<u64>) -> Result<Vec<Stream>> {
+pub fn join(scans: &[(&Path, &FileScan)], windows: Windows, max_gap: Option<u64>) -> Result<Vec<Stream>> {
     refuse_duplicates(scans)?;
     let max_gap = max_gap.unwrap_or(u64::MAX);
     let mut growing: BTreeMap<&str, Growing<'_>> = BTreeMap::new();
@@ -109,7 +109,7 @@ pub fn join(scans: &[(&Path, FileScan)], windows: Windows, max_gap: Option<u64>)
     Ok(growing.into_iter().map(finish).collect())
 }
 
-fn refuse_duplicates(scans: &[(&Path, FileScan)]) -> Result<()> {
+fn refuse_duplicates(scans: &[(&Path, &FileScan)]) -> Result<()> {
     let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
     for (path, scan) in scans.iter().filter(|(_, scan)| scan.input.records > 0) {
         if let Some(other) = seen.insert(&scan.input.sha256, path) {

@@ -57,7 +57,7 @@ pub fn validate<P: AsRef<Path>>(
     Ok(Validation { manifest, proved, against, seconds: started.elapsed().as_secs_f64() })
 }
 
-/// A stretch of row groups of one dataset, or the hash of its file.
+/// One dataset's file to hash, or one of its row groups to check.
 enum Task {
     Hash(usize),
     Group(usize, usize),
@@ -358,7 +358,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Refuses to compare with something that is not there.
+/// A dataset that cannot be opened or decoded.
 fn unreadable(path: &Path, cause: impl std::fmt::Display) -> Error {
     InputError::new(path, format!("cannot be read back: {cause}")).into()
 }
