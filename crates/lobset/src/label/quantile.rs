@@ -71,6 +71,13 @@ impl Selection {
         Histogram { counts: vec![0; self.prefixes.len() << DIGITS[self.tables.len()]] }
     }
 
+    /// The sum of the histograms of parts.
+    pub fn merge<'a>(&self, parts: impl IntoIterator<Item = &'a Histogram>) -> Histogram {
+        let mut all = self.empty();
+        parts.into_iter().for_each(|part| all.merge(part));
+        all
+    }
+
     /// Counts values into a histogram of this pass. NaN is not a value and is passed over.
     pub fn count(&self, values: &[f64], histogram: &mut Histogram) {
         match self.tables.split_first() {

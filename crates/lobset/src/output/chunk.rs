@@ -17,6 +17,10 @@ use crate::config::Compression;
 /// The level of Zstandard: higher ones cost several times as much for a few percent.
 const ZSTD_LEVEL: i32 = 1;
 
+/// Pages below this size take a level that builds no entropy tables: those cost more time than such a page is worth.
+const SMALL_PAGE: usize = 1024;
+const SMALL_ZSTD_LEVEL: i32 = -1;
+
 /// The column chunks of a row group as they will stand in a file, in the order of the schema.
 pub struct EncodedGroup {
     /// Their pages.
@@ -164,7 +168,8 @@ impl Compressor {
         match self.codec {
             Compression::Zstd => {
                 out.reserve(zstd_safe::compress_bound(bytes.len()));
-                let done = self.zstd.compress(out, bytes, ZSTD_LEVEL);
+                let level = if bytes.len() < SMALL_PAGE { SMALL_ZSTD_LEVEL } else { ZSTD_LEVEL };
+                let done = self.zstd.compress(out, bytes, level);
                 done.map_err(|code| fail(&zstd_safe::get_error_name(code)))?;
             }
             Compression::Snappy => {

@@ -115,15 +115,14 @@ impl DatasetWriter {
         Ok(())
     }
 
-    /// Writes the footer and makes the file durable.
+    /// Writes the footer. Publishing makes the file durable.
     ///
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
     pub fn finish(self) -> Result<WrittenFile> {
         let Self { path, writer, row_groups } = self;
         let HashingFile { file, hash, bytes } = writer.into_inner().map_err(|e| Error::output(&path, e))?;
-        let file = file.into_inner().map_err(|e| Error::output(&path, e))?;
-        file.sync_all().map_err(|e| Error::output(&path, e))?;
+        file.into_inner().map_err(|e| Error::output(&path, e))?;
         Ok(WrittenFile { bytes, sha256: hex(&hash.finalize()), row_groups })
     }
 }

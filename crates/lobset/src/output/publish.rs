@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// The file without which a folder is no dataset.
 pub const MANIFEST: &str = "manifest.json";
 
+/// Above this number of files the whole file system is synced.
+const MOST_SYNCED_SINGLY: usize = 64;
+
 /// The work folder beside OUT, locked against a second run. It outlives a run that dies, for the next one to go on from.
 pub struct Workspace {
     out: PathBuf,
@@ -94,7 +97,7 @@ impl Workspace {
     /// [`Error::Output`] when a step fails; OUT is then what it was.
     pub fn publish(&self) -> Result<()> {
         let staged = self.staged();
-        sync_folder(&staged)?;
+        sync_files(&staged)?;
         let fail = |e: rustix::io::Errno| Error::output(&self.out, format!("cannot be put in place: {e}"));
         if self.out.exists() {
             // The two folders trade places: at no moment is OUT missing or mixed.
@@ -107,6 +110,14 @@ impl Workspace {
         }
         // What was replaced, if anything, stands in the staged place now.
         self.clear_staged()
+    }
+
+    /// Removes the scans, whose work is done: what is not on disk yet need not get there.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when they cannot be removed.
+    pub fn clear_scans(&self) -> Result<()> {
+        remove(&self.scans())
     }
 
     /// Removes the work folder.
@@ -147,6 +158,21 @@ fn remove(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Makes a folder and its files durable: a few files one by one, many with the rest of their file system at once, because
+/// each call waits for the journal.
+fn sync_files(folder: &Path) -> Result<()> {
+    let fail = |e: &dyn std::fmt::Display| Error::output(folder, format!("cannot be synced: {e}"));
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(|e| fail(&e))?;
+    if entries.len() > MOST_SYNCED_SINGLY {
+        let folder = File::open(folder).map_err(|e| fail(&e))?;
+        return rustix::fs::syncfs(&folder).map_err(|e| fail(&e));
+    }
+    for entry in entries {
+        File::open(entry.path()).and_then(|f| f.sync_all()).map_err(|e| fail(&e))?;
+    }
+    sync_folder(folder)
 }
 
 fn sync_folder(path: &Path) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Run;
 use super::monitor::Stage;
-use super::parallel::map_ordered;
+use super::parallel::{Pool, map_ordered};
 use super::plan::{MovementTape, Slice, slices};
 use super::streams::Stream;
 use crate::config::ThresholdScope;
@@ -120,32 +120,38 @@ fn count(
     selection: &Selection,
     mean: f64,
 ) -> Result<(Histogram, Vec<Sums>)> {
-    let mut total = selection.empty();
+    let counters = Pool::new();
     let mut sums = Vec::with_capacity(tasks.len());
+    let new = || Counter { histogram: selection.empty(), values: Vec::new() };
     let work = |slice: &Slice| {
-        let mut values = Vec::new();
-        tape.read(slice.symbol, slice.range.clone(), &mut values)?;
-        values.retain(|v| !v.is_nan());
-        let mut histogram = selection.empty();
-        selection.count(&values, &mut histogram);
-        let sums = Sums {
-            sum: values.iter().sum(),
-            squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
-            min: values.iter().copied().fold(f64::INFINITY, f64::min),
-            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            count: values.len() as u64,
-        };
-        Ok((histogram, sums, slice.range.end - slice.range.start))
+        counters.lend(new, |Counter { histogram, values }| {
+            tape.read(slice.symbol, slice.range.clone(), values)?;
+            values.retain(|v| !v.is_nan());
+            selection.count(values, histogram);
+            let sums = Sums {
+                sum: values.iter().sum(),
+                squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
+                min: values.iter().copied().fold(f64::INFINITY, f64::min),
+                max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                count: values.len() as u64,
+            };
+            Ok((sums, slice.range.end - slice.range.start))
+        })
     };
     let rows = tasks.iter().map(|t| t.range.end - t.range.start).sum();
     run.monitor.stage(Stage::Plan, rows, || {
-        map_ordered(run.threads, tasks, work, |(histogram, found, rows)| {
-            total.merge(&histogram);
+        map_ordered(run.threads, tasks, work, |(found, rows)| {
             sums.push(found);
             run.monitor.advance(rows)
         })
     })?;
-    Ok((total, sums))
+    Ok((selection.merge(counters.into_all().iter().map(|c| &c.histogram)), sums))
+}
+
+/// What a thread counts with.
+struct Counter {
+    histogram: Histogram,
+    values: Vec<f64>,
 }
 
 fn labelled(run: &Run<'_>, tape: &MovementTape, tasks: &[Slice]) -> Result<u64> {

@@ -21,12 +21,13 @@ use crate::input::{CatalogFile, catalog, hex};
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
 use crate::output::{
     DatasetEntry, MANIFEST, Manifest, SymbolEntry, ThresholdsEntry, Timings, Workspace, report, write_durably,
+    write_whole,
 };
 use crate::time_text::Timestamp;
 use crate::validate;
 pub use inspect::{Inspection, SymbolInspection, inspect};
 pub use monitor::{Event, Monitor, Stage};
-pub(crate) use parallel::map_ordered;
+pub(crate) use parallel::{Pool, map_ordered};
 use plan::{MovementTape, SymbolPlan};
 use scan::FileScan;
 pub(crate) use scan::{RowReader, ScanRules, file_sha256};
@@ -135,7 +136,7 @@ fn produce<P: AsRef<Path>>(
         };
         let datasets = write::write(&run, &input, &staged)?;
         let thresholds_json = planned.thresholds.to_json();
-        write_durably(&staged.join(THRESHOLDS), &thresholds_json)?;
+        write_whole(&staged.join(THRESHOLDS), &thresholds_json)?;
         let after_write = Instant::now();
 
         // 4. Read back what was written, and prove it.
@@ -158,8 +159,12 @@ fn produce<P: AsRef<Path>>(
             records_per_second: manifest.records() as f64 / seconds(started, after_validation),
             peak_memory_bytes: peak_memory(),
         };
-        write_durably(&staged.join(REPORT), &report(&manifest))?;
-        write_durably(&staged.join(MANIFEST), &manifest.to_json())?;
+        write_whole(&staged.join(REPORT), &report(&manifest))?;
+        write_whole(&staged.join(MANIFEST), &manifest.to_json())?;
+        if !config.keep_intermediate {
+            drop(planned);
+            workspace.clear_scans()?;
+        }
         workspace.publish()?;
         Ok(manifest)
     })();

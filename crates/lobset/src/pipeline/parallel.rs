@@ -42,7 +42,7 @@ impl<R> Drop for Alive<'_, R> {
 }
 
 /// Runs `work` over `tasks` on `threads` threads and calls `consume` on this one with each result, in order. At most
-/// `2 * threads` results wait or are under way, so memory stays bounded whatever the number of tasks.
+/// `threads + 1` results wait or are under way, so memory stays bounded whatever the number of tasks.
 ///
 /// # Errors
 /// The first error in the order of the tasks, whichever thread met one first; no task begins after that.
@@ -59,7 +59,7 @@ pub(crate) fn map_ordered<T: Sync, R: Send>(
         let _alive = Alive(&shared);
         loop {
             let mut held = shared.lock();
-            while held.next < tasks.len() && held.next >= held.consumed + 2 * threads {
+            while held.next < tasks.len() && held.next > held.consumed + threads {
                 held = shared.wait(held);
             }
             let number = held.next;
@@ -117,6 +117,30 @@ pub(crate) fn map_ordered<T: Sync, R: Send>(
     })
 }
 
+/// Things that tasks use one after the other, because they are dear to make: there are as many as threads want at once.
+pub(crate) struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    /// An empty pool.
+    pub fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// Lends an idle thing, or a new one, to `work`. It does not come back from work that fails.
+    pub fn lend<R>(&self, new: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
+        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut thing = idle.unwrap_or_else(new);
+        let done = work(&mut thing)?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
+        Ok(done)
+    }
+
+    /// All of them.
+    pub fn into_all(self) -> Vec<T> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -137,7 +161,7 @@ mod tests {
             Ok(n * n)
         };
         map_ordered(3, &tasks, work, |r| {
-            assert!(begun.load(Ordering::SeqCst) <= seen.len() + 6);
+            assert!(begun.load(Ordering::SeqCst) <= seen.len() + 4);
             seen.push(r);
             Ok(())
         })

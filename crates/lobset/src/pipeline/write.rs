@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Run;
 use super::monitor::Stage;
-use super::parallel::map_ordered;
+use super::parallel::{Pool, map_ordered};
 use super::plan::{MovementTape, RowGroup, SymbolPlan};
 use super::streams::Stream;
 use crate::error::{Error, Result};
@@ -71,13 +71,10 @@ pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTr
     let mut entries = BTreeMap::new();
     let mut open: Option<DatasetWriter> = None;
     // Encoders are used again: their buffers have grown to the size of a row group.
-    let encoders = Mutex::new(Vec::new());
+    let encoders = Pool::new();
     let work = |task: &Task<'_>| {
-        let idle = encoders.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut encoder = idle.unwrap_or_else(|| RowGroupEncoder::new(Arc::clone(&schema), run.config));
-        let encoded = encode(run, &mut encoder, input.tape, task, folder)?;
-        encoders.lock().unwrap_or_else(PoisonError::into_inner).push(encoder);
-        Ok(encoded)
+        let new = || RowGroupEncoder::new(Arc::clone(&schema), run.config);
+        encoders.lend(new, |encoder| encode(run, encoder, input.tape, task, folder))
     };
     // Results come in the order of the tasks.
     let mut finished = tasks.iter();

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use crate::error::{Error, Result};
 use crate::label::{Fit, Selection, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
-use crate::pipeline::map_ordered;
+use crate::pipeline::{Pool, map_ordered};
 
 /// Movements that one task counts.
 const TASK: u64 = 1 << 15;
@@ -92,21 +92,23 @@ impl<'a> LeakCheck<'a> {
         let tasks: Vec<u64> = (0..spill.count).step_by(TASK as usize).collect();
         let mut selection = Selection::new();
         let at_ranks = loop {
-            let mut histogram = selection.empty();
+            let counters = Pool::new();
             let work = |from: &u64| {
                 let count = TASK.min(spill.count - from) as usize;
                 let mut bytes = vec![0; count * 8];
                 spill.file.read_exact_at(&mut bytes, from * 8).map_err(fail)?;
                 let (words, _) = bytes.as_chunks::<8>();
                 let values: Vec<f64> = words.iter().map(|w| f64::from_le_bytes(*w)).collect();
-                let mut counted = selection.empty();
-                selection.count(&values, &mut counted);
-                Ok(counted)
+                counters.lend(
+                    || selection.empty(),
+                    |histogram| {
+                        selection.count(&values, histogram);
+                        Ok(())
+                    },
+                )
             };
-            map_ordered(self.threads, &tasks, work, |counted| {
-                histogram.merge(&counted);
-                Ok(())
-            })?;
+            map_ordered(self.threads, &tasks, work, |()| Ok(()))?;
+            let histogram = selection.merge(&counters.into_all());
             if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
                 break values;
             }
