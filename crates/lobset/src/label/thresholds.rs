@@ -117,6 +117,13 @@ impl Thresholds {
         self.global.as_ref().or_else(|| self.symbols.get(symbol))
     }
 
+    /// The same without the boundaries of other symbols.
+    #[must_use]
+    pub fn only(&self, symbol: &str) -> Self {
+        let mine = self.symbols.get_key_value(symbol).map(|(name, fit)| (name.clone(), fit.clone()));
+        Self { symbols: mine.into_iter().collect(), ..self.clone() }
+    }
+
     /// As written to `thresholds.json`.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();

@@ -48,7 +48,6 @@ struct Task<'a> {
 pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTreeMap<usize, DatasetEntry>> {
     let schema = Arc::new(DatasetSchema::new(run.config).map_err(|e| Error::output(folder, e))?);
     let config = serde_json::to_string(run.config).map_err(|e| Error::output(folder, e))?;
-    let thresholds = input.thresholds.to_json();
     let tasks: Vec<Task<'_>> = input
         .plans
         .iter()
@@ -88,7 +87,7 @@ pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTr
                     (VERSION_KEY, crate::VERSION.to_owned()),
                     (SYMBOL_KEY, stream.symbol.clone()),
                     (CONFIG_KEY, config.clone()),
-                    (THRESHOLDS_KEY, thresholds.clone()),
+                    (THRESHOLDS_KEY, input.thresholds.only(&stream.symbol).to_json()),
                 ];
                 DatasetWriter::create(&folder.join(&file), &schema, &metadata)?
             }

@@ -85,10 +85,14 @@ pub(crate) fn prove(
     let datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
 
     let mut tasks = Vec::new();
+    let mut expects = Vec::new();
     let mut violations = Vec::new();
     for (number, (symbol, entry)) in datasets.iter().enumerate() {
-        match check_footer(folder, symbol, entry, &schema) {
-            Ok(groups) => {
+        let expect = Expect::new(config, symbol, &thresholds)
+            .ok_or_else(|| format!("{THRESHOLDS}: no boundaries for the symbol {:?}", symbol.symbol));
+        match expect.and_then(|expect| Ok((expect, check_footer(folder, symbol, entry, &schema)?))) {
+            Ok((expect, groups)) => {
+                expects.push(expect);
                 tasks.push(Task::Hash(number));
                 tasks.extend((0..groups).map(|g| Task::Group(number, g)));
             }
@@ -99,8 +103,6 @@ pub(crate) fn prove(
         return Err(failed(violations));
     }
 
-    let expects: Vec<Expect<'_>> =
-        datasets.iter().filter_map(|(symbol, _)| Expect::new(config, symbol, &thresholds)).collect();
     // Footers are parsed once for all groups of a file, and only one file's is kept.
     let footer: Mutex<Option<(usize, ArrowReaderMetadata)>> = Mutex::new(None);
     let work = |task: &Task| match *task {
