@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::Mutex;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use lobset::{Event, Stage};
 
 /// Prints a line such as `error: …` to stderr, its first word in colour on a terminal.
@@ -63,8 +63,14 @@ fn name(stage: Stage) -> &'static str {
 fn style(stage: Stage) -> ProgressStyle {
     let amount = match stage {
         Stage::Scan => "{bytes}/{total_bytes} {bytes_per_sec}",
-        Stage::Plan | Stage::Write | Stage::Validate => "{human_pos}/{human_len} rows {per_sec}",
+        Stage::Plan | Stage::Write | Stage::Validate => "{human_pos}/{human_len} rows {rate}",
     };
     let template = format!("{{prefix:>10}} [{{bar:30}}] {{percent:>3}}% {amount} ETA {{eta}}");
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.2} million/s", state.per_sec() / 1e6);
+    };
+    ProgressStyle::with_template(&template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
+        .progress_chars("=> ")
 }

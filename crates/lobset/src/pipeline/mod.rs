@@ -379,7 +379,13 @@ fn describe(
         let dataset = datasets.remove(&place);
         let reason = dataset.is_none().then(|| {
             if labelled_rows < least {
-                format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}")
+                let few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
+                match stream.candidates.count() - labelled_rows {
+                    0 => few,
+                    undefined => {
+                        format!("{few}; {undefined} more have no movement, their past mean price being no more than 0")
+                    }
+                }
             } else if planned.thresholds.for_symbol(&stream.symbol).is_none() {
                 "no boundaries: it has no row in the fit half with its whole future window".to_owned()
             } else {
