@@ -255,38 +255,24 @@ fn merge_equal(runs: impl Iterator<Item = Run>) -> impl Iterator<Item = Run> {
     })
 }
 
-/// Timestamps; `UNDEF_TIMESTAMP` is null where the column allows it.
-pub(super) fn timestamps(
+/// Timestamps and row numbers, below 2^63; where the column allows null, `UNDEF_TIMESTAMP` is.
+pub(super) fn longs(
     values: &[u64],
     descr: ColumnDescPtr,
     scratch: &mut Scratch,
     compressor: &mut Compressor,
 ) -> Result<()> {
     let page = scratch.start();
-    let present: Vec<i64> = values.iter().filter(|v| **v != UNDEF_TIMESTAMP).map(|v| v.cast_signed()).collect();
-    if descr.max_def_level() > 0 {
+    let optional = descr.max_def_level() > 0;
+    let present: Vec<i64> =
+        values.iter().filter(|v| !optional || **v != UNDEF_TIMESTAMP).map(|v| v.cast_signed()).collect();
+    if optional {
         definition_levels(page, values.iter().map(|v| (u32::from(*v != UNDEF_TIMESTAMP), 1)));
     }
     delta_i64(page, &present);
-    let nulls = (values.len() - present.len()) as u64;
+    let nulls = Some((values.len() - present.len()) as u64);
     let statistics =
-        Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, Some(nulls), false);
-    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
-    compressor.chunk(descr, values.len(), None, data, statistics)
-}
-
-/// Integers of 64 bits without sign that mostly grow by the same step.
-pub(super) fn counters(
-    values: &[u64],
-    descr: ColumnDescPtr,
-    scratch: &mut Scratch,
-    compressor: &mut Compressor,
-) -> Result<()> {
-    let page = scratch.start();
-    let signed: Vec<i64> = values.iter().map(|v| v.cast_signed()).collect();
-    delta_i64(page, &signed);
-    let edge = |v: Option<&u64>| v.map(|v| v.cast_signed());
-    let statistics = Statistics::int64(edge(values.iter().min()), edge(values.iter().max()), None, Some(0), false);
+        Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, nulls, false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
     compressor.chunk(descr, values.len(), None, data, statistics)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parquet::errors::Result;
 
 use super::chunk::{Compressor, EncodedGroup};
-use super::column::{Cell, RunColumn, Scratch, counters, flags, floats, integers, timestamps};
+use super::column::{Cell, RunColumn, Scratch, flags, floats, integers, longs};
 use super::schema::{Content, DatasetSchema};
 use crate::config::{Config, PriceType};
 use crate::label::Split;
@@ -189,11 +189,11 @@ impl RowGroupEncoder {
                 Content::MidPrice => finish(&mut runs.mid, descr),
                 Content::ClassificationLabel => finish(&mut runs.class, descr),
                 Content::Split => finish(&mut runs.split, descr),
-                Content::TsRecv => timestamps(&series.ts_recv, descr, scratch, codec),
-                Content::TsEvent => timestamps(&series.ts_event, descr, scratch, codec),
+                Content::TsRecv => longs(&series.ts_recv, descr, scratch, codec),
+                Content::TsEvent => longs(&series.ts_event, descr, scratch, codec),
                 Content::TsInDelta => integers(&series.ts_in_delta, false, descr, scratch, codec),
                 Content::Sequence => integers(&series.sequence, true, descr, scratch, codec),
-                Content::Row => counters(&series.rows, descr, scratch, codec),
+                Content::Row => longs(&series.rows, descr, scratch, codec),
                 Content::PriceMovement => floats(&series.movements, descr, scratch, codec),
                 Content::Balanced => flags(&series.balanced, descr, scratch, codec),
             }?;
