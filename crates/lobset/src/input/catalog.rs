@@ -52,6 +52,11 @@ pub fn catalog<P: AsRef<Path>>(inputs: &[P]) -> Result<Vec<CatalogFile>> {
     Ok(files)
 }
 
+/// The size of files together, for progress: one that cannot be asked counts for nothing.
+pub fn total_bytes(files: &[CatalogFile]) -> u64 {
+    files.iter().filter_map(|f| Some(fs::metadata(&f.path).ok()?.len())).sum()
+}
+
 fn expand(input: &Path) -> Result<Vec<PathBuf>> {
     let help = "name .dbn or .dbn.zst files, folders that hold them, or a quoted glob such as 'data/*.dbn.zst'";
     if input.is_dir() {

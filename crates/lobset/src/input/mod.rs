@@ -6,7 +6,7 @@ mod reader;
 mod source;
 mod symbols;
 
-pub use catalog::{CatalogFile, catalog};
+pub use catalog::{CatalogFile, catalog, total_bytes};
 pub use quote::{Drops, QuoteRules};
 pub use reader::{DbnReader, MAX_METADATA_BYTES, Record};
 pub(crate) use source::hex;

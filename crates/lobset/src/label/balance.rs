@@ -17,11 +17,6 @@ impl Quota {
         Self { counts, k }
     }
 
-    /// Rows of each class.
-    pub fn counts(&self) -> &[u64] {
-        &self.counts
-    }
-
     /// Marked rows of every class that is not short.
     pub fn k(&self) -> u64 {
         self.k

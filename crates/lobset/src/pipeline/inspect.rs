@@ -11,7 +11,7 @@ use super::parallel::map_ordered;
 use super::scan::{RowReader, ScanRules};
 use crate::config::{Config, Unmapped};
 use crate::error::Result;
-use crate::input::{CatalogFile, Drops, catalog};
+use crate::input::{CatalogFile, Drops, catalog, total_bytes};
 use crate::output::InputEntry;
 use crate::time_text::Timestamp;
 
@@ -54,7 +54,7 @@ pub fn inspect<P: AsRef<Path>>(
     config.check()?;
     let files = catalog(inputs)?;
     let rules = ScanRules::new(&Config { unmapped: Unmapped::Drop, ..config.clone() });
-    let total = files.iter().filter_map(|f| Some(std::fs::metadata(&f.path).ok()?.len())).sum();
+    let total = total_bytes(&files);
     let mut found = Inspection { files: Vec::new(), symbols: Vec::new(), drops: Drops::default() };
     let mut symbols: BTreeMap<String, SymbolInspection> = BTreeMap::new();
     monitor.stage(Stage::Scan, total, || {
@@ -88,12 +88,7 @@ fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<
     let mut rows = RowReader::open(&file.path, rules)?;
     let mut seen: Vec<Option<(u64, u64, u64)>> = Vec::new();
     let mut last_ts = None;
-    let mut reported = 0;
-    while rows.reader.advance()? {
-        if rows.reader.records() % 8192 == 0 {
-            monitor.advance(rows.reader.bytes_read() - reported)?;
-            reported = rows.reader.bytes_read();
-        }
+    while rows.advance(monitor)? {
         let (record, row) = rows.current()?;
         let ts = record.ts_recv;
         last_ts = last_ts.max(Some(ts));
@@ -106,7 +101,6 @@ fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<
         *first = ts.min(*first);
         *last = ts.max(*last);
     }
-    monitor.advance(rows.reader.bytes_read() - reported)?;
     let of_symbol = |(name, counts): (&String, &Option<(u64, u64, u64)>)| {
         let (rows, first, last) = (*counts)?;
         Some(SymbolInspection {

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
-use crate::input::{CatalogFile, catalog, hex};
+use crate::input::{CatalogFile, catalog, hex, total_bytes};
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
 use crate::output::{
     DatasetEntry, MANIFEST, Manifest, SymbolEntry, ThresholdsEntry, Timings, Workspace, report, write_durably,
@@ -232,7 +232,7 @@ fn scan_all<P: AsRef<Path>>(
 ) -> Result<Scanned> {
     let files = catalog(inputs)?;
     let rules = ScanRules::new(run.config);
-    let total = files.iter().filter_map(|f| Some(std::fs::metadata(&f.path).ok()?.len())).sum();
+    let total = total_bytes(&files);
     let mut scans = Vec::with_capacity(files.len());
     let mut reused = 0;
     run.monitor.stage(Stage::Scan, total, || {

@@ -185,13 +185,8 @@ fn read(file: &CatalogFile, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_
     let mut writer = TapeWriter::create(tape)?;
     let mut symbols: Vec<Option<SymbolScan>> = Vec::new();
     let mut last_ts = None;
-    let mut reported = 0;
     let max_gap = rules.max_gap.unwrap_or(u64::MAX);
-    while rows.reader.advance()? {
-        if rows.reader.records() % BREATH == 0 {
-            monitor.advance(rows.reader.bytes_read() - reported)?;
-            reported = rows.reader.bytes_read();
-        }
+    while rows.advance(monitor)? {
         let (record, row) = rows.current()?;
         last_ts = last_ts.max(Some(record.ts_recv));
         let Some((slot, mid2)) = row else { continue };
@@ -202,7 +197,6 @@ fn read(file: &CatalogFile, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_
         symbol.push(&record, max_gap);
         writer.push(slot, &record, mid2, symbol.max_ts)?;
     }
-    monitor.advance(rows.reader.bytes_read() - reported)?;
 
     let (tape_bytes, chunks) = writer.finish()?;
     let names = rows.symbols.names();
@@ -223,6 +217,8 @@ pub(crate) struct RowReader {
     pub drops: Drops,
     quotes: QuoteRules,
     unmapped: Unmapped,
+    /// Bytes of the file that the monitor knows of.
+    reported: u64,
 }
 
 impl RowReader {
@@ -230,7 +226,19 @@ impl RowReader {
         let reader = DbnReader::open(path)?;
         let symbols = Symbols::new(reader.metadata()).map_err(|e| InputError::new(path, e))?;
         let quotes = QuoteRules::new(rules.keep_crossed, rules.price_range);
-        Ok(Self { reader, symbols, drops: Drops::default(), quotes, unmapped: rules.unmapped })
+        Ok(Self { reader, symbols, drops: Drops::default(), quotes, unmapped: rules.unmapped, reported: 0 })
+    }
+
+    /// Moves to the next record; false at the end of the file. Tells the monitor of the bytes read, now and then.
+    #[inline]
+    pub fn advance(&mut self, monitor: &Monitor<'_>) -> Result<bool> {
+        let more = self.reader.advance()?;
+        if !more || self.reader.records().is_multiple_of(BREATH) {
+            let read = self.reader.bytes_read();
+            monitor.advance(read - self.reported)?;
+            self.reported = read;
+        }
+        Ok(more)
     }
 
     /// The current record and, when it is a row, its symbol's slot and `mid2`. Drops are counted.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{group, unreadable};
 use crate::config::{Config, PriceType};
 use crate::error::{Error, Result, ValidationError};
-use crate::input::{Record, catalog};
+use crate::input::{Record, catalog, total_bytes};
 use crate::label::Thresholds;
 use crate::output::Manifest;
 use crate::pipeline::{Monitor, RowReader, ScanRules, Stage, THRESHOLDS};
@@ -77,17 +77,12 @@ pub(super) fn compare<P: AsRef<Path>>(
     let rules = ScanRules::new(config);
     let mut violations = Vec::new();
     let mut walks: BTreeMap<String, Walk> = BTreeMap::new();
-    let total = files.iter().filter_map(|f| Some(std::fs::metadata(&f.path).ok()?.len())).sum();
+    let total = total_bytes(&files);
     monitor.stage(Stage::Scan, total, || {
         for file in &files {
             let mut reader = RowReader::open(&file.path, &rules)?;
             let names: Vec<String> = reader.symbols.names().to_vec();
-            let mut reported = 0;
-            while reader.reader.advance()? {
-                if reader.reader.records() % 8192 == 0 {
-                    monitor.advance(reader.reader.bytes_read() - reported)?;
-                    reported = reader.reader.bytes_read();
-                }
+            while reader.advance(monitor)? {
                 let (record, row) = reader.current()?;
                 let Some((slot, mid2)) = row else { continue };
                 let Some(targets) = drawn.get_mut(&names[slot]) else { continue };
@@ -97,7 +92,6 @@ pub(super) fn compare<P: AsRef<Path>>(
                 };
                 walk.take(config, &record, mid2, targets, &mut violations);
             }
-            monitor.advance(reader.reader.bytes_read() - reported)?;
         }
         Ok(())
     })?;
