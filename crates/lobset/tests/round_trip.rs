@@ -141,10 +141,11 @@ fn config(compression: Compression, price_type: PriceType) -> Config {
 #[test]
 fn awkward_shapes_come_back_and_stay_for_other_readers() {
     let scrambled = |i: usize, c: usize| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ (c as u64 * 0x5851)) >> 32;
-    let shapes: [(&str, Rows, Compression, PriceType); 12] = [
+    let shapes: [(&str, Rows, Compression, PriceType); 13] = [
         ("one-row", rows(1, |_, c| c as u64), Compression::Zstd, PriceType::Float),
         ("all-equal", rows(3_000, |_, c| c as u64), Compression::Zstd, PriceType::Float),
         ("all-zero", rows(9, |_, _| 0), Compression::None, PriceType::Float),
+        ("zero-prices", rows(20, |_, _| 40), Compression::Zstd, PriceType::Float),
         ("all-different", rows(3_001, scrambled), Compression::Zstd, PriceType::Fixed),
         ("runs-of-1", rows(2_000, |i, c| (i + c) as u64 % 2), Compression::Snappy, PriceType::Float),
         ("runs-of-7", rows(2_003, |i, c| ((i + c) / 7) as u64 % 5), Compression::Lz4, PriceType::Float),

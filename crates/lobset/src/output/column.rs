@@ -110,12 +110,10 @@ impl Cell {
     }
 }
 
+/// Bounds in the total order of IEEE 754, which is the order that the footer declares for floats.
 fn float_statistics(values: impl Iterator<Item = f64> + Clone, nulls: Option<u64>) -> Statistics {
-    let min = values.clone().reduce(f64::min);
-    let max = values.reduce(f64::max);
-    // Zero has two signs: the bounds enclose both, as the format asks.
-    let min = min.map(|v| if v == 0.0 { -0.0 } else { v });
-    let max = max.map(|v| if v == 0.0 { 0.0 } else { v });
+    let min = values.clone().min_by(f64::total_cmp);
+    let max = values.max_by(f64::total_cmp);
     Statistics::double(min, max, None, nulls, false)
 }
 
