@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema};
+use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
@@ -85,7 +85,7 @@ impl DatasetWriter {
     pub fn create(path: &Path, schema: &DatasetSchema, metadata: &[(&str, String)]) -> Result<Self> {
         let fail = |e: &dyn std::fmt::Display| Error::output(path, e);
         let pairs = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
-        let arrow = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), encode_arrow_schema(&schema.arrow));
+        let arrow = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), schema.encoded.clone());
         let properties = WriterProperties::builder()
             .set_created_by(format!("lobset version {}", crate::VERSION))
             .set_statistics_enabled(EnabledStatistics::Chunk)

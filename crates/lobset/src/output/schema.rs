@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::{ArrowSchemaConverter, encode_arrow_schema};
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::config::{Columns, Config, PriceType};
@@ -44,6 +44,8 @@ pub struct DatasetSchema {
     /// As Arrow sees it.
     pub arrow: Arc<Schema>,
     pub(crate) parquet: Arc<SchemaDescriptor>,
+    /// The Arrow schema as Parquet's key-value metadata carry it.
+    pub(super) encoded: String,
 }
 
 impl DatasetSchema {
@@ -52,7 +54,8 @@ impl DatasetSchema {
         let (contents, fields): (Vec<_>, Vec<_>) = columns(config).into_iter().unzip();
         let arrow = Arc::new(Schema::new(fields));
         let parquet = Arc::new(ArrowSchemaConverter::new().convert(&arrow)?);
-        Ok(Self { contents, arrow, parquet })
+        let encoded = encode_arrow_schema(&arrow);
+        Ok(Self { contents, arrow, parquet, encoded })
     }
 }
 

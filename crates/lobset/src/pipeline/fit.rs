@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Run;
 use super::monitor::Stage;
-use super::parallel::{Pool, map_ordered};
+use super::parallel::{Pool, map_batched};
 use super::plan::{MovementTape, Slice, slices};
 use super::streams::Stream;
 use crate::config::ThresholdScope;
@@ -135,12 +135,12 @@ fn count(
                 max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
                 count: values.len() as u64,
             };
-            Ok((sums, slice.range.end - slice.range.start))
+            Ok((sums, slice.count()))
         })
     };
-    let rows = tasks.iter().map(|t| t.range.end - t.range.start).sum();
+    let rows = tasks.iter().map(Slice::count).sum();
     run.monitor.stage(Stage::Plan, rows, || {
-        map_ordered(run.threads, tasks, work, |(found, rows)| {
+        map_batched(run.threads, tasks, Slice::count, work, |(found, rows)| {
             sums.push(found);
             run.monitor.advance(rows)
         })
@@ -161,7 +161,7 @@ fn labelled(run: &Run<'_>, tape: &MovementTape, tasks: &[Slice]) -> Result<u64> 
         tape.read(slice.symbol, slice.range.clone(), &mut values)?;
         Ok(values.iter().filter(|v| !v.is_nan()).count() as u64)
     };
-    map_ordered(run.threads, tasks, work, |found| {
+    map_batched(run.threads, tasks, Slice::count, work, |found| {
         total += found;
         Ok(())
     })?;

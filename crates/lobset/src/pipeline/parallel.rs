@@ -117,6 +117,34 @@ pub(crate) fn map_ordered<T: Sync, R: Send>(
     })
 }
 
+/// What a batch of tasks weighs at least, where so many tasks are left. A candidate or a row weighs 1.
+const BATCH: u64 = 1 << 14;
+
+/// As [`map_ordered`], but a thread takes light tasks together, up to a `weight` of a few ten thousand rows: thousands of
+/// small symbols would spend their time on passing results on.
+///
+/// # Errors
+/// As [`map_ordered`].
+pub(crate) fn map_batched<T: Sync, R: Send>(
+    threads: usize,
+    tasks: &[T],
+    weight: impl Fn(&T) -> u64,
+    work: impl Fn(&T) -> Result<R> + Sync,
+    mut consume: impl FnMut(R) -> Result<()>,
+) -> Result<()> {
+    let mut batches = Vec::new();
+    let (mut from, mut gathered) = (0, 0);
+    for (number, task) in tasks.iter().enumerate() {
+        gathered += weight(task);
+        if gathered >= BATCH || number + 1 == tasks.len() {
+            batches.push(&tasks[from..=number]);
+            (from, gathered) = (number + 1, 0);
+        }
+    }
+    let work = |batch: &&[T]| batch.iter().map(&work).collect::<Result<Vec<R>>>();
+    map_ordered(threads, &batches, work, |results| results.into_iter().try_for_each(&mut consume))
+}
+
 /// Things that tasks use one after the other, because they are dear to make: there are as many as threads want at once.
 pub(crate) struct Pool<T>(Mutex<Vec<T>>);
 
@@ -167,6 +195,22 @@ mod tests {
         })
         .unwrap();
         assert_eq!(seen, tasks.iter().map(|n| n * n).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn light_tasks_go_together_and_keep_their_order() {
+        let tasks: Vec<u64> = (0..100).map(|n| n * 900).collect();
+        let mut seen = Vec::new();
+        let work = |n: &u64| if *n < 80_000 { Ok(*n) } else { Err(Error::data(format!("{n}"), "")) };
+        let mut take = |n| {
+            seen.push(n);
+            Ok(())
+        };
+        map_batched(3, &tasks[..80], |n| *n, work, &mut take).unwrap();
+        let error = map_batched(3, &tasks[80..], |n| *n, work, take).unwrap_err();
+        assert_eq!(error.to_string(), "80100");
+        assert_eq!(seen[..80], tasks[..80]);
+        assert!(map_batched(3, &tasks[..0], |n| *n, work, |_| Ok(())).is_ok());
     }
 
     #[test]

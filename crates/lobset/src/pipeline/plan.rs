@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Run;
 use super::monitor::Stage;
-use super::parallel::map_ordered;
+use super::parallel::map_batched;
 use super::streams::Stream;
 use crate::error::{Error, Result};
 use crate::label::{Fit, Quota, Split, Thresholds, Windows, movements};
@@ -58,6 +58,13 @@ pub(super) struct Slice {
     pub range: Range<u64>,
 }
 
+impl Slice {
+    /// Its candidates.
+    pub fn count(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+}
+
 /// Cuts ranges of candidates into slices of at most `most`, at multiples of it from each range's start.
 pub(super) fn slices(symbol: usize, range: Range<u64>, most: u64) -> impl Iterator<Item = Slice> {
     let end = range.end;
@@ -105,7 +112,7 @@ pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result
         Ok((slice.symbol, found))
     };
     run.monitor.stage(Stage::Plan, total, || {
-        map_ordered(run.threads, &tasks, work, |(symbol, found)| {
+        map_batched(run.threads, &tasks, Slice::count, work, |(symbol, found)| {
             labelled[symbol] += found;
             Ok(())
         })
@@ -221,13 +228,19 @@ pub fn symbol_plans(
         Ok((slice.symbol, blocks.collect::<Vec<_>>()))
     };
     let mut blocks: Vec<Vec<ClassCounts>> = vec![Vec::new(); streams.len()];
-    let total = tasks.iter().map(|(slice, _)| slice.range.end - slice.range.start).sum();
+    let total = tasks.iter().map(|(slice, _)| slice.count()).sum();
     run.monitor.stage(Stage::Plan, total, || {
-        map_ordered(run.threads, &tasks, work, |(symbol, counted)| {
-            run.monitor.advance(counted.len() as u64 * BLOCK)?;
-            blocks[symbol].extend(counted);
-            Ok(())
-        })
+        map_batched(
+            run.threads,
+            &tasks,
+            |(slice, _)| slice.count(),
+            work,
+            |(symbol, counted)| {
+                run.monitor.advance(counted.len() as u64 * BLOCK)?;
+                blocks[symbol].extend(counted);
+                Ok(())
+            },
+        )
     })?;
     let plan = |&(symbol, _): &(usize, &Fit)| {
         plan_symbol(symbol, &blocks[symbol], streams[symbol].candidates.count(), nbins, run.config.drop_unbalanced)

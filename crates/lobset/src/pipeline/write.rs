@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Run;
 use super::monitor::Stage;
-use super::parallel::{Pool, map_ordered};
+use super::parallel::{Pool, map_batched};
 use super::plan::{MovementTape, RowGroup, SymbolPlan};
 use super::streams::Stream;
 use crate::error::{Error, Result};
@@ -66,7 +66,8 @@ pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTr
             })
         })
         .collect();
-    let total = tasks.iter().map(|t| t.group.candidates.end - t.group.candidates.start).sum();
+    let candidates = |task: &Task<'_>| task.group.candidates.end - task.group.candidates.start;
+    let total = tasks.iter().map(candidates).sum();
     let mut entries = BTreeMap::new();
     let mut open: Option<DatasetWriter> = None;
     // Encoders are used again: their buffers have grown to the size of a row group.
@@ -113,7 +114,7 @@ pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTr
         entries.insert(plan.symbol, entry);
         Ok(())
     };
-    run.monitor.stage(Stage::Write, total, || map_ordered(run.threads, &tasks, work, splice))?;
+    run.monitor.stage(Stage::Write, total, || map_batched(run.threads, &tasks, candidates, work, splice))?;
     Ok(entries)
 }
 

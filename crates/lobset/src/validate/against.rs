@@ -131,7 +131,8 @@ fn draw(folder: &Path, manifest: &Manifest, seed: u64) -> Result<BTreeMap<String
             continue;
         }
         let path = folder.join(&dataset.file);
-        let (file, metadata) = group::open(&path)?;
+        let file = group::open(&path)?;
+        let metadata = group::read_footer(&path, &file)?;
         let mut selectors = Vec::new();
         let mut at = 0;
         for place in &mine {

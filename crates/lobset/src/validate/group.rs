@@ -8,6 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::ChunkReader;
 
 use super::{MOST_VIOLATIONS, unreadable};
 use crate::config::Config;
@@ -15,11 +16,14 @@ use crate::error::Result;
 use crate::label::{Fit, Split, Splits, Thresholds, Windows};
 use crate::output::SymbolEntry;
 
-/// Opens a dataset and reads its footer.
-pub(super) fn open(path: &Path) -> Result<(File, ArrowReaderMetadata)> {
-    let file = File::open(path).map_err(|e| unreadable(path, e))?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
-    Ok((file, metadata))
+/// Opens a dataset.
+pub(super) fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| unreadable(path, e))
+}
+
+/// Reads the footer of a dataset.
+pub(super) fn read_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ArrowReaderMetadata> {
+    ArrowReaderMetadata::load(bytes, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))
 }
 
 /// What the rows of a dataset have to agree with.
@@ -74,13 +78,13 @@ const COLUMNS: [&str; 6] = ["ts_recv", "row", "price_movement", "classification_
 /// Reads a row group's labels and checks them.
 pub(super) fn check_group(
     path: &Path,
+    bytes: impl ChunkReader + 'static,
     metadata: ArrowReaderMetadata,
     group: usize,
     expect: &Expect<'_>,
 ) -> Result<GroupFacts> {
-    let file = File::open(path).map_err(|e| unreadable(path, e))?;
     let mask = ProjectionMask::columns(metadata.parquet_schema(), COLUMNS);
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
         .with_projection(mask)
         .with_row_groups(vec![group])
         .with_batch_size(1 << 14)

@@ -7,12 +7,13 @@ mod leak;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use against::{AGAINST_ROWS, Against};
-use group::{Expect, GroupFacts, check_group, open};
+use group::{Expect, GroupFacts, check_group, open, read_footer};
 use leak::LeakCheck;
 
 use crate::config::{Columns, Config};
@@ -20,7 +21,7 @@ use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::hex;
 use crate::label::{Quota, Split, Thresholds};
 use crate::output::{DatasetEntry, DatasetSchema, Manifest, SplitEntry, SymbolEntry, ValidationEntry};
-use crate::pipeline::{Monitor, Options, Stage, THRESHOLDS, file_sha256, map_ordered};
+use crate::pipeline::{Monitor, Options, Stage, THRESHOLDS, file_sha256, map_batched};
 
 /// After this many violations a dataset is not searched for more.
 const MOST_VIOLATIONS: usize = 20;
@@ -57,15 +58,32 @@ pub fn validate<P: AsRef<Path>>(
     Ok(Validation { manifest, proved, against, seconds: started.elapsed().as_secs_f64() })
 }
 
-/// One dataset's file to hash, or one of its row groups to check.
+/// What opening a file weighs against reading a row.
+const FILE_WEIGHT: u64 = 512;
+
+/// A dataset of one row group is read whole up to this size: its bytes are hashed, parsed and checked in one go.
+const WHOLE: u64 = 64 << 20;
+
+/// A dataset to check whole, its file to hash, or one of its row groups to check.
 enum Task {
+    Whole(usize),
     Hash(usize),
     Group(usize, usize),
 }
 
 enum Done {
+    Whole(usize, Result<(String, Box<GroupFacts>), String>),
     Hash(usize, String),
     Group(Box<GroupFacts>),
+}
+
+impl Task {
+    /// The place of the dataset.
+    fn dataset(&self) -> usize {
+        match *self {
+            Self::Whole(number) | Self::Hash(number) | Self::Group(number, _) => number,
+        }
+    }
 }
 
 /// Proves the datasets in `folder` against what `manifest` says of them.
@@ -86,77 +104,140 @@ pub(crate) fn prove(
 
     let mut tasks = Vec::new();
     let mut expects = Vec::new();
+    let mut large = Vec::new();
     let mut violations = Vec::new();
     for (number, (symbol, entry)) in datasets.iter().enumerate() {
-        let expect = Expect::new(config, symbol, &thresholds)
-            .ok_or_else(|| format!("{THRESHOLDS}: no boundaries for the symbol {:?}", symbol.symbol));
-        match expect.and_then(|expect| Ok((expect, check_footer(folder, symbol, entry, &schema)?))) {
-            Ok((expect, groups)) => {
-                expects.push(expect);
-                tasks.push(Task::Hash(number));
-                tasks.extend((0..groups).map(|g| Task::Group(number, g)));
+        match std::fs::metadata(folder.join(&entry.file)).map(|m| m.len()) {
+            Ok(bytes) if bytes == entry.bytes => (),
+            Ok(bytes) => {
+                violations.push(format!("{}: has {bytes} bytes, not {} as the manifest says", entry.file, entry.bytes))
             }
-            Err(violation) => violations.push(violation),
+            Err(e) => violations.push(format!("{}: cannot be read: {e}", entry.file)),
+        }
+        match Expect::new(config, symbol, &thresholds) {
+            Some(expect) => expects.push(expect),
+            None => violations.push(format!("{THRESHOLDS}: no boundaries for the symbol {:?}", symbol.symbol)),
+        }
+        if entry.row_groups == 1 && entry.bytes <= WHOLE {
+            tasks.push(Task::Whole(number));
+        } else {
+            large.push(number);
         }
     }
     if !violations.is_empty() {
         return Err(failed(violations));
     }
+    let look = |number: &usize| {
+        let (symbol, entry) = datasets[*number];
+        let path = folder.join(&entry.file);
+        let checked = open(&path).and_then(|file| read_footer(&path, &file)).map_err(|e| e.to_string());
+        Ok((*number, checked.and_then(|footer| check_footer(&footer, symbol, entry, &schema))))
+    };
+    map_batched(
+        threads,
+        &large,
+        |_| FILE_WEIGHT,
+        look,
+        |(number, checked)| {
+            match checked {
+                Ok(groups) => {
+                    tasks.push(Task::Hash(number));
+                    tasks.extend((0..groups).map(|g| Task::Group(number, g)));
+                }
+                Err(violation) => violations.push(format!("{}: {violation}", datasets[number].1.file)),
+            }
+            Ok(())
+        },
+    )?;
+    if !violations.is_empty() {
+        return Err(failed(violations));
+    }
+    tasks.sort_by_key(|task| task.dataset());
 
     // Footers are parsed once for all groups of a file, and only one file's is kept.
     let footer: Mutex<Option<(usize, ArrowReaderMetadata)>> = Mutex::new(None);
-    let work = |task: &Task| match *task {
-        Task::Hash(number) => Ok(Done::Hash(number, file_sha256(&folder.join(&datasets[number].1.file))?)),
-        Task::Group(number, group) => {
-            let path = folder.join(&datasets[number].1.file);
-            let metadata = {
-                let mut held = footer.lock().unwrap_or_else(PoisonError::into_inner);
-                match &*held {
-                    Some((cached, metadata)) if *cached == number => metadata.clone(),
-                    _ => {
-                        let (_, metadata) = open(&path)?;
-                        *held = Some((number, metadata.clone()));
-                        metadata
+    let work = |task: &Task| {
+        let number = task.dataset();
+        let (symbol, entry) = datasets[number];
+        let path = folder.join(&entry.file);
+        match *task {
+            Task::Whole(_) => {
+                let bytes = Bytes::from(std::fs::read(&path).map_err(|e| unreadable(&path, e))?);
+                let checked = read_footer(&path, &bytes).map_err(|e| e.to_string()).and_then(|footer| {
+                    check_footer(&footer, symbol, entry, &schema)?;
+                    Ok(footer)
+                });
+                let footer = match checked {
+                    Ok(footer) => footer,
+                    Err(violation) => return Ok(Done::Whole(number, Err(violation))),
+                };
+                let sha256 = hex(&Sha256::digest(&bytes));
+                let facts = check_group(&path, bytes, footer, 0, &expects[number])?;
+                Ok(Done::Whole(number, Ok((sha256, Box::new(facts)))))
+            }
+            Task::Hash(_) => Ok(Done::Hash(number, file_sha256(&path)?)),
+            Task::Group(_, group) => {
+                let file = open(&path)?;
+                let held = || footer.lock().unwrap_or_else(PoisonError::into_inner);
+                let cached = held().as_ref().filter(|(cached, _)| *cached == number).map(|(_, footer)| footer.clone());
+                let footer = match cached {
+                    Some(footer) => footer,
+                    None => {
+                        let footer = read_footer(&path, &file)?;
+                        *held() = Some((number, footer.clone()));
+                        footer
                     }
-                }
-            };
-            Ok(Done::Group(Box::new(check_group(&path, metadata, group, &expects[number])?)))
+                };
+                Ok(Done::Group(Box::new(check_group(&path, file, footer, group, &expects[number])?)))
+            }
         }
     };
 
     let mut leak = LeakCheck::new(manifest, &thresholds, threads);
     let mut progress: Option<Walk<'_>> = None;
     let mut rows = 0;
-    let take = |done: Done| {
-        match done {
-            Done::Hash(number, sha256) => {
-                if let Some(walk) = progress.take() {
-                    violations.extend(walk.finish());
-                }
-                let (symbol, entry) = datasets[number];
-                progress = Some(Walk::new(config, symbol, entry));
-                leak.begin(&symbol.symbol)?;
-                if sha256 != entry.sha256 {
-                    violations.push(format!(
-                        "{}: its SHA-256 is {sha256}, not {} as the manifest says",
-                        entry.file, entry.sha256
-                    ));
-                }
+    let mut take = |done: Done| {
+        let (begun, facts) = match done {
+            Done::Whole(number, Ok((sha256, facts))) => (Some((number, sha256)), Some(facts)),
+            Done::Whole(number, Err(violation)) => {
+                violations.push(format!("{}: {violation}", datasets[number].1.file));
+                (None, None)
             }
-            Done::Group(facts) => {
-                rows += facts.rows;
-                leak.take(&facts.fit_movements)?;
-                let read = facts.rows;
-                if let Some(walk) = &mut progress {
-                    walk.take(*facts);
-                }
-                monitor.advance(read)?;
+            Done::Hash(number, sha256) => (Some((number, sha256)), None),
+            Done::Group(facts) => (None, Some(facts)),
+        };
+        if let Some((number, sha256)) = begun {
+            if let Some(walk) = progress.take() {
+                violations.extend(walk.finish());
             }
+            let (symbol, entry) = datasets[number];
+            progress = Some(Walk::new(config, symbol, entry));
+            leak.begin(&symbol.symbol)?;
+            if sha256 != entry.sha256 {
+                violations.push(format!(
+                    "{}: its SHA-256 is {sha256}, not {} as the manifest says",
+                    entry.file, entry.sha256
+                ));
+            }
+        }
+        if let Some(facts) = facts {
+            rows += facts.rows;
+            leak.take(&facts.fit_movements)?;
+            let read = facts.rows;
+            if let Some(walk) = &mut progress {
+                walk.take(*facts);
+            }
+            monitor.advance(read)?;
         }
         Ok(())
     };
+    let weight = |task: &Task| match *task {
+        Task::Hash(_) => FILE_WEIGHT,
+        Task::Whole(number) => FILE_WEIGHT + datasets[number].1.rows,
+        Task::Group(number, _) => datasets[number].1.rows.div_ceil(datasets[number].1.row_groups),
+    };
     let total = datasets.iter().map(|(_, e)| e.rows).sum();
-    monitor.stage(Stage::Validate, total, || map_ordered(threads, &tasks, work, take))?;
+    monitor.stage(Stage::Validate, total, || map_batched(threads, &tasks, weight, work, &mut take))?;
     violations.extend(progress.into_iter().flat_map(Walk::finish));
     violations.extend(leak.finish()?);
     if !violations.is_empty() {
@@ -216,34 +297,27 @@ fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, St
     Ok(thresholds)
 }
 
-/// Schema, rows and row groups of a dataset; returns the number of groups.
+/// Schema, rows and row groups of a dataset, as its footer tells them; returns the number of groups.
 fn check_footer(
-    folder: &Path,
+    footer: &ArrowReaderMetadata,
     symbol: &SymbolEntry,
     entry: &DatasetEntry,
     schema: &DatasetSchema,
 ) -> Result<usize, String> {
-    let path = folder.join(&entry.file);
-    let say = |message: String| format!("{}: {message}", entry.file);
-    let bytes = std::fs::metadata(&path).map_err(|e| say(format!("cannot be read: {e}")))?.len();
-    if bytes != entry.bytes {
-        return Err(say(format!("has {bytes} bytes, not {} as the manifest says", entry.bytes)));
+    if footer.schema().fields() != schema.arrow.fields() {
+        return Err("its columns are not those of the settings".to_owned());
     }
-    let (_, metadata) = open(&path).map_err(|e| say(e.to_string()))?;
-    if metadata.schema().fields() != schema.arrow.fields() {
-        return Err(say("its columns are not those of the settings".to_owned()));
-    }
-    let file = metadata.metadata().file_metadata();
+    let file = footer.metadata().file_metadata();
     if file.num_rows().cast_unsigned() != entry.rows {
-        return Err(say(format!("has {} rows, not {} as the manifest says", file.num_rows(), entry.rows)));
+        return Err(format!("has {} rows, not {} as the manifest says", file.num_rows(), entry.rows));
     }
-    let groups = metadata.metadata().num_row_groups();
+    let groups = footer.metadata().num_row_groups();
     if groups as u64 != entry.row_groups {
-        return Err(say(format!("has {groups} row groups, not {} as the manifest says", entry.row_groups)));
+        return Err(format!("has {groups} row groups, not {} as the manifest says", entry.row_groups));
     }
     let told = file.key_value_metadata().into_iter().flatten().find(|pair| pair.key == crate::output::SYMBOL_KEY);
     if told.and_then(|pair| pair.value.as_deref()) != Some(symbol.symbol.as_str()) {
-        return Err(say(format!("its metadata does not name the symbol {:?}", symbol.symbol)));
+        return Err(format!("its metadata does not name the symbol {:?}", symbol.symbol));
     }
     Ok(groups)
 }
