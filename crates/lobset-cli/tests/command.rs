@@ -1,6 +1,7 @@
 //! The product as a user runs it: exit codes, what goes to stdout and stderr, settings from all sides.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -261,4 +262,68 @@ fn a_run_that_is_killed_leaves_out_as_it_was_and_the_next_one_goes_on() {
     assert_eq!(place.run("validate out --against market").code, 0);
     let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+}
+
+/// The files of a folder and their bytes, but for what tells the time.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if name == "manifest.json" {
+            let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            json["timings"].take();
+            bytes = json.to_string().into_bytes();
+        }
+        (name, bytes)
+    });
+    files.filter(|(name, _)| name != "report.html").collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn fifty_kills_at_random_moments_change_no_byte() {
+    let place = Place { folder: tempfile::tempdir().unwrap() };
+    assert_eq!(place.run("simulate market --days 6 --rows 20000").code, 0);
+    let out = place.path().join("out");
+    let line = |nbins| format!("process market -o out --overwrite --min-symbol-samples 5000 --nbins {nbins} --json");
+    let whole = |nbins| {
+        let started = std::time::Instant::now();
+        assert_eq!(place.run(&line(nbins)).code, 0);
+        (contents(&out), started.elapsed())
+    };
+    let (seven, _) = whole(7);
+    let (eleven, time) = whole(11);
+    assert_ne!(seven, eleven);
+
+    let (mut kills, mut resumed, mut random) = (0, 0, 1_u64);
+    while kills < 50 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut child = place
+            .command(&line([7, 11][kills % 2]))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(time.mul_f64((random >> 32) as f64 / f64::from(u32::MAX) * 1.1));
+        if child.try_wait().unwrap().is_none() {
+            child.kill().unwrap();
+            kills += 1;
+        }
+        child.wait().unwrap();
+        // Whatever was killed whenever: one of the two, whole.
+        let found = contents(&out);
+        assert!(found == seven || found == eleven, "after {kills} kills: {:?}", found.keys());
+        if kills % 10 == 0 {
+            let ran = place.run(&line(7));
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+            resumed += json["timings"]["scans_reused"].as_u64().unwrap();
+            assert_eq!(contents(&out), seven);
+            let mut left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            left.sort();
+            assert_eq!(left, ["market", "out"]);
+        }
+    }
+    assert!(resumed > 0, "no scan was found again");
 }

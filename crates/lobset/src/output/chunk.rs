@@ -189,8 +189,9 @@ impl Compressor {
 
     /// The column chunks since the last call.
     pub(super) fn take_group(&mut self) -> EncodedGroup {
-        let bytes = Bytes::copy_from_slice(&self.done);
-        self.done.clear();
+        // The next row group will be about as large.
+        let next = Vec::with_capacity(self.done.len() + self.done.len() / 8);
+        let bytes = Bytes::from(std::mem::replace(&mut self.done, next));
         EncodedGroup { bytes, columns: std::mem::take(&mut self.columns) }
     }
 }
