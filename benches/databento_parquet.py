@@ -1,0 +1,23 @@
+#!/usr/bin/env python3
+"""Databento's own conversion of every file to Parquet: no labels.
+
+    databento_parquet.py FOLDER OUT
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+import databento
+
+
+def main():
+    warnings.simplefilter("ignore")  # databento turns on those of pandas.
+    folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+    out.mkdir()
+    for path in sorted(folder.glob("*.dbn*")):
+        databento.DBNStore.from_file(path).to_parquet(out / f"{path.name}.parquet")
+
+
+if __name__ == "__main__":
+    main()

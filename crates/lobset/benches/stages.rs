@@ -1,0 +1,209 @@
+//! What each stage costs a row: `cargo bench -p lobset --bench stages`.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use lobset::input::{CatalogFile, DbnReader, QuoteRules, Symbols, catalog};
+use lobset::label::{Candidates, Selection, Split, Windows, inner_quantiles, movements, ranks};
+use lobset::output::{DatasetSchema, DatasetWriter, EncodedGroup, ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
+use lobset::tape::{RowCursor, SymbolTape, TapeWriter};
+use lobset::{Config, Monitor, Options, process, validate};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() {
+    divan::main();
+}
+
+/// A simulated market of two days, its front month's tape and movements, and its dataset.
+struct Market {
+    folder: tempfile::TempDir,
+    file: PathBuf,
+    records: u64,
+    tape: SymbolTape,
+    candidates: Candidates,
+    movements: Vec<f64>,
+}
+
+impl Market {
+    fn new() -> Outcome<Self> {
+        let folder = tempfile::tempdir()?;
+        let at = |name: &str| folder.path().join(name);
+        lobset_sim::Market { days: 2, rows: 290_000, ..Default::default() }.write(&at("market"), |_| ())?;
+        let files = catalog(&[at("market")])?;
+        let (records, tape) = write_tape(&files[0], &at("tape"))?;
+        let windows = Windows::new(&Config::default());
+        let candidates = Candidates::new(windows, tape.rows(), &[]);
+        let mut values = Vec::new();
+        movements(&tape, windows, &candidates, 0..candidates.count(), |part| {
+            values.extend_from_slice(part);
+            Ok(())
+        })?;
+        process(&[at("market")], &at("out"), &Config::default(), None, &Options::default(), &Monitor::silent())?;
+        Ok(Self { file: files[0].path.clone(), records, tape, candidates, movements: values, folder })
+    }
+
+    /// The same market for all benchmarks.
+    fn shared() -> &'static Self {
+        static MARKET: OnceLock<Market> = OnceLock::new();
+        MARKET.get_or_init(|| or_exit(Self::new()))
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// A benchmark that fails has nothing to say.
+fn or_exit<T>(outcome: Outcome<T>) -> T {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        std::process::exit(1)
+    })
+}
+
+/// Scans a file into one tape file; returns its records and the tape of the symbol with the most rows.
+fn write_tape(file: &CatalogFile, path: &Path) -> Outcome<(u64, SymbolTape)> {
+    let mut reader = DbnReader::open(&file.path)?;
+    let mut symbols = Symbols::new(reader.metadata())?;
+    let quotes = QuoteRules::new(false, None);
+    let mut drops = Default::default();
+    let mut writer = TapeWriter::create(path)?;
+    while reader.advance()? {
+        let record = reader.record()?;
+        let slot = symbols.resolve(record.ts_recv, record.instrument_id)?;
+        let mid2 = quotes.mid2(&record.levels[0], &mut drops)?;
+        if let (Some(slot), Some(mid2)) = (slot, mid2) {
+            writer.push(slot as usize, &record, mid2, record.ts_recv)?;
+        }
+    }
+    let (_, chunks) = writer.finish()?;
+    let path = Arc::new(path.to_owned());
+    let tapes = chunks.iter().map(|chunks| {
+        let mut tape = SymbolTape::default();
+        tape.extend(&path, chunks);
+        tape
+    });
+    let longest = tapes.max_by_key(SymbolTape::rows).ok_or("a market without a row")?;
+    Ok((reader.records(), longest))
+}
+
+fn encode(market: &Market, encoder: &mut RowGroupEncoder) -> Outcome<EncodedGroup> {
+    let mut cursor = RowCursor::new(&market.tape, 0)?;
+    encoder.leap();
+    let mut row = 0;
+    while let Some(changed) = cursor.advance()? {
+        let movement = market.movements[row as usize % market.movements.len()];
+        let class = (row / 700 % 21) as u8;
+        encoder.push(cursor.row(), changed, RowLabel { row, movement, class, split: Split::Fit, balanced: row % 5 == 0 });
+        row += 1;
+        if row == ROW_GROUP_ROWS {
+            break;
+        }
+    }
+    Ok(encoder.finish("M6AM4")?)
+}
+
+/// Records out of a compressed file.
+#[divan::bench(sample_count = 20)]
+fn decode(bencher: Bencher<'_, '_>) {
+    let market = Market::shared();
+    bencher.counter(ItemsCount::new(market.records)).bench(|| {
+        or_exit((|| {
+            let mut reader = DbnReader::open(&market.file)?;
+            while reader.advance()? {
+                divan::black_box(reader.record()?);
+            }
+            Ok(())
+        })())
+    });
+}
+
+/// Decode, and write both tapes of every symbol.
+#[divan::bench(sample_count = 20)]
+fn decode_and_tape(bencher: Bencher<'_, '_>) {
+    let market = Market::shared();
+    let files = or_exit(catalog(&[&market.file]).map_err(Into::into));
+    bencher
+        .counter(ItemsCount::new(market.records))
+        .bench(|| or_exit(write_tape(&files[0], &market.at("bench.tape"))));
+}
+
+/// Movements from the mid2 tape, windows of 5,000 rows.
+#[divan::bench(sample_count = 50)]
+fn movement(bencher: Bencher<'_, '_>) {
+    let market = Market::shared();
+    let windows = Windows::new(&Config::default());
+    bencher.counter(ItemsCount::new(market.candidates.count())).bench(|| {
+        let mut sum = 0.0;
+        let all = 0..market.candidates.count();
+        or_exit(
+            movements(&market.tape, windows, &market.candidates, all, |part| {
+                sum += part.iter().sum::<f64>();
+                Ok(())
+            })
+            .map_err(Into::into),
+        );
+        sum
+    });
+}
+
+/// The exact quantiles k/21, all five passes.
+#[divan::bench(sample_count = 50)]
+fn quantile(bencher: Bencher<'_, '_>) {
+    let values = &Market::shared().movements;
+    bencher.counter(ItemsCount::new(values.len())).bench(|| {
+        let mut selection = Selection::new();
+        loop {
+            let mut histogram = selection.empty();
+            selection.count(values, &mut histogram);
+            if let Some(found) = selection.refine(&histogram, |n| ranks(n, &inner_quantiles(21))) {
+                return found;
+            }
+        }
+    });
+}
+
+/// A row group of 131,072 rows from the tape to compressed pages.
+#[divan::bench(sample_count = 30)]
+fn encode_row_group(bencher: Bencher<'_, '_>) {
+    let market = Market::shared();
+    let config = Config::default();
+    let schema = Arc::new(or_exit(DatasetSchema::new(&config).map_err(Into::into)));
+    let mut encoder = RowGroupEncoder::new(schema, &config);
+    let rows = market.tape.rows().min(ROW_GROUP_ROWS);
+    bencher.counter(ItemsCount::new(rows)).bench_local(|| or_exit(encode(market, &mut encoder)));
+}
+
+/// An encoded row group appended to a dataset: copied, hashed, its footer written.
+#[divan::bench(sample_count = 30)]
+fn merge(bencher: Bencher<'_, '_>) {
+    let market = Market::shared();
+    let config = Config::default();
+    let schema = or_exit(DatasetSchema::new(&config).map_err(Into::into));
+    let mut encoder = RowGroupEncoder::new(Arc::new(schema.clone()), &config);
+    let rows = market.tape.rows().min(ROW_GROUP_ROWS);
+    bencher
+        .counter(ItemsCount::new(rows))
+        .with_inputs(|| or_exit(encode(market, &mut encoder)))
+        .bench_local_values(|group| {
+            or_exit((|| {
+                let mut writer = DatasetWriter::create(&market.at("merged.parquet"), &schema, &[])?;
+                writer.append(group)?;
+                Ok(writer.finish()?)
+            })())
+        });
+}
+
+/// The whole third phase, on one thread.
+#[divan::bench(sample_count = 20)]
+fn validation(bencher: Bencher<'_, '_>) {
+    let market = Market::shared();
+    let out = market.at("out");
+    let options = Options { threads: 1, overwrite: false };
+    let check = || or_exit(validate::<&Path>(&out, None, &options, &Monitor::silent()).map_err(Into::into));
+    bencher.counter(ItemsCount::new(check().proved.rows)).bench(check);
+}
