@@ -4,13 +4,17 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use arrow_array::RecordBatch;
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use lobset::config::Feature;
+use lobset::depth::{DepthSpec, Levels};
 use lobset::input::{CatalogFile, DbnReader, QuoteRules, Symbols, catalog};
 use lobset::label::{Candidates, Selection, Split, Windows, inner_quantiles, movements, ranks};
 use lobset::output::{DatasetSchema, DatasetWriter, EncodedGroup, ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 use lobset::tape::{RowCursor, SymbolTape, TapeWriter};
 use lobset::{Config, Monitor, Options, process, validate};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -98,7 +102,11 @@ fn encode(market: &Market, encoder: &mut RowGroupEncoder) -> Outcome<EncodedGrou
     while let Some(changed) = cursor.advance()? {
         let movement = market.movements[row as usize % market.movements.len()];
         let class = (row / 700 % 21) as u8;
-        encoder.push(cursor.row(), changed, RowLabel { row, movement, class, split: Split::Fit, balanced: row % 5 == 0 });
+        encoder.push(
+            cursor.row(),
+            changed,
+            RowLabel { row, movement, class, split: Split::Fit, balanced: row % 5 == 0 },
+        );
         row += 1;
         if row == ROW_GROUP_ROWS {
             break;
@@ -127,9 +135,7 @@ fn decode(bencher: Bencher<'_, '_>) {
 fn decode_and_tape(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
     let files = or_exit(catalog(&[&market.file]).map_err(Into::into));
-    bencher
-        .counter(ItemsCount::new(market.records))
-        .bench(|| or_exit(write_tape(&files[0], &market.at("bench.tape"))));
+    bencher.counter(ItemsCount::new(market.records)).bench(|| or_exit(write_tape(&files[0], &market.at("bench.tape"))));
 }
 
 /// Movements from the mid2 tape, windows of 5,000 rows.
@@ -186,16 +192,48 @@ fn merge(bencher: Bencher<'_, '_>) {
     let schema = or_exit(DatasetSchema::new(&config).map_err(Into::into));
     let mut encoder = RowGroupEncoder::new(Arc::new(schema.clone()), &config);
     let rows = market.tape.rows().min(ROW_GROUP_ROWS);
-    bencher
-        .counter(ItemsCount::new(rows))
-        .with_inputs(|| or_exit(encode(market, &mut encoder)))
-        .bench_local_values(|group| {
+    bencher.counter(ItemsCount::new(rows)).with_inputs(|| or_exit(encode(market, &mut encoder))).bench_local_values(
+        |group| {
             or_exit((|| {
                 let mut writer = DatasetWriter::create(&market.at("merged.parquet"), &schema, &[])?;
                 writer.append(group)?;
                 Ok(writer.finish()?)
             })())
-        });
+        },
+    );
+}
+
+/// A depth tensor of 50,000 rows with three channels, from a table as Arrow holds it.
+#[divan::bench(sample_count = 200)]
+fn depth_tensor(bencher: Bencher<'_, '_>) {
+    let (batch, spec) = or_exit(depth_rows());
+    let mut out = vec![0.0; spec.cells()];
+    bencher.bench_local(|| {
+        or_exit((|| Ok(spec.process(&Levels::from_batch(&batch, &spec)?, &mut out)?))());
+        out[0]
+    });
+}
+
+/// The limit of the above: writing its cells.
+#[divan::bench(sample_count = 200)]
+fn depth_tensor_limit(bencher: Bencher<'_, '_>) {
+    let (_, spec) = or_exit(depth_rows());
+    let mut out = vec![0.0_f32; spec.cells()];
+    let mut shade = 0.0;
+    bencher.bench_local(|| {
+        shade += 1.0;
+        out.fill(shade);
+        divan::black_box(&out);
+    });
+}
+
+fn depth_rows() -> Outcome<(RecordBatch, DepthSpec)> {
+    let features = [Feature::Volume, Feature::Variance, Feature::TradeCounts];
+    let spec = DepthSpec::new(&features, 50_000, 100, 0.00001)?;
+    let path = Market::shared().at("out").join("AUDUSD_M6AM4_dataset.parquet");
+    let mut reader =
+        ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path)?)?.with_batch_size(50_000).build()?;
+    Ok((reader.next().ok_or("a dataset without a row")??, spec))
 }
 
 /// The whole third phase, on one thread.

@@ -34,6 +34,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking"))]
 
 pub mod config;
+pub mod depth;
 pub mod error;
 pub mod input;
 pub mod label;

@@ -1,0 +1,164 @@
+//! Which rows of a dataset are samples.
+
+use crate::label::Split;
+
+/// What makes a row a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleFilter {
+    /// Its side of the boundary time. Rows under embargo belong to neither side and cannot be asked for.
+    pub split: Split,
+    /// Only rows of the uniform subset.
+    pub balanced: bool,
+    /// Rows of the window that ends at it, which must lie in one unbroken stretch; at least 1.
+    pub window: u64,
+    /// Distance in rows between neighbouring samples of a stretch, counted from its first whole window; at least 1.
+    pub stride: u64,
+}
+
+/// Words of a block, whose samples are counted once.
+const BLOCK: usize = 8;
+
+/// The samples of a dataset, in order: one bit for each of its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SampleIndex {
+    words: Vec<u64>,
+    /// Samples before each block.
+    before: Vec<u64>,
+    len: u64,
+}
+
+impl SampleIndex {
+    /// From a bitmap of rows, 64 a word from the lowest bit.
+    pub fn from_words(words: Vec<u64>) -> Self {
+        let mut len = 0;
+        let count = |block: &[u64]| {
+            let before = len;
+            len += block.iter().map(|w| u64::from(w.count_ones())).sum::<u64>();
+            before
+        };
+        let before = words.chunks(BLOCK).map(count).collect();
+        Self { words, before, len }
+    }
+
+    /// The bitmap.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// Samples.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The place in the file of a sample, counted from 0.
+    pub fn position(&self, sample: u64) -> Option<u64> {
+        if sample >= self.len {
+            return None;
+        }
+        let block = self.before.partition_point(|before| *before <= sample) - 1;
+        let mut left = sample - self.before[block];
+        for (number, word) in self.words.iter().enumerate().skip(block * BLOCK) {
+            let ones = u64::from(word.count_ones());
+            if left < ones {
+                let mut rest = *word;
+                (0..left).for_each(|_| rest &= rest - 1);
+                return Some(number as u64 * 64 + u64::from(rest.trailing_zeros()));
+            }
+            left -= ones;
+        }
+        None
+    }
+
+    /// The places of all samples among `rows`.
+    pub(super) fn within(&self, rows: std::ops::Range<u64>) -> impl Iterator<Item = u64> + '_ {
+        rows.filter(|row| self.words.get((row / 64) as usize).is_some_and(|word| word >> (row % 64) & 1 == 1))
+    }
+}
+
+/// Builds an index from a dataset's rows, in order.
+pub(super) struct IndexBuilder {
+    filter: SampleFilter,
+    words: Vec<u64>,
+    rows: u64,
+    /// The place where the stretch at hand began, and the `row` before.
+    stretch: u64,
+    last_row: Option<u64>,
+}
+
+impl IndexBuilder {
+    pub(super) fn new(filter: SampleFilter) -> Self {
+        Self { filter, words: Vec::new(), rows: 0, stretch: 0, last_row: None }
+    }
+
+    pub(super) fn push(&mut self, row: u64, split: Split, balanced: bool) {
+        // A break costs the rows around it their labels: where `row` goes on by one, nothing lies between.
+        if self.last_row.is_none_or(|last| row != last + 1) {
+            self.stretch = self.rows;
+        }
+        self.last_row = Some(row);
+        let length = self.rows - self.stretch + 1;
+        let SampleFilter { split: wanted, balanced: marked, window, stride } = self.filter;
+        let whole = length >= window && (length - window).is_multiple_of(stride);
+        if self.rows.is_multiple_of(64) {
+            self.words.push(0);
+        }
+        if whole
+            && split == wanted
+            && (balanced || !marked)
+            && let Some(word) = self.words.last_mut()
+        {
+            *word |= 1 << (self.rows % 64);
+        }
+        self.rows += 1;
+    }
+
+    pub(super) fn finish(self) -> SampleIndex {
+        SampleIndex::from_words(self.words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_stay_within_a_stretch_and_samples_on_the_grid() {
+        // Stretches of 10 and 7 rows; the second is the holdout.
+        let filter = SampleFilter { split: Split::Fit, balanced: false, window: 4, stride: 3 };
+        let places = |filter| {
+            let mut builder = IndexBuilder::new(filter);
+            (5..15).for_each(|row| builder.push(row, Split::Fit, row % 2 == 0));
+            (20..27).for_each(|row| builder.push(row, Split::Holdout, true));
+            let index = builder.finish();
+            (0..index.len()).filter_map(|i| index.position(i)).collect::<Vec<_>>()
+        };
+        assert_eq!(places(filter), [3, 6, 9]);
+        assert_eq!(places(SampleFilter { balanced: true, ..filter }), [3, 9]);
+        assert_eq!(places(SampleFilter { split: Split::Holdout, ..filter }), [13, 16]);
+        assert_eq!(places(SampleFilter { window: 11, ..filter }), [0_u64; 0]);
+    }
+
+    #[test]
+    fn a_sample_is_found_by_its_number() {
+        let mut word = 88172645463325252_u64;
+        let words: Vec<u64> = (0..100)
+            .map(|i| {
+                word ^= word << 13;
+                word ^= word >> 7;
+                word ^= word << 17;
+                if i % 9 == 3 { 0 } else { word & word.rotate_left(11) }
+            })
+            .collect();
+        let index = SampleIndex::from_words(words);
+        let all: Vec<u64> = index.within(0..6400).collect();
+        assert_eq!(index.len(), all.len() as u64);
+        assert!(all.iter().enumerate().all(|(i, place)| index.position(i as u64) == Some(*place)));
+        assert_eq!(index.position(index.len()), None);
+        assert!(SampleIndex::default().is_empty());
+    }
+}

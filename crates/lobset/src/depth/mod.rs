@@ -1,0 +1,170 @@
+//! Depth tensors: a picture of the book over time, price ladder by time bins, one channel per feature.
+//!
+//! Shape `(channels, 402, T)` of f32 in [-1, 1], where T = `samples / ticks_per_bin`. Row 0 is the highest price, row 401
+//! the lowest; positive cells are ask depth, negative ones bid depth. The formulas are those of DESIGN.md, section 8.
+//!
+//! It takes two steps. [`Bin::new`] sums up a time bin, level by level; [`paint`](DepthSpec::paint) lays bins on the ladder
+//! around the last row's mid price. Windows that share time bins share the first step.
+
+mod bin;
+mod columns;
+mod index;
+mod paint;
+mod reader;
+
+pub use bin::Bin;
+pub use columns::{Levels, Prices};
+pub use index::{SampleFilter, SampleIndex};
+pub use reader::{DatasetReader, RowCache, WindowCache};
+
+use crate::config::{Config, Feature};
+use crate::error::ConfigError;
+
+/// Steps of the ladder: 201 on the ask side, 201 on the bid side.
+pub const LADDER: usize = 402;
+
+/// Levels of a side.
+pub const LEVELS: usize = 10;
+
+/// A price that is missing, among prices in micro-pips.
+pub const MISSING: i64 = i64::MIN;
+
+/// What a depth tensor pictures.
+///
+/// ```
+/// use lobset::config::Feature;
+/// use lobset::depth::DepthSpec;
+///
+/// let spec = DepthSpec::new(&[Feature::Volume, Feature::Variance], 50_000, 100, 0.00001)?;
+/// assert_eq!(spec.shape(), [2, 402, 500]);
+/// # Ok::<(), lobset::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct DepthSpec {
+    features: Vec<Feature>,
+    samples: usize,
+    ticks_per_bin: usize,
+    micro_pip_size: f64,
+}
+
+impl DepthSpec {
+    /// Rows of a window, rows of a time bin, and the price step of the ladder in price units. Channels come in the order
+    /// volume, variance, trade_counts, in whatever order they are named.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a setting is out of range.
+    pub fn new(
+        features: &[Feature],
+        samples: u64,
+        ticks_per_bin: u64,
+        micro_pip_size: f64,
+    ) -> Result<Self, ConfigError> {
+        let config =
+            Config { features: features.to_vec(), samples, ticks_per_bin, micro_pip_size, ..Config::default() };
+        Self::from_config(&config)
+    }
+
+    /// The tensors that a dataset's settings name.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a setting is out of range.
+    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        let size = |rows: u64| usize::try_from(rows).map_err(|_| ConfigError::one("samples: more than memory holds"));
+        let mut features = config.features.clone();
+        features.sort_unstable();
+        Ok(Self {
+            features,
+            samples: size(config.samples)?,
+            ticks_per_bin: size(config.ticks_per_bin)?,
+            micro_pip_size: config.micro_pip_size,
+        })
+    }
+
+    /// Its channels, in order.
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// Rows of a window.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Rows of a time bin.
+    pub fn ticks_per_bin(&self) -> usize {
+        self.ticks_per_bin
+    }
+
+    /// Price step of the ladder, in price units.
+    pub fn micro_pip_size(&self) -> f64 {
+        self.micro_pip_size
+    }
+
+    /// T.
+    pub fn time_bins(&self) -> usize {
+        self.samples / self.ticks_per_bin
+    }
+
+    /// Channels, steps of the ladder, time bins.
+    pub fn shape(&self) -> [usize; 3] {
+        [self.features.len(), LADDER, self.time_bins()]
+    }
+
+    /// Cells of a tensor.
+    pub fn cells(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// The columns that a tensor is made from, as datasets name them.
+    pub fn columns(&self) -> Vec<String> {
+        let sizes = self.has(Feature::Volume) || self.has(Feature::Variance);
+        let kinds = [(true, "px"), (sizes, "sz"), (self.has(Feature::TradeCounts), "ct")];
+        let levels = (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level)));
+        let names =
+            levels.flat_map(|(side, level)| kinds.map(|(used, kind)| used.then(|| column_name(kind, side, level))));
+        names.flatten().collect()
+    }
+
+    fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+
+    /// A price in price units as micro-pips: the nearest one, ties to the even one.
+    fn micro_pips(&self, price: f64) -> i64 {
+        (price / self.micro_pip_size).round_ties_even() as i64
+    }
+
+    /// The tensor of exactly [`samples`](Self::samples) rows, written into `out` (C order, [`cells`](Self::cells) long).
+    ///
+    /// # Errors
+    /// A message when `levels` holds another number of rows, or the last row lacks its best bid or ask.
+    pub fn process(&self, levels: &Levels<'_>, out: &mut [f32]) -> Result<(), String> {
+        if levels.rows() != self.samples {
+            return Err(format!("a depth tensor takes exactly {} rows, not {}", self.samples, levels.rows()));
+        }
+        let last = self.samples - 1;
+        let base = self
+            .base(levels.micro_pips(self, 0, 0, last), levels.micro_pips(self, 1, 0, last))
+            .ok_or("the last row lacks its best bid or its best ask, which the ladder stands on")?;
+        let bins: Vec<Bin> = (0..self.time_bins())
+            .map(|bin| Bin::new(self, levels, bin * self.ticks_per_bin..(bin + 1) * self.ticks_per_bin))
+            .collect();
+        self.paint(&bins, base, out);
+        Ok(())
+    }
+
+    /// The lowest step of the ask half: the mid of best bid and ask, in micro-pips, rounded half up.
+    fn base(&self, bid: Option<i64>, ask: Option<i64>) -> Option<i64> {
+        let doubled = i128::from(bid?) + i128::from(ask?);
+        i64::try_from((doubled + 1).div_euclid(2)).ok()
+    }
+}
+
+/// The name of a level's column: `kind` is px, sz or ct; `side` 0 for bids, 1 for asks.
+fn column_name(kind: &str, side: usize, level: usize) -> String {
+    format!("{}_{kind}_{level:02}", ["bid", "ask"][side])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Tensors against the definition, cell by cell.
+
+use std::borrow::Cow;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// One level of a row: price in micro-pips, size, count.
+type Cell = (Option<i64>, u32, u32);
+
+/// Rows of bids and asks, ten levels each.
+type Book = Vec<[[Cell; LEVELS]; 2]>;
+
+fn levels(book: &Book) -> Levels<'static> {
+    let column = |side: usize, level: usize| book.iter().map(move |row| row[side][level]);
+    let each = |make: &dyn Fn(usize, usize) -> Cow<'static, [u32]>| {
+        std::array::from_fn(|side| std::array::from_fn(|level| make(side, level)))
+    };
+    let price = |side, level| {
+        let units = |pips: Option<i64>| pips.map_or(f64::NAN, |p| p as f64 * 0.01 + 0.003);
+        Prices::Float(column(side, level).map(|c| units(c.0)).collect())
+    };
+    Levels::new(
+        std::array::from_fn(|side| std::array::from_fn(|level| price(side, level))),
+        each(&|side, level| column(side, level).map(|c| c.1).collect()),
+        each(&|side, level| column(side, level).map(|c| c.2).collect()),
+    )
+    .unwrap()
+}
+
+/// Section 8 of the design, word by word.
+fn reference(book: &Book, feature: Feature, ticks_per_bin: usize) -> Vec<f32> {
+    let last = book.last().unwrap();
+    let m = (last[0][0].0.unwrap() + last[1][0].0.unwrap()) as f64 / 2.0;
+    let base = (m + 0.5).floor() as i64;
+    let bins: Vec<_> = book.chunks(ticks_per_bin).collect();
+    let mut picture = vec![vec![0.0; bins.len()]; LADDER];
+    for (t, bin) in bins.iter().enumerate() {
+        for side in 0..2 {
+            let mut half = vec![0.0; 201];
+            for level in 0..LEVELS {
+                let cells: Vec<_> = bin.iter().map(|row| row[side][level]).filter(|c| c.0.is_some()).collect();
+                let n = cells.len() as f64;
+                if cells.is_empty() {
+                    continue;
+                }
+                let price = (cells.iter().map(|c| c.0.unwrap()).sum::<i64>() as f64 / n).floor() as i64;
+                let mut sizes: Vec<f64> = cells.iter().map(|c| f64::from(c.1)).collect();
+                sizes.sort_by(f64::total_cmp);
+                let mean = sizes.iter().sum::<f64>() / n;
+                let value = match feature {
+                    Feature::Volume => (sizes[(sizes.len() - 1) / 2] + sizes[sizes.len() / 2]) / 2.0,
+                    Feature::Variance if cells.len() == 1 => 0.0,
+                    Feature::Variance => sizes.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>() / (n - 1.0),
+                    Feature::TradeCounts => cells.iter().map(|c| f64::from(c.2)).sum(),
+                };
+                let distance = if side == 1 { price - base } else { base - 1 - price };
+                if (0..201).contains(&distance) {
+                    half[distance as usize] = value;
+                }
+            }
+            let mut sum = 0.0;
+            for (distance, value) in half.into_iter().enumerate() {
+                sum += value;
+                let (row, sign) = if side == 1 { (200 - distance, 1.0) } else { (201 + distance, -1.0) };
+                picture[row][t] = sign * sum;
+            }
+        }
+    }
+    let largest = picture.iter().flatten().fold(0.0_f64, |a, b| a.max(b.abs()));
+    let scale = if largest == 0.0 { 1.0 } else { largest };
+    picture.iter().flatten().map(|v| (v / scale) as f32).collect()
+}
+
+fn check(book: &Book, features: &[Feature], ticks_per_bin: usize) {
+    let spec = DepthSpec::new(features, book.len() as u64, ticks_per_bin as u64, 0.01).unwrap();
+    let mut found = vec![f32::NAN; spec.cells()];
+    spec.process(&levels(book), &mut found).unwrap();
+    for (feature, channel) in spec.features().iter().zip(found.chunks(spec.cells() / spec.features().len())) {
+        let want = reference(book, *feature, ticks_per_bin);
+        let differs = channel.iter().zip(&want).position(|(a, b)| (a - b).abs() > 1e-6);
+        assert_eq!(differs, None, "{feature:?} at cell {differs:?}");
+    }
+}
+
+/// Prices that hold, step, vanish, collide and leave the ladder; sizes that repeat or do not.
+fn book() -> impl Strategy<Value = (Book, usize)> {
+    let cell = (
+        prop_oneof![8 => (-3..4_i64).prop_map(Some), 1 => Just(None), 1 => (-400..400_i64).prop_map(Some)],
+        prop_oneof![4 => 0..5_u32, 1 => any::<u32>().prop_map(|v| v >> 8)],
+        0..4_u32,
+    );
+    let row = prop::array::uniform2(prop::array::uniform10(cell));
+    (prop::collection::vec((row, 1..40_usize), 1..8), 1..50_usize).prop_map(|(rows, ticks)| {
+        let mut book: Book = rows.iter().flat_map(|(row, times)| std::iter::repeat_n(*row, *times)).collect();
+        for row in &mut book {
+            for (side, sign) in row.iter_mut().zip([-1, 1]) {
+                for (level, cell) in (0..).zip(side) {
+                    cell.0 = cell.0.map(|wiggle| 1_000 + sign * (2 + 3 * level) + wiggle);
+                }
+            }
+        }
+        let whole = book.len() - book.len() % ticks;
+        let ticks = if whole == 0 { 1 } else { ticks };
+        book.truncate(whole.max(1));
+        let last = book.last_mut().unwrap();
+        for side in last {
+            side[0].0 = side[0].0.or(Some(1_000));
+        }
+        (book, ticks)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #[test]
+    fn every_cell_is_that_of_the_definition((book, ticks) in book()) {
+        check(&book, &[Feature::TradeCounts, Feature::Volume, Feature::Variance], ticks);
+    }
+}
+
+#[test]
+fn what_has_no_picture_is_refused() {
+    let book: Book = vec![[[(Some(10), 1, 1); LEVELS]; 2]; 6];
+    let spec = DepthSpec::new(&[Feature::Volume], 4, 2, 0.01).unwrap();
+    let mut out = vec![0.0; spec.cells()];
+    assert!(spec.process(&levels(&book), &mut out).unwrap_err().contains("exactly 4 rows, not 6"));
+    let mut cut = book[..4].to_vec();
+    cut[3][1][0].0 = None;
+    assert!(spec.process(&levels(&cut), &mut out).unwrap_err().contains("best ask"));
+    assert!(DepthSpec::new(&[Feature::Volume], 5, 2, 0.01).is_err());
+    assert!(DepthSpec::new(&[], 4, 2, 0.01).is_err());
+}
