@@ -1,6 +1,7 @@
 //! The columns of a book, as they come.
 
 use std::borrow::Cow;
+use std::iter::repeat_n;
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
@@ -8,6 +9,7 @@ use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt32Type, UInt64Ty
 use arrow_array::{Array, RecordBatch};
 use dbn::UNDEF_PRICE;
 
+use super::runs::each_run;
 use super::{DepthSpec, LEVELS, MISSING, column_name};
 
 /// A column of prices.
@@ -44,6 +46,7 @@ impl Prices<'_> {
     }
 
     /// Sum of the prices present in `rows`, in micro-pips, and how many there are.
+    #[inline(always)]
     pub(super) fn sum(&self, spec: &DepthSpec, rows: Range<usize>) -> (i128, usize) {
         match self {
             Self::Float(cells) => sum_runs(&cells[rows], f64::to_bits, |price| float(spec, price)),
@@ -74,55 +77,26 @@ fn present(price: i64) -> Option<i64> {
     (price != MISSING).then_some(price)
 }
 
-/// Cells compared at once.
-const STRIP: usize = 32;
-
-/// Prices hardly change from row to row: each run of equal ones is turned to micro-pips once.
-#[inline]
-fn sum_runs<T: Copy>(
-    cells: &[T],
-    bits: impl Fn(T) -> u64 + Copy,
-    micro_pips: impl Fn(T) -> Option<i64>,
-) -> (i128, usize) {
-    let Some(&first) = cells.first() else { return (0, 0) };
+/// Each run of equal prices is turned to micro-pips once.
+#[inline(always)]
+fn sum_runs<T: Copy>(cells: &[T], bits: impl Fn(T) -> u64, micro_pips: impl Fn(T) -> Option<i64>) -> (i128, usize) {
     let (mut sum, mut count) = (0, 0);
-    let mut add = |price: T, rows: usize| {
+    let differ = |a, b| bits(a) != bits(b);
+    each_run(cells, differ, |price, rows| {
         if let Some(price) = micro_pips(price) {
             sum += i128::from(price) * rows as i128;
             count += rows;
         }
-    };
-    let (mut current, mut rows) = (first, 0);
-    for strip in cells.chunks(STRIP) {
-        let same = bits(current);
-        if strip.iter().fold(0, |differ, cell| differ | (bits(*cell) ^ same)) == 0 {
-            rows += strip.len();
-            continue;
-        }
-        for &cell in strip {
-            if bits(cell) != bits(current) {
-                add(current, rows);
-                (current, rows) = (cell, 0);
-            }
-            rows += 1;
-        }
-    }
-    add(current, rows);
+    });
     (sum, count)
 }
 
-/// Every price in micro-pips, each run of equal ones turned once.
+/// Every price in micro-pips.
 fn by_runs<T: Copy>(cells: &[T], bits: impl Fn(T) -> u64, micro_pips: impl Fn(T) -> Option<i64>) -> Vec<i64> {
-    let mut last = None;
-    let turn = |cell: &T| match last {
-        Some((known, price)) if known == bits(*cell) => price,
-        _ => {
-            let price = micro_pips(*cell).unwrap_or(MISSING);
-            last = Some((bits(*cell), price));
-            price
-        }
-    };
-    cells.iter().map(turn).collect()
+    let mut all = Vec::with_capacity(cells.len());
+    let differ = |a, b| bits(a) != bits(b);
+    each_run(cells, differ, |cell, rows| all.extend(repeat_n(micro_pips(cell).unwrap_or(MISSING), rows)));
+    all
 }
 
 /// Ten levels a side of consecutive rows; the first index is the side: 0 bids, 1 asks.

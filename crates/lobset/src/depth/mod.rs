@@ -3,7 +3,7 @@
 //! Shape `(channels, 402, T)` of f32 in [-1, 1], where T = `samples / ticks_per_bin`. Row 0 is the highest price, row 401
 //! the lowest; positive cells are ask depth, negative ones bid depth. The formulas are those of DESIGN.md, section 8.
 //!
-//! It takes two steps. [`Bin::new`] sums up a time bin, level by level; [`paint`](DepthSpec::paint) lays bins on the ladder
+//! It takes two steps. [`Bin::of_rows`] sums up time bins, level by level; [`paint`](DepthSpec::paint) lays bins on the ladder
 //! around the last row's mid price. Windows that share time bins share the first step.
 
 mod bin;
@@ -11,6 +11,7 @@ mod columns;
 mod index;
 mod paint;
 mod reader;
+mod runs;
 
 pub use bin::Bin;
 pub use columns::{Levels, Prices};
@@ -147,9 +148,7 @@ impl DepthSpec {
         let base = self
             .base(levels.micro_pips(self, 0, 0, last), levels.micro_pips(self, 1, 0, last))
             .ok_or("the last row lacks its best bid or its best ask, which the ladder stands on")?;
-        let bins: Vec<Bin> = (0..self.time_bins())
-            .map(|bin| Bin::new(self, levels, bin * self.ticks_per_bin..(bin + 1) * self.ticks_per_bin))
-            .collect();
+        let bins = Bin::of_rows(self, levels, 0..self.samples);
         self.paint(&bins, base, out);
         Ok(())
     }

@@ -89,7 +89,10 @@ fn paint_channel<B: Borrow<Bin>>(feature: Feature, bins: &[B], base: i64, channe
         }
         let from = number * STRIP;
         for (row, line) in strip.iter().zip(channel.chunks_exact_mut(width)) {
-            line[from..from + placed.len()].copy_from_slice(&row[..placed.len()]);
+            match line[from..].first_chunk_mut::<STRIP>() {
+                Some(whole) => *whole = *row,
+                None => line[from..].copy_from_slice(&row[..placed.len()]),
+            }
         }
     }
 }

@@ -314,15 +314,16 @@ impl WindowCache {
         if state.run.phase != phase || first > held.end || first + count < held.start {
             state.run = BinRun { phase, first, bins: VecDeque::new() };
         }
-        while first < state.run.first {
-            let bin = self.bin(state, phase + (state.run.first - 1) * rows)?;
-            state.run.bins.push_front(bin);
-            state.run.first -= 1;
+        if first < state.run.first {
+            let missing = (state.run.first - first) as usize;
+            let bins = self.make(state, from, missing)?;
+            bins.into_iter().rev().for_each(|bin| state.run.bins.push_front(bin));
+            state.run.first = first;
         }
-        while state.run.first + (state.run.bins.len() as u64) < first + count {
-            let next = state.run.first + state.run.bins.len() as u64;
-            let bin = self.bin(state, phase + next * rows)?;
-            state.run.bins.push_back(bin);
+        let end = state.run.first + state.run.bins.len() as u64;
+        if end < first + count {
+            let bins = self.make(state, phase + end * rows, (first + count - end) as usize)?;
+            state.run.bins.extend(bins);
         }
         let offset = (first - state.run.first) as usize;
         let found = state.run.bins.range(offset..offset + count as usize).cloned().collect();
@@ -340,25 +341,37 @@ impl WindowCache {
         Ok(found)
     }
 
-    /// The bin that starts at a row.
-    fn bin(&self, state: &mut State, from: u64) -> Result<Arc<Bin>> {
+    /// The bins that start at a row.
+    fn make(&self, state: &mut State, mut from: u64, count: usize) -> Result<Vec<Arc<Bin>>> {
         let rows = self.spec.ticks_per_bin();
-        let group = self.reader.group_of(from);
-        let start = (from - self.reader.starts[group]) as usize;
-        let held = self.group(state, group)?;
-        if start + rows <= held.levels.rows() {
-            return Ok(Arc::new(Bin::new(&self.spec, &held.levels, start..start + rows)));
+        let mut bins = Vec::with_capacity(count);
+        while bins.len() < count {
+            let group = self.reader.group_of(from);
+            let start = (from - self.reader.starts[group]) as usize;
+            let held = self.group(state, group)?;
+            let whole = ((held.levels.rows() - start) / rows).min(count - bins.len());
+            let made = if whole > 0 {
+                Bin::of_rows(&self.spec, &held.levels, start..start + whole * rows)
+            } else {
+                Bin::of_rows(&self.spec, &self.join(state, group, start)?, 0..rows)
+            };
+            from += (made.len() * rows) as u64;
+            bins.extend(made.into_iter().map(Arc::new));
         }
+        Ok(bins)
+    }
+
+    /// The rows of one bin that lies in several row groups.
+    fn join(&self, state: &mut State, mut group: usize, mut start: usize) -> Result<Levels<'static>> {
+        let rows = self.spec.ticks_per_bin();
         let mut joined = Levels::empty();
-        joined.append(&held.levels, start..held.levels.rows());
-        let mut next = group + 1;
         while joined.rows() < rows {
-            let held = self.group(state, next)?;
-            let more = (rows - joined.rows()).min(held.levels.rows());
-            joined.append(&held.levels, 0..more);
-            next += 1;
+            let held = self.group(state, group)?;
+            let end = held.levels.rows().min(start + rows - joined.rows());
+            joined.append(&held.levels, start..end);
+            (group, start) = (group + 1, 0);
         }
-        Ok(Arc::new(Bin::new(&self.spec, &joined, 0..rows)))
+        Ok(joined)
     }
 }
 
