@@ -1,65 +1,11 @@
-//! The `lobset` command: flags in, one call into the library, a summary or an error out.
+//! The `lobset` command.
 #![forbid(unsafe_code)]
 
-mod args;
-mod commands;
-mod progress;
-mod summary;
-
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use lobset::Error;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Set by the first Ctrl-C; the second one ends the process at once.
-static STOP: AtomicBool = AtomicBool::new(false);
-
 fn main() -> ExitCode {
-    let matches = args::command().get_matches();
-    let (talk, command) = match args::parse(&matches) {
-        Ok(parsed) => parsed,
-        Err(error) => return fail(&error, matches.get_flag("json")),
-    };
-    let watch = ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    });
-    if let Err(error) = watch {
-        eprintln!("warning: Ctrl-C will not clean up: {error}");
-    }
-    match commands::run(command, &talk, &STOP) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, talk.json),
-    }
-}
-
-/// The exit code of each class of error, and its name in JSON.
-fn class(error: &Error) -> (u8, &'static str) {
-    match error {
-        Error::Config(_) => (2, "config"),
-        Error::Input(_) => (3, "input"),
-        Error::Output { .. } => (4, "output"),
-        Error::Validation(_) => (5, "validation"),
-        Error::Interrupted => (130, "interrupted"),
-        _ => (1, "data"),
-    }
-}
-
-fn fail(error: &Error, json: bool) -> ExitCode {
-    let (code, class) = class(error);
-    progress::say("error", &error.to_string());
-    if let Some(help) = error.help() {
-        progress::say("help", help);
-    }
-    if json {
-        let report = serde_json::json!({
-            "error": { "class": class, "exit_code": code, "message": error.to_string(), "help": error.help() }
-        });
-        println!("{report:#}");
-    }
-    ExitCode::from(code)
+    ExitCode::from(lobset_cli::run(std::env::args_os()))
 }

@@ -1,11 +1,13 @@
 //! DBN bytes to rows: strict reading, files in order, symbols by day, usable quotes.
 
+mod batches;
 mod catalog;
 mod quote;
 mod reader;
 mod source;
 mod symbols;
 
+pub use batches::RecordBatches;
 pub use catalog::{CatalogFile, catalog, total_bytes};
 pub use quote::{Drops, QuoteRules};
 pub use reader::{DbnReader, MAX_METADATA_BYTES, Record};

@@ -1,0 +1,66 @@
+//! Depth tensors of tables.
+
+use lobset::config::Feature;
+use lobset::depth::{DepthSpec, Levels};
+use lobset::error::ConfigError;
+use numpy::{PyArrayDyn, PyArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::errors::OrRaise;
+use crate::rows::table;
+
+/// Features by their names.
+pub fn parse_features(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Feature>> {
+    let parse = |name: String| {
+        serde_json::from_value(serde_json::Value::String(name.clone()))
+            .map_err(|_| ConfigError::one(format!("features: {name:?} is not one of volume, variance, trade_counts")))
+    };
+    names.into_iter().map(parse).collect::<Result<_, _>>().or_raise(py)
+}
+
+/// The shape of a tensor: one channel has no axis of its own.
+pub fn shape(spec: &DepthSpec) -> Vec<usize> {
+    match spec.shape() {
+        [1, ladder, bins] => vec![ladder, bins],
+        many => many.to_vec(),
+    }
+}
+
+/// Makes depth tensors of tables.
+#[pyclass(frozen, module = "lobset._lobset")]
+pub struct DepthProcessor {
+    spec: DepthSpec,
+}
+
+#[pymethods]
+impl DepthProcessor {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        features: Vec<String>,
+        samples: u64,
+        ticks_per_bin: u64,
+        micro_pip_size: f64,
+    ) -> PyResult<Self> {
+        let features = parse_features(py, features)?;
+        Ok(Self { spec: DepthSpec::new(&features, samples, ticks_per_bin, micro_pip_size).or_raise(py)? })
+    }
+
+    #[getter]
+    fn output_shape(&self) -> Vec<usize> {
+        shape(&self.spec)
+    }
+
+    fn process<'py>(&self, py: Python<'py>, rows: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+        let batch = table(rows)?;
+        let array = PyArrayDyn::zeros(py, shape(&self.spec), false);
+        {
+            let mut guard = array.readwrite();
+            let out = guard.as_slice_mut()?;
+            py.detach(|| Levels::from_batch(&batch, &self.spec).and_then(|levels| self.spec.process(&levels, out)))
+                .map_err(PyValueError::new_err)?;
+        }
+        Ok(array)
+    }
+}

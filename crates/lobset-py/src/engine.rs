@@ -1,0 +1,242 @@
+//! The long jobs: they run on threads of their own, while this one hands on news and looks for Ctrl-C.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use lobset::settings::{Layer, SETTINGS};
+use lobset::{Config, Error, Event, Monitor, Options, Stage, Thresholds};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::errors::OrRaise;
+
+/// Between two looks for signals.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Runs `work` on a thread without the interpreter's lock. News goes to `progress(stage, done, total)`; Ctrl-C, or an
+/// exception of `progress`, stops the work and is raised when it has ended.
+fn run<T: Send>(
+    py: Python<'_>,
+    progress: Option<&Bound<'_, PyAny>>,
+    work: impl FnOnce(&Monitor<'_>) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let stop = AtomicBool::new(false);
+    let (sender, news) = channel();
+    let listening = progress.is_some();
+    std::thread::scope(|scope| {
+        let stop = &stop;
+        let worker = scope.spawn(move || {
+            let report = |event: Event| tell(&sender, listening, event);
+            work(&Monitor::new(&report, stop))
+        });
+        let mut raised = None;
+        let mut shown = Shown { stage: Stage::Scan, done: 0, total: 0 };
+        let mut news = Some(news);
+        while let Some(open) = news.take() {
+            let heard = py.detach(|| {
+                let first = open.recv_timeout(PATIENCE);
+                let ended = matches!(first, Err(RecvTimeoutError::Disconnected));
+                let batch: Vec<Event> = first.into_iter().chain(open.try_iter()).collect();
+                (!ended).then_some((open, batch))
+            });
+            let Some((open, batch)) = heard else { break };
+            let look = shown.show(progress, &batch).and_then(|()| py.check_signals());
+            if let Err(error) = look {
+                stop.store(true, Ordering::Relaxed);
+                raised.get_or_insert(error);
+            }
+            news = Some(open);
+        }
+        let outcome = py.detach(|| worker.join());
+        if let Some(error) = raised {
+            return Err(error);
+        }
+        match outcome {
+            Ok(outcome) => outcome.or_raise(py),
+            Err(_) => Err(PyRuntimeError::new_err("lobset panicked; this is a bug")),
+        }
+    })
+}
+
+/// Nobody listens to most runs: the channel then only tells when the work is over.
+fn tell(sender: &Sender<Event>, listening: bool, event: Event) {
+    if listening {
+        // A listener that is gone has raised an exception, and the work is about to stop.
+        let _ = sender.send(event);
+    }
+}
+
+/// What a listener was told last.
+struct Shown {
+    stage: Stage,
+    done: u64,
+    total: u64,
+}
+
+impl Shown {
+    fn show(&mut self, progress: Option<&Bound<'_, PyAny>>, batch: &[Event]) -> PyResult<()> {
+        let Some(progress) = progress else { return Ok(()) };
+        for event in batch {
+            match *event {
+                Event::Begin(stage, total) => *self = Self { stage, done: 0, total },
+                Event::Advance(amount) => {
+                    self.done += amount;
+                    continue;
+                }
+                Event::End(_) => {}
+            }
+            self.call(progress)?;
+        }
+        if matches!(batch.last(), Some(Event::Advance(_))) { self.call(progress) } else { Ok(()) }
+    }
+
+    fn call(&self, progress: &Bound<'_, PyAny>) -> PyResult<()> {
+        let stage = match self.stage {
+            Stage::Scan => "scan",
+            Stage::Plan => "plan",
+            Stage::Write => "write",
+            Stage::Validate => "validate",
+        };
+        progress.call1((stage, self.done, self.total)).map(|_| ())
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|e| PyRuntimeError::new_err(e.to_string()))
+}
+
+fn config(text: &str) -> PyResult<Config> {
+    serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("no settings: {e}")))
+}
+
+/// The names of all settings.
+#[pyfunction]
+pub fn setting_names() -> Vec<&'static str> {
+    SETTINGS.iter().map(|setting| setting.key).collect()
+}
+
+/// Lays settings given as text over those of a TOML document, checks them all and returns them as JSON.
+#[pyfunction]
+pub fn resolve(py: Python<'_>, toml: Option<(String, String)>, values: Vec<(String, String)>) -> PyResult<String> {
+    let mut layers = Vec::new();
+    if let Some((origin, text)) = toml {
+        layers.push(Layer::from_toml(&origin, &text).map_err(Error::from).or_raise(py)?);
+    }
+    layers.push(Layer { origin: "Config".to_owned(), values });
+    json(&lobset::settings::resolve(&layers).map_err(Error::from).or_raise(py)?.config)
+}
+
+/// The main job; returns the manifest as JSON.
+#[pyfunction]
+#[pyo3(signature = (inputs, out, config, thresholds, threads, overwrite, progress))]
+#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
+pub fn process(
+    py: Python<'_>,
+    inputs: Vec<PathBuf>,
+    out: PathBuf,
+    config: &str,
+    thresholds: Option<PathBuf>,
+    threads: usize,
+    overwrite: bool,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let config = self::config(config)?;
+    let given = thresholds.map(|path| Thresholds::read(&path)).transpose().or_raise(py)?;
+    let options = Options { threads, overwrite };
+    json(&run(py, progress, |monitor| lobset::process(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
+}
+
+/// Phase 2 alone; returns the manifest as JSON.
+#[pyfunction]
+#[pyo3(signature = (inputs, out, config, thresholds, threads, overwrite, progress))]
+#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
+pub fn build(
+    py: Python<'_>,
+    inputs: Vec<PathBuf>,
+    out: PathBuf,
+    config: &str,
+    thresholds: PathBuf,
+    threads: usize,
+    overwrite: bool,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let config = self::config(config)?;
+    let given = Thresholds::read(&thresholds).or_raise(py)?;
+    let options = Options { threads, overwrite };
+    json(&run(py, progress, |monitor| lobset::build(&inputs, &out, &config, &given, &options, monitor))?)
+}
+
+/// Phase 1 alone; writes the file and returns it as JSON.
+#[pyfunction]
+#[pyo3(signature = (inputs, out, config, threads, overwrite, progress))]
+pub fn fit_thresholds(
+    py: Python<'_>,
+    inputs: Vec<PathBuf>,
+    out: PathBuf,
+    config: &str,
+    threads: usize,
+    overwrite: bool,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let config = self::config(config)?;
+    let options = Options { threads, overwrite };
+    json(&run(py, progress, |monitor| lobset::fit_thresholds(&inputs, &out, &config, &options, monitor))?)
+}
+
+/// Proves an output folder, against raw files when given; returns what holds as JSON.
+#[pyfunction]
+#[pyo3(signature = (folder, against, seed, threads, progress))]
+pub fn validate(
+    py: Python<'_>,
+    folder: PathBuf,
+    against: Vec<PathBuf>,
+    seed: u64,
+    threads: usize,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let options = Options { threads, overwrite: false };
+    json(&run(py, progress, |monitor| {
+        lobset::validate(&folder, (!against.is_empty()).then_some((against.as_slice(), seed)), &options, monitor)
+    })?)
+}
+
+/// Counts what files hold; returns it as JSON.
+#[pyfunction]
+#[pyo3(signature = (inputs, config, threads, progress))]
+pub fn inspect(
+    py: Python<'_>,
+    inputs: Vec<PathBuf>,
+    config: &str,
+    threads: usize,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let config = self::config(config)?;
+    let options = Options { threads, overwrite: false };
+    json(&run(py, progress, |monitor| lobset::inspect(&inputs, &config, &options, monitor))?)
+}
+
+/// Writes a simulated market and returns its files.
+#[pyfunction]
+#[pyo3(signature = (folder, days, rows, seed, currency, options, start))]
+#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
+pub fn simulate(
+    py: Python<'_>,
+    folder: PathBuf,
+    days: u32,
+    rows: u32,
+    seed: u64,
+    currency: String,
+    options: u32,
+    start: (i32, u16),
+) -> PyResult<Vec<PathBuf>> {
+    let start = time::Date::from_ordinal_date(start.0, start.1).map_err(|e| PyValueError::new_err(e.to_string()))?;
+    let market = lobset_sim::Market { days, rows, seed, currency, options, start };
+    run(py, None, |_| {
+        market.write(&folder, |_| ()).map_err(|error| match error {
+            lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },
+            other => lobset::error::ConfigError::one(other.to_string()).into(),
+        })
+    })
+}

@@ -1,0 +1,56 @@
+//! Errors of the library as exceptions of `lobset._errors`.
+
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use lobset::Error;
+
+/// The exception for an error, with what it knows as attributes.
+pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
+    if matches!(error, Error::Interrupted) {
+        return PyKeyboardInterrupt::new_err(());
+    }
+    made(py, error).unwrap_or_else(|failure| failure)
+}
+
+fn made(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let known = PyDict::new(py);
+    known.set_item("help", error.help())?;
+    let class = match error {
+        Error::Config(e) => {
+            known.set_item("problems", &e.problems)?;
+            "ConfigError"
+        }
+        Error::Input(e) => {
+            known.set_item("path", &e.path)?;
+            known.set_item("record", e.record)?;
+            known.set_item("byte", e.byte)?;
+            "InputError"
+        }
+        Error::Output { path, .. } => {
+            known.set_item("path", path)?;
+            "OutputError"
+        }
+        Error::Validation(e) => {
+            known.set_item("path", &e.path)?;
+            known.set_item("violations", &e.violations)?;
+            "ValidationError"
+        }
+        _ => "DataError",
+    };
+    let class = py.import("lobset._errors")?.getattr(class)?;
+    Ok(PyErr::from_value(class.call((error.to_string(),), Some(&known))?))
+}
+
+/// Turns the library's results into Python's.
+pub trait OrRaise<T> {
+    /// Raises the error as its exception.
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T, E: Into<Error>> OrRaise<T> for Result<T, E> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| exception(py, &error.into()))
+    }
+}

@@ -1,0 +1,40 @@
+//! `lobset._lobset`: what Python hands over becomes calls into the Rust library, and what comes back becomes JSON, Arrow or
+//! NumPy. The package `python/lobset` gives it its public face.
+
+mod depth;
+mod engine;
+mod errors;
+mod rows;
+mod samples;
+
+use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs the command line and returns its exit code.
+#[pyfunction]
+fn command(words: Vec<std::ffi::OsString>) -> u8 {
+    lobset_cli::run(words)
+}
+
+#[pymodule]
+mod _lobset {
+    #[pymodule_export]
+    use super::command;
+    #[pymodule_export]
+    use super::depth::DepthProcessor;
+    #[pymodule_export]
+    use super::engine::{build, fit_thresholds, inspect, process, resolve, setting_names, simulate, validate};
+    #[pymodule_export]
+    use super::rows::RowStream;
+    #[pymodule_export]
+    use super::samples::Samples;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", lobset::VERSION)
+    }
+}
