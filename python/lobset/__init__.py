@@ -1,0 +1,44 @@
+"""Order-book files in, labelled training datasets out.
+
+>>> import lobset
+>>> manifest = lobset.process("data", "out", lobset.Config(currency="AUDUSD"))  # doctest: +SKIP
+
+`lobset.torch` has datasets for PyTorch, `lobset.data` the same for NumPy and JAX, `lobset.plot` pictures of tensors.
+"""
+
+from lobset._config import Config, Feature
+from lobset._depth import DepthProcessor
+from lobset._engine import Progress, build, fit_thresholds, inspect, process, read_dbn, simulate, validate
+from lobset._errors import ConfigError, DataError, InputError, LobsetError, OutputError, ValidationError
+from lobset._lobset import RowStream, __version__
+from lobset._results import Fit, InspectedSymbol, Inspection, Manifest, Split, Symbol, Thresholds, Validation
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "DataError",
+    "DepthProcessor",
+    "Feature",
+    "Fit",
+    "InputError",
+    "InspectedSymbol",
+    "Inspection",
+    "LobsetError",
+    "Manifest",
+    "OutputError",
+    "Progress",
+    "RowStream",
+    "Split",
+    "Symbol",
+    "Thresholds",
+    "Validation",
+    "ValidationError",
+    "__version__",
+    "build",
+    "fit_thresholds",
+    "inspect",
+    "process",
+    "read_dbn",
+    "simulate",
+    "validate",
+]

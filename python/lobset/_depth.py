@@ -1,0 +1,68 @@
+"""Depth tensors of tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobset import _lobset
+from lobset._config import Config, Feature
+
+
+class DepthProcessor:
+    """Pictures `samples` rows of one symbol: price ladder by time, one channel per feature.
+
+    Asks count up from the mid price, bids down; a channel is asks minus bids over its largest absolute value, so +1 is
+    ask depth and -1 is bid depth. Row 0 is the highest price, row 401 the lowest. The ladder stands around the last
+    row's mid price, a step is `micro_pip_size`.
+
+    Args:
+        features: Channels, given in the order volume (median of sizes), variance (their sample variance),
+            trade_counts (sum of counts).
+        samples: Rows of a window, a multiple of `ticks_per_bin`.
+        ticks_per_bin: Rows of a time bin.
+        micro_pip_size: Price step of the ladder, in price units.
+
+    Raises:
+        ConfigError: for settings out of range.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Feature] = ("volume", "variance"),
+        samples: int = 50_000,
+        ticks_per_bin: int = 100,
+        micro_pip_size: float = 1e-5,
+    ) -> None:
+        self._arguments = (tuple(features), samples, ticks_per_bin, micro_pip_size)
+        self._processor = _lobset.DepthProcessor(list(features), samples, ticks_per_bin, micro_pip_size)
+
+    @classmethod
+    def from_config(cls, config: Config) -> "DepthProcessor":
+        """The tensors that a dataset's settings name."""
+        return cls(config.features, config.samples, config.ticks_per_bin, config.micro_pip_size)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(402, T) for one feature, (n, 402, T) for more; T = samples / ticks_per_bin."""
+        return tuple(self._processor.output_shape)
+
+    def process(self, rows: Any) -> NDArray[np.float32]:
+        """The tensor of exactly `samples` rows: a table of Polars, PyArrow, DuckDB or whatever gives an Arrow stream.
+
+        It needs the columns `bid_px_00` … `ask_px_09` (float64 in price units or int64 in 1e-9, null for a missing
+        level) and, as the features ask, `bid_sz_00` … and `bid_ct_00` …; other columns are not looked at.
+
+        Raises:
+            ValueError: for another number of rows, a missing column or a last row without best bid or ask.
+            TypeError: when `rows` gives no Arrow stream.
+        """
+        return self._processor.process(rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), self._arguments)
+
+    def __repr__(self) -> str:
+        features, samples, ticks, pip = self._arguments
+        return f"DepthProcessor(features={features!r}, samples={samples}, ticks_per_bin={ticks}, micro_pip_size={pip!r})"

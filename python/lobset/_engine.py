@@ -1,0 +1,199 @@
+"""The jobs."""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lobset import _lobset
+from lobset._config import Config
+from lobset._results import Inspection, Manifest, Thresholds, Validation
+
+PathLike = str | os.PathLike[str]
+Progress = Callable[[str, int, int], object]
+"""Called with the stage (scan, plan, write, validate), how much of it is done, and how much there is."""
+
+
+def _paths(inputs: PathLike | Iterable[PathLike]) -> list[str]:
+    if isinstance(inputs, (str, os.PathLike)):
+        inputs = [inputs]
+    return [os.fspath(path) for path in inputs]
+
+
+@contextmanager
+def _listener(progress: bool | Progress) -> Iterator[Progress | None]:
+    """A function that hears of progress: the caller's, a bar, or none."""
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    if not progress:
+        yield None
+        return
+    from tqdm.auto import tqdm
+
+    bars: list[Any] = []
+
+    def show(stage: str, done: int, total: int) -> None:
+        if not bars or bars[0].desc != stage or bars[0].total != total:
+            close()
+            unit = "B" if stage == "scan" else "rows"
+            bars.append(tqdm(desc=stage, total=total, unit=unit, unit_scale=True, leave=False))
+        bars[0].update(done - bars[0].n)
+
+    def close() -> None:
+        while bars:
+            bars.pop().close()
+
+    try:
+        yield show
+    finally:
+        close()
+
+
+def process(
+    inputs: PathLike | Iterable[PathLike],
+    out: PathLike,
+    config: Config | None = None,
+    *,
+    thresholds: PathLike | None = None,
+    overwrite: bool = False,
+    threads: int = 0,
+    progress: bool | Progress = True,
+) -> Manifest:
+    """The main job: fits the boundaries on the first half, writes one labelled dataset a symbol, and proves them.
+
+    Args:
+        inputs: DBN files, folders of them or globs.
+        out: The folder to make. It appears whole and proved, or not at all.
+        config: The settings; the defaults when left out.
+        thresholds: A `thresholds.json` to apply in place of fitting; its label settings must be those of `config`.
+        overwrite: Replace a dataset folder that exists.
+        threads: Threads to use; 0 for one per core.
+        progress: A bar per stage (True), none (False), or a function that is called with (stage, done, total).
+
+    Raises:
+        ConfigError, InputError, DataError, OutputError, ValidationError: all of them are LobsetErrors.
+        KeyboardInterrupt: on Ctrl-C, after the work has stopped and cleaned up.
+    """
+    if config is None:
+        config = Config()
+    given = None if thresholds is None else os.fspath(thresholds)
+    with _listener(progress) as listener:
+        text = _lobset.process(_paths(inputs), os.fspath(out), config._json(), given, threads, overwrite, listener)
+    return Manifest._of(Path(out), json.loads(text))
+
+
+def build(
+    inputs: PathLike | Iterable[PathLike],
+    out: PathLike,
+    thresholds: PathLike,
+    config: Config | None = None,
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    progress: bool | Progress = True,
+) -> Manifest:
+    """Writes datasets with boundaries that exist, without validation. Arguments and errors as in `process`."""
+    if config is None:
+        config = Config()
+    path = os.fspath(thresholds)
+    with _listener(progress) as listener:
+        text = _lobset.build(_paths(inputs), os.fspath(out), config._json(), path, threads, overwrite, listener)
+    return Manifest._of(Path(out), json.loads(text))
+
+
+def fit_thresholds(
+    inputs: PathLike | Iterable[PathLike],
+    out: PathLike,
+    config: Config | None = None,
+    *,
+    overwrite: bool = False,
+    threads: int = 0,
+    progress: bool | Progress = True,
+) -> Thresholds:
+    """Fits the boundaries alone and writes them to the file `out`. Arguments and errors as in `process`."""
+    if config is None:
+        config = Config()
+    with _listener(progress) as listener:
+        text = _lobset.fit_thresholds(_paths(inputs), os.fspath(out), config._json(), threads, overwrite, listener)
+    return Thresholds._of(text)
+
+
+def validate(
+    folder: PathLike,
+    *,
+    against: PathLike | Iterable[PathLike] = (),
+    seed: int = 1,
+    threads: int = 0,
+    progress: bool | Progress = True,
+) -> Validation:
+    """Proves a dataset folder; with `against`, also compares random rows with the raw files.
+
+    Raises:
+        ValidationError: with every violation found.
+        InputError: when the folder or the raw files cannot be read.
+    """
+    with _listener(progress) as listener:
+        text = _lobset.validate(os.fspath(folder), _paths(against), seed, threads, listener)
+    return Validation._of(Path(folder), text)
+
+
+def inspect(
+    inputs: PathLike | Iterable[PathLike],
+    config: Config | None = None,
+    *,
+    threads: int = 0,
+    progress: bool | Progress = True,
+) -> Inspection:
+    """Counts what DBN files hold.
+
+    Raises:
+        InputError: for a file that is refused.
+    """
+    if config is None:
+        config = Config()
+    with _listener(progress) as listener:
+        text = _lobset.inspect(_paths(inputs), config._json(), threads, listener)
+    return Inspection._of(text)
+
+
+def simulate(
+    folder: PathLike,
+    *,
+    days: int = 6,
+    rows: int = 290_000,
+    seed: int = 1,
+    currency: str = "AUDUSD",
+    options: int = 0,
+    start: dt.date = dt.date(2024, 4, 1),
+) -> list[Path]:
+    """Writes a simulated market, one DBN file a weekday, and returns the files. The same seed gives the same bytes.
+
+    Args:
+        folder: Made when it is missing.
+        days: Weekdays, and files.
+        rows: Records a file, of all instruments together.
+        seed: Chooses the market.
+        currency: Chooses price, tick and the root of the symbols.
+        options: Options beside the futures; they share nine tenths of the rows evenly.
+        start: The first day.
+    """
+    day = (start.year, start.timetuple().tm_yday)
+    return _lobset.simulate(os.fspath(folder), days, rows, seed, currency, options, day)
+
+
+def read_dbn(path: PathLike, symbol: str | None = None) -> _lobset.RowStream:
+    """The records of a DBN file as an Arrow stream, for anything that takes one without a copy.
+
+    `pl.DataFrame(read_dbn(path))`, `pa.table(read_dbn(path))` and DuckDB all do. Columns are named as Databento names
+    them, prices are float64 in price units, undefined prices and times are null. Every record is there, whatever its
+    quote; `symbol` keeps those of one symbol. A file that is cut or damaged is refused while it is read.
+
+    Raises:
+        InputError: when the file is refused, or does not know the symbol.
+    """
+    return _lobset.RowStream(os.fspath(path), symbol)

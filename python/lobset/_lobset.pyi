@@ -1,0 +1,87 @@
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import CapsuleType
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+type _Path = str | os.PathLike[str]
+type _Progress = Callable[[str, int, int], object]
+
+def command(words: Sequence[str]) -> int: ...
+def setting_names() -> list[str]: ...
+def resolve(toml: tuple[str, str] | None, values: Sequence[tuple[str, str]]) -> str: ...
+def process(
+    inputs: Sequence[_Path],
+    out: _Path,
+    config: str,
+    thresholds: _Path | None,
+    threads: int,
+    overwrite: bool,
+    progress: _Progress | None,
+) -> str: ...
+def build(
+    inputs: Sequence[_Path],
+    out: _Path,
+    config: str,
+    thresholds: _Path,
+    threads: int,
+    overwrite: bool,
+    progress: _Progress | None,
+) -> str: ...
+def fit_thresholds(
+    inputs: Sequence[_Path], out: _Path, config: str, threads: int, overwrite: bool, progress: _Progress | None
+) -> str: ...
+def validate(folder: _Path, against: Sequence[_Path], seed: int, threads: int, progress: _Progress | None) -> str: ...
+def inspect(inputs: Sequence[_Path], config: str, threads: int, progress: _Progress | None) -> str: ...
+def simulate(
+    folder: _Path, days: int, rows: int, seed: int, currency: str, options: int, start: tuple[int, int]
+) -> list[Path]: ...
+@final
+class RowStream:
+    def __new__(cls, path: _Path, symbol: str | None) -> RowStream: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> CapsuleType: ...
+@final
+class DepthProcessor:
+    def __new__(
+        cls, features: Sequence[str], samples: int, ticks_per_bin: int, micro_pip_size: float
+    ) -> DepthProcessor: ...
+    @property
+    def output_shape(self) -> list[int]: ...
+    def process(self, rows: Any) -> NDArray[np.float32]: ...
+@final
+class Samples:
+    @staticmethod
+    def depth(
+        path: _Path,
+        which: tuple[str, bool, int],
+        features: Sequence[str] | None,
+        samples: int | None,
+        ticks_per_bin: int | None,
+        micro_pip_size: float | None,
+        built: bytes | None,
+    ) -> Samples: ...
+    @staticmethod
+    def rows(
+        path: _Path, which: tuple[str, bool, int], columns: Sequence[str] | None, built: bytes | None
+    ) -> Samples: ...
+    def __len__(self) -> int: ...
+    @property
+    def shape(self) -> list[int]: ...
+    @property
+    def columns(self) -> list[str]: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def config(self) -> str: ...
+    def index_bytes(self) -> bytes: ...
+    def position(self, sample: int) -> int: ...
+    def labels(self) -> NDArray[np.uint8]: ...
+    def get(self, sample: int) -> tuple[NDArray[np.float32], int]: ...
+    def fill(
+        self, samples: NDArray[np.int64], out: NDArray[np.float32], labels: NDArray[np.int64], threads: int
+    ) -> None: ...

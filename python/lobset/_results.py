@@ -1,0 +1,226 @@
+"""What comes back: small typed views of the library's JSON."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobset._config import Config
+
+
+def _time(text: str) -> np.datetime64:
+    return np.datetime64(text.removesuffix("Z"), "ns")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One set of boundaries and the movements behind it."""
+
+    boundaries: NDArray[np.float64] = field(repr=False)
+    """nbins - 1 increasing movements: the quantiles k / nbins."""
+    fit_rows: int
+    embargo_rows: int
+    mean: float
+    std: float
+    min: float
+    max: float
+    median: float
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> Self:
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name != "boundaries"}
+        return cls(boundaries=np.array(values["boundaries"], dtype=np.float64), **known)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The contents of `thresholds.json`."""
+
+    version: str
+    fit_until: np.datetime64
+    """The boundary time T, UTC."""
+    fit: Fit | None
+    """The boundaries of all symbols, with `threshold_scope = "global"`."""
+    symbols: dict[str, Fit]
+    """The boundaries by symbol, with `threshold_scope = "symbol"`."""
+    json: dict[str, Any] = field(repr=False)
+    """Everything, as in the file."""
+
+    @property
+    def boundaries(self) -> NDArray[np.float64]:
+        """The boundaries of all symbols.
+
+        Raises:
+            ValueError: when each symbol has its own; look into `symbols` then.
+        """
+        if self.fit is None:
+            raise ValueError('threshold_scope = "symbol": each symbol has boundaries of its own, in .symbols')
+        return self.fit.boundaries
+
+    @classmethod
+    def _of(cls, text: str) -> Self:
+        values = json.loads(text)
+        return cls(
+            version=values["version"],
+            fit_until=_time(values["fit_until"]),
+            fit=Fit._of(values) if "boundaries" in values else None,
+            symbols={name: Fit._of(fit) for name, fit in values.get("symbols", {}).items()},
+            json=values,
+        )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Reads a `thresholds.json`."""
+        return cls._of(Path(path).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split of a dataset."""
+
+    rows: int
+    classes: NDArray[np.int64] = field(repr=False)
+    """Rows of each class."""
+    balanced: NDArray[np.int64] = field(repr=False)
+    """Marked rows of each class."""
+    short: list[int]
+    """Classes with fewer rows than the others have marked."""
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A symbol of the input."""
+
+    symbol: str
+    rows: int
+    labelled_rows: int
+    path: Path | None
+    """Its dataset, when it has one."""
+    reason: str | None
+    """Why it has none."""
+    splits: dict[str, Split] = field(repr=False)
+    """`fit`, `embargo` and `holdout`, when it has a dataset."""
+    bytes: int = 0
+    sha256: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def _of(cls, folder: Path, values: dict[str, Any]) -> Self:
+        dataset = values["dataset"]
+        known = {name: values[name] for name in ("symbol", "rows", "labelled_rows", "reason")}
+        if dataset is None:
+            return cls(path=None, splits={}, **known)
+        counts = {
+            name: Split(
+                rows=split["rows"],
+                classes=np.array(split["classes"], dtype=np.int64),
+                balanced=np.array(split["balanced"], dtype=np.int64),
+                short=split["short"],
+            )
+            for name, split in dataset["splits"].items()
+        }
+        return cls(path=folder / dataset["file"], splits=counts, bytes=dataset["bytes"], sha256=dataset["sha256"], **known)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The contents of `manifest.json`."""
+
+    folder: Path
+    version: str
+    config: Config
+    symbols: list[Symbol]
+    """Every symbol, by name."""
+    warnings: list[str]
+    timings: dict[str, float] = field(repr=False)
+    json: dict[str, Any] = field(repr=False)
+    """Everything, as in the file."""
+
+    @property
+    def datasets(self) -> dict[str, Path]:
+        """The datasets by symbol."""
+        return {symbol.symbol: symbol.path for symbol in self.symbols if symbol.path is not None}
+
+    @classmethod
+    def _of(cls, folder: Path, values: dict[str, Any]) -> Self:
+        return cls(
+            folder=folder,
+            version=values["version"],
+            config=Config._of(values["config"]),
+            symbols=[Symbol._of(folder, symbol) for symbol in values["symbols"]],
+            warnings=values["warnings"],
+            timings=values["timings"],
+            json=values,
+        )
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> Self:
+        """Reads the manifest of an output folder."""
+        folder = Path(folder)
+        return cls._of(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What `validate` has proved."""
+
+    datasets: int
+    rows: int
+    checks: list[str]
+    """The checks that every dataset passed."""
+    not_checked: list[str]
+    """Checks that the settings leave no way to make, and why."""
+    rows_against: int | None
+    """Rows compared with the raw files, when asked for."""
+    seconds: float
+    manifest: Manifest = field(repr=False)
+
+    @classmethod
+    def _of(cls, folder: Path, text: str) -> Self:
+        values = json.loads(text)
+        against = values["against"]
+        return cls(
+            **values["proved"],
+            rows_against=None if against is None else against["rows"],
+            seconds=values["seconds"],
+            manifest=Manifest._of(folder, values["manifest"]),
+        )
+
+
+@dataclass(frozen=True)
+class InspectedSymbol:
+    """What files hold of a symbol."""
+
+    symbol: str
+    rows: int
+    files: int
+    first_ts: np.datetime64
+    last_ts: np.datetime64
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What files hold."""
+
+    files: list[dict[str, Any]] = field(repr=False)
+    """Every file, in order of time: name, bytes, sha256, records, rows, drops and so on."""
+    symbols: list[InspectedSymbol]
+    drops: dict[str, int]
+    """Records that are no rows, by reason."""
+
+    @property
+    def records(self) -> int:
+        """Records of all files."""
+        return sum(file["records"] for file in self.files)
+
+    @classmethod
+    def _of(cls, text: str) -> Self:
+        values = json.loads(text)
+        symbols = [
+            InspectedSymbol(**{**s, "first_ts": _time(s["first_ts"]), "last_ts": _time(s["last_ts"])})
+            for s in values["symbols"]
+        ]
+        return cls(files=values["files"], symbols=symbols, drops=values["drops"])

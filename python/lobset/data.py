@@ -1,0 +1,367 @@
+"""Samples of datasets as NumPy arrays: one by one, in batches, or as a shuffled stream. `lobset.torch` builds on it.
+
+Three ways to read a dataset that `lobset.process` has written:
+
+- `DepthDataset` and `RowDataset` give sample number i.
+- `batches` walks over one of them, in order or shuffled.
+- `BlockStream` shuffles blocks of neighbouring samples, so that they share the work of decoding and of time bins. It is
+  sharded over workers and ranks and resumes in mid-epoch.
+
+All of them read the file lazily, hold a few row groups, give the same order for the same seed, and can be pickled. No
+window crosses a break or the start of the symbol, and no row under embargo is ever given.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lobset import _lobset
+from lobset._config import Config, Feature
+from lobset._errors import InputError
+
+__all__ = ["BlockStream", "DepthDataset", "RowDataset", "Samples", "batches", "uniform_order"]
+
+PathLike = str | os.PathLike[str]
+Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Samples along the first axis, and their classes."""
+
+
+class Samples:
+    """Samples of one dataset, by their number. Made by `DepthDataset` and `RowDataset`."""
+
+    def __init__(self, path: PathLike, arguments: dict[str, Any]) -> None:
+        self._path = os.fspath(path)
+        self._arguments = arguments
+        self._identity = self._look()
+        self._samples = self._open(None)
+
+    def _open(self, built: bytes | None) -> _lobset.Samples:
+        raise NotImplementedError("make a DepthDataset or a RowDataset")
+
+    def _look(self) -> tuple[int, int]:
+        """What tells a file from the one that takes its place; a missing one is told of by whoever opens it."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return (0, 0)
+        return (found.st_size, found.st_mtime_ns)
+
+    @property
+    def path(self) -> str:
+        """The dataset file."""
+        return self._path
+
+    @property
+    def symbol(self) -> str:
+        """The dataset's symbol, as the exchange writes it."""
+        return self._samples.symbol
+
+    @property
+    def config(self) -> Config:
+        """The settings that the dataset was made with."""
+        import json
+
+        return Config._of(json.loads(self._samples.config))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return tuple(self._samples.shape)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def _number(self, index: int) -> int:
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        return number
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], int]:
+        return self._samples.get(self._number(int(index)))
+
+    def position(self, index: int) -> int:
+        """The place in the file of a sample's row, counted from 0."""
+        return self._samples.position(self._number(int(index)))
+
+    def labels(self) -> NDArray[np.uint8]:
+        """The classes of all samples, in order: one byte each."""
+        return self._samples.labels()
+
+    def batch(self, indices: Sequence[int] | NDArray[np.integer[Any]], threads: int | None = None) -> Batch:
+        """Several samples at once, made on several threads (all cores by default) without the interpreter's lock."""
+        numbers = np.ascontiguousarray(indices, dtype=np.int64)
+        out = np.empty((len(numbers), *self.shape), dtype=np.float32)
+        labels = np.empty(len(numbers), dtype=np.int64)
+        self._samples.fill(numbers, out, labels, (os.cpu_count() or 1) if threads is None else threads)
+        return out, labels
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name != "_samples"}
+        return {**state, "_built": self._samples.index_bytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        built = state.pop("_built")
+        self.__dict__.update(state)
+        if self._look() != self._identity:
+            raise InputError(f"{self._path}: is not the file any more that this dataset was opened on", path=self._path)  # type: ignore[arg-type]
+        self._samples = self._open(built)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items() if value is not None)
+        return f"{type(self).__name__}({self._path!r}, {arguments})"
+
+
+class DepthDataset(Samples):
+    """Depth tensors: item i is (the tensor of the `samples` rows that end at a row, the class of that row).
+
+    Args:
+        path: A `*_dataset.parquet`.
+        split: `"fit"` or `"holdout"`.
+        balanced: Only rows of the uniform subset.
+        features: Channels; by default the dataset's own, as are the three that follow.
+        samples: Rows of a window, a multiple of `ticks_per_bin`.
+        stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole
+            window. Strides of a multiple of `ticks_per_bin` share time bins.
+        ticks_per_bin: Rows of a time bin.
+        micro_pip_size: Price step of the ladder, in price units.
+
+    Raises:
+        InputError: when the file cannot be read, was written with `drop_unbalanced`, or has no marks though `balanced`
+            asks for them.
+        ConfigError: for settings out of range.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        split: Literal["fit", "holdout"] = "fit",
+        balanced: bool = True,
+        features: Sequence[Feature] | None = None,
+        samples: int | None = None,
+        stride: int = 1,
+        ticks_per_bin: int | None = None,
+        micro_pip_size: float | None = None,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "path", "__class__")}
+        super().__init__(path, arguments)
+
+    def _open(self, built: bytes | None) -> _lobset.Samples:
+        a = self._arguments
+        which = (a["split"], a["balanced"], a["stride"])
+        tensor = (a["features"], a["samples"], a["ticks_per_bin"], a["micro_pip_size"])
+        return _lobset.Samples.depth(self._path, which, *tensor, built)
+
+
+class RowDataset(Samples):
+    """Rows: item i is (the row's columns as a vector of float32, NaN for null; its class).
+
+    Args:
+        path: A `*_dataset.parquet`.
+        split: `"fit"` or `"holdout"`.
+        balanced: Only rows of the uniform subset.
+        columns: Numeric columns, in this order; by default the sixty of the book and `mid_price`.
+        stride: As in `DepthDataset`.
+
+    Raises:
+        InputError: when the file cannot be read, lacks a column, or has no marks though `balanced` asks for them.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        split: Literal["fit", "holdout"] = "fit",
+        balanced: bool = True,
+        columns: Sequence[str] | None = None,
+        stride: int = 1,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "path", "__class__")}
+        super().__init__(path, arguments)
+
+    def _open(self, built: bytes | None) -> _lobset.Samples:
+        a = self._arguments
+        return _lobset.Samples.rows(self._path, (a["split"], a["balanced"], a["stride"]), a["columns"], built)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a vector."""
+        return self._samples.columns
+
+
+def batches(
+    dataset: Samples,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    epoch: int = 0,
+    drop_last: bool = False,
+    threads: int | None = None,
+) -> Iterator[Batch]:
+    """One epoch of a dataset in batches. Shuffled, the order follows from `seed` and `epoch` alone."""
+    count = len(dataset)
+    order = np.random.default_rng([seed, epoch]).permutation(count) if shuffle else None
+    for start in range(0, count, batch_size):
+        stop = min(start + batch_size, count)
+        if drop_last and stop - start < batch_size:
+            return
+        yield dataset.batch(np.arange(start, stop) if order is None else order[start:stop], threads)
+
+
+def uniform_order(labels: NDArray[np.uint8], seed: int, epoch: int = 0) -> Iterator[int]:
+    """Sample numbers such that every class that is present comes equally often and every sample at least once.
+
+    In rounds of one sample a class; a class that is through before the largest one begins anew in another order. Holds
+    eight bytes a sample.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    orders = [rng.permutation(m) for m in members]
+    for turn in range(max((len(m) for m in members), default=0)):
+        for place in rng.permutation(len(members)):
+            at = turn % len(members[place])
+            if at == 0 and turn > 0:
+                orders[place] = rng.permutation(members[place])
+            yield int(orders[place][at])
+
+
+class BlockStream:
+    """One epoch after the other of one or more datasets, block-shuffled, in this shard's share.
+
+    Blocks of neighbouring samples come in an order that follows from `seed` and the epoch, and so do the samples within
+    each block. Every shard takes every `shards`-th block, so that all shards together give each sample once.
+
+    Iterating gives (array, class) one by one and ends with the epoch; the next iteration is the next epoch. After
+    `load_state_dict` it goes on where `state_dict` was taken, in mid-epoch if need be.
+
+    Args:
+        datasets: Where the samples come from.
+        seed: Chooses the orders.
+        block: Samples of a block: more mix better, fewer share less work.
+        shuffle: False for the order of the files.
+        shard: This shard's number, from 0.
+        shards: How many there are.
+        chunk: Samples made at once.
+        threads: Threads that make them.
+    """
+
+    def __init__(
+        self,
+        datasets: Samples | Sequence[Samples],
+        *,
+        seed: int = 0,
+        block: int = 1024,
+        shuffle: bool = True,
+        shard: int = 0,
+        shards: int = 1,
+        chunk: int = 16,
+        threads: int = 1,
+    ) -> None:
+        self.datasets = [datasets] if isinstance(datasets, Samples) else list(datasets)
+        if not self.datasets or len({d.shape for d in self.datasets}) != 1:
+            raise ValueError("a stream needs one dataset at least, and samples of one shape")
+        if not 0 <= shard < shards:
+            raise ValueError(f"shard {shard} of {shards}")
+        if block < 1 or chunk < 1:
+            raise ValueError("block and chunk must be at least 1")
+        self.seed, self.block, self.shuffle = seed, block, shuffle
+        self.shard, self.shards, self.chunk, self.threads = shard, shards, chunk, threads
+        self.epoch, self.position = 0, 0
+
+    def _blocks(self) -> list[tuple[int, int, int]]:
+        """This shard's blocks of the epoch at hand, in order: dataset, first sample, end."""
+        blocks = [
+            (number, start, min(start + self.block, len(dataset)))
+            for number, dataset in enumerate(self.datasets)
+            for start in range(0, len(dataset), self.block)
+        ]
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(blocks))
+        chosen = [blocks[i] for i in order] if self.shuffle else blocks
+        return chosen[self.shard :: self.shards]
+
+    def _order(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
+        if not self.shuffle:
+            return np.arange(start, stop)
+        return start + np.random.default_rng([self.seed, self.epoch, number, start]).permutation(stop - start)
+
+    def __len__(self) -> int:
+        """Samples of this shard's epoch."""
+        return sum(stop - start for _, start, stop in self._blocks())
+
+    def _chunks(self) -> Iterator[Batch]:
+        """What is left of the epoch, chunk by chunk."""
+        skip = self.position
+        for number, start, stop in self._blocks():
+            if skip >= stop - start:
+                skip -= stop - start
+                continue
+            order = self._order(number, start, stop)[skip:]
+            skip = 0
+            for at in range(0, len(order), self.chunk):
+                yield self.datasets[number].batch(order[at : at + self.chunk], self.threads)
+
+    def _end(self) -> None:
+        self.epoch, self.position = self.epoch + 1, 0
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], int]]:
+        for samples, labels in self._chunks():
+            for sample, label in zip(samples, labels, strict=True):
+                self.position += 1
+                yield sample, int(label)
+        self._end()
+
+    def batches(self, batch_size: int, drop_last: bool = False) -> Iterator[Batch]:
+        """What is left of the epoch in batches."""
+        held: list[Batch] = []
+        count = 0
+        for samples, labels in self._chunks():
+            while len(labels):
+                take = min(batch_size - count, len(labels))
+                held.append((samples[:take], labels[:take]))
+                samples, labels, count = samples[take:], labels[take:], count + take
+                if count == batch_size:
+                    self.position += count
+                    yield _join(held)
+                    held, count = [], 0
+        if held and not drop_last:
+            self.position += count
+            yield _join(held)
+        self._end()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begins an epoch, as samplers of distributed training do."""
+        self.epoch, self.position = epoch, 0
+
+    def _fingerprint(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "block": self.block,
+            "shuffle": self.shuffle,
+            "shard": self.shard,
+            "shards": self.shards,
+            "samples": [len(dataset) for dataset in self.datasets],
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands: plain numbers, fit for JSON."""
+        return {"epoch": self.epoch, "position": self.position, **self._fingerprint()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was taken.
+
+        Raises:
+            ValueError: when that was another stream.
+        """
+        for name, value in self._fingerprint().items():
+            if state.get(name) != value:
+                raise ValueError(f"the state is of another stream: {name} was {state.get(name)!r}, and is {value!r}")
+        self.epoch, self.position = int(state["epoch"]), int(state["position"])
+
+
+def _join(parts: list[Batch]) -> Batch:
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])

@@ -1,0 +1,41 @@
+"""Pictures (the extra `plot`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+__all__ = ["depth"]
+
+
+def depth(tensor: Any, features: Sequence[str] | None = None, title: str | None = None) -> Figure:
+    """A depth tensor, one panel a channel: red is ask depth, blue bid depth, white nothing; the mid price is the line.
+
+    Args:
+        tensor: Of shape (402, T) or (n, 402, T): NumPy, PyTorch or whatever `numpy.asarray` takes.
+        features: Names of the channels, for the panels' titles.
+        title: Of the whole picture.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    channels = np.asarray(tensor)
+    if channels.ndim == 2:
+        channels = channels[np.newaxis]
+    if channels.ndim != 3 or channels.shape[1] != 402:
+        raise ValueError(f"a depth tensor has the shape (402, T) or (n, 402, T), not {channels.shape}")
+    names = features if features is not None else [f"channel {i}" for i in range(len(channels))]
+    figure, axes = plt.subplots(1, len(channels), figsize=(6 * len(channels), 5), squeeze=False, layout="constrained")
+    image = None
+    for axis, channel, name in zip(axes[0], channels, names, strict=True):
+        extent = (-channel.shape[1], 0, -201, 201)
+        image = axis.imshow(channel, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest", extent=extent)
+        axis.axhline(0, color="black", linewidth=0.5)
+        axis.set(title=name, xlabel="time bins", ylabel="micro-pips from the mid price")
+    if image is not None:
+        figure.colorbar(image, ax=axes[0].tolist(), label="bid depth < 0 < ask depth")
+    if title is not None:
+        figure.suptitle(title)
+    return figure
