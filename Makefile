@@ -5,8 +5,9 @@ OUT ?= production
 CURRENCY ?= AUDUSD
 LOBSET := target/release/lobset
 PYTHON := .venv/bin/python
+TORCH := .venv-torch/bin/python
 
-.PHONY: build process-production test test-rust test-python lint doc bench clean
+.PHONY: build process-production test test-rust test-python test-torch wheel lint bench clean
 
 build:
 	cargo build --release --locked --bin lobset
@@ -19,18 +20,34 @@ process-production: build
 	fi
 	$(LOBSET) process $(if $(DATA),"$(DATA)",market) -o "$(OUT)" --currency $(CURRENCY) --overwrite
 
-test: test-rust test-python
+test: test-rust test-python test-torch
 
 test-rust:
 	cargo test --workspace --locked
 
-# The Python tests read files that test-rust leaves.
-test-python: build test-rust $(PYTHON)
+# What `pip install .` installs.
+wheel: $(PYTHON)
+	rm -rf target/wheels
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir target/wheels .
+
+# The tests of datasets read files that test-rust leaves.
+test-python: build test-rust wheel
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
+	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy.stubtest lobset._lobset
 	$(PYTHON) -m pytest -q tests/python
+
+# Debian's Python has a PyTorch for the CPU.
+test-torch: wheel $(TORCH)
+	$(TORCH) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
+	$(TORCH) -m pytest -q tests/python/test_torch.py
 
 $(PYTHON): tests/python/requirements.txt
 	scripts/python-env .venv $<
 	touch $@
+
+$(TORCH):
+	scripts/torch-env .venv-torch
 
 lint:
 	cargo fmt --all --check
@@ -41,4 +58,4 @@ bench: build
 	scripts/bench
 
 clean:
-	rm -rf target .venv market market.partial production
+	rm -rf target .venv .venv-torch .venv-bench market market.partial production

@@ -148,6 +148,8 @@ class Config:
     def __repr__(self) -> str:
         preset = json.loads(_lobset.resolve(None, [("currency", self.currency)]))
         changed = {n: v for n, v in self._values.items() if n != "currency" and v != preset[n]}
+        if "max_gap" in changed:
+            changed["max_gap"] = f"{self.max_gap}ns"
         return "Config(" + ", ".join(f"{n}={v!r}" for n, v in {"currency": self.currency, **changed}.items()) + ")"
 
     @property

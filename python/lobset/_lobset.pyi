@@ -1,13 +1,28 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import CapsuleType
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import CapsuleType
 
 __version__: str
+__all__ = [
+    "DepthProcessor",
+    "RowStream",
+    "Samples",
+    "__version__",
+    "build",
+    "command",
+    "fit_thresholds",
+    "inspect",
+    "process",
+    "resolve",
+    "setting_names",
+    "simulate",
+    "validate",
+]
 
 type _Path = str | os.PathLike[str]
 type _Progress = Callable[[str, int, int], object]

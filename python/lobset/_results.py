@@ -1,4 +1,4 @@
-"""What comes back: small typed views of the library's JSON."""
+"""What comes back: small typed views of the library's JSON. Compare their `json` to tell whether two are the same."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def _time(text: str) -> np.datetime64:
     return np.datetime64(text.removesuffix("Z"), "ns")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fit:
     """One set of boundaries and the movements behind it."""
 
@@ -36,7 +36,7 @@ class Fit:
         return cls(boundaries=np.array(values["boundaries"], dtype=np.float64), **known)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Thresholds:
     """The contents of `thresholds.json`."""
 
@@ -78,7 +78,7 @@ class Thresholds:
         return cls._of(Path(path).read_text(encoding="utf-8"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """A split of a dataset."""
 
@@ -91,7 +91,7 @@ class Split:
     """Classes with fewer rows than the others have marked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Symbol:
     """A symbol of the input."""
 
@@ -125,7 +125,7 @@ class Symbol:
         return cls(path=folder / dataset["file"], splits=counts, bytes=dataset["bytes"], sha256=dataset["sha256"], **known)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Manifest:
     """The contents of `manifest.json`."""
 
@@ -163,7 +163,7 @@ class Manifest:
         return cls._of(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Validation:
     """What `validate` has proved."""
 

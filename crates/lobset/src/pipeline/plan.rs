@@ -211,7 +211,7 @@ pub fn symbol_plans(
         .iter()
         .flat_map(|(s, fit)| slices(*s, 0..streams[*s].candidates.count(), TASK).map(move |slice| (slice, *fit)))
         .collect();
-    let work = |(slice, fit): &(Slice, &Fit)| {
+    let work = |(slice, fit): &(Slice, &Fit)| -> Result<(Slice, Vec<ClassCounts>)> {
         let stream = &streams[slice.symbol];
         let mut values = Vec::new();
         tape.read(slice.symbol, slice.range.clone(), &mut values)?;
@@ -225,7 +225,7 @@ pub fn symbol_plans(
             }
             counts
         });
-        Ok((slice.symbol, blocks.collect::<Vec<_>>()))
+        Ok((slice.clone(), blocks.collect()))
     };
     let mut blocks: Vec<Vec<ClassCounts>> = vec![Vec::new(); streams.len()];
     let total = tasks.iter().map(|(slice, _)| slice.count()).sum();
@@ -235,9 +235,9 @@ pub fn symbol_plans(
             &tasks,
             |(slice, _)| slice.count(),
             work,
-            |(symbol, counted)| {
-                run.monitor.advance(counted.len() as u64 * BLOCK)?;
-                blocks[symbol].extend(counted);
+            |(slice, counted)| {
+                run.monitor.advance(slice.count())?;
+                blocks[slice.symbol].extend(counted);
                 Ok(())
             },
         )

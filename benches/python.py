@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Depth tensors, loaders and read_dbn beside what one would write by hand, in alternating runs; prints medians.
+
+    make wheel && scripts/python-env .venv-bench benches/requirements.txt
+    .venv-bench/bin/pip install target/wheels/*.whl && .venv-bench/bin/python benches/python.py
+"""
+
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import databento
+import numpy as np
+import polars as pl
+
+import lobset
+from lobset.data import BlockStream, DepthDataset, RowDataset, batches
+
+FEATURES = ("volume", "variance", "trade_counts")
+
+
+def plain(rows, features, ticks_per_bin=100, pip=1e-5):
+    """A depth tensor the plain way: whole columns at once with NumPy."""
+    count = len(rows) // ticks_per_bin
+
+    def bins(name):
+        return rows[name].to_numpy().reshape(count, ticks_per_bin)
+
+    def pips(name):
+        return np.round(bins(name) / pip)
+
+    base = int(np.floor((pips("bid_px_00")[-1, -1] + pips("ask_px_00")[-1, -1]) / 2 + 0.5))
+    channels = []
+    steps = {
+        (side, level): np.floor(pips(f"{side}_px_{level:02}").mean(axis=1)).astype(np.int64)
+        for side in ("ask", "bid")
+        for level in range(10)
+    }
+    for feature in features:
+        picture = np.zeros((402, count))
+        for side, sign in (("ask", 1), ("bid", -1)):
+            half = np.zeros((201, count))
+            for level in range(10):
+                at = (steps[side, level] - base) if side == "ask" else (base - 1 - steps[side, level])
+                if feature == "volume":
+                    value = np.median(bins(f"{side}_sz_{level:02}"), axis=1)
+                elif feature == "variance":
+                    value = np.var(bins(f"{side}_sz_{level:02}"), axis=1, ddof=1)
+                else:
+                    value = bins(f"{side}_ct_{level:02}").sum(axis=1)
+                there = (at >= 0) & (at <= 200)
+                half[at[there], np.flatnonzero(there)] = value[there]
+            half = np.cumsum(half, axis=0)
+            if side == "ask":
+                picture[:201] = half[::-1]
+            else:
+                picture[201:] = -half
+        channels.append((picture / np.abs(picture).max()).astype(np.float32))
+    return np.stack(channels)
+
+
+def alternate(runs, **ways):
+    """Median seconds of each way."""
+    seconds = {name: [] for name in ways}
+    for _ in range(runs):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(s) for name, s in seconds.items()}
+
+
+def main():
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        files = lobset.simulate(scratch / "market")
+        path = lobset.process(scratch / "market", scratch / "out", progress=False).datasets["M6AM4"]
+        rows = pl.read_parquet(path)[:50_000].rechunk()
+        out = np.empty((3, 402, 500), dtype=np.float32)
+        for features in (FEATURES[:1], FEATURES):
+            processor = lobset.DepthProcessor(features)
+            assert np.abs(processor.process(rows).reshape(-1, 402, 500) - plain(rows, features)).max() < 1e-6
+            found = alternate(
+                40,
+                plain=lambda: plain(rows, features),
+                lobset=lambda: processor.process(rows),
+                limit=lambda: out[: len(features)].fill(1.0),
+            )
+            line = ", ".join(f"{name} {s * 1e3:.2f} ms" for name, s in found.items())
+            print(f"depth tensor of 50,000 rows, {len(features)} channels: {line}")
+
+        depth = DepthDataset(path, balanced=False, stride=100)
+        random = DepthDataset(path)
+        vectors = RowDataset(path)
+
+        def rate(source, most):
+            done, started = 0, time.perf_counter()
+            for _, labels in source:
+                done += len(labels)
+                if done >= most:
+                    break
+            return done / (time.perf_counter() - started)
+
+        rates = {
+            "depth tensors, 2 channels, stride of a bin, in order": lambda: rate(batches(depth, 32), 5_000),
+            "the same, one by one": lambda: rate((([0], [i]) for i in range(2_000) if depth[i]), 2_000),
+            "the same, BlockStream with 2 threads": lambda: rate(BlockStream(depth, threads=2, chunk=32).batches(32), 5_000),
+            "depth tensors of marked rows at random": lambda: rate(batches(random, 32, shuffle=True), 500),
+            "rows as vectors, in order": lambda: rate(batches(vectors, 1024), 100_000),
+        }
+        for name, measure in rates.items():
+            print(f"{name}: {statistics.median(measure() for _ in range(3)):,.0f} a second")
+
+        found = alternate(
+            5,
+            databento=lambda: databento.DBNStore.from_file(files[0]).to_df(),
+            lobset=lambda: pl.DataFrame(lobset.read_dbn(files[0])),
+        )
+        print("290,000 records of a file to a data frame: " + ", ".join(f"{n} {s:.2f} s" for n, s in found.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Loaders: which rows are samples, in which order, and how they resume."""
+
+import pickle
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+
+import lobset
+from lobset.data import BlockStream, DepthDataset, RowDataset, batches, uniform_order
+
+SETTINGS = dict(
+    lookback_rows=200,
+    lookforward_input=200,
+    lookforward_offset=20,
+    nbins=5,
+    min_symbol_samples=1_000,
+    samples=600,
+    ticks_per_bin=20,
+    max_gap="30m",
+)
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "market"
+    lobset.simulate(folder, days=4, rows=25_000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(market):
+    return lobset.process(market, market.parent / "out", lobset.Config(**SETTINGS), progress=False).datasets["M6AM4"]
+
+
+def expected(rows, split, balanced, window, stride):
+    """The places of samples, row by row by the definition."""
+    places, start, last = [], 0, None
+    for at, (row, of, mark) in enumerate(zip(rows["row"], rows["split"], rows["balanced"], strict=True)):
+        if last is None or row != last + 1:
+            start = at
+        last = row
+        length = at - start + 1
+        if of == split and (mark or not balanced) and length >= window and (length - window) % stride == 0:
+            places.append(at)
+    return places
+
+
+@pytest.mark.parametrize("split", ["fit", "holdout"])
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("stride", [1, 7, 20])
+def test_samples_are_those_of_the_definition(dataset, split, balanced, stride):
+    rows = pl.read_parquet(dataset)
+    breaks = (rows["row"].diff() > 1).sum()
+    assert breaks >= 3, "the market has breaks to look at"
+    depth = DepthDataset(dataset, split, balanced, stride=stride)
+    want = expected(rows, split, balanced, 600, stride)
+    assert [depth.position(i) for i in range(len(depth))] == want and len(want) > 10
+    assert np.array_equal(depth.labels(), rows["classification_label"].to_numpy()[want])
+    assert set(rows["split"].to_numpy()[want]) == {split}
+    vectors = RowDataset(dataset, split, balanced, stride=stride)
+    assert [vectors.position(i) for i in range(len(vectors))] == expected(rows, split, balanced, 1, stride)
+
+
+def test_items_are_the_tensor_and_the_class_of_their_window(dataset):
+    rows = pl.read_parquet(dataset)
+    for settings in (dict(), dict(samples=300, ticks_per_bin=30, features=["trade_counts"], micro_pip_size=5e-6)):
+        depth = DepthDataset(dataset, balanced=False, **settings)
+        used = {**dict(samples=600, ticks_per_bin=20, features=("volume", "variance"), micro_pip_size=1e-5), **settings}
+        processor = lobset.DepthProcessor(**used)
+        assert depth.shape == processor.output_shape
+        # Forwards, backwards and at random: bins that are shared are those that would be made anew.
+        order = [*range(0, 100), *range(99, 0, -3), *np.random.default_rng(1).integers(0, len(depth), 100), len(depth) - 1]
+        for i in order:
+            tensor, label = depth[i]
+            place = depth.position(i)
+            assert np.array_equal(tensor, processor.process(rows[place + 1 - used["samples"] : place + 1]))
+            assert label == rows["classification_label"][place]
+    many, labels = depth.batch(order[:20])
+    assert all(np.array_equal(m, depth[i][0]) and label == depth[i][1] for m, label, i in zip(many, labels, order, strict=False))
+    assert np.array_equal(depth[-1][0], depth[len(depth) - 1][0])
+    for wrong in (len(depth), -len(depth) - 1):
+        with pytest.raises(IndexError):
+            depth[wrong]
+
+
+def test_windows_span_row_groups(tmp_path):
+    lobset.simulate(tmp_path / "market", days=1, rows=240_000)
+    config = lobset.Config(**{**SETTINGS, "samples": 6_400, "ticks_per_bin": 64})
+    out = lobset.process(tmp_path / "market", tmp_path / "out", config, progress=False)
+    path = out.datasets["M6AM4"]
+    rows = pl.read_parquet(path)
+    depth = DepthDataset(path, "holdout", balanced=False, stride=1)
+    places = np.array([depth.position(i) for i in range(len(depth))])
+    processor = lobset.DepthProcessor.from_config(config)
+    across = np.flatnonzero((places >= 131_072) & (places < 131_072 + 6_000))[::500]
+    assert len(across) > 5
+    for i in across:
+        assert np.array_equal(depth[i][0], processor.process(rows[places[i] + 1 - 6_400 : places[i] + 1]))
+
+
+def test_rows_are_vectors_of_their_columns(dataset):
+    rows = pl.read_parquet(dataset)
+    default = RowDataset(dataset)
+    assert default.shape == (61,) and "mid_price" in default.columns
+    some = RowDataset(dataset, balanced=False, columns=["mid_price", "bid_sz_09", "ask_px_00", "flags", "sequence"])
+    for i in (0, 5, len(some) - 1):
+        vector, label = some[i]
+        row = rows.row(some.position(i), named=True)
+        assert np.array_equal(vector, np.array([row[c] for c in some.columns], dtype=np.float32))
+        assert label == row["classification_label"]
+    for wrong in (["nothing"], ["price_movement"], ["symbol"]):
+        with pytest.raises(lobset.InputError, match="fits a vector of floats"):
+            RowDataset(dataset, columns=wrong)
+
+
+def test_what_cannot_be_given_is_refused(market, dataset, tmp_path):
+    with pytest.raises(ValueError, match="embargo"):
+        DepthDataset(dataset, split="embargo")
+    with pytest.raises(ValueError, match="stride"):
+        DepthDataset(dataset, stride=0)
+    with pytest.raises(lobset.ConfigError, match="ticks_per_bin"):
+        DepthDataset(dataset, samples=601)
+    with pytest.raises(lobset.InputError, match="no dataset of lobset|cannot be read"):
+        DepthDataset(market / sorted(f.name for f in market.iterdir())[0])
+    with pytest.raises(lobset.InputError, match="cannot be read"):
+        DepthDataset(tmp_path / "nothing.parquet")
+    config = lobset.Config(**SETTINGS, drop_unbalanced=True)
+    dropped = lobset.process(market, tmp_path / "dropped", config, progress=False).datasets["M6AM4"]
+    with pytest.raises(lobset.InputError, match="drop_unbalanced") as caught:
+        DepthDataset(dropped)
+    assert "balanced=True" in caught.value.help
+    assert len(RowDataset(dropped)) > 0
+    config = lobset.Config(**SETTINGS, force_uniform=False)
+    unmarked = lobset.process(market, tmp_path / "unmarked", config, progress=False).datasets["M6AM4"]
+    with pytest.raises(lobset.InputError, match="balanced=False|no column balanced"):
+        DepthDataset(unmarked)
+    assert len(DepthDataset(unmarked, balanced=False)) > 0
+
+
+def test_a_pickled_dataset_is_the_same_and_only_for_the_same_file(dataset, tmp_path):
+    path = tmp_path / "copy.parquet"
+    shutil.copy(dataset, path)
+    for made in (DepthDataset(path, stride=3), RowDataset(path, "holdout")):
+        text = pickle.dumps(made)
+        again = pickle.loads(text)
+        assert len(again) == len(made) and np.array_equal(again[7][0], made[7][0]) and repr(again) == repr(made)
+    with path.open("ab") as file:
+        file.write(b"PAR1")
+    with pytest.raises(lobset.InputError, match="not the file any more"):
+        pickle.loads(text)
+
+
+def test_batches_give_every_sample_once(dataset):
+    vectors = RowDataset(dataset)
+    labels = vectors.labels()
+    plain = list(batches(vectors, 1_000))
+    assert np.array_equal(np.concatenate([y for _, y in plain]), labels)
+    shuffled = [list(batches(vectors, 1_000, shuffle=True, seed=s, epoch=e)) for s, e in ((1, 0), (1, 0), (1, 1), (2, 0))]
+    orders = [np.concatenate([x[:, 0] for x, _ in part]) for part in shuffled]
+    assert np.array_equal(orders[0], orders[1], equal_nan=True)
+    assert not np.array_equal(orders[0], orders[2]) and not np.array_equal(orders[0], orders[3])
+    assert np.array_equal(np.sort(orders[0]), np.sort(np.concatenate([x[:, 0] for x, _ in plain])))
+    assert sum(len(y) for _, y in batches(vectors, 1_000, drop_last=True)) == len(vectors) // 1_000 * 1_000
+
+
+def test_uniform_order_loses_no_row_and_favours_no_class(dataset):
+    labels = RowDataset(dataset, "holdout", balanced=False).labels()
+    counts = np.bincount(labels)
+    assert counts.min() < counts.max()
+    order = np.fromiter(uniform_order(labels, seed=3), dtype=np.int64)
+    assert set(order) == set(range(len(labels)))
+    assert set(np.bincount(labels[order])) == {counts.max()}
+    present = len(np.unique(labels))
+    assert set(np.bincount(labels[order[: 40 * present]])) == {40}
+    assert np.array_equal(order, np.fromiter(uniform_order(labels, seed=3), dtype=np.int64))
+    assert not np.array_equal(order, np.fromiter(uniform_order(labels, seed=3, epoch=1), dtype=np.int64))
+    assert list(uniform_order(np.array([], dtype=np.uint8), seed=1)) == []
+
+
+def key(sample):
+    return sample.tobytes()
+
+
+def test_a_stream_gives_every_sample_once_whatever_the_shards(dataset):
+    vectors = [RowDataset(dataset, "fit"), RowDataset(dataset, "holdout")]
+    want = sorted(key(x) for d in vectors for x in d.batch(np.arange(len(d)))[0])
+    for shards in (1, 3):
+        streams = [BlockStream(vectors, seed=5, block=100, shard=s, shards=shards) for s in range(shards)]
+        parts = [[key(x) for x, _ in stream] for stream in streams]
+        assert [len(p) for p in parts] == [len(BlockStream(vectors, seed=5, block=100, shard=s, shards=shards)) for s in range(shards)]
+        assert sorted(k for p in parts for k in p) == want
+        again = [[key(x) for x, _ in stream] for stream in streams]
+        assert all(sorted(a) != sorted(b) or a != b for a, b in zip(parts, again, strict=True)), "the next epoch is another"
+    plain = [key(x) for x, _ in BlockStream(vectors, shuffle=False)]
+    assert plain == [key(x) for d in vectors for x in d.batch(np.arange(len(d)))[0]]
+
+
+@pytest.mark.parametrize("stop", [0, 1, 99, 100, 357, 1_000])
+def test_a_stream_resumes_in_mid_epoch(dataset, stop):
+    def stream():
+        return BlockStream(RowDataset(dataset, balanced=False), seed=2, block=100, chunk=7)
+
+    whole = stream()
+    want = [(key(x), y) for x, y in whole]
+    want += [(key(x), y) for x, y in whole]
+    first = stream()
+    begun = iter(first)
+    found = [(key(x), y) for x, y in (next(begun) for _ in range(stop))]
+    state = pickle.loads(pickle.dumps(first.state_dict()))
+    second = stream()
+    second.load_state_dict(state)
+    found += [(key(x), y) for _ in range(2) for x, y in second]
+    assert found == want
+    batched = stream()
+    sizes, joined = [], []
+    for x, y in batched.batches(64):
+        sizes.append(len(y))
+        joined += [(key(a), int(b)) for a, b in zip(x, y, strict=True)]
+        if sum(sizes) >= stop:
+            break
+    third = stream()
+    third.load_state_dict(batched.state_dict())
+    joined += [(key(x), y) for x, y in third]
+    assert joined == want[: len(joined)] and len(joined) == len(want) // 2
+    with pytest.raises(ValueError, match="seed"):
+        BlockStream(RowDataset(dataset, balanced=False), seed=3, block=100).load_state_dict(state)

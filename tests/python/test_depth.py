@@ -1,0 +1,136 @@
+"""Depth tensors against plain NumPy, on simulated and real books."""
+
+import pickle
+
+import numpy as np
+import polars as pl
+import pytest
+
+import lobset
+
+from conftest import REAL
+
+FEATURES = ("volume", "variance", "trade_counts")
+
+
+def reference(rows, feature, ticks_per_bin, pip):
+    """Section 8 of the design with NumPy's own median, var and cumsum."""
+    table = {name: rows[name].to_numpy() for name in rows.columns if name[:3] in ("bid", "ask")}
+    pips = {n: np.round(v / pip) for n, v in table.items() if "_px_" in n}
+    m = (pips["bid_px_00"][-1] + pips["ask_px_00"][-1]) / 2
+    base = int(np.floor(m + 0.5))
+    count = len(rows) // ticks_per_bin
+    picture = np.zeros((402, count))
+    for side, first, step in (("ask", base, 1), ("bid", base - 1, -1)):
+        half = np.zeros((201, count))
+        for level in range(10):
+            prices = pips[f"{side}_px_{level:02}"].reshape(count, -1)
+            sizes = table[f"{side}_sz_{level:02}"].reshape(count, -1).astype(np.float64)
+            counts = table[f"{side}_ct_{level:02}"].reshape(count, -1)
+            for t in range(count):
+                there = ~np.isnan(prices[t])
+                if not there.any():
+                    continue
+                at = (int(np.floor(prices[t][there].mean())) - first) * step
+                if not 0 <= at <= 200:
+                    continue
+                if feature == "volume":
+                    value = np.median(sizes[t][there])
+                elif feature == "variance":
+                    value = np.var(sizes[t][there], ddof=1) if there.sum() > 1 else 0.0
+                else:
+                    value = counts[t][there].sum()
+                half[at, t] = value
+        half = np.cumsum(half, axis=0)
+        if side == "ask":
+            picture[:201] = half[::-1]
+        else:
+            picture[201:] = -half
+    largest = np.abs(picture).max()
+    return (picture / largest if largest else picture).astype(np.float32)
+
+
+def simulated(folder):
+    files = lobset.simulate(folder, days=1, rows=60_000)
+    rows = pl.DataFrame(lobset.read_dbn(files[0], symbol="M6AM4"))
+    return rows.filter(pl.col("bid_px_00") <= pl.col("ask_px_00")), 1e-5
+
+
+def real(name, pip):
+    folder = REAL / name
+    if not folder.is_dir():
+        pytest.skip(f"no {folder} on this machine")
+    rows = pl.concat([pl.DataFrame(lobset.read_dbn(f)) for f in sorted(folder.glob("*.dbn.zst"))])
+    symbol = rows["symbol"].value_counts(sort=True)["symbol"][0]
+    return rows.filter((pl.col("symbol") == symbol) & (pl.col("bid_px_00") <= pl.col("ask_px_00"))), pip
+
+
+@pytest.mark.parametrize("source", ["simulated", "es", "crypto"])
+def test_every_cell_is_that_of_numpy(source, tmp_path):
+    rows, pip = simulated(tmp_path / "m") if source == "simulated" else real(source, 0.25 if source == "es" else 0.1)
+    samples = len(rows) // 3 // 100 * 100
+    for start in (0, len(rows) - samples):
+        part = rows[start : start + samples]
+        for ticks in (100, 20):
+            tensor = lobset.DepthProcessor(FEATURES, samples, ticks, pip).process(part)
+            assert tensor.shape == (3, 402, samples // ticks) and tensor.dtype == np.float32
+            for channel, feature in zip(tensor, FEATURES, strict=True):
+                want = reference(part, feature, ticks, pip)
+                assert np.abs(channel - want).max() <= 1e-6, (source, feature)
+                assert want.max() > 0.1 and want.min() < -0.1
+        alone = lobset.DepthProcessor(("variance",), samples, 20, pip)
+        assert alone.output_shape == (402, samples // 20)
+        assert np.array_equal(alone.process(part), tensor[1])
+
+
+def test_tables_of_all_kinds_are_welcome(tmp_path):
+    rows, pip = simulated(tmp_path / "m")
+    part = rows[:4_000]
+    processor = lobset.DepthProcessor(samples=4_000, micro_pip_size=pip)
+    want = processor.process(part)
+    assert np.array_equal(processor.process(part.to_arrow()), want)
+    pieces = pl.concat([part[:1_111], part[1_111:2_500], part[2_500:]], rechunk=False)
+    assert np.array_equal(processor.process(pieces), want)
+    fixed = part.with_columns((pl.selectors.contains("_px_") * 1e9).round().cast(pl.Int64))
+    assert np.array_equal(processor.process(fixed), want)
+    signed = part.with_columns(pl.selectors.contains("_sz_").cast(pl.Int64))
+    assert np.array_equal(processor.process(signed), want)
+    assert np.array_equal(pickle.loads(pickle.dumps(processor)).process(part), want)
+    assert "4000" in repr(processor)
+
+
+def test_what_has_no_picture_is_refused(tmp_path):
+    rows, _ = simulated(tmp_path / "m")
+    processor = lobset.DepthProcessor(samples=1_000)
+    with pytest.raises(ValueError, match="exactly 1000 rows, not 999"):
+        processor.process(rows[:999])
+    with pytest.raises(ValueError, match="bid_sz_03"):
+        processor.process(rows[:1_000].drop("bid_sz_03"))
+    with pytest.raises(ValueError, match="ask_px_00"):
+        processor.process(rows[:1_000].with_columns(ask_px_00=pl.lit("x")))
+    with pytest.raises(ValueError, match="bid_sz_00"):
+        processor.process(rows[:1_000].with_columns(bid_sz_00=pl.lit(None, pl.UInt32)))
+    with pytest.raises(TypeError, match="__arrow_c_stream__"):
+        processor.process([1, 2, 3])
+    for wrong in (dict(features=("depth",)), dict(features=()), dict(samples=999), dict(micro_pip_size=0.0)):
+        with pytest.raises(lobset.ConfigError):
+            lobset.DepthProcessor(**wrong)
+
+
+def test_a_tensor_has_a_picture(tmp_path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import lobset.plot
+
+    rows, pip = simulated(tmp_path / "m")
+    for features in (FEATURES, FEATURES[:1]):
+        tensor = lobset.DepthProcessor(features, 4_000, 100, pip).process(rows[:4_000])
+        figure = lobset.plot.depth(tensor, features, title="M6AM4")
+        panels = [axis for axis in figure.axes if axis.images]
+        assert [axis.get_title() for axis in panels] == list(features)
+        assert all(axis.images[0].get_clim() == (-1, 1) for axis in panels)
+        figure.savefig(tmp_path / "depth.png")
+        assert (tmp_path / "depth.png").stat().st_size > 5_000
+    with pytest.raises(ValueError, match="402"):
+        lobset.plot.depth(np.zeros((3, 400, 10)))

@@ -1,0 +1,197 @@
+"""The jobs through Python: the same bytes as the command, typed errors, progress, Ctrl-C."""
+
+import inspect as reflection
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import lobset
+from lobset import _lobset
+
+SMALL = lobset.Config(
+    lookback_rows=200, lookforward_input=200, lookforward_offset=20, nbins=5, min_symbol_samples=1_000
+)
+FLAGS = "--lookback-rows 200 --lookforward-input 200 --lookforward-offset 20 --nbins 5 --min-symbol-samples 1000".split()
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("python") / "market"
+    lobset.simulate(folder, days=3, rows=20_000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def manifest(market):
+    return lobset.process(market, market.parent / "out", SMALL, progress=False)
+
+
+def contents(folder):
+    return {f.name: f.read_bytes() for f in folder.iterdir() if f.suffix == ".parquet" or f.name == "thresholds.json"}
+
+
+def test_python_and_both_commands_give_the_same_bytes(market, manifest, tmp_path):
+    want = contents(manifest.folder)
+    assert len(want) == len(manifest.datasets) + 1 >= 3
+    script = os.path.join(os.path.dirname(sys.executable), "lobset")
+    for name, command in {"wheel": [script], "binary": [os.environ.get("LOBSET", "target/release/lobset")]}.items():
+        subprocess.run([*command, "process", market, "-o", tmp_path / name, "-q", *FLAGS], check=True, stdout=subprocess.DEVNULL)
+        assert contents(tmp_path / name) == want
+    subprocess.run([script, "simulate", tmp_path / "market", "-q", "--days", "3", "--rows", "20000"], check=True, stdout=subprocess.DEVNULL)
+    files = {f.name: f.read_bytes() for f in market.iterdir()}
+    assert {f.name: f.read_bytes() for f in (tmp_path / "market").iterdir()} == files
+    ran = subprocess.run([script, "process", market, "-o", tmp_path / "x", "--nbins", "1"], capture_output=True, text=True)
+    assert ran.returncode == 2 and "nbins" in ran.stderr
+
+
+def test_results_are_typed(market, manifest):
+    assert manifest.config == SMALL and manifest.version == lobset.__version__
+    symbol = next(s for s in manifest.symbols if s.path)
+    assert symbol.splits["fit"].classes.sum() == symbol.splits["fit"].rows > 0
+    assert symbol.path.stat().st_size == symbol.bytes
+    assert any(s.reason for s in manifest.symbols if s.path is None)
+    assert lobset.Manifest.read(str(manifest.folder)).json == manifest.json
+    thresholds = lobset.Thresholds.read(manifest.folder / "thresholds.json")
+    assert thresholds.boundaries.shape == (4,) and np.all(np.diff(thresholds.boundaries) > 0)
+    assert thresholds.fit.fit_rows == sum(s.splits["fit"].rows for s in manifest.symbols if s.path)
+    proof = lobset.validate(manifest.folder, against=market, progress=False)
+    assert (proof.datasets, proof.rows_against) == (len(manifest.datasets), 1_000)
+    found = lobset.inspect(market, progress=False)
+    assert found.records == 60_000 and sum(s.rows for s in found.symbols) + sum(found.drops.values()) == 60_000
+    assert found.symbols[0].first_ts < found.symbols[0].last_ts
+
+
+def test_thresholds_and_build_in_two_steps_give_the_same_datasets(market, manifest, tmp_path):
+    thresholds = lobset.fit_thresholds([market], tmp_path / "t.json", SMALL, progress=False)
+    assert np.array_equal(thresholds.boundaries, lobset.Thresholds.read(tmp_path / "t.json").boundaries)
+    built = lobset.build(market, tmp_path / "out", tmp_path / "t.json", SMALL, progress=False)
+    assert contents(built.folder) == contents(manifest.folder)
+    own = lobset.process(market, tmp_path / "own", SMALL.replace(threshold_scope="symbol"), progress=False)
+    each = lobset.Thresholds.read(own.folder / "thresholds.json")
+    assert set(each.symbols) == set(own.datasets)
+    with pytest.raises(ValueError, match="symbols"):
+        _ = each.boundaries
+
+
+def test_config_knows_every_setting():
+    names = set(_lobset.setting_names())
+    assert set(reflection.signature(lobset.Config).parameters) == names
+    assert all(isinstance(getattr(lobset.Config, name), property) for name in names)
+    config = lobset.Config(
+        currency="USDJPY", features=["trade_counts"], price_range=(90.5, 200.0), max_gap="15m", fit_until="2024-10-01"
+    )
+    assert (config.nbins, config.micro_pip_size, config.max_gap) == (9, 0.001, 900_000_000_000)
+    assert lobset.Config.from_toml(config.to_toml()) == config == pickle.loads(pickle.dumps(config))
+    assert eval(repr(config), {"Config": lobset.Config}) == config and "nbins" not in repr(config)
+    assert config.replace(max_gap=None, nbins=5).max_gap is None and hash(config) != hash(config.replace(nbins=5))
+    with pytest.raises(AttributeError, match="replace"):
+        config.nbins = 7
+    with pytest.raises(lobset.ConfigError) as caught:
+        lobset.Config(nbins=1, lookback_rows=0, compression="gzip")
+    assert len(caught.value.problems) == 3 and isinstance(caught.value, lobset.LobsetError)
+    with pytest.raises(lobset.ConfigError, match="did you mean nbins"):
+        lobset.Config.from_toml("nbin = 5\n")
+
+
+def test_errors_have_types_and_name_the_file(market, manifest, tmp_path):
+    file = sorted(market.iterdir())[1]
+    cut = tmp_path / "cut.dbn.zst"
+    cut.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(lobset.InputError, match="truncated|ends within") as caught:
+        lobset.process(cut, tmp_path / "out", SMALL, progress=False)
+    assert caught.value.path == cut and caught.value.help
+    with pytest.raises(lobset.OutputError, match="exists") as caught:
+        lobset.process(market, manifest.folder, SMALL, progress=False)
+    assert caught.value.path == manifest.folder
+    with pytest.raises(lobset.DataError, match="no symbol qualifies"):
+        lobset.process(market, tmp_path / "out", SMALL.replace(min_symbol_samples=10**9), progress=False)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for f in manifest.folder.iterdir():
+        data = bytearray(f.read_bytes())
+        if f.suffix == ".parquet":
+            data[len(data) // 2] ^= 1
+        (broken / f.name).write_bytes(data)
+    with pytest.raises(lobset.LobsetError) as caught:
+        lobset.validate(broken, progress=False)
+    assert isinstance(caught.value, (lobset.ValidationError, lobset.InputError)) and caught.value.path
+
+
+def test_progress_is_told_and_other_threads_go_on(market, tmp_path):
+    heard, ticks, over = [], [], threading.Event()
+
+    def tick():
+        while not over.wait(0.001):
+            ticks.append(None)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    lobset.process(market, tmp_path / "out", SMALL, progress=lambda *news: heard.append(news))
+    over.set()
+    thread.join()
+    assert {stage for stage, _, _ in heard} == {"scan", "plan", "write", "validate"}
+    assert all(done <= total for _, done, total in heard) and len(ticks) > 5
+
+    def refuse(stage, done, total):
+        raise RuntimeError(f"enough of {stage}")
+
+    with pytest.raises(RuntimeError, match="enough of scan"):
+        lobset.process(market, tmp_path / "stopped", SMALL, progress=refuse)
+    assert [f.name for f in tmp_path.iterdir()] == ["out"]
+    lobset.process(market, tmp_path / "bar", SMALL)  # The bar of tqdm.
+
+
+def test_ctrl_c_stops_and_leaves_nothing(tmp_path):
+    code = f"""
+        import lobset, sys
+        lobset.simulate("market", days=6, rows=200_000)
+        def begun(stage, done, total):
+            print(stage, flush=True)
+        try:
+            lobset.process("market", "out", progress=begun)
+        except KeyboardInterrupt:
+            sys.exit(77)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "scan\n"
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    assert process.wait() == 77
+    assert [f.name for f in tmp_path.iterdir()] == ["market"]
+
+
+def test_records_are_arrow_for_everyone(market, manifest, tmp_path):
+    file = sorted(market.iterdir())[0]
+    stream = lobset.read_dbn(file)
+    polars, arrow = pl.DataFrame(stream), pa.table(stream)
+    assert polars.height == arrow.num_rows == 20_000
+    assert duckdb.sql("select count(*), count(distinct symbol) from arrow").fetchall()[0] == (20_000, polars["symbol"].n_unique())
+    one = pl.DataFrame(lobset.read_dbn(file, symbol="M6AM4"))
+    assert one.equals(polars.filter(pl.col("symbol") == "M6AM4"))
+    # Rows of the dataset are these records, cell by cell.
+    dataset = pl.read_parquet(manifest.datasets["M6AM4"])
+    usable = one.filter(pl.col("bid_px_00") <= pl.col("ask_px_00"))
+    first = dataset.filter(pl.col("row") < usable.height)
+    picked = usable[first["row"].cast(pl.Int64).to_list()]
+    assert first.height > 1_000
+    for name in picked.columns:
+        if name != "symbol":
+            assert picked[name].equals(first[name], null_equal=True), name
+    with pytest.raises(lobset.InputError, match="maps no symbol"):
+        lobset.read_dbn(file, symbol="ES")
+    cut = tmp_path / "cut.dbn.zst"
+    cut.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(Exception, match="cut.dbn.zst"):
+        pa.table(lobset.read_dbn(cut))
+    with pytest.raises(lobset.InputError):
+        lobset.read_dbn(manifest.folder / "thresholds.json")

@@ -1,0 +1,101 @@
+"""PyTorch: the line that must work, workers, samplers, streams, and the example."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lobset
+
+torch = pytest.importorskip("torch", reason="Debian's python3-torch gives CI its torch: make test-torch")
+
+from torch.utils.data import DataLoader  # noqa: E402
+
+import lobset.torch  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("torch")
+    lobset.simulate(folder / "market", days=2, rows=20_000)
+    config = lobset.Config(
+        lookback_rows=200, lookforward_input=200, lookforward_offset=20, nbins=5, min_symbol_samples=1_000, samples=400, ticks_per_bin=20
+    )
+    return lobset.process(folder / "market", folder / "out", config, progress=False).datasets["M6AM4"]
+
+
+def test_the_line_that_must_work(dataset):
+    loader = DataLoader(lobset.torch.DepthDataset(dataset), batch_size=32, shuffle=True)
+    tensors, labels = next(iter(loader))
+    assert tensors.shape == (32, 2, 402, 20) and tensors.dtype == torch.float32
+    assert labels.shape == (32,) and labels.dtype == torch.int64
+    assert tensors.abs().max() == 1.0
+    vectors, labels = next(iter(DataLoader(lobset.torch.RowDataset(dataset, "holdout"), batch_size=8)))
+    assert vectors.shape == (8, 61)
+
+
+def test_the_same_seed_gives_the_same_order(dataset):
+    made = lobset.torch.RowDataset(dataset)
+
+    def order():
+        generator = torch.Generator().manual_seed(7)
+        return torch.cat([y for _, y in DataLoader(made, batch_size=64, shuffle=True, generator=generator)])
+
+    assert torch.equal(order(), order())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_eight_workers_give_every_sample_exactly_once(dataset, method):
+    rows = lobset.torch.RowDataset(dataset, columns=["sequence", "mid_price", "bid_sz_00", "ts_in_delta"], balanced=False)
+    want = rows.samples.batch(np.arange(len(rows)))[0]
+    want = want[np.lexsort(want.T)]
+    rows[0]  # Something is held before the workers begin.
+    mapped = DataLoader(rows, batch_size=50, shuffle=True, num_workers=8, multiprocessing_context=method)
+    stream = lobset.torch.DepthStream(rows, seed=1, block=64)
+    streamed = DataLoader(stream, batch_size=50, num_workers=8, multiprocessing_context=method)
+    for loader in (mapped, streamed):
+        found = torch.cat([x for x, _ in loader]).numpy()
+        assert np.array_equal(found[np.lexsort(found.T)], want)
+    depth = lobset.torch.DepthDataset(dataset, stride=20, balanced=False)
+    loader = DataLoader(depth, batch_size=8, num_workers=8, multiprocessing_context=method)
+    found = torch.cat([x for x, _ in loader]).numpy()
+    assert np.array_equal(found, depth.samples.batch(np.arange(len(depth)))[0])
+
+
+def test_the_uniform_sampler_favours_no_class(dataset):
+    rows = lobset.torch.RowDataset(dataset, "holdout", balanced=False)
+    sampler = lobset.torch.UniformSampler(rows, seed=4)
+    order = list(sampler)
+    labels = rows.labels().numpy()
+    counts = np.bincount(labels)
+    assert len(order) == len(sampler) == counts.max() * np.count_nonzero(counts)
+    assert set(np.bincount(labels[order])) == {counts.max()} and set(order) == set(range(len(rows)))
+    assert list(sampler) != order
+    sampler.set_epoch(0)
+    assert list(sampler) == order
+    assert sum(len(y) for _, y in DataLoader(rows, batch_size=256, sampler=sampler)) == len(order)
+
+
+def test_a_stream_resumes(dataset):
+    def stream():
+        return lobset.torch.DepthStream(lobset.torch.RowDataset(dataset), seed=3, block=64)
+
+    want = [y for _, y in stream()]
+    first = stream()
+    begun = iter(first)
+    found = [next(begun)[1] for _ in range(200)]
+    second = stream()
+    second.load_state_dict(first.state_dict())
+    assert found + [y for _, y in second] == want
+
+
+def test_the_example_trains(tmp_path):
+    script = ROOT / "examples" / "train.py"
+    small = ["--rows", "12000", "--samples", "500", "--seconds", "3", "--holdout", "200", "--work", tmp_path / "work"]
+    ran = subprocess.run([sys.executable, script, *map(str, small)], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "loss" in ran.stdout and "chance 20.0%" in ran.stdout
