@@ -2,6 +2,7 @@
 
 import pickle
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -89,6 +90,7 @@ def test_tables_of_all_kinds_are_welcome(tmp_path):
     processor = lobset.DepthProcessor(samples=4_000, micro_pip_size=pip)
     want = processor.process(part)
     assert np.array_equal(processor.process(part.to_arrow()), want)
+    assert np.array_equal(processor.process(duckdb.from_arrow(part.to_arrow())), want)
     pieces = pl.concat([part[:1_111], part[1_111:2_500], part[2_500:]], rechunk=False)
     assert np.array_equal(processor.process(pieces), want)
     fixed = part.with_columns((pl.selectors.contains("_px_") * 1e9).round().cast(pl.Int64))

@@ -52,6 +52,12 @@ impl DepthProcessor {
         shape(&self.spec)
     }
 
+    /// The columns that a tensor is made from.
+    #[getter]
+    fn columns(&self) -> Vec<String> {
+        self.spec.columns()
+    }
+
     fn process<'py>(&self, py: Python<'py>, rows: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let batch = table(rows)?;
         let array = PyArrayDyn::zeros(py, shape(&self.spec), false);
