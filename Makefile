@@ -40,7 +40,7 @@ test-python: build test-rust wheel
 # Debian's Python has a PyTorch for the CPU.
 test-torch: wheel $(TORCH)
 	$(TORCH) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
-	$(TORCH) -m pytest -q tests/python/test_torch.py
+	$(TORCH) -m pytest -q tests/python/test_torch.py tests/python/test_docs.py
 
 $(PYTHON): tests/python/requirements.txt
 	scripts/python-env .venv $<
