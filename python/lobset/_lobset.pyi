@@ -80,6 +80,7 @@ class Samples:
         samples: int | None,
         ticks_per_bin: int | None,
         micro_pip_size: float | None,
+        row_groups: int | None,
         built: bytes | None,
     ) -> Samples: ...
     @staticmethod

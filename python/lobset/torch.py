@@ -59,9 +59,10 @@ class DepthDataset(_Mapped):
         stride: int = 1,
         ticks_per_bin: int | None = None,
         micro_pip_size: float | None = None,
+        row_groups: int | None = None,
     ) -> None:
         self.samples = data.DepthDataset(
-            path, split, balanced, features, samples, stride, ticks_per_bin, micro_pip_size
+            path, split, balanced, features, samples, stride, ticks_per_bin, micro_pip_size, row_groups
         )
 
 

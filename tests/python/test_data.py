@@ -96,7 +96,9 @@ def test_windows_span_row_groups(tmp_path):
     processor = lobset.DepthProcessor.from_config(config)
     across = np.flatnonzero((places >= 131_072) & (places < 131_072 + 6_000))[::500]
     assert len(across) > 5
+    roomy = DepthDataset(path, "holdout", balanced=False, row_groups=8)
     for i in across:
+        assert np.array_equal(depth[i][0], roomy[i][0])
         assert np.array_equal(depth[i][0], processor.process(rows[places[i] + 1 - 6_400 : places[i] + 1]))
 
 

@@ -152,7 +152,7 @@ def test_progress_is_told_and_other_threads_go_on(market, tmp_path):
 
 
 def test_ctrl_c_stops_and_leaves_nothing(tmp_path):
-    code = f"""
+    code = """
         import lobset, sys
         lobset.simulate("market", days=6, rows=200_000)
         def begun(stage, done, total):
@@ -168,6 +168,23 @@ def test_ctrl_c_stops_and_leaves_nothing(tmp_path):
     process.stdout.read()
     assert process.wait() == 77
     assert [f.name for f in tmp_path.iterdir()] == ["market"]
+
+
+def test_ctrl_c_stops_a_simulation(tmp_path):
+    code = """
+        import lobset, os, signal, sys, threading, time
+        def once_begun():
+            while not os.path.exists("market"):
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=once_begun, daemon=True).start()
+        try:
+            lobset.simulate("market", days=2_000, rows=20_000)
+        except KeyboardInterrupt:
+            sys.exit(77)
+    """
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path).returncode == 77
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_records_are_arrow_for_everyone(market, manifest, tmp_path):

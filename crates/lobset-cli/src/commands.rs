@@ -37,7 +37,7 @@ pub fn run(command: Command, talk: &Talk, stop: &AtomicBool) -> Result<(), Error
             let found = lobset::inspect(&inputs, &config, &options, &monitor)?;
             finish(talk, &[], &found, || summary::inspection(&found))
         }
-        Command::Simulate { folder, market } => simulate(talk, &folder, &market, &bars),
+        Command::Simulate { folder, market } => simulate(talk, &folder, &market, &bars, stop),
     }
 }
 
@@ -60,13 +60,20 @@ fn finish(
     Ok(())
 }
 
-fn simulate(talk: &Talk, folder: &Path, market: &lobset_sim::Market, bars: &Bars) -> Result<(), Error> {
+fn simulate(
+    talk: &Talk,
+    folder: &Path,
+    market: &lobset_sim::Market,
+    bars: &Bars,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
     let started = Instant::now();
     bars.event(Event::Begin(lobset::Stage::Write, u64::from(market.days) * u64::from(market.rows)));
-    let files = market.write(folder, |_| bars.event(Event::Advance(market.rows.into())));
+    let files = market.write_until(folder, stop, |_| bars.event(Event::Advance(market.rows.into())));
     bars.event(Event::End(lobset::Stage::Write));
     let files = files.map_err(|e| match e {
         lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },
+        lobset_sim::Error::Interrupted => Error::Interrupted,
         other => lobset::error::ConfigError::one(other.to_string()).into(),
     })?;
     let bytes: u64 = files.iter().filter_map(|f| Some(std::fs::metadata(f).ok()?.len())).sum();

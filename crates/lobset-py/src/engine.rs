@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 fn run<T: Send>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
-    work: impl FnOnce(&Monitor<'_>) -> Result<T, Error> + Send,
+    work: impl FnOnce(&Monitor<'_>, &AtomicBool) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
     let stop = AtomicBool::new(false);
     let (sender, news) = channel();
@@ -29,10 +29,11 @@ fn run<T: Send>(
         let stop = &stop;
         let worker = scope.spawn(move || {
             let report = |event: Event| tell(&sender, listening, event);
-            work(&Monitor::new(&report, stop))
+            work(&Monitor::new(&report, stop), stop)
         });
         let mut raised = None;
         let mut shown = Shown { stage: Stage::Scan, done: 0, total: 0 };
+        // The receiver goes to where the lock is released, and comes back as long as the work lasts.
         let mut news = Some(news);
         while let Some(open) = news.take() {
             let heard = py.detach(|| {
@@ -145,7 +146,7 @@ pub fn process(
     let config = self::config(config)?;
     let given = thresholds.map(|path| Thresholds::read(&path)).transpose().or_raise(py)?;
     let options = Options { threads, overwrite };
-    json(&run(py, progress, |monitor| lobset::process(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
+    json(&run(py, progress, |monitor, _| lobset::process(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
 }
 
 /// Phase 2 alone; returns the manifest as JSON.
@@ -165,7 +166,7 @@ pub fn build(
     let config = self::config(config)?;
     let given = Thresholds::read(&thresholds).or_raise(py)?;
     let options = Options { threads, overwrite };
-    json(&run(py, progress, |monitor| lobset::build(&inputs, &out, &config, &given, &options, monitor))?)
+    json(&run(py, progress, |monitor, _| lobset::build(&inputs, &out, &config, &given, &options, monitor))?)
 }
 
 /// Phase 1 alone; writes the file and returns it as JSON.
@@ -182,7 +183,7 @@ pub fn fit_thresholds(
 ) -> PyResult<String> {
     let config = self::config(config)?;
     let options = Options { threads, overwrite };
-    json(&run(py, progress, |monitor| lobset::fit_thresholds(&inputs, &out, &config, &options, monitor))?)
+    json(&run(py, progress, |monitor, _| lobset::fit_thresholds(&inputs, &out, &config, &options, monitor))?)
 }
 
 /// Proves an output folder, against raw files when given; returns what holds as JSON.
@@ -197,7 +198,7 @@ pub fn validate(
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let options = Options { threads, overwrite: false };
-    json(&run(py, progress, |monitor| {
+    json(&run(py, progress, |monitor, _| {
         lobset::validate(&folder, (!against.is_empty()).then_some((against.as_slice(), seed)), &options, monitor)
     })?)
 }
@@ -214,7 +215,7 @@ pub fn inspect(
 ) -> PyResult<String> {
     let config = self::config(config)?;
     let options = Options { threads, overwrite: false };
-    json(&run(py, progress, |monitor| lobset::inspect(&inputs, &config, &options, monitor))?)
+    json(&run(py, progress, |monitor, _| lobset::inspect(&inputs, &config, &options, monitor))?)
 }
 
 /// Writes a simulated market and returns its files.
@@ -233,9 +234,10 @@ pub fn simulate(
 ) -> PyResult<Vec<PathBuf>> {
     let start = time::Date::from_ordinal_date(start.0, start.1).map_err(|e| PyValueError::new_err(e.to_string()))?;
     let market = lobset_sim::Market { days, rows, seed, currency, options, start };
-    run(py, None, |_| {
-        market.write(&folder, |_| ()).map_err(|error| match error {
+    run(py, None, |_, stop| {
+        market.write_until(&folder, stop, |_| ()).map_err(|error| match error {
             lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },
+            lobset_sim::Error::Interrupted => Error::Interrupted,
             other => lobset::error::ConfigError::one(other.to_string()).into(),
         })
     })

@@ -86,7 +86,7 @@ impl Samples {
 impl Samples {
     /// Depth tensors. Settings that are left out are the dataset's own.
     #[staticmethod]
-    #[pyo3(signature = (path, which, features, samples, ticks_per_bin, micro_pip_size, built))]
+    #[pyo3(signature = (path, which, features, samples, ticks_per_bin, micro_pip_size, row_groups, built))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of the Python class")]
     fn depth(
         py: Python<'_>,
@@ -96,6 +96,7 @@ impl Samples {
         samples: Option<u64>,
         ticks_per_bin: Option<u64>,
         micro_pip_size: Option<f64>,
+        row_groups: Option<usize>,
         built: Option<&[u8]>,
     ) -> PyResult<Self> {
         let reader = Arc::new(py.detach(|| DatasetReader::open(&path)).or_raise(py)?);
@@ -109,7 +110,7 @@ impl Samples {
         let micro_pip_size = micro_pip_size.unwrap_or(own.micro_pip_size);
         let spec = DepthSpec::new(&features, samples, ticks_per_bin, micro_pip_size).or_raise(py)?;
         let filter = filter(which, samples)?;
-        let cache = WindowCache::new(Arc::clone(&reader), spec).or_raise(py)?;
+        let cache = WindowCache::new(Arc::clone(&reader), spec, row_groups).or_raise(py)?;
         let index = index(py, &reader, filter, built)?;
         Ok(Self { kind: Kind::Depth(cache), index })
     }

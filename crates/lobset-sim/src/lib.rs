@@ -20,7 +20,8 @@ mod calendar;
 mod day;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use time::Date;
 use time::macros::date;
@@ -39,6 +40,9 @@ pub enum Error {
     /// An option that makes no market.
     #[error("{0}")]
     Options(String),
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// What to simulate.
@@ -78,25 +82,56 @@ impl Market {
     /// # Errors
     /// [`Error`] for options out of range, a file that exists already, or one that cannot be written.
     pub fn write(&self, folder: &Path, progress: impl Fn(usize) + Sync) -> Result<Vec<PathBuf>, Error> {
+        self.write_until(folder, &AtomicBool::new(false), progress)
+    }
+
+    /// As [`write`](Self::write), but ends between two days once `stop` is set, and takes away what it has written.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), and [`Error::Interrupted`].
+    pub fn write_until(
+        &self,
+        folder: &Path,
+        stop: &AtomicBool,
+        progress: impl Fn(usize) + Sync,
+    ) -> Result<Vec<PathBuf>, Error> {
         self.check()?;
+        let is_new = !folder.exists();
         std::fs::create_dir_all(folder).map_err(|e| Error::Output { path: folder.to_owned(), cause: e.to_string() })?;
         let plans = day::plan(self);
         let next = AtomicUsize::new(0);
-        let done = AtomicUsize::new(0);
+        let written = Mutex::new(Vec::new());
         let work = || -> Result<(), Error> {
             while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(Error::Interrupted);
+                }
                 day::write(plan, folder)?;
-                progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                let done = {
+                    let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+                    written.push(folder.join(plan.file_name()));
+                    written.len()
+                };
+                progress(done);
             }
             Ok(())
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(plans.len());
-        std::thread::scope(|scope| {
+        let outcome = std::thread::scope(|scope| {
             let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mine = work();
-            workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))?;
-            mine
-        })?;
+            let ends = workers.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            ends.fold(mine, Result::and)
+        });
+        if matches!(outcome, Err(Error::Interrupted)) {
+            let written = written.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let fail = |e: std::io::Error| Error::Output { path: folder.to_owned(), cause: e.to_string() };
+            written.iter().try_for_each(std::fs::remove_file).map_err(fail)?;
+            if is_new {
+                std::fs::remove_dir(folder).map_err(fail)?;
+            }
+        }
+        outcome?;
         Ok(plans.iter().map(|plan| folder.join(plan.file_name())).collect())
     }
 
@@ -127,6 +162,16 @@ mod tests {
     use dbn::{Mbp10Msg, UNDEF_PRICE};
 
     use super::*;
+
+    #[test]
+    fn a_simulation_that_is_stopped_leaves_nothing() {
+        let folder = folder("stopped");
+        let stop = AtomicBool::new(false);
+        let market = Market { days: 9, rows: 500, ..Default::default() };
+        let outcome = market.write_until(&folder, &stop, |_| stop.store(true, Ordering::Relaxed));
+        assert!(matches!(outcome, Err(Error::Interrupted)));
+        assert!(!folder.exists());
+    }
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("lobset-sim-{name}-{}", std::process::id()));

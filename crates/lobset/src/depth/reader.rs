@@ -246,12 +246,12 @@ struct State {
 }
 
 impl WindowCache {
-    /// Tensors of `spec` out of a dataset. Memory holds one row group more than a window spans (about 42 MB each with all
-    /// features), and the bins of a few windows.
+    /// Tensors of `spec` out of a dataset. Memory holds `row_groups` of them (by default, and at least, one more than a
+    /// window spans; about 42 MB each with all features), and the bins of a few windows.
     ///
     /// # Errors
     /// [`InputError`] when the dataset was written with `drop_unbalanced`: the rows between are lost.
-    pub fn new(reader: Arc<DatasetReader>, spec: DepthSpec) -> Result<Self> {
+    pub fn new(reader: Arc<DatasetReader>, spec: DepthSpec, row_groups: Option<usize>) -> Result<Self> {
         if reader.config.drop_unbalanced {
             return Err(InputError::new(
                 reader.path(),
@@ -262,7 +262,8 @@ impl WindowCache {
         }
         let smallest = reader.starts.windows(2).map(|s| s[1] - s[0]).min().unwrap_or(1).max(1);
         let spanned = (spec.samples() as u64).div_ceil(smallest) as usize + 1;
-        let state = State { groups: Recent::new(spanned + 1), run: BinRun::default() };
+        let kept = row_groups.unwrap_or(0).max(spanned + 1);
+        let state = State { groups: Recent::new(kept), run: BinRun::default() };
         Ok(Self { reader, spec, state: Mutex::new(state) })
     }
 
