@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
 use lobset::error::{ConfigError, InputError};
-use lobset::settings::{Layer, Resolved, SETTINGS, resolve};
+use lobset::settings::{Layer, SETTINGS, resolve};
 use lobset::{Config, Error, Options, Thresholds, Timestamp};
 use lobset_sim::Market;
 
@@ -290,7 +290,7 @@ fn settings(sub: &ArgMatches, thresholds: Option<&Thresholds>) -> Result<Box<Con
     layers.push(Layer::from_env(std::env::vars()));
     let flags = SETTINGS.iter().filter_map(|s| Some((s.key.to_owned(), sub.get_one::<String>(s.key)?.clone())));
     layers.push(Layer { origin: "flags".to_owned(), values: flags.collect() });
-    let Resolved { config, .. } = resolve(&layers)?;
+    let config = resolve(&layers)?;
     if let Some(thresholds) = thresholds {
         thresholds.check_settings(&config)?;
     }

@@ -123,10 +123,10 @@ pub fn setting_names() -> Vec<&'static str> {
 pub fn resolve(py: Python<'_>, toml: Option<(String, String)>, values: Vec<(String, String)>) -> PyResult<String> {
     let mut layers = Vec::new();
     if let Some((origin, text)) = toml {
-        layers.push(Layer::from_toml(&origin, &text).map_err(Error::from).or_raise(py)?);
+        layers.push(Layer::from_toml(&origin, &text).or_raise(py)?);
     }
     layers.push(Layer { origin: "Config".to_owned(), values });
-    json(&lobset::settings::resolve(&layers).map_err(Error::from).or_raise(py)?.config)
+    json(&lobset::settings::resolve(&layers).or_raise(py)?)
 }
 
 /// The main job; returns the manifest as JSON.

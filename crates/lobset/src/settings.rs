@@ -1,6 +1,5 @@
 //! From text (a TOML file, the environment, flags) to a [`Config`], with every mistake found at once.
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
@@ -154,31 +153,18 @@ fn toml_text(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// What [`resolve`] found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Resolved {
-    /// The settings, checked.
-    pub config: Config,
-    /// The keys that a layer named.
-    pub named: BTreeSet<&'static str>,
-}
-
 /// Lays `layers` over the preset of the currency they choose: a later layer beats an earlier one.
 ///
 /// # Errors
 /// [`ConfigError`] with every unknown key, unreadable value and broken range of all layers.
-pub fn resolve(layers: &[Layer]) -> Result<Resolved, ConfigError> {
+pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
     let currency = layers.iter().flat_map(|l| &l.values).rfind(|(key, _)| key == "currency");
     let mut config = currency.map_or_else(Config::default, |(_, tag)| Config::preset(tag));
-    let mut named = BTreeSet::new();
     let mut problems = Vec::new();
     for layer in layers {
         for (key, value) in &layer.values {
             let outcome = match SETTINGS.iter().find(|s| s.key == key) {
-                Some(setting) => {
-                    named.insert(setting.key);
-                    (setting.set)(&mut config, value)
-                }
+                Some(setting) => (setting.set)(&mut config, value),
                 None => Err(unknown(key)),
             };
             if let Err(message) = outcome {
@@ -189,7 +175,7 @@ pub fn resolve(layers: &[Layer]) -> Result<Resolved, ConfigError> {
     if let Err(broken) = config.check() {
         problems.extend(broken.problems);
     }
-    if problems.is_empty() { Ok(Resolved { config, named }) } else { Err(ConfigError { problems }) }
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
 }
 
 fn unknown(key: &str) -> String {
@@ -217,6 +203,8 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn layer(origin: &str, values: &[(&str, &str)]) -> Layer {
@@ -241,10 +229,9 @@ mod tests {
                 .unwrap();
         let env = Layer::from_env([("LOBSET_NBINS".into(), "7".into()), ("HOME".into(), "/".into())]);
         let found = resolve(&[file, env, layer("flags", &[("nbins", "5"), ("max_gap", "2h")])]).unwrap();
-        assert_eq!((found.config.nbins, found.config.micro_pip_size), (5, 0.001));
-        assert_eq!(found.config.max_gap, Some(7_200_000_000_000));
-        assert_eq!(found.config.price_range, Some([1.0, 2.5]));
-        assert!(found.named.contains("nbins") && !found.named.contains("samples"));
+        assert_eq!((found.nbins, found.micro_pip_size), (5, 0.001));
+        assert_eq!(found.max_gap, Some(7_200_000_000_000));
+        assert_eq!(found.price_range, Some([1.0, 2.5]));
     }
 
     #[test]

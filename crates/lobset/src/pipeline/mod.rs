@@ -28,6 +28,7 @@ use crate::validate;
 pub use inspect::{Inspection, SymbolInspection, inspect};
 pub use monitor::{Event, Monitor, Stage};
 pub(crate) use parallel::{Pool, map_batched, map_ordered};
+pub(crate) use plan::read_movements;
 use plan::{MovementTape, SymbolPlan};
 use scan::FileScan;
 pub(crate) use scan::{RowReader, ScanRules, file_sha256};

@@ -36,19 +36,25 @@ impl MovementTape {
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
     pub fn read(&self, symbol: usize, range: Range<u64>, out: &mut Vec<f64>) -> Result<()> {
-        let mut bytes = vec![0; (range.end - range.start) as usize * 8];
-        let offset = (self.starts[symbol] + range.start) * 8;
-        self.file.read_exact_at(&mut bytes, offset).map_err(|e| Error::output(&self.path, e))?;
-        out.clear();
-        let (words, _) = bytes.as_chunks::<8>();
-        out.extend(words.iter().map(|w| f64::from_le_bytes(*w)));
-        Ok(())
+        let first = self.starts[symbol] + range.start;
+        read_movements(&self.file, first..first + (range.end - range.start), out)
+            .map_err(|e| Error::output(&self.path, e))
     }
 
     fn write(&self, symbol: usize, at: u64, values: &[f64]) -> Result<()> {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.file.write_all_at(&bytes, (self.starts[symbol] + at) * 8).map_err(|e| Error::output(&self.path, e))
     }
+}
+
+/// Reads movements of a file of them, eight bytes each, into `out`.
+pub(crate) fn read_movements(file: &File, range: Range<u64>, out: &mut Vec<f64>) -> std::io::Result<()> {
+    let mut bytes = vec![0; (range.end - range.start) as usize * 8];
+    file.read_exact_at(&mut bytes, range.start * 8)?;
+    out.clear();
+    let (words, _) = bytes.as_chunks::<8>();
+    out.extend(words.iter().map(|w| f64::from_le_bytes(*w)));
+    Ok(())
 }
 
 /// A range of one symbol's candidates.

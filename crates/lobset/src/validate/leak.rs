@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, Result};
 use crate::label::{Fit, Selection, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
-use crate::pipeline::{Pool, map_ordered};
+use crate::pipeline::{Pool, map_ordered, read_movements};
 
 /// Movements that one task counts.
 const TASK: u64 = 1 << 15;
@@ -94,11 +93,9 @@ impl<'a> LeakCheck<'a> {
         let at_ranks = loop {
             let counters = Pool::new();
             let work = |from: &u64| {
-                let count = TASK.min(spill.count - from) as usize;
-                let mut bytes = vec![0; count * 8];
-                spill.file.read_exact_at(&mut bytes, from * 8).map_err(fail)?;
-                let (words, _) = bytes.as_chunks::<8>();
-                let values: Vec<f64> = words.iter().map(|w| f64::from_le_bytes(*w)).collect();
+                let mut values = Vec::new();
+                let range = *from..(from + TASK).min(spill.count);
+                read_movements(&spill.file, range, &mut values).map_err(fail)?;
                 counters.lend(
                     || selection.empty(),
                     |histogram| {
