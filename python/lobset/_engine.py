@@ -23,6 +23,10 @@ def _paths(inputs: PathLike | Iterable[PathLike]) -> list[str]:
     return [os.fspath(path) for path in inputs]
 
 
+def _settings(config: Config | None) -> str:
+    return (config or Config())._json()
+
+
 @contextmanager
 def _listener(progress: bool | Progress) -> Iterator[Progress | None]:
     """A function that hears of progress: the caller's, a bar, or none."""
@@ -78,11 +82,9 @@ def process(
         ConfigError, InputError, DataError, OutputError, ValidationError: all of them are LobsetErrors.
         KeyboardInterrupt: on Ctrl-C, after the work has stopped and cleaned up.
     """
-    if config is None:
-        config = Config()
     given = None if thresholds is None else os.fspath(thresholds)
     with _listener(progress) as listener:
-        text = _lobset.process(_paths(inputs), os.fspath(out), config._json(), given, threads, overwrite, listener)
+        text = _lobset.process(_paths(inputs), os.fspath(out), _settings(config), given, threads, overwrite, listener)
     return Manifest._of(Path(out), json.loads(text))
 
 
@@ -97,11 +99,9 @@ def build(
     progress: bool | Progress = True,
 ) -> Manifest:
     """Writes datasets with boundaries that exist, without validation. Arguments and errors as in `process`."""
-    if config is None:
-        config = Config()
     path = os.fspath(thresholds)
     with _listener(progress) as listener:
-        text = _lobset.build(_paths(inputs), os.fspath(out), config._json(), path, threads, overwrite, listener)
+        text = _lobset.build(_paths(inputs), os.fspath(out), _settings(config), path, threads, overwrite, listener)
     return Manifest._of(Path(out), json.loads(text))
 
 
@@ -115,10 +115,8 @@ def fit_thresholds(
     progress: bool | Progress = True,
 ) -> Thresholds:
     """Fits the boundaries alone and writes them to the file `out`. Arguments and errors as in `process`."""
-    if config is None:
-        config = Config()
     with _listener(progress) as listener:
-        text = _lobset.fit_thresholds(_paths(inputs), os.fspath(out), config._json(), threads, overwrite, listener)
+        text = _lobset.fit_thresholds(_paths(inputs), os.fspath(out), _settings(config), threads, overwrite, listener)
     return Thresholds._of(text)
 
 
@@ -153,10 +151,8 @@ def inspect(
     Raises:
         InputError: for a file that is refused.
     """
-    if config is None:
-        config = Config()
     with _listener(progress) as listener:
-        text = _lobset.inspect(_paths(inputs), config._json(), threads, listener)
+        text = _lobset.inspect(_paths(inputs), _settings(config), threads, listener)
     return Inspection._of(text)
 
 

@@ -283,9 +283,10 @@ class BlockStream:
             for number, dataset in enumerate(self.datasets)
             for start in range(0, len(dataset), self.block)
         ]
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(blocks))
-        chosen = [blocks[i] for i in order] if self.shuffle else blocks
-        return chosen[self.shard :: self.shards]
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(len(blocks))
+            blocks = [blocks[i] for i in order]
+        return blocks[self.shard :: self.shards]
 
     def _order(self, number: int, start: int, stop: int) -> NDArray[np.int64]:
         if not self.shuffle:

@@ -71,11 +71,7 @@ fn simulate(
     bars.event(Event::Begin(lobset::Stage::Write, u64::from(market.days) * u64::from(market.rows)));
     let files = market.write_until(folder, stop, |_| bars.event(Event::Advance(market.rows.into())));
     bars.event(Event::End(lobset::Stage::Write));
-    let files = files.map_err(|e| match e {
-        lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },
-        lobset_sim::Error::Interrupted => Error::Interrupted,
-        other => lobset::error::ConfigError::one(other.to_string()).into(),
-    })?;
+    let files = files.map_err(simulator_error)?;
     let bytes: u64 = files.iter().filter_map(|f| Some(std::fs::metadata(f).ok()?.len())).sum();
     let rows = u64::from(market.days) * u64::from(market.rows);
     let result =
@@ -89,4 +85,13 @@ fn simulate(
             bytes as f64 / rows as f64
         )
     })
+}
+
+/// The simulator's errors as the library's.
+pub fn simulator_error(error: lobset_sim::Error) -> Error {
+    match error {
+        lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },
+        lobset_sim::Error::Interrupted => Error::Interrupted,
+        other => lobset::error::ConfigError::one(other.to_string()).into(),
+    }
 }

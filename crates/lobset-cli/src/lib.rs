@@ -10,6 +10,7 @@ mod summary;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use commands::simulator_error;
 use lobset::Error;
 
 /// Set by the first Ctrl-C; the second one ends the process at once.

@@ -234,11 +234,5 @@ pub fn simulate(
 ) -> PyResult<Vec<PathBuf>> {
     let start = time::Date::from_ordinal_date(start.0, start.1).map_err(|e| PyValueError::new_err(e.to_string()))?;
     let market = lobset_sim::Market { days, rows, seed, currency, options, start };
-    run(py, None, |_, stop| {
-        market.write_until(&folder, stop, |_| ()).map_err(|error| match error {
-            lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },
-            lobset_sim::Error::Interrupted => Error::Interrupted,
-            other => lobset::error::ConfigError::one(other.to_string()).into(),
-        })
-    })
+    run(py, None, |_, stop| market.write_until(&folder, stop, |_| ()).map_err(lobset_cli::simulator_error))
 }

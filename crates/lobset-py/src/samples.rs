@@ -1,7 +1,7 @@
 //! Samples of datasets, one by one or in batches.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use lobset::Error;
 use lobset::depth::{DatasetReader, DepthSpec, RowCache, SampleFilter, SampleIndex, WindowCache};
@@ -99,7 +99,7 @@ impl Samples {
         row_groups: Option<usize>,
         built: Option<&[u8]>,
     ) -> PyResult<Self> {
-        let reader = Arc::new(py.detach(|| DatasetReader::open(&path)).or_raise(py)?);
+        let reader = py.detach(|| DatasetReader::open(&path)).or_raise(py)?;
         let own = reader.config();
         let features = match features {
             Some(names) => parse_features(py, names)?,
@@ -110,8 +110,8 @@ impl Samples {
         let micro_pip_size = micro_pip_size.unwrap_or(own.micro_pip_size);
         let spec = DepthSpec::new(&features, samples, ticks_per_bin, micro_pip_size).or_raise(py)?;
         let filter = filter(which, samples)?;
-        let cache = WindowCache::new(Arc::clone(&reader), spec, row_groups).or_raise(py)?;
-        let index = index(py, &reader, filter, built)?;
+        let cache = WindowCache::new(reader, spec, row_groups).or_raise(py)?;
+        let index = index(py, cache.reader(), filter, built)?;
         Ok(Self { kind: Kind::Depth(cache), index })
     }
 
@@ -125,12 +125,12 @@ impl Samples {
         columns: Option<Vec<String>>,
         built: Option<&[u8]>,
     ) -> PyResult<Self> {
-        let reader = Arc::new(py.detach(|| DatasetReader::open(&path)).or_raise(py)?);
+        let reader = py.detach(|| DatasetReader::open(&path)).or_raise(py)?;
         let book = |name: &String| name.starts_with("bid_") || name.starts_with("ask_") || name == "mid_price";
         let columns = columns.unwrap_or_else(|| reader.numeric_columns().into_iter().filter(book).collect());
         let filter = filter(which, 1)?;
-        let cache = RowCache::new(Arc::clone(&reader), columns).or_raise(py)?;
-        let index = index(py, &reader, filter, built)?;
+        let cache = RowCache::new(reader, columns).or_raise(py)?;
+        let index = index(py, cache.reader(), filter, built)?;
         Ok(Self { kind: Kind::Rows(cache), index })
     }
 

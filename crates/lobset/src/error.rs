@@ -113,6 +113,11 @@ impl InputError {
         Self { path: path.to_owned(), record: None, byte: None, message: message.to_string(), help: None }
     }
 
+    /// A file that the system or a decoder does not let us read.
+    pub(crate) fn unreadable(path: &Path, cause: impl fmt::Display) -> Self {
+        Self::new(path, format!("cannot be read: {cause}"))
+    }
+
     /// Adds the place.
     #[must_use]
     pub fn at(mut self, record: Option<u64>, byte: u64) -> Self {

@@ -32,13 +32,11 @@ impl Sizes {
     fn fill(&mut self, sizes: &[u32]) {
         self.values.clear();
         self.rows.clear();
-        each_run(sizes, |a, b| a != b, |size, rows| self.push(size, rows as u32));
-    }
-
-    #[inline(always)]
-    fn push(&mut self, size: u32, rows: u32) {
-        self.values.push(size);
-        self.rows.push(rows);
+        let push = |size, rows| {
+            self.values.push(size);
+            self.rows.push(rows as u32);
+        };
+        each_run(sizes, |a, b| a != b, push);
     }
 
     #[inline(always)]
@@ -141,7 +139,6 @@ impl WithSimd for SumUp<'_, '_> {
 #[inline(always)]
 fn sum_up(spec: &DepthSpec, levels: &Levels<'_>, from: usize, bins: &mut [Bin]) {
     let (volume, variance) = (spec.has(Feature::Volume), spec.has(Feature::Variance));
-    let counts = spec.has(Feature::TradeCounts);
     let length = spec.ticks_per_bin();
     let mut runs = Sizes::default();
     for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
@@ -155,7 +152,7 @@ fn sum_up(spec: &DepthSpec, levels: &Levels<'_>, from: usize, bins: &mut [Bin]) 
             }
             bin.steps[side][level] = floor_of_mean(sum, count);
             let whole = count == length;
-            if volume || variance {
+            if spec.needs_sizes() {
                 let sizes = &levels.sizes[side][level];
                 if whole {
                     runs.fill(&sizes[rows.clone()]);
@@ -170,7 +167,7 @@ fn sum_up(spec: &DepthSpec, levels: &Levels<'_>, from: usize, bins: &mut [Bin]) 
                     bin.values[Feature::Volume as usize][side][level] = runs.median();
                 }
             }
-            if counts {
+            if spec.needs_counts() {
                 let counts = &levels.counts[side][level];
                 let sum: u64 = if whole {
                     counts[rows].iter().map(|c| u64::from(*c)).sum()

@@ -133,36 +133,33 @@ impl<'a> Levels<'a> {
     pub(super) fn micro_pips(&self, spec: &DepthSpec, side: usize, level: usize, row: usize) -> Option<i64> {
         self.prices[side][level].micro_pips(spec, row)
     }
-}
 
-impl<'a> Levels<'a> {
     /// The levels of a table with columns named as in a dataset. Prices are floats in price units or 64-bit integers in
     /// 1e-9; sizes and counts any integers that fit 32 bits. Only what the features need is looked for.
     ///
     /// # Errors
     /// A message that names the column that is missing or of the wrong type.
     pub fn from_batch(batch: &'a RecordBatch, spec: &DepthSpec) -> Result<Self, String> {
-        let wanted = spec.columns();
         let column = |kind: &str, side, level| {
             let name = column_name(kind, side, level);
-            if !wanted.contains(&name) {
-                return Ok(None);
+            batch.column_by_name(&name).map(|cells| (cells.as_ref(), name.clone())).ok_or(format!("no column {name:?}"))
+        };
+        let price = |side, level| {
+            let (cells, name) = column("px", side, level)?;
+            prices(cells).ok_or_else(|| format!("{name} is neither float64 nor int64"))
+        };
+        let integer = |needed: bool, kind: &str, side, level| {
+            if !needed {
+                return Ok(Cow::Borrowed(&[][..]));
             }
-            batch.column_by_name(&name).map(|c| Some((c.as_ref(), name.clone()))).ok_or(format!("no column {name:?}"))
+            let (cells, name) = column(kind, side, level)?;
+            integers(cells).ok_or_else(|| format!("{name} does not hold whole numbers of 32 bits"))
         };
-        let none = || Prices::MicroPips(Cow::Borrowed(&[]));
-        let price = |side, level| match column("px", side, level)? {
-            Some((cells, name)) => prices(cells).ok_or_else(|| format!("{name} is neither float64 nor int64")),
-            None => Ok(none()),
-        };
-        let integer = |kind: &str, side, level| match column(kind, side, level)? {
-            Some((cells, name)) => {
-                integers(cells).ok_or_else(|| format!("{name} does not hold whole numbers of 32 bits"))
-            }
-            None => Ok(Cow::Borrowed(&[][..])),
-        };
-        let sizes = both_sides(|side, level| integer("sz", side, level))?;
-        Self::new(both_sides(price)?, sizes, both_sides(|side, level| integer("ct", side, level))?)
+        Self::new(
+            both_sides(price)?,
+            both_sides(|side, level| integer(spec.needs_sizes(), "sz", side, level))?,
+            both_sides(|side, level| integer(spec.needs_counts(), "ct", side, level))?,
+        )
     }
 
     /// The same levels with prices in micro-pips, independent of the table they came from.

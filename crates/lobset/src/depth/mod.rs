@@ -119,12 +119,19 @@ impl DepthSpec {
 
     /// The columns that a tensor is made from, as datasets name them.
     pub fn columns(&self) -> Vec<String> {
-        let sizes = self.has(Feature::Volume) || self.has(Feature::Variance);
-        let kinds = [(true, "px"), (sizes, "sz"), (self.has(Feature::TradeCounts), "ct")];
+        let kinds = [(true, "px"), (self.needs_sizes(), "sz"), (self.needs_counts(), "ct")];
         let levels = (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level)));
         let names =
             levels.flat_map(|(side, level)| kinds.map(|(used, kind)| used.then(|| column_name(kind, side, level))));
         names.flatten().collect()
+    }
+
+    fn needs_sizes(&self) -> bool {
+        self.has(Feature::Volume) || self.has(Feature::Variance)
+    }
+
+    fn needs_counts(&self) -> bool {
+        self.has(Feature::TradeCounts)
     }
 
     fn has(&self, feature: Feature) -> bool {

@@ -36,8 +36,9 @@ impl DatasetReader {
     /// # Errors
     /// [`InputError`] when the file cannot be read, or was not written by lobset.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| unreadable(path, e))?;
-        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
+        let file = File::open(path).map_err(|e| InputError::unreadable(path, e))?;
+        let footer =
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| InputError::unreadable(path, e))?;
         let pairs = footer.metadata().file_metadata().key_value_metadata();
         let value = |key: &str| {
             let pair = pairs.into_iter().flatten().find(|pair| pair.key == key);
@@ -46,7 +47,7 @@ impl DatasetReader {
                     .with_help("name a *_dataset.parquet that lobset process has written")
             })
         };
-        let config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| unreadable(path, e))?;
+        let config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
         let symbol = value(SYMBOL_KEY)?.to_owned();
         let mut starts = vec![0];
         for group in footer.metadata().row_groups() {
@@ -142,7 +143,7 @@ impl DatasetReader {
 
     /// Columns of one row group; names that the file lacks are left out.
     fn read(&self, group: usize, columns: &[&str]) -> Result<RecordBatch> {
-        let file = File::open(&self.path).map_err(|e| unreadable(&self.path, e))?;
+        let file = File::open(&self.path).map_err(|e| InputError::unreadable(&self.path, e))?;
         let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
         let rows = (self.starts[group + 1] - self.starts[group]) as usize;
         let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone())
@@ -150,13 +151,13 @@ impl DatasetReader {
             .with_row_groups(vec![group])
             .with_batch_size(rows.max(1))
             .build()
-            .map_err(|e| unreadable(&self.path, e))?;
-        let batch = batches.next().ok_or_else(|| unreadable(&self.path, "a row group without rows"))?;
-        let batch = batch.map_err(|e| unreadable(&self.path, e))?;
+            .map_err(|e| InputError::unreadable(&self.path, e))?;
+        let batch = batches.next().ok_or_else(|| InputError::unreadable(&self.path, "a row group without rows"))?;
+        let batch = batch.map_err(|e| InputError::unreadable(&self.path, e))?;
         if batch.num_rows() == rows {
             Ok(batch)
         } else {
-            Err(unreadable(&self.path, "a row group shorter than the footer says").into())
+            Err(InputError::unreadable(&self.path, "a row group shorter than the footer says").into())
         }
     }
 
@@ -175,12 +176,8 @@ impl DatasetReader {
     }
 
     fn foreign(&self, column: &str) -> crate::Error {
-        unreadable(&self.path, format!("the column {column} holds what lobset never writes")).into()
+        InputError::unreadable(&self.path, format!("the column {column} holds what lobset never writes")).into()
     }
-}
-
-fn unreadable(path: &Path, cause: impl std::fmt::Display) -> InputError {
-    InputError::new(path, format!("cannot be read: {cause}"))
 }
 
 /// The latest row groups that were decoded.
@@ -235,7 +232,7 @@ struct BinRun {
 /// Depth tensors of a dataset. Keeps the row groups used last and the time bins that neighbouring windows share; threads
 /// may share it.
 pub struct WindowCache {
-    reader: Arc<DatasetReader>,
+    reader: DatasetReader,
     spec: DepthSpec,
     state: Mutex<State>,
 }
@@ -251,7 +248,7 @@ impl WindowCache {
     ///
     /// # Errors
     /// [`InputError`] when the dataset was written with `drop_unbalanced`: the rows between are lost.
-    pub fn new(reader: Arc<DatasetReader>, spec: DepthSpec, row_groups: Option<usize>) -> Result<Self> {
+    pub fn new(reader: DatasetReader, spec: DepthSpec, row_groups: Option<usize>) -> Result<Self> {
         if reader.config.drop_unbalanced {
             return Err(InputError::new(
                 reader.path(),
@@ -381,13 +378,13 @@ fn decode(reader: &DatasetReader, spec: &DepthSpec, group: usize) -> Result<Grou
     let names = spec.columns();
     let names: Vec<&str> = names.iter().map(String::as_str).chain(["classification_label"]).collect();
     let batch = reader.read(group, &names)?;
-    let levels = Levels::from_batch(&batch, spec).map_err(|e| unreadable(reader.path(), e))?;
+    let levels = Levels::from_batch(&batch, spec).map_err(|e| InputError::unreadable(reader.path(), e))?;
     Ok(Group { levels: levels.into_micro_pips(spec), classes: reader.classes(&batch)? })
 }
 
 /// Rows of a dataset as vectors of floats. Keeps the row groups used last; threads may share it.
 pub struct RowCache {
-    reader: Arc<DatasetReader>,
+    reader: DatasetReader,
     columns: Vec<String>,
     groups: Mutex<Recent<Matrix>>,
 }
@@ -406,7 +403,7 @@ impl RowCache {
     ///
     /// # Errors
     /// [`InputError`] when a column is missing or holds no numbers.
-    pub fn new(reader: Arc<DatasetReader>, columns: Vec<String>) -> Result<Self> {
+    pub fn new(reader: DatasetReader, columns: Vec<String>) -> Result<Self> {
         let known = reader.numeric_columns();
         if let Some(odd) = columns.iter().find(|c| !known.contains(c)) {
             return Err(InputError::new(reader.path(), format!("has no column {odd:?} that fits a vector of floats"))

@@ -34,7 +34,7 @@ pub fn catalog<P: AsRef<Path>>(inputs: &[P]) -> Result<Vec<CatalogFile>> {
     let mut seen: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for input in inputs {
         for path in expand(input.as_ref())? {
-            let real = fs::canonicalize(&path).map_err(|e| InputError::new(&path, format!("cannot be read: {e}")))?;
+            let real = fs::canonicalize(&path).map_err(|e| InputError::unreadable(&path, e))?;
             if let Some(other) = seen.insert(real, path.clone()) {
                 return Err(
                     InputError::new(&path, format!("is given twice, the other time as {}", other.display())).into()

@@ -40,7 +40,7 @@ struct Zstd {
 
 impl Source {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let refuse = |e: std::io::Error| InputError::new(path, format!("cannot be read: {e}"));
+        let refuse = |e: std::io::Error| InputError::unreadable(path, e);
         let file = File::open(path).map_err(refuse)?;
         if file.metadata().map_err(refuse)?.is_dir() {
             return Err(InputError::new(path, "is a folder").into());
@@ -86,7 +86,7 @@ impl Source {
                 Ok(n) => self.end += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
-                    return Err(InputError::new(&self.path, format!("cannot be read: {e}")).at(None, self.read).into());
+                    return Err(InputError::unreadable(&self.path, e).at(None, self.read).into());
                 }
             }
         }

@@ -202,9 +202,7 @@ impl Manifest {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(super::MANIFEST);
         let refuse = |e: &dyn std::fmt::Display| -> Error {
-            InputError::new(&path, format!("cannot be read: {e}"))
-                .with_help("name a folder that lobset process or build has written")
-                .into()
+            InputError::unreadable(&path, e).with_help("name a folder that lobset process or build has written").into()
         };
         let text = std::fs::read_to_string(&path).map_err(|e| refuse(&e))?;
         serde_json::from_str(&text).map_err(|e| refuse(&e))

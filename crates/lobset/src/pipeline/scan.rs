@@ -168,7 +168,7 @@ fn finished_before(
 
 /// SHA-256 of a file's bytes.
 pub(crate) fn file_sha256(path: &Path) -> Result<String> {
-    let fail = |e| InputError::new(path, format!("cannot be read: {e}"));
+    let fail = |e| InputError::unreadable(path, e);
     let mut file = File::open(path).map_err(fail)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
