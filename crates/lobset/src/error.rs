@@ -37,6 +37,9 @@ pub enum Error {
     /// A dataset that breaks a promise.
     #[error(transparent)]
     Validation(#[from] ValidationError),
+    /// Tasks that could not be run, whoever was to run them.
+    #[error("{0}")]
+    Executor(String),
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -49,7 +52,16 @@ impl Error {
             Self::Data { help, .. } => Some(help),
             Self::Input(e) => e.help.as_deref(),
             Self::Output { help, .. } => help.as_deref(),
-            Self::Config(_) | Self::Validation(_) | Self::Interrupted => None,
+            Self::Config(_) | Self::Validation(_) | Self::Executor(_) | Self::Interrupted => None,
+        }
+    }
+
+    /// True where the same work may succeed another time, or on another machine.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Input(e) => e.transient,
+            Self::Output { .. } => true,
+            Self::Config(_) | Self::Data { .. } | Self::Validation(_) | Self::Executor(_) | Self::Interrupted => false,
         }
     }
 
@@ -105,17 +117,33 @@ pub struct InputError {
     pub message: String,
     /// What to do, where that is known.
     pub help: Option<String>,
+    /// The file itself may be fine: reading it again may succeed.
+    pub transient: bool,
 }
 
 impl InputError {
     /// Trouble with a file as a whole.
     pub fn new(path: &Path, message: impl fmt::Display) -> Self {
-        Self { path: path.to_owned(), record: None, byte: None, message: message.to_string(), help: None }
+        Self {
+            path: path.to_owned(),
+            record: None,
+            byte: None,
+            message: message.to_string(),
+            help: None,
+            transient: false,
+        }
     }
 
     /// A file that the system or a decoder does not let us read.
     pub(crate) fn unreadable(path: &Path, cause: impl fmt::Display) -> Self {
         Self::new(path, format!("cannot be read: {cause}"))
+    }
+
+    /// A read that failed: for good, where the file is not there or not ours to read.
+    pub(crate) fn unread(path: &Path, cause: std::io::Error) -> Self {
+        use std::io::ErrorKind::{InvalidInput, IsADirectory, NotFound, PermissionDenied, Unsupported};
+        let last = [InvalidInput, IsADirectory, NotFound, PermissionDenied, Unsupported].contains(&cause.kind());
+        Self { transient: !last, ..Self::unreadable(path, cause) }
     }
 
     /// Adds the place.

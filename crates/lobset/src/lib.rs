@@ -41,6 +41,7 @@ pub mod label;
 pub mod output;
 mod pipeline;
 pub mod settings;
+pub mod storage;
 pub mod tape;
 mod time_text;
 pub mod validate;
@@ -53,8 +54,8 @@ pub use error::{Error, Result};
 pub use label::Thresholds;
 pub use output::Manifest;
 pub use pipeline::{
-    Event, Inspection, Monitor, Options, REPORT, Stage, SymbolInspection, THRESHOLDS, build, fit_thresholds, inspect,
-    process,
+    Event, Executor, Inspection, Monitor, Options, REPORT, Stage, SymbolInspection, THRESHOLDS, Task, Threads, build,
+    fit_thresholds, inspect, process, process_as_tasks, run_task,
 };
 pub use time_text::Timestamp;
 pub use validate::validate;

@@ -3,32 +3,12 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use common::{market, run, small};
+use common::{contents, market, run, small};
 use lobset::config::{Columns, Compression, PriceType};
 use lobset::{Config, Error, Event, Monitor, Options, Stage, process};
-
-/// The files of a folder and their bytes; the manifest without its timings.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let mut bytes = std::fs::read(&path).unwrap();
-            if name == "manifest.json" {
-                let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-                json["timings"].take();
-                bytes = json.to_string().into_bytes();
-            }
-            (name, bytes)
-        })
-        .filter(|(name, _)| name != "report.html")
-        .collect()
-}
 
 #[test]
 fn order_threads_and_ways_of_naming_change_no_byte() {

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 use super::DbnReader;
 use crate::error::{InputError, Result};
+use crate::storage::{self, Stat};
 
 /// An input file and where it stands in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogFile {
     /// Where it is.
     pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
     /// `ts_recv` of its first record; `None` for a file without records.
     pub first_ts: Option<u64>,
 }
@@ -19,49 +22,73 @@ pub struct CatalogFile {
 impl CatalogFile {
     /// The name without folders.
     pub fn name(&self) -> String {
-        self.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+        file_name(&self.path)
+    }
+
+    /// Sorts files by time; those without records come last.
+    pub(crate) fn order(&self) -> impl Ord + use<> {
+        (self.first_ts.is_none(), self.first_ts, self.name(), self.path.clone())
     }
 }
 
-/// Opens every file that `inputs` name and puts them in order of their first `ts_recv`; files without records come last.
+/// Finds every file that `inputs` name, without opening any.
 ///
-/// A folder stands for the `.dbn` and `.dbn.zst` files in it and below; a path that does not exist but holds `*`, `?`
-/// or `[` is a glob.
+/// A folder stands for the `.dbn` and `.dbn.zst` files in it and below, and so does the URL of one; a path that does not
+/// exist but holds `*`, `?` or `[` is a glob.
 ///
 /// # Errors
-/// [`InputError`] for a path that matches nothing, a file named twice, or one that [`DbnReader`] refuses.
-pub fn catalog<P: AsRef<Path>>(inputs: &[P]) -> Result<Vec<CatalogFile>> {
-    let mut seen: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+/// [`InputError`] for a path that matches nothing, or a file named twice.
+pub fn find<P: AsRef<Path>>(inputs: &[P]) -> Result<Vec<(PathBuf, Stat)>> {
+    let mut seen: BTreeMap<PathBuf, (PathBuf, Stat)> = BTreeMap::new();
     for input in inputs {
-        for path in expand(input.as_ref())? {
-            let real = fs::canonicalize(&path).map_err(|e| InputError::unreadable(&path, e))?;
-            if let Some(other) = seen.insert(real, path.clone()) {
+        for (path, stat) in expand(&storage::plain(input.as_ref()))? {
+            let real = if storage::is_url(&path) {
+                path.clone()
+            } else {
+                fs::canonicalize(&path).map_err(|e| InputError::unread(&path, e))?
+            };
+            if let Some((other, _)) = seen.insert(real, (path.clone(), stat)) {
                 return Err(
                     InputError::new(&path, format!("is given twice, the other time as {}", other.display())).into()
                 );
             }
         }
     }
-    let mut files = Vec::with_capacity(seen.len());
-    for path in seen.into_values() {
+    Ok(seen.into_values().collect())
+}
+
+/// Opens every file that `inputs` name and puts them in order of their first `ts_recv`; files without records come last.
+///
+/// # Errors
+/// As [`find`], and [`InputError`] for a file that [`DbnReader`] refuses.
+pub fn catalog<P: AsRef<Path>>(inputs: &[P]) -> Result<Vec<CatalogFile>> {
+    let mut files = Vec::new();
+    for (path, stat) in find(inputs)? {
         let mut reader = DbnReader::open(&path)?;
         let first_ts = if reader.advance()? { Some(reader.record()?.ts_recv) } else { None };
-        files.push(CatalogFile { path, first_ts });
+        files.push(CatalogFile { path, bytes: stat.bytes, first_ts });
     }
-    files.sort_by_cached_key(|f| (f.first_ts.is_none(), f.first_ts, f.name(), f.path.clone()));
+    files.sort_by_cached_key(CatalogFile::order);
     Ok(files)
 }
 
-/// The size of files together, for progress: one that cannot be asked counts for nothing.
-pub fn total_bytes(files: &[CatalogFile]) -> u64 {
-    files.iter().filter_map(|f| Some(fs::metadata(&f.path).ok()?.len())).sum()
+/// The name of a file without its folders.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
-fn expand(input: &Path) -> Result<Vec<PathBuf>> {
+/// The size of files together, for progress.
+pub fn total_bytes(files: &[CatalogFile]) -> u64 {
+    files.iter().map(|f| f.bytes).sum()
+}
+
+fn expand(input: &Path) -> Result<Vec<(PathBuf, Stat)>> {
     let help = "name .dbn or .dbn.zst files, folders that hold them, or a quoted glob such as 'data/*.dbn.zst'";
-    if input.is_dir() {
-        let mut files = Vec::new();
-        walk(input, &mut files)?;
+    if storage::is_url(input) && is_dbn(input) {
+        return stat(input).map(|found| vec![found]);
+    }
+    if storage::is_url(input) || input.is_dir() {
+        let files = walk(input)?;
         if files.is_empty() {
             return Err(InputError::new(input, "no .dbn or .dbn.zst file in this folder or below")
                 .with_help(help)
@@ -71,16 +98,16 @@ fn expand(input: &Path) -> Result<Vec<PathBuf>> {
     }
     let pattern = input.to_string_lossy();
     if input.exists() || !pattern.contains(['*', '?', '[']) {
-        return Ok(vec![input.to_owned()]);
+        return stat(input).map(|found| vec![found]);
     }
     let bad = |e: &dyn std::fmt::Display| InputError::new(input, format!("cannot be used as a glob: {e}"));
     let mut files = Vec::new();
     for entry in glob::glob(&pattern).map_err(|e| bad(&e))? {
         let path = entry.map_err(|e| bad(&e))?;
         if path.is_dir() {
-            walk(&path, &mut files)?;
+            files.extend(walk(&path)?);
         } else {
-            files.push(path);
+            files.push(stat(&path)?);
         }
     }
     if files.is_empty() {
@@ -89,22 +116,19 @@ fn expand(input: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Gathers DBN files below `folder`. Links to folders are not followed: they could lead in circles.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let refuse = |e: std::io::Error| InputError::new(folder, format!("cannot be listed: {e}"));
-    for entry in fs::read_dir(folder).map_err(refuse)? {
-        let entry = entry.map_err(refuse)?;
-        let path = entry.path();
-        if entry.file_type().map_err(refuse)?.is_dir() {
-            walk(&path, files)?;
-        } else if is_dbn(&path) && path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(())
+fn stat(path: &Path) -> Result<(PathBuf, Stat)> {
+    let stat = storage::stat(path).map_err(|e| InputError::unread(path, e))?;
+    Ok((path.to_owned(), stat))
+}
+
+/// The DBN files below `folder`.
+fn walk(folder: &Path) -> Result<Vec<(PathBuf, Stat)>> {
+    let mut files = storage::list(folder).map_err(|e| InputError::unread(folder, e))?;
+    files.retain(|(path, _)| is_dbn(path));
+    Ok(files)
 }
 
 fn is_dbn(path: &Path) -> bool {
-    let name = path.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let name = file_name(path).to_ascii_lowercase();
     name.ends_with(".dbn") || name.ends_with(".dbn.zst")
 }

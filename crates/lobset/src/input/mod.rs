@@ -8,7 +8,7 @@ mod source;
 mod symbols;
 
 pub use batches::RecordBatches;
-pub use catalog::{CatalogFile, catalog, total_bytes};
+pub use catalog::{CatalogFile, catalog, file_name, find, total_bytes};
 pub use quote::{Drops, QuoteRules};
 pub use reader::{DbnReader, MAX_METADATA_BYTES, Record};
 pub(crate) use source::hex;

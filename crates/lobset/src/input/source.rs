@@ -1,6 +1,5 @@
 //! The bytes of a DBN stream: a plain file, or zstd frames taken apart strictly.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use sha2::{Digest, Sha256};
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 use crate::error::{InputError, Result};
+use crate::storage;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -19,7 +19,7 @@ fn is_zstd(head: &[u8]) -> bool {
 /// A file's (decompressed) bytes, hashed as they are read. Buffers 128 KiB, and what zstd needs for its window.
 pub(super) struct Source {
     path: PathBuf,
-    file: File,
+    file: Box<dyn Read + Send>,
     hash: Sha256,
     /// Bytes of the file read so far.
     read: u64,
@@ -40,11 +40,7 @@ struct Zstd {
 
 impl Source {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let refuse = |e: std::io::Error| InputError::unreadable(path, e);
-        let file = File::open(path).map_err(refuse)?;
-        if file.metadata().map_err(refuse)?.is_dir() {
-            return Err(InputError::new(path, "is a folder").into());
-        }
+        let file = storage::open(path).map_err(|e| InputError::unread(path, e))?;
         let mut source = Self {
             path: path.to_owned(),
             file,
@@ -86,7 +82,7 @@ impl Source {
                 Ok(n) => self.end += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
-                    return Err(InputError::unreadable(&self.path, e).at(None, self.read).into());
+                    return Err(InputError::unread(&self.path, e).at(None, self.read).into());
                 }
             }
         }

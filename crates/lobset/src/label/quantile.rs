@@ -25,8 +25,40 @@ fn value_of(image: u64) -> f64 {
 
 /// Counts of one pass; parts add up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Gaps", into = "Gaps")]
 pub struct Histogram {
     counts: Vec<u64>,
+}
+
+/// A histogram as text: its length, then how many empty buckets come before each full one, and the count of that.
+#[derive(Serialize, Deserialize)]
+struct Gaps(usize, Vec<(u32, u64)>);
+
+impl From<Histogram> for Gaps {
+    fn from(histogram: Histogram) -> Self {
+        let mut empty = 0;
+        let mut gaps = Vec::new();
+        for count in &histogram.counts {
+            if *count == 0 {
+                empty += 1;
+            } else {
+                gaps.push((std::mem::take(&mut empty), *count));
+            }
+        }
+        Self(histogram.counts.len(), gaps)
+    }
+}
+
+impl From<Gaps> for Histogram {
+    fn from(Gaps(length, gaps): Gaps) -> Self {
+        let mut counts = Vec::new();
+        for (empty, count) in gaps {
+            counts.resize(counts.len() + empty as usize, 0);
+            counts.push(count);
+        }
+        counts.resize(length, 0);
+        Self { counts }
+    }
 }
 
 impl Histogram {
@@ -44,9 +76,33 @@ struct Wanted {
     slot: u16,
 }
 
+/// A selection as text: for each pass done, the digits up to it that lead on.
+#[derive(Serialize, Deserialize)]
+struct Passes(Vec<Vec<u64>>);
+
+impl From<Selection> for Passes {
+    fn from(selection: Selection) -> Self {
+        Self(selection.passes)
+    }
+}
+
+impl From<Passes> for Selection {
+    /// What comes back can count, and no more: only its owner knows the ranks.
+    fn from(Passes(passes): Passes) -> Self {
+        let mut selection = Self::new();
+        for prefixes in passes {
+            selection.descend(prefixes);
+        }
+        selection
+    }
+}
+
 /// One selection: alternate [`count`](Self::count) over all values and [`refine`](Self::refine) until the latter says so.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Passes", into = "Passes")]
 pub struct Selection {
+    /// For each pass done: the digits up to it of the slots of the next one.
+    passes: Vec<Vec<u64>>,
     /// For each pass done: which bucket of which slot leads to which slot of the next pass.
     tables: Vec<Vec<u16>>,
     /// The digits that each slot of this pass shares.
@@ -63,7 +119,7 @@ impl Default for Selection {
 impl Selection {
     /// A selection before its first pass.
     pub fn new() -> Self {
-        Self { tables: Vec::new(), prefixes: vec![0], wanted: Vec::new() }
+        Self { passes: Vec::new(), tables: Vec::new(), prefixes: vec![0], wanted: Vec::new() }
     }
 
     /// A histogram of this pass without a value.
@@ -120,8 +176,7 @@ impl Selection {
             self.wanted =
                 ranks(n).into_iter().map(|rank| Wanted { rank: rank.min(n.saturating_sub(1)), slot: 0 }).collect();
         }
-        let mut table = vec![NONE; histogram.counts.len()];
-        let mut prefixes = Vec::new();
+        let mut prefixes: Vec<u64> = Vec::new();
         for wanted in &mut self.wanted {
             let base = usize::from(wanted.slot) << bits;
             let mut digit = 0;
@@ -130,17 +185,32 @@ impl Selection {
                 wanted.rank -= histogram.counts[base + digit];
                 digit += 1;
             }
-            let entry = &mut table[base + digit];
-            if *entry == NONE {
-                *entry = prefixes.len() as u16;
-                prefixes.push(self.prefixes[usize::from(wanted.slot)] << bits | digit as u64);
-            }
-            wanted.slot = *entry;
+            let prefix = self.prefixes[usize::from(wanted.slot)] << bits | digit as u64;
+            let slot = prefixes.iter().position(|p| *p == prefix).unwrap_or_else(|| {
+                prefixes.push(prefix);
+                prefixes.len() - 1
+            });
+            wanted.slot = slot as u16;
         }
-        self.prefixes = prefixes;
-        self.tables.push(table);
+        self.descend(prefixes);
         (self.tables.len() == DIGITS.len())
             .then(|| self.wanted.iter().map(|w| value_of(self.prefixes[usize::from(w.slot)])).collect())
+    }
+}
+
+impl Selection {
+    /// Ends a pass: from now on values count that share one of these prefixes, which follow on those of the pass.
+    fn descend(&mut self, prefixes: Vec<u64>) {
+        let bits = DIGITS[self.tables.len()];
+        let mut table = vec![NONE; self.prefixes.len() << bits];
+        for (slot, prefix) in prefixes.iter().enumerate() {
+            if let Some(parent) = self.prefixes.iter().position(|p| *p == prefix >> bits) {
+                table[parent << bits | (prefix & ((1 << bits) - 1)) as usize] = slot as u16;
+            }
+        }
+        self.tables.push(table);
+        self.passes.push(prefixes.clone());
+        self.prefixes = prefixes;
     }
 }
 
@@ -194,9 +264,11 @@ mod tests {
         loop {
             let mut histogram = selection.empty();
             for part in parts {
-                let mut counted = selection.empty();
-                selection.count(part, &mut counted);
-                histogram.merge(&counted);
+                // As a machine far away would count.
+                let sent: Selection = serde_json::from_str(&serde_json::to_string(&selection).unwrap()).unwrap();
+                let mut counted = sent.empty();
+                sent.count(part, &mut counted);
+                histogram.merge(&serde_json::from_str(&serde_json::to_string(&counted).unwrap()).unwrap());
             }
             if let Some(values) = selection.refine(&histogram, |n| ranks(n, qs)) {
                 return interpolate(n, qs, &values);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Where a labelled row stands with respect to the boundary time T.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Split {
@@ -39,7 +41,7 @@ impl fmt::Display for Split {
 }
 
 /// Tells a symbol's rows apart by two row numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Splits {
     /// The first row at T or later (by the running maximum of `ts_recv`).
     pub boundary_row: u64,

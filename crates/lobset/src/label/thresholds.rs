@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ThresholdScope};
 use crate::error::{ConfigError, Error, InputError, Result};
+use crate::storage;
 use crate::time_text::Timestamp;
 
 /// The settings that define a label. Thresholds apply only where these are the same.
@@ -137,8 +138,8 @@ impl Thresholds {
     /// [`InputError`] when it cannot be read, or its boundaries are no boundaries.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |e: &dyn std::fmt::Display| InputError::new(path, format!("is no thresholds.json: {e}"));
-        let text = std::fs::read_to_string(path).map_err(|e| InputError::unreadable(path, e))?;
-        let thresholds: Self = serde_json::from_str(&text).map_err(|e| refuse(&e))?;
+        let text = storage::read(path).map_err(|e| InputError::unread(path, e))?;
+        let thresholds: Self = serde_json::from_slice(&text).map_err(|e| refuse(&e))?;
         let want = usize::from(thresholds.settings.nbins.max(1)) - 1;
         let fits: Vec<&Fit> = thresholds.global.iter().chain(thresholds.symbols.values()).collect();
         if fits.is_empty() {

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Config;
 
 /// The shape of a label's two windows, in rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
     /// L: rows of the past window, which ends before the row.
     pub lookback: u64,
@@ -28,7 +30,7 @@ impl Windows {
 }
 
 /// The rows of one symbol that have whole windows, numbered from 0 across all unbroken stretches.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidates {
     /// Number of the first candidate and its row, for each stretch that has any.
     pieces: Vec<(u64, u64)>,
@@ -63,6 +65,15 @@ impl Candidates {
         let Some((number, first)) = piece.checked_sub(1).map(|p| self.pieces[p]) else { return 0 };
         let end = self.pieces.get(piece).map_or(self.count, |(number, _)| *number);
         (number + (row - first)).min(end)
+    }
+
+    /// What is needed of them for a range of them, which keep their numbers.
+    #[must_use]
+    pub fn part(&self, range: Range<u64>) -> Self {
+        let first = self.pieces.partition_point(|(number, _)| *number <= range.start).saturating_sub(1);
+        let after = self.pieces.partition_point(|(number, _)| *number < range.end).max(first);
+        let count = self.pieces.get(after).map_or(self.count, |(number, _)| *number);
+        Self { pieces: self.pieces[first..after].to_vec(), count }
     }
 
     /// The rows of a range of candidates, as ranges of rows without a gap.
@@ -104,7 +115,9 @@ mod tests {
             let (a, b) = (cut.0 % (candidates.count() + 1), cut.1 % (candidates.count() + 1));
             let (from, to) = (a.min(b), a.max(b));
             let got: Vec<u64> = candidates.rows(from..to).flatten().collect();
-            prop_assert_eq!(got, &want[from as usize..to as usize]);
+            prop_assert_eq!(&got, &want[from as usize..to as usize]);
+            let part: Vec<u64> = candidates.part(from..to).rows(from..to).flatten().collect();
+            prop_assert_eq!(got, part);
         }
     }
 }

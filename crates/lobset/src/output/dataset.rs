@@ -1,20 +1,25 @@
 //! A dataset file: encoded row groups, spliced one after the other.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::chunk::EncodedGroup;
 use super::schema::DatasetSchema;
+use super::window::{Window, read_metadata};
 use crate::error::{Error, Result};
 use crate::input::hex;
+use crate::storage;
 
 /// Key-value metadata: the version of lobset.
 pub const VERSION_KEY: &str = "lobset.version";
@@ -25,8 +30,13 @@ pub const THRESHOLDS_KEY: &str = "lobset.thresholds";
 /// Key-value metadata: the symbol, as the exchange writes it.
 pub const SYMBOL_KEY: &str = "lobset.symbol";
 
-/// The file name of a symbol's dataset. Bytes outside `[A-Za-z0-9._-]` are percent-encoded.
+/// The file name of a symbol's dataset.
 pub fn dataset_file_name(currency: &str, symbol: &str) -> String {
+    dataset_stem(currency, symbol) + ".parquet"
+}
+
+/// The same without its extension. Bytes outside `[A-Za-z0-9._-]` are percent-encoded.
+pub fn dataset_stem(currency: &str, symbol: &str) -> String {
     use std::fmt::Write;
     let mut name = format!("{currency}_");
     for byte in symbol.bytes() {
@@ -36,12 +46,12 @@ pub fn dataset_file_name(currency: &str, symbol: &str) -> String {
             let _ = write!(name, "%{byte:02X}");
         }
     }
-    name + "_dataset.parquet"
+    name + "_dataset"
 }
 
 /// A file whose bytes are hashed and counted on their way.
 struct HashingFile {
-    file: BufWriter<File>,
+    file: storage::Writer,
     hash: Sha256,
     bytes: u64,
 }
@@ -60,7 +70,7 @@ impl Write for HashingFile {
 }
 
 /// What came of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenFile {
     /// Its size.
     pub bytes: u64,
@@ -92,9 +102,8 @@ impl DatasetWriter {
             .set_offset_index_disabled(true)
             .set_key_value_metadata(Some(pairs.chain([arrow]).collect()))
             .build();
-        let file = File::create(path).map_err(|e| fail(&e))?;
-        // Column chunks are small, and many: they share a write.
-        let file = HashingFile { file: BufWriter::with_capacity(1 << 20, file), hash: Sha256::new(), bytes: 0 };
+        let file = storage::Writer::create(path).map_err(|e| fail(&e))?;
+        let file = HashingFile { file, hash: Sha256::new(), bytes: 0 };
         let root = schema.parquet.root_schema_ptr();
         let writer = SerializedFileWriter::new(file, root, Arc::new(properties)).map_err(|e| fail(&e))?;
         Ok(Self { path: path.to_owned(), writer, row_groups: 0 })
@@ -105,12 +114,45 @@ impl DatasetWriter {
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
     pub fn append(&mut self, encoded: EncodedGroup) -> Result<()> {
-        let fail = |e| Error::output(&self.path, e);
-        let mut group = self.writer.next_row_group().map_err(fail)?;
-        for column in encoded.columns {
-            group.append_column(&encoded.bytes, column).map_err(fail)?;
+        self.append_columns(&encoded.bytes, encoded.columns).map_err(|e| Error::output(&self.path, e))
+    }
+
+    /// Appends the row groups of another file with the same columns. Their bytes are copied as they are.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when either cannot be read or written.
+    pub fn splice(&mut self, segment: &Path, mut spliced: impl FnMut(u64) -> Result<()>) -> Result<()> {
+        let fail = |e: &dyn std::fmt::Display| Error::output(segment, format!("cannot be spliced: {e}"));
+        let bytes = storage::stat(segment).map_err(|e| fail(&e))?.bytes;
+        let file = storage::Ranges::open(segment).map_err(|e| fail(&e))?;
+        let metadata = read_metadata(&file, bytes).map_err(|e| fail(&e))?;
+        for group in metadata.row_groups() {
+            let window = Window::of_group(&file, bytes, group).map_err(|e| fail(&e))?;
+            let close = |column: &parquet::file::metadata::ColumnChunkMetaData| ColumnCloseResult {
+                bytes_written: column.compressed_size().cast_unsigned(),
+                rows_written: group.num_rows().cast_unsigned(),
+                metadata: column.clone(),
+                bloom_filter: None,
+                column_index: None,
+                offset_index: None,
+            };
+            let columns = group.columns().iter().map(close).collect();
+            self.append_columns(&window, columns).map_err(|e| fail(&e))?;
+            spliced(group.num_rows().cast_unsigned())?;
         }
-        group.close().map_err(fail)?;
+        Ok(())
+    }
+
+    fn append_columns(
+        &mut self,
+        bytes: &impl ChunkReader,
+        columns: Vec<ColumnCloseResult>,
+    ) -> Result<(), ParquetError> {
+        let mut group = self.writer.next_row_group()?;
+        for column in columns {
+            group.append_column(bytes, column)?;
+        }
+        group.close()?;
         self.row_groups += 1;
         Ok(())
     }
@@ -122,7 +164,7 @@ impl DatasetWriter {
     pub fn finish(self) -> Result<WrittenFile> {
         let Self { path, writer, row_groups } = self;
         let HashingFile { file, hash, bytes } = writer.into_inner().map_err(|e| Error::output(&path, e))?;
-        file.into_inner().map_err(|e| Error::output(&path, e))?;
+        file.finish().map_err(|e| Error::output(&path, e))?;
         Ok(WrittenFile { bytes, sha256: hex(&hash.finalize()), row_groups })
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::error::{Error, InputError, Result};
 use crate::input::Drops;
+use crate::storage;
 use crate::time_text::Timestamp;
 
 /// The contents of `manifest.json`.
@@ -26,6 +27,11 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// What phase 3 proved; `null` when it did not run.
     pub validation: Option<ValidationEntry>,
+    /// The name of the report for people.
+    pub report: String,
+    /// Names the inputs, as they were found, and the settings of a run over tasks, which is not done twice.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub plan: Option<String>,
     /// How long it took. The only section that differs between two runs over the same input.
     pub timings: Timings,
 }
@@ -33,6 +39,8 @@ pub struct Manifest {
 /// Where the boundaries come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThresholdsEntry {
+    /// The name of the file with them.
+    pub file: String,
     /// True when they were fitted on this input, false when they came from a file.
     pub fitted: bool,
     /// The boundary time T.
@@ -204,8 +212,8 @@ impl Manifest {
         let refuse = |e: &dyn std::fmt::Display| -> Error {
             InputError::unreadable(&path, e).with_help("name a folder that lobset process or build has written").into()
         };
-        let text = std::fs::read_to_string(&path).map_err(|e| refuse(&e))?;
-        serde_json::from_str(&text).map_err(|e| refuse(&e))
+        let text = storage::read(&path).map_err(|e| refuse(&e))?;
+        serde_json::from_slice(&text).map_err(|e| refuse(&e))
     }
 
     /// The symbols that have a dataset.

@@ -9,9 +9,12 @@ mod publish;
 mod report;
 mod row_group;
 mod schema;
+mod window;
 
 pub use chunk::EncodedGroup;
-pub use dataset::{CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name};
+pub use dataset::{
+    CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name, dataset_stem,
+};
 pub use manifest::{
     DatasetEntry, InputEntry, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings, ValidationEntry,
 };
@@ -19,3 +22,4 @@ pub use publish::{MANIFEST, Workspace, write_durably, write_whole};
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 pub use schema::DatasetSchema;
+pub(crate) use window::{RangeFile, Window};

@@ -2,25 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::Run;
-use super::monitor::Stage;
-use super::parallel::{Pool, map_batched};
-use super::plan::{MovementTape, Slice, slices};
-use super::streams::Stream;
-use crate::config::ThresholdScope;
-use crate::error::{Error, Result};
-use crate::label::{Fit, Histogram, Selection, check_distinct, inner_quantiles, interpolate, ranks};
+use serde::{Deserialize, Serialize};
 
-/// Movements that one task counts: few enough for a core's own cache. Sums are added up slice by slice, so it is part of
-/// the definition of `mean` and `std`.
-const TASK: u64 = 1 << 15;
+use super::engine::Engine;
+use super::plan::Slice;
+use super::streams::Stream;
+use crate::config::{Config, ThresholdScope};
+use crate::error::{Error, Result};
+use crate::label::{Fit, Selection, check_distinct, inner_quantiles, interpolate, ranks};
+
+/// Movements that are counted in one go: few enough for a core's own cache. Sums are added up slice by slice, so it is
+/// part of the definition of `mean` and `std`.
+pub const SLICE: u64 = 1 << 15;
 
 /// The symbols that may be fitted on and, of each, the ranges of rows in the files to be fitted on.
 pub struct FitInput<'a> {
     /// All streams.
     pub streams: &'a [Stream],
-    /// All movements.
-    pub tape: &'a MovementTape,
     /// The places of the symbols that take part.
     pub qualified: &'a [usize],
     /// Ranges of rows in the files used, by place of the symbol.
@@ -31,10 +29,14 @@ pub struct FitInput<'a> {
 ///
 /// # Errors
 /// [`Error::Data`] when there is nothing to fit on or boundaries coincide, [`Error::Output`] for the work files.
-pub fn fit(run: &Run<'_>, input: &FitInput<'_>) -> Result<(Option<Fit>, BTreeMap<String, Fit>)> {
-    match run.config.threshold_scope {
+pub fn fit(
+    engine: &impl Engine,
+    config: &Config,
+    input: &FitInput<'_>,
+) -> Result<(Option<Fit>, BTreeMap<String, Fit>)> {
+    match config.threshold_scope {
         ThresholdScope::Global => {
-            let fitted = fit_group(run, input, input.qualified, "all symbols together")?;
+            let fitted = fit_group(engine, config, input, input.qualified, "all symbols together")?;
             let global =
                 fitted.ok_or_else(|| nothing_to_fit("no row lies in the fit half with its whole future window"))?;
             Ok((Some(global), BTreeMap::new()))
@@ -43,7 +45,7 @@ pub fn fit(run: &Run<'_>, input: &FitInput<'_>) -> Result<(Option<Fit>, BTreeMap
             let mut fits = BTreeMap::new();
             for &symbol in input.qualified {
                 let name = &input.streams[symbol].symbol;
-                if let Some(fit) = fit_group(run, input, &[symbol], &format!("symbol {name:?}"))? {
+                if let Some(fit) = fit_group(engine, config, input, &[symbol], &format!("symbol {name:?}"))? {
                     fits.insert(name.clone(), fit);
                 }
             }
@@ -59,35 +61,57 @@ fn nothing_to_fit(message: &str) -> Error {
     Error::data(message, "set fit_until to a later time, raise sample_fraction, or shorten the windows")
 }
 
-/// What one task finds in a slice, beside the histogram.
-struct Sums {
+/// What a slice of movements adds up to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sums {
     sum: f64,
+    /// Of the distances from a mean.
     squares: f64,
     min: f64,
     max: f64,
     count: u64,
 }
 
+impl Sums {
+    /// Those of movements that are numbers.
+    pub fn of(values: &[f64], mean: f64) -> Self {
+        Self {
+            sum: values.iter().sum(),
+            squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
+            // Numbers, also for a slice without any: text has no infinity.
+            min: values.iter().copied().fold(f64::MAX, f64::min),
+            max: values.iter().copied().fold(f64::MIN, f64::max),
+            count: values.len() as u64,
+        }
+    }
+}
+
 /// `None` when the symbols have no row to fit on.
-fn fit_group(run: &Run<'_>, input: &FitInput<'_>, symbols: &[usize], whose: &str) -> Result<Option<Fit>> {
-    let mut tasks = Vec::new();
+fn fit_group(
+    engine: &impl Engine,
+    config: &Config,
+    input: &FitInput<'_>,
+    symbols: &[usize],
+    whose: &str,
+) -> Result<Option<Fit>> {
+    let mut fitted = Vec::new();
     let mut embargo = Vec::new();
     for &symbol in symbols {
         let Stream { candidates, splits, .. } = &input.streams[symbol];
         let places = |from: u64, to: u64| candidates.before(from)..candidates.before(to.max(from));
         for [from, to] in &input.fitted_rows[symbol] {
-            tasks.extend(slices(symbol, places(*from, (*to).min(splits.fit_end())), TASK));
+            fitted.push(Slice { symbol, range: places(*from, (*to).min(splits.fit_end())) });
         }
-        embargo.extend(slices(symbol, places(splits.fit_end(), splits.boundary_row), TASK));
+        embargo.push(Slice { symbol, range: places(splits.fit_end(), splits.boundary_row) });
     }
 
-    let mut qs = inner_quantiles(run.config.nbins);
+    let mut qs = inner_quantiles(config.nbins);
     qs.push(0.5);
     let mut selection = Selection::new();
-    let (mut n, mut mean, mut squares, mut min, mut max) = (0, 0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY);
+    let (mut n, mut mean, mut squares, mut min, mut max) = (0, 0.0, 0.0, f64::MAX, f64::MIN);
     let mut first = true;
     let at_ranks = loop {
-        let (histogram, sums) = count(run, input.tape, &tasks, &selection, mean)?;
+        let (histogram, sums) = engine.count(&fitted, &selection, mean)?;
         // The first pass gives the mean; later ones the squares of the distances from it.
         if first {
             n = sums.iter().map(|s| s.count).sum();
@@ -108,64 +132,8 @@ fn fit_group(run: &Run<'_>, input: &FitInput<'_>, symbols: &[usize], whose: &str
     let mut boundaries = interpolate(n, &qs, &at_ranks);
     let median = boundaries.pop().unwrap_or(mean);
     check_distinct(&boundaries, whose)?;
-    let embargo_rows = labelled(run, input.tape, &embargo)?;
+    let embargo_rows = engine.count(&embargo, &Selection::new(), 0.0)?.1.iter().map(|s| s.count).sum();
     Ok(Some(Fit { boundaries, fit_rows: n, embargo_rows, mean, std: (squares / n as f64).sqrt(), min, max, median }))
-}
-
-/// One pass of the selection over all slices, with sums slice by slice.
-fn count(
-    run: &Run<'_>,
-    tape: &MovementTape,
-    tasks: &[Slice],
-    selection: &Selection,
-    mean: f64,
-) -> Result<(Histogram, Vec<Sums>)> {
-    let counters = Pool::new();
-    let mut sums = Vec::with_capacity(tasks.len());
-    let new = || Counter { histogram: selection.empty(), values: Vec::new() };
-    let work = |slice: &Slice| {
-        counters.lend(new, |Counter { histogram, values }| {
-            tape.read(slice.symbol, slice.range.clone(), values)?;
-            values.retain(|v| !v.is_nan());
-            selection.count(values, histogram);
-            let sums = Sums {
-                sum: values.iter().sum(),
-                squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
-                min: values.iter().copied().fold(f64::INFINITY, f64::min),
-                max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-                count: values.len() as u64,
-            };
-            Ok((sums, slice.count()))
-        })
-    };
-    let rows = tasks.iter().map(Slice::count).sum();
-    run.monitor.stage(Stage::Plan, rows, || {
-        map_batched(run.threads, tasks, Slice::count, work, |(found, rows)| {
-            sums.push(found);
-            run.monitor.advance(rows)
-        })
-    })?;
-    Ok((selection.merge(counters.into_all().iter().map(|c| &c.histogram)), sums))
-}
-
-/// What a thread counts with.
-struct Counter {
-    histogram: Histogram,
-    values: Vec<f64>,
-}
-
-fn labelled(run: &Run<'_>, tape: &MovementTape, tasks: &[Slice]) -> Result<u64> {
-    let mut total = 0;
-    let work = |slice: &Slice| {
-        let mut values = Vec::new();
-        tape.read(slice.symbol, slice.range.clone(), &mut values)?;
-        Ok(values.iter().filter(|v| !v.is_nan()).count() as u64)
-    };
-    map_batched(run.threads, tasks, Slice::count, work, |found| {
-        total += found;
-        Ok(())
-    })?;
-    Ok(total)
 }
 
 /// The places of the m = ceil(fraction * h) files of h that are fitted on: floor(i * h / m), i = 0..m.

@@ -112,5 +112,5 @@ fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<
         })
     };
     let symbols: Vec<_> = rows.symbols.names().iter().zip(&seen).filter_map(of_symbol).collect();
-    Ok((rows.entry(file, symbols.iter().map(|s| s.rows).sum(), last_ts), symbols))
+    Ok((rows.entry(&file.path, symbols.iter().map(|s| s.rows).sum(), file.first_ts, last_ts), symbols))
 }

@@ -1,38 +1,43 @@
 //! Scan, plan, write, validate: the one place where they meet.
 
+mod describe;
+mod engine;
 mod fit;
 mod inspect;
+mod local;
 mod monitor;
+mod movements;
 mod parallel;
 mod plan;
 mod scan;
 mod streams;
+mod tasks;
 mod write;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
-use crate::input::{CatalogFile, catalog, hex, total_bytes};
+use crate::input::hex;
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
-use crate::output::{
-    DatasetEntry, MANIFEST, Manifest, SymbolEntry, ThresholdsEntry, Timings, Workspace, report, write_durably,
-    write_whole,
-};
+use crate::output::{Manifest, ThresholdsEntry, Timings, Workspace, write_durably};
+use crate::storage;
 use crate::time_text::Timestamp;
-use crate::validate;
+use describe::{describe, peak_memory};
+use engine::{Engine, Scans, WriteInput};
 pub use inspect::{Inspection, SymbolInspection, inspect};
+use local::Local;
 pub use monitor::{Event, Monitor, Stage};
+pub(crate) use movements::{read_movements, to_bytes as movement_bytes};
 pub(crate) use parallel::{Pool, map_batched, map_ordered};
-pub(crate) use plan::read_movements;
-use plan::{MovementTape, SymbolPlan};
+use plan::SymbolPlan;
 use scan::FileScan;
 pub(crate) use scan::{RowReader, ScanRules, file_sha256};
 use streams::Stream;
+pub use tasks::{Executor, Task, Threads, process_as_tasks, run_task};
 
 /// The file with the boundaries, in an output folder.
 pub const THRESHOLDS: &str = "thresholds.json";
@@ -58,6 +63,7 @@ impl Options {
 }
 
 /// What every step needs to know.
+#[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     pub config: &'a Config,
     pub threads: usize,
@@ -86,7 +92,7 @@ pub fn process<P: AsRef<Path>>(
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Manifest> {
-    produce(inputs, out, config, thresholds, options, monitor, true)
+    run(inputs, out, config, thresholds, options, monitor, true)
 }
 
 /// Phase 2 alone: datasets with existing boundaries, without validation.
@@ -101,10 +107,10 @@ pub fn build<P: AsRef<Path>>(
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Manifest> {
-    produce(inputs, out, config, Some(thresholds), options, monitor, false)
+    run(inputs, out, config, Some(thresholds), options, monitor, false)
 }
 
-fn produce<P: AsRef<Path>>(
+fn run<P: AsRef<Path>>(
     inputs: &[P],
     out: &Path,
     config: &Config,
@@ -114,62 +120,75 @@ fn produce<P: AsRef<Path>>(
     prove: bool,
 ) -> Result<Manifest> {
     let started = Instant::now();
+    let (inputs, out) = (paths(inputs), storage::plain(out));
     check_config(config, given)?;
     let run = Run { config, threads: options.threads(), monitor };
-    let workspace = Workspace::open(out, options.overwrite)?;
-    let outcome = (|| {
-        // 1. Every file to tapes, once; symbols to streams across files.
-        let scanned = scan_all(&run, inputs, given, &workspace)?;
-        let after_scan = Instant::now();
-
-        // 2. Tapes to movements, boundaries and a plan of every row group.
-        let planned = plan_all(&run, &scanned, given, &workspace)?;
-        let after_plan = Instant::now();
-
-        // 3. Rows and labels to datasets.
-        let staged = workspace.staged();
-        std::fs::create_dir_all(&staged).map_err(|e| Error::output(&staged, e))?;
-        let input = write::WriteInput {
-            streams: &scanned.streams,
-            tape: &planned.movements,
-            thresholds: &planned.thresholds,
-            plans: &planned.plans,
-        };
-        let datasets = write::write(&run, &input, &staged)?;
-        let thresholds_json = planned.thresholds.to_json();
-        write_whole(&staged.join(THRESHOLDS), &thresholds_json)?;
-        let after_write = Instant::now();
-
-        // 4. Read back what was written, and prove it.
-        let mut manifest = describe(&run, &scanned, &planned, datasets, given.is_none(), &thresholds_json);
-        if prove {
-            manifest.validation = Some(validate::prove(&staged, &manifest, run.threads, monitor)?);
-        }
-        let after_validation = Instant::now();
-
-        // 5. The manifest last, then all of it at once.
-        let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
-        manifest.timings = Timings {
-            threads: run.threads,
-            scans_reused: scanned.reused,
-            scan_seconds: seconds(started, after_scan),
-            plan_seconds: seconds(after_scan, after_plan),
-            write_seconds: seconds(after_plan, after_write),
-            validate_seconds: seconds(after_write, after_validation),
-            total_seconds: seconds(started, after_validation),
-            records_per_second: manifest.records() as f64 / seconds(started, after_validation),
-            peak_memory_bytes: peak_memory(),
-        };
-        write_whole(&staged.join(REPORT), &report(&manifest))?;
-        write_whole(&staged.join(MANIFEST), &manifest.to_json())?;
-        if !config.keep_intermediate {
-            drop(planned);
-            workspace.clear_scans()?;
-        }
-        workspace.publish()?;
-        Ok(manifest)
-    })();
+    if storage::is_url(&out) {
+        return tasks::run(&Threads::new(run.threads), run, &inputs, &out, None, given, options, prove);
+    }
+    let workspace = Workspace::open(&out, options.overwrite)?;
+    let mut engine = Local::new(run, &inputs, &workspace);
+    let outcome = produce(&mut engine, run, given, prove, None, started);
+    drop(engine);
     close(workspace, config.keep_intermediate, outcome)
+}
+
+fn paths<P: AsRef<Path>>(inputs: &[P]) -> Vec<PathBuf> {
+    inputs.iter().map(|path| storage::plain(path.as_ref())).collect()
+}
+
+/// The steps, whatever carries them out.
+fn produce(
+    engine: &mut impl Engine,
+    run: Run<'_>,
+    given: Option<&Thresholds>,
+    prove: bool,
+    plan: Option<String>,
+    started: Instant,
+) -> Result<Manifest> {
+    // 1. Every file to tapes, once; symbols to streams across files.
+    let scanned = scan_all(engine, run, given)?;
+    let after_scan = Instant::now();
+
+    // 2. Tapes to movements, boundaries and a plan of every row group.
+    let planned = plan_all(engine, run, &scanned, given)?;
+    let after_plan = Instant::now();
+
+    // 3. Rows and labels to datasets.
+    let Planned { thresholds, plans, .. } = &planned;
+    let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans })?;
+    let text = thresholds.to_json();
+    let thresholds = ThresholdsEntry {
+        file: engine.thresholds(&text)?,
+        fitted: given.is_none(),
+        fit_until: scanned.fit_until,
+        sha256: hex(&Sha256::digest(text.as_bytes())),
+    };
+    let after_write = Instant::now();
+
+    // 4. Read back what was written, and prove it.
+    let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
+    manifest.plan = plan;
+    if prove {
+        manifest.validation = Some(engine.prove(&manifest)?);
+    }
+    let after_validation = Instant::now();
+
+    // 5. The manifest last, then all of it at once.
+    let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
+    manifest.timings = Timings {
+        threads: run.threads,
+        scans_reused: scanned.reused,
+        scan_seconds: seconds(started, after_scan),
+        plan_seconds: seconds(after_scan, after_plan),
+        write_seconds: seconds(after_plan, after_write),
+        validate_seconds: seconds(after_write, after_validation),
+        total_seconds: seconds(started, after_validation),
+        records_per_second: manifest.records() as f64 / seconds(started, after_validation),
+        peak_memory_bytes: peak_memory(),
+    };
+    engine.publish(&mut manifest)?;
+    Ok(manifest)
 }
 
 /// Phase 1 alone: the boundaries, written to `out` as a `thresholds.json`.
@@ -184,16 +203,24 @@ pub fn fit_thresholds<P: AsRef<Path>>(
     monitor: &Monitor<'_>,
 ) -> Result<Thresholds> {
     check_config(config, None)?;
+    let (inputs, out) = (paths(inputs), storage::plain(out));
+    if storage::is_url(&out) {
+        return Err(ConfigError::one("out: thresholds alone are written to a local file").into());
+    }
     let run = Run { config, threads: options.threads(), monitor };
-    let workspace = Workspace::open_for_file(out, options.overwrite)?;
+    let workspace = Workspace::open_for_file(&out, options.overwrite)?;
+    let mut engine = Local::new(run, &inputs, &workspace);
     let outcome = (|| {
-        let scanned = scan_all(&run, inputs, None, &workspace)?;
-        let (thresholds, ..) = fit_all(&run, &scanned, &workspace)?;
+        let scanned = scan_all(&mut engine, run, None)?;
+        let labelled = engine.movements(&scanned.streams)?;
+        let qualified = qualified(config, &scanned.streams, &labelled)?;
+        let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
         let staged = workspace.staged();
         write_durably(&staged, &thresholds.to_json())?;
-        std::fs::rename(&staged, out).map_err(|e| Error::output(out, e))?;
+        std::fs::rename(&staged, &out).map_err(|e| Error::output(&out, e))?;
         Ok(thresholds)
     })();
+    drop(engine);
     close(workspace, config.keep_intermediate, outcome)
 }
 
@@ -225,45 +252,41 @@ struct Scanned {
     reused: u64,
 }
 
-fn scan_all<P: AsRef<Path>>(
-    run: &Run<'_>,
-    inputs: &[P],
-    given: Option<&Thresholds>,
-    workspace: &Workspace,
-) -> Result<Scanned> {
-    let files = catalog(inputs)?;
+fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) -> Result<Scanned> {
     let rules = ScanRules::new(run.config);
-    let total = total_bytes(&files);
-    let mut scans = Vec::with_capacity(files.len());
-    let mut reused = 0;
-    run.monitor.stage(Stage::Scan, total, || {
-        let work = |file: &CatalogFile| scan::scan(file, &rules, &workspace.scans(), run.monitor);
-        map_ordered(run.threads, &files, work, |(scan, old)| {
-            reused += u64::from(old);
-            scans.push(scan);
-            Ok(())
-        })
-    })?;
-    let (fit_until, fit_files) = boundary_time(run.config, given, &files, &scans, &rules)?;
+    let found = engine.scan(&rules)?;
+    let (fit_until, fit_files) = boundary_time(engine, run.config, given, &found, &rules)?;
+    let Scans { files, scans, reused } = found;
     let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
     let mut streams = streams::join(&with_paths, Windows::new(run.config), run.config.max_gap)?;
-    for stream in &mut streams {
-        stream.splits.boundary_row = stream.tape.first_row_at(fit_until.0)?;
+    let mut boundary_rows = Vec::with_capacity(streams.len());
+    map_batched(
+        run.threads,
+        &streams,
+        |_| 1,
+        |stream| stream.tape.first_row_at(fit_until.0),
+        |row| {
+            boundary_rows.push(row);
+            Ok(())
+        },
+    )?;
+    for (stream, row) in streams.iter_mut().zip(boundary_rows) {
+        stream.splits.boundary_row = row;
     }
     Ok(Scanned { scans, streams, fit_until, fit_files, reused })
 }
 
 /// T and the places of the fit half's files.
 fn boundary_time(
+    engine: &impl Engine,
     config: &Config,
     given: Option<&Thresholds>,
-    files: &[CatalogFile],
-    scans: &[FileScan],
+    found: &Scans,
     rules: &ScanRules,
 ) -> Result<(Timestamp, Vec<usize>)> {
-    let firsts: Vec<u64> = files.iter().filter_map(|f| f.first_ts).collect();
+    let firsts: Vec<u64> = found.files.iter().filter_map(|f| f.first_ts).collect();
     let no_rows = || Error::data("none of the files holds a usable row", "look at the drops with lobset inspect");
-    let rows: u64 = scans.iter().map(|s| s.input.rows).sum();
+    let rows: u64 = found.scans.iter().map(|s| s.input.rows).sum();
     if rows == 0 {
         return Err(no_rows());
     }
@@ -273,7 +296,7 @@ fn boundary_time(
     }
     if let [_] = firsts[..] {
         // Files without records come last, so the only one with records is the first.
-        let middle = scan::ts_of_row(&files[0].path, rules, rows / 2)?.ok_or_else(no_rows)?;
+        let middle = engine.row_time(&found.files[0], rules, rows / 2)?.ok_or_else(no_rows)?;
         return Ok((Timestamp(middle), vec![0]));
     }
     let half = firsts.len() / 2;
@@ -283,44 +306,39 @@ fn boundary_time(
 /// What planning gives.
 struct Planned {
     thresholds: Thresholds,
-    movements: MovementTape,
     /// Labelled rows by symbol.
     labelled: Vec<u64>,
     fitted_rows: Vec<Vec<[u64; 2]>>,
     plans: Vec<SymbolPlan>,
 }
 
-fn plan_all(run: &Run<'_>, scanned: &Scanned, given: Option<&Thresholds>, workspace: &Workspace) -> Result<Planned> {
+fn plan_all(engine: &mut impl Engine, run: Run<'_>, scanned: &Scanned, given: Option<&Thresholds>) -> Result<Planned> {
     let streams = &scanned.streams;
-    let (thresholds, movements, labelled, fitted_rows) = match given {
-        Some(thresholds) => {
-            let (movements, labelled) = plan::movement_tape(run, streams, workspace.folder())?;
-            (thresholds.clone(), movements, labelled, vec![Vec::new(); streams.len()])
-        }
-        None => fit_all(run, scanned, workspace)?,
-    };
+    let labelled = engine.movements(streams)?;
     let qualified = qualified(run.config, streams, &labelled)?;
-    let plans = plan::symbol_plans(run, streams, &movements, &thresholds, &qualified)?;
+    let (thresholds, fitted_rows) = match given {
+        Some(thresholds) => (thresholds.clone(), vec![Vec::new(); streams.len()]),
+        None => fit_all(engine, run, scanned, &qualified)?,
+    };
+    let plans = plan::symbol_plans(engine, run.config, streams, &thresholds, &qualified)?;
     if plans.is_empty() {
         return Err(Error::data(
             "the thresholds file has boundaries for none of the symbols that qualify",
             "fit thresholds with threshold_scope = \"global\", or on these symbols",
         ));
     }
-    Ok(Planned { thresholds, movements, labelled, fitted_rows, plans })
+    Ok(Planned { thresholds, labelled, fitted_rows, plans })
 }
 
-type Fitted = (Thresholds, MovementTape, Vec<u64>, Vec<Vec<[u64; 2]>>);
+type Fitted = (Thresholds, Vec<Vec<[u64; 2]>>);
 
-fn fit_all(run: &Run<'_>, scanned: &Scanned, workspace: &Workspace) -> Result<Fitted> {
+fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified: &[usize]) -> Result<Fitted> {
     let streams = &scanned.streams;
-    let (movements, labelled) = plan::movement_tape(run, streams, workspace.folder())?;
-    let qualified = qualified(run.config, streams, &labelled)?;
     let sampled = fit::sampled_files(run.config.sample_fraction, scanned.fit_files.len());
     let used: Vec<usize> = sampled.into_iter().map(|i| scanned.fit_files[i]).collect();
     let fitted_rows: Vec<_> = streams.iter().map(|s| s.rows_in_files(|file| used.contains(&file))).collect();
-    let input = fit::FitInput { streams, tape: &movements, qualified: &qualified, fitted_rows: &fitted_rows };
-    let (global, symbols) = fit::fit(run, &input)?;
+    let input = fit::FitInput { streams, qualified, fitted_rows: &fitted_rows };
+    let (global, symbols) = fit::fit(engine, run.config, &input)?;
     let file_used = |i: &usize| {
         let input = &scanned.scans[*i].input;
         FileUsed { name: input.name.clone(), sha256: input.sha256.clone() }
@@ -335,7 +353,7 @@ fn fit_all(run: &Run<'_>, scanned: &Scanned, workspace: &Workspace) -> Result<Fi
         global,
         symbols,
     };
-    Ok((thresholds, movements, labelled, fitted_rows))
+    Ok((thresholds, fitted_rows))
 }
 
 /// The places of the symbols with enough labelled rows.
@@ -363,98 +381,4 @@ fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Result<Ve
         ),
         format!("give more files, or lower min_symbol_samples to {samples} or less"),
     ))
-}
-
-/// Everything the manifest says, but for validation and timings.
-fn describe(
-    run: &Run<'_>,
-    scanned: &Scanned,
-    planned: &Planned,
-    mut datasets: BTreeMap<usize, DatasetEntry>,
-    fitted: bool,
-    thresholds_json: &str,
-) -> Manifest {
-    let least = run.config.min_symbol_samples;
-    let describe_symbol = |(place, stream): (usize, &Stream)| {
-        let labelled_rows = planned.labelled[place];
-        let dataset = datasets.remove(&place);
-        let reason = dataset.is_none().then(|| {
-            if labelled_rows < least {
-                let few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
-                match stream.candidates.count() - labelled_rows {
-                    0 => few,
-                    undefined => {
-                        format!("{few}; {undefined} more have no movement, their past mean price being no more than 0")
-                    }
-                }
-            } else if planned.thresholds.for_symbol(&stream.symbol).is_none() {
-                "no boundaries: it has no row in the fit half with its whole future window".to_owned()
-            } else {
-                "no row is marked as balanced, and drop_unbalanced drops the others".to_owned()
-            }
-        });
-        SymbolEntry {
-            symbol: stream.symbol.clone(),
-            rows: stream.tape.rows(),
-            labelled_rows,
-            undefined_rows: stream.candidates.count() - labelled_rows,
-            steps_back: stream.steps_back,
-            breaks: stream.breaks.clone(),
-            boundary_row: stream.splits.boundary_row,
-            fitted_rows: planned.fitted_rows[place].clone(),
-            dataset,
-            reason,
-        }
-    };
-    let symbols: Vec<SymbolEntry> = scanned.streams.iter().enumerate().map(describe_symbol).collect();
-    Manifest {
-        version: crate::VERSION.to_owned(),
-        config: run.config.clone(),
-        thresholds: ThresholdsEntry {
-            fitted,
-            fit_until: scanned.fit_until,
-            sha256: hex(&Sha256::digest(thresholds_json.as_bytes())),
-        },
-        inputs: scanned.scans.iter().map(|s| s.input.clone()).collect(),
-        warnings: warnings(&symbols, run.config),
-        symbols,
-        validation: None,
-        timings: Timings::default(),
-    }
-}
-
-fn warnings(symbols: &[SymbolEntry], config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for symbol in symbols {
-        let Some(dataset) = &symbol.dataset else { continue };
-        for (split, entry) in dataset.splits.named() {
-            if entry.rows == 0 && split != "embargo" {
-                warnings.push(format!("{}: no row is {split}", symbol.symbol));
-            }
-            for class in &entry.short {
-                let count = entry.classes[*class as usize];
-                warnings.push(format!("{}: class {class} is short in {split}: {count} rows", symbol.symbol));
-            }
-        }
-    }
-    let left_out: Vec<&SymbolEntry> = symbols.iter().filter(|s| s.dataset.is_none()).collect();
-    if let [first, ..] = left_out.as_slice() {
-        let rows: u64 = left_out.iter().map(|s| s.rows).sum();
-        warnings.push(format!(
-            "{} of {} symbols get no dataset ({rows} rows), such as {}: {}; manifest.json lists all (min_symbol_samples = {})",
-            left_out.len(),
-            symbols.len(),
-            first.symbol,
-            first.reason.as_deref().unwrap_or_default(),
-            config.min_symbol_samples
-        ));
-    }
-    warnings
-}
-
-/// The process's peak resident memory, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }

@@ -46,6 +46,16 @@ impl<'a> Monitor<'a> {
         Monitor { report: &|_| (), stop: &NEVER }
     }
 
+    /// Hears the same wish to stop, and tells nobody.
+    pub(crate) fn muted(&self) -> Monitor<'a> {
+        Monitor { report: &|_| (), stop: self.stop }
+    }
+
+    /// True once the run is to stop.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Runs a stage between its [`Event::Begin`] and [`Event::End`].
     pub(crate) fn stage<T>(&self, stage: Stage, total: u64, work: impl FnOnce() -> Result<T>) -> Result<T> {
         (self.report)(Event::Begin(stage, total));

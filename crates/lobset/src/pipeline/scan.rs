@@ -1,6 +1,6 @@
 //! Scan: one input file to its tapes, decoded once.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use super::monitor::Monitor;
 use crate::config::{Config, Unmapped};
 use crate::error::{Error, InputError, Result};
-use crate::input::{CatalogFile, DbnReader, Drops, QuoteRules, Record, Symbols, hex};
+use crate::input::{CatalogFile, DbnReader, Drops, QuoteRules, Record, Symbols, file_name, hex};
 use crate::output::{InputEntry, write_whole};
+use crate::storage;
 use crate::tape::{Chunk, TapeWriter};
 use crate::time_text::Timestamp;
 
@@ -127,7 +128,7 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
     if let Some(scan) = finished_before(file, rules, &receipt, &tape, monitor)? {
         return Ok((scan, true));
     }
-    let (scan, tape_bytes) = read(file, rules, &tape, monitor)?;
+    let (scan, tape_bytes) = read(&file.path, rules, &tape, monitor)?;
     let done = Receipt { format: FORMAT, boot: boot(), rules: rules.clone(), tape_bytes, scan };
     let text = serde_json::to_string(&done).map_err(|e| Error::output(&receipt, e))?;
     write_whole(&receipt, &text)?;
@@ -135,7 +136,7 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
 }
 
 /// Names the time since the machine started, where the system tells.
-fn boot() -> String {
+pub fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
@@ -150,7 +151,7 @@ fn finished_before(
     let Ok(text) = fs::read_to_string(receipt) else { return Ok(None) };
     let Ok(done) = serde_json::from_str::<Receipt>(&text) else { return Ok(None) };
     let boot = boot();
-    let size = |path: &Path| fs::metadata(path).map_or(u64::MAX, |m| m.len());
+    let size = |path: &Path| storage::stat(path).map_or(u64::MAX, |found| found.bytes);
     let holds = done.format == FORMAT
         && !boot.is_empty()
         && done.boot == boot
@@ -168,8 +169,8 @@ fn finished_before(
 
 /// SHA-256 of a file's bytes.
 pub(crate) fn file_sha256(path: &Path) -> Result<String> {
-    let fail = |e| InputError::unreadable(path, e);
-    let mut file = File::open(path).map_err(fail)?;
+    let fail = |e| InputError::unread(path, e);
+    let mut file = storage::open(path).map_err(fail)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -180,14 +181,19 @@ pub(crate) fn file_sha256(path: &Path) -> Result<String> {
     }
 }
 
-fn read(file: &CatalogFile, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
-    let mut rows = RowReader::open(&file.path, rules)?;
+/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file.
+///
+/// # Errors
+/// As [`scan`].
+pub fn read(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
+    let mut rows = RowReader::open(path, rules)?;
     let mut writer = TapeWriter::create(tape)?;
     let mut symbols: Vec<Option<SymbolScan>> = Vec::new();
-    let mut last_ts = None;
+    let (mut first_ts, mut last_ts) = (None, None);
     let max_gap = rules.max_gap.unwrap_or(u64::MAX);
     while rows.advance(monitor)? {
         let (record, row) = rows.current()?;
+        first_ts.get_or_insert(record.ts_recv);
         last_ts = last_ts.max(Some(record.ts_recv));
         let Some((slot, mid2)) = row else { continue };
         if slot >= symbols.len() {
@@ -206,7 +212,7 @@ fn read(file: &CatalogFile, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_
         .zip(names)
         .filter_map(|((symbol, chunks), name)| Some(SymbolScan { symbol: name.clone(), chunks, ..symbol? }))
         .collect();
-    let input = rows.entry(file, symbols.iter().map(|s| s.rows).sum(), last_ts);
+    let input = rows.entry(path, symbols.iter().map(|s| s.rows).sum(), first_ts, last_ts);
     Ok((FileScan { input, tape: tape.to_owned(), symbols }, tape_bytes))
 }
 
@@ -271,16 +277,16 @@ impl RowReader {
     }
 
     /// What the manifest will say of the file, now that it is read to its end.
-    pub fn entry(&self, file: &CatalogFile, rows: u64, last_ts: Option<u64>) -> InputEntry {
+    pub fn entry(&self, path: &Path, rows: u64, first_ts: Option<u64>, last_ts: Option<u64>) -> InputEntry {
         InputEntry {
-            name: file.name(),
+            name: file_name(path),
             bytes: self.reader.bytes_read(),
             sha256: self.reader.sha256(),
             dbn_version: self.reader.metadata().version,
             dataset: self.reader.metadata().dataset.clone(),
             records: self.reader.records(),
             rows,
-            first_ts: file.first_ts.map(Timestamp),
+            first_ts: first_ts.map(Timestamp),
             last_ts: last_ts.map(Timestamp),
             drops: self.drops,
         }

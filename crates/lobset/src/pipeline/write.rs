@@ -1,126 +1,50 @@
-//! Write: row groups encoded in parallel, spliced into one dataset a symbol in their order.
+//! Write: rows and their labels to row groups, and what the manifest says of a dataset.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use super::Run;
-use super::monitor::Stage;
-use super::parallel::{Pool, map_batched};
-use super::plan::{MovementTape, RowGroup, SymbolPlan};
-use super::streams::Stream;
+use super::monitor::Monitor;
+use super::plan::{ClassCounts, Quotas, SymbolPlan};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::label::{Fit, Split, Thresholds};
+use crate::label::{Candidates, Fit, Split, Splits, Thresholds};
 use crate::output::{
-    CONFIG_KEY, DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, RowGroupEncoder, RowLabel, SYMBOL_KEY,
-    SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, dataset_file_name,
+    CONFIG_KEY, DatasetEntry, EncodedGroup, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY,
+    VERSION_KEY, WrittenFile,
 };
-use crate::tape::RowCursor;
+use crate::tape::{RowCursor, SymbolTape};
 
 /// Rows between two looks at the monitor.
 const BREATH: usize = 16_384;
 
-/// What the datasets are made from.
-pub struct WriteInput<'a> {
-    /// All streams.
-    pub streams: &'a [Stream],
-    /// All movements.
-    pub tape: &'a MovementTape,
-    /// The boundaries.
-    pub thresholds: &'a Thresholds,
-    /// The symbols that get a dataset.
-    pub plans: &'a [SymbolPlan],
+/// The key-value metadata of a symbol's dataset.
+pub fn metadata(config: &Config, symbol: &str, thresholds: &Thresholds) -> [(&'static str, String); 4] {
+    [
+        (VERSION_KEY, crate::VERSION.to_owned()),
+        (SYMBOL_KEY, symbol.to_owned()),
+        (CONFIG_KEY, serde_json::to_string(config).unwrap_or_default()),
+        (THRESHOLDS_KEY, thresholds.only(symbol).to_json()),
+    ]
 }
 
-struct Task<'a> {
-    plan: &'a SymbolPlan,
-    stream: &'a Stream,
-    fit: &'a Fit,
-    group: &'a RowGroup,
-    /// The symbol's last row group.
-    last: bool,
+/// What the manifest says of a dataset.
+pub fn dataset_entry(config: &Config, plan: &SymbolPlan, file: String, written: &WrittenFile) -> DatasetEntry {
+    DatasetEntry {
+        file,
+        bytes: written.bytes,
+        sha256: written.sha256.clone(),
+        rows: plan.rows(),
+        row_groups: written.row_groups,
+        splits: Splits3 {
+            fit: split_entry(config, plan, Split::Fit),
+            embargo: split_entry(config, plan, Split::Embargo),
+            holdout: split_entry(config, plan, Split::Holdout),
+        },
+    }
 }
 
-/// Writes the datasets into `folder` and returns what the manifest will say of each, by the symbol's place.
-///
-/// # Errors
-/// [`Error::Output`] when a file cannot be written or a work file not be read.
-pub fn write(run: &Run<'_>, input: &WriteInput<'_>, folder: &Path) -> Result<BTreeMap<usize, DatasetEntry>> {
-    let schema = Arc::new(DatasetSchema::new(run.config).map_err(|e| Error::output(folder, e))?);
-    let config = serde_json::to_string(run.config).map_err(|e| Error::output(folder, e))?;
-    let tasks: Vec<Task<'_>> = input
-        .plans
-        .iter()
-        .filter_map(|plan| {
-            let stream = &input.streams[plan.symbol];
-            Some((plan, stream, input.thresholds.for_symbol(&stream.symbol)?))
-        })
-        .flat_map(|(plan, stream, fit)| {
-            let count = plan.groups.len();
-            plan.groups.iter().enumerate().map(move |(i, group)| Task {
-                plan,
-                stream,
-                fit,
-                group,
-                last: i + 1 == count,
-            })
-        })
-        .collect();
-    let candidates = |task: &Task<'_>| task.group.candidates.end - task.group.candidates.start;
-    let total = tasks.iter().map(candidates).sum();
-    let mut entries = BTreeMap::new();
-    let mut open: Option<DatasetWriter> = None;
-    // Encoders are used again: their buffers have grown to the size of a row group.
-    let encoders = Pool::new();
-    let work = |task: &Task<'_>| {
-        let new = || RowGroupEncoder::new(Arc::clone(&schema), run.config);
-        encoders.lend(new, |encoder| encode(run, encoder, input.tape, task, folder))
-    };
-    // Results come in the order of the tasks.
-    let mut finished = tasks.iter();
-    let splice = |encoded: EncodedGroup| {
-        let Some(&Task { plan, stream, last, .. }) = finished.next() else { return Ok(()) };
-        let file = dataset_file_name(&run.config.currency, &stream.symbol);
-        let mut writer = match open.take() {
-            Some(writer) => writer,
-            None => {
-                let metadata = [
-                    (VERSION_KEY, crate::VERSION.to_owned()),
-                    (SYMBOL_KEY, stream.symbol.clone()),
-                    (CONFIG_KEY, config.clone()),
-                    (THRESHOLDS_KEY, input.thresholds.only(&stream.symbol).to_json()),
-                ];
-                DatasetWriter::create(&folder.join(&file), &schema, &metadata)?
-            }
-        };
-        writer.append(encoded)?;
-        if !last {
-            open = Some(writer);
-            return Ok(());
-        }
-        let written = writer.finish()?;
-        let entry = DatasetEntry {
-            file,
-            bytes: written.bytes,
-            sha256: written.sha256,
-            rows: plan.rows(),
-            row_groups: written.row_groups,
-            splits: Splits3 {
-                fit: split_entry(run, plan, Split::Fit),
-                embargo: split_entry(run, plan, Split::Embargo),
-                holdout: split_entry(run, plan, Split::Holdout),
-            },
-        };
-        entries.insert(plan.symbol, entry);
-        Ok(())
-    };
-    run.monitor.stage(Stage::Write, total, || map_batched(run.threads, &tasks, candidates, work, splice))?;
-    Ok(entries)
-}
-
-fn split_entry(run: &Run<'_>, plan: &SymbolPlan, split: Split) -> SplitEntry {
+fn split_entry(config: &Config, plan: &SymbolPlan, split: Split) -> SplitEntry {
     let classes = plan.counts.of(split).to_vec();
-    let quota = plan.quota(split).filter(|_| run.config.force_uniform);
+    let quota = plan.quotas.of(split).filter(|_| config.force_uniform);
     SplitEntry {
         rows: classes.iter().sum(),
         balanced: quota.map_or_else(|| vec![0; classes.len()], |q| (0..classes.len()).map(|c| q.marked(c)).collect()),
@@ -129,49 +53,70 @@ fn split_entry(run: &Run<'_>, plan: &SymbolPlan, split: Split) -> SplitEntry {
     }
 }
 
-/// Reads a row group's rows from the tape, labels them and encodes their columns.
-fn encode(
-    run: &Run<'_>,
-    encoder: &mut RowGroupEncoder,
-    tape: &MovementTape,
-    task: &Task<'_>,
-    folder: &Path,
-) -> Result<EncodedGroup> {
-    let Task { plan, stream, fit, group, .. } = task;
-    let mut movements = Vec::new();
-    tape.read(plan.symbol, group.candidates.clone(), &mut movements)?;
-    let mut movements = movements.into_iter();
-    let mut counts = group.before.clone();
-    let (mark, drop_unmarked) = (run.config.force_uniform, run.config.drop_unbalanced);
-    let mut breath = 0;
-    for rows in stream.candidates.rows(group.candidates.clone()) {
-        let mut cursor = RowCursor::new(&stream.tape, rows.start)?;
-        encoder.leap();
-        for (row, movement) in rows.zip(&mut movements) {
-            breath += 1;
-            if breath == BREATH {
-                run.monitor.advance(BREATH as u64)?;
-                breath = 0;
+/// A symbol's rows, and what they are labelled with.
+pub struct Labelling<'a> {
+    /// Its name.
+    pub symbol: &'a str,
+    /// Its rows.
+    pub tape: &'a SymbolTape,
+    /// Those that can have a label.
+    pub candidates: &'a Candidates,
+    /// Their sides of the boundary time.
+    pub splits: Splits,
+    /// The boundaries.
+    pub fit: &'a Fit,
+    /// The marks.
+    pub quotas: &'a Quotas,
+}
+
+impl Labelling<'_> {
+    /// Reads a row group's rows from the tape, labels them and encodes their columns. `counts` holds the rows of each class
+    /// that come before, and afterwards those of this group too.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when a work file cannot be read.
+    pub fn encode(
+        &self,
+        config: &Config,
+        encoder: &mut RowGroupEncoder,
+        candidates: std::ops::Range<u64>,
+        movements: &[f64],
+        counts: &mut ClassCounts,
+        monitor: &Monitor<'_>,
+    ) -> Result<EncodedGroup> {
+        let fail = |message: &str| Error::output(Path::new(self.symbol), message);
+        let mut movements = movements.iter().copied();
+        let (mark, drop_unmarked) = (config.force_uniform, config.drop_unbalanced);
+        let mut breath = 0;
+        for rows in self.candidates.rows(candidates) {
+            let mut cursor = RowCursor::new(self.tape, rows.start)?;
+            encoder.leap();
+            for (row, movement) in rows.zip(&mut movements) {
+                breath += 1;
+                if breath == BREATH {
+                    monitor.advance(BREATH as u64)?;
+                    breath = 0;
+                }
+                let Some(changed) = cursor.advance()? else {
+                    return Err(fail("a work file is shorter than its index"));
+                };
+                if movement.is_nan() {
+                    encoder.skip(changed);
+                    continue;
+                }
+                let split = self.splits.of(row);
+                let class = self.fit.class(movement);
+                let number = counts.count(split, class);
+                let balanced = mark && self.quotas.of(split).is_some_and(|q| q.is_marked(class, number));
+                if drop_unmarked && !balanced {
+                    encoder.skip(changed);
+                    continue;
+                }
+                let label = RowLabel { row, movement, class: class as u8, split, balanced };
+                encoder.push(cursor.row(), changed, label);
             }
-            let Some(changed) = cursor.advance()? else {
-                return Err(Error::output(folder, "a work file is shorter than its index"));
-            };
-            if movement.is_nan() {
-                encoder.skip(changed);
-                continue;
-            }
-            let split = stream.splits.of(row);
-            let class = fit.class(movement);
-            let number = counts.count(split, class);
-            let balanced = mark && plan.quota(split).is_some_and(|q| q.is_marked(class, number));
-            if drop_unmarked && !balanced {
-                encoder.skip(changed);
-                continue;
-            }
-            let label = RowLabel { row, movement, class: class as u8, split, balanced };
-            encoder.push(cursor.row(), changed, label);
         }
+        monitor.advance(breath as u64)?;
+        encoder.finish(self.symbol).map_err(|e| fail(&format!("cannot be encoded: {e}")))
     }
-    run.monitor.advance(breath as u64)?;
-    encoder.finish(&stream.symbol).map_err(|e| Error::output(folder, format!("symbol {:?}: {e}", stream.symbol)))
 }

@@ -1,17 +1,21 @@
 //! Reading a symbol's tapes, across the files it lies in, from any row on.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::row::Row;
 use super::varint::SLACK;
 use super::writer::Chunk;
 use crate::error::{Error, Result};
+use crate::storage::{self, Ranges};
 
 /// Where a symbol's tapes lie.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Listing", into = "Listing")]
 pub struct SymbolTape {
     chunks: Vec<Located>,
     rows: u64,
@@ -22,13 +26,67 @@ struct Located {
     first_row: u64,
     chunk: Chunk,
     file: Arc<PathBuf>,
+    /// Bytes of the tape file that have been fetched, and where they start.
+    held: Option<(u64, Bytes)>,
+}
+
+/// A symbol tape as text: chunks in a row that lie in the same file share its name.
+#[derive(Serialize, Deserialize)]
+struct Listing {
+    first_row: u64,
+    rows: u64,
+    files: Vec<(PathBuf, Vec<Chunk>)>,
+}
+
+impl From<SymbolTape> for Listing {
+    fn from(tape: SymbolTape) -> Self {
+        let mut files: Vec<(PathBuf, Vec<Chunk>)> = Vec::new();
+        for Located { chunk, file, .. } in &tape.chunks {
+            match files.last_mut() {
+                Some((last, chunks)) if last == file.as_path() => chunks.push(*chunk),
+                _ => files.push((file.to_path_buf(), vec![*chunk])),
+            }
+        }
+        Self { first_row: tape.chunks.first().map_or(0, |c| c.first_row), rows: tape.rows, files }
+    }
+}
+
+impl From<Listing> for SymbolTape {
+    fn from(listing: Listing) -> Self {
+        let mut tape = Self { chunks: Vec::new(), rows: listing.first_row };
+        for (file, chunks) in listing.files {
+            tape.extend(&Arc::new(file), &chunks);
+        }
+        // A part may end before its last chunk does.
+        Self { rows: listing.rows, ..tape }
+    }
+}
+
+/// What a task reads of a tape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tape {
+    /// The mid2 values.
+    Mid2,
+    /// The rows.
+    Rows,
+}
+
+impl Chunk {
+    /// Where it lies in its file.
+    fn place(&self, tape: Tape) -> Range<u64> {
+        let rows = self.offset + u64::from(self.rows) * 8;
+        match tape {
+            Tape::Mid2 => self.offset..rows,
+            Tape::Rows => rows..rows + u64::from(self.row_bytes),
+        }
+    }
 }
 
 impl SymbolTape {
     /// Appends the chunks that `file` holds.
     pub fn extend(&mut self, file: &Arc<PathBuf>, chunks: &[Chunk]) {
         for chunk in chunks {
-            self.chunks.push(Located { first_row: self.rows, chunk: *chunk, file: Arc::clone(file) });
+            self.chunks.push(Located { first_row: self.rows, chunk: *chunk, file: Arc::clone(file), held: None });
             self.rows += u64::from(chunk.rows);
         }
     }
@@ -36,6 +94,34 @@ impl SymbolTape {
     /// Rows of the symbol.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// What is needed of it for a range of rows, which keep their numbers.
+    #[must_use]
+    pub fn part(&self, rows: Range<u64>) -> Self {
+        let first = self.chunk_of(rows.start);
+        let after = self.chunks.partition_point(|c| c.first_row < rows.end).max(first);
+        Self { chunks: self.chunks[first..after].to_vec(), rows: rows.end.min(self.rows) }
+    }
+
+    /// Fetches the bytes that cursors will read, where each read would be a request of its own.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when a work file cannot be read.
+    pub fn fetch(&mut self, tape: Tape) -> Result<()> {
+        for chunks in self.chunks.chunk_by_mut(|a, b| a.file == b.file) {
+            let file = Arc::clone(&chunks[0].file);
+            if !storage::is_url(&file) {
+                continue;
+            }
+            let places: Vec<Range<u64>> = chunks.iter().map(|c| c.chunk.place(tape)).collect();
+            let fetched = Ranges::open(&file).and_then(|ranges| ranges.ranges(&places));
+            let fetched = fetched.map_err(|e| Error::output(&file, format!("cannot read back the work file: {e}")))?;
+            for ((located, place), bytes) in chunks.iter_mut().zip(places).zip(fetched) {
+                located.held = Some((place.start, bytes));
+            }
+        }
+        Ok(())
     }
 
     /// The chunk that holds `row`.
@@ -67,15 +153,24 @@ impl SymbolTape {
 /// Keeps the file of the chunk before open: chunks of one file follow each other.
 #[derive(Default)]
 struct OpenFile {
-    open: Option<(Arc<PathBuf>, File)>,
+    open: Option<(Arc<PathBuf>, Ranges)>,
 }
 
 impl OpenFile {
-    fn read(&mut self, path: &Arc<PathBuf>, offset: u64, into: &mut [u8]) -> Result<()> {
+    fn read(&mut self, located: &Located, tape: Tape, into: &mut [u8]) -> Result<()> {
+        let Located { file: path, chunk, held, .. } = located;
+        let offset = chunk.place(tape).start;
+        if let Some((start, bytes)) = held
+            && *start == offset
+            && bytes.len() >= into.len()
+        {
+            into.copy_from_slice(&bytes[..into.len()]);
+            return Ok(());
+        }
         let fail = |e: std::io::Error| Error::output(path, format!("cannot read back the work file: {e}"));
         let file = match &mut self.open {
             Some((open, file)) if Arc::ptr_eq(open, path) => file,
-            open => &mut open.insert((Arc::clone(path), File::open(path.as_path()).map_err(fail)?)).1,
+            open => &mut open.insert((Arc::clone(path), Ranges::open(path).map_err(fail)?)).1,
         };
         file.read_exact_at(into, offset).map_err(fail)
     }
@@ -110,9 +205,9 @@ impl<'a> MidCursor<'a> {
     }
 
     fn load(&mut self) -> Result<()> {
-        let Located { chunk, file, .. } = &self.tape.chunks[self.next_chunk];
-        self.bytes.resize(chunk.rows as usize * 8, 0);
-        self.file.read(file, chunk.offset, &mut self.bytes)?;
+        let located = &self.tape.chunks[self.next_chunk];
+        self.bytes.resize(located.chunk.rows as usize * 8, 0);
+        self.file.read(located, Tape::Mid2, &mut self.bytes)?;
         self.values.clear();
         let (words, _) = self.bytes.as_chunks::<8>();
         self.values.extend(words.iter().map(|w| i64::from_le_bytes(*w)));
@@ -220,16 +315,16 @@ impl<'a> RowCursor<'a> {
 
     /// Loads a chunk and moves to its first row, which is written whole.
     fn enter_chunk(&mut self) -> Result<Option<u64>> {
-        let Some(Located { chunk, file, .. }) = self.tape.chunks.get(self.next_chunk) else { return Ok(None) };
+        let Some(located) = self.tape.chunks.get(self.next_chunk) else { return Ok(None) };
         self.next_chunk += 1;
-        let bytes = chunk.row_bytes as usize;
+        let bytes = located.chunk.row_bytes as usize;
         self.bytes.resize(bytes + SLACK, 0);
-        self.file.read(file, chunk.offset + u64::from(chunk.rows) * 8, &mut self.bytes[..bytes])?;
+        self.file.read(located, Tape::Rows, &mut self.bytes[..bytes])?;
         self.bytes[bytes..].fill(0);
         let before = std::mem::take(&mut self.row);
         let Some((_, after)) = self.row.get_next(&self.bytes, 0) else { return Err(self.cut()) };
         self.at = after;
-        self.left = chunk.rows - 1;
+        self.left = located.chunk.rows - 1;
         let changed = before.book.iter().zip(&self.row.book).enumerate();
         Ok(Some(changed.fold(0, |mask, (i, (a, b))| mask | u64::from(a != b) << i)))
     }

@@ -9,6 +9,6 @@ mod row;
 mod varint;
 mod writer;
 
-pub use cursor::{MidCursor, RowCursor, SymbolTape};
+pub use cursor::{MidCursor, RowCursor, SymbolTape, Tape};
 pub use row::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
 pub use writer::{Chunk, TapeWriter};

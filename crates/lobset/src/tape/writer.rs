@@ -1,6 +1,5 @@
 //! The tapes of one input file, written while it is scanned.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use super::row::{MAX_ROW_BYTES, Row};
 use super::varint::SLACK;
 use crate::error::{Error, Result};
 use crate::input::Record;
+use crate::storage::Writer;
 
 /// Rows of a chunk, unless memory runs short before.
 const CHUNK_ROWS: usize = 8192;
@@ -47,7 +47,7 @@ struct SymbolBuffer {
 /// 64 MiB, however many symbols and rows there are.
 pub struct TapeWriter {
     path: PathBuf,
-    file: File,
+    file: Writer,
     offset: u64,
     symbols: Vec<SymbolBuffer>,
     buffered: usize,
@@ -59,7 +59,7 @@ impl TapeWriter {
     /// # Errors
     /// [`Error::Output`] when the file cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(|e| Error::output(path, e))?;
+        let file = Writer::create(path).map_err(|e| Error::output(path, e))?;
         Ok(Self { path: path.to_owned(), file, offset: 0, symbols: Vec::new(), buffered: 0 })
     }
 
@@ -121,6 +121,7 @@ impl TapeWriter {
     /// [`Error::Output`] when the work file cannot be written.
     pub fn finish(mut self) -> Result<(u64, Vec<Vec<Chunk>>)> {
         (0..self.symbols.len()).try_for_each(|slot| self.flush(slot))?;
+        self.file.finish().map_err(|e| Error::output(&self.path, e))?;
         Ok((self.offset, self.symbols.into_iter().map(|s| s.chunks).collect()))
     }
 }

@@ -12,13 +12,13 @@ use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
 use serde::{Deserialize, Serialize};
 
-use super::{group, unreadable};
+use super::{DatasetFile, unreadable};
 use crate::config::{Config, PriceType};
 use crate::error::{Error, Result, ValidationError};
 use crate::input::{Record, catalog, total_bytes};
 use crate::label::Thresholds;
 use crate::output::Manifest;
-use crate::pipeline::{Monitor, RowReader, ScanRules, Stage, THRESHOLDS};
+use crate::pipeline::{Monitor, RowReader, ScanRules, Stage};
 
 /// Rows compared, where the datasets have as many.
 pub const AGAINST_ROWS: u64 = 1_000;
@@ -70,7 +70,7 @@ pub(super) fn compare<P: AsRef<Path>>(
     monitor: &Monitor<'_>,
 ) -> Result<Against> {
     let config = &manifest.config;
-    let thresholds = Thresholds::read(&folder.join(THRESHOLDS))?;
+    let thresholds = Thresholds::read(&folder.join(&manifest.thresholds.file))?;
     let mut drawn = draw(folder, manifest, seed)?;
     let rows = drawn.values().map(|d| d.len() as u64).sum();
     let files = catalog(inputs)?;
@@ -131,8 +131,8 @@ fn draw(folder: &Path, manifest: &Manifest, seed: u64) -> Result<BTreeMap<String
             continue;
         }
         let path = folder.join(&dataset.file);
-        let file = group::open(&path)?;
-        let metadata = group::read_footer(&path, &file)?;
+        let file = DatasetFile::open(&path)?;
+        let metadata = file.footer()?;
         let mut selectors = Vec::new();
         let mut at = 0;
         for place in &mine {
@@ -140,7 +140,7 @@ fn draw(folder: &Path, manifest: &Manifest, seed: u64) -> Result<BTreeMap<String
             selectors.push(RowSelector::select(1));
             at = place + 1;
         }
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), metadata)
             .with_row_selection(RowSelection::from(selectors))
             .build()
             .map_err(|e| unreadable(&path, e))?;

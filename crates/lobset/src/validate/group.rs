@@ -1,6 +1,5 @@
 //! The checks that one row group allows on its own.
 
-use std::fs::File;
 use std::path::Path;
 
 use arrow_array::RecordBatch;
@@ -12,13 +11,52 @@ use parquet::file::reader::ChunkReader;
 
 use super::{MOST_VIOLATIONS, unreadable};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{InputError, Result};
 use crate::label::{Fit, Split, Splits, Thresholds, Windows};
-use crate::output::SymbolEntry;
+use crate::output::{RangeFile, SymbolEntry, Window};
+use crate::storage::{self, Ranges};
 
-/// Opens a dataset.
-pub(super) fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|e| unreadable(path, e))
+/// A dataset to read back.
+pub(super) struct DatasetFile<'a> {
+    path: &'a Path,
+    file: Ranges,
+    bytes: u64,
+}
+
+impl<'a> DatasetFile<'a> {
+    /// Opens a dataset.
+    pub(super) fn open(path: &'a Path) -> Result<Self> {
+        let bytes = storage::stat(path).map_err(|e| InputError::unread(path, e))?.bytes;
+        let file = Ranges::open(path).map_err(|e| InputError::unread(path, e))?;
+        Ok(Self { path, file, bytes })
+    }
+
+    /// Reads its footer.
+    pub(super) fn footer(&self) -> Result<ArrowReaderMetadata> {
+        let window = Window::of_footer(&self.file, self.bytes).map_err(|e| unreadable(self.path, e))?;
+        read_footer(self.path, &window)
+    }
+
+    /// All of it, read as it is asked for.
+    pub(super) fn whole(self) -> RangeFile {
+        RangeFile::new(self.file, self.bytes)
+    }
+
+    /// Reads a row group's labels and checks them: straight from a local file, in one request from elsewhere.
+    pub(super) fn check_group(
+        self,
+        footer: ArrowReaderMetadata,
+        group: usize,
+        expect: &Expect<'_>,
+    ) -> Result<GroupFacts> {
+        match self.file {
+            Ranges::File(file) => check_group(self.path, file, footer, group, expect),
+            file @ Ranges::Object(_) => {
+                let window = Window::of_group(&file, self.bytes, footer.metadata().row_group(group));
+                check_group(self.path, window.map_err(|e| unreadable(self.path, e))?, footer, group, expect)
+            }
+        }
+    }
 }
 
 /// Reads the footer of a dataset.

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Write;
 
 use crate::error::{Error, Result};
-use crate::label::{Fit, Selection, Thresholds, inner_quantiles, interpolate, ranks};
+use crate::label::{Fit, Histogram, Selection, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
-use crate::pipeline::{Pool, map_ordered, read_movements};
+use crate::pipeline::{Pool, map_ordered, movement_bytes, read_movements};
 
 /// Movements that one task counts.
 const TASK: u64 = 1 << 15;
@@ -51,8 +51,7 @@ impl<'a> LeakCheck<'a> {
 
     pub(super) fn take(&mut self, movements: &[f64]) -> Result<()> {
         let Some((_, spill)) = &mut self.spill else { return Ok(()) };
-        let bytes: Vec<u8> = movements.iter().flat_map(|m| m.to_le_bytes()).collect();
-        spill.file.write_all(&bytes).map_err(fail)?;
+        spill.file.write_all(&movement_bytes(movements)).map_err(fail)?;
         spill.count += movements.len() as u64;
         Ok(())
     }
@@ -73,24 +72,8 @@ impl<'a> LeakCheck<'a> {
                 None => return Ok(()),
             },
         };
-        if spill.count != fit.fit_rows {
-            self.violations.push(format!(
-                "thresholds.json: {whose}: fitted on {} rows, but the datasets hold {} such fit rows",
-                fit.fit_rows, spill.count
-            ));
-            return Ok(());
-        }
-        let found = self.compare(&whose, &spill, fit)?;
-        self.violations.extend(found);
-        Ok(())
-    }
-
-    fn compare(&self, whose: &str, spill: &Spill, fit: &Fit) -> Result<Vec<String>> {
-        let mut qs = inner_quantiles(self.nbins);
-        qs.push(0.5);
         let tasks: Vec<u64> = (0..spill.count).step_by(TASK as usize).collect();
-        let mut selection = Selection::new();
-        let at_ranks = loop {
+        let count = |selection: &Selection| {
             let counters = Pool::new();
             let work = |from: &u64| {
                 let mut values = Vec::new();
@@ -105,23 +88,44 @@ impl<'a> LeakCheck<'a> {
                 )
             };
             map_ordered(self.threads, &tasks, work, |()| Ok(()))?;
-            let histogram = selection.merge(&counters.into_all());
-            if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
-                break values;
-            }
+            Ok(selection.merge(&counters.into_all()))
         };
-        let found = interpolate(spill.count, &qs, &at_ranks);
-        let want = fit.boundaries.iter().chain([&fit.median]);
-        let differs = |(_, (a, b)): &(usize, (&f64, &f64))| a.to_bits() != b.to_bits();
-        Ok(found
-            .iter()
-            .zip(want)
-            .enumerate()
-            .filter(differs)
-            .map(|(k, (found, want))| {
-                let name = if k + 1 < qs.len() { format!("boundary {}", k + 1) } else { "the median".to_owned() };
-                format!("thresholds.json: {whose}: {name} is {want:e}, but the fit rows give {found:e}: something else was fitted on")
-            })
-            .collect())
+        self.violations.extend(compare(&whose, self.nbins, fit, spill.count, count)?);
+        Ok(())
     }
+}
+
+/// Selects the quantiles of the fit movements that the datasets hold, each pass counted by `count`, and compares.
+pub(crate) fn compare(
+    whose: &str,
+    nbins: u16,
+    fit: &Fit,
+    found: u64,
+    count: impl Fn(&Selection) -> Result<Histogram>,
+) -> Result<Vec<String>> {
+    if found != fit.fit_rows {
+        return Ok(vec![format!(
+            "thresholds.json: {whose}: fitted on {} rows, but the datasets hold {found} such fit rows",
+            fit.fit_rows
+        )]);
+    }
+    let mut qs = inner_quantiles(nbins);
+    qs.push(0.5);
+    let mut selection = Selection::new();
+    let at_ranks = loop {
+        let histogram = count(&selection)?;
+        if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
+            break values;
+        }
+    };
+    let found = interpolate(found, &qs, &at_ranks);
+    let want = fit.boundaries.iter().chain([&fit.median]);
+    let differs = |(_, (a, b)): &(usize, (&f64, &f64))| a.to_bits() != b.to_bits();
+    let tell = |(k, (found, want)): (usize, (&f64, &f64))| {
+        let name = if k + 1 < qs.len() { format!("boundary {}", k + 1) } else { "the median".to_owned() };
+        format!(
+            "thresholds.json: {whose}: {name} is {want:e}, but the fit rows give {found:e}: something else was fitted on"
+        )
+    };
+    Ok(found.iter().zip(want).enumerate().filter(differs).map(tell).collect())
 }

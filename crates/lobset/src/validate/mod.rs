@@ -3,6 +3,7 @@
 mod against;
 mod group;
 mod leak;
+mod one;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -13,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use against::{AGAINST_ROWS, Against};
-use group::{Expect, GroupFacts, check_group, open, read_footer};
+use group::{DatasetFile, Expect, GroupFacts, check_group, read_footer};
 use leak::LeakCheck;
+pub(crate) use leak::compare;
+pub(crate) use one::prove_dataset;
 
 use crate::config::{Columns, Config};
 use crate::error::{Error, InputError, Result, ValidationError};
@@ -22,6 +25,7 @@ use crate::input::hex;
 use crate::label::{Quota, Split, Thresholds};
 use crate::output::{DatasetEntry, DatasetSchema, Manifest, SplitEntry, SymbolEntry, ValidationEntry};
 use crate::pipeline::{Monitor, Options, Stage, THRESHOLDS, file_sha256, map_batched};
+use crate::storage;
 
 /// After this many violations a dataset is not searched for more.
 const MOST_VIOLATIONS: usize = 20;
@@ -107,7 +111,7 @@ pub(crate) fn prove(
     let mut large = Vec::new();
     let mut violations = Vec::new();
     for (number, (symbol, entry)) in datasets.iter().enumerate() {
-        match std::fs::metadata(folder.join(&entry.file)).map(|m| m.len()) {
+        match storage::stat(&folder.join(&entry.file)).map(|found| found.bytes) {
             Ok(bytes) if bytes == entry.bytes => (),
             Ok(bytes) => {
                 violations.push(format!("{}: has {bytes} bytes, not {} as the manifest says", entry.file, entry.bytes))
@@ -129,8 +133,8 @@ pub(crate) fn prove(
     }
     let look = |number: &usize| {
         let (symbol, entry) = datasets[*number];
-        let path = folder.join(&entry.file);
-        let checked = open(&path).and_then(|file| read_footer(&path, &file)).map_err(|e| e.to_string());
+        let checked = DatasetFile::open(&folder.join(&entry.file)).and_then(|file| file.footer());
+        let checked = checked.map_err(|e| e.to_string());
         Ok((*number, checked.and_then(|footer| check_footer(&footer, symbol, entry, &schema))))
     };
     map_batched(
@@ -162,7 +166,7 @@ pub(crate) fn prove(
         let path = folder.join(&entry.file);
         match *task {
             Task::Whole(_) => {
-                let bytes = Bytes::from(std::fs::read(&path).map_err(|e| unreadable(&path, e))?);
+                let bytes = Bytes::from(storage::read(&path).map_err(|e| unreadable(&path, e))?);
                 let checked = read_footer(&path, &bytes).map_err(|e| e.to_string()).and_then(|footer| {
                     check_footer(&footer, symbol, entry, &schema)?;
                     Ok(footer)
@@ -177,25 +181,24 @@ pub(crate) fn prove(
             }
             Task::Hash(_) => Ok(Done::Hash(number, file_sha256(&path)?)),
             Task::Group(_, group) => {
-                let file = open(&path)?;
+                let file = DatasetFile::open(&path)?;
                 let held = || footer.lock().unwrap_or_else(PoisonError::into_inner);
                 let cached = held().as_ref().filter(|(cached, _)| *cached == number).map(|(_, footer)| footer.clone());
                 let footer = match cached {
                     Some(footer) => footer,
                     None => {
-                        let footer = read_footer(&path, &file)?;
+                        let footer = file.footer()?;
                         *held() = Some((number, footer.clone()));
                         footer
                     }
                 };
-                Ok(Done::Group(Box::new(check_group(&path, file, footer, group, &expects[number])?)))
+                Ok(Done::Group(Box::new(file.check_group(footer, group, &expects[number])?)))
             }
         }
     };
 
     let mut leak = LeakCheck::new(manifest, &thresholds, threads);
     let mut progress: Option<Walk<'_>> = None;
-    let mut rows = 0;
     let mut take = |done: Done| {
         let (begun, facts) = match done {
             Done::Whole(number, Ok((sha256, facts))) => (Some((number, sha256)), Some(facts)),
@@ -221,7 +224,6 @@ pub(crate) fn prove(
             }
         }
         if let Some(facts) = facts {
-            rows += facts.rows;
             leak.take(&facts.fit_movements)?;
             let read = facts.rows;
             if let Some(walk) = &mut progress {
@@ -243,10 +245,17 @@ pub(crate) fn prove(
     if !violations.is_empty() {
         return Err(failed(violations));
     }
-    Ok(summary(config, manifest, datasets.len() as u64, rows))
+    Ok(summary(manifest))
 }
 
-fn summary(config: &Config, manifest: &Manifest, datasets: u64, rows: u64) -> ValidationEntry {
+/// What holds once nothing was found.
+pub(crate) fn summary(manifest: &Manifest) -> ValidationEntry {
+    let config = &manifest.config;
+    let (mut datasets, mut rows) = (0, 0);
+    for (_, entry) in manifest.datasets() {
+        datasets += 1;
+        rows += entry.rows;
+    }
     let mut checks = vec![
         "schema, row counts and row groups are those of the manifest",
         "row is strictly increasing",
@@ -276,9 +285,10 @@ fn summary(config: &Config, manifest: &Manifest, datasets: u64, rows: u64) -> Va
     ValidationEntry { datasets, rows, checks: owned(checks), not_checked: owned(not_checked) }
 }
 
-fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, String> {
-    let path = folder.join(THRESHOLDS);
-    let text = std::fs::read(&path).map_err(|e| format!("{THRESHOLDS}: cannot be read: {e}"))?;
+/// Reads back the thresholds of a folder and compares them with its manifest.
+pub(crate) fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, String> {
+    let path = folder.join(&manifest.thresholds.file);
+    let text = storage::read(&path).map_err(|e| format!("{THRESHOLDS}: cannot be read: {e}"))?;
     let sha256 = hex(&Sha256::digest(&text));
     if sha256 != manifest.thresholds.sha256 {
         return Err(format!(

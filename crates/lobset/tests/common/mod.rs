@@ -3,6 +3,7 @@
 
 pub mod reference;
 
+use std::collections::BTreeMap;
 use std::ffi::c_char;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,26 @@ use dbn::{
 use lobset::{Config, Manifest, Monitor, Options};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use time::Date;
+
+/// The files of a folder and their bytes; the manifest without what differs from run to run.
+pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let mut bytes = std::fs::read(&path).unwrap();
+            if name == "manifest.json" {
+                let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                json["timings"].take();
+                json["plan"].take();
+                bytes = json.to_string().into_bytes();
+            }
+            (name, bytes)
+        })
+        .filter(|(name, _)| name != "report.html")
+        .collect()
+}
 
 /// Midnight of 3 April 2024 in nanoseconds.
 pub const START: u64 = 1_712_102_400_000_000_000;

@@ -1,0 +1,137 @@
+//! Parts of a Parquet file that lie in memory, for readers that think it is all there: one request instead of many.
+
+use std::io::{BufReader, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::buf::Reader;
+use bytes::{Buf, Bytes};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::reader::{ChunkReader, Length};
+
+use crate::storage::Ranges;
+
+/// A range of a file's bytes.
+#[derive(Clone)]
+pub struct Window {
+    start: u64,
+    bytes: Bytes,
+    /// Of the whole file.
+    length: u64,
+}
+
+impl Window {
+    fn new(file: &Ranges, length: u64, range: Range<u64>) -> Result<Self> {
+        let bytes = file.range(range.clone()).map_err(|e| ParquetError::External(e.into()))?;
+        Ok(Self { start: range.start, bytes, length })
+    }
+
+    /// All columns of a row group of a file with `length` bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_group(file: &Ranges, length: u64, group: &RowGroupMetaData) -> Result<Self> {
+        let places = || group.columns().iter().map(|column| column.byte_range());
+        let start = places().map(|(start, _)| start).min().unwrap_or(0);
+        let end = places().map(|(start, size)| start + size).max().unwrap_or(0);
+        Self::new(file, length, start..end)
+    }
+
+    /// The footer of a file with `length` bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read, or there is none.
+    pub fn of_footer(file: &Ranges, length: u64) -> Result<Self> {
+        let tail = length.checked_sub(8).ok_or_else(|| ParquetError::EOF("is too short for a footer".to_owned()))?;
+        let last = Self::new(file, length, tail..length)?;
+        let size = last.bytes.slice(..4).get_u32_le();
+        let start =
+            tail.checked_sub(u64::from(size)).ok_or_else(|| ParquetError::EOF("its footer is cut".to_owned()))?;
+        Self::new(file, length, start..length)
+    }
+
+    fn slice(&self, start: u64) -> Result<Bytes> {
+        let from = start.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        match from.filter(|at| *at <= self.bytes.len()) {
+            Some(at) => Ok(self.bytes.slice(at..)),
+            None => Err(ParquetError::EOF(format!("byte {start} is outside of what was read"))),
+        }
+    }
+}
+
+impl Length for Window {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for Window {
+    type T = Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        Ok(self.slice(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let mut bytes = vec![0; length];
+        self.get_read(start)?.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// A whole file, read piece by piece as it is asked for.
+pub struct RangeFile {
+    file: Arc<Ranges>,
+    length: u64,
+}
+
+impl RangeFile {
+    /// A file with `length` bytes.
+    pub fn new(file: Ranges, length: u64) -> Self {
+        Self { file: Arc::new(file), length }
+    }
+}
+
+impl Length for RangeFile {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+/// Reads a [`RangeFile`] on from a byte.
+pub struct RangeReader {
+    file: Arc<Ranges>,
+    at: u64,
+    length: u64,
+}
+
+impl Read for RangeReader {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let n = into.len().min(usize::try_from(self.length - self.at).unwrap_or(usize::MAX));
+        self.file.read_exact_at(&mut into[..n], self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+impl ChunkReader for RangeFile {
+    type T = BufReader<RangeReader>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        let reader = RangeReader { file: Arc::clone(&self.file), at: start.min(self.length), length: self.length };
+        Ok(BufReader::with_capacity(64 << 10, reader))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        self.file.range(start..start + length as u64).map_err(|e| ParquetError::External(e.into()))
+    }
+}
+
+/// Reads the footer of a file with `length` bytes.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn read_metadata(file: &Ranges, length: u64) -> Result<ParquetMetaData> {
+    ParquetMetaDataReader::new().parse_and_finish(&Window::of_footer(file, length)?)
+}

@@ -1,0 +1,68 @@
+//! The seam between what a run does and how its steps are carried out: on the threads of this machine, or as tasks on many.
+
+use std::collections::BTreeMap;
+
+use super::fit::Sums;
+use super::plan::{ClassCounts, Slice, SymbolPlan};
+use super::scan::{FileScan, ScanRules};
+use super::streams::Stream;
+use crate::error::Result;
+use crate::input::CatalogFile;
+use crate::label::{Fit, Histogram, Selection, Thresholds};
+use crate::output::{DatasetEntry, Manifest, ValidationEntry};
+
+/// What scanning gives.
+pub struct Scans {
+    /// Every file, in order of time.
+    pub files: Vec<CatalogFile>,
+    /// Its scan.
+    pub scans: Vec<FileScan>,
+    /// Files whose scan an earlier run had finished.
+    pub reused: u64,
+}
+
+/// What the datasets are made from.
+#[derive(Clone, Copy)]
+pub struct WriteInput<'a> {
+    /// All streams.
+    pub streams: &'a [Stream],
+    /// The boundaries.
+    pub thresholds: &'a Thresholds,
+    /// The symbols that get a dataset.
+    pub plans: &'a [SymbolPlan],
+}
+
+/// The steps. All of them give the same results, to the bit, whatever carries them out.
+pub trait Engine {
+    /// Finds the input files and scans each to its tapes.
+    fn scan(&self, rules: &ScanRules) -> Result<Scans>;
+
+    /// `ts_recv` of the usable record with this number in a file.
+    fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>>;
+
+    /// Computes all movements, which the engine keeps, and returns each symbol's labelled rows.
+    fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>>;
+
+    /// One pass of a selection over ranges of candidates, and the sums of each [`SLICE`](super::fit::SLICE) of them.
+    fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)>;
+
+    /// The class counts of the blocks of whole symbols, in order.
+    fn classes(
+        &self,
+        streams: &[Stream],
+        thresholds: &Thresholds,
+        symbols: &[(Slice, &Fit)],
+    ) -> Result<Vec<Vec<ClassCounts>>>;
+
+    /// Writes the datasets and returns what the manifest will say of each, by the symbol's place.
+    fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>>;
+
+    /// Writes `thresholds.json` beside them and returns its name.
+    fn thresholds(&mut self, text: &str) -> Result<String>;
+
+    /// Reads back what was written, and proves it.
+    fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry>;
+
+    /// Writes report and manifest, and makes all of it appear at once.
+    fn publish(&mut self, manifest: &mut Manifest) -> Result<()>;
+}

@@ -1,0 +1,243 @@
+//! The engine on the threads of this machine: work files beside the output, rows straight from tapes into datasets.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::engine::{Engine, Scans, WriteInput};
+use super::fit::{SLICE, Sums};
+use super::monitor::Stage;
+use super::movements::{MovementTape, movement_tape};
+use super::parallel::{Pool, map_batched, map_ordered};
+use super::plan::{BLOCK, ClassCounts, RowGroup, Slice, SymbolPlan, class_blocks, slices};
+use super::scan::{FileScan, ScanRules, scan, ts_of_row};
+use super::streams::Stream;
+use super::write::{Labelling, dataset_entry, metadata};
+use super::{REPORT, Run, THRESHOLDS};
+use crate::error::{Error, Result};
+use crate::input::{CatalogFile, catalog, total_bytes};
+use crate::label::{Fit, Histogram, Selection, Thresholds};
+use crate::output::{
+    DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
+    Workspace, dataset_file_name, report, write_whole,
+};
+use crate::validate;
+
+/// Candidates whose classes one task counts: few enough for a core's own cache.
+const CLASS_TASK: u64 = 2 * BLOCK;
+
+/// The engine and what it keeps between steps.
+pub struct Local<'a> {
+    run: Run<'a>,
+    inputs: &'a [PathBuf],
+    workspace: &'a Workspace,
+    movements: Option<MovementTape>,
+}
+
+impl<'a> Local<'a> {
+    /// An engine that works in a workspace.
+    pub fn new(run: Run<'a>, inputs: &'a [PathBuf], workspace: &'a Workspace) -> Self {
+        Self { run, inputs, workspace, movements: None }
+    }
+
+    fn tape(&self) -> Result<&MovementTape> {
+        self.movements.as_ref().ok_or_else(|| Error::output(self.workspace.folder(), "there are no movements yet"))
+    }
+}
+
+impl Engine for Local<'_> {
+    fn scan(&self, rules: &ScanRules) -> Result<Scans> {
+        let Run { threads, monitor, .. } = self.run;
+        let files = catalog(self.inputs)?;
+        let mut scans: Vec<FileScan> = Vec::with_capacity(files.len());
+        let mut reused = 0;
+        monitor.stage(Stage::Scan, total_bytes(&files), || {
+            let work = |file: &CatalogFile| scan(file, rules, &self.workspace.scans(), monitor);
+            map_ordered(threads, &files, work, |(scan, old)| {
+                reused += u64::from(old);
+                scans.push(scan);
+                Ok(())
+            })
+        })?;
+        Ok(Scans { files, scans, reused })
+    }
+
+    fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
+        ts_of_row(&file.path, rules, number)
+    }
+
+    fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
+        let (tape, labelled) = movement_tape(&self.run, streams, self.workspace.folder())?;
+        self.movements = Some(tape);
+        Ok(labelled)
+    }
+
+    fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
+        let Run { threads, monitor, .. } = self.run;
+        let tape = self.tape()?;
+        let tasks: Vec<Slice> = ranges.iter().flat_map(|r| slices(r.symbol, r.range.clone(), SLICE)).collect();
+        let counters = Pool::new();
+        let mut sums = Vec::with_capacity(tasks.len());
+        let work = |slice: &Slice| {
+            let new = || (selection.empty(), Vec::new());
+            counters.lend(new, |(histogram, values)| {
+                tape.read(slice.symbol, slice.range.clone(), values)?;
+                values.retain(|v| !v.is_nan());
+                selection.count(values, histogram);
+                Ok((Sums::of(values, mean), slice.count()))
+            })
+        };
+        let rows = tasks.iter().map(Slice::count).sum();
+        monitor.stage(Stage::Plan, rows, || {
+            map_batched(threads, &tasks, Slice::count, work, |(found, rows)| {
+                sums.push(found);
+                monitor.advance(rows)
+            })
+        })?;
+        Ok((selection.merge(counters.into_all().iter().map(|(histogram, _)| histogram)), sums))
+    }
+
+    fn classes(&self, streams: &[Stream], _: &Thresholds, symbols: &[(Slice, &Fit)]) -> Result<Vec<Vec<ClassCounts>>> {
+        let Run { threads, monitor, config } = self.run;
+        let (tape, nbins) = (self.tape()?, usize::from(config.nbins));
+        let tasks: Vec<(usize, Slice)> = symbols
+            .iter()
+            .enumerate()
+            .flat_map(|(i, (s, _))| slices(s.symbol, s.range.clone(), CLASS_TASK).map(move |slice| (i, slice)))
+            .collect();
+        let work = |(place, slice): &(usize, Slice)| {
+            let Stream { candidates, splits, .. } = &streams[slice.symbol];
+            let mut values = Vec::new();
+            tape.read(slice.symbol, slice.range.clone(), &mut values)?;
+            let counted = class_blocks(&values, candidates, slice.range.clone(), *splits, symbols[*place].1, nbins);
+            Ok((*place, slice.count(), counted))
+        };
+        let mut blocks: Vec<Vec<ClassCounts>> = vec![Vec::new(); symbols.len()];
+        let total = tasks.iter().map(|(_, slice)| slice.count()).sum();
+        monitor.stage(Stage::Plan, total, || {
+            map_batched(
+                threads,
+                &tasks,
+                |(_, slice)| slice.count(),
+                work,
+                |(place, count, counted)| {
+                    blocks[place].extend(counted);
+                    monitor.advance(count)
+                },
+            )
+        })?;
+        Ok(blocks)
+    }
+
+    /// Row groups are encoded in parallel and spliced into one dataset a symbol, in their order.
+    fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
+        let folder = self.workspace.staged();
+        std::fs::create_dir_all(&folder).map_err(|e| Error::output(&folder, e))?;
+        let Run { threads, monitor, config } = self.run;
+        let schema = Arc::new(DatasetSchema::new(config).map_err(|e| Error::output(&folder, e))?);
+        let tasks: Vec<GroupTask<'_>> = group_tasks(input).collect();
+        let tape = self.tape()?;
+        // Encoders are used again: their buffers have grown to the size of a row group.
+        let encoders = Pool::new();
+        let work = |task: &GroupTask<'_>| {
+            let new = || RowGroupEncoder::new(Arc::clone(&schema), config);
+            encoders.lend(new, |encoder| {
+                let mut movements = Vec::new();
+                tape.read(task.plan.symbol, task.group.candidates.clone(), &mut movements)?;
+                let mut counts = task.group.before.clone();
+                let range = task.group.candidates.clone();
+                task.labelling().encode(config, encoder, range, &movements, &mut counts, monitor)
+            })
+        };
+        let mut entries = BTreeMap::new();
+        let mut open: Option<DatasetWriter> = None;
+        // Results come in the order of the tasks.
+        let mut finished = tasks.iter();
+        let splice = |encoded: EncodedGroup| {
+            let Some(&GroupTask { plan, stream, last, .. }) = finished.next() else { return Ok(()) };
+            let file = dataset_file_name(&config.currency, &stream.symbol);
+            let mut writer = match open.take() {
+                Some(writer) => writer,
+                None => {
+                    let metadata = metadata(config, &stream.symbol, input.thresholds);
+                    DatasetWriter::create(&folder.join(&file), &schema, &metadata)?
+                }
+            };
+            writer.append(encoded)?;
+            if !last {
+                open = Some(writer);
+                return Ok(());
+            }
+            entries.insert(plan.symbol, dataset_entry(config, plan, file, &writer.finish()?));
+            Ok(())
+        };
+        let total = tasks.iter().map(GroupTask::candidates).sum();
+        monitor.stage(Stage::Write, total, || map_batched(threads, &tasks, GroupTask::candidates, work, splice))?;
+        Ok(entries)
+    }
+
+    fn thresholds(&mut self, text: &str) -> Result<String> {
+        write_whole(&self.workspace.staged().join(THRESHOLDS), text)?;
+        Ok(THRESHOLDS.to_owned())
+    }
+
+    fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
+        validate::prove(&self.workspace.staged(), manifest, self.run.threads, self.run.monitor)
+    }
+
+    fn publish(&mut self, manifest: &mut Manifest) -> Result<()> {
+        let staged = self.workspace.staged();
+        write_whole(&staged.join(REPORT), &report(manifest))?;
+        write_whole(&staged.join(MANIFEST), &manifest.to_json())?;
+        if !self.run.config.keep_intermediate {
+            self.movements = None;
+            self.workspace.clear_scans()?;
+        }
+        self.workspace.publish()
+    }
+}
+
+/// A row group to encode.
+struct GroupTask<'a> {
+    plan: &'a SymbolPlan,
+    stream: &'a Stream,
+    fit: &'a Fit,
+    group: &'a RowGroup,
+    /// The symbol's last row group.
+    last: bool,
+}
+
+impl GroupTask<'_> {
+    fn candidates(&self) -> u64 {
+        self.group.candidates.end - self.group.candidates.start
+    }
+
+    fn labelling(&self) -> Labelling<'_> {
+        Labelling {
+            symbol: &self.stream.symbol,
+            tape: &self.stream.tape,
+            candidates: &self.stream.candidates,
+            splits: self.stream.splits,
+            fit: self.fit,
+            quotas: &self.plan.quotas,
+        }
+    }
+}
+
+fn group_tasks<'a>(input: &WriteInput<'a>) -> impl Iterator<Item = GroupTask<'a>> + use<'a> {
+    let WriteInput { streams, thresholds, plans } = *input;
+    let with_fit = plans.iter().filter_map(|plan| {
+        let stream = &streams[plan.symbol];
+        Some((plan, stream, thresholds.for_symbol(&stream.symbol)?))
+    });
+    with_fit.flat_map(|(plan, stream, fit)| {
+        let count = plan.groups.len();
+        plan.groups.iter().enumerate().map(move |(i, group)| GroupTask {
+            plan,
+            stream,
+            fit,
+            group,
+            last: i + 1 == count,
+        })
+    })
+}

@@ -1,0 +1,100 @@
+//! One try at a task: files under names of its own, and a receipt that counts if it is the first.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use super::work::{MARKER, RECEIPTS};
+use crate::error::{Error, InputError, Result};
+use crate::pipeline::Monitor;
+use crate::storage;
+
+/// Where a try works. Dropped before it is [committed](Self::commit), it removes what it has made.
+pub struct Attempt<'a> {
+    pub work: PathBuf,
+    pub threads: usize,
+    pub monitor: &'a Monitor<'a>,
+    data: PathBuf,
+    key: String,
+    /// In the names of all its files.
+    name: String,
+    made: Mutex<Vec<PathBuf>>,
+}
+
+/// A name that no other try has, on whatever machine.
+pub fn unique() -> String {
+    // Each RandomState has keys of its own, from the system's randomness and a counter.
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}
+
+impl<'a> Attempt<'a> {
+    pub fn new(work: PathBuf, data: PathBuf, key: String, threads: usize, monitor: &'a Monitor<'a>) -> Self {
+        Self { work, threads, monitor, data, key, name: unique(), made: Mutex::default() }
+    }
+
+    fn receipt_path(&self) -> PathBuf {
+        self.work.join(RECEIPTS).join(format!("{}.json", self.key))
+    }
+
+    /// The receipt of whoever has done the task before.
+    pub fn receipt(&self) -> Result<Option<String>> {
+        let path = self.receipt_path();
+        match storage::read(&path) {
+            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(InputError::unread(&path, e).into()),
+        }
+    }
+
+    /// A work file in one of the folders of work files.
+    pub fn file(&self, folder: &str, extension: &str) -> PathBuf {
+        self.make(|n| self.work.join(folder).join(format!("{}-{}-{n}.{extension}", &self.key[..16], self.name)))
+    }
+
+    /// A finished dataset with the stem of a file name.
+    pub fn dataset(&self, stem: &str) -> PathBuf {
+        self.make(|_| self.data.join(format!("{stem}.{}.parquet", self.name)))
+    }
+
+    fn make(&self, path: impl FnOnce(usize) -> PathBuf) -> PathBuf {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = path(made.len());
+        made.push(path.clone());
+        path
+    }
+
+    /// Puts the receipt where none is, and returns the one that stands.
+    pub fn commit(self, receipt: String) -> Result<String> {
+        let path = self.receipt_path();
+        let fail = |e| Error::output(&path, e);
+        if !storage::put_new(&path, receipt.as_bytes()).map_err(fail)? {
+            let first = self.receipt()?.unwrap_or_default();
+            if first == receipt {
+                self.keep();
+            }
+            return Ok(first);
+        }
+        // The run may have ended while this machine was away: then nobody else would clear up.
+        let marker = self.work.join(MARKER);
+        if storage::stat(&marker).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+            storage::remove(&path).map_err(fail)?;
+            return Err(Error::Interrupted);
+        }
+        self.keep();
+        Ok(receipt)
+    }
+
+    fn keep(&self) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let made = self.made.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for path in made.iter() {
+            // Whatever brought us here says more than a file that stays.
+            let _ = storage::remove(path);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Tasks that count movements: into the buckets of a selection, and into classes.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::Job;
+use super::attempt::Attempt;
+use super::pieces::Pieces;
+use crate::error::{Error, Result};
+use crate::label::{Candidates, Histogram, Selection, Splits, Thresholds};
+use crate::pipeline::fit::{SLICE, Sums};
+use crate::pipeline::plan::{BLOCK, ClassCounts, Slice, class_blocks, slices};
+use crate::pipeline::{Pool, map_batched};
+
+/// Movements that are read in one request: a multiple of slices and of blocks.
+const READ: u64 = 64 * BLOCK;
+
+/// A range of one symbol's movements.
+#[derive(Serialize, Deserialize)]
+pub struct Part {
+    pub pieces: Pieces,
+    pub range: Range<u64>,
+}
+
+fn reads<P>(parts: &[P], range: impl Fn(&P) -> &Range<u64>) -> Vec<Slice> {
+    parts.iter().enumerate().flat_map(|(i, part)| slices(i, range(part).clone(), READ)).collect()
+}
+
+/// One pass of a selection.
+#[derive(Serialize, Deserialize)]
+pub struct Count {
+    pub selection: Selection,
+    /// For the sums of squares.
+    pub mean: f64,
+    pub parts: Vec<Part>,
+}
+
+impl Job for Count {
+    type Receipt = (Histogram, Vec<Sums>);
+    const KIND: &'static str = "count";
+
+    fn run(self, attempt: &Attempt<'_>) -> Result<(Histogram, Vec<Sums>)> {
+        let counters = Pool::new();
+        let work = |slice: &Slice| {
+            attempt.monitor.advance(0)?;
+            let values = self.parts[slice.symbol].pieces.read(slice.range.clone())?;
+            counters.lend(
+                || (self.selection.empty(), Vec::new()),
+                |(histogram, numbers)| {
+                    let sums = values.chunks(SLICE as usize).map(|slice| {
+                        numbers.clear();
+                        numbers.extend(slice.iter().copied().filter(|v| !v.is_nan()));
+                        self.selection.count(numbers, histogram);
+                        Sums::of(numbers, self.mean)
+                    });
+                    Ok(sums.collect::<Vec<_>>())
+                },
+            )
+        };
+        let mut sums = Vec::new();
+        let tasks = reads(&self.parts, |part| &part.range);
+        map_batched(attempt.threads, &tasks, Slice::count, work, |found| {
+            sums.extend(found);
+            Ok(())
+        })?;
+        Ok((self.selection.merge(counters.into_all().iter().map(|(histogram, _)| histogram)), sums))
+    }
+
+    fn amount(&self) -> u64 {
+        self.parts.iter().map(|part| part.range.end - part.range.start).sum()
+    }
+
+    fn memory(&self) -> u64 {
+        64 << 20
+    }
+}
+
+/// Counts classes, block by block.
+#[derive(Serialize, Deserialize)]
+pub struct Classes {
+    pub nbins: usize,
+    /// With the boundaries of these symbols.
+    pub thresholds: Thresholds,
+    pub parts: Vec<ClassPart>,
+}
+
+/// A range of one symbol's candidates, which starts at a block.
+#[derive(Serialize, Deserialize)]
+pub struct ClassPart {
+    pub symbol: String,
+    pub candidates: Candidates,
+    pub splits: Splits,
+    pub pieces: Pieces,
+    pub range: Range<u64>,
+}
+
+impl Job for Classes {
+    /// The blocks of each part.
+    type Receipt = Vec<Vec<ClassCounts>>;
+    const KIND: &'static str = "classes";
+
+    fn run(self, attempt: &Attempt<'_>) -> Result<Vec<Vec<ClassCounts>>> {
+        let work = |slice: &Slice| {
+            attempt.monitor.advance(0)?;
+            let part = &self.parts[slice.symbol];
+            let fit = self
+                .thresholds
+                .for_symbol(&part.symbol)
+                .ok_or_else(|| Error::Executor(format!("a task lacks the boundaries of {:?}", part.symbol)))?;
+            let values = part.pieces.read(slice.range.clone())?;
+            let range = slice.range.clone();
+            Ok((slice.symbol, class_blocks(&values, &part.candidates, range, part.splits, fit, self.nbins)))
+        };
+        let mut blocks = vec![Vec::new(); self.parts.len()];
+        let tasks = reads(&self.parts, |part| &part.range);
+        map_batched(attempt.threads, &tasks, Slice::count, work, |(part, found)| {
+            blocks[part].extend(found);
+            Ok(())
+        })?;
+        Ok(blocks)
+    }
+
+    fn amount(&self) -> u64 {
+        self.parts.iter().map(|part| part.range.end - part.range.start).sum()
+    }
+
+    fn memory(&self) -> u64 {
+        64 << 20
+    }
+}

@@ -1,0 +1,104 @@
+//! Task: row groups of symbols to files: whole datasets of small symbols, segments of large ones.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Job;
+use super::attempt::Attempt;
+use super::pieces::Pieces;
+use super::work::SEGMENTS;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::label::{Candidates, Splits, Thresholds};
+use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, WrittenFile, dataset_stem};
+use crate::pipeline::plan::{ClassCounts, Quotas, RowGroup};
+use crate::pipeline::write::{Labelling, metadata};
+use crate::pipeline::{Pool, map_ordered};
+use crate::tape::{SymbolTape, Tape};
+
+/// Writes row groups.
+#[derive(Serialize, Deserialize)]
+pub struct Datasets {
+    pub config: Config,
+    /// With the boundaries of these symbols.
+    pub thresholds: Thresholds,
+    pub parts: Vec<Part>,
+}
+
+/// Consecutive row groups of one symbol.
+#[derive(Serialize, Deserialize)]
+pub struct Part {
+    pub symbol: String,
+    pub tape: SymbolTape,
+    pub candidates: Candidates,
+    pub splits: Splits,
+    pub pieces: Pieces,
+    /// Of the whole symbol.
+    pub counts: ClassCounts,
+    pub groups: Vec<RowGroup>,
+    /// These are all row groups of the symbol: the file is the dataset.
+    pub whole: bool,
+}
+
+/// A file that was written.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Written {
+    pub file: PathBuf,
+    pub written: WrittenFile,
+}
+
+impl Job for Datasets {
+    /// The file of each part.
+    type Receipt = Vec<Written>;
+    const KIND: &'static str = "datasets";
+
+    fn run(self, attempt: &Attempt<'_>) -> Result<Vec<Written>> {
+        let Self { config, thresholds, parts } = self;
+        let schema = Arc::new(DatasetSchema::new(&config).map_err(|e| Error::output(&attempt.work, e))?);
+        let encoders = Pool::new();
+        let write = |mut part: Part| {
+            let lacking = || Error::Executor(format!("a task lacks the boundaries of {:?}", part.symbol));
+            let fit = thresholds.for_symbol(&part.symbol).ok_or_else(lacking)?;
+            part.tape.fetch(Tape::Rows)?;
+            let quotas = Quotas::new(&part.counts);
+            let labelling = Labelling {
+                symbol: &part.symbol,
+                tape: &part.tape,
+                candidates: &part.candidates,
+                splits: part.splits,
+                fit,
+                quotas: &quotas,
+            };
+            let (file, metadata) = if part.whole {
+                let stem = dataset_stem(&config.currency, &part.symbol);
+                (attempt.dataset(&stem), metadata(&config, &part.symbol, &thresholds).to_vec())
+            } else {
+                (attempt.file(SEGMENTS, "parquet"), Vec::new())
+            };
+            let encode = |group: &RowGroup| {
+                let movements = part.pieces.read(group.candidates.clone())?;
+                let (mut counts, range) = (group.before.clone(), group.candidates.clone());
+                encoders.lend(
+                    || RowGroupEncoder::new(Arc::clone(&schema), &config),
+                    |encoder| labelling.encode(&config, encoder, range, &movements, &mut counts, attempt.monitor),
+                )
+            };
+            let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
+            map_ordered(attempt.threads, &part.groups, encode, |encoded| writer.append(encoded))?;
+            Ok(Written { file, written: writer.finish()? })
+        };
+        parts.into_iter().map(write).collect()
+    }
+
+    fn amount(&self) -> u64 {
+        let of_part = |part: &Part| part.groups.iter().map(|g| g.candidates.end - g.candidates.start).sum::<u64>();
+        self.parts.iter().map(of_part).sum()
+    }
+
+    fn memory(&self) -> u64 {
+        // Fetched tapes, and an encoder with its row group for each thread.
+        (160 << 20) + 50 * self.amount()
+    }
+}

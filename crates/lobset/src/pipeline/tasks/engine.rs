@@ -1,0 +1,419 @@
+//! The engine over tasks: cuts steps into tasks of a fitting size and puts their receipts together, in the order of the
+//! tasks, whenever they come.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::count::{ClassPart, Classes, Count, Part as CountPart};
+use super::datasets::{Datasets, Part as DatasetPart, Written};
+use super::merge::Merge;
+use super::movements::{Movements, Part as MovementPart};
+use super::pieces::{Piece, Pieces};
+use super::prove::{Part as ProvePart, Prove};
+use super::scan::{RowTime, Scan};
+use super::work::{RECEIPTS, Work};
+use super::{Executor, Job, Spec};
+use crate::error::{Error, InputError, Result, ValidationError};
+use crate::input::CatalogFile;
+use crate::label::{Fit, Histogram, Selection, Thresholds, Windows};
+use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name, report};
+use crate::pipeline::engine::{Engine, Scans, WriteInput};
+use crate::pipeline::fit::Sums;
+use crate::pipeline::movements::slide;
+use crate::pipeline::plan::{BLOCK, ClassCounts, Slice, slices};
+use crate::pipeline::scan::{FileScan, ScanRules};
+use crate::pipeline::streams::Stream;
+use crate::pipeline::write::dataset_entry;
+use crate::pipeline::{REPORT, Run, Stage, THRESHOLDS, map_ordered};
+use crate::storage::{self, Stat};
+use crate::validate;
+
+/// Receipts of a run before that are read at once.
+const READERS: usize = 16;
+
+/// Candidates of a task that writes datasets: about eight row groups, whose tapes fit in memory.
+const WRITE_TASK: u64 = 1 << 20;
+
+/// A step of few rows is one task; one of many is cut into about this many, so that what comes back stays small.
+const TASKS: u64 = 256;
+
+/// The engine and what it keeps between steps.
+pub struct Tasks<'a> {
+    run: Run<'a>,
+    executor: &'a dyn Executor,
+    work: &'a Work,
+    inputs: BTreeMap<PathBuf, Stat>,
+    /// Keys of the tasks that runs before have done.
+    done: HashSet<String>,
+    /// The movements of each symbol.
+    movements: Vec<Pieces>,
+    /// Finished datasets, and their names to be.
+    datasets: RefCell<BTreeMap<String, PathBuf>>,
+}
+
+impl<'a> Tasks<'a> {
+    /// An engine that starts from what the work folder holds.
+    pub fn new(run: Run<'a>, executor: &'a dyn Executor, inputs: Vec<(PathBuf, Stat)>, work: &'a Work) -> Result<Self> {
+        let receipts = work.folder.join(RECEIPTS);
+        let found = storage::list(&receipts).map_err(|e| Error::output(&receipts, e))?;
+        let key = |(path, _): (PathBuf, Stat)| Some(path.file_stem()?.to_string_lossy().into_owned());
+        let done = found.into_iter().filter_map(key).collect();
+        let inputs = inputs.into_iter().map(|(path, stat)| (whole(path), stat)).collect();
+        Ok(Self { run, executor, work, inputs, done, movements: Vec::new(), datasets: RefCell::default() })
+    }
+
+    /// Runs jobs and returns their receipts in order, and how many of them had been done before.
+    fn map<J: Job>(&self, stage: Stage, jobs: Vec<J>) -> Result<(Vec<J::Receipt>, u64)> {
+        let Run { monitor, threads, .. } = self.run;
+        let mut slots: Vec<Option<J::Receipt>> = Vec::new();
+        let (mut tasks, mut places, mut amounts, mut old) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (place, job) in jobs.into_iter().enumerate() {
+            let amount = job.amount();
+            let (spec, task) = Spec::new(job, self.work, threads)?;
+            slots.push(None);
+            amounts.push(amount);
+            if self.done.contains(&spec.key) {
+                old.push((place, self.work.folder.join(RECEIPTS).join(format!("{}.json", spec.key))));
+            } else {
+                places.push(place);
+                tasks.push(task);
+            }
+        }
+        let parse = |text: &[u8]| {
+            serde_json::from_slice::<J::Receipt>(text)
+                .map_err(|e| Error::Executor(format!("the receipt of a task of kind {} is none: {e}", J::KIND)))
+        };
+        let reused = old.len() as u64;
+        monitor.stage(stage, amounts.iter().sum(), || {
+            let read = |(place, path): &(usize, PathBuf)| {
+                let text = storage::read(path).map_err(|e| InputError::unread(path, e))?;
+                Ok((*place, parse(&text)?))
+            };
+            map_ordered(READERS, &old, read, |(place, receipt)| {
+                slots[place] = Some(receipt);
+                monitor.advance(amounts[place])
+            })?;
+            if tasks.is_empty() {
+                return Ok(());
+            }
+            self.executor.map(&tasks, monitor, &mut |number, text| {
+                let Some(place) = places.get(number) else {
+                    return Err(Error::Executor(format!("there is no task {number}")));
+                };
+                slots[*place] = Some(parse(text.as_bytes())?);
+                monitor.advance(amounts[*place])
+            })
+        })?;
+        let missing = || Error::Executor(format!("a task of kind {} gave no receipt", J::KIND));
+        let receipts = slots.into_iter().map(|slot| slot.ok_or_else(missing)).collect::<Result<_>>()?;
+        Ok((receipts, reused))
+    }
+
+    /// One pass over ranges of movements, wherever they lie.
+    fn count_pieces(
+        &self,
+        stage: Stage,
+        ranges: Vec<(&Pieces, Range<u64>)>,
+        selection: &Selection,
+        mean: f64,
+    ) -> Result<(Histogram, Vec<Sums>)> {
+        let total: u64 = ranges.iter().map(|(_, range)| range.end - range.start).sum();
+        let most = task_size(total, BLOCK);
+        let parts = ranges.into_iter().flat_map(|(pieces, range)| {
+            slices(0, range, most).map(|slice| CountPart { pieces: pieces.part(&slice.range), range: slice.range })
+        });
+        let jobs = batches(parts.collect(), most, |part| part.range.end - part.range.start)
+            .into_iter()
+            .map(|parts| Count { selection: selection.clone(), mean, parts })
+            .collect();
+        let (receipts, _) = self.map(stage, jobs)?;
+        let histogram = selection.merge(receipts.iter().map(|(histogram, _)| histogram));
+        Ok((histogram, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
+    }
+
+    /// The boundaries of some symbols alone.
+    fn thresholds_of<'s>(&self, thresholds: &Thresholds, symbols: impl Iterator<Item = &'s str>) -> Thresholds {
+        let mine = symbols.filter_map(|name| Some((name.to_owned(), thresholds.symbols.get(name)?.clone())));
+        Thresholds { symbols: mine.collect(), ..thresholds.clone() }
+    }
+
+    /// Where a finished dataset lies.
+    fn dataset(&self, entry: &DatasetEntry) -> PathBuf {
+        self.datasets.borrow().get(&entry.file).cloned().unwrap_or_default()
+    }
+}
+
+/// The whole path of a local file: tasks run in processes with folders of their own.
+fn whole(path: PathBuf) -> PathBuf {
+    if storage::is_url(&path) { path } else { std::path::absolute(&path).unwrap_or(path) }
+}
+
+/// Rows of a task of a step over `total` rows, a multiple of `unit`.
+fn task_size(total: u64, unit: u64) -> u64 {
+    (total / TASKS).max(WRITE_TASK).next_multiple_of(unit)
+}
+
+/// Puts light items together, in order, until `most` is reached.
+fn batches<T>(items: Vec<T>, most: u64, weight: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+    let mut all: Vec<Vec<T>> = Vec::new();
+    let mut gathered = most;
+    for item in items {
+        let weight = weight(&item);
+        match all.last_mut() {
+            Some(batch) if gathered + weight <= most => {
+                batch.push(item);
+                gathered += weight;
+            }
+            _ => {
+                all.push(vec![item]);
+                gathered = weight;
+            }
+        }
+    }
+    all
+}
+
+/// The rows that the labels of a range of candidates look at.
+fn rows_seen(stream: &Stream, windows: Windows, range: &Range<u64>) -> Range<u64> {
+    let rows = stream.candidates.rows(range.clone());
+    let (first, last) = rows.fold((u64::MAX, 0), |(first, last), rows| (first.min(rows.start), last.max(rows.end)));
+    first.saturating_sub(windows.lookback)..last + windows.reach()
+}
+
+impl Engine for Tasks<'_> {
+    fn scan(&self, rules: &ScanRules) -> Result<Scans> {
+        let job = |(file, stat): (&PathBuf, &Stat)| Scan {
+            file: file.clone(),
+            bytes: stat.bytes,
+            version: stat.version.clone(),
+            rules: rules.clone(),
+        };
+        let (scans, reused) = self.map(Stage::Scan, self.inputs.iter().map(job).collect())?;
+        let catalog = |((path, stat), scan): ((&PathBuf, &Stat), FileScan)| {
+            let first_ts = scan.input.first_ts.map(|t| t.0);
+            (CatalogFile { path: path.clone(), bytes: stat.bytes, first_ts }, scan)
+        };
+        let mut found: Vec<(CatalogFile, FileScan)> = self.inputs.iter().zip(scans).map(catalog).collect();
+        found.sort_by_cached_key(|(file, _)| file.order());
+        let (files, scans) = found.into_iter().unzip();
+        Ok(Scans { files, scans, reused })
+    }
+
+    fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
+        let version = self.inputs.get(&file.path).map_or_else(String::new, |stat| stat.version.clone());
+        let job = RowTime { file: file.path.clone(), version, rules: rules.clone(), number };
+        Ok(self.map(Stage::Scan, vec![job])?.0.into_iter().next().flatten())
+    }
+
+    fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
+        let windows = Windows::new(self.run.config);
+        let total = streams.iter().map(|s| s.candidates.count()).sum();
+        // A window's sums at the start of a task must not count, and what it fetches must fit in memory.
+        let most = task_size(total, BLOCK).min(16 * WRITE_TASK).max(slide(windows));
+        let parts: Vec<Slice> =
+            (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
+        let batches = batches(parts, most, Slice::count);
+        let part = |slice: &Slice| {
+            let stream = &streams[slice.symbol];
+            MovementPart {
+                tape: stream.tape.part(rows_seen(stream, windows, &slice.range)),
+                candidates: stream.candidates.part(slice.range.clone()),
+                range: slice.range.clone(),
+            }
+        };
+        let jobs = batches.iter().map(|slices| Movements { windows, parts: slices.iter().map(part).collect() });
+        let (receipts, _) = self.map(Stage::Plan, jobs.collect())?;
+        self.movements = vec![Pieces::default(); streams.len()];
+        let mut labelled = vec![0; streams.len()];
+        for (slices, receipt) in batches.iter().zip(receipts) {
+            let mut first = 0;
+            for (slice, found) in slices.iter().zip(receipt.labelled) {
+                let piece = Piece { range: slice.range.clone(), file: receipt.file.clone(), first };
+                self.movements[slice.symbol].0.push(piece);
+                labelled[slice.symbol] += found;
+                first += slice.count();
+            }
+        }
+        Ok(labelled)
+    }
+
+    fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
+        let ranges = ranges.iter().map(|slice| (&self.movements[slice.symbol], slice.range.clone()));
+        self.count_pieces(Stage::Plan, ranges.collect(), selection, mean)
+    }
+
+    fn classes(
+        &self,
+        streams: &[Stream],
+        thresholds: &Thresholds,
+        symbols: &[(Slice, &Fit)],
+    ) -> Result<Vec<Vec<ClassCounts>>> {
+        let most = task_size(symbols.iter().map(|(slice, _)| slice.count()).sum(), BLOCK);
+        let parts: Vec<(usize, Slice)> = symbols
+            .iter()
+            .enumerate()
+            .flat_map(|(i, (s, _))| slices(s.symbol, s.range.clone(), most).map(move |slice| (i, slice)))
+            .collect();
+        let batches = batches(parts, most, |(_, slice)| slice.count());
+        let part = |(_, slice): &(usize, Slice)| {
+            let stream = &streams[slice.symbol];
+            ClassPart {
+                symbol: stream.symbol.clone(),
+                candidates: stream.candidates.part(slice.range.clone()),
+                splits: stream.splits,
+                pieces: self.movements[slice.symbol].part(&slice.range),
+                range: slice.range.clone(),
+            }
+        };
+        let job = |slices: &Vec<(usize, Slice)>| Classes {
+            nbins: usize::from(self.run.config.nbins),
+            thresholds: self
+                .thresholds_of(thresholds, slices.iter().map(|(_, slice)| streams[slice.symbol].symbol.as_str())),
+            parts: slices.iter().map(part).collect(),
+        };
+        let (receipts, _) = self.map(Stage::Plan, batches.iter().map(job).collect())?;
+        let mut blocks = vec![Vec::new(); symbols.len()];
+        for ((place, _), found) in batches.iter().flatten().zip(receipts.into_iter().flatten()) {
+            blocks[*place].extend(found);
+        }
+        Ok(blocks)
+    }
+
+    fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
+        let WriteInput { streams, thresholds, plans } = *input;
+        let config = self.run.config;
+        // Parts of symbols in order, each with the place of its plan.
+        let mut parts: Vec<(usize, DatasetPart)> = Vec::new();
+        for (place, plan) in plans.iter().enumerate() {
+            let stream = &streams[plan.symbol];
+            let groups = batches(plan.groups.clone(), WRITE_TASK, |g| g.candidates.end - g.candidates.start);
+            let whole = groups.len() == 1;
+            for groups in groups {
+                let (Some(first), Some(last)) = (groups.first(), groups.last()) else { continue };
+                let range = first.candidates.start..last.candidates.end;
+                let rows = stream.candidates.rows(range.clone());
+                let rows = rows.fold(u64::MAX..0, |all, rows| all.start.min(rows.start)..all.end.max(rows.end));
+                let part = DatasetPart {
+                    symbol: stream.symbol.clone(),
+                    tape: stream.tape.part(rows),
+                    candidates: stream.candidates.part(range.clone()),
+                    splits: stream.splits,
+                    pieces: self.movements[plan.symbol].part(&range),
+                    counts: plan.counts.clone(),
+                    groups,
+                    whole,
+                };
+                parts.push((place, part));
+            }
+        }
+        let weight =
+            |(_, part): &(usize, DatasetPart)| part.groups.iter().map(|g| g.candidates.end - g.candidates.start).sum();
+        let batches = batches(parts, WRITE_TASK, weight);
+        let places: Vec<usize> = batches.iter().flatten().map(|(place, _)| *place).collect();
+        let job = |parts: Vec<(usize, DatasetPart)>| Datasets {
+            config: config.clone(),
+            thresholds: self.thresholds_of(thresholds, parts.iter().map(|(_, part)| part.symbol.as_str())),
+            parts: parts.into_iter().map(|(_, part)| part).collect(),
+        };
+        let (receipts, _) = self.map(Stage::Write, batches.into_iter().map(job).collect())?;
+        let mut files: Vec<Vec<Written>> = vec![Vec::new(); plans.len()];
+        for (place, written) in places.into_iter().zip(receipts.into_iter().flatten()) {
+            files[place].push(written);
+        }
+
+        // Symbols of several segments are spliced, the largest first: it takes longest.
+        let mut several: Vec<usize> = (0..plans.len()).filter(|place| files[*place].len() > 1).collect();
+        several.sort_by_key(|place| std::cmp::Reverse(plans[*place].rows()));
+        let job = |place: &usize| {
+            let symbol = &streams[plans[*place].symbol].symbol;
+            Merge {
+                config: config.clone(),
+                thresholds: thresholds.only(symbol),
+                symbol: symbol.clone(),
+                segments: files[*place].iter().map(|w| w.file.clone()).collect(),
+                bytes: files[*place].iter().map(|w| w.written.bytes).sum(),
+                rows: plans[*place].rows(),
+            }
+        };
+        let (merged, _) = self.map(Stage::Write, several.iter().map(job).collect())?;
+        for (place, written) in several.into_iter().zip(merged) {
+            files[place] = vec![written];
+        }
+        let mut entries = BTreeMap::new();
+        for (plan, files) in plans.iter().zip(files) {
+            let Some(Written { file, written }) = files.into_iter().next() else { continue };
+            let name = dataset_file_name(&config.currency, &streams[plan.symbol].symbol);
+            let name = self.work.dataset_name(&file, name);
+            self.datasets.borrow_mut().insert(name.clone(), file);
+            entries.insert(plan.symbol, dataset_entry(config, plan, name, &written));
+        }
+        Ok(entries)
+    }
+
+    fn thresholds(&mut self, text: &str) -> Result<String> {
+        let name = self.work.published_name(THRESHOLDS);
+        self.work.put(&name, text)?;
+        Ok(name)
+    }
+
+    fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
+        let staged = self.work.staged();
+        let failed = |violations| Error::from(ValidationError { path: staged.clone(), violations });
+        let thresholds = validate::check_thresholds(&staged, manifest).map_err(|v| failed(vec![v]))?;
+        let config = &manifest.config;
+        let parts = manifest
+            .datasets()
+            .map(|(symbol, entry)| (entry.rows, ProvePart { file: self.dataset(entry), symbol: symbol.clone() }));
+        let batches = batches(parts.collect(), WRITE_TASK, |(rows, _)| *rows);
+        let symbols: Vec<String> = batches.iter().flatten().map(|(_, part)| part.symbol.symbol.clone()).collect();
+        let job = |parts: Vec<(u64, ProvePart)>| Prove {
+            config: config.clone(),
+            thresholds: self.thresholds_of(&thresholds, parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
+            parts: parts.into_iter().map(|(_, part)| part).collect(),
+        };
+        let (receipts, _) = self.map(Stage::Validate, batches.into_iter().map(job).collect())?;
+
+        let mut violations = Vec::new();
+        let mut fitted: Vec<(String, Pieces, u64)> = Vec::new();
+        let mut symbols = symbols.into_iter();
+        for receipt in receipts {
+            violations.extend(receipt.violations);
+            let mut first = 0;
+            for (count, symbol) in receipt.fitted.into_iter().zip(&mut symbols) {
+                let piece = Piece { range: 0..count, file: receipt.file.clone(), first };
+                fitted.push((symbol, Pieces(vec![piece]), count));
+                first += count;
+            }
+        }
+        if violations.is_empty() && manifest.thresholds.fitted && !config.drop_unbalanced {
+            let mut compare = |whose: &str, fit: &Fit, parts: &[(String, Pieces, u64)]| -> Result<()> {
+                let ranges = || parts.iter().map(|(_, pieces, count)| (pieces, 0..*count)).collect();
+                let count = |selection: &Selection| Ok(self.count_pieces(Stage::Validate, ranges(), selection, 0.0)?.0);
+                let found = parts.iter().map(|(_, _, count)| count).sum();
+                violations.extend(validate::compare(whose, config.nbins, fit, found, count)?);
+                Ok(())
+            };
+            match &thresholds.global {
+                Some(fit) => compare("all symbols", fit, &fitted)?,
+                None => {
+                    for part in &fitted {
+                        if let Some(fit) = thresholds.symbols.get(&part.0) {
+                            compare(&format!("symbol {:?}", part.0), fit, std::slice::from_ref(part))?;
+                        }
+                    }
+                }
+            }
+        }
+        if violations.is_empty() { Ok(validate::summary(manifest)) } else { Err(failed(violations)) }
+    }
+
+    fn publish(&mut self, manifest: &mut Manifest) -> Result<()> {
+        manifest.report = self.work.published_name(REPORT);
+        self.work.put(&manifest.report, &report(manifest))?;
+        let datasets: Vec<(PathBuf, String)> =
+            self.datasets.take().into_iter().map(|(name, file)| (file, name)).collect();
+        self.work.publish(&datasets, manifest)
+    }
+}

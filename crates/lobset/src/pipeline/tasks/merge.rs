@@ -1,0 +1,52 @@
+//! Task: the segments of a symbol to its dataset. Row groups are copied as they are.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Job;
+use super::attempt::Attempt;
+use super::datasets::Written;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::label::Thresholds;
+use crate::output::{DatasetSchema, DatasetWriter, dataset_stem};
+use crate::pipeline::write::metadata;
+
+/// Splices segments, in order.
+#[derive(Serialize, Deserialize)]
+pub struct Merge {
+    pub config: Config,
+    /// With the boundaries of this symbol.
+    pub thresholds: Thresholds,
+    pub symbol: String,
+    pub segments: Vec<PathBuf>,
+    /// Bytes of the segments together.
+    pub bytes: u64,
+    pub rows: u64,
+}
+
+impl Job for Merge {
+    type Receipt = Written;
+    const KIND: &'static str = "merge";
+
+    fn run(self, attempt: &Attempt<'_>) -> Result<Written> {
+        let file = attempt.dataset(&dataset_stem(&self.config.currency, &self.symbol));
+        let schema = DatasetSchema::new(&self.config).map_err(|e| Error::output(&file, e))?;
+        let metadata = metadata(&self.config, &self.symbol, &self.thresholds);
+        let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
+        for segment in &self.segments {
+            writer.splice(segment, |_| attempt.monitor.advance(0))?;
+        }
+        Ok(Written { file, written: writer.finish()? })
+    }
+
+    fn amount(&self) -> u64 {
+        self.rows
+    }
+
+    fn memory(&self) -> u64 {
+        // One row group, parts of an upload, and the footer to come.
+        (128 << 20) + self.rows / 4
+    }
+}

@@ -1,0 +1,261 @@
+//! The work folder of a run over tasks, and how its result is published.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::attempt::unique;
+use crate::error::{Error, Result};
+use crate::output::{MANIFEST, Manifest, Workspace};
+use crate::pipeline::scan::boot;
+use crate::storage::{self, Stat};
+
+/// In the work folder while a run lasts: tasks that find it gone clear up after themselves.
+pub const MARKER: &str = "run.json";
+/// Receipts of finished tasks.
+pub const RECEIPTS: &str = "receipts";
+/// Tapes of input files.
+pub const TAPES: &str = "tapes";
+/// Movements of symbols.
+pub const MOVEMENTS: &str = "movements";
+/// Row groups of large symbols.
+pub const SEGMENTS: &str = "segments";
+/// Finished datasets, where the output is a local folder.
+const DATASETS: &str = "datasets";
+
+/// Where tasks work, and where the result goes.
+pub struct Work {
+    /// Work files.
+    pub folder: PathBuf,
+    /// Finished datasets.
+    pub data: PathBuf,
+    /// The output folder.
+    pub out: PathBuf,
+    /// In the names of what this run publishes.
+    pub name: String,
+    place: Place,
+}
+
+enum Place {
+    /// A folder on a file system, which is put together beside OUT and appears at once.
+    Folder(Workspace),
+    /// An object store: files appear one by one, and the manifest, which alone tells which of them count, in one request.
+    /// Holds what stood there when the run began.
+    Store(Option<Stat>),
+}
+
+/// What the marker says.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Marker {
+    version: String,
+    /// The machine's last start, for work files on a file system: they are not forced to disk.
+    boot: String,
+}
+
+/// The manifest that stands in an output folder.
+///
+/// # Errors
+/// When there is one that cannot be read.
+pub fn published(out: &Path) -> Result<Option<(Manifest, Stat)>> {
+    match storage::stat(&out.join(MANIFEST)) {
+        Ok(stat) => Ok(Some((Manifest::read(out)?, stat))),
+        Err(e) if [std::io::ErrorKind::NotFound, std::io::ErrorKind::NotADirectory].contains(&e.kind()) => Ok(None),
+        Err(e) => Err(Error::output(out, e)),
+    }
+}
+
+/// True when every file that a manifest names is there in full size.
+pub fn is_whole(out: &Path, manifest: &Manifest) -> bool {
+    let bytes = |file: &str| storage::stat(&out.join(file)).ok().map(|stat| stat.bytes);
+    manifest.datasets().all(|(_, entry)| bytes(&entry.file) == Some(entry.bytes))
+        && bytes(&manifest.thresholds.file).is_some()
+}
+
+impl Work {
+    /// Opens the work folder `folder`, or that beside `out`, and clears away what nobody can go on from.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when `out` exists and may not be replaced, or cannot be written.
+    pub fn open(out: &Path, folder: Option<&Path>, overwrite: bool, seen: Option<Stat>) -> Result<Self> {
+        let name = unique();
+        let work = if storage::is_url(out) {
+            if seen.is_some() && !overwrite {
+                return Err(Error::Output {
+                    path: out.to_owned(),
+                    message: "exists".to_owned(),
+                    help: Some("choose another name, or replace it with --overwrite".to_owned()),
+                });
+            }
+            let beside = || PathBuf::from(format!("{}.lobset-work", out.display()));
+            let folder = folder.map_or_else(beside, Path::to_owned);
+            Self { folder, data: out.to_owned(), out: out.to_owned(), name, place: Place::Store(seen) }
+        } else {
+            // Tasks run in processes with folders of their own: they need the whole path.
+            let whole = std::path::absolute(out).map_err(|e| Error::output(out, e))?;
+            let workspace = Workspace::open(&whole, overwrite)?;
+            let beside = workspace.folder().to_owned();
+            let data = beside.join(DATASETS);
+            let folder = folder.map_or(Ok(beside), |folder| {
+                if storage::is_url(folder) { Ok(folder.to_owned()) } else { std::path::absolute(folder) }
+            });
+            let folder = folder.map_err(|e| Error::output(out, e))?;
+            Self { folder, data, out: whole, name, place: Place::Folder(workspace) }
+        };
+        work.prepare().map_err(|e| Error::output(&work.folder, e))?;
+        Ok(work)
+    }
+
+    fn prepare(&self) -> std::io::Result<()> {
+        let path = self.folder.join(MARKER);
+        let boot = if storage::is_url(&self.folder) { String::new() } else { boot() };
+        let marker = serde_json::to_vec(&Marker { version: crate::VERSION.to_owned(), boot })?;
+        let before = match storage::read(&path) {
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(e),
+        };
+        if before.as_ref() != Some(&marker) {
+            self.clear()?;
+        }
+        let folders = [RECEIPTS, TAPES, MOVEMENTS, SEGMENTS].map(|folder| self.folder.join(folder));
+        for folder in folders.iter().chain([&self.data]) {
+            if !storage::is_url(folder) {
+                std::fs::create_dir_all(folder)?;
+            }
+        }
+        storage::put_new(&path, &marker).map(drop)
+    }
+
+    /// Removes all work files. The marker goes first: tasks still at work then know that they are late.
+    fn clear(&self) -> std::io::Result<()> {
+        storage::remove(&self.folder.join(MARKER))?;
+        for folder in [RECEIPTS, TAPES, MOVEMENTS, SEGMENTS] {
+            storage::remove_all(&self.folder.join(folder))?;
+        }
+        match &self.place {
+            Place::Folder(_) => storage::remove_all(&self.data),
+            Place::Store(_) => Ok(()),
+        }
+    }
+
+    /// Where the small files of the result go until they are published.
+    pub fn staged(&self) -> PathBuf {
+        match &self.place {
+            Place::Folder(workspace) => workspace.staged(),
+            Place::Store(_) => self.out.clone(),
+        }
+    }
+
+    /// The name that a file of the result has in the output folder: in a store one that no other run uses.
+    pub fn published_name(&self, file: &str) -> String {
+        match (&self.place, file.rsplit_once('.')) {
+            (Place::Store(_), Some((stem, extension))) => format!("{stem}.{}.{extension}", self.name),
+            _ => file.to_owned(),
+        }
+    }
+
+    /// The name of a finished dataset in the output folder.
+    pub fn dataset_name(&self, dataset: &Path, file: String) -> String {
+        match &self.place {
+            Place::Folder(_) => file,
+            Place::Store(_) => dataset.file_name().map_or(file, |name| name.to_string_lossy().into_owned()),
+        }
+    }
+
+    /// Writes a small file of the result.
+    pub fn put(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.staged().join(name);
+        if let Place::Folder(workspace) = &self.place {
+            let staged = workspace.staged();
+            std::fs::create_dir_all(&staged).map_err(|e| Error::output(&staged, e))?;
+        }
+        match storage::put_new(&path, text.as_bytes()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::output(&path, "exists")),
+            Err(e) => Err(Error::output(&path, e)),
+        }
+    }
+
+    /// Makes the result appear: `datasets` are the finished ones with their names in the output folder.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when a step fails, or another run has published meanwhile.
+    pub fn publish(&self, datasets: &[(PathBuf, String)], manifest: &Manifest) -> Result<()> {
+        match &self.place {
+            Place::Folder(workspace) => {
+                for (dataset, name) in datasets {
+                    let to = workspace.staged().join(name);
+                    std::fs::rename(dataset, &to).map_err(|e| Error::output(dataset, e))?;
+                }
+                self.put(MANIFEST, &manifest.to_json())?;
+                workspace.publish()
+            }
+            Place::Store(seen) => {
+                let path = self.out.join(MANIFEST);
+                let put = storage::put_over(&path, manifest.to_json().as_bytes(), seen.as_ref());
+                if !put.map_err(|e| Error::output(&path, e))? {
+                    return Err(Error::Output {
+                        path,
+                        message: "another run has published here meanwhile".to_owned(),
+                        help: Some("let one run at a time write to a folder".to_owned()),
+                    });
+                }
+                self.sweep(manifest).map_err(|e| Error::output(&self.out, e))
+            }
+        }
+    }
+
+    /// Removes files of a store that look like ours and that the manifest does not name: what it replaced, and what tries
+    /// left that were killed.
+    fn sweep(&self, manifest: &Manifest) -> std::io::Result<()> {
+        let mut named: Vec<&str> = manifest.datasets().map(|(_, entry)| entry.file.as_str()).collect();
+        named.extend([manifest.thresholds.file.as_str(), manifest.report.as_str()]);
+        named.sort_unstable();
+        for (path, _) in storage::list(&self.out)? {
+            let inside = path.strip_prefix(&self.out).unwrap_or(&path).to_string_lossy();
+            if is_ours(&inside) && named.binary_search(&&*inside).is_err() {
+                storage::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the work folder, unless it is wanted or the next run can go on from it.
+    pub fn close<T>(self, keep: bool, outcome: Result<T>) -> Result<T> {
+        let done = match &outcome {
+            Ok(_) => !keep,
+            Err(e) => matches!(e, Error::Interrupted),
+        };
+        if done {
+            self.clear().map_err(|e| Error::output(&self.folder, e))?;
+        }
+        if let Place::Folder(workspace) = self.place {
+            match done {
+                true => workspace.remove()?,
+                false => workspace.clear_staged()?,
+            }
+        }
+        outcome
+    }
+}
+
+/// True for the names that [`Work::published_name`] and tries give: a stem, sixteen hexadecimal digits, an extension.
+fn is_ours(file: &str) -> bool {
+    let Some((stem, "parquet" | "json" | "html")) = file.rsplit_once('.') else { return false };
+    let known = |stem: &str| stem.ends_with("_dataset") || stem == "thresholds" || stem == "report";
+    stem.rsplit_once('.')
+        .is_some_and(|(stem, name)| known(stem) && name.len() == 16 && name.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_ours_are_swept() {
+        assert!(is_ours(&format!("ES_ESM5_dataset.{}.parquet", unique())));
+        assert!(is_ours("thresholds.0123456789abcdef.json") && is_ours("report.0123456789abcdef.html"));
+        assert!(!is_ours("manifest.json") && !is_ours("ES_ESM5_dataset.parquet") && !is_ours("notes.txt"));
+        assert!(!is_ours("model.0123456789abcdef.json") && !is_ours("thresholds.final.json"));
+    }
+}

@@ -1,0 +1,301 @@
+//! Files by path or URL: on this machine's file systems, or in an object store.
+//!
+//! A path that starts with `s3://`, `gs://` or `az://` names an object, and needs the Cargo feature `object-store`; its
+//! credentials come from the usual environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`). `file://` names a local file.
+
+#[cfg(not(feature = "object-store"))]
+mod absent;
+#[cfg(feature = "object-store")]
+mod object;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+#[cfg(not(feature = "object-store"))]
+use absent as object;
+
+/// Column chunks and tapes are written in many small pieces: they share a call.
+const BUFFER: usize = 1 << 20;
+
+/// True for a path that names an object in a store.
+pub fn is_url(path: &Path) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    [&b"s3://"[..], b"gs://", b"az://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// The path of a `file://` URL; other paths as they are, without slashes at the end of a URL.
+pub fn plain(path: &Path) -> PathBuf {
+    let Some(text) = path.to_str() else { return path.to_owned() };
+    match text.strip_prefix("file://") {
+        Some(local) => PathBuf::from(local),
+        None if is_url(path) => PathBuf::from(text.trim_end_matches('/')),
+        None => path.to_owned(),
+    }
+}
+
+/// Size and identity of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Its size.
+    pub bytes: u64,
+    /// Differs when the contents do: an entity tag, or the time of the last change.
+    pub version: String,
+}
+
+impl From<fs::Metadata> for Stat {
+    fn from(found: fs::Metadata) -> Self {
+        Self { bytes: found.len(), version: format!("{}.{:09}", found.mtime(), found.mtime_nsec()) }
+    }
+}
+
+/// What is known of a file.
+///
+/// # Errors
+/// Of kind `NotFound` when there is none.
+pub fn stat(path: &Path) -> io::Result<Stat> {
+    if is_url(path) { object::stat(path) } else { Ok(fs::metadata(path)?.into()) }
+}
+
+/// All files below a folder, by path.
+///
+/// # Errors
+/// When it cannot be listed. A folder that does not exist is empty.
+pub fn list(folder: &Path) -> io::Result<Vec<(PathBuf, Stat)>> {
+    let mut found = if is_url(folder) { object::list(folder)? } else { Vec::new() };
+    if !is_url(folder) {
+        walk(folder, &mut found)?;
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
+
+fn walk(folder: &Path, found: &mut Vec<(PathBuf, Stat)>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        // Links to folders are not followed: they could lead in circles.
+        if entry.file_type()?.is_dir() {
+            walk(&entry.path(), found)?;
+        } else if let Ok(metadata) = fs::metadata(entry.path())
+            && metadata.is_file()
+        {
+            found.push((entry.path(), metadata.into()));
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a file from its start on.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    if is_url(path) {
+        return Ok(Box::new(object::Stream::open(path)?));
+    }
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
+    }
+    Ok(Box::new(file))
+}
+
+/// The bytes of a small file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file that is read here and there.
+pub enum Ranges {
+    /// On a file system.
+    File(File),
+    /// In an object store.
+    Object(object::Object),
+}
+
+impl Ranges {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { Ok(Self::File(File::open(path)?)) }
+    }
+
+    /// Fills `into` from an offset on.
+    ///
+    /// # Errors
+    /// When the file ends before, or cannot be read.
+    pub fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.read_exact_at(into, offset),
+            Self::Object(object) => {
+                let bytes = object.range(offset..offset + into.len() as u64)?;
+                if bytes.len() != into.len() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                into.copy_from_slice(&bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// A range of bytes.
+    ///
+    /// # Errors
+    /// As [`read_exact_at`](Self::read_exact_at).
+    pub fn range(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        self.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes.into())
+    }
+
+    /// Ranges of bytes, of which near ones share a request.
+    ///
+    /// # Errors
+    /// As [`read_exact_at`](Self::read_exact_at).
+    pub fn ranges(&self, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
+        match self {
+            Self::File(_) => ranges.iter().map(|range| self.range(range.clone())).collect(),
+            Self::Object(object) => object.ranges(ranges),
+        }
+    }
+}
+
+/// A file being written. It is there once it is [finished](Self::finish); dropped before, it leaves nothing.
+pub struct Writer {
+    path: PathBuf,
+    to: Option<Target>,
+}
+
+enum Target {
+    File(BufWriter<File>),
+    Object(Box<object::Upload>),
+}
+
+impl Writer {
+    /// Creates the file, in a folder that exists.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let to = if is_url(path) {
+            Target::Object(Box::new(object::Upload::begin(path)?))
+        } else {
+            Target::File(BufWriter::with_capacity(BUFFER, File::create(path)?))
+        };
+        Ok(Self { path: path.to_owned(), to: Some(to) })
+    }
+
+    /// Hands on what is buffered and closes the file.
+    ///
+    /// # Errors
+    /// When that fails; nothing is left then.
+    pub fn finish(mut self) -> io::Result<()> {
+        match self.to.take() {
+            Some(Target::File(mut file)) => file.flush().inspect_err(|_| {
+                // The error at hand says more than one about clearing up after it.
+                let _ = fs::remove_file(&self.path);
+            }),
+            Some(Target::Object(upload)) => upload.finish(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.to {
+            Some(Target::File(file)) => file.write(bytes),
+            Some(Target::Object(upload)) => upload.write(bytes).map(|()| bytes.len()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.to {
+            Some(Target::File(file)) => file.flush(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        match self.to.take() {
+            Some(Target::File(file)) => {
+                // What is buffered need not be written first.
+                let _ = file.into_parts();
+                let _ = fs::remove_file(&self.path);
+            }
+            Some(Target::Object(upload)) => upload.abort(),
+            None => {}
+        }
+    }
+}
+
+/// Puts a small file where none is, in one step; false when there is one already.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    if is_url(path) {
+        return object::put(path, bytes, None);
+    }
+    let mut partial = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    partial.write_all(bytes)?;
+    match partial.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(e.error),
+    }
+}
+
+/// Puts a small object in the place of the version that was last seen, in one step; false when it is another one by now.
+/// Without `seen` there must be none.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn put_over(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
+    object::put(path, bytes, seen)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let removed = if is_url(path) { object::remove(path) } else { fs::remove_file(path) };
+    absent_is_fine(removed)
+}
+
+/// Removes a folder and all in it, if it is there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove_all(folder: &Path) -> io::Result<()> {
+    if is_url(folder) {
+        return object::list(folder)?.iter().try_for_each(|(path, _)| remove(path));
+    }
+    absent_is_fine(fs::remove_dir_all(folder))
+}
+
+fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}

@@ -1,0 +1,259 @@
+//! Objects in a store, behind calls that wait: requests run on a small runtime of their own.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::path::Path as Key;
+use object_store::{
+    Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion, WriteMultipart,
+    coalesce_ranges, parse_url_opts,
+};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use url::Url;
+
+use super::Stat;
+
+/// Bytes of a request, either way: large enough that its latency does not count.
+const PIECE: usize = 8 << 20;
+
+/// Pieces of a stream that are asked for before they are needed.
+const AHEAD: usize = 2;
+
+/// Pieces of an upload that may be under way.
+const UPLOADS: usize = 4;
+
+/// Ranges no further apart are read in one request: a gap costs less than the latency of another one.
+const GAP: u64 = 256 << 10;
+
+fn runtime() -> io::Result<&'static Runtime> {
+    static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
+    let make = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    RUNTIME.get_or_init(make).as_ref().map_err(|e| io::Error::new(e.kind(), e.to_string()))
+}
+
+fn wait<T>(work: impl Future<Output = object_store::Result<T>>) -> io::Result<T> {
+    runtime()?.block_on(work).map_err(failure)
+}
+
+/// A store's error by the kind that callers act on.
+fn failure(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::NotFound { .. } => io::ErrorKind::NotFound,
+        Error::AlreadyExists { .. } => io::ErrorKind::AlreadyExists,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
+        Error::InvalidPath { .. } | Error::NotSupported { .. } | Error::UnknownConfigurationKey { .. } => {
+            io::ErrorKind::InvalidInput
+        }
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+fn invalid(error: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error.to_string())
+}
+
+/// An object, or where one can be put.
+#[derive(Clone)]
+pub struct Object {
+    store: Arc<dyn ObjectStore>,
+    /// `scheme://bucket`.
+    root: String,
+    key: Key,
+}
+
+impl Object {
+    /// The object at a URL. Its key is what stands in the URL, byte for byte.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let text = path.to_str().ok_or_else(|| invalid("is no UTF-8"))?.trim_end_matches('/');
+        let bucket = text.find("://").map_or(0, |at| at + 3);
+        let end = text[bucket..].find('/').map_or(text.len(), |at| bucket + at);
+        let (root, key) = (&text[..end], text[end..].trim_start_matches('/'));
+        Ok(Self { store: store(root)?, root: root.to_owned(), key: Key::parse(key).map_err(invalid)? })
+    }
+
+    pub fn range(&self, range: Range<u64>) -> io::Result<Bytes> {
+        wait(self.store.get_range(&self.key, range))
+    }
+
+    pub fn ranges(&self, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
+        wait(coalesce_ranges(ranges, |range| self.store.get_range(&self.key, range), GAP))
+    }
+}
+
+/// The client of a bucket: clients keep connections and credentials, so there is one for each.
+fn store(root: &str) -> io::Result<Arc<dyn ObjectStore>> {
+    static STORES: OnceLock<Mutex<HashMap<String, Arc<dyn ObjectStore>>>> = OnceLock::new();
+    let mut stores = STORES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(store) = stores.get(root) {
+        return Ok(Arc::clone(store));
+    }
+    let url = Url::parse(root).map_err(invalid)?;
+    // Credentials may be asked for while the client is made.
+    let _inside = runtime()?.enter();
+    let (store, _) = parse_url_opts(&url, std::env::vars()).map_err(failure)?;
+    let store: Arc<dyn ObjectStore> = Arc::from(store);
+    stores.insert(root.to_owned(), Arc::clone(&store));
+    Ok(store)
+}
+
+impl From<&ObjectMeta> for Stat {
+    fn from(found: &ObjectMeta) -> Self {
+        let version = found.e_tag.as_ref().or(found.version.as_ref());
+        let version = version.cloned().unwrap_or_else(|| found.last_modified.to_rfc3339());
+        Self { bytes: found.size, version }
+    }
+}
+
+pub fn stat(path: &Path) -> io::Result<Stat> {
+    let object = Object::new(path)?;
+    wait(object.store.head(&object.key)).map(|found| (&found).into())
+}
+
+pub fn list(folder: &Path) -> io::Result<Vec<(PathBuf, Stat)>> {
+    let Object { store, root, key } = Object::new(folder)?;
+    let found: Vec<ObjectMeta> = wait(store.list(Some(&key)).try_collect())?;
+    Ok(found.iter().map(|meta| (PathBuf::from(format!("{root}/{}", meta.location)), meta.into())).collect())
+}
+
+/// Puts an object where none is, or in the place of the version seen; false when that is not what is there.
+pub fn put(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
+    let Object { store, key, .. } = Object::new(path)?;
+    let mode = match seen {
+        None => PutMode::Create,
+        Some(seen) => {
+            let now = wait(store.head(&key))?;
+            if Stat::from(&now) != *seen {
+                return Ok(false);
+            }
+            PutMode::Update(UpdateVersion { e_tag: now.e_tag, version: now.version })
+        }
+    };
+    match runtime()?.block_on(store.put_opts(&key, bytes.to_vec().into(), mode.into())) {
+        Ok(_) => Ok(true),
+        // A request that is sent again may find what it has put itself.
+        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(super::read(path)? == bytes),
+        Err(e) => Err(failure(e)),
+    }
+}
+
+pub fn remove(path: &Path) -> io::Result<()> {
+    let object = Object::new(path)?;
+    wait(object.store.delete(&object.key))
+}
+
+/// An object read from its start on, in pieces that are asked for ahead. All of them are of the version that was there
+/// first: an object that is replaced meanwhile is an error.
+pub struct Stream {
+    object: Object,
+    version: Option<String>,
+    /// The first byte that has not been asked for.
+    next: u64,
+    bytes: u64,
+    coming: VecDeque<JoinHandle<object_store::Result<Bytes>>>,
+    piece: Bytes,
+}
+
+impl Stream {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let object = Object::new(path)?;
+        let found = wait(object.store.head(&object.key))?;
+        let mut stream = Self {
+            object,
+            version: found.e_tag,
+            next: 0,
+            bytes: found.size,
+            coming: VecDeque::new(),
+            piece: Bytes::new(),
+        };
+        stream.ask()?;
+        Ok(stream)
+    }
+
+    fn ask(&mut self) -> io::Result<()> {
+        while self.coming.len() < AHEAD && self.next < self.bytes {
+            let range = self.next..(self.next + PIECE as u64).min(self.bytes);
+            self.next = range.end;
+            let Object { store, key, .. } = self.object.clone();
+            let options =
+                GetOptions { range: Some(range.into()), if_match: self.version.clone(), ..GetOptions::default() };
+            let get = async move { store.get_opts(&key, options).await?.bytes().await };
+            self.coming.push_back(runtime()?.spawn(get));
+        }
+        Ok(())
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() {
+            let Some(coming) = self.coming.pop_front() else { return Ok(0) };
+            self.piece = wait(async { coming.await? })?;
+            self.ask()?;
+        }
+        let n = into.len().min(self.piece.len());
+        into[..n].copy_from_slice(&self.piece.split_to(n));
+        Ok(n)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.coming.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// An object being written: in one request while it is small, in parts once it is not.
+pub struct Upload {
+    object: Object,
+    small: Vec<u8>,
+    parts: Option<WriteMultipart>,
+}
+
+impl Upload {
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        Ok(Self { object: Object::new(path)?, small: Vec::new(), parts: None })
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let runtime = runtime()?;
+        if self.parts.is_none() && self.small.len() + bytes.len() <= PIECE {
+            self.small.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let parts = match &mut self.parts {
+            Some(parts) => parts,
+            None => {
+                let upload = wait(self.object.store.put_multipart(&self.object.key))?;
+                let parts = self.parts.insert(WriteMultipart::new_with_chunk_size(upload, PIECE));
+                let _inside = runtime.enter();
+                parts.write(&std::mem::take(&mut self.small));
+                parts
+            }
+        };
+        let _inside = runtime.enter();
+        parts.write(bytes);
+        runtime.block_on(parts.wait_for_capacity(UPLOADS)).map_err(failure)
+    }
+
+    pub fn finish(mut self) -> io::Result<()> {
+        match self.parts.take() {
+            Some(parts) => wait(parts.finish()).map(drop),
+            None => wait(self.object.store.put(&self.object.key, std::mem::take(&mut self.small).into())).map(drop),
+        }
+    }
+
+    /// Takes back what has been sent. A store that cannot be reached keeps the parts, unseen, until its own rules remove
+    /// them.
+    pub fn abort(mut self) {
+        if let Some(parts) = self.parts.take() {
+            let _ = wait(parts.abort());
+        }
+    }
+}

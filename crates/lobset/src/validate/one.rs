@@ -1,0 +1,56 @@
+//! One dataset proved on its own, wherever it lies.
+
+use std::path::Path;
+
+use super::group::{DatasetFile, Expect, GroupFacts};
+use super::{Walk, check_footer};
+use crate::config::Config;
+use crate::error::Result;
+use crate::label::Thresholds;
+use crate::output::{DatasetEntry, DatasetSchema, SymbolEntry};
+use crate::pipeline::{THRESHOLDS, file_sha256, map_ordered};
+
+/// Proves the dataset of a symbol, of which `entry` is what the manifest will say, and hands on the movements that the
+/// boundaries were fitted on. Returns the violations found.
+///
+/// # Errors
+/// [`InputError`](crate::error::InputError) when it cannot be read; what `fit_movements` fails of.
+pub(crate) fn prove_dataset(
+    path: &Path,
+    config: &Config,
+    thresholds: &Thresholds,
+    (symbol, entry): (&SymbolEntry, &DatasetEntry),
+    threads: usize,
+    mut fit_movements: impl FnMut(&[f64]) -> Result<()>,
+) -> Result<Vec<String>> {
+    let violation = |text: String| Ok(vec![format!("{}: {text}", entry.file)]);
+    let Some(expect) = Expect::new(config, symbol, thresholds) else {
+        return violation(format!("{THRESHOLDS} has no boundaries for the symbol {:?}", symbol.symbol));
+    };
+    let schema = match DatasetSchema::new(config) {
+        Ok(schema) => schema,
+        Err(e) => return violation(e.to_string()),
+    };
+    let footer = match DatasetFile::open(path).and_then(|file| file.footer()) {
+        Ok(footer) => footer,
+        Err(e) if e.is_transient() => return Err(e),
+        Err(e) => return violation(e.to_string()),
+    };
+    let groups = match check_footer(&footer, symbol, entry, &schema) {
+        Ok(groups) => groups,
+        Err(text) => return violation(text),
+    };
+    let sha256 = file_sha256(path)?;
+    if sha256 != entry.sha256 {
+        return violation(format!("its SHA-256 is {sha256}, not {} as the manifest says", entry.sha256));
+    }
+    let mut walk = Walk::new(config, symbol, entry);
+    let groups: Vec<usize> = (0..groups).collect();
+    let check = |group: &usize| DatasetFile::open(path)?.check_group(footer.clone(), *group, &expect);
+    map_ordered(threads, &groups, check, |facts: GroupFacts| {
+        fit_movements(&facts.fit_movements)?;
+        walk.take(facts);
+        Ok(())
+    })?;
+    Ok(walk.finish())
+}
