@@ -67,6 +67,13 @@ impl Candidates {
         (number + (row - first)).min(end)
     }
 
+    /// The rows from the first to the last of a range of candidates that is not empty.
+    pub fn span(&self, range: Range<u64>) -> Range<u64> {
+        let mut rows = self.rows(range);
+        let first = rows.next().unwrap_or(0..0);
+        first.start..rows.last().map_or(first.end, |last| last.end)
+    }
+
     /// What is needed of them for a range of them, which keep their numbers.
     #[must_use]
     pub fn part(&self, range: Range<u64>) -> Self {
@@ -116,6 +123,9 @@ mod tests {
             let (from, to) = (a.min(b), a.max(b));
             let got: Vec<u64> = candidates.rows(from..to).flatten().collect();
             prop_assert_eq!(&got, &want[from as usize..to as usize]);
+            if let [first, .., last] = got[..] {
+                prop_assert_eq!(candidates.span(from..to), first..last + 1);
+            }
             let part: Vec<u64> = candidates.part(from..to).rows(from..to).flatten().collect();
             prop_assert_eq!(got, part);
         }

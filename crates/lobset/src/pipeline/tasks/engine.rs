@@ -177,9 +177,8 @@ fn batches<T>(items: Vec<T>, most: u64, weight: impl Fn(&T) -> u64) -> Vec<Vec<T
 
 /// The rows that the labels of a range of candidates look at.
 fn rows_seen(stream: &Stream, windows: Windows, range: &Range<u64>) -> Range<u64> {
-    let rows = stream.candidates.rows(range.clone());
-    let (first, last) = rows.fold((u64::MAX, 0), |(first, last), rows| (first.min(rows.start), last.max(rows.end)));
-    first.saturating_sub(windows.lookback)..last + windows.reach()
+    let rows = stream.candidates.span(range.clone());
+    rows.start - windows.lookback..rows.end + windows.reach()
 }
 
 impl Engine for Tasks<'_> {
@@ -293,11 +292,9 @@ impl Engine for Tasks<'_> {
             for groups in groups {
                 let (Some(first), Some(last)) = (groups.first(), groups.last()) else { continue };
                 let range = first.candidates.start..last.candidates.end;
-                let rows = stream.candidates.rows(range.clone());
-                let rows = rows.fold(u64::MAX..0, |all, rows| all.start.min(rows.start)..all.end.max(rows.end));
                 let part = DatasetPart {
                     symbol: stream.symbol.clone(),
-                    tape: stream.tape.part(rows),
+                    tape: stream.tape.part(stream.candidates.span(range.clone())),
                     candidates: stream.candidates.part(range.clone()),
                     splits: stream.splits,
                     pieces: self.movements[plan.symbol].part(&range),
