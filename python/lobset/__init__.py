@@ -3,13 +3,22 @@
 >>> import lobset
 >>> manifest = lobset.process("data", "out", lobset.Config(currency="AUDUSD"))  # doctest: +SKIP
 
-`lobset.torch` has datasets for PyTorch, `lobset.data` the same for NumPy and JAX, `lobset.plot` pictures of tensors.
+`lobset.torch` has datasets for PyTorch, `lobset.data` the same for NumPy and JAX, `lobset.plot` pictures of tensors,
+`lobset.ray` runs the main job on a cluster.
 """
 
 from lobset._config import Config, Feature
 from lobset._depth import DepthProcessor
 from lobset._engine import Progress, build, fit_thresholds, inspect, process, read_dbn, simulate, validate
-from lobset._errors import ConfigError, DataError, InputError, LobsetError, OutputError, ValidationError
+from lobset._errors import (
+    ConfigError,
+    DataError,
+    ExecutorError,
+    InputError,
+    LobsetError,
+    OutputError,
+    ValidationError,
+)
 from lobset._lobset import RowStream, __version__
 from lobset._results import Fit, InspectedSymbol, Inspection, Manifest, Split, Symbol, Thresholds, Validation
 
@@ -18,6 +27,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DepthProcessor",
+    "ExecutorError",
     "Feature",
     "Fit",
     "InputError",

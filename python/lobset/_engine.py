@@ -10,7 +10,7 @@ from typing import Any
 
 from lobset import _lobset
 from lobset._config import Config
-from lobset._results import Inspection, Manifest, Thresholds, Validation
+from lobset._results import Inspection, Manifest, Thresholds, Validation, place
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str, int, int], object]
@@ -70,8 +70,8 @@ def process(
     """The main job: fits the boundaries on the first half, writes one labelled dataset a symbol, and proves them.
 
     Args:
-        inputs: DBN files, folders of them or globs.
-        out: The folder to make. It appears whole and proved, or not at all.
+        inputs: DBN files, folders of them or globs; `s3://`, `gs://` and `az://` URLs of files and folders too.
+        out: The folder to make, or the URL of one. It appears whole and proved, or not at all.
         config: The settings; the defaults when left out.
         thresholds: A `thresholds.json` to apply in place of fitting; its label settings must be those of `config`.
         overwrite: Replace a dataset folder that exists.
@@ -85,7 +85,7 @@ def process(
     given = None if thresholds is None else os.fspath(thresholds)
     with _listener(progress) as listener:
         text = _lobset.process(_paths(inputs), os.fspath(out), _settings(config), given, threads, overwrite, listener)
-    return Manifest._of(Path(out), json.loads(text))
+    return Manifest._of(place(out), json.loads(text))
 
 
 def build(
@@ -102,7 +102,7 @@ def build(
     path = os.fspath(thresholds)
     with _listener(progress) as listener:
         text = _lobset.build(_paths(inputs), os.fspath(out), _settings(config), path, threads, overwrite, listener)
-    return Manifest._of(Path(out), json.loads(text))
+    return Manifest._of(place(out), json.loads(text))
 
 
 def fit_thresholds(
@@ -136,7 +136,7 @@ def validate(
     """
     with _listener(progress) as listener:
         text = _lobset.validate(os.fspath(folder), _paths(against), seed, threads, listener)
-    return Validation._of(Path(folder), text)
+    return Validation._of(place(folder), text)
 
 
 def inspect(

@@ -1,6 +1,11 @@
 """What can go wrong, by whose hands it can be mended."""
 
 from pathlib import Path
+from typing import Any
+
+
+def _again(kind: type["LobsetError"], message: str, known: dict[str, Any]) -> "LobsetError":
+    return kind(message, **known)
 
 
 class LobsetError(Exception):
@@ -11,6 +16,11 @@ class LobsetError(Exception):
     def __init__(self, message: str, *, help: str | None = None) -> None:
         super().__init__(message)
         self.help = help
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keywords alone bring an error back from another process.
+        known = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return _again, (type(self), super().__str__(), known)
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -51,6 +61,10 @@ class InputError(LobsetError):
 
 class DataError(LobsetError):
     """The data is readable, but no dataset can be made of it with these settings."""
+
+
+class ExecutorError(LobsetError):
+    """Tasks that could not be run: no cluster, workers that die again and again."""
 
 
 class OutputError(LobsetError):

@@ -17,10 +17,14 @@ __all__ = [
     "command",
     "fit_thresholds",
     "inspect",
+    "manifest",
     "process",
+    "process_as_tasks",
     "resolve",
+    "run_task",
     "setting_names",
     "simulate",
+    "try_task",
     "validate",
 ]
 
@@ -39,6 +43,20 @@ def process(
     overwrite: bool,
     progress: _Progress | None,
 ) -> str: ...
+def process_as_tasks(
+    executor: object,
+    inputs: Sequence[_Path],
+    out: _Path,
+    work: _Path | None,
+    config: str,
+    thresholds: _Path | None,
+    threads: int,
+    overwrite: bool,
+    progress: _Progress | None,
+) -> str: ...
+def run_task(kind: str, spec: str) -> str: ...
+def try_task(kind: str, spec: str) -> tuple[bool, str, bool]: ...
+def manifest(folder: _Path) -> str: ...
 def build(
     inputs: Sequence[_Path],
     out: _Path,

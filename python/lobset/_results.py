@@ -9,11 +9,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lobset import _lobset
 from lobset._config import Config
 
 
 def _time(text: str) -> np.datetime64:
     return np.datetime64(text.removesuffix("Z"), "ns")
+
+
+def place(path: str | os.PathLike[str]) -> Path | str:
+    """A path, or the URL of something in an object store as it is."""
+    text = os.fspath(path)
+    return text.rstrip("/") if text.startswith(("s3://", "gs://", "az://")) else Path(text.removeprefix("file://"))
+
+
+def _join(folder: Path | str, name: str) -> Path | str:
+    return f"{folder}/{name}" if isinstance(folder, str) else folder / name
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +109,8 @@ class Symbol:
     symbol: str
     rows: int
     labelled_rows: int
-    path: Path | None
-    """Its dataset, when it has one."""
+    path: Path | str | None
+    """Its dataset, when it has one: a text for one in an object store."""
     reason: str | None
     """Why it has none."""
     splits: dict[str, Split] = field(repr=False)
@@ -108,7 +119,7 @@ class Symbol:
     sha256: str | None = field(default=None, repr=False)
 
     @classmethod
-    def _of(cls, folder: Path, values: dict[str, Any]) -> Self:
+    def _of(cls, folder: Path | str, values: dict[str, Any]) -> Self:
         dataset = values["dataset"]
         known = {name: values[name] for name in ("symbol", "rows", "labelled_rows", "reason")}
         if dataset is None:
@@ -122,14 +133,14 @@ class Symbol:
             )
             for name, split in dataset["splits"].items()
         }
-        return cls(path=folder / dataset["file"], splits=counts, bytes=dataset["bytes"], sha256=dataset["sha256"], **known)
+        return cls(path=_join(folder, dataset["file"]), splits=counts, bytes=dataset["bytes"], sha256=dataset["sha256"], **known)
 
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
     """The contents of `manifest.json`."""
 
-    folder: Path
+    folder: Path | str
     version: str
     config: Config
     symbols: list[Symbol]
@@ -140,12 +151,12 @@ class Manifest:
     """Everything, as in the file."""
 
     @property
-    def datasets(self) -> dict[str, Path]:
+    def datasets(self) -> dict[str, Path | str]:
         """The datasets by symbol."""
         return {symbol.symbol: symbol.path for symbol in self.symbols if symbol.path is not None}
 
     @classmethod
-    def _of(cls, folder: Path, values: dict[str, Any]) -> Self:
+    def _of(cls, folder: Path | str, values: dict[str, Any]) -> Self:
         return cls(
             folder=folder,
             version=values["version"],
@@ -159,8 +170,7 @@ class Manifest:
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Self:
         """Reads the manifest of an output folder."""
-        folder = Path(folder)
-        return cls._of(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+        return cls._of(place(folder), json.loads(_lobset.manifest(os.fspath(folder))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +189,7 @@ class Validation:
     manifest: Manifest = field(repr=False)
 
     @classmethod
-    def _of(cls, folder: Path, text: str) -> Self:
+    def _of(cls, folder: Path | str, text: str) -> Self:
         values = json.loads(text)
         against = values["against"]
         return cls(

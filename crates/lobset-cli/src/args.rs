@@ -17,6 +17,14 @@ pub struct Talk {
     pub json: bool,
 }
 
+/// What carries out the steps of the main job.
+pub enum Engine {
+    /// The threads of this machine.
+    Threads,
+    /// Tasks on a Ray cluster.
+    Ray { address: Option<String>, work: Option<PathBuf> },
+}
+
 /// What to do, checked as far as that is possible without opening the data.
 pub enum Command {
     Process {
@@ -25,6 +33,7 @@ pub enum Command {
         config: Box<Config>,
         thresholds: Option<Box<Thresholds>>,
         options: Options,
+        engine: Engine,
     },
     Thresholds {
         inputs: Vec<PathBuf>,
@@ -72,7 +81,8 @@ then flags (--lookback-rows 500): the later one wins. Unknown keys and impossibl
 file is opened. Colour goes where a terminal is, unless NO_COLOR is set.";
 
 fn inputs() -> Arg {
-    let help = "DBN files (.dbn, .dbn.zst), folders that are searched for them, or quoted globs";
+    let help =
+        "DBN files (.dbn, .dbn.zst), folders that are searched for them, quoted globs, or s3://, gs:// and az:// URLs";
     Arg::new("input").value_name("INPUT").help(help).required(true).num_args(1..).value_parser(value_parser!(PathBuf))
 }
 
@@ -102,6 +112,23 @@ fn thresholds_file(required: bool) -> Arg {
         .help(help)
         .required(required)
         .value_parser(value_parser!(PathBuf))
+}
+
+/// Which engine, and what it needs to know.
+fn engine() -> [Arg; 3] {
+    let of_ray = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help).requires("engine")
+    };
+    [
+        Arg::new("engine")
+            .long("engine")
+            .value_name("ENGINE")
+            .value_parser(["threads", "ray"])
+            .help("What does the work: the threads of this machine, or tasks on a Ray cluster (with the Python package's command) [default: threads]"),
+        of_ray("address", "ADDRESS", "With --engine ray: the cluster, such as auto or ray://host:10001 [default: RAY_ADDRESS, or a cluster on this machine]"),
+        of_ray("work", "FOLDER", "With --engine ray: where work files go, a folder or URL that all machines reach [default: beside OUT]")
+            .value_parser(value_parser!(PathBuf)),
+    ]
 }
 
 fn with_settings(command: Clap) -> Clap {
@@ -177,7 +204,8 @@ pub fn command() -> Clap {
                 .arg(inputs())
                 .arg(out("The output folder"))
                 .arg(overwrite())
-                .arg(thresholds_file(false)),
+                .arg(thresholds_file(false))
+                .args(engine()),
         ))
         .subcommand(with_settings(
             Clap::new("thresholds")
@@ -245,7 +273,12 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
         "process" => {
             let thresholds = read_thresholds()?;
             let config = settings(sub, thresholds.as_deref())?;
-            Command::Process { inputs: many("input"), out: one("out"), config, thresholds, options }
+            let text = |name: &str| sub.get_one::<String>(name).cloned();
+            let engine = match text("engine").as_deref() {
+                Some("ray") => Engine::Ray { address: text("address"), work: sub.get_one::<PathBuf>("work").cloned() },
+                _ => Engine::Threads,
+            };
+            Command::Process { inputs: many("input"), out: one("out"), config, thresholds, options, engine }
         }
         "thresholds" => {
             Command::Thresholds { inputs: many("input"), out: one("out"), config: settings(sub, None)?, options }

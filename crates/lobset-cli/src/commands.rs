@@ -4,20 +4,35 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use lobset::error::ConfigError;
 use lobset::{Error, Event, Monitor};
 
-use crate::args::{Command, Talk};
+use crate::Ray;
+use crate::args::{Command, Engine, Talk};
 use crate::progress::{Bars, say};
 use crate::summary;
 
 /// Runs a command and prints its result to stdout.
-pub fn run(command: Command, talk: &Talk, stop: &AtomicBool) -> Result<(), Error> {
+pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>>) -> Result<(), Error> {
     let bars = Bars::new(talk.quiet);
     let report = |event: Event| bars.event(event);
     let monitor = Monitor::new(&report, stop);
     match command {
-        Command::Process { inputs, out, config, thresholds, options } => {
-            let manifest = lobset::process(&inputs, &out, &config, thresholds.as_deref(), &options, &monitor)?;
+        Command::Process { inputs, out, config, thresholds, options, engine } => {
+            let given = thresholds.as_deref();
+            let manifest = match engine {
+                Engine::Threads => lobset::process(&inputs, &out, &config, given, &options, &monitor)?,
+                Engine::Ray { address, work } => {
+                    let connect = ray.ok_or_else(|| {
+                        ConfigError::one(
+                            "--engine ray: the command of the Python package has it: pip install 'lobset[ray]'",
+                        )
+                    })?;
+                    let executor = connect(address.as_deref())?;
+                    let work = work.as_deref();
+                    lobset::process_as_tasks(&*executor, &inputs, &out, work, &config, given, &options, &monitor)?
+                }
+            };
             finish(talk, &manifest.warnings, &manifest, || summary::manifest(&out, &manifest, talk.verbose))
         }
         Command::Build { inputs, out, config, thresholds, options } => {

@@ -11,14 +11,18 @@ use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use commands::simulator_error;
-use lobset::Error;
+use lobset::{Error, Executor};
 
 /// Set by the first Ctrl-C; the second one ends the process at once.
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Connects to a Ray cluster: the one at an address, or the one at hand.
+pub type Ray<'a> = &'a dyn Fn(Option<&str>) -> lobset::Result<Box<dyn Executor>>;
+
 /// Runs the command line, whose first word is the program's name, and returns the exit code. Handles Ctrl-C from then on;
-/// ends the process itself on `--help`, `--version` and flags that cannot be understood.
-pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
+/// ends the process itself on `--help`, `--version` and flags that cannot be understood. Without `ray` there is no
+/// `--engine ray`.
+pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u8 {
     let matches = args::command().get_matches_from(words);
     let (talk, command) = match args::parse(&matches) {
         Ok(parsed) => parsed,
@@ -32,7 +36,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
     if let Err(error) = watch {
         eprintln!("warning: Ctrl-C will not clean up: {error}");
     }
-    match commands::run(command, &talk, &STOP) {
+    match commands::run(command, &talk, &STOP, ray) {
         Ok(()) => 0,
         Err(error) => fail(&error, talk.json),
     }
@@ -46,6 +50,7 @@ fn class(error: &Error) -> (u8, &'static str) {
         Error::Output { .. } => (4, "output"),
         Error::Validation(_) => (5, "validation"),
         Error::Interrupted => (130, "interrupted"),
+        Error::Executor(_) => (1, "executor"),
         _ => (1, "data"),
     }
 }

@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    ExitCode::from(lobset_cli::run(std::env::args_os()))
+    ExitCode::from(lobset_cli::run(std::env::args_os(), None))
 }

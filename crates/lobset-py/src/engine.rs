@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Runs `work` on a thread without the interpreter's lock. News goes to `progress(stage, done, total)`; Ctrl-C, or an
 /// exception of `progress`, stops the work and is raised when it has ended.
-fn run<T: Send>(
+pub fn run<T: Send>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
     work: impl FnOnce(&Monitor<'_>, &AtomicBool) -> Result<T, Error> + Send,
@@ -104,11 +104,13 @@ impl Shown {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> PyResult<String> {
+/// A value as JSON.
+pub fn json(value: &impl serde::Serialize) -> PyResult<String> {
     serde_json::to_string(value).map_err(|e| PyRuntimeError::new_err(e.to_string()))
 }
 
-fn config(text: &str) -> PyResult<Config> {
+/// Settings from JSON.
+pub fn config(text: &str) -> PyResult<Config> {
     serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("no settings: {e}")))
 }
 

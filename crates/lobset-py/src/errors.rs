@@ -37,6 +37,7 @@ fn made(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             known.set_item("violations", &e.violations)?;
             "ValidationError"
         }
+        Error::Executor(_) => "ExecutorError",
         _ => "DataError",
     };
     let class = py.import("lobset._errors")?.getattr(class)?;

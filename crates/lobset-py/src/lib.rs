@@ -6,6 +6,7 @@ mod engine;
 mod errors;
 mod rows;
 mod samples;
+mod tasks;
 
 use pyo3::prelude::*;
 
@@ -15,7 +16,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Runs the command line and returns its exit code.
 #[pyfunction]
 fn command(words: Vec<std::ffi::OsString>) -> u8 {
-    lobset_cli::run(words)
+    lobset_cli::run(words, Some(&ray))
+}
+
+/// An executor on the Ray cluster at an address.
+fn ray(address: Option<&str>) -> lobset::Result<Box<dyn lobset::Executor>> {
+    let connect = |py: Python<'_>| {
+        let executor = py.import("lobset.ray")?.getattr("RayExecutor")?.call1((address,))?;
+        Ok(Box::new(tasks::PyExecutor::new(executor.unbind())) as Box<dyn lobset::Executor>)
+    };
+    Python::attach(connect).map_err(|error: PyErr| lobset::Error::Executor(error.to_string()))
 }
 
 #[pymodule]
@@ -30,6 +40,8 @@ mod _lobset {
     use super::rows::RowStream;
     #[pymodule_export]
     use super::samples::Samples;
+    #[pymodule_export]
+    use super::tasks::{manifest, process_as_tasks, run_task, try_task};
 
     use pyo3::prelude::*;
 

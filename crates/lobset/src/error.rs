@@ -3,11 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure. The variants are the classes a caller acts on: the command line turns each into an exit code.
-#[derive(Debug, thiserror::Error)]
+/// A failure. The variants are the classes a caller acts on: the command line turns each into an exit code. As JSON it
+/// comes back from wherever a task ran.
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {
     /// Settings that are unknown, impossible or in conflict; raised before any file is opened.
@@ -77,7 +80,7 @@ impl Error {
 }
 
 /// Every problem found in the settings, all at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigError {
     /// One line a problem: where the setting came from, its key and what is wrong with it.
     pub problems: Vec<String>,
@@ -105,7 +108,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// A refused input: the file, the place in it, and the cause.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputError {
     /// The file.
     pub path: PathBuf,
@@ -178,7 +181,7 @@ impl fmt::Display for InputError {
 impl std::error::Error for InputError {}
 
 /// Every broken promise found in an output folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidationError {
     /// The folder.
     pub path: PathBuf,

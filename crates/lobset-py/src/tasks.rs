@@ -1,0 +1,139 @@
+//! The steps as tasks: a worker does one, an executor written in Python runs many.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use lobset::{Error, Executor, Manifest, Monitor, Options, Result, Task, Thresholds};
+use pyo3::prelude::*;
+use pyo3::types::{PyIterator, PyList};
+
+use crate::engine::{config, json, run};
+use crate::errors::OrRaise;
+
+/// Does a task that an executor was given and returns its receipt. Ctrl-C, or the cancellation of a task, stops it.
+#[pyfunction]
+pub fn run_task(py: Python<'_>, kind: &str, spec: &str) -> PyResult<String> {
+    run(py, None, |monitor, _| lobset::run_task(kind, spec, monitor))
+}
+
+/// Does the same for an executor: returns whether it went well, the receipt or else the error as JSON, and whether another
+/// try may help.
+#[pyfunction]
+pub fn try_task(py: Python<'_>, kind: &str, spec: &str) -> PyResult<(bool, String, bool)> {
+    run(py, None, |monitor, _| {
+        Ok(match lobset::run_task(kind, spec, monitor) {
+            Ok(receipt) => (true, receipt, false),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => (false, serde_json::to_string(&error).unwrap_or_default(), error.is_transient()),
+        })
+    })
+}
+
+/// An object with a method `map(tasks)`, which takes (kind, spec, threads, memory) tuples and yields (place, whether it
+/// went well, receipt or error), in any order, or `None` now and then.
+pub struct PyExecutor {
+    executor: Py<PyAny>,
+    /// What it raised.
+    raised: Mutex<Option<PyErr>>,
+}
+
+impl PyExecutor {
+    pub fn new(executor: Py<PyAny>) -> Self {
+        Self { executor, raised: Mutex::new(None) }
+    }
+
+    /// The exception that it raised, if it did.
+    fn take_raised(&self) -> Option<PyErr> {
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn raise(&self, error: PyErr) -> Error {
+        let text = error.to_string();
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        Error::Executor(text)
+    }
+}
+
+impl Executor for PyExecutor {
+    fn map(
+        &self,
+        tasks: &[Task],
+        monitor: &Monitor<'_>,
+        receive: &mut dyn FnMut(usize, String) -> Result<()>,
+    ) -> Result<()> {
+        Python::attach(|py| {
+            let tuples = tasks.iter().map(|t| (t.kind, &t.spec, t.threads, t.memory));
+            let list = PyList::new(py, tuples).map_err(|e| self.raise(e))?;
+            let news = self.executor.bind(py).call_method1("map", (list,)).and_then(|all| all.try_iter());
+            let mut news = news.map_err(|e| self.raise(e))?;
+            let outcome = self.listen(&mut news, monitor, receive);
+            // A generator that is closed cancels what it has under way.
+            let closed = news.call_method0("close").map(drop).map_err(|e| self.raise(e));
+            outcome.and(closed)
+        })
+    }
+}
+
+impl PyExecutor {
+    fn listen(
+        &self,
+        news: &mut Bound<'_, PyIterator>,
+        monitor: &Monitor<'_>,
+        receive: &mut dyn FnMut(usize, String) -> Result<()>,
+    ) -> Result<()> {
+        for item in news {
+            if monitor.stopped() {
+                return Err(Error::Interrupted);
+            }
+            let told = item.and_then(|item| item.extract::<Option<(usize, bool, String)>>());
+            match told.map_err(|e| self.raise(e))? {
+                None => {}
+                Some((place, true, receipt)) => receive(place, receipt)?,
+                Some((_, false, error)) => return Err(failure(&error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error of a task, from wherever it ran.
+fn failure(text: &str) -> Error {
+    serde_json::from_str(text).unwrap_or_else(|_| Error::Executor(text.to_owned()))
+}
+
+/// The main job over tasks; returns the manifest as JSON.
+#[pyfunction]
+#[pyo3(signature = (executor, inputs, out, work, config, thresholds, threads, overwrite, progress))]
+#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
+pub fn process_as_tasks(
+    py: Python<'_>,
+    executor: Py<PyAny>,
+    inputs: Vec<PathBuf>,
+    out: PathBuf,
+    work: Option<PathBuf>,
+    config: &str,
+    thresholds: Option<PathBuf>,
+    threads: usize,
+    overwrite: bool,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let config = self::config(config)?;
+    let given = thresholds.map(|path| Thresholds::read(&path)).transpose().or_raise(py)?;
+    let options = Options { threads, overwrite };
+    let executor = PyExecutor::new(executor);
+    let outcome = run(py, progress, |monitor, _| {
+        let (work, given) = (work.as_deref(), given.as_ref());
+        lobset::process_as_tasks(&executor, &inputs, &out, work, &config, given, &options, monitor)
+    });
+    match (outcome, executor.take_raised()) {
+        (Ok(manifest), _) => json(&manifest),
+        (Err(_), Some(raised)) => Err(raised),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The contents of a folder's `manifest.json`, wherever it lies.
+#[pyfunction]
+pub fn manifest(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
+    json(&Manifest::read(&lobset::storage::plain(&folder)).or_raise(py)?)
+}

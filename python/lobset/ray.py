@@ -1,0 +1,234 @@
+"""The main job on a Ray cluster: the same steps as tasks, the same bytes. Needs Ray: `pip install "lobset[ray]"`.
+
+>>> import lobset.ray
+>>> lobset.ray.process("s3://market/mbp-10", "s3://datasets/audusd", address="auto")  # doctest: +SKIP
+
+Inputs, work folder and output lie where every node reaches them: in an object store, or in a shared folder. Ray carries
+small texts alone. Each node needs the same version of lobset, and the credentials of the store in its environment.
+"""
+
+import contextlib
+import heapq
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from lobset import _lobset
+from lobset._config import Config
+from lobset._engine import PathLike, Progress, _listener, _paths, _settings
+from lobset._errors import ExecutorError
+from lobset._results import Manifest, place
+
+__all__ = ["RayExecutor", "process"]
+
+_Task = tuple[str, str, int, int]
+"""Kind, spec, threads, bytes of memory."""
+
+_TICK = 0.05
+"""Seconds between two looks at whoever wants to stop."""
+
+_GRACE = 10.0
+"""Seconds that a cancelled task has to clear up before its process is killed."""
+
+_LOOK = 5.0
+"""Seconds between two looks at how large the cluster is."""
+
+
+def _work(kind: str, spec: str) -> tuple[bool, str, bool]:
+    """What a worker does."""
+    return _lobset.try_task(kind, spec)
+
+
+class RayExecutor:
+    """Runs tasks on a cluster, each as often as it takes: a task whose process or node dies, or that fails for a reason
+    that may pass, is sent again, and so is one without news for `deadline` seconds, each time to another node. The first
+    receipt counts, whichever try it comes from.
+
+    Args:
+        address: The cluster, as for `ray.init`. Without one: the cluster that this process is connected to, or that
+            RAY_ADDRESS names, or a new one on this machine.
+        deadline: Seconds after which a task without news is sent again, for nodes that are lost without a word.
+        retries: How often a task is sent again before the run gives up.
+    """
+
+    def __init__(self, address: str | None = None, *, deadline: float = 900.0, retries: int = 4) -> None:
+        self.deadline = deadline
+        self.retries = retries
+        self._connected = ray.is_initialized()
+        if not self._connected:
+            try:
+                ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+            except (ConnectionError, RayError, RuntimeError, ValueError) as error:
+                raise ExecutorError(f"no Ray cluster at {address or 'hand'}: {error}") from error
+        # Our own count of tries, not Ray's: a try that is thought lost may still be at work.
+        self._remote = ray.remote(max_retries=0)(_work)
+
+    def close(self) -> None:
+        """Disconnects, unless the process had been connected before."""
+        if not self._connected:
+            ray.shutdown()
+
+    def map(self, tasks: list[_Task]) -> Iterator[tuple[int, bool, str] | None]:
+        """Yields (place, whether it went well, receipt or error as JSON) of each task as it ends, and None now and then."""
+        round_ = _Round(self, tasks)
+        try:
+            yield from round_.run()
+        finally:
+            round_.cancel()
+
+
+class _Round:
+    """One round of tasks: which wait, which are under way, which tries were made."""
+
+    def __init__(self, executor: RayExecutor, tasks: list[_Task]) -> None:
+        self.executor = executor
+        self.tasks = tasks
+        self.waiting = list(range(len(tasks)))
+        self.tries = [0] * len(tasks)
+        self.under_way: dict[ray.ObjectRef, int] = {}
+        self.since: dict[ray.ObjectRef, float] = {}
+        self.open = set(self.waiting)
+        self.looked = 0.0
+        self.cpus = 1.0
+
+    def run(self) -> Iterator[tuple[int, bool, str] | None]:
+        while self.open:
+            self.submit()
+            ended, _ = ray.wait(list(self.under_way), num_returns=1, timeout=_TICK)
+            for ref in ended:
+                news = self.end(ref)
+                if news is not None:
+                    yield news
+            self.resubmit_overdue()
+            if not ended:
+                yield None
+
+    def room(self) -> int:
+        """Tasks that may be under way: twice as many as can run, so that no worker waits for the next."""
+        now = time.monotonic()
+        if now - self.looked > _LOOK:
+            self.looked = now
+            self.cpus = max(1.0, ray.cluster_resources().get("CPU", 1.0))
+        return max(2, int(2 * self.cpus / self.tasks[0][2]))
+
+    def submit(self) -> None:
+        while self.waiting and len(self.under_way) < self.room():
+            self.send(heapq.heappop(self.waiting))
+
+    def send(self, task: int, node: str | None = None) -> None:
+        kind, spec, threads, memory = self.tasks[task]
+        options: dict[str, Any] = {"num_cpus": threads, "memory": memory, "name": f"lobset.{kind}"}
+        if node is not None:
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
+        ref = self.executor._remote.options(**options).remote(kind, spec)
+        self.tries[task] += 1
+        self.under_way[ref] = task
+        self.since[ref] = time.monotonic()
+
+    def end(self, ref: ray.ObjectRef) -> tuple[int, bool, str] | None:
+        """Takes note of a try that has ended, well or not; returns what the driver is to hear."""
+        task = self.under_way.pop(ref)
+        del self.since[ref]
+        try:
+            well, text, transient = ray.get(ref)
+        except RayTaskError as error:
+            # The worker could not even begin: lobset is not installed there, or is another one.
+            raise ExecutorError(f"a worker cannot run lobset: {error.cause}") from error
+        except RayError as error:
+            well, text, transient = False, f"a worker was lost: {error}", True
+            text = json.dumps({"Executor": text})
+        if task not in self.open:
+            return None
+        if well or not transient:
+            self.open.remove(task)
+            return task, well, text
+        if task in self.under_way.values():
+            return None
+        if self.tries[task] > self.executor.retries:
+            return task, False, text
+        heapq.heappush(self.waiting, task)
+        return None
+
+    def resubmit_overdue(self) -> None:
+        now = time.monotonic()
+        overdue = [ref for ref, since in self.since.items() if now - since > self.executor.deadline]
+        for ref in overdue:
+            task = self.under_way[ref]
+            # Whoever has it may be slow, frozen or gone: it keeps its chance.
+            self.since[ref] = now
+            if task in self.open and self.tries[task] <= self.executor.retries:
+                nodes = sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])
+                self.send(task, nodes[self.tries[task] % len(nodes)] if nodes else None)
+
+    def cancel(self) -> None:
+        """Stops what is under way: by a signal first, so that it clears up, then by force."""
+        refs = list(self.under_way)
+        for force in (False, True):
+            for ref in refs:
+                with contextlib.suppress(RayError, ValueError):
+                    ray.cancel(ref, force=force)
+            if refs:
+                _, refs = ray.wait(refs, num_returns=len(refs), timeout=_GRACE)
+
+
+def process(
+    inputs: PathLike | Iterable[PathLike],
+    out: PathLike,
+    config: Config | None = None,
+    *,
+    address: str | None = None,
+    work: PathLike | None = None,
+    thresholds: PathLike | None = None,
+    overwrite: bool = False,
+    threads: int = 1,
+    deadline: float = 900.0,
+    retries: int = 4,
+    progress: bool | Progress = True,
+) -> Manifest:
+    """The main job on a cluster. The datasets are the same bytes as those of `lobset.process`.
+
+    A run that died, whose driver died or whose cluster died goes on from what its tasks have finished when it is called
+    again. One that has been published, with these settings and inputs, is not done again.
+
+    Args:
+        inputs: As for `lobset.process`; where every node reaches them.
+        out: The folder to make, or the URL of one. In an object store its files have names that no other run uses, and
+            `manifest.json`, put there last, says which of them count.
+        config: The settings; the defaults when left out.
+        address: The cluster, as for `ray.init`. Without one: the cluster that this process is connected to, or that
+            RAY_ADDRESS names, or a new one on this machine.
+        work: Where work files go, a folder or URL that every node reaches; beside `out` when left out.
+        thresholds: A `thresholds.json` to apply in place of fitting.
+        overwrite: Replace a dataset folder that exists.
+        threads: Threads, and so CPUs, of a task.
+        deadline: Seconds after which a task without news is sent again, for nodes that are lost without a word.
+        retries: How often a task is sent again before the run gives up.
+        progress: As for `lobset.process`.
+
+    Raises:
+        ExecutorError: when there is no cluster, or tasks fail again and again.
+        LobsetError: as for `lobset.process`.
+        KeyboardInterrupt: on Ctrl-C, after the tasks have stopped and cleaned up.
+    """
+    given = None if thresholds is None else os.fspath(thresholds)
+    shared = None if work is None else os.fspath(work)
+    with contextlib.closing(RayExecutor(address, deadline=deadline, retries=retries)) as executor:
+        with _listener(progress) as listener:
+            text = _lobset.process_as_tasks(
+                executor,
+                _paths(inputs),
+                os.fspath(out),
+                shared,
+                _settings(config),
+                given,
+                threads,
+                overwrite,
+                listener,
+            )
+    return Manifest._of(place(out), json.loads(text))
