@@ -167,14 +167,17 @@ class _Round:
                 self.send(task, nodes[self.tries[task] % len(nodes)] if nodes else None)
 
     def cancel(self) -> None:
-        """Stops what is under way: by a signal first, so that it clears up, then by force."""
+        """Stops what is under way: by a signal first, so that it clears up, then by force. Tries of tasks that others have
+        done are not waited for: frozen ones could not answer, and clear up when they thaw."""
         refs = list(self.under_way)
         for force in (False, True):
             for ref in refs:
                 with contextlib.suppress(RayError, ValueError):
                     ray.cancel(ref, force=force)
-            if refs:
-                _, refs = ray.wait(refs, num_returns=len(refs), timeout=_GRACE)
+            refs = [ref for ref in refs if self.under_way[ref] in self.open]
+            if not refs:
+                return
+            _, refs = ray.wait(refs, num_returns=len(refs), timeout=_GRACE)
 
 
 def process(

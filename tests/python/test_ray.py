@@ -1,0 +1,305 @@
+"""The main job on a cluster of three nodes with one CPU each, on folders and on an S3 server."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import REAL
+
+import lobset
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    # Without it a loopback address is rewritten, and init hangs.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Names of sockets must stay short.
+    "RAY_TMPDIR": tempfile.mkdtemp(prefix="r", dir="/tmp"),
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-east-1",
+    "AWS_ALLOW_HTTP": "true",
+}
+os.environ.update(ENVIRONMENT)
+os.environ.pop("RAY_ADDRESS", None)
+pytest.importorskip("ray")
+
+import boto3
+import ray
+from moto.server import ThreadedMotoServer
+from ray.cluster_utils import Cluster
+
+import lobset.ray
+
+CONFIG = lobset.Config(
+    lookback_rows=2000, lookforward_input=1500, lookforward_offset=200, min_symbol_samples=2000, nbins=7
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """An S3 server whose address all nodes know."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    os.environ["AWS_ENDPOINT"] = f"http://{host}:{port}"
+    yield boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT"], region_name="us-east-1")
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(server):
+    started = time.monotonic()
+    node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    for _ in range(2):
+        cluster.add_node(**node)
+    ray.init(address=cluster.address, log_to_driver=False)
+    cluster.wait_for_nodes()
+    print(f"a cluster of three nodes in {time.monotonic() - started:.1f} s")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    """Twelve days of a market, and what one machine makes of them."""
+    folder = tmp_path_factory.mktemp("market")
+    lobset.simulate(folder / "in", days=12, rows=100_000)
+    lobset.process(folder / "in", folder / "out", CONFIG, progress=False)
+    return folder / "in", hashes(folder / "out")
+
+
+def hashes(folder):
+    """What must be the same wherever it was made: datasets and thresholds."""
+    files = [*folder.glob("*.parquet"), folder / "thresholds.json"]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def left_over(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def workers_on(folder):
+    """Processes that have a file below a folder open, and the file."""
+    found = {}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith(str(folder)) and "/tapes/" in target:
+            found[int(link.parts[2])] = Path(target)
+    return found
+
+
+class Run(threading.Thread):
+    """A run in the background."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__()
+        self.work = lambda: lobset.ray.process(*arguments, progress=False, **options)
+        self.manifest = None
+        self.start()
+
+    def run(self):
+        self.manifest = self.work()
+
+    def wait_for_worker(self, folder):
+        """A worker process that is in the middle of a scan; it is stopped there."""
+        while self.is_alive():
+            for pid in workers_on(folder):
+                os.kill(pid, signal.SIGSTOP)
+                if pid in workers_on(folder):
+                    return pid
+                os.kill(pid, signal.SIGCONT)
+        raise AssertionError("the run was over before a worker was seen")
+
+
+def test_three_nodes_give_the_bytes_of_one_machine_and_a_second_run_does_nothing(cluster, market, tmp_path, monkeypatch):
+    source, want = market
+    seen = []
+    manifest = lobset.ray.process(source, tmp_path / "out", CONFIG, progress=lambda *news: seen.append(news))
+    assert hashes(tmp_path / "out") == want
+    assert {stage for stage, *_ in seen} == {"scan", "plan", "write", "validate"}
+    assert left_over(tmp_path) == []
+    assert lobset.validate(tmp_path / "out", progress=False).rows == sum(
+        split.rows for symbol in manifest.symbols for split in symbol.splits.values()
+    )
+
+    def none(self, tasks):
+        raise AssertionError("a task was submitted")
+
+    monkeypatch.setattr(lobset.ray.RayExecutor, "map", none)
+    again = lobset.ray.process(source, tmp_path / "out", CONFIG, progress=False)
+    assert again.json == manifest.json
+    with pytest.raises(lobset.OutputError, match="exists"):
+        lobset.ray.process(source, tmp_path / "out", CONFIG.replace(nbins=5), progress=False)
+
+
+@pytest.mark.parametrize("name", ["es", "crypto"])
+def test_real_data_gives_the_bytes_of_one_machine(cluster, tmp_path, name):
+    source = REAL / name
+    if not source.is_dir():
+        pytest.skip(f"no {source} on this machine")
+    config = lobset.Config(
+        currency=name.upper(), lookback_rows=500, lookforward_input=500, lookforward_offset=50, min_symbol_samples=2000,
+        nbins=13,
+    )
+    lobset.process(source, tmp_path / "one", config, progress=False)
+    lobset.ray.process(source, tmp_path / "three", config, progress=False)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "three")
+
+
+def test_a_node_that_is_killed_is_made_up_for(cluster, market, tmp_path):
+    source, want = market
+    node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    cluster.wait_for_nodes()
+    run = Run(source, tmp_path / "out", CONFIG, deadline=5.0)
+    # Stopped, so that it is certainly at work when its node goes.
+    stopped = run.wait_for_worker(tmp_path)
+    mine = {process.pid for process in children(node)}
+    if stopped not in mine:
+        os.kill(stopped, signal.SIGCONT)
+        stopped = None
+    cluster.remove_node(node, allow_graceful=False)
+    run.join()
+    assert hashes(tmp_path / "out") == want
+    assert left_over(tmp_path) == []
+
+
+def children(node):
+    """The processes below a node's raylet."""
+    import psutil
+
+    raylets = node.all_processes["raylet"]
+    return [child for raylet in raylets for child in psutil.Process(raylet.process.pid).children(recursive=True)]
+
+
+def test_a_worker_that_freezes_is_made_up_for_and_leaves_nothing_when_it_thaws(cluster, market, tmp_path):
+    source, want = market
+    run = Run(source, tmp_path / "out", CONFIG, deadline=2.0)
+    frozen = run.wait_for_worker(tmp_path)
+    try:
+        run.join()
+        assert hashes(tmp_path / "out") == want
+        assert frozen in workers_on(tmp_path), "it thawed too early"
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    deadline = time.monotonic() + 30
+    while frozen in workers_on(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert frozen not in workers_on(tmp_path)
+    assert hashes(tmp_path / "out") == want
+    assert left_over(tmp_path) == []
+
+
+DRIVER = """
+import sys, lobset, lobset.ray
+config = lobset.Config.from_toml(sys.argv[4])
+lobset.ray.process(sys.argv[1], sys.argv[2], config, address=sys.argv[3], progress=False)
+"""
+
+
+def test_a_driver_that_is_killed_goes_on_from_its_receipts(cluster, market, tmp_path):
+    source, want = market
+    (tmp_path / "config.toml").write_text(CONFIG.to_toml())
+    arguments = [source, tmp_path / "out", cluster.address, tmp_path / "config.toml"]
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, *map(str, arguments)], stderr=subprocess.DEVNULL)
+    receipts = tmp_path / ".out.lobset-work" / "receipts"
+    while driver.poll() is None and len(list(receipts.glob("*.json"))) < 4:
+        time.sleep(0.002)
+    driver.kill()
+    driver.wait()
+    assert not (tmp_path / "out").exists()
+    manifest = lobset.ray.process(source, tmp_path / "out", CONFIG, progress=False)
+    assert 4 <= manifest.timings["scans_reused"] <= 12
+    assert hashes(tmp_path / "out") == want
+    assert left_over(tmp_path) == []
+
+
+def test_bad_input_fails_at_once_and_by_name(cluster, market, tmp_path):
+    source, _ = market
+    for file in source.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    broken = sorted(tmp_path.glob("*.zst"))[5]
+    whole = broken.read_bytes()
+    broken.unlink()
+    broken.write_bytes(whole[:-1000])
+    with pytest.raises(lobset.InputError, match="truncated") as caught:
+        lobset.ray.process(tmp_path, tmp_path / "out", CONFIG, progress=False)
+    assert caught.value.path == broken
+    assert not (tmp_path / "out").exists()
+
+
+def test_stopping_leaves_nothing(cluster, market, tmp_path):
+    source, _ = market
+
+    def stop(stage, done, total):
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        lobset.ray.process(source, tmp_path / "out", CONFIG, progress=stop)
+    print(f"stopped after {time.monotonic() - started:.2f} s")
+    assert list(tmp_path.iterdir()) == []
+    time.sleep(0.5)
+    assert list(tmp_path.iterdir()) == [] and workers_on(tmp_path) == {}
+
+
+def test_the_command_runs_on_a_cluster(cluster, market, tmp_path):
+    source, want = market
+    (tmp_path / "config.toml").write_text(CONFIG.to_toml())
+    command = [Path(sys.executable).with_name("lobset"), "process", source, "-o", tmp_path / "out", "--engine", "ray"]
+    command += ["--address", cluster.address, "--work", tmp_path / "work", "--config", tmp_path / "config.toml"]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    assert hashes(tmp_path / "out") == want
+    assert not list((tmp_path / "work").rglob("*.*"))
+
+
+def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(cluster, server, market, tmp_path):
+    source, want = market
+    server.create_bucket(Bucket="market")
+    server.create_bucket(Bucket="made")
+    for file in source.iterdir():
+        server.upload_file(str(file), "market", f"2024/{file.name}")
+
+    def published():
+        listed = server.list_objects_v2(Bucket="made").get("Contents", [])
+        return {entry["Key"].removeprefix("audusd/") for entry in listed}
+
+    def check(manifest):
+        named = {entry["dataset"]["file"] for entry in manifest.json["symbols"] if entry["dataset"]}
+        named |= {manifest.json["thresholds"]["file"], manifest.json["report"], "manifest.json"}
+        assert published() == named
+        for symbol, path in manifest.datasets.items():
+            bytes_ = server.get_object(Bucket="made", Key=str(path).removeprefix("s3://made/"))["Body"].read()
+            assert hashlib.sha256(bytes_).hexdigest() == want[f"AUDUSD_{symbol}_dataset.parquet"]
+        assert len(manifest.datasets) == len(want) - 1
+
+    first = lobset.ray.process("s3://market/2024", "s3://made/audusd/", CONFIG, progress=False)
+    check(first)
+    assert lobset.Manifest.read("s3://made/audusd").json == first.json
+    assert lobset.ray.process("s3://market/2024", "s3://made/audusd", CONFIG, progress=False).json == first.json
+    assert lobset.validate("s3://made/audusd", against="s3://market/2024", progress=False).rows_against == 1000
+    with pytest.raises(lobset.OutputError, match="exists"):
+        lobset.ray.process("s3://market/2024", "s3://made/audusd", CONFIG.replace(columns="book"), progress=False)
+
+    # Another run in its place, with threads alone; what it replaces goes, and what is not ours stays.
+    server.put_object(Bucket="made", Key="audusd/notes.txt", Body=b"mine")
+    lobset.process("s3://market/2024", "s3://made/audusd", CONFIG.replace(keep_crossed=True), overwrite=True, progress=False)
+    server.delete_object(Bucket="made", Key="audusd/notes.txt")
+    second = lobset.Manifest.read("s3://made/audusd")
+    assert published().isdisjoint({file for file in first.json["thresholds"]["file"]})
+    check(second)
+    # Inputs from a store, output on this machine.
+    lobset.process("s3://market/2024", tmp_path / "out", CONFIG, progress=False)
+    assert hashes(tmp_path / "out") == want
