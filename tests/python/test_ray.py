@@ -276,7 +276,7 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
         listed = server.list_objects_v2(Bucket="made").get("Contents", [])
         return {entry["Key"].removeprefix("audusd/") for entry in listed}
 
-    def check(manifest):
+    def check(manifest, want):
         named = {entry["dataset"]["file"] for entry in manifest.json["symbols"] if entry["dataset"]}
         named |= {manifest.json["thresholds"]["file"], manifest.json["report"], "manifest.json"}
         assert published() == named
@@ -286,7 +286,7 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
         assert len(manifest.datasets) == len(want) - 1
 
     first = lobset.ray.process("s3://market/2024", "s3://made/audusd/", CONFIG, progress=False)
-    check(first)
+    check(first, want)
     assert lobset.Manifest.read("s3://made/audusd").json == first.json
     assert lobset.ray.process("s3://market/2024", "s3://made/audusd", CONFIG, progress=False).json == first.json
     assert lobset.validate("s3://made/audusd", against="s3://market/2024", progress=False).rows_against == 1000
@@ -295,11 +295,12 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
 
     # Another run in its place, with threads alone; what it replaces goes, and what is not ours stays.
     server.put_object(Bucket="made", Key="audusd/notes.txt", Body=b"mine")
-    lobset.process("s3://market/2024", "s3://made/audusd", CONFIG.replace(keep_crossed=True), overwrite=True, progress=False)
+    other = CONFIG.replace(nbins=5)
+    lobset.process("s3://market/2024", "s3://made/audusd", other, overwrite=True, progress=False)
+    assert "notes.txt" in published()
     server.delete_object(Bucket="made", Key="audusd/notes.txt")
-    second = lobset.Manifest.read("s3://made/audusd")
-    assert published().isdisjoint({file for file in first.json["thresholds"]["file"]})
-    check(second)
     # Inputs from a store, output on this machine.
-    lobset.process("s3://market/2024", tmp_path / "out", CONFIG, progress=False)
-    assert hashes(tmp_path / "out") == want
+    lobset.process("s3://market/2024", tmp_path / "out", other, progress=False)
+    second = lobset.Manifest.read("s3://made/audusd")
+    assert second.json != first.json
+    check(second, hashes(tmp_path / "out"))

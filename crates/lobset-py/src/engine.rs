@@ -114,6 +114,11 @@ pub fn config(text: &str) -> PyResult<Config> {
     serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("no settings: {e}")))
 }
 
+/// Boundaries to apply, from where they lie.
+pub fn thresholds(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Option<Thresholds>> {
+    py.detach(|| path.map(|path| Thresholds::read(&lobset::storage::plain(&path))).transpose()).or_raise(py)
+}
+
 /// The names of all settings.
 #[pyfunction]
 pub fn setting_names() -> Vec<&'static str> {
@@ -146,7 +151,7 @@ pub fn process(
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = self::config(config)?;
-    let given = thresholds.map(|path| Thresholds::read(&path)).transpose().or_raise(py)?;
+    let given = self::thresholds(py, thresholds)?;
     let options = Options { threads, overwrite };
     json(&run(py, progress, |monitor, _| lobset::process(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
 }
@@ -166,7 +171,7 @@ pub fn build(
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = self::config(config)?;
-    let given = Thresholds::read(&thresholds).or_raise(py)?;
+    let given = py.detach(|| Thresholds::read(&thresholds)).or_raise(py)?;
     let options = Options { threads, overwrite };
     json(&run(py, progress, |monitor, _| lobset::build(&inputs, &out, &config, &given, &options, monitor))?)
 }

@@ -15,8 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the command line and returns its exit code.
 #[pyfunction]
-fn command(words: Vec<std::ffi::OsString>) -> u8 {
-    lobset_cli::run(words, Some(&ray))
+fn command(py: Python<'_>, words: Vec<std::ffi::OsString>) -> u8 {
+    py.detach(|| lobset_cli::run(words, Some(&ray)))
 }
 
 /// An executor on the Ray cluster at an address.

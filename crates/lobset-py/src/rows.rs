@@ -26,7 +26,7 @@ impl RowStream {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, symbol: Option<String>) -> PyResult<Self> {
         // A file that is refused is refused now, not when somebody begins to read.
-        RecordBatches::open(&path, symbol.as_deref()).or_raise(py)?;
+        py.detach(|| RecordBatches::open(&path, symbol.as_deref())).or_raise(py)?;
         Ok(Self { path, symbol })
     }
 
@@ -38,7 +38,7 @@ impl RowStream {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // The interface leaves it to the producer whether it casts.
         let _ = requested_schema;
-        let batches = RecordBatches::open(&self.path, self.symbol.as_deref()).or_raise(py)?;
+        let batches = py.detach(|| RecordBatches::open(&self.path, self.symbol.as_deref())).or_raise(py)?;
         PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(batches)), STREAM)
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use lobset::{Error, Executor, Manifest, Monitor, Options, Result, Task, Thresholds};
+use lobset::{Error, Executor, Manifest, Monitor, Options, Result, Task};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
@@ -118,7 +118,7 @@ pub fn process_as_tasks(
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = self::config(config)?;
-    let given = thresholds.map(|path| Thresholds::read(&path)).transpose().or_raise(py)?;
+    let given = crate::engine::thresholds(py, thresholds)?;
     let options = Options { threads, overwrite };
     let executor = PyExecutor::new(executor);
     let outcome = run(py, progress, |monitor, _| {
@@ -135,5 +135,5 @@ pub fn process_as_tasks(
 /// The contents of a folder's `manifest.json`, wherever it lies.
 #[pyfunction]
 pub fn manifest(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
-    json(&Manifest::read(&lobset::storage::plain(&folder)).or_raise(py)?)
+    json(&py.detach(|| Manifest::read(&lobset::storage::plain(&folder))).or_raise(py)?)
 }

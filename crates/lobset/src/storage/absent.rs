@@ -32,6 +32,10 @@ pub fn remove(_: &Path) -> io::Result<()> {
     refuse()
 }
 
+pub fn remove_all(_: &Path) -> io::Result<()> {
+    refuse()
+}
+
 /// There is none.
 pub struct Object(Infallible);
 

@@ -288,7 +288,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 /// When it cannot be removed.
 pub fn remove_all(folder: &Path) -> io::Result<()> {
     if is_url(folder) {
-        return object::list(folder)?.iter().try_for_each(|(path, _)| remove(path));
+        return object::remove_all(folder);
     }
     absent_is_fine(fs::remove_dir_all(folder))
 }

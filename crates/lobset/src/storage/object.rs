@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{
     Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion, WriteMultipart,
@@ -146,6 +146,12 @@ pub fn put(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
 pub fn remove(path: &Path) -> io::Result<()> {
     let object = Object::new(path)?;
     wait(object.store.delete(&object.key))
+}
+
+pub fn remove_all(folder: &Path) -> io::Result<()> {
+    let Object { store, key, .. } = Object::new(folder)?;
+    let found = store.list(Some(&key)).map_ok(|meta| meta.location).boxed();
+    wait(store.delete_stream(found).try_for_each(|_| std::future::ready(Ok(()))))
 }
 
 /// An object read from its start on, in pieces that are asked for ahead. All of them are of the version that was there
