@@ -32,6 +32,7 @@ os.environ.pop("RAY_ADDRESS", None)
 pytest.importorskip("ray")
 
 import boto3
+import psutil
 import ray
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
@@ -113,10 +114,12 @@ class Run(threading.Thread):
     def run(self):
         self.manifest = self.work()
 
-    def wait_for_worker(self, folder):
-        """A worker process that is in the middle of a scan; it is stopped there."""
+    def freeze_worker(self, folder, node=None):
+        """A worker process that is in the middle of a scan, on a node if one is named; it is stopped there."""
         while self.is_alive():
             for pid in workers_on(folder):
+                if node is not None and pid not in workers_of(node):
+                    continue
                 os.kill(pid, signal.SIGSTOP)
                 if pid in workers_on(folder):
                     return pid
@@ -163,41 +166,57 @@ def test_a_node_that_is_killed_is_made_up_for(cluster, market, tmp_path):
     source, want = market
     node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
     cluster.wait_for_nodes()
-    run = Run(source, tmp_path / "out", CONFIG, deadline=5.0)
+    run = Run(source, tmp_path / "out", CONFIG)
     # Stopped, so that it is certainly at work when its node goes.
-    stopped = run.wait_for_worker(tmp_path)
-    mine = {process.pid for process in children(node)}
-    if stopped not in mine:
-        os.kill(stopped, signal.SIGCONT)
-        stopped = None
+    run.freeze_worker(tmp_path, node)
     cluster.remove_node(node, allow_graceful=False)
     run.join()
     assert hashes(tmp_path / "out") == want
     assert left_over(tmp_path) == []
 
 
-def children(node):
-    """The processes below a node's raylet."""
-    import psutil
+def test_a_node_that_is_lost_without_a_word_is_made_up_for(cluster, market, tmp_path):
+    source, want = market
+    node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    cluster.wait_for_nodes()
+    run = Run(source, tmp_path / "out", CONFIG, deadline=2.0)
+    run.freeze_worker(tmp_path, node)
+    lost = [raylet.process.pid for raylet in node.all_processes["raylet"]] + list(workers_of(node))
+    for pid in lost:
+        os.kill(pid, signal.SIGSTOP)
+    run.join()
+    assert hashes(tmp_path / "out") == want
+    for pid in lost:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: not workers_on(tmp_path))
+    assert left_over(tmp_path) == []
+    cluster.remove_node(node, allow_graceful=False)
 
-    raylets = node.all_processes["raylet"]
-    return [child for raylet in raylets for child in psutil.Process(raylet.process.pid).children(recursive=True)]
+
+def workers_of(node):
+    """The processes below a node's raylet."""
+    raylets = [psutil.Process(raylet.process.pid) for raylet in node.all_processes["raylet"]]
+    return {child.pid for raylet in raylets for child in raylet.children(recursive=True)}
+
+
+def wait_for(what, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_worker_that_freezes_is_made_up_for_and_leaves_nothing_when_it_thaws(cluster, market, tmp_path):
     source, want = market
     run = Run(source, tmp_path / "out", CONFIG, deadline=2.0)
-    frozen = run.wait_for_worker(tmp_path)
+    frozen = run.freeze_worker(tmp_path)
     try:
         run.join()
         assert hashes(tmp_path / "out") == want
         assert frozen in workers_on(tmp_path), "it thawed too early"
     finally:
         os.kill(frozen, signal.SIGCONT)
-    deadline = time.monotonic() + 30
-    while frozen in workers_on(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert frozen not in workers_on(tmp_path)
+    wait_for(lambda: frozen not in workers_on(tmp_path))
     assert hashes(tmp_path / "out") == want
     assert left_over(tmp_path) == []
 

@@ -19,14 +19,17 @@ use url::Url;
 
 use super::Stat;
 
-/// Bytes of a request, either way: large enough that its latency does not count.
-const PIECE: usize = 8 << 20;
+/// Bytes of a request for a piece of a stream: so many that its latency does not count.
+const PIECE: u64 = 8 << 20;
 
 /// Pieces of a stream that are asked for before they are needed.
 const AHEAD: usize = 2;
 
-/// Pieces of an upload that may be under way.
-const UPLOADS: usize = 4;
+/// Bytes of a part of an upload. S3 takes 10,000 parts, and so an object of 156 GiB.
+const PART: usize = 16 << 20;
+
+/// Parts of an upload that may be under way.
+const UPLOADS: usize = 3;
 
 /// Ranges no further apart are read in one request: a gap costs less than the latency of another one.
 const GAP: u64 = 256 << 10;
@@ -184,7 +187,7 @@ impl Stream {
 
     fn ask(&mut self) -> io::Result<()> {
         while self.coming.len() < AHEAD && self.next < self.bytes {
-            let range = self.next..(self.next + PIECE as u64).min(self.bytes);
+            let range = self.next..(self.next + PIECE).min(self.bytes);
             self.next = range.end;
             let Object { store, key, .. } = self.object.clone();
             let options =
@@ -229,7 +232,7 @@ impl Upload {
 
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let runtime = runtime()?;
-        if self.parts.is_none() && self.small.len() + bytes.len() <= PIECE {
+        if self.parts.is_none() && self.small.len() + bytes.len() <= PART {
             self.small.extend_from_slice(bytes);
             return Ok(());
         }
@@ -237,7 +240,7 @@ impl Upload {
             Some(parts) => parts,
             None => {
                 let upload = wait(self.object.store.put_multipart(&self.object.key))?;
-                let parts = self.parts.insert(WriteMultipart::new_with_chunk_size(upload, PIECE));
+                let parts = self.parts.insert(WriteMultipart::new_with_chunk_size(upload, PART));
                 let _inside = runtime.enter();
                 parts.write(&std::mem::take(&mut self.small));
                 parts

@@ -14,7 +14,7 @@ use super::pieces::{Piece, Pieces};
 use super::prove::{Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::{RECEIPTS, Work};
-use super::{Executor, Job, Spec};
+use super::{Executor, Job, Spec, Task};
 use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::CatalogFile;
 use crate::label::{Fit, Histogram, Selection, Thresholds, Windows};
@@ -68,7 +68,7 @@ impl<'a> Tasks<'a> {
     fn map<J: Job>(&self, stage: Stage, jobs: Vec<J>) -> Result<(Vec<J::Receipt>, u64)> {
         let Run { monitor, threads, .. } = self.run;
         let mut slots: Vec<Option<J::Receipt>> = Vec::new();
-        let (mut tasks, mut places, mut amounts, mut old) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut pending, mut amounts, mut old) = (Vec::new(), Vec::new(), Vec::new());
         for (place, job) in jobs.into_iter().enumerate() {
             let amount = job.amount();
             let (spec, task) = Spec::new(job, self.work, threads)?;
@@ -77,10 +77,12 @@ impl<'a> Tasks<'a> {
             if self.done.contains(&spec.key) {
                 old.push((place, self.work.folder.join(RECEIPTS).join(format!("{}.json", spec.key))));
             } else {
-                places.push(place);
-                tasks.push(task);
+                pending.push((place, task));
             }
         }
+        // The largest first: what is left for the end is small, and nobody waits long for the last.
+        pending.sort_by_key(|(place, _)| std::cmp::Reverse(amounts[*place]));
+        let (places, tasks): (Vec<usize>, Vec<Task>) = pending.into_iter().unzip();
         let parse = |text: &[u8]| {
             serde_json::from_slice::<J::Receipt>(text)
                 .map_err(|e| Error::Executor(format!("the receipt of a task of kind {} is none: {e}", J::KIND)))
@@ -320,9 +322,8 @@ impl Engine for Tasks<'_> {
             files[place].push(written);
         }
 
-        // Symbols of several segments are spliced, the largest first: it takes longest.
-        let mut several: Vec<usize> = (0..plans.len()).filter(|place| files[*place].len() > 1).collect();
-        several.sort_by_key(|place| std::cmp::Reverse(plans[*place].rows()));
+        // Symbols of several segments are spliced.
+        let several: Vec<usize> = (0..plans.len()).filter(|place| files[*place].len() > 1).collect();
         let job = |place: &usize| {
             let symbol = &streams[plans[*place].symbol].symbol;
             Merge {
@@ -411,6 +412,6 @@ impl Engine for Tasks<'_> {
         self.work.put(&manifest.report, &report(manifest))?;
         let datasets: Vec<(PathBuf, String)> =
             self.datasets.take().into_iter().map(|(name, file)| (file, name)).collect();
-        self.work.publish(&datasets, manifest)
+        self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)
     }
 }

@@ -40,6 +40,9 @@ use attempt::Attempt;
 /// What a process needs beside what its task does: the interpreter, libraries, buffers of the allocator.
 const BASE_MEMORY: u64 = 192 << 20;
 
+/// Memory is asked for in steps of this: tasks that ask for the same are placed without asking the cluster anew.
+const MEMORY_STEP: u64 = 256 << 20;
+
 /// A task to be run by [`run_task`], anywhere.
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -142,7 +145,7 @@ impl<J: Job> Spec<J> {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
-        let memory = BASE_MEMORY + job.memory();
+        let memory = (BASE_MEMORY + job.memory()).next_multiple_of(MEMORY_STEP);
         let spec = Self {
             version: crate::VERSION.to_owned(),
             key: hex(&hash.finalize()),

@@ -176,11 +176,12 @@ impl Work {
         }
     }
 
-    /// Makes the result appear: `datasets` are the finished ones with their names in the output folder.
+    /// Makes the result appear: `datasets` are the finished ones with their names in the output folder. Unless `keep` is
+    /// set, what the work folder holds may be gone then.
     ///
     /// # Errors
     /// [`Error::Output`] when a step fails, or another run has published meanwhile.
-    pub fn publish(&self, datasets: &[(PathBuf, String)], manifest: &Manifest) -> Result<()> {
+    pub fn publish(&self, datasets: &[(PathBuf, String)], manifest: &Manifest, keep: bool) -> Result<()> {
         match &self.place {
             Place::Folder(workspace) => {
                 for (dataset, name) in datasets {
@@ -188,6 +189,10 @@ impl Work {
                     std::fs::rename(dataset, &to).map_err(|e| Error::output(dataset, e))?;
                 }
                 self.put(MANIFEST, &manifest.to_json())?;
+                if !keep {
+                    // What is not on disk yet need not get there.
+                    self.clear().map_err(|e| Error::output(&self.folder, e))?;
+                }
                 workspace.publish()
             }
             Place::Store(seen) => {

@@ -1,0 +1,221 @@
+"""What the steps cost as tasks, what a cluster adds, and what both say of one a hundred times as large.
+
+Measures the tasks of a run one by one, runs the same on clusters of 1, 2 and 3 nodes with one CPU each on this machine
+and beside the threads of one process, then predicts: first those runs, to see how good it is, then 10 TB.
+"""
+
+import argparse
+import heapq
+import json
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_AUTH_MODE="disabled",
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
+    RAY_TMPDIR=tempfile.mkdtemp(prefix="r", dir="/tmp"),
+)
+
+import ray
+from ray.cluster_utils import Cluster
+
+import lobset
+import lobset.ray
+from lobset import _lobset
+
+STEPS = ["scan", "movements", "count", "classes", "datasets", "merge", "prove"]
+CORES = os.cpu_count() or 1
+
+
+class OneByOne:
+    """An executor that does each task here and notes what it took."""
+
+    def __init__(self):
+        self.rounds = []
+        self.busy = 0.0
+
+    def map(self, tasks):
+        noted = []
+        for place, (kind, spec, _, _) in enumerate(tasks):
+            before = time.perf_counter()
+            well, text, _ = _lobset.try_task(kind, spec)
+            seconds = time.perf_counter() - before
+            self.busy += seconds
+            noted.append((kind, seconds, len(spec) + len(text)))
+            yield place, well, text
+        self.rounds.append(noted)
+
+
+def timed(work):
+    os.sync()  # Nobody pays for what the one before has written.
+    before = time.perf_counter()
+    result = work()
+    return time.perf_counter() - before, result
+
+
+def measure(source, folder):
+    """The rounds of a run, the seconds of its driver, and its rows."""
+    executor = OneByOne()
+    out = folder / "alone"
+
+    def run():
+        return _lobset.process_as_tasks(
+            executor, [str(source)], str(out), None, lobset.Config()._json(), None, 1, False, None
+        )
+
+    seconds, text = timed(run)
+    shutil.rmtree(out)
+    rows = sum(entry["rows"] for entry in json.loads(text)["inputs"])
+    return executor.rounds, seconds - executor.busy, rows
+
+
+def on_cluster(nodes, source, folder, runs):
+    """Median seconds of a run on so many nodes with one CPU each, and seconds that a task without work takes."""
+    node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    for _ in range(nodes - 1):
+        cluster.add_node(**node)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    cluster.wait_for_nodes()
+    try:
+        idle = ray.remote(max_retries=0)(lambda: None)
+        ray.get([idle.remote() for _ in range(8 * nodes)])
+        each = timed(lambda: ray.get([idle.remote() for _ in range(400)]))[0] / 400
+        taken = []
+        for run in range(runs + 1):
+            seconds, _ = timed(lambda: lobset.ray.process(source, folder / "ray", progress=False))
+            shutil.rmtree(folder / "ray")
+            if run > 0:  # The first starts the workers.
+                taken.append(seconds)
+        return statistics.median(taken), each
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def beside(source, folder, runs):
+    """Median seconds with two threads of one process, and on a node with two CPUs, in turn."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    threads, tasks = [], []
+    try:
+        for run in range(runs + 1):
+            a, _ = timed(lambda: lobset.process(source, folder / "threads", threads=2, progress=False))
+            b, _ = timed(lambda: lobset.ray.process(source, folder / "ray", progress=False))
+            shutil.rmtree(folder / "threads")
+            shutil.rmtree(folder / "ray")
+            if run > 0:
+                threads.append(a)
+                tasks.append(b)
+    finally:
+        ray.shutdown()
+    return statistics.median(threads), statistics.median(tasks)
+
+
+def makespan(durations, workers):
+    """Seconds until the last of the tasks ends, given out in order to whoever is free."""
+    free = [0.0] * min(workers, max(1, len(durations)))
+    for seconds in durations:
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
+
+
+def predict(rounds, driver, workers, slower=1.0, overhead=0.0):
+    """Seconds of a run: round after round, each as long as its tasks take, and the driver between them."""
+    return driver + sum(
+        makespan([seconds * slower + overhead for _, seconds, _ in noted], workers) for noted in rounds
+    )
+
+
+def at_scale(costs, driver_per_row, overhead, *, rows, file_rows, largest, nodes, cpus, bandwidth):
+    """Seconds of each step for `rows` rows in files of `file_rows`, of which `largest` belong to one symbol, on `nodes`
+    nodes with `cpus` CPUs and `bandwidth` bytes a second each to storage."""
+    workers = nodes * cpus
+    tasks = max(rows / 256, 1 << 20)
+    # Rows of a task, bytes a row that go to and from storage, and how often the step is done.
+    shape = {
+        "scan": (file_rows, 28 + 38, 1),
+        "movements": (min(tasks, 16 << 20), 8 + 8, 1),
+        "count": (tasks, 8, 11),
+        "classes": (tasks, 8, 1),
+        "datasets": (1 << 20, 38 + 8 + 27, 1),
+        "merge": (None, 27 + 27, 1),
+        "prove": (None, 27 + 27 + 8, 1),
+    }
+    seconds = {}
+    for step, (task, bytes_, times) in shape.items():
+        each = costs[step]
+        if step == "count":
+            each /= 11  # What was measured are all passes together.
+        moved = rows * bytes_ / (nodes * bandwidth)
+        if task is None:  # One task a symbol: the largest alone takes as long as it takes.
+            alone = max(largest * each, largest * bytes_ / bandwidth)
+            seconds[step] = max(rows * each / workers, moved, alone)
+        else:
+            count = -(-rows // task)
+            waves = -(-count // workers)
+            seconds[step] = times * max(waves * (task * each + overhead), moved)
+    seconds["driver"] = rows * driver_per_row
+    return seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--rows", type=int, default=290_000)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        source = folder / "market"
+        lobset.simulate(source, days=options.days, rows=options.rows)
+        print(f"lobset {lobset.__version__}, Ray {ray.__version__}, {platform.platform()}, {CORES} cores")
+        print(f"{options.days} files of {options.rows:,} records; medians of {options.runs} runs\n")
+
+        rounds, driver, rows = measure(source, folder)
+        costs, counts, texts = defaultdict(float), defaultdict(int), defaultdict(int)
+        for noted in rounds:
+            for kind, seconds, size in noted:
+                costs[kind] += seconds / rows
+                counts[kind] += 1
+                texts[kind] += size
+        print("| step | tasks | ns a row | longest task, s | bytes of texts a task |")
+        print("|---|---|---|---|---|")
+        for step in STEPS:
+            longest = max((s for noted in rounds for kind, s, _ in noted if kind == step), default=0.0)
+            tasks = max(counts[step], 1)
+            print(f"| {step} | {counts[step]} | {costs[step] * 1e9:.0f} | {longest:.2f} | {texts[step] // tasks:,} |")
+        print(f"| driver | | {driver / rows * 1e9:.0f} | | |\n")
+
+        threads, tasks = beside(source, folder, options.runs)
+        print(f"two threads {threads:.2f} s, two CPUs of Ray {tasks:.2f} s: {tasks / threads:.2f} times\n")
+
+        print("| nodes of one CPU | s | predicted, s | off by |")
+        print("|---|---|---|---|")
+        for nodes in (1, 2, 3):
+            taken, overhead = on_cluster(nodes, source, folder, options.runs)
+            # More nodes than cores share them.
+            foretold = predict(rounds, driver, nodes, max(1.0, nodes / CORES), overhead)
+            print(f"| {nodes} | {taken:.2f} | {foretold:.2f} | {100 * (foretold / taken - 1):+.0f} % |")
+        print(f"\na task without work: {overhead * 1e3:.1f} ms\n")
+
+    large = 10e12 / 28
+    print("10 TB (357 billion rows, a symbol with 2.5 billion), nodes of 16 CPUs and 1 GB/s to storage, seconds:\n")
+    print("| nodes | " + " | ".join(STEPS) + " | driver | all, min |")
+    print("|---" * (len(STEPS) + 3) + "|")
+    for nodes in (1, 10, 30, 100, 300, 1000):
+        found = at_scale(
+            costs, driver / rows, overhead, rows=large, file_rows=10e6, largest=2.5e9, nodes=nodes, cpus=16, bandwidth=1e9
+        )
+        cells = " | ".join(f"{found[step]:,.0f}" for step in STEPS)
+        print(f"| {nodes} | {cells} | {found['driver']:,.0f} | {sum(found.values()) / 60:,.0f} |")
+
+
+if __name__ == "__main__":
+    main()
