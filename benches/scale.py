@@ -33,22 +33,26 @@ from lobset import _lobset
 STEPS = ["scan", "movements", "count", "classes", "datasets", "merge", "prove"]
 CORES = os.cpu_count() or 1
 
+PASSES = 11
+"""Passes of the step `count`: five to fit, one for the embargo, five to prove."""
+
 
 class OneByOne:
-    """An executor that does each task here and notes what it took."""
+    """An executor that does each task here and notes what it took: the task, and the driver before and after it."""
 
     def __init__(self):
         self.rounds = []
-        self.busy = 0.0
+        self.driver = defaultdict(float)
+        self.idle_since = time.perf_counter()
 
     def map(self, tasks):
         noted = []
         for place, (kind, spec, _, _) in enumerate(tasks):
             before = time.perf_counter()
+            self.driver[kind] += before - self.idle_since
             well, text, _ = _lobset.try_task(kind, spec)
-            seconds = time.perf_counter() - before
-            self.busy += seconds
-            noted.append((kind, seconds, len(spec) + len(text)))
+            self.idle_since = time.perf_counter()
+            noted.append((kind, self.idle_since - before, len(spec) + len(text)))
             yield place, well, text
         self.rounds.append(noted)
 
@@ -61,19 +65,16 @@ def timed(work):
 
 
 def measure(source, folder):
-    """The rounds of a run, the seconds of its driver, and its rows."""
+    """The rounds of a run, the driver's seconds by step, and the rows."""
     executor = OneByOne()
     out = folder / "alone"
-
-    def run():
-        return _lobset.process_as_tasks(
-            executor, [str(source)], str(out), None, lobset.Config()._json(), None, 1, False, None
-        )
-
-    seconds, text = timed(run)
+    text = _lobset.process_as_tasks(
+        executor, [str(source)], str(out), None, lobset.Config()._json(), None, 1, False, None
+    )
+    executor.driver["publish"] = time.perf_counter() - executor.idle_since
     shutil.rmtree(out)
     rows = sum(entry["rows"] for entry in json.loads(text)["inputs"])
-    return executor.rounds, seconds - executor.busy, rows
+    return executor.rounds, executor.driver, rows
 
 
 def on_cluster(nodes, source, folder, runs):
@@ -133,35 +134,35 @@ def predict(rounds, driver, workers, slower=1.0, overhead=0.0):
     )
 
 
-def at_scale(costs, driver_per_row, overhead, *, rows, file_rows, largest, nodes, cpus, bandwidth):
+def at_scale(costs, driver, overhead, *, rows, file_rows, largest, nodes, cpus, bandwidth):
     """Seconds of each step for `rows` rows in files of `file_rows`, of which `largest` belong to one symbol, on `nodes`
-    nodes with `cpus` CPUs and `bandwidth` bytes a second each to storage."""
+    nodes with `cpus` CPUs and `bandwidth` bytes a second each to storage. `costs` are seconds a row, `driver` seconds a
+    task."""
     workers = nodes * cpus
-    tasks = max(rows / 256, 1 << 20)
-    # Rows of a task, bytes a row that go to and from storage, and how often the step is done.
+    # Rows of a task (None: one task a symbol), bytes a row to and from storage, and how often the step is done.
     shape = {
         "scan": (file_rows, 28 + 38, 1),
-        "movements": (min(tasks, 16 << 20), 8 + 8, 1),
-        "count": (tasks, 8, 11),
-        "classes": (tasks, 8, 1),
-        "datasets": (1 << 20, 38 + 8 + 27, 1),
+        "movements": (min(max(rows / 4096, 1 << 20), 16 << 20), 8 + 8, 1),
+        "count": (max(rows / 256, 1 << 20), 8, PASSES),
+        "classes": (max(rows / 256, 1 << 20), 8, 1),
+        "datasets": (max(rows / 4096, 1 << 20), 38 + 8 + 27, 1),
         "merge": (None, 27 + 27, 1),
         "prove": (None, 27 + 27 + 8, 1),
     }
-    seconds = {}
+    seconds = defaultdict(float)
     for step, (task, bytes_, times) in shape.items():
-        each = costs[step]
-        if step == "count":
-            each /= 11  # What was measured are all passes together.
+        each = costs[step] / times
         moved = rows * bytes_ / (nodes * bandwidth)
-        if task is None:  # One task a symbol: the largest alone takes as long as it takes.
-            alone = max(largest * each, largest * bytes_ / bandwidth)
+        if task is None:
+            alone = largest * max(each, bytes_ / bandwidth)
             seconds[step] = max(rows * each / workers, moved, alone)
-        else:
-            count = -(-rows // task)
-            waves = -(-count // workers)
-            seconds[step] = times * max(waves * (task * each + overhead), moved)
-    seconds["driver"] = rows * driver_per_row
+            continue
+        tasks = -(-rows // task)
+        waves = -(-tasks // workers)
+        seconds[step] = times * max(waves * (task * each + overhead), moved, tasks * overhead)
+        seconds["driver"] += times * tasks * driver[step]
+    # Chunks of tapes and counts of blocks are more texts the more rows there are: some 100 bytes each, at 100 MB/s.
+    seconds["driver"] += rows * (1 / 8192 + 1 / 16384) * 100 / 100e6
     return seconds
 
 
@@ -185,13 +186,14 @@ def main():
                 costs[kind] += seconds / rows
                 counts[kind] += 1
                 texts[kind] += size
-        print("| step | tasks | ns a row | longest task, s | bytes of texts a task |")
-        print("|---|---|---|---|---|")
+        each = {step: driver[step] / max(counts[step], 1) for step in STEPS}
+        print("| step | tasks | ns a row | longest task, s | bytes of texts a task | driver, ms a task |")
+        print("|---|---|---|---|---|---|")
         for step in STEPS:
             longest = max((s for noted in rounds for kind, s, _ in noted if kind == step), default=0.0)
-            tasks = max(counts[step], 1)
-            print(f"| {step} | {counts[step]} | {costs[step] * 1e9:.0f} | {longest:.2f} | {texts[step] // tasks:,} |")
-        print(f"| driver | | {driver / rows * 1e9:.0f} | | |\n")
+            cells = f"{costs[step] * 1e9:.0f} | {longest:.2f} | {texts[step] // max(counts[step], 1):,}"
+            print(f"| {step} | {counts[step]} | {cells} | {each[step] * 1e3:.2f} |")
+        print(f"\npublication {driver['publish']:.2f} s\n")
 
         threads, tasks = beside(source, folder, options.runs)
         print(f"two threads {threads:.2f} s, two CPUs of Ray {tasks:.2f} s: {tasks / threads:.2f} times\n")
@@ -201,7 +203,7 @@ def main():
         for nodes in (1, 2, 3):
             taken, overhead = on_cluster(nodes, source, folder, options.runs)
             # More nodes than cores share them.
-            foretold = predict(rounds, driver, nodes, max(1.0, nodes / CORES), overhead)
+            foretold = predict(rounds, sum(driver.values()), nodes, max(1.0, nodes / CORES), overhead)
             print(f"| {nodes} | {taken:.2f} | {foretold:.2f} | {100 * (foretold / taken - 1):+.0f} % |")
         print(f"\na task without work: {overhead * 1e3:.1f} ms\n")
 
@@ -211,7 +213,7 @@ def main():
     print("|---" * (len(STEPS) + 3) + "|")
     for nodes in (1, 10, 30, 100, 300, 1000):
         found = at_scale(
-            costs, driver / rows, overhead, rows=large, file_rows=10e6, largest=2.5e9, nodes=nodes, cpus=16, bandwidth=1e9
+            costs, each, overhead, rows=large, file_rows=10e6, largest=2.5e9, nodes=nodes, cpus=16, bandwidth=1e9
         )
         cells = " | ".join(f"{found[step]:,.0f}" for step in STEPS)
         print(f"| {nodes} | {cells} | {found['driver']:,.0f} | {sum(found.values()) / 60:,.0f} |")

@@ -123,10 +123,10 @@ class _Round:
 
     def send(self, task: int, node: str | None = None) -> None:
         kind, spec, threads, memory = self.tasks[task]
-        options: dict[str, Any] = {"num_cpus": threads, "memory": memory, "name": f"lobset.{kind}"}
-        if node is not None:
-            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
-        ref = self.executor._remote.options(**options).remote(kind, spec)
+        # Left to itself, Ray fills one node before it looks at the next.
+        strategy = "SPREAD" if node is None else NodeAffinitySchedulingStrategy(node, soft=True)
+        options: dict[str, Any] = {"num_cpus": threads, "memory": memory, "scheduling_strategy": strategy}
+        ref = self.executor._remote.options(name=f"lobset.{kind}", **options).remote(kind, spec)
         self.tries[task] += 1
         self.under_way[ref] = task
         self.since[ref] = time.monotonic()

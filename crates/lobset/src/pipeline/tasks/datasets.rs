@@ -58,19 +58,10 @@ impl Job for Datasets {
         let Self { config, thresholds, parts } = self;
         let schema = Arc::new(DatasetSchema::new(&config).map_err(|e| Error::output(&attempt.work, e))?);
         let encoders = Pool::new();
-        let write = |mut part: Part| {
+        let write = |part: Part| {
             let lacking = || Error::Executor(format!("a task lacks the boundaries of {:?}", part.symbol));
             let fit = thresholds.for_symbol(&part.symbol).ok_or_else(lacking)?;
-            part.tape.fetch(Tape::Rows)?;
             let quotas = Quotas::new(&part.counts);
-            let labelling = Labelling {
-                symbol: &part.symbol,
-                tape: &part.tape,
-                candidates: &part.candidates,
-                splits: part.splits,
-                fit,
-                quotas: &quotas,
-            };
             let (file, metadata) = if part.whole {
                 let stem = dataset_stem(&config.currency, &part.symbol);
                 (attempt.dataset(&stem), metadata(&config, &part.symbol, &thresholds).to_vec())
@@ -78,6 +69,16 @@ impl Job for Datasets {
                 (attempt.file(SEGMENTS, "parquet"), Vec::new())
             };
             let encode = |group: &RowGroup| {
+                let mut tape = part.tape.part(part.candidates.span(group.candidates.clone()));
+                tape.fetch(Tape::Rows)?;
+                let labelling = Labelling {
+                    symbol: &part.symbol,
+                    tape: &tape,
+                    candidates: &part.candidates,
+                    splits: part.splits,
+                    fit,
+                    quotas: &quotas,
+                };
                 let movements = part.pieces.read(group.candidates.clone())?;
                 let (mut counts, range) = (group.before.clone(), group.candidates.clone());
                 encoders.lend(
@@ -98,7 +99,7 @@ impl Job for Datasets {
     }
 
     fn memory(&self) -> u64 {
-        // Fetched tapes, and an encoder with its row group for each thread.
-        (160 << 20) + 50 * self.amount()
+        // For each thread an encoder, and the fetched tape of its row group.
+        192 << 20
     }
 }

@@ -20,9 +20,9 @@ use crate::input::CatalogFile;
 use crate::label::{Fit, Histogram, Selection, Thresholds, Windows};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name, report};
 use crate::pipeline::engine::{Engine, Scans, WriteInput};
-use crate::pipeline::fit::Sums;
+use crate::pipeline::fit::{SLICE, Sums};
 use crate::pipeline::movements::slide;
-use crate::pipeline::plan::{BLOCK, ClassCounts, Slice, slices};
+use crate::pipeline::plan::{BLOCK, ClassCounts, RowGroup, Slice, slices};
 use crate::pipeline::scan::{FileScan, ScanRules};
 use crate::pipeline::streams::Stream;
 use crate::pipeline::write::dataset_entry;
@@ -33,11 +33,13 @@ use crate::validate;
 /// Receipts of a run before that are read at once.
 const READERS: usize = 16;
 
-/// Candidates of a task that writes datasets: about eight row groups, whose tapes fit in memory.
-const WRITE_TASK: u64 = 1 << 20;
+/// Rows of the smallest task: about eight row groups, a third of a second of work.
+const LEAST: u64 = 1 << 20;
 
-/// A step of few rows is one task; one of many is cut into about this many, so that what comes back stays small.
-const TASKS: u64 = 256;
+/// A step over so many rows that this many tasks would each have more than [`LEAST`] is cut into no more than them, so
+/// that what comes back stays small: histograms are large, and files few.
+const MOST_COUNTS: u64 = 256;
+const MOST_FILES: u64 = 4096;
 
 /// The engine and what it keeps between steps.
 pub struct Tasks<'a> {
@@ -122,7 +124,7 @@ impl<'a> Tasks<'a> {
         mean: f64,
     ) -> Result<(Histogram, Vec<Sums>)> {
         let total: u64 = ranges.iter().map(|(_, range)| range.end - range.start).sum();
-        let most = task_size(total, BLOCK);
+        let most = task_size(total, MOST_COUNTS);
         let parts = ranges.into_iter().flat_map(|(pieces, range)| {
             slices(0, range, most).map(|slice| CountPart { pieces: pieces.part(&slice.range), range: slice.range })
         });
@@ -152,9 +154,9 @@ fn whole(path: PathBuf) -> PathBuf {
     if storage::is_url(&path) { path } else { std::path::absolute(&path).unwrap_or(path) }
 }
 
-/// Rows of a task of a step over `total` rows, a multiple of `unit`.
-fn task_size(total: u64, unit: u64) -> u64 {
-    (total / TASKS).max(WRITE_TASK).next_multiple_of(unit)
+/// Rows of a task of a step over `total` rows that is cut into at most about `tasks`; a multiple of blocks and slices.
+fn task_size(total: u64, tasks: u64) -> u64 {
+    (total / tasks).max(LEAST).next_multiple_of(BLOCK.max(SLICE))
 }
 
 /// Puts light items together, in order, until `most` is reached.
@@ -212,7 +214,7 @@ impl Engine for Tasks<'_> {
         let windows = Windows::new(self.run.config);
         let total = streams.iter().map(|s| s.candidates.count()).sum();
         // A window's sums at the start of a task must not count, and what it fetches must fit in memory.
-        let most = task_size(total, BLOCK).min(16 * WRITE_TASK).max(slide(windows));
+        let most = task_size(total, MOST_FILES).min(16 * LEAST).max(slide(windows));
         let parts: Vec<Slice> =
             (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
         let batches = batches(parts, most, Slice::count);
@@ -251,7 +253,7 @@ impl Engine for Tasks<'_> {
         thresholds: &Thresholds,
         symbols: &[(Slice, &Fit)],
     ) -> Result<Vec<Vec<ClassCounts>>> {
-        let most = task_size(symbols.iter().map(|(slice, _)| slice.count()).sum(), BLOCK);
+        let most = task_size(symbols.iter().map(|(slice, _)| slice.count()).sum(), MOST_COUNTS);
         let parts: Vec<(usize, Slice)> = symbols
             .iter()
             .enumerate()
@@ -285,11 +287,13 @@ impl Engine for Tasks<'_> {
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
         let WriteInput { streams, thresholds, plans } = *input;
         let config = self.run.config;
+        let candidates = |groups: &[RowGroup]| groups.iter().map(|g| g.candidates.end - g.candidates.start).sum();
+        let most = task_size(plans.iter().map(|plan| candidates(&plan.groups)).sum(), MOST_FILES);
         // Parts of symbols in order, each with the place of its plan.
         let mut parts: Vec<(usize, DatasetPart)> = Vec::new();
         for (place, plan) in plans.iter().enumerate() {
             let stream = &streams[plan.symbol];
-            let groups = batches(plan.groups.clone(), WRITE_TASK, |g| g.candidates.end - g.candidates.start);
+            let groups = batches(plan.groups.clone(), most, |g| g.candidates.end - g.candidates.start);
             let whole = groups.len() == 1;
             for groups in groups {
                 let (Some(first), Some(last)) = (groups.first(), groups.last()) else { continue };
@@ -307,9 +311,7 @@ impl Engine for Tasks<'_> {
                 parts.push((place, part));
             }
         }
-        let weight =
-            |(_, part): &(usize, DatasetPart)| part.groups.iter().map(|g| g.candidates.end - g.candidates.start).sum();
-        let batches = batches(parts, WRITE_TASK, weight);
+        let batches = batches(parts, most, |(_, part)| candidates(&part.groups));
         let places: Vec<usize> = batches.iter().flatten().map(|(place, _)| *place).collect();
         let job = |parts: Vec<(usize, DatasetPart)>| Datasets {
             config: config.clone(),
@@ -364,7 +366,7 @@ impl Engine for Tasks<'_> {
         let parts = manifest
             .datasets()
             .map(|(symbol, entry)| (entry.rows, ProvePart { file: self.dataset(entry), symbol: symbol.clone() }));
-        let batches = batches(parts.collect(), WRITE_TASK, |(rows, _)| *rows);
+        let batches = batches(parts.collect(), LEAST, |(rows, _)| *rows);
         let symbols: Vec<String> = batches.iter().flatten().map(|(_, part)| part.symbol.symbol.clone()).collect();
         let job = |parts: Vec<(u64, ProvePart)>| Prove {
             config: config.clone(),
