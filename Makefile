@@ -7,7 +7,7 @@ LOBSET := target/release/lobset
 PYTHON := .venv/bin/python
 TORCH := .venv-torch/bin/python
 
-.PHONY: build process-production test test-rust test-python test-torch wheel lint bench clean
+.PHONY: build process-production test test-rust test-python test-torch wheel lint bench bench-scale clean
 
 build:
 	cargo build --release --locked --bin lobset
@@ -56,6 +56,11 @@ lint:
 
 bench: build
 	scripts/bench
+
+# Steps as tasks, clusters of 1 to 3 nodes on this machine, and what both say of 10 TB.
+bench-scale: wheel
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
+	$(PYTHON) benches/scale.py
 
 clean:
 	rm -rf target .venv .venv-torch .venv-bench market market.partial production

@@ -15,7 +15,10 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import ray
+try:
+    import ray
+except ImportError as error:
+    raise ImportError('lobset.ray needs Ray: pip install "lobset[ray]"') from error
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

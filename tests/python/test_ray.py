@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -323,3 +324,13 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
     second = lobset.Manifest.read("s3://made/audusd")
     assert second.json != first.json
     check(second, hashes(tmp_path / "out"))
+
+
+def test_the_page_on_scale_runs(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 1
+    names = {}
+    exec(compile(blocks[0], str(page), "exec"), names)
+    assert "M6AM4" in names["manifest"].datasets
