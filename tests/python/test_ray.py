@@ -260,6 +260,25 @@ def test_bad_input_fails_at_once_and_by_name(cluster, market, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_what_may_pass_is_tried_again_and_what_does_not_pass_ends_the_run(cluster, tmp_path):
+    def flaky(kind, spec):
+        tries = len(list(tmp_path.glob(f"{spec}-*")))
+        (tmp_path / f"{spec}-{tries}").touch()
+        return (tries == int(spec), f"try {tries}", True)
+
+    def told(*specs):
+        executor = lobset.ray.RayExecutor(retries=2)
+        executor._remote = ray.remote(max_retries=0)(flaky)
+        return executor.map([("kind", spec, 1, 1 << 20) for spec in specs])
+
+    ends = sorted(news for news in told("0", "2", "1") if news is not None)
+    assert ends == [(0, True, "try 0"), (1, True, "try 2"), (2, True, "try 1")]
+    hopeless = told("9")
+    assert next(news for news in hopeless if news is not None) == (0, False, "try 2")
+    hopeless.close()
+    assert len(list(tmp_path.glob("9-*"))) == 3
+
+
 def test_stopping_leaves_nothing(cluster, market, tmp_path):
     source, _ = market
 

@@ -68,7 +68,7 @@ pub enum Command {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    ok
-  1    failure: no dataset can be made of this data with these settings
+  1    failure: no dataset can be made of this data with these settings, or a cluster lost its tasks
   2    usage or settings
   3    input refused
   4    output refused

@@ -148,6 +148,10 @@ fn each_class_of_failure_has_its_exit_code_and_its_cure() {
     let few = place.run(&format!("process market -o out {SMALL} --min-symbol-samples=60000"));
     assert!(few.code == 2, "a setting named twice is a usage error: {}", few.err);
     assert_eq!(place.run("process").code, 2);
+    let ray = place.run(&format!("process market -o out {SMALL} --engine ray"));
+    assert_eq!(ray.code, 2);
+    assert!(ray.err.contains("pip install 'lobset[ray]'"), "{}", ray.err);
+    assert_eq!(place.run("process market -o out --address auto").code, 2);
     assert_eq!(place.run("frobnicate").code, 2);
     assert_eq!(place.run("process market/*.zip -o out").code, 3);
     std::fs::write(place.path().join("bad.dbn"), "DBN").unwrap();

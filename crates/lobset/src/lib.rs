@@ -14,7 +14,8 @@
 //! | write | [`output`] | rows and labels | Parquet datasets, `manifest.json`, `report.html` |
 //! | prove | [`mod@validate`] | datasets | violations, or none |
 //!
-//! The pipeline puts them together. In ten lines:
+//! Files are named by path or URL ([`storage`]). The pipeline puts the steps together: on the threads of this machine
+//! ([`process`]), or as tasks for whoever runs them ([`process_as_tasks`]). In ten lines:
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;

@@ -124,7 +124,7 @@ fn run<P: AsRef<Path>>(
     check_config(config, given)?;
     let run = Run { config, threads: options.threads(), monitor };
     if storage::is_url(&out) {
-        return tasks::run(&Threads::new(run.threads), run, &inputs, &out, None, given, options, prove);
+        return tasks::run(&Threads::new(run.threads), 1, run, &inputs, &out, None, given, options, prove);
     }
     let workspace = Workspace::open(&out, options.overwrite)?;
     let mut engine = Local::new(run, &inputs, &workspace);

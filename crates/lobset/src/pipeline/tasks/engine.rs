@@ -45,6 +45,7 @@ const MOST_FILES: u64 = 4096;
 pub struct Tasks<'a> {
     run: Run<'a>,
     executor: &'a dyn Executor,
+    task_threads: usize,
     work: &'a Work,
     inputs: BTreeMap<PathBuf, Stat>,
     /// Keys of the tasks that runs before have done.
@@ -57,23 +58,38 @@ pub struct Tasks<'a> {
 
 impl<'a> Tasks<'a> {
     /// An engine that starts from what the work folder holds.
-    pub fn new(run: Run<'a>, executor: &'a dyn Executor, inputs: Vec<(PathBuf, Stat)>, work: &'a Work) -> Result<Self> {
+    pub fn new(
+        run: Run<'a>,
+        executor: &'a dyn Executor,
+        task_threads: usize,
+        inputs: Vec<(PathBuf, Stat)>,
+        work: &'a Work,
+    ) -> Result<Self> {
         let receipts = work.folder.join(RECEIPTS);
         let found = storage::list(&receipts).map_err(|e| Error::output(&receipts, e))?;
         let key = |(path, _): (PathBuf, Stat)| Some(path.file_stem()?.to_string_lossy().into_owned());
         let done = found.into_iter().filter_map(key).collect();
         let inputs = inputs.into_iter().map(|(path, stat)| (whole(path), stat)).collect();
-        Ok(Self { run, executor, work, inputs, done, movements: Vec::new(), datasets: RefCell::default() })
+        Ok(Self {
+            run,
+            executor,
+            task_threads,
+            work,
+            inputs,
+            done,
+            movements: Vec::new(),
+            datasets: RefCell::default(),
+        })
     }
 
     /// Runs jobs and returns their receipts in order, and how many of them had been done before.
     fn map<J: Job>(&self, stage: Stage, jobs: Vec<J>) -> Result<(Vec<J::Receipt>, u64)> {
-        let Run { monitor, threads, .. } = self.run;
+        let monitor = self.run.monitor;
         let mut slots: Vec<Option<J::Receipt>> = Vec::new();
         let (mut pending, mut amounts, mut old) = (Vec::new(), Vec::new(), Vec::new());
         for (place, job) in jobs.into_iter().enumerate() {
             let amount = job.amount();
-            let (spec, task) = Spec::new(job, self.work, threads)?;
+            let (spec, task) = Spec::new(job, self.work, self.task_threads)?;
             slots.push(None);
             amounts.push(amount);
             if self.done.contains(&spec.key) {

@@ -222,15 +222,17 @@ pub fn process_as_tasks<P: AsRef<Path>>(
     monitor: &Monitor<'_>,
 ) -> Result<Manifest> {
     check_config(config, thresholds)?;
-    let run = Run { config, threads: options.threads.max(1), monitor };
+    let task_threads = options.threads.max(1);
+    let run = Run { config, threads: task_threads, monitor };
     let (out, work) = (storage::plain(out), work.map(storage::plain));
-    self::run(executor, run, &paths(inputs), &out, work.as_deref(), thresholds, options, true)
+    self::run(executor, task_threads, run, &paths(inputs), &out, work.as_deref(), thresholds, options, true)
 }
 
 /// The steps as tasks, from the files to what is published.
 #[expect(clippy::too_many_arguments, reason = "those of process, and whom to ask")]
 pub(super) fn run(
     executor: &dyn Executor,
+    task_threads: usize,
     run: Run<'_>,
     inputs: &[PathBuf],
     out: &Path,
@@ -250,7 +252,7 @@ pub(super) fn run(
         return Ok(manifest.clone());
     }
     let work = Work::open(out, work, options.overwrite, seen.map(|(_, stat)| stat))?;
-    let mut engine = Tasks::new(run, executor, files, &work)?;
+    let mut engine = Tasks::new(run, executor, task_threads, files, &work)?;
     let outcome = produce(&mut engine, run, given, prove, Some(plan), started);
     work.close(run.config.keep_intermediate, outcome)
 }
