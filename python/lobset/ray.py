@@ -12,6 +12,7 @@ import heapq
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -40,7 +41,13 @@ _GRACE = 10.0
 """Seconds that a cancelled task has to clear up before its process is killed."""
 
 _LOOK = 5.0
-"""Seconds between two looks at how large the cluster is."""
+"""Seconds between two looks at which nodes there are."""
+
+_DEPTH = 2
+"""Tasks under way for each that a node can run: no worker waits for the next one."""
+
+_DOUBT = 4
+"""Deadlines for which a node that let one pass gets no more tasks."""
 
 
 def _work(kind: str, spec: str) -> tuple[bool, str, bool]:
@@ -63,6 +70,7 @@ class RayExecutor:
     def __init__(self, address: str | None = None, *, deadline: float = 900.0, retries: int = 4) -> None:
         self.deadline = deadline
         self.retries = retries
+        self._doubted: dict[str, float] = {}
         self._connected = ray.is_initialized()
         if not self._connected:
             try:
@@ -96,9 +104,10 @@ class _Round:
         self.tries = [0] * len(tasks)
         self.under_way: dict[ray.ObjectRef, int] = {}
         self.since: dict[ray.ObjectRef, float] = {}
+        self.on: dict[ray.ObjectRef, str | None] = {}
         self.open = set(self.waiting)
         self.looked = 0.0
-        self.cpus = 1.0
+        self.rooms: dict[str, int] = {}
 
     def run(self) -> Iterator[tuple[int, bool, str] | None]:
         while self.open:
@@ -112,40 +121,58 @@ class _Round:
             if not ended:
                 yield None
 
-    def room(self) -> int:
-        """Tasks that may be under way: twice as many as can run, so that no worker waits for the next."""
+    def look(self) -> None:
+        """Which nodes there are, and how many tasks each can have under way."""
         now = time.monotonic()
-        if now - self.looked > _LOOK:
-            self.looked = now
-            self.cpus = max(1.0, ray.cluster_resources().get("CPU", 1.0))
-        return max(2, int(2 * self.cpus / self.tasks[0][2]))
+        if now - self.looked < _LOOK:
+            return
+        self.looked = now
+        threads = self.tasks[0][2]
+        cpus = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]}
+        self.rooms = {node: _DEPTH * int(n // threads) for node, n in sorted(cpus.items()) if n >= threads}
+
+    def best_node(self, but: str | None = None) -> str | None:
+        """The node with the most room that is not in doubt. None, for Ray to find one, where there is none."""
+        now, patience = time.monotonic(), _DOUBT * self.executor.deadline
+        doubted = {node for node, since in self.executor._doubted.items() if now - since < patience}
+        load = Counter(self.on.values())
+        room = {node: room - load[node] for node, room in self.rooms.items() if node not in doubted and node != but}
+        return max(room, key=lambda node: room[node], default=None)
 
     def submit(self) -> None:
-        while self.waiting and len(self.under_way) < self.room():
-            self.send(heapq.heappop(self.waiting))
+        self.look()
+        while self.waiting:
+            node = self.best_node()
+            most = _DEPTH if node is None else self.rooms[node]
+            if Counter(self.on.values())[node] >= most:
+                return
+            self.send(heapq.heappop(self.waiting), node)
 
-    def send(self, task: int, node: str | None = None) -> None:
+    def send(self, task: int, node: str | None) -> None:
         kind, spec, threads, memory = self.tasks[task]
-        # Left to itself, Ray fills one node before it looks at the next.
+        # Left to itself, Ray fills one node before it looks at the next, and sends tasks to those that are frozen.
         strategy = "SPREAD" if node is None else NodeAffinitySchedulingStrategy(node, soft=True)
         options: dict[str, Any] = {"num_cpus": threads, "memory": memory, "scheduling_strategy": strategy}
         ref = self.executor._remote.options(name=f"lobset.{kind}", **options).remote(kind, spec)
         self.tries[task] += 1
         self.under_way[ref] = task
         self.since[ref] = time.monotonic()
+        self.on[ref] = node
 
     def end(self, ref: ray.ObjectRef) -> tuple[int, bool, str] | None:
         """Takes note of a try that has ended, well or not; returns what the driver is to hear."""
         task = self.under_way.pop(ref)
+        node = self.on.pop(ref)
         del self.since[ref]
         try:
             well, text, transient = ray.get(ref)
+            self.executor._doubted.pop(node or "", None)
         except RayTaskError as error:
             # The worker could not even begin: lobset is not installed there, or is another one.
             raise ExecutorError(f"a worker cannot run lobset: {error.cause}") from error
         except RayError as error:
-            well, text, transient = False, f"a worker was lost: {error}", True
-            text = json.dumps({"Executor": text})
+            well, text, transient = False, json.dumps({"Executor": f"a worker was lost: {error}"}), True
+            self.looked = 0.0  # Its node may be gone.
         if task not in self.open:
             return None
         if well or not transient:
@@ -163,11 +190,13 @@ class _Round:
         overdue = [ref for ref, since in self.since.items() if now - since > self.executor.deadline]
         for ref in overdue:
             task = self.under_way[ref]
-            # Whoever has it may be slow, frozen or gone: it keeps its chance.
+            # Whoever has it may be slow, frozen or gone: it keeps its chance, and its node gets no more for a while.
             self.since[ref] = now
+            node = self.on[ref]
+            if node is not None:
+                self.executor._doubted[node] = now
             if task in self.open and self.tries[task] <= self.executor.retries:
-                nodes = sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])
-                self.send(task, nodes[self.tries[task] % len(nodes)] if nodes else None)
+                self.send(task, self.best_node(but=node))
 
     def cancel(self) -> None:
         """Stops what is under way: by a signal first, so that it clears up, then by force. Tries of tasks that others have
