@@ -195,8 +195,14 @@ class _Round:
             node = self.on[ref]
             if node is not None:
                 self.executor._doubted[node] = now
-            if task in self.open and self.tries[task] <= self.executor.retries:
-                self.send(task, self.best_node(but=node))
+            if task not in self.open:
+                continue
+            if self.tries[task] > self.executor.retries:
+                raise ExecutorError(
+                    f"a task of kind {self.tasks[task][0]} gave no news in {self.tries[task]} tries",
+                    help=f"if tasks may take longer than {self.executor.deadline:g} s, set a longer deadline",
+                )
+            self.send(task, self.best_node(but=node))
 
     def cancel(self) -> None:
         """Stops what is under way: by a signal first, so that it clears up, then by force. Tries of tasks that others have

@@ -279,6 +279,16 @@ def test_what_may_pass_is_tried_again_and_what_does_not_pass_ends_the_run(cluste
     assert len(list(tmp_path.glob("9-*"))) == 3
 
 
+def test_tasks_without_news_end_the_run_in_the_end(cluster):
+    def slow(kind, spec):
+        time.sleep(60)
+
+    executor = lobset.ray.RayExecutor(deadline=0.5, retries=1)
+    executor._remote = ray.remote(max_retries=0)(slow)
+    with pytest.raises(lobset.ExecutorError, match="gave no news in 2 tries"):
+        list(executor.map([("kind", "", 1, 1 << 20)]))
+
+
 def test_stopping_leaves_nothing(cluster, market, tmp_path):
     source, _ = market
 
