@@ -25,6 +25,7 @@ pub struct RowStream {
 impl RowStream {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, symbol: Option<String>) -> PyResult<Self> {
+        let path = lobset::storage::plain(&path);
         // A file that is refused is refused now, not when somebody begins to read.
         py.detach(|| RecordBatches::open(&path, symbol.as_deref())).or_raise(py)?;
         Ok(Self { path, symbol })

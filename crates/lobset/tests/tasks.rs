@@ -75,6 +75,20 @@ fn segments_of_a_large_symbol_are_spliced_to_the_same_bytes() {
 }
 
 #[test]
+fn file_urls_are_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    market(&folder.path().join("market"), 2, 6_000);
+    let url = |name: &str| PathBuf::from(format!("file://{}/{name}", folder.path().display()));
+    run(&[url("market")], &url("threads"), &small()).unwrap();
+    as_tasks(&Threads::new(2), &[url("market")], &url("tasks"), &small()).unwrap();
+    let proof =
+        lobset::validate(&url("tasks"), Some((&[url("market")], 3)), &Options::default(), &Monitor::silent()).unwrap();
+    assert_eq!(proof.against.unwrap().rows, 1_000);
+    assert_eq!(contents(&folder.path().join("threads")), contents(&folder.path().join("tasks")));
+    lobset::Thresholds::read(&url("tasks/thresholds.json")).unwrap();
+}
+
+#[test]
 fn real_data_gives_the_same_bytes_too() {
     let Some(data) = real_data("es") else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -138,7 +138,7 @@ impl Thresholds {
     /// [`InputError`] when it cannot be read, or its boundaries are no boundaries.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |e: &dyn std::fmt::Display| InputError::new(path, format!("is no thresholds.json: {e}"));
-        let text = storage::read(path).map_err(|e| InputError::unread(path, e))?;
+        let text = storage::read(&storage::plain(path)).map_err(|e| InputError::unread(path, e))?;
         let thresholds: Self = serde_json::from_slice(&text).map_err(|e| refuse(&e))?;
         let want = usize::from(thresholds.settings.nbins.max(1)) - 1;
         let fits: Vec<&Fit> = thresholds.global.iter().chain(thresholds.symbols.values()).collect();

@@ -55,6 +55,7 @@ pub fn validate<P: AsRef<Path>>(
     monitor: &Monitor<'_>,
 ) -> Result<Validation> {
     let started = std::time::Instant::now();
+    let folder = &storage::plain(folder);
     let manifest = Manifest::read(folder)?;
     let proved = prove(folder, &manifest, options.threads(), monitor)?;
     let against =
