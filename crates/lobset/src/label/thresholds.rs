@@ -120,9 +120,9 @@ impl Thresholds {
 
     /// The same without the boundaries of other symbols.
     #[must_use]
-    pub fn only(&self, symbol: &str) -> Self {
-        let mine = self.symbols.get_key_value(symbol).map(|(name, fit)| (name.clone(), fit.clone()));
-        Self { symbols: mine.into_iter().collect(), ..self.clone() }
+    pub fn only<'a>(&self, symbols: impl IntoIterator<Item = &'a str>) -> Self {
+        let mine = symbols.into_iter().filter_map(|name| Some((name.to_owned(), self.symbols.get(name)?.clone())));
+        Self { symbols: mine.collect(), ..self.clone() }
     }
 
     /// As written to `thresholds.json`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::{Error, Result};
+use crate::storage;
 
 /// The file without which a folder is no dataset.
 pub const MANIFEST: &str = "manifest.json";
@@ -151,13 +152,8 @@ fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    let removed = if path.is_file() { fs::remove_file(path) } else { fs::remove_dir_all(path) };
-    match removed {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::output(path, format!("cannot be removed: {e}")))
-        }
-        _ => Ok(()),
-    }
+    let removed = if path.is_file() { storage::remove(path) } else { storage::remove_all(path) };
+    removed.map_err(|e| Error::output(path, format!("cannot be removed: {e}")))
 }
 
 /// Makes a folder and its files durable: a few files one by one, many with the rest of their file system at once, because

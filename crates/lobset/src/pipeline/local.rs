@@ -209,7 +209,7 @@ struct GroupTask<'a> {
 
 impl GroupTask<'_> {
     fn candidates(&self) -> u64 {
-        self.group.candidates.end - self.group.candidates.start
+        self.group.count()
     }
 
     fn labelling(&self) -> Labelling<'_> {

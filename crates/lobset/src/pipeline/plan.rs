@@ -104,6 +104,13 @@ pub struct RowGroup {
     pub rows: u64,
 }
 
+impl RowGroup {
+    /// Its candidates, of which some may not be written.
+    pub fn count(&self) -> u64 {
+        self.candidates.end - self.candidates.start
+    }
+}
+
 /// What will be written of one symbol.
 #[derive(Debug, Clone)]
 pub struct SymbolPlan {

@@ -22,7 +22,7 @@ pub fn metadata(config: &Config, symbol: &str, thresholds: &Thresholds) -> [(&'s
         (VERSION_KEY, crate::VERSION.to_owned()),
         (SYMBOL_KEY, symbol.to_owned()),
         (CONFIG_KEY, serde_json::to_string(config).unwrap_or_default()),
-        (THRESHOLDS_KEY, thresholds.only(symbol).to_json()),
+        (THRESHOLDS_KEY, thresholds.only([symbol]).to_json()),
     ]
 }
 

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::Job;
 use super::attempt::Attempt;
 use super::pieces::Pieces;
-use crate::error::{Error, Result};
+use super::{Job, boundaries};
+use crate::error::Result;
 use crate::label::{Candidates, Histogram, Selection, Splits, Thresholds};
 use crate::pipeline::fit::{SLICE, Sums};
 use crate::pipeline::plan::{BLOCK, ClassCounts, Slice, class_blocks, slices};
@@ -104,10 +104,7 @@ impl Job for Classes {
         let work = |slice: &Slice| {
             attempt.monitor.advance(0)?;
             let part = &self.parts[slice.symbol];
-            let fit = self
-                .thresholds
-                .for_symbol(&part.symbol)
-                .ok_or_else(|| Error::Executor(format!("a task lacks the boundaries of {:?}", part.symbol)))?;
+            let fit = boundaries(&self.thresholds, &part.symbol)?;
             let values = part.pieces.read(slice.range.clone())?;
             let range = slice.range.clone();
             Ok((slice.symbol, class_blocks(&values, &part.candidates, range, part.splits, fit, self.nbins)))

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Job;
 use super::attempt::Attempt;
 use super::pieces::Pieces;
 use super::work::SEGMENTS;
+use super::{Job, boundaries};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Splits, Thresholds};
@@ -59,8 +59,7 @@ impl Job for Datasets {
         let schema = Arc::new(DatasetSchema::new(&config).map_err(|e| Error::output(&attempt.work, e))?);
         let encoders = Pool::new();
         let write = |part: Part| {
-            let lacking = || Error::Executor(format!("a task lacks the boundaries of {:?}", part.symbol));
-            let fit = thresholds.for_symbol(&part.symbol).ok_or_else(lacking)?;
+            let fit = boundaries(&thresholds, &part.symbol)?;
             let quotas = Quotas::new(&part.counts);
             let (file, metadata) = if part.whole {
                 let stem = dataset_stem(&config.currency, &part.symbol);
@@ -94,8 +93,7 @@ impl Job for Datasets {
     }
 
     fn amount(&self) -> u64 {
-        let of_part = |part: &Part| part.groups.iter().map(|g| g.candidates.end - g.candidates.start).sum::<u64>();
-        self.parts.iter().map(of_part).sum()
+        self.parts.iter().flat_map(|part| &part.groups).map(RowGroup::count).sum()
     }
 
     fn memory(&self) -> u64 {

@@ -1,7 +1,6 @@
 //! The engine over tasks: cuts steps into tasks of a fitting size and puts their receipts together, in the order of the
 //! tasks, whenever they come.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -53,7 +52,7 @@ pub struct Tasks<'a> {
     /// The movements of each symbol.
     movements: Vec<Pieces>,
     /// Finished datasets, and their names to be.
-    datasets: RefCell<BTreeMap<String, PathBuf>>,
+    datasets: BTreeMap<String, PathBuf>,
 }
 
 impl<'a> Tasks<'a> {
@@ -70,16 +69,7 @@ impl<'a> Tasks<'a> {
         let key = |(path, _): (PathBuf, Stat)| Some(path.file_stem()?.to_string_lossy().into_owned());
         let done = found.into_iter().filter_map(key).collect();
         let inputs = inputs.into_iter().map(|(path, stat)| (whole(path), stat)).collect();
-        Ok(Self {
-            run,
-            executor,
-            task_threads,
-            work,
-            inputs,
-            done,
-            movements: Vec::new(),
-            datasets: RefCell::default(),
-        })
+        Ok(Self { run, executor, task_threads, work, inputs, done, movements: Vec::new(), datasets: BTreeMap::new() })
     }
 
     /// Runs jobs and returns their receipts in order, and how many of them had been done before.
@@ -153,15 +143,9 @@ impl<'a> Tasks<'a> {
         Ok((histogram, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
     }
 
-    /// The boundaries of some symbols alone.
-    fn thresholds_of<'s>(&self, thresholds: &Thresholds, symbols: impl Iterator<Item = &'s str>) -> Thresholds {
-        let mine = symbols.filter_map(|name| Some((name.to_owned(), thresholds.symbols.get(name)?.clone())));
-        Thresholds { symbols: mine.collect(), ..thresholds.clone() }
-    }
-
     /// Where a finished dataset lies.
     fn dataset(&self, entry: &DatasetEntry) -> PathBuf {
-        self.datasets.borrow().get(&entry.file).cloned().unwrap_or_default()
+        self.datasets.get(&entry.file).cloned().unwrap_or_default()
     }
 }
 
@@ -288,8 +272,7 @@ impl Engine for Tasks<'_> {
         };
         let job = |slices: &Vec<(usize, Slice)>| Classes {
             nbins: usize::from(self.run.config.nbins),
-            thresholds: self
-                .thresholds_of(thresholds, slices.iter().map(|(_, slice)| streams[slice.symbol].symbol.as_str())),
+            thresholds: thresholds.only(slices.iter().map(|(_, slice)| streams[slice.symbol].symbol.as_str())),
             parts: slices.iter().map(part).collect(),
         };
         let (receipts, _) = self.map(Stage::Plan, batches.iter().map(job).collect())?;
@@ -303,13 +286,13 @@ impl Engine for Tasks<'_> {
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
         let WriteInput { streams, thresholds, plans } = *input;
         let config = self.run.config;
-        let candidates = |groups: &[RowGroup]| groups.iter().map(|g| g.candidates.end - g.candidates.start).sum();
+        let candidates = |groups: &[RowGroup]| groups.iter().map(RowGroup::count).sum();
         let most = task_size(plans.iter().map(|plan| candidates(&plan.groups)).sum(), MOST_FILES);
         // Parts of symbols in order, each with the place of its plan.
         let mut parts: Vec<(usize, DatasetPart)> = Vec::new();
         for (place, plan) in plans.iter().enumerate() {
             let stream = &streams[plan.symbol];
-            let groups = batches(plan.groups.clone(), most, |g| g.candidates.end - g.candidates.start);
+            let groups = batches(plan.groups.clone(), most, RowGroup::count);
             let whole = groups.len() == 1;
             for groups in groups {
                 let (Some(first), Some(last)) = (groups.first(), groups.last()) else { continue };
@@ -331,7 +314,7 @@ impl Engine for Tasks<'_> {
         let places: Vec<usize> = batches.iter().flatten().map(|(place, _)| *place).collect();
         let job = |parts: Vec<(usize, DatasetPart)>| Datasets {
             config: config.clone(),
-            thresholds: self.thresholds_of(thresholds, parts.iter().map(|(_, part)| part.symbol.as_str())),
+            thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.as_str())),
             parts: parts.into_iter().map(|(_, part)| part).collect(),
         };
         let (receipts, _) = self.map(Stage::Write, batches.into_iter().map(job).collect())?;
@@ -346,10 +329,9 @@ impl Engine for Tasks<'_> {
             let symbol = &streams[plans[*place].symbol].symbol;
             Merge {
                 config: config.clone(),
-                thresholds: thresholds.only(symbol),
+                thresholds: thresholds.only([symbol.as_str()]),
                 symbol: symbol.clone(),
                 segments: files[*place].iter().map(|w| w.file.clone()).collect(),
-                bytes: files[*place].iter().map(|w| w.written.bytes).sum(),
                 rows: plans[*place].rows(),
             }
         };
@@ -362,7 +344,7 @@ impl Engine for Tasks<'_> {
             let Some(Written { file, written }) = files.into_iter().next() else { continue };
             let name = dataset_file_name(&config.currency, &streams[plan.symbol].symbol);
             let name = self.work.dataset_name(&file, name);
-            self.datasets.borrow_mut().insert(name.clone(), file);
+            self.datasets.insert(name.clone(), file);
             entries.insert(plan.symbol, dataset_entry(config, plan, name, &written));
         }
         Ok(entries)
@@ -386,7 +368,7 @@ impl Engine for Tasks<'_> {
         let symbols: Vec<String> = batches.iter().flatten().map(|(_, part)| part.symbol.symbol.clone()).collect();
         let job = |parts: Vec<(u64, ProvePart)>| Prove {
             config: config.clone(),
-            thresholds: self.thresholds_of(&thresholds, parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
+            thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
             parts: parts.into_iter().map(|(_, part)| part).collect(),
         };
         let (receipts, _) = self.map(Stage::Validate, batches.into_iter().map(job).collect())?;
@@ -429,7 +411,7 @@ impl Engine for Tasks<'_> {
         manifest.report = self.work.published_name(REPORT);
         self.work.put(&manifest.report, &report(manifest))?;
         let datasets: Vec<(PathBuf, String)> =
-            self.datasets.take().into_iter().map(|(name, file)| (file, name)).collect();
+            std::mem::take(&mut self.datasets).into_iter().map(|(name, file)| (file, name)).collect();
         self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)
     }
 }

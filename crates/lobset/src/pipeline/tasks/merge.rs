@@ -21,8 +21,6 @@ pub struct Merge {
     pub thresholds: Thresholds,
     pub symbol: String,
     pub segments: Vec<PathBuf>,
-    /// Bytes of the segments together.
-    pub bytes: u64,
     pub rows: u64,
 }
 

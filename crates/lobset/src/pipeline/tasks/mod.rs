@@ -31,7 +31,7 @@ use super::{Options, Run, paths, produce};
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::{find, hex};
-use crate::label::Thresholds;
+use crate::label::{Fit, Thresholds};
 use crate::output::Manifest;
 use crate::pipeline::{Monitor, check_config, map_ordered};
 use crate::storage;
@@ -157,6 +157,12 @@ impl<J: Job> Spec<J> {
         let text = serde_json::to_string(&spec).map_err(fail)?;
         Ok((spec, Task { kind: J::KIND, spec: text, threads, memory }))
     }
+}
+
+/// The boundaries of a symbol, among those that a task was given.
+fn boundaries<'a>(thresholds: &'a Thresholds, symbol: &str) -> Result<&'a Fit> {
+    let lacking = || Error::Executor(format!("a task lacks the boundaries of {symbol:?}"));
+    thresholds.for_symbol(symbol).ok_or_else(lacking)
 }
 
 /// Does a task that [`Executor::map`] was given, in this process, and returns its receipt.

@@ -28,9 +28,13 @@ impl Pieces {
     /// What is needed of them for a range.
     #[must_use]
     pub fn part(&self, range: &Range<u64>) -> Self {
+        Self(self.within(range).to_vec())
+    }
+
+    fn within(&self, range: &Range<u64>) -> &[Piece] {
         let first = self.0.partition_point(|p| p.range.end <= range.start);
         let after = self.0.partition_point(|p| p.range.start < range.end).max(first);
-        Self(self.0[first..after].to_vec())
+        &self.0[first..after]
     }
 
     /// Reads a range of movements.
@@ -39,7 +43,7 @@ impl Pieces {
     /// [`Error::Output`] when a work file cannot be read.
     pub fn read(&self, range: Range<u64>) -> Result<Vec<f64>> {
         let mut values = Vec::with_capacity((range.end - range.start) as usize);
-        for piece in &self.part(&range).0 {
+        for piece in self.within(&range) {
             let from = range.start.max(piece.range.start);
             let to = range.end.min(piece.range.end);
             let at = (piece.first + (from - piece.range.start)) * 8;

@@ -30,9 +30,9 @@ pub struct Work {
     /// Finished datasets.
     pub data: PathBuf,
     /// The output folder.
-    pub out: PathBuf,
+    out: PathBuf,
     /// In the names of what this run publishes.
-    pub name: String,
+    name: String,
     place: Place,
 }
 
