@@ -21,12 +21,13 @@ const ZSTD_LEVEL: i32 = 1;
 const SMALL_PAGE: usize = 1024;
 const SMALL_ZSTD_LEVEL: i32 = -1;
 
+/// Room for the header of a page: it takes about half of this.
+const PAGE_HEADER: usize = 64;
+
 /// The column chunks of a row group as they will stand in a file, in the order of the schema.
 pub struct EncodedGroup {
-    /// Their pages.
-    pub(super) bytes: Bytes,
-    /// What the footer will say of each, with offsets relative to `bytes`.
-    pub(super) columns: Vec<ColumnCloseResult>,
+    /// The pages of each, and what the footer will say of it, with offsets from its own first byte.
+    pub(super) columns: Vec<(Bytes, ColumnCloseResult)>,
 }
 
 /// A page before compression: a range of the compressor's scratch bytes.
@@ -48,8 +49,7 @@ pub(super) struct Compressor {
     snappy: snap::raw::Encoder,
     small_dictionary: Vec<u8>,
     small_data: Vec<u8>,
-    done: Vec<u8>,
-    columns: Vec<ColumnCloseResult>,
+    columns: Vec<(Bytes, ColumnCloseResult)>,
 }
 
 impl Compressor {
@@ -60,7 +60,6 @@ impl Compressor {
             snappy: snap::raw::Encoder::new(),
             small_dictionary: Vec::new(),
             small_data: Vec::new(),
-            done: Vec::new(),
             columns: Vec::new(),
         }
     }
@@ -105,9 +104,10 @@ impl Compressor {
         let small_data = Bytes::from(small_data);
         let pick = |raw: &[u8], small: &Bytes| if stored { Bytes::copy_from_slice(raw) } else { small.clone() };
 
-        let base = self.done.len();
+        let pages = if stored { raw_size } else { small_dictionary.len() + small_data.len() };
+        let mut bytes = Vec::with_capacity(pages + 2 * PAGE_HEADER);
         let mut encodings = vec![data.encoding];
-        let mut sink = TrackedWrite::new(&mut self.done);
+        let mut sink = TrackedWrite::new(&mut bytes);
         let mut writer = SerializedPageWriter::new(&mut sink);
         let mut dictionary_offset = None;
         let (mut compressed_size, mut uncompressed_size) = (0, 0);
@@ -119,7 +119,7 @@ impl Compressor {
                 buf: pick(dictionary.bytes, &small_dictionary),
             };
             let spec = writer.write_page(CompressedPage::new(page, dictionary.bytes.len()))?;
-            dictionary_offset = Some((base as u64 + spec.offset) as i64);
+            dictionary_offset = Some(spec.offset as i64);
             compressed_size += spec.compressed_size;
             uncompressed_size += spec.uncompressed_size;
             encodings.push(dictionary.encoding);
@@ -148,17 +148,18 @@ impl Compressor {
             .set_total_compressed_size(compressed_size as i64)
             .set_total_uncompressed_size(uncompressed_size as i64)
             .set_dictionary_page_offset(dictionary_offset)
-            .set_data_page_offset((base as u64 + spec.offset) as i64)
+            .set_data_page_offset(spec.offset as i64)
             .set_statistics(statistics)
             .build()?;
-        self.columns.push(ColumnCloseResult {
-            bytes_written: (self.done.len() - base) as u64,
+        let closed = ColumnCloseResult {
+            bytes_written: bytes.len() as u64,
             rows_written: rows as u64,
             metadata,
             bloom_filter: None,
             column_index: None,
             offset_index: None,
-        });
+        };
+        self.columns.push((bytes.into(), closed));
         (self.small_dictionary, self.small_data) = (take_back(small_dictionary), take_back(small_data));
         Ok(())
     }
@@ -189,9 +190,6 @@ impl Compressor {
 
     /// The column chunks since the last call.
     pub(super) fn take_group(&mut self) -> EncodedGroup {
-        // The next row group will be about as large.
-        let next = Vec::with_capacity(self.done.len() + self.done.len() / 8);
-        let bytes = Bytes::from(std::mem::replace(&mut self.done, next));
-        EncodedGroup { bytes, columns: std::mem::take(&mut self.columns) }
+        EncodedGroup { columns: std::mem::take(&mut self.columns) }
     }
 }

@@ -123,9 +123,45 @@ pub(super) struct RunColumn {
     /// The value of the run that is open, and the row it began at.
     current: u64,
     start: u32,
-    runs: Vec<Run>,
+    runs: RunList,
     numbers: FxHashMap<u64, u32>,
     values: Vec<u64>,
+}
+
+/// Runs in blocks. How many runs a column has differs a lot between columns and row groups: blocks that go back to the
+/// allocator hold what there is, while vectors that are kept would each grow to the most that it ever saw, and double it.
+#[derive(Default)]
+struct RunList {
+    full: Vec<Vec<Run>>,
+    last: Vec<Run>,
+}
+
+impl RunList {
+    /// Runs of a block: 4 KiB.
+    const BLOCK: usize = 512;
+
+    #[inline]
+    fn push(&mut self, run: Run) {
+        if self.last.len() == self.last.capacity() {
+            self.add_block();
+        }
+        self.last.push(run);
+    }
+
+    #[cold]
+    fn add_block(&mut self) {
+        let block = std::mem::replace(&mut self.last, Vec::with_capacity(Self::BLOCK));
+        self.full.push(block);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Run> + '_ {
+        self.full.iter().chain([&self.last]).flatten().copied()
+    }
+
+    fn clear(&mut self) {
+        self.full.clear();
+        self.last = Vec::new();
+    }
 }
 
 /// Bytes of pages, kept so that each column writes where the one before did.
@@ -137,7 +173,7 @@ pub(super) struct Scratch {
 
 impl RunColumn {
     pub(super) fn new(cell: Cell) -> Self {
-        Self { cell, current: 0, start: 0, runs: Vec::new(), numbers: FxHashMap::default(), values: Vec::new() }
+        Self { cell, current: 0, start: 0, runs: RunList::default(), numbers: FxHashMap::default(), values: Vec::new() }
     }
 
     /// Replaces the list of a column of texts.
@@ -186,7 +222,7 @@ impl RunColumn {
         let nulls: u64 = self.runs.iter().filter(|r| r.0 == NULL).map(|r| u64::from(r.1)).sum();
         let present = u64::from(rows) - nulls;
         let statistics = self.cell.statistics(&self.values, nulls);
-        let present_runs = || self.runs.iter().copied().filter(|r| r.0 != NULL);
+        let present_runs = || self.runs.iter().filter(|r| r.0 != NULL);
 
         let Scratch { page, dictionary } = scratch;
         page.clear();

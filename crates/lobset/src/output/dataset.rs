@@ -114,7 +114,7 @@ impl DatasetWriter {
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
     pub fn append(&mut self, encoded: EncodedGroup) -> Result<()> {
-        self.append_columns(&encoded.bytes, encoded.columns).map_err(|e| Error::output(&self.path, e))
+        self.append_columns(encoded.columns.into_iter()).map_err(|e| Error::output(&self.path, e))
     }
 
     /// Appends the row groups of another file with the same columns. Their bytes are copied as they are.
@@ -136,21 +136,20 @@ impl DatasetWriter {
                 column_index: None,
                 offset_index: None,
             };
-            let columns = group.columns().iter().map(close).collect();
-            self.append_columns(&window, columns).map_err(|e| fail(&e))?;
+            let columns = group.columns().iter().map(|column| (window.clone(), close(column)));
+            self.append_columns(columns).map_err(|e| fail(&e))?;
             spliced(group.num_rows().cast_unsigned())?;
         }
         Ok(())
     }
 
-    fn append_columns(
+    fn append_columns<R: ChunkReader>(
         &mut self,
-        bytes: &impl ChunkReader,
-        columns: Vec<ColumnCloseResult>,
+        columns: impl Iterator<Item = (R, ColumnCloseResult)>,
     ) -> Result<(), ParquetError> {
         let mut group = self.writer.next_row_group()?;
-        for column in columns {
-            group.append_column(bytes, column)?;
+        for (bytes, column) in columns {
+            group.append_column(&bytes, column)?;
         }
         group.close()?;
         self.row_groups += 1;
