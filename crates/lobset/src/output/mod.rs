@@ -4,6 +4,7 @@ mod chunk;
 mod column;
 mod dataset;
 mod encoding;
+mod footer;
 mod manifest;
 mod publish;
 mod report;

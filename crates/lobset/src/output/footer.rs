@@ -1,0 +1,169 @@
+//! The footer of a file in the making. Row groups are kept as the footer will hold them: the structures that they come from
+//! take several times as much, and a symbol may have thousands.
+//!
+//! Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol. The `parquet` crate writes all of it; its
+//! bytes are cut and joined here, around the list of row groups.
+
+use std::sync::Arc;
+
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData};
+use parquet::schema::types::{SchemaDescriptor, Type};
+
+use super::encoding::{put_varint, zigzag};
+
+/// Version of the format: data pages of version 1, and no encoding that asks for more.
+pub(super) const VERSION: i32 = 1;
+
+/// The format's name: the first and the last bytes of a file.
+pub(super) const NAME: &[u8; 4] = b"PAR1";
+
+/// What follows a footer: its length, in four bytes, and the format's name.
+const TAIL: usize = 4 + NAME.len();
+
+/// A file without rows says: no rows; then field 4, a list; it holds no structure.
+const NO_ROWS: [u8; 3] = [0, 0x19, 0x0C];
+
+/// Row groups that were written, and what else the footer will hold.
+pub(super) struct Footer {
+    file: FileMetaData,
+    /// Of a file without columns: around a row group it is short.
+    bare: FileMetaData,
+    bare_cut: Cut,
+    row_groups: Vec<u8>,
+    count: u64,
+    rows: i64,
+}
+
+impl Footer {
+    /// The footer of a file without row groups.
+    pub(super) fn new(file: FileMetaData) -> Result<Self> {
+        let no_columns = SchemaDescriptor::new(Arc::new(Type::group_type_builder("schema").build()?));
+        let bare = FileMetaData::new(VERSION, 0, None, None, Arc::new(no_columns), None);
+        let bare_cut = Cut::of(&bare, &bare)?;
+        Ok(Self { file, bare, bare_cut, row_groups: Vec::new(), count: 0, rows: 0 })
+    }
+
+    /// Row groups so far.
+    pub(super) fn row_groups(&self) -> u64 {
+        self.count
+    }
+
+    /// Adds a row group.
+    pub(super) fn push(&mut self, group: RowGroupMetaData) -> Result<()> {
+        let rows = group.num_rows();
+        let bytes = encode(&self.bare, vec![group])?;
+        let from = self.bare_cut.with_rows(rows, 1).len();
+        let group = bytes.get(from..bytes.len() - self.bare_cut.after.len()).ok_or_else(unlike)?;
+        self.row_groups.extend_from_slice(group);
+        self.count += 1;
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// The end of the file: its footer, the length of it, the format's name.
+    pub(super) fn finish(self) -> Result<Vec<u8>> {
+        let cut = Cut::of(&self.file, &self.bare)?;
+        let before = cut.with_rows(self.rows, self.count);
+        let length = before.len() + self.row_groups.len() + cut.after.len();
+        let length = u32::try_from(length).map_err(|_| ParquetError::General("a footer beyond 4 GiB".to_owned()))?;
+        Ok([&before, &self.row_groups, &cut.after, &length.to_le_bytes()[..], NAME].concat())
+    }
+}
+
+/// The footer of a file without rows, cut in two around [`NO_ROWS`].
+struct Cut {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Cut {
+    fn of(file: &FileMetaData, bare: &FileMetaData) -> Result<Self> {
+        let row = RowGroupMetaData::builder(bare.schema_descr_ptr()).set_num_rows(1).build()?;
+        let (none, one) = (encode(file, Vec::new())?, encode(file, vec![row])?);
+        // The number of rows is the first that differs.
+        let at = none.iter().zip(&one).position(|(a, b)| a != b).ok_or_else(unlike)?;
+        match none[at..].strip_prefix(&NO_ROWS) {
+            Some(after) => Ok(Self { before: none[..at].to_vec(), after: after.to_vec() }),
+            None => Err(unlike()),
+        }
+    }
+
+    /// What comes before the row groups of a file that has some.
+    fn with_rows(&self, rows: i64, row_groups: u64) -> Vec<u8> {
+        let [_, field, list] = NO_ROWS;
+        let mut bytes = self.before.clone();
+        put_varint(&mut bytes, zigzag(rows));
+        bytes.push(field);
+        // A short list's length stands in its header, a longer one's behind it.
+        match row_groups {
+            few @ 0..15 => bytes.push(list | (few as u8) << 4),
+            many => {
+                bytes.push(list | 0xF0);
+                put_varint(&mut bytes, many);
+            }
+        }
+        bytes
+    }
+}
+
+fn unlike() -> ParquetError {
+    ParquetError::General("a footer with another layout than expected".to_owned())
+}
+
+/// A footer as it stands in a file.
+fn encode(file: &FileMetaData, row_groups: Vec<RowGroupMetaData>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ParquetMetaDataWriter::new(&mut bytes, &ParquetMetaData::new(file.clone(), row_groups)).finish()?;
+    bytes.truncate(bytes.len().saturating_sub(TAIL));
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::{Repetition, Type as Physical};
+    use parquet::data_type::Int64Type;
+    use parquet::file::metadata::KeyValue;
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+
+    use super::*;
+
+    /// Joined row groups make the same footer as the crate's own writer makes of them.
+    #[test]
+    fn footers_are_those_of_the_crate() {
+        let column = |name| {
+            let column = Type::primitive_type_builder(name, Physical::INT64).with_repetition(Repetition::REQUIRED);
+            Arc::new(column.build().unwrap())
+        };
+        let root = Type::group_type_builder("schema").with_fields(vec![column("a"), column("b")]).build().unwrap();
+        let root = Arc::new(root);
+        for (groups, rows) in [(0, 0), (1, 1), (2, 63), (3, 64), (14, 1000), (15, 8192), (16, 5), (200, 70)] {
+            let pairs = Some(vec![KeyValue::new("key".to_owned(), "value".to_owned())]);
+            let properties = WriterProperties::builder()
+                .set_created_by("somebody".to_owned())
+                .set_key_value_metadata(pairs.clone())
+                .set_offset_index_disabled(true);
+            let mut bytes = Vec::new();
+            let properties = Arc::new(properties.build());
+            let mut writer = SerializedFileWriter::new(&mut bytes, Arc::clone(&root), properties).unwrap();
+            let values: Vec<i64> = (0..rows).collect();
+            for _ in 0..groups {
+                let mut group = writer.next_row_group().unwrap();
+                while let Some(mut column) = group.next_column().unwrap() {
+                    column.typed::<Int64Type>().write_batch(&values, None, None).unwrap();
+                    column.close().unwrap();
+                }
+                group.close().unwrap();
+            }
+            let metadata = writer.close().unwrap();
+            let of = metadata.file_metadata();
+            let file = FileMetaData::new(VERSION, 0, Some("somebody".to_owned()), pairs, of.schema_descr_ptr(), None);
+            let mut footer = Footer::new(file).unwrap();
+            metadata.row_groups().iter().for_each(|group| footer.push(group.clone()).unwrap());
+            assert_eq!(footer.row_groups(), groups);
+            let footer = footer.finish().unwrap();
+            assert_eq!(footer, bytes[bytes.len() - footer.len()..], "{groups} row groups of {rows}");
+        }
+    }
+}
