@@ -124,43 +124,46 @@ pub(super) struct RunColumn {
     current: u64,
     start: u32,
     runs: RunList,
+    /// Rows of the runs of null.
+    nulls: u32,
     numbers: FxHashMap<u64, u32>,
     values: Vec<u64>,
 }
 
-/// Runs in blocks. How many runs a column has differs a lot between columns and row groups: blocks that go back to the
-/// allocator hold what there is, while vectors that are kept would each grow to the most that it ever saw, and double it.
+/// Runs in two bytes each: ten bits of the number and six of the length, where they fit. Others follow a zero, in eight.
 #[derive(Default)]
-struct RunList {
-    full: Vec<Vec<Run>>,
-    last: Vec<Run>,
-}
+struct RunList(Vec<u16>);
 
 impl RunList {
-    /// Runs of a block: 4 KiB.
-    const BLOCK: usize = 512;
+    const LENGTH_BITS: u32 = 6;
+    const LENGTHS: u32 = 1 << Self::LENGTH_BITS;
+    const NUMBERS: u32 = 1 << (u16::BITS - Self::LENGTH_BITS);
 
     #[inline]
-    fn push(&mut self, run: Run) {
-        if self.last.len() == self.last.capacity() {
-            self.add_block();
+    fn push(&mut self, (number, length): Run) {
+        if number < Self::NUMBERS && length < Self::LENGTHS {
+            self.0.push((number << Self::LENGTH_BITS | length) as u16);
+        } else {
+            let high = |word: u32| (word >> 16) as u16;
+            self.0.extend_from_slice(&[0, number as u16, high(number), length as u16, high(length)]);
         }
-        self.last.push(run);
-    }
-
-    #[cold]
-    fn add_block(&mut self) {
-        let block = std::mem::replace(&mut self.last, Vec::with_capacity(Self::BLOCK));
-        self.full.push(block);
     }
 
     fn iter(&self) -> impl Iterator<Item = Run> + '_ {
-        self.full.iter().chain([&self.last]).flatten().copied()
-    }
-
-    fn clear(&mut self) {
-        self.full.clear();
-        self.last = Vec::new();
+        let mut left = self.0.as_slice();
+        std::iter::from_fn(move || match *left {
+            [0, number, number_high, length, length_high, ref after @ ..] => {
+                left = after;
+                let join = |low, high| u32::from(high) << 16 | u32::from(low);
+                Some((join(number, number_high), join(length, length_high)))
+            }
+            [run, ref after @ ..] => {
+                left = after;
+                let run = u32::from(run);
+                Some((run >> Self::LENGTH_BITS, run % Self::LENGTHS))
+            }
+            [] => None,
+        })
     }
 }
 
@@ -169,11 +172,20 @@ impl RunList {
 pub(super) struct Scratch {
     page: Vec<u8>,
     dictionary: Vec<u8>,
+    longs: Vec<i64>,
 }
 
 impl RunColumn {
     pub(super) fn new(cell: Cell) -> Self {
-        Self { cell, current: 0, start: 0, runs: RunList::default(), numbers: FxHashMap::default(), values: Vec::new() }
+        Self {
+            cell,
+            current: 0,
+            start: 0,
+            runs: RunList::default(),
+            nulls: 0,
+            numbers: FxHashMap::default(),
+            values: Vec::new(),
+        }
     }
 
     /// Replaces the list of a column of texts.
@@ -197,6 +209,7 @@ impl RunColumn {
     fn close_run(&mut self, end: u32) {
         let value = self.current;
         let number = if self.cell.is_null(value) {
+            self.nulls += end - self.start;
             NULL
         } else {
             *self.numbers.entry(value).or_insert_with(|| {
@@ -219,16 +232,18 @@ impl RunColumn {
             self.close_run(rows);
         }
         self.cell.check(&self.values)?;
-        let nulls: u64 = self.runs.iter().filter(|r| r.0 == NULL).map(|r| u64::from(r.1)).sum();
-        let present = u64::from(rows) - nulls;
-        let statistics = self.cell.statistics(&self.values, nulls);
+        let present = u64::from(rows - self.nulls);
+        let statistics = self.cell.statistics(&self.values, self.nulls.into());
         let present_runs = || self.runs.iter().filter(|r| r.0 != NULL);
 
-        let Scratch { page, dictionary } = scratch;
+        let Scratch { page, dictionary, .. } = scratch;
         page.clear();
         dictionary.clear();
         if descr.max_def_level() > 0 {
-            definition_levels(page, self.runs.iter().map(|r| (u32::from(r.0 != NULL), r.1)));
+            match self.nulls {
+                0 => definition_levels(page, [(1, rows)].into_iter()),
+                _ => definition_levels(page, self.runs.iter().map(|r| (u32::from(r.0 != NULL), r.1))),
+            }
         }
         let levels = page.len();
         self.cell.plain(self.values.iter().copied(), dictionary);
@@ -253,7 +268,8 @@ impl RunColumn {
         let data = RawPage { bytes: page, values: rows as usize, encoding };
         let chunk = compressor.chunk(descr, rows as usize, dictionary, data, statistics);
         self.start = 0;
-        self.runs.clear();
+        self.nulls = 0;
+        self.runs.0.clear();
         self.numbers.clear();
         self.values.clear();
         chunk
@@ -296,14 +312,15 @@ pub(super) fn longs(
     scratch: &mut Scratch,
     compressor: &mut Compressor,
 ) -> Result<()> {
-    let page = scratch.start();
+    scratch.start();
+    let Scratch { page, longs: present, .. } = scratch;
     let optional = descr.max_def_level() > 0;
-    let present: Vec<i64> =
-        values.iter().filter(|v| !optional || **v != UNDEF_TIMESTAMP).map(|v| v.cast_signed()).collect();
+    present.clear();
+    present.extend(values.iter().filter(|v| !optional || **v != UNDEF_TIMESTAMP).map(|v| v.cast_signed()));
     if optional {
         definition_levels(page, values.iter().map(|v| (u32::from(*v != UNDEF_TIMESTAMP), 1)));
     }
-    delta_i64(page, &present);
+    delta_i64(page, present);
     let nulls = Some((values.len() - present.len()) as u64);
     let statistics =
         Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, nulls, false);

@@ -87,8 +87,7 @@ pub(super) fn hybrid(out: &mut Vec<u8>, runs: impl IntoIterator<Item = Run>, wid
     };
     let mut literals = Literals { values: [0; Literals::MOST], count: 0, width };
     let value_bytes = width.div_ceil(8) as usize;
-    // From inside the iterator: runs come in blocks.
-    runs.into_iter().for_each(|(value, mut length)| {
+    for (value, mut length) in runs {
         let to_fill = literals.count.next_multiple_of(8) - literals.count;
         if length >= worth + to_fill as u32 {
             literals.push(out, value, to_fill as u32);
@@ -99,7 +98,7 @@ pub(super) fn hybrid(out: &mut Vec<u8>, runs: impl IntoIterator<Item = Run>, wid
         } else {
             literals.push(out, value, length);
         }
-    });
+    }
     literals.flush(out);
 }
 

@@ -140,13 +140,12 @@ impl Engine for Local<'_> {
         // Encoders are used again: their buffers have grown to the size of a row group.
         let encoders = Pool::new();
         let work = |task: &GroupTask<'_>| {
-            let new = || RowGroupEncoder::new(Arc::clone(&schema), config);
-            encoders.lend(new, |encoder| {
-                let mut movements = Vec::new();
-                tape.read(task.plan.symbol, task.group.candidates.clone(), &mut movements)?;
+            let new = || (RowGroupEncoder::new(Arc::clone(&schema), config), Vec::new());
+            encoders.lend(new, |(encoder, movements)| {
+                tape.read(task.plan.symbol, task.group.candidates.clone(), movements)?;
                 let mut counts = task.group.before.clone();
                 let range = task.group.candidates.clone();
-                task.labelling().encode(config, encoder, range, &movements, &mut counts, monitor)
+                task.labelling().encode(config, encoder, range, movements, &mut counts, monitor)
             })
         };
         let mut entries = BTreeMap::new();

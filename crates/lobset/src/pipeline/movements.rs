@@ -44,12 +44,19 @@ impl MovementTape {
     }
 }
 
+/// Movements read at once.
+const PIECE: usize = 8192;
+
 /// Reads movements of a file of them, eight bytes each, into `out`.
 pub(crate) fn read_movements(file: &File, range: Range<u64>, out: &mut Vec<f64>) -> std::io::Result<()> {
-    let mut bytes = vec![0; (range.end - range.start) as usize * 8];
-    file.read_exact_at(&mut bytes, range.start * 8)?;
+    let mut piece = [0; 8 * PIECE];
     out.clear();
-    from_bytes(&bytes, out);
+    out.reserve_exact((range.end - range.start) as usize);
+    for start in range.clone().step_by(PIECE) {
+        let bytes = &mut piece[..(range.end - start).min(PIECE as u64) as usize * 8];
+        file.read_exact_at(bytes, start * 8)?;
+        from_bytes(bytes, out);
+    }
     Ok(())
 }
 
