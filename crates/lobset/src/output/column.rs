@@ -1,12 +1,16 @@
 //! One column of one row group, gathered row by row or change by change.
 
+use std::hash::BuildHasher;
+
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use parquet::basic::Encoding;
 use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 
 use super::chunk::{Compressor, RawPage};
 use super::encoding::{Run, bits, byte_stream_split, delta_i32, delta_i64, hybrid, index_width};
@@ -126,7 +130,8 @@ pub(super) struct RunColumn {
     runs: RunList,
     /// Rows of the runs of null.
     nulls: u32,
-    numbers: FxHashMap<u64, u32>,
+    /// Places in `values`, found by value.
+    numbers: HashTable<u32>,
     values: Vec<u64>,
 }
 
@@ -167,6 +172,10 @@ impl RunList {
     }
 }
 
+fn hash(value: u64) -> u64 {
+    FxBuildHasher.hash_one(value)
+}
+
 /// Bytes of pages, kept so that each column writes where the one before did.
 #[derive(Default)]
 pub(super) struct Scratch {
@@ -183,7 +192,7 @@ impl RunColumn {
             start: 0,
             runs: RunList::default(),
             nulls: 0,
-            numbers: FxHashMap::default(),
+            numbers: HashTable::new(),
             values: Vec::new(),
         }
     }
@@ -212,10 +221,17 @@ impl RunColumn {
             self.nulls += end - self.start;
             NULL
         } else {
-            *self.numbers.entry(value).or_insert_with(|| {
-                self.values.push(value);
-                (self.values.len() - 1) as u32
-            })
+            let Self { numbers, values, .. } = self;
+            let value_of = |number: &u32| values[*number as usize];
+            match numbers.entry(hash(value), |n| value_of(n) == value, |n| hash(value_of(n))) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    let number = values.len() as u32;
+                    new.insert(number);
+                    values.push(value);
+                    number
+                }
+            }
         };
         self.runs.push((number, end - self.start));
     }

@@ -169,7 +169,7 @@ impl DatasetWriter {
         let Self { path, mut file, footer, .. } = self;
         let row_groups = footer.row_groups();
         let fail = |e: &dyn std::fmt::Display| Error::output(&path, e);
-        file.write_all(&footer.finish().map_err(|e| fail(&e))?).map_err(|e| fail(&e))?;
+        footer.finish(&mut file).map_err(|e| fail(&e))?;
         let HashingFile { file, hash, bytes } = file.into_inner().map_err(|e| fail(&e))?;
         file.finish().map_err(|e| fail(&e))?;
         Ok(WrittenFile { bytes, sha256: hex(&hash.finalize()), row_groups })

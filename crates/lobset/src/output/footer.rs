@@ -4,6 +4,7 @@
 //! Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol. The `parquet` crate writes all of it; its
 //! bytes are cut and joined here, around the list of row groups.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use parquet::errors::{ParquetError, Result};
@@ -61,13 +62,16 @@ impl Footer {
         Ok(())
     }
 
-    /// The end of the file: its footer, the length of it, the format's name.
-    pub(super) fn finish(self) -> Result<Vec<u8>> {
+    /// Writes the end of the file: its footer, the length of it, the format's name.
+    pub(super) fn finish(self, out: &mut impl Write) -> Result<()> {
         let cut = Cut::of(&self.file, &self.bare)?;
         let before = cut.with_rows(self.rows, self.count);
         let length = before.len() + self.row_groups.len() + cut.after.len();
         let length = u32::try_from(length).map_err(|_| ParquetError::General("a footer beyond 4 GiB".to_owned()))?;
-        Ok([&before, &self.row_groups, &cut.after, &length.to_le_bytes()[..], NAME].concat())
+        for part in [&before, &self.row_groups, &cut.after, &length.to_le_bytes()[..], NAME] {
+            out.write_all(part)?;
+        }
+        Ok(())
     }
 }
 
@@ -162,8 +166,9 @@ mod tests {
             let mut footer = Footer::new(file).unwrap();
             metadata.row_groups().iter().for_each(|group| footer.push(group.clone()).unwrap());
             assert_eq!(footer.row_groups(), groups);
-            let footer = footer.finish().unwrap();
-            assert_eq!(footer, bytes[bytes.len() - footer.len()..], "{groups} row groups of {rows}");
+            let mut end = Vec::new();
+            footer.finish(&mut end).unwrap();
+            assert_eq!(end, bytes[bytes.len() - end.len()..], "{groups} row groups of {rows}");
         }
     }
 }
