@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::runs::each_run;
+use super::runs::run_ends;
 use super::{DepthSpec, LEVELS, Levels, MISSING};
 use crate::config::Feature;
 
@@ -18,65 +18,96 @@ pub struct Bin {
 }
 
 /// Runs whose median is found by comparing all with all, which takes no branch.
-const FEW: usize = 16;
+const FEW: usize = 64;
 
 /// The sizes of one level and bin: values, and the rows of each run.
-#[derive(Default)]
 struct Sizes {
     values: Vec<u32>,
     rows: Vec<u32>,
+    count: usize,
 }
 
 impl Sizes {
+    /// Room for the runs of a bin.
+    fn new(ticks_per_bin: usize) -> Self {
+        let room = vec![0; ticks_per_bin + FEW];
+        Self { values: room.clone(), rows: room, count: 0 }
+    }
+
     #[inline(always)]
-    fn fill(&mut self, sizes: &[u32]) {
-        self.values.clear();
-        self.rows.clear();
-        let push = |size, rows| {
-            self.values.push(size);
-            self.rows.push(rows as u32);
-        };
-        each_run(sizes, |a, b| a != b, push);
+    fn push(&mut self, size: u32, rows: u32) {
+        (self.values[self.count], self.rows[self.count]) = (size, rows);
+        self.count += 1;
     }
 
     #[inline(always)]
     fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.values.iter().copied().zip(self.rows.iter().copied())
+        self.values[..self.count].iter().copied().zip(self.rows[..self.count].iter().copied())
     }
 
     /// Sample variance, exact until the last division; 0 for one row.
     #[inline(always)]
     fn variance(&self) -> f64 {
-        let (mut n, mut sum, mut squares) = (0_u64, 0_u64, 0_u128);
+        let (mut n, mut bits) = (0, 0);
         for (size, rows) in self.runs() {
-            let (size, rows) = (u64::from(size), u64::from(rows));
-            n += rows;
-            sum += size * rows;
-            squares += u128::from(size * size) * u128::from(rows);
+            n += u64::from(rows);
+            bits |= size;
         }
         if n < 2 {
             return 0.0;
         }
-        let numerator = u128::from(n) * squares - u128::from(sum) * u128::from(sum);
-        let numerator = u64::try_from(numerator).map_or(numerator as f64, |small| small as f64);
+        // Where n * size fits 32 bits everywhere, so does all else 64.
+        let small = (n * u64::from(bits)) >> u32::BITS == 0;
+        let numerator = if small { self.small_numerator(n) } else { self.large_numerator(n) };
         numerator / (n * (n - 1)) as f64
+    }
+
+    /// n * sum of squares - square of the sum.
+    #[inline(always)]
+    fn small_numerator(&self, n: u64) -> f64 {
+        let (mut sum, mut squares) = (0, 0);
+        for (size, rows) in self.runs() {
+            let of_run = size * rows;
+            sum += u64::from(of_run);
+            squares += u64::from(of_run) * u64::from(size);
+        }
+        (n * squares - sum * sum) as f64
+    }
+
+    #[cold]
+    fn large_numerator(&self, n: u64) -> f64 {
+        let (mut sum, mut squares) = (0, 0);
+        for (size, rows) in self.runs() {
+            let of_run = u128::from(size) * u128::from(rows);
+            sum += of_run;
+            squares += of_run * u128::from(size);
+        }
+        let numerator = u128::from(n) * squares - sum * sum;
+        u64::try_from(numerator).map_or(numerator as f64, |small| small as f64)
     }
 
     /// The middle size, or the mean of the two in the middle.
     #[inline(always)]
     fn median(&self) -> f64 {
-        let n: u32 = self.rows.iter().sum();
+        let n: u32 = self.rows[..self.count].iter().sum();
         // The values at these ranks, counted from 0: the least ones that more rows than that do not exceed.
         let (low, high) = ((n - 1) / 2, n / 2);
-        let (low, high) = if self.values.len() <= FEW { self.few_at(low, high) } else { self.many_at(low, high) };
+        let (low, high) = match self.count {
+            0..=16 => self.few_at::<16>(low, high),
+            17..=32 => self.few_at::<32>(low, high),
+            33..=FEW => self.few_at::<FEW>(low, high),
+            _ => self.many_at(low, high),
+        };
         (f64::from(low) + f64::from(high)) / 2.0
     }
 
     #[inline(always)]
-    fn few_at(&self, low: u32, high: u32) -> (u32, u32) {
-        let mut values = [u32::MAX; FEW];
-        values[..self.values.len()].copy_from_slice(&self.values);
-        let mut not_above = [0; FEW];
+    fn few_at<const MOST: usize>(&self, low: u32, high: u32) -> (u32, u32) {
+        let mut values = [u32::MAX; MOST];
+        for (number, (value, known)) in values.iter_mut().zip(&self.values).enumerate() {
+            *value = if number < self.count { *known } else { u32::MAX };
+        }
+        let mut not_above = [0; MOST];
         for (size, rows) in self.runs() {
             for (count, value) in not_above.iter_mut().zip(&values) {
                 *count += if size <= *value { rows } else { 0 };
@@ -90,6 +121,7 @@ impl Sizes {
         (at_low, at_high)
     }
 
+    #[cold]
     fn many_at(&self, low: u32, high: u32) -> (u32, u32) {
         let mut runs: Vec<(u32, u32)> = self.runs().collect();
         runs.sort_unstable();
@@ -113,10 +145,18 @@ impl Bin {
     pub fn of_rows(spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
         let empty = Self { steps: [[MISSING; LEVELS]; 2], values: [[[0.0; LEVELS]; 2]; 3] };
         let mut bins = vec![empty; rows.len() / spec.ticks_per_bin()];
-        Arch::new().dispatch(SumUp { spec, levels, from: rows.start, bins: &mut bins });
+        // The rows of a block fit a core's own cache, column by column, and the numbers of its runs 32 bits.
+        let block = (BLOCK / spec.ticks_per_bin()).max(1);
+        for (number, bins) in bins.chunks_mut(block).enumerate() {
+            let from = rows.start + number * block * spec.ticks_per_bin();
+            Arch::new().dispatch(SumUp { spec, levels, from, bins });
+        }
         bins
     }
 }
+
+/// Rows whose bins are summed up together.
+const BLOCK: usize = 1 << 16;
 
 /// The work of [`Bin::of_rows`], compiled for several instruction sets; the machine's own is taken.
 struct SumUp<'a, 'b> {
@@ -129,53 +169,106 @@ struct SumUp<'a, 'b> {
 impl WithSimd for SumUp<'_, '_> {
     type Output = ();
 
+    /// Level by level, so that each column is read from its start to its end.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        sum_up(self.spec, self.levels, self.from, self.bins);
+    fn with_simd<S: Simd>(mut self, _: S) {
+        let mut scratch = Scratch {
+            ends: Vec::new(),
+            present: vec![0; self.bins.len()],
+            sizes: Sizes::new(self.spec.ticks_per_bin()),
+        };
+        for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
+            self.prices(side, level, &mut scratch);
+            if self.spec.needs_sizes() {
+                self.sizes(side, level, &mut scratch);
+            }
+            if self.spec.needs_counts() {
+                self.counts(side, level, &scratch.present);
+            }
+        }
     }
 }
 
-/// Level by level, so that each column is read from its start to its end.
-#[inline(always)]
-fn sum_up(spec: &DepthSpec, levels: &Levels<'_>, from: usize, bins: &mut [Bin]) {
-    let (volume, variance) = (spec.has(Feature::Volume), spec.has(Feature::Variance));
-    let length = spec.ticks_per_bin();
-    let mut runs = Sizes::default();
-    for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
-        let prices = &levels.prices[side][level];
-        let present = |row: &usize| prices.micro_pips(spec, *row).is_some();
-        for (number, bin) in bins.iter_mut().enumerate() {
-            let rows = from + number * length..from + (number + 1) * length;
-            let (sum, count) = prices.sum(spec, rows.clone());
-            if count == 0 {
+struct Scratch {
+    ends: Vec<u32>,
+    /// Rows of each bin that have a price.
+    present: Vec<usize>,
+    sizes: Sizes,
+}
+
+impl SumUp<'_, '_> {
+    /// Rows of all bins.
+    #[inline(always)]
+    fn rows(&self) -> Range<usize> {
+        self.from..self.from + self.bins.len() * self.spec.ticks_per_bin()
+    }
+
+    #[inline(always)]
+    fn prices(&mut self, side: usize, level: usize, scratch: &mut Scratch) {
+        let rows = self.rows();
+        let mut summed = self.bins.iter_mut().zip(&mut scratch.present);
+        self.levels.prices[side][level].sums(self.spec, rows, &mut scratch.ends, |sum, count| {
+            if let Some((bin, present)) = summed.next() {
+                *present = count;
+                if count > 0 {
+                    bin.steps[side][level] = floor_of_mean(sum, count);
+                }
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn sizes(&mut self, side: usize, level: usize, scratch: &mut Scratch) {
+        let Scratch { ends, present, sizes } = scratch;
+        let (volume, variance) = (self.spec.has(Feature::Volume), self.spec.has(Feature::Variance));
+        let length = self.spec.ticks_per_bin();
+        let cells = &self.levels.sizes[side][level][self.rows()];
+        run_ends(cells, length, ends);
+        let mut left = ends.as_slice();
+        let (mut start, mut bin_end) = (0, 0);
+        for (number, (bin, present)) in self.bins.iter_mut().zip(&*present).enumerate() {
+            bin_end += length as u32;
+            sizes.count = 0;
+            while let [end, after @ ..] = left
+                && *end <= bin_end
+            {
+                sizes.push(cells[*end as usize - 1], end - start);
+                (start, left) = (*end, after);
+            }
+            if *present == 0 {
                 continue;
             }
-            bin.steps[side][level] = floor_of_mean(sum, count);
-            let whole = count == length;
-            if spec.needs_sizes() {
-                let sizes = &levels.sizes[side][level];
-                if whole {
-                    runs.fill(&sizes[rows.clone()]);
-                } else {
-                    let sizes: Vec<u32> = rows.clone().filter(present).map(|row| sizes[row]).collect();
-                    runs.fill(&sizes);
-                }
-                if variance {
-                    bin.values[Feature::Variance as usize][side][level] = runs.variance();
-                }
-                if volume {
-                    bin.values[Feature::Volume as usize][side][level] = runs.median();
-                }
+            if *present < length {
+                let prices = &self.levels.prices[side][level];
+                let rows = number * length..(number + 1) * length;
+                sizes.count = 0;
+                rows.filter(|row| prices.micro_pips(self.spec, self.from + row).is_some())
+                    .for_each(|row| sizes.push(cells[row], 1));
             }
-            if spec.needs_counts() {
-                let counts = &levels.counts[side][level];
-                let sum: u64 = if whole {
-                    counts[rows].iter().map(|c| u64::from(*c)).sum()
-                } else {
-                    rows.filter(present).map(|row| u64::from(counts[row])).sum()
-                };
-                bin.values[Feature::TradeCounts as usize][side][level] = sum as f64;
+            if variance {
+                bin.values[Feature::Variance as usize][side][level] = sizes.variance();
             }
+            if volume {
+                bin.values[Feature::Volume as usize][side][level] = sizes.median();
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn counts(&mut self, side: usize, level: usize, present: &[usize]) {
+        let length = self.spec.ticks_per_bin();
+        let cells = &self.levels.counts[side][level][self.rows()];
+        for (number, (bin, present)) in self.bins.iter_mut().zip(present).enumerate() {
+            let rows = number * length..(number + 1) * length;
+            let sum: u64 = if *present == length {
+                cells[rows].iter().map(|count| u64::from(*count)).sum()
+            } else {
+                let prices = &self.levels.prices[side][level];
+                rows.filter(|row| prices.micro_pips(self.spec, self.from + row).is_some())
+                    .map(|row| u64::from(cells[row]))
+                    .sum()
+            };
+            bin.values[Feature::TradeCounts as usize][side][level] = sum as f64;
         }
     }
 }

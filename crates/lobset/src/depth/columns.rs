@@ -8,8 +8,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use dbn::UNDEF_PRICE;
+use pulp::bytemuck::{self, NoUninit};
 
-use super::runs::each_run;
+use super::runs::run_ends;
 use super::{DepthSpec, LEVELS, MISSING, column_name};
 
 /// A column of prices.
@@ -45,13 +46,15 @@ impl Prices<'_> {
         }
     }
 
-    /// Sum of the prices present in `rows`, in micro-pips, and how many there are.
+    /// Calls `bin` with each bin of `rows`: the sum of the prices present, in micro-pips, and how many there are. `ends` is
+    /// scratch.
     #[inline(always)]
-    pub(super) fn sum(&self, spec: &DepthSpec, rows: Range<usize>) -> (i128, usize) {
+    pub(super) fn sums(&self, spec: &DepthSpec, rows: Range<usize>, ends: &mut Vec<u32>, bin: impl FnMut(i128, usize)) {
+        let length = spec.ticks_per_bin();
         match self {
-            Self::Float(cells) => sum_runs(&cells[rows], f64::to_bits, |price| float(spec, price)),
-            Self::Fixed(cells) => sum_runs(&cells[rows], i64::cast_unsigned, |price| fixed(spec, price)),
-            Self::MicroPips(cells) => sum_runs(&cells[rows], i64::cast_unsigned, present),
+            Self::Float(cells) => sums(&cells[rows], length, ends, |price| float(spec, price), bin),
+            Self::Fixed(cells) => sums(&cells[rows], length, ends, |price| fixed(spec, price), bin),
+            Self::MicroPips(cells) => sums(&cells[rows], length, ends, present, bin),
         }
     }
 
@@ -79,24 +82,35 @@ fn present(price: i64) -> Option<i64> {
 
 /// Each run of equal prices is turned to micro-pips once.
 #[inline(always)]
-fn sum_runs<T: Copy>(cells: &[T], bits: impl Fn(T) -> u64, micro_pips: impl Fn(T) -> Option<i64>) -> (i128, usize) {
+fn sums<T: NoUninit>(
+    cells: &[T],
+    length: usize,
+    ends: &mut Vec<u32>,
+    micro_pips: impl Fn(T) -> Option<i64>,
+    mut bin: impl FnMut(i128, usize),
+) {
+    // Prices are equal when their bits are.
+    run_ends(bytemuck::cast_slice::<T, u64>(cells), length, ends);
+    let (mut start, mut bin_end) = (0, length);
     let (mut sum, mut count) = (0, 0);
-    let differ = |a, b| bits(a) != bits(b);
-    each_run(cells, differ, |price, rows| {
-        if let Some(price) = micro_pips(price) {
-            sum += i128::from(price) * rows as i128;
-            count += rows;
+    for end in ends.iter().map(|end| *end as usize) {
+        if let Some(price) = micro_pips(cells[end - 1]) {
+            sum += i128::from(price) * (end - start) as i128;
+            count += end - start;
         }
-    });
-    (sum, count)
+        start = end;
+        if end == bin_end {
+            bin(sum, count);
+            (sum, count) = (0, 0);
+            bin_end += length;
+        }
+    }
 }
 
 /// Every price in micro-pips.
 fn by_runs<T: Copy>(cells: &[T], bits: impl Fn(T) -> u64, micro_pips: impl Fn(T) -> Option<i64>) -> Vec<i64> {
-    let mut all = Vec::with_capacity(cells.len());
-    let differ = |a, b| bits(a) != bits(b);
-    each_run(cells, differ, |cell, rows| all.extend(repeat_n(micro_pips(cell).unwrap_or(MISSING), rows)));
-    all
+    let runs = cells.chunk_by(|a, b| bits(*a) == bits(*b));
+    runs.flat_map(|run| repeat_n(micro_pips(run[0]).unwrap_or(MISSING), run.len())).collect()
 }
 
 /// Ten levels a side of consecutive rows; the first index is the side: 0 bids, 1 asks.

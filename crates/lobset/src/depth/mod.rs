@@ -71,7 +71,11 @@ impl DepthSpec {
     /// [`ConfigError`] when a setting is out of range.
     pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
         config.check()?;
-        let size = |rows: u64| usize::try_from(rows).map_err(|_| ConfigError::one("samples: more than memory holds"));
+        // Rows of a window are counted in 32 bits.
+        let size = |rows: u64| match u32::try_from(rows) {
+            Ok(rows) if rows <= 1 << 31 => Ok(rows as usize),
+            _ => Err(ConfigError::one("samples: more than memory holds")),
+        };
         let mut features = config.features.clone();
         features.sort_unstable();
         Ok(Self {
