@@ -135,7 +135,7 @@ fn paint_channel<B: Borrow<Bin>>(feature: Feature, bins: &[B], placed: &[[Placed
                 }
                 let line = if side == 1 { HALF - 1 - step } else { step };
                 let cells = &mut half[line * width + columns.start..line * width + columns.end];
-                if let Some(whole) = cells.as_mut_array::<STRIP>() {
+                if let Some(whole) = cells.first_chunk_mut::<STRIP>() {
                     for (cell, colour) in whole.iter_mut().zip(&colours) {
                         *cell = *colour;
                     }
