@@ -82,7 +82,7 @@ pub struct WrittenFile {
     pub row_groups: u64,
 }
 
-/// Writes a dataset file row group by row group. Holds nothing but the footer to come: about 13 KB a row group.
+/// Writes a dataset file row group by row group. Holds nothing but the footer to come: about 5 KB a row group.
 pub struct DatasetWriter {
     path: PathBuf,
     file: TrackedWrite<HashingFile>,
