@@ -102,9 +102,9 @@ impl DatasetWriter {
         let arrow = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), schema.encoded.clone());
         let pairs = Some(pairs.chain([arrow]).collect());
         let created_by = Some(format!("lobset version {}", crate::VERSION));
+        let footer = FileMetaData::new(footer::VERSION, 0, created_by, pairs, Arc::clone(&schema.parquet), None);
+        let footer = Footer::new(Arc::clone(&schema.footer), footer);
         let schema = Arc::clone(&schema.parquet);
-        let footer = FileMetaData::new(footer::VERSION, 0, created_by, pairs, Arc::clone(&schema), None);
-        let footer = Footer::new(footer).map_err(|e| fail(&e))?;
         let file = storage::Writer::create(path).map_err(|e| fail(&e))?;
         let mut file = TrackedWrite::new(HashingFile { file, hash: Sha256::new(), bytes: 0 });
         file.write_all(footer::NAME).map_err(|e| fail(&e))?;

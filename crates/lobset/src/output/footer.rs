@@ -25,24 +25,40 @@ const TAIL: usize = 4 + NAME.len();
 /// A file without rows says: no rows; then field 4, a list; it holds no structure.
 const NO_ROWS: [u8; 3] = [0, 0x19, 0x0C];
 
-/// Row groups that were written, and what else the footer will hold.
-pub(super) struct Footer {
-    file: FileMetaData,
-    /// Of a file without columns: around a row group it is short.
+/// What the footers of all files with the same columns share.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// All that comes before [`NO_ROWS`].
+    before: Vec<u8>,
+    /// A file without columns: around a row group it is short.
     bare: FileMetaData,
     bare_cut: Cut,
+}
+
+impl Layout {
+    /// That of files with these columns.
+    pub(super) fn new(schema: &Arc<SchemaDescriptor>) -> Result<Self> {
+        let file = |schema| FileMetaData::new(VERSION, 0, None, None, schema, None);
+        let no_columns = SchemaDescriptor::new(Arc::new(Type::group_type_builder("schema").build()?));
+        let bare = file(Arc::new(no_columns));
+        let before = Cut::of(&file(Arc::clone(schema)), &bare)?.before;
+        Ok(Self { before, bare_cut: Cut::of(&bare, &bare)?, bare })
+    }
+}
+
+/// Row groups that were written, and what else the footer will hold.
+pub(super) struct Footer {
+    layout: Arc<Layout>,
+    file: FileMetaData,
     row_groups: Vec<u8>,
     count: u64,
     rows: i64,
 }
 
 impl Footer {
-    /// The footer of a file without row groups.
-    pub(super) fn new(file: FileMetaData) -> Result<Self> {
-        let no_columns = SchemaDescriptor::new(Arc::new(Type::group_type_builder("schema").build()?));
-        let bare = FileMetaData::new(VERSION, 0, None, None, Arc::new(no_columns), None);
-        let bare_cut = Cut::of(&bare, &bare)?;
-        Ok(Self { file, bare, bare_cut, row_groups: Vec::new(), count: 0, rows: 0 })
+    /// The footer of a file without row groups, whose columns are those of the layout.
+    pub(super) fn new(layout: Arc<Layout>, file: FileMetaData) -> Self {
+        Self { layout, file, row_groups: Vec::new(), count: 0, rows: 0 }
     }
 
     /// Row groups so far.
@@ -53,9 +69,10 @@ impl Footer {
     /// Adds a row group.
     pub(super) fn push(&mut self, group: RowGroupMetaData) -> Result<()> {
         let rows = group.num_rows();
-        let bytes = encode(&self.bare, vec![group])?;
-        let from = self.bare_cut.with_rows(rows, 1).len();
-        let group = bytes.get(from..bytes.len() - self.bare_cut.after.len()).ok_or_else(unlike)?;
+        let Layout { bare, bare_cut, .. } = &*self.layout;
+        let bytes = encode(bare, vec![group])?;
+        let from = with_rows(&bare_cut.before, rows, 1).len();
+        let group = bytes.get(from..bytes.len() - bare_cut.after.len()).ok_or_else(unlike)?;
         self.row_groups.extend_from_slice(group);
         self.count += 1;
         self.rows += rows;
@@ -64,11 +81,13 @@ impl Footer {
 
     /// Writes the end of the file: its footer, the length of it, the format's name.
     pub(super) fn finish(self, out: &mut impl Write) -> Result<()> {
-        let cut = Cut::of(&self.file, &self.bare)?;
-        let before = cut.with_rows(self.rows, self.count);
-        let length = before.len() + self.row_groups.len() + cut.after.len();
+        let none = encode(&self.file, Vec::new())?;
+        let after = none.strip_prefix(&self.layout.before[..]).and_then(|rest| rest.strip_prefix(&NO_ROWS));
+        let after = after.ok_or_else(unlike)?;
+        let before = with_rows(&self.layout.before, self.rows, self.count);
+        let length = before.len() + self.row_groups.len() + after.len();
         let length = u32::try_from(length).map_err(|_| ParquetError::General("a footer beyond 4 GiB".to_owned()))?;
-        for part in [&before, &self.row_groups, &cut.after, &length.to_le_bytes()[..], NAME] {
+        for part in [&before, &self.row_groups, after, &length.to_le_bytes()[..], NAME] {
             out.write_all(part)?;
         }
         Ok(())
@@ -76,6 +95,7 @@ impl Footer {
 }
 
 /// The footer of a file without rows, cut in two around [`NO_ROWS`].
+#[derive(Debug)]
 struct Cut {
     before: Vec<u8>,
     after: Vec<u8>,
@@ -92,23 +112,23 @@ impl Cut {
             None => Err(unlike()),
         }
     }
+}
 
-    /// What comes before the row groups of a file that has some.
-    fn with_rows(&self, rows: i64, row_groups: u64) -> Vec<u8> {
-        let [_, field, list] = NO_ROWS;
-        let mut bytes = self.before.clone();
-        put_varint(&mut bytes, zigzag(rows));
-        bytes.push(field);
-        // A short list's length stands in its header, a longer one's behind it.
-        match row_groups {
-            few @ 0..15 => bytes.push(list | (few as u8) << 4),
-            many => {
-                bytes.push(list | 0xF0);
-                put_varint(&mut bytes, many);
-            }
+/// What comes before the row groups of a file that has some.
+fn with_rows(before: &[u8], rows: i64, row_groups: u64) -> Vec<u8> {
+    let [_, field, list] = NO_ROWS;
+    let mut bytes = before.to_vec();
+    put_varint(&mut bytes, zigzag(rows));
+    bytes.push(field);
+    // A short list's length stands in its header, a longer one's behind it.
+    match row_groups {
+        few @ 0..15 => bytes.push(list | (few as u8) << 4),
+        many => {
+            bytes.push(list | 0xF0);
+            put_varint(&mut bytes, many);
         }
-        bytes
     }
+    bytes
 }
 
 fn unlike() -> ParquetError {
@@ -163,7 +183,8 @@ mod tests {
             let metadata = writer.close().unwrap();
             let of = metadata.file_metadata();
             let file = FileMetaData::new(VERSION, 0, Some("somebody".to_owned()), pairs, of.schema_descr_ptr(), None);
-            let mut footer = Footer::new(file).unwrap();
+            let layout = Arc::new(Layout::new(&of.schema_descr_ptr()).unwrap());
+            let mut footer = Footer::new(layout, file);
             metadata.row_groups().iter().for_each(|group| footer.push(group.clone()).unwrap());
             assert_eq!(footer.row_groups(), groups);
             let mut end = Vec::new();

@@ -6,6 +6,7 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::{ArrowSchemaConverter, encode_arrow_schema};
 use parquet::schema::types::SchemaDescriptor;
 
+use super::footer::Layout;
 use crate::config::{Columns, Config, PriceType};
 use crate::tape::BOOK_WORDS;
 
@@ -46,6 +47,7 @@ pub struct DatasetSchema {
     pub(crate) parquet: Arc<SchemaDescriptor>,
     /// The Arrow schema as Parquet's key-value metadata carry it.
     pub(super) encoded: String,
+    pub(super) footer: Arc<Layout>,
 }
 
 impl DatasetSchema {
@@ -55,7 +57,8 @@ impl DatasetSchema {
         let arrow = Arc::new(Schema::new(fields));
         let parquet = Arc::new(ArrowSchemaConverter::new().convert(&arrow)?);
         let encoded = encode_arrow_schema(&arrow);
-        Ok(Self { contents, arrow, parquet, encoded })
+        let footer = Arc::new(Layout::new(&parquet)?);
+        Ok(Self { contents, arrow, parquet, encoded, footer })
     }
 }
 
