@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use lobset::{Error, Executor, Manifest, Monitor, Options, Result, Task};
+use lobset::{Error, Executor, Manifest, Monitor, Options, Receive, Result, Task};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
@@ -55,12 +55,7 @@ impl PyExecutor {
 }
 
 impl Executor for PyExecutor {
-    fn map(
-        &self,
-        tasks: &[Task],
-        monitor: &Monitor<'_>,
-        receive: &mut dyn FnMut(usize, String) -> Result<()>,
-    ) -> Result<()> {
+    fn map(&self, tasks: &[Task], monitor: &Monitor<'_>, receive: &mut Receive<'_>) -> Result<()> {
         Python::attach(|py| {
             let tuples = tasks.iter().map(|t| (t.kind, &t.spec, t.threads, t.memory));
             let list = PyList::new(py, tuples).map_err(|e| self.raise(e))?;
@@ -75,12 +70,7 @@ impl Executor for PyExecutor {
 }
 
 impl PyExecutor {
-    fn listen(
-        &self,
-        news: &mut Bound<'_, PyIterator>,
-        monitor: &Monitor<'_>,
-        receive: &mut dyn FnMut(usize, String) -> Result<()>,
-    ) -> Result<()> {
+    fn listen(&self, news: &mut Bound<'_, PyIterator>, monitor: &Monitor<'_>, receive: &mut Receive<'_>) -> Result<()> {
         for item in news {
             if monitor.stopped() {
                 return Err(Error::Interrupted);

@@ -11,7 +11,7 @@ use lobset::config::Feature;
 use lobset::depth::{DepthSpec, Levels};
 use lobset::input::{CatalogFile, DbnReader, QuoteRules, Symbols, catalog};
 use lobset::label::{Candidates, Selection, Split, Windows, inner_quantiles, movements, ranks};
-use lobset::output::{DatasetSchema, DatasetWriter, EncodedGroup, ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
+use lobset::output::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 use lobset::tape::{RowCursor, SymbolTape, TapeWriter};
 use lobset::{Config, Monitor, Options, process, validate};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -95,7 +95,7 @@ fn write_tape(file: &CatalogFile, path: &Path) -> Outcome<(u64, SymbolTape)> {
     Ok((reader.records(), longest))
 }
 
-fn encode(market: &Market, encoder: &mut RowGroupEncoder) -> Outcome<EncodedGroup> {
+fn encode(market: &Market, encoder: &mut RowGroupEncoder) -> Outcome<()> {
     let mut cursor = RowCursor::new(&market.tape, 0)?;
     encoder.leap();
     let mut row = 0;
@@ -181,7 +181,10 @@ fn encode_row_group(bencher: Bencher<'_, '_>) {
     let schema = Arc::new(or_exit(DatasetSchema::new(&config).map_err(Into::into)));
     let mut encoder = RowGroupEncoder::new(schema, &config);
     let rows = market.tape.rows().min(ROW_GROUP_ROWS);
-    bencher.counter(ItemsCount::new(rows)).bench_local(|| or_exit(encode(market, &mut encoder)));
+    bencher.counter(ItemsCount::new(rows)).bench_local(|| {
+        or_exit(encode(market, &mut encoder));
+        encoder.take_groups().count()
+    });
 }
 
 /// An encoded row group appended to a dataset: copied, hashed, its footer written.
@@ -190,17 +193,20 @@ fn merge(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
     let config = Config::default();
     let schema = or_exit(DatasetSchema::new(&config).map_err(Into::into));
-    let mut encoder = RowGroupEncoder::new(Arc::new(schema.clone()), &config);
+    let shared = Arc::new(schema.clone());
+    let encoded = || {
+        let mut encoder = RowGroupEncoder::new(Arc::clone(&shared), &config);
+        or_exit(encode(market, &mut encoder));
+        encoder
+    };
     let rows = market.tape.rows().min(ROW_GROUP_ROWS);
-    bencher.counter(ItemsCount::new(rows)).with_inputs(|| or_exit(encode(market, &mut encoder))).bench_local_values(
-        |group| {
-            or_exit((|| {
-                let mut writer = DatasetWriter::create(&market.at("merged.parquet"), &schema, &[])?;
-                writer.append(group)?;
-                Ok(writer.finish()?)
-            })())
-        },
-    );
+    bencher.counter(ItemsCount::new(rows)).with_inputs(encoded).bench_local_refs(|encoder| {
+        or_exit((|| {
+            let mut writer = DatasetWriter::create(&market.at("merged.parquet"), &schema, &[])?;
+            encoder.take_groups().try_for_each(|group| writer.append(group))?;
+            Ok(writer.finish()?)
+        })())
+    });
 }
 
 /// A depth tensor of 50,000 rows with three channels, from a table as Arrow holds it.

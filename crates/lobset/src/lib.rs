@@ -55,8 +55,8 @@ pub use error::{Error, Result};
 pub use label::Thresholds;
 pub use output::Manifest;
 pub use pipeline::{
-    Event, Executor, Inspection, Monitor, Options, REPORT, Stage, SymbolInspection, THRESHOLDS, Task, Threads, build,
-    fit_thresholds, inspect, process, process_as_tasks, run_task,
+    Event, Executor, Inspection, Monitor, Options, REPORT, Receive, Stage, SymbolInspection, THRESHOLDS, Task, Threads,
+    build, fit_thresholds, inspect, process, process_as_tasks, run_task,
 };
 pub use time_text::Timestamp;
 pub use validate::validate;

@@ -61,14 +61,19 @@ fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
     let mut writer = DatasetWriter::create(path, &schema, &[]).unwrap();
     let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
     let mut before = Row::default();
-    for rows in rows.chunks(group) {
+    for (number, rows) in rows.chunks(group).enumerate() {
         for (row, label) in rows {
             let changed = (0..BOOK_WORDS).filter(|i| before.book[*i] != row.book[*i]).fold(0, |m, i| m | 1 << i);
             encoder.push(row, changed, *label);
             before = row.clone();
         }
-        writer.append(encoder.finish("M6AM4").unwrap()).unwrap();
+        encoder.finish("M6AM4").unwrap();
+        // Row groups are taken one by one or together.
+        if number % 3 != 0 {
+            encoder.take_groups().try_for_each(|group| writer.append(group)).unwrap();
+        }
     }
+    encoder.take_groups().try_for_each(|group| writer.append(group)).unwrap();
     writer.finish().unwrap();
 }
 

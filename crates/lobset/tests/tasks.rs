@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{contents, market, real_data, run, small};
 use lobset::config::ThresholdScope;
-use lobset::{Config, Error, Executor, Manifest, Monitor, Options, Result, Task, Threads, process_as_tasks, run_task};
+use lobset::{
+    Config, Error, Executor, Manifest, Monitor, Options, Receive, Result, Task, Threads, process_as_tasks, run_task,
+};
 
 fn as_tasks(executor: &dyn Executor, inputs: &[PathBuf], out: &Path, config: &Config) -> Result<Manifest> {
     process_as_tasks(executor, inputs, out, None, config, None, &Options::default(), &Monitor::silent())
@@ -25,7 +27,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 struct Each<F>(F);
 
 impl<F: Fn(usize, &Task) -> Result<String>> Executor for Each<F> {
-    fn map(&self, tasks: &[Task], _: &Monitor<'_>, receive: &mut dyn FnMut(usize, String) -> Result<()>) -> Result<()> {
+    fn map(&self, tasks: &[Task], _: &Monitor<'_>, receive: &mut Receive<'_>) -> Result<()> {
         // The last one first: no result may depend on the order.
         tasks.iter().enumerate().rev().try_for_each(|(place, task)| receive(place, (self.0)(place, task)?))
     }

@@ -4,14 +4,16 @@ use std::io::Write;
 
 use bytes::Bytes;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
-use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
+use super::row_group::room;
 use crate::config::Compression;
 
 /// The level of Zstandard: higher ones cost several times as much for a few percent.
@@ -21,13 +23,40 @@ const ZSTD_LEVEL: i32 = 1;
 const SMALL_PAGE: usize = 1024;
 const SMALL_ZSTD_LEVEL: i32 = -1;
 
-/// Room for the header of a page: it takes about half of this.
-const PAGE_HEADER: usize = 64;
+/// Bytes a row that few pages have more of, before compression.
+pub(super) const PAGE_BYTES: usize = 9;
+/// Bytes a row that few row groups have more of, after compression.
+const GROUP_BYTES: usize = 64;
 
 /// The column chunks of a row group as they will stand in a file, in the order of the schema.
-pub struct EncodedGroup {
-    /// The pages of each, and what the footer will say of it, with offsets from its own first byte.
-    pub(super) columns: Vec<(Bytes, ColumnCloseResult)>,
+pub struct EncodedGroup<'a> {
+    /// Their pages are among these.
+    pub(super) bytes: &'a [u8],
+    /// What the footer will say of each, with offsets into `bytes`.
+    pub(super) columns: Vec<ColumnCloseResult>,
+}
+
+/// Bytes in memory, for a writer that copies from files.
+pub(super) struct Pages<'a>(pub &'a [u8]);
+
+impl Length for Pages<'_> {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+impl<'a> ChunkReader for Pages<'a> {
+    type T = &'a [u8];
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        let from = usize::try_from(start).ok().and_then(|start| self.0.get(start..));
+        from.ok_or_else(|| ParquetError::EOF(format!("byte {start} is outside of the pages")))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let range = self.get_read(start)?.get(..length);
+        range.map(Bytes::copy_from_slice).ok_or_else(|| ParquetError::EOF("the pages end before".to_owned()))
+    }
 }
 
 /// A page before compression: a range of the compressor's scratch bytes.
@@ -49,7 +78,10 @@ pub(super) struct Compressor {
     snappy: snap::raw::Encoder,
     small_dictionary: Vec<u8>,
     small_data: Vec<u8>,
-    columns: Vec<(Bytes, ColumnCloseResult)>,
+    /// The pages of all columns of `groups`, and of those of the row group to come.
+    done: Vec<u8>,
+    columns: Vec<ColumnCloseResult>,
+    groups: Vec<Vec<ColumnCloseResult>>,
 }
 
 impl Compressor {
@@ -59,8 +91,10 @@ impl Compressor {
             zstd: zstd_safe::CCtx::create(),
             snappy: snap::raw::Encoder::new(),
             small_dictionary: Vec::new(),
-            small_data: Vec::new(),
+            small_data: room(PAGE_BYTES),
+            done: room(GROUP_BYTES),
             columns: Vec::new(),
+            groups: Vec::new(),
         }
     }
 
@@ -104,10 +138,11 @@ impl Compressor {
         let small_data = Bytes::from(small_data);
         let pick = |raw: &[u8], small: &Bytes| if stored { Bytes::copy_from_slice(raw) } else { small.clone() };
 
-        let pages = if stored { raw_size } else { small_dictionary.len() + small_data.len() };
-        let mut bytes = Vec::with_capacity(pages + 2 * PAGE_HEADER);
-        let mut encodings = vec![data.encoding];
-        let mut sink = TrackedWrite::new(&mut bytes);
+        let start = self.done.len();
+        let offset = |spec: &PageWriteSpec| (start as u64 + spec.offset).cast_signed();
+        let mut encodings = Vec::with_capacity(3);
+        encodings.push(data.encoding);
+        let mut sink = TrackedWrite::new(&mut self.done);
         let mut writer = SerializedPageWriter::new(&mut sink);
         let mut dictionary_offset = None;
         let (mut compressed_size, mut uncompressed_size) = (0, 0);
@@ -119,7 +154,7 @@ impl Compressor {
                 buf: pick(dictionary.bytes, &small_dictionary),
             };
             let spec = writer.write_page(CompressedPage::new(page, dictionary.bytes.len()))?;
-            dictionary_offset = Some(spec.offset as i64);
+            dictionary_offset = Some(offset(&spec));
             compressed_size += spec.compressed_size;
             uncompressed_size += spec.uncompressed_size;
             encodings.push(dictionary.encoding);
@@ -148,18 +183,17 @@ impl Compressor {
             .set_total_compressed_size(compressed_size as i64)
             .set_total_uncompressed_size(uncompressed_size as i64)
             .set_dictionary_page_offset(dictionary_offset)
-            .set_data_page_offset(spec.offset as i64)
+            .set_data_page_offset(offset(&spec))
             .set_statistics(statistics)
             .build()?;
-        let closed = ColumnCloseResult {
-            bytes_written: bytes.len() as u64,
+        self.columns.push(ColumnCloseResult {
+            bytes_written: (self.done.len() - start) as u64,
             rows_written: rows as u64,
             metadata,
             bloom_filter: None,
             column_index: None,
             offset_index: None,
-        };
-        self.columns.push((bytes.into(), closed));
+        });
         (self.small_dictionary, self.small_data) = (take_back(small_dictionary), take_back(small_data));
         Ok(())
     }
@@ -188,8 +222,23 @@ impl Compressor {
         Ok(())
     }
 
-    /// The column chunks since the last call.
-    pub(super) fn take_group(&mut self) -> EncodedGroup {
-        EncodedGroup { columns: std::mem::take(&mut self.columns) }
+    /// Starts a row group.
+    pub(super) fn start_group(&mut self) {
+        self.columns.clear();
+        if self.groups.is_empty() {
+            self.done.clear();
+        }
+    }
+
+    /// Makes the column chunks since then a row group.
+    pub(super) fn close_group(&mut self) {
+        let next = Vec::with_capacity(self.columns.len());
+        self.groups.push(std::mem::replace(&mut self.columns, next));
+    }
+
+    /// The row groups that have not been taken.
+    pub(super) fn take_groups(&mut self) -> impl Iterator<Item = EncodedGroup<'_>> {
+        let bytes = self.done.as_slice();
+        self.groups.drain(..).map(move |columns| EncodedGroup { bytes, columns })
     }
 }

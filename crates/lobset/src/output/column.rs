@@ -1,5 +1,6 @@
 //! One column of one row group, gathered row by row or change by change.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
@@ -12,8 +13,12 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use rustc_hash::FxBuildHasher;
 
-use super::chunk::{Compressor, RawPage};
+use super::chunk::{Compressor, PAGE_BYTES, RawPage};
 use super::encoding::{Run, bits, byte_stream_split, delta_i32, delta_i64, hybrid, index_width};
+use super::row_group::room;
+
+/// Values that most dictionaries stay below.
+const DICTIONARY: usize = 448;
 
 /// The dictionary number that stands for null.
 const NULL: u32 = u32::MAX;
@@ -136,7 +141,6 @@ pub(super) struct RunColumn {
 }
 
 /// Runs in two bytes each: ten bits of the number and six of the length, where they fit. Others follow a zero, in eight.
-#[derive(Default)]
 struct RunList(Vec<u16>);
 
 impl RunList {
@@ -177,11 +181,9 @@ fn hash(value: u64) -> u64 {
 }
 
 /// Bytes of pages, kept so that each column writes where the one before did.
-#[derive(Default)]
 pub(super) struct Scratch {
     page: Vec<u8>,
     dictionary: Vec<u8>,
-    longs: Vec<i64>,
 }
 
 impl RunColumn {
@@ -190,10 +192,10 @@ impl RunColumn {
             cell,
             current: 0,
             start: 0,
-            runs: RunList::default(),
+            runs: RunList(room(1)),
             nulls: 0,
-            numbers: HashTable::new(),
-            values: Vec::new(),
+            numbers: HashTable::with_capacity(DICTIONARY),
+            values: Vec::with_capacity(DICTIONARY),
         }
     }
 
@@ -293,6 +295,10 @@ impl RunColumn {
 }
 
 impl Scratch {
+    pub(super) fn new() -> Self {
+        Self { page: room(PAGE_BYTES), dictionary: Vec::new() }
+    }
+
     /// An empty page.
     fn start(&mut self) -> &mut Vec<u8> {
         self.page.clear();
@@ -321,22 +327,26 @@ fn merge_equal(runs: impl Iterator<Item = Run>) -> impl Iterator<Item = Run> {
     })
 }
 
-/// Timestamps and row numbers, below 2^63; where the column allows null, `UNDEF_TIMESTAMP` is.
+/// What stands for null in [`longs`].
+pub(super) const NO_LONG: i64 = UNDEF_TIMESTAMP.cast_signed();
+
+/// Timestamps and row numbers; where the column allows null, [`NO_LONG`] is.
 pub(super) fn longs(
-    values: &[u64],
+    values: &[i64],
     descr: ColumnDescPtr,
     scratch: &mut Scratch,
     compressor: &mut Compressor,
 ) -> Result<()> {
-    scratch.start();
-    let Scratch { page, longs: present, .. } = scratch;
+    let page = scratch.start();
     let optional = descr.max_def_level() > 0;
-    present.clear();
-    present.extend(values.iter().filter(|v| !optional || **v != UNDEF_TIMESTAMP).map(|v| v.cast_signed()));
+    let mut present = Cow::Borrowed(values);
     if optional {
-        definition_levels(page, values.iter().map(|v| (u32::from(*v != UNDEF_TIMESTAMP), 1)));
+        definition_levels(page, values.iter().map(|v| (u32::from(*v != NO_LONG), 1)));
+        if values.contains(&NO_LONG) {
+            present.to_mut().retain(|v| *v != NO_LONG);
+        }
     }
-    delta_i64(page, present);
+    delta_i64(page, &present);
     let nulls = Some((values.len() - present.len()) as u64);
     let statistics =
         Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, nulls, false);

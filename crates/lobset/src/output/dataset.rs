@@ -15,7 +15,7 @@ use parquet::schema::types::SchemaDescPtr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::chunk::EncodedGroup;
+use super::chunk::{EncodedGroup, Pages};
 use super::footer::{self, Footer};
 use super::schema::DatasetSchema;
 use super::window::{Window, read_metadata};
@@ -115,8 +115,8 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
-    pub fn append(&mut self, encoded: EncodedGroup) -> Result<()> {
-        self.append_columns(encoded.columns.into_iter()).map_err(|e| Error::output(&self.path, e))
+    pub fn append(&mut self, encoded: EncodedGroup<'_>) -> Result<()> {
+        self.append_columns(&Pages(encoded.bytes), encoded.columns).map_err(|e| Error::output(&self.path, e))
     }
 
     /// Appends the row groups of another file with the same columns. Their bytes are copied as they are.
@@ -138,24 +138,25 @@ impl DatasetWriter {
                 column_index: None,
                 offset_index: None,
             };
-            let columns = group.columns().iter().map(|column| (window.clone(), close(column)));
-            self.append_columns(columns).map_err(|e| fail(&e))?;
+            let columns = group.columns().iter().map(close).collect();
+            self.append_columns(&window, columns).map_err(|e| fail(&e))?;
             spliced(group.num_rows().cast_unsigned())?;
         }
         Ok(())
     }
 
-    fn append_columns<R: ChunkReader>(
+    fn append_columns(
         &mut self,
-        columns: impl Iterator<Item = (R, ColumnCloseResult)>,
+        pages: &impl ChunkReader,
+        columns: Vec<ColumnCloseResult>,
     ) -> Result<(), ParquetError> {
         let Self { file, schema, properties, footer, .. } = self;
         let ordinal = i32::try_from(footer.row_groups()).map_err(|e| ParquetError::External(e.into()))?;
         let keep = |_: &mut _, group, _, _, _| footer.push(group);
         let (schema, properties) = (Arc::clone(schema), Arc::clone(properties));
         let mut group = SerializedRowGroupWriter::new(schema, properties, file, ordinal, Some(Box::new(keep)));
-        for (bytes, column) in columns {
-            group.append_column(&bytes, column)?;
+        for column in columns {
+            group.append_column(pages, column)?;
         }
         group.close()?;
         Ok(())

@@ -23,25 +23,27 @@ fn escape(text: &str) -> String {
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}\
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
-svg{display:block}.ok{color:#176d2c}.warn{color:#8a4b00}code{background:#f4f4f4;padding:0 .2rem}\
+svg{display:block}rect{fill:#4a7fb5}line{stroke:#c0392b;vector-effect:non-scaling-stroke}.ok{color:#176d2c}.warn{color:#8a4b00}code{background:#f4f4f4;padding:0 .2rem}\
 @media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}code{background:#272a30}th,td{border-color:#3a3d44}.ok{color:#7ccf8f}.warn{color:#e0a458}}";
 
-/// Bars of the classes' shares; the line is the fair share.
+/// Bars of the classes' shares, in rows; the line is the fair share.
 fn bars(split: &SplitEntry) -> String {
-    let (width, height) = (12 * split.classes.len(), 60);
-    let most = split.classes.iter().copied().max().unwrap_or(0).max(1) as f64;
-    let mut svg = format!("<svg width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"rows by class\">");
+    let classes = split.classes.len();
+    let width = 12 * classes;
+    let most = split.classes.iter().copied().max().unwrap_or(0).max(1);
+    let mut svg = format!(
+        "<svg width=\"{width}\" height=\"60\" viewBox=\"0 0 {width} {most}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"rows by class\">"
+    );
     for (class, count) in split.classes.iter().enumerate() {
-        let bar = *count as f64 / most * f64::from(height);
         let _ = write!(
             svg,
-            "<rect x=\"{}\" y=\"{:.1}\" width=\"10\" height=\"{bar:.1}\" fill=\"#4a7fb5\"><title>class {class}: {count}</title></rect>",
+            "<rect x=\"{}\" y=\"{}\" width=\"10\" height=\"{count}\"><title>class {class}: {count}</title></rect>",
             12 * class,
-            f64::from(height) - bar
+            most - count
         );
     }
-    let fair = f64::from(height) * (1.0 - split.rows as f64 / split.classes.len() as f64 / most);
-    let _ = write!(svg, "<line x1=\"0\" x2=\"{width}\" y1=\"{fair:.1}\" y2=\"{fair:.1}\" stroke=\"#c0392b\"/></svg>");
+    let fair = most.saturating_sub(split.rows / classes.max(1) as u64);
+    let _ = write!(svg, "<line x2=\"{width}\" y1=\"{fair}\" y2=\"{fair}\"/></svg>");
     svg
 }
 

@@ -14,6 +14,12 @@ use crate::tape::{BOOK_WORDS, Row, each_bit, halves, is_price};
 /// Rows of a full row group.
 pub const ROW_GROUP_ROWS: u64 = 131_072;
 
+/// Room for so many values of each row of a full row group. Only what is used becomes memory, and a vector that need not grow
+/// leaves no holes behind.
+pub(super) fn room<T>(values: usize) -> Vec<T> {
+    Vec::with_capacity(values * ROW_GROUP_ROWS as usize)
+}
+
 /// What the labels say of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RowLabel {
@@ -30,15 +36,28 @@ pub struct RowLabel {
 }
 
 /// Columns without runs worth keeping: one value a row.
-#[derive(Default)]
 struct Series {
-    ts_recv: Vec<u64>,
-    ts_event: Vec<u64>,
+    ts_recv: Vec<i64>,
+    ts_event: Vec<i64>,
     ts_in_delta: Vec<i32>,
     sequence: Vec<i32>,
-    rows: Vec<u64>,
+    rows: Vec<i64>,
     movements: Vec<f64>,
     balanced: Vec<bool>,
+}
+
+impl Series {
+    fn new() -> Self {
+        Self {
+            ts_recv: room(1),
+            ts_event: room(1),
+            ts_in_delta: room(1),
+            sequence: room(1),
+            rows: room(1),
+            movements: room(1),
+            balanced: room(1),
+        }
+    }
 }
 
 /// The columns that are kept as runs, apart from the book.
@@ -57,7 +76,8 @@ struct Runs {
     split: RunColumn,
 }
 
-/// Encodes row groups, one after the other. Holds one row group: about 30 bytes a row and what its dictionaries need.
+/// Encodes row groups, one after the other. Holds the rows of one, about 40 bytes each and what its dictionaries need, and the
+/// pages of those that nobody has taken.
 pub struct RowGroupEncoder {
     schema: Arc<DatasetSchema>,
     compressor: Compressor,
@@ -84,8 +104,8 @@ impl RowGroupEncoder {
         Self {
             schema,
             compressor: Compressor::new(config.compression),
-            scratch: Scratch::default(),
-            series: Series::default(),
+            scratch: Scratch::new(),
+            series: Series::new(),
             runs: Runs {
                 publisher_id: new(Cell::Unsigned),
                 instrument_id: new(Cell::Unsigned),
@@ -122,11 +142,11 @@ impl RowGroupEncoder {
     #[inline]
     pub fn push(&mut self, row: &Row, changed: u64, label: RowLabel) {
         let at = self.rows;
-        self.series.ts_recv.push(row.ts_recv);
-        self.series.ts_event.push(row.ts_event);
+        self.series.ts_recv.push(row.ts_recv.cast_signed());
+        self.series.ts_event.push(row.ts_event.cast_signed());
         self.series.ts_in_delta.push(row.ts_in_delta);
         self.series.sequence.push(row.sequence.cast_signed());
-        self.series.rows.push(label.row);
+        self.series.rows.push(label.row.cast_signed());
         self.series.movements.push(label.movement);
         self.series.balanced.push(label.balanced);
 
@@ -162,12 +182,13 @@ impl RowGroupEncoder {
         self.rows += 1;
     }
 
-    /// Encodes the rows so far, all of them of `symbol`, and starts the next row group.
+    /// Encodes the rows so far, all of them of `symbol`, as a row group, and starts the next one.
     ///
     /// # Errors
     /// When a codec fails.
-    pub fn finish(&mut self, symbol: &str) -> Result<EncodedGroup> {
+    pub fn finish(&mut self, symbol: &str) -> Result<()> {
         let rows = self.rows;
+        self.compressor.start_group();
         self.runs.symbol.set_texts(vec![symbol.to_owned()]);
         let schema = Arc::clone(&self.schema);
         let (series, runs, scratch, codec) = (&self.series, &mut self.runs, &mut self.scratch, &mut self.compressor);
@@ -207,6 +228,12 @@ impl RowGroupEncoder {
         series.movements.clear();
         series.balanced.clear();
         self.rows = 0;
-        Ok(self.compressor.take_group())
+        self.compressor.close_group();
+        Ok(())
+    }
+
+    /// The row groups that have not been taken, in order.
+    pub fn take_groups(&mut self) -> impl Iterator<Item = EncodedGroup<'_>> {
+        self.compressor.take_groups()
     }
 }

@@ -52,7 +52,7 @@ pub fn describe(
         version: crate::VERSION.to_owned(),
         config: config.clone(),
         thresholds,
-        inputs: scanned.scans.iter().map(|s| s.input.clone()).collect(),
+        inputs: scanned.inputs.clone(),
         warnings: warnings(&symbols, config),
         symbols,
         validation: None,

@@ -60,6 +60,7 @@ pub fn inspect<P: AsRef<Path>>(
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
             options.threads(),
+            files.len(),
             &files,
             |file| look(file, &rules, monitor),
             |(entry, seen)| {

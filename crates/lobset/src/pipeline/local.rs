@@ -8,7 +8,7 @@ use super::engine::{Engine, Scans, WriteInput};
 use super::fit::{SLICE, Sums};
 use super::monitor::Stage;
 use super::movements::{MovementTape, movement_tape};
-use super::parallel::{Pool, map_batched, map_ordered};
+use super::parallel::{Pool, batches, map_batched, map_ordered};
 use super::plan::{BLOCK, ClassCounts, RowGroup, Slice, SymbolPlan, class_blocks, slices};
 use super::scan::{FileScan, ScanRules, scan, ts_of_row};
 use super::streams::Stream;
@@ -53,7 +53,7 @@ impl Engine for Local<'_> {
         let mut reused = 0;
         monitor.stage(Stage::Scan, total_bytes(&files), || {
             let work = |file: &CatalogFile| scan(file, rules, &self.workspace.scans(), monitor);
-            map_ordered(threads, &files, work, |(scan, old)| {
+            map_ordered(threads, files.len(), &files, work, |(scan, old)| {
                 reused += u64::from(old);
                 scans.push(scan);
                 Ok(())
@@ -129,7 +129,8 @@ impl Engine for Local<'_> {
         Ok(blocks)
     }
 
-    /// Row groups are encoded in parallel and spliced into one dataset a symbol, in their order.
+    /// Row groups are encoded in parallel and spliced into one dataset a symbol, in their order. An encoder keeps what it has
+    /// encoded until it is spliced: there are as many as threads, and they are all the memory that this takes.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
         let folder = self.workspace.staged();
         std::fs::create_dir_all(&folder).map_err(|e| Error::output(&folder, e))?;
@@ -137,22 +138,23 @@ impl Engine for Local<'_> {
         let schema = Arc::new(DatasetSchema::new(config).map_err(|e| Error::output(&folder, e))?);
         let tasks: Vec<GroupTask<'_>> = group_tasks(input).collect();
         let tape = self.tape()?;
-        // Encoders are used again: their buffers have grown to the size of a row group.
         let encoders = Pool::new();
-        let work = |task: &GroupTask<'_>| {
-            let new = || (RowGroupEncoder::new(Arc::clone(&schema), config), Vec::new());
-            encoders.lend(new, |(encoder, movements)| {
-                tape.read(task.plan.symbol, task.group.candidates.clone(), movements)?;
-                let mut counts = task.group.before.clone();
+        let work = |batch: &&[GroupTask<'_>]| {
+            let (mut encoder, mut movements) =
+                encoders.take(|| (RowGroupEncoder::new(Arc::clone(&schema), config), Vec::new()));
+            for task in *batch {
                 let range = task.group.candidates.clone();
-                task.labelling().encode(config, encoder, range, movements, &mut counts, monitor)
-            })
+                tape.read(task.plan.symbol, range.clone(), &mut movements)?;
+                let mut counts = task.group.before.clone();
+                task.labelling().encode(config, &mut encoder, range, &movements, &mut counts, monitor)?;
+            }
+            Ok((encoder, movements))
         };
         let mut entries = BTreeMap::new();
         let mut open: Option<DatasetWriter> = None;
         // Results come in the order of the tasks.
         let mut finished = tasks.iter();
-        let splice = |encoded: EncodedGroup| {
+        let mut splice = |encoded: EncodedGroup<'_>| -> Result<()> {
             let Some(&GroupTask { plan, stream, last, .. }) = finished.next() else { return Ok(()) };
             let file = dataset_file_name(&config.currency, &stream.symbol);
             let mut writer = match open.take() {
@@ -171,7 +173,13 @@ impl Engine for Local<'_> {
             Ok(())
         };
         let total = tasks.iter().map(GroupTask::candidates).sum();
-        monitor.stage(Stage::Write, total, || map_batched(threads, &tasks, GroupTask::candidates, work, splice))?;
+        monitor.stage(Stage::Write, total, || {
+            map_ordered(threads, 0, &batches(&tasks, GroupTask::candidates), work, |(mut encoder, movements)| {
+                encoder.take_groups().try_for_each(&mut splice)?;
+                encoders.put((encoder, movements));
+                Ok(())
+            })
+        })?;
         Ok(entries)
     }
 

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::hex;
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
-use crate::output::{Manifest, ThresholdsEntry, Timings, Workspace, write_durably};
+use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, write_durably};
 use crate::storage;
 use crate::time_text::Timestamp;
 use describe::{describe, peak_memory};
@@ -37,7 +37,7 @@ use plan::SymbolPlan;
 use scan::FileScan;
 pub(crate) use scan::{RowReader, ScanRules, file_sha256};
 use streams::Stream;
-pub use tasks::{Executor, Task, Threads, process_as_tasks, run_task};
+pub use tasks::{Executor, Receive, Task, Threads, process_as_tasks, run_task};
 
 /// The file with the boundaries, in an output folder.
 pub const THRESHOLDS: &str = "thresholds.json";
@@ -242,7 +242,8 @@ fn close<T>(workspace: Workspace, keep: bool, outcome: Result<T>) -> Result<T> {
 
 /// What scanning all files gives.
 struct Scanned {
-    scans: Vec<FileScan>,
+    /// What the manifest will say of the files.
+    inputs: Vec<InputEntry>,
     streams: Vec<Stream>,
     /// The boundary time T.
     fit_until: Timestamp,
@@ -273,7 +274,8 @@ fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) 
     for (stream, row) in streams.iter_mut().zip(boundary_rows) {
         stream.splits.boundary_row = row;
     }
-    Ok(Scanned { scans, streams, fit_until, fit_files, reused })
+    let inputs = scans.into_iter().map(|scan| scan.input).collect();
+    Ok(Scanned { inputs, streams, fit_until, fit_files, reused })
 }
 
 /// T and the places of the fit half's files.
@@ -340,7 +342,7 @@ fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified: &[u
     let input = fit::FitInput { streams, qualified, fitted_rows: &fitted_rows };
     let (global, symbols) = fit::fit(engine, run.config, &input)?;
     let file_used = |i: &usize| {
-        let input = &scanned.scans[*i].input;
+        let input = &scanned.inputs[*i];
         FileUsed { name: input.name.clone(), sha256: input.sha256.clone() }
     };
     let thresholds = Thresholds {

@@ -5,133 +5,132 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 
-struct State<R> {
-    /// The next task to begin.
-    next: usize,
+struct State<R, C> {
+    /// Tasks begun.
+    begun: usize,
+    /// Tasks to begin: all, until one fails.
+    end: usize,
     /// Results handed on.
     consumed: usize,
+    /// Results whose turn has not come.
     waiting: BTreeMap<usize, Result<R>>,
-    /// Workers that have not ended.
-    alive: usize,
+    /// Takes the results; away while a thread hands one on.
+    consume: Option<C>,
+    outcome: Result<()>,
+    panicked: bool,
 }
 
-struct Shared<R> {
-    state: Mutex<State<R>>,
+impl<R, C> State<R, C> {
+    /// The result whose turn it is, and what takes it.
+    fn take_turn(&mut self) -> Option<(Result<R>, C)> {
+        let consume = self.consume.take()?;
+        match self.waiting.remove(&self.consumed) {
+            Some(result) => Some((result, consume)),
+            None => {
+                self.consume = Some(consume);
+                None
+            }
+        }
+    }
+}
+
+struct Shared<R, C> {
+    state: Mutex<State<R, C>>,
     changed: Condvar,
 }
 
-impl<R> Shared<R> {
-    /// A worker that panics takes the whole map with it, so what it leaves behind is never relied on.
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
+impl<R, C> Shared<R, C> {
+    /// A thread that panics takes the whole map with it, so what it leaves behind is never relied on.
+    fn lock(&self) -> MutexGuard<'_, State<R, C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, held: MutexGuard<'a, State<R>>) -> MutexGuard<'a, State<R>> {
+    fn wait<'a>(&self, held: MutexGuard<'a, State<R, C>>) -> MutexGuard<'a, State<R, C>> {
         self.changed.wait(held).unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Counts a worker out, whether it returns or panics.
-struct Alive<'a, R>(&'a Shared<R>);
+/// Ends the other threads when this one panics.
+struct PassOn<'a, R, C>(&'a Shared<R, C>);
 
-impl<R> Drop for Alive<'_, R> {
+impl<R, C> Drop for PassOn<'_, R, C> {
     fn drop(&mut self) {
-        self.0.lock().alive -= 1;
-        self.0.changed.notify_all();
+        if std::thread::panicking() {
+            self.0.lock().panicked = true;
+            self.0.changed.notify_all();
+        }
     }
 }
 
-/// Runs `work` over `tasks` on `threads` threads and calls `consume` on this one with each result, in order. At most
-/// `threads + 1` results wait or are under way, so memory stays bounded whatever the number of tasks.
+/// Runs `work` over `tasks` on `threads` threads, this one among them, and calls `consume` with each result, in order, one at
+/// a time: a thread hands on the result whose turn it is before it begins another task. At most `threads` tasks are under way
+/// or wait for their turn, and `ahead` more, so memory stays bounded whatever the number of tasks.
 ///
 /// # Errors
 /// The first error in the order of the tasks, whichever thread met one first; no task begins after that.
 pub(crate) fn map_ordered<T: Sync, R: Send>(
     threads: usize,
+    ahead: usize,
     tasks: &[T],
     work: impl Fn(&T) -> Result<R> + Sync,
-    mut consume: impl FnMut(R) -> Result<()>,
+    consume: impl FnMut(R) -> Result<()> + Send,
 ) -> Result<()> {
     let threads = threads.clamp(1, tasks.len().max(1));
-    let state = State { next: 0, consumed: 0, waiting: BTreeMap::new(), alive: threads };
+    let state = State {
+        begun: 0,
+        end: tasks.len(),
+        consumed: 0,
+        waiting: BTreeMap::new(),
+        consume: Some(consume),
+        outcome: Ok(()),
+        panicked: false,
+    };
     let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
-    let worker = || {
-        let _alive = Alive(&shared);
-        loop {
-            let mut held = shared.lock();
-            while held.next < tasks.len() && held.next > held.consumed + threads {
+    let run = || {
+        let _pass_on = PassOn(&shared);
+        let mut held = shared.lock();
+        while held.consumed < held.end && held.outcome.is_ok() && !held.panicked {
+            if let Some((result, mut consume)) = held.take_turn() {
+                drop(held);
+                let outcome = result.and_then(&mut consume);
+                held = shared.lock();
+                (held.consume, held.outcome) = (Some(consume), outcome);
+                held.consumed += 1;
+            } else if held.begun < held.end.min(held.consumed + threads + ahead) {
+                let number = held.begun;
+                held.begun += 1;
+                drop(held);
+                let result = work(&tasks[number]);
+                held = shared.lock();
+                if result.is_err() {
+                    // Earlier tasks are all under way: the first error in their order is still found.
+                    held.end = held.begun;
+                }
+                held.waiting.insert(number, result);
+            } else {
                 held = shared.wait(held);
+                continue;
             }
-            let number = held.next;
-            if number >= tasks.len() {
-                return;
-            }
-            held.next += 1;
-            drop(held);
-            let result = work(&tasks[number]);
-            let mut held = shared.lock();
-            if result.is_err() {
-                // Earlier tasks are all under way: the first error in their order is still found.
-                held.next = tasks.len();
-            }
-            held.waiting.insert(number, result);
-            drop(held);
             shared.changed.notify_all();
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let mut outcome = Ok(());
-        for number in 0..tasks.len() {
-            let mut held = shared.lock();
-            let result = loop {
-                if let Some(result) = held.waiting.remove(&number) {
-                    break Some(result);
-                }
-                if held.alive == 0 {
-                    break None;
-                }
-                held = shared.wait(held);
-            };
-            drop(held);
-            // Without a result a worker has panicked: joining it passes that on.
-            let Some(result) = result else { break };
-            outcome = result.and_then(&mut consume);
-            let mut held = shared.lock();
-            held.consumed = number + 1;
-            if outcome.is_err() {
-                held.next = tasks.len();
-            }
-            drop(held);
-            shared.changed.notify_all();
-            if outcome.is_err() {
-                break;
-            }
-        }
-        for worker in workers {
-            if let Err(panic) = worker.join() {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        run();
+        for other in others {
+            if let Err(panic) = other.join() {
                 std::panic::resume_unwind(panic);
             }
         }
-        outcome
-    })
+    });
+    shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).outcome
 }
 
 /// What a batch of tasks weighs at least, where so many tasks are left. A candidate or a row weighs 1.
 const BATCH: u64 = 1 << 14;
 
-/// As [`map_ordered`], but a thread takes light tasks together, up to a `weight` of a few ten thousand rows: thousands of
-/// small symbols would spend their time on passing results on.
-///
-/// # Errors
-/// As [`map_ordered`].
-pub(crate) fn map_batched<T: Sync, R: Send>(
-    threads: usize,
-    tasks: &[T],
-    weight: impl Fn(&T) -> u64,
-    work: impl Fn(&T) -> Result<R> + Sync,
-    mut consume: impl FnMut(R) -> Result<()>,
-) -> Result<()> {
+/// Light tasks taken together, up to a `weight` of a few ten thousand rows.
+pub(crate) fn batches<T>(tasks: &[T], weight: impl Fn(&T) -> u64) -> Vec<&[T]> {
     let mut batches = Vec::new();
     let (mut from, mut gathered) = (0, 0);
     for (number, task) in tasks.iter().enumerate() {
@@ -141,8 +140,23 @@ pub(crate) fn map_batched<T: Sync, R: Send>(
             (from, gathered) = (number + 1, 0);
         }
     }
+    batches
+}
+
+/// As [`map_ordered`], but in [`batches`]: thousands of small symbols would spend their time on passing results on.
+///
+/// # Errors
+/// As [`map_ordered`].
+pub(crate) fn map_batched<T: Sync, R: Send>(
+    threads: usize,
+    tasks: &[T],
+    weight: impl Fn(&T) -> u64,
+    work: impl Fn(&T) -> Result<R> + Sync,
+    mut consume: impl FnMut(R) -> Result<()> + Send,
+) -> Result<()> {
+    let batches = batches(tasks, weight);
     let work = |batch: &&[T]| batch.iter().map(&work).collect::<Result<Vec<R>>>();
-    map_ordered(threads, &batches, work, |results| results.into_iter().try_for_each(&mut consume))
+    map_ordered(threads, 1, &batches, work, |results| results.into_iter().try_for_each(&mut consume))
 }
 
 /// Things that tasks use one after the other, because they are dear to make: there are as many as threads want at once.
@@ -156,11 +170,21 @@ impl<T> Pool<T> {
 
     /// Lends an idle thing, or a new one, to `work`. It does not come back from work that fails.
     pub fn lend<R>(&self, new: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
-        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut thing = idle.unwrap_or_else(new);
+        let mut thing = self.take(new);
         let done = work(&mut thing)?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
+        self.put(thing);
         Ok(done)
+    }
+
+    /// An idle thing, or a new one.
+    pub fn take(&self, new: impl FnOnce() -> T) -> T {
+        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(new)
+    }
+
+    /// Makes a thing idle.
+    pub fn put(&self, thing: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
     }
 
     /// All of them.
@@ -188,7 +212,7 @@ mod tests {
             }
             Ok(n * n)
         };
-        map_ordered(3, &tasks, work, |r| {
+        map_ordered(3, 1, &tasks, work, |r| {
             assert!(begun.load(Ordering::SeqCst) <= seen.len() + 4);
             seen.push(r);
             Ok(())
@@ -217,17 +241,17 @@ mod tests {
     fn the_first_error_in_order_wins() {
         let tasks: Vec<usize> = (0..50).collect();
         let work = |n: &usize| if *n >= 11 { Err(Error::data(format!("{n}"), "")) } else { Ok(*n) };
-        let error = map_ordered(4, &tasks, work, |_| Ok(())).unwrap_err();
+        let error = map_ordered(4, 0, &tasks, work, |_| Ok(())).unwrap_err();
         assert_eq!(error.to_string(), "11");
-        let error = map_ordered(4, &tasks, |n| Ok(*n), |n| if n == 3 { Err(Error::Interrupted) } else { Ok(()) });
+        let error = map_ordered(4, 0, &tasks, |n| Ok(*n), |n| if n == 3 { Err(Error::Interrupted) } else { Ok(()) });
         assert!(matches!(error, Err(Error::Interrupted)));
-        assert!(map_ordered(4, &[0usize; 0], |n| Ok(*n), |_| Ok(())).is_ok());
+        assert!(map_ordered(4, 0, &[0usize; 0], |n| Ok(*n), |_| Ok(())).is_ok());
     }
 
     #[test]
     fn a_panic_is_passed_on() {
         let outcome = std::panic::catch_unwind(|| {
-            map_ordered(2, &[1, 2, 3], |n| if *n == 2 { panic!("two") } else { Ok(*n) }, |_| Ok(()))
+            map_ordered(2, 3, &[1, 2, 3], |n| if *n == 2 { panic!("two") } else { Ok(*n) }, |_| Ok(()))
         });
         assert!(outcome.is_err());
     }

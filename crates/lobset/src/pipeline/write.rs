@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Fit, Split, Splits, Thresholds};
 use crate::output::{
-    CONFIG_KEY, DatasetEntry, EncodedGroup, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY,
-    VERSION_KEY, WrittenFile,
+    CONFIG_KEY, DatasetEntry, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY,
+    WrittenFile,
 };
 use crate::tape::{RowCursor, SymbolTape};
 
@@ -83,7 +83,7 @@ impl Labelling<'_> {
         movements: &[f64],
         counts: &mut ClassCounts,
         monitor: &Monitor<'_>,
-    ) -> Result<EncodedGroup> {
+    ) -> Result<()> {
         let fail = |message: &str| Error::output(Path::new(self.symbol), message);
         let mut movements = movements.iter().copied();
         let (mark, drop_unmarked) = (config.force_uniform, config.drop_unbalanced);

@@ -27,7 +27,7 @@ struct Located {
     chunk: Chunk,
     file: Arc<PathBuf>,
     /// Bytes of the tape file that have been fetched, and where they start.
-    held: Option<(u64, Bytes)>,
+    held: Option<Box<(u64, Bytes)>>,
 }
 
 /// A symbol tape as text: chunks in a row that lie in the same file share its name.
@@ -118,7 +118,7 @@ impl SymbolTape {
             let fetched = Ranges::open(&file).and_then(|ranges| ranges.ranges(&places));
             let fetched = fetched.map_err(|e| Error::output(&file, format!("cannot read back the work file: {e}")))?;
             for ((located, place), bytes) in chunks.iter_mut().zip(places).zip(fetched) {
-                located.held = Some((place.start, bytes));
+                located.held = Some(Box::new((place.start, bytes)));
             }
         }
         Ok(())
@@ -160,7 +160,7 @@ impl OpenFile {
     fn read(&mut self, located: &Located, tape: Tape, into: &mut [u8]) -> Result<()> {
         let Located { file: path, chunk, held, .. } = located;
         let offset = chunk.place(tape).start;
-        if let Some((start, bytes)) = held
+        if let Some((start, bytes)) = held.as_deref()
             && *start == offset
             && bytes.len() >= into.len()
         {

@@ -87,7 +87,7 @@ impl<'a> LeakCheck<'a> {
                     },
                 )
             };
-            map_ordered(self.threads, &tasks, work, |()| Ok(()))?;
+            map_ordered(self.threads, tasks.len(), &tasks, work, |()| Ok(()))?;
             Ok(selection.merge(&counters.into_all()))
         };
         self.violations.extend(compare(&whose, self.nbins, fit, spill.count, count)?);

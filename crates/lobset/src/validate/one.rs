@@ -21,7 +21,7 @@ pub(crate) fn prove_dataset(
     thresholds: &Thresholds,
     (symbol, entry): (&SymbolEntry, &DatasetEntry),
     threads: usize,
-    mut fit_movements: impl FnMut(&[f64]) -> Result<()>,
+    mut fit_movements: impl FnMut(&[f64]) -> Result<()> + Send,
 ) -> Result<Vec<String>> {
     let violation = |text: String| Ok(vec![format!("{}: {text}", entry.file)]);
     let Some(expect) = Expect::new(config, symbol, thresholds) else {
@@ -47,7 +47,7 @@ pub(crate) fn prove_dataset(
     let mut walk = Walk::new(config, symbol, entry);
     let groups: Vec<usize> = (0..groups).collect();
     let check = |group: &usize| DatasetFile::open(path)?.check_group(footer.clone(), *group, &expect);
-    map_ordered(threads, &groups, check, |facts: GroupFacts| {
+    map_ordered(threads, 1, &groups, check, |facts: GroupFacts| {
         fit_movements(&facts.fit_movements)?;
         walk.take(facts);
         Ok(())

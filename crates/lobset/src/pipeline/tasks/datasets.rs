@@ -80,13 +80,16 @@ impl Job for Datasets {
                 };
                 let movements = part.pieces.read(group.candidates.clone())?;
                 let (mut counts, range) = (group.before.clone(), group.candidates.clone());
-                encoders.lend(
-                    || RowGroupEncoder::new(Arc::clone(&schema), &config),
-                    |encoder| labelling.encode(&config, encoder, range, &movements, &mut counts, attempt.monitor),
-                )
+                let mut encoder = encoders.take(|| RowGroupEncoder::new(Arc::clone(&schema), &config));
+                labelling.encode(&config, &mut encoder, range, &movements, &mut counts, attempt.monitor)?;
+                Ok(encoder)
             };
             let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
-            map_ordered(attempt.threads, &part.groups, encode, |encoded| writer.append(encoded))?;
+            map_ordered(attempt.threads, 0, &part.groups, encode, |mut encoder| {
+                encoder.take_groups().try_for_each(|group| writer.append(group))?;
+                encoders.put(encoder);
+                Ok(())
+            })?;
             Ok(Written { file, written: writer.finish()? })
         };
         parts.into_iter().map(write).collect()

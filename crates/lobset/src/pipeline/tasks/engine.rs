@@ -101,7 +101,7 @@ impl<'a> Tasks<'a> {
                 let text = storage::read(path).map_err(|e| InputError::unread(path, e))?;
                 Ok((*place, parse(&text)?))
             };
-            map_ordered(READERS, &old, read, |(place, receipt)| {
+            map_ordered(READERS, old.len(), &old, read, |(place, receipt)| {
                 slots[place] = Some(receipt);
                 monitor.advance(amounts[place])
             })?;

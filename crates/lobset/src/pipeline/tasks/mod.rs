@@ -56,6 +56,9 @@ pub struct Task {
     pub memory: u64,
 }
 
+/// Takes the place of a task that is done, and its receipt.
+pub type Receive<'a> = dyn FnMut(usize, String) -> Result<()> + Send + 'a;
+
 /// Runs tasks.
 pub trait Executor {
     /// Runs all tasks, in any order, and calls `receive` with each one's place and receipt.
@@ -63,12 +66,7 @@ pub trait Executor {
     /// # Errors
     /// The first failure that another try cannot mend, or that of `receive`; [`Error::Interrupted`] soon after `monitor`
     /// is to stop. No task runs on after that.
-    fn map(
-        &self,
-        tasks: &[Task],
-        monitor: &Monitor<'_>,
-        receive: &mut dyn FnMut(usize, String) -> Result<()>,
-    ) -> Result<()>;
+    fn map(&self, tasks: &[Task], monitor: &Monitor<'_>, receive: &mut Receive<'_>) -> Result<()>;
 }
 
 /// Runs tasks on the threads of this process.
@@ -85,16 +83,12 @@ impl Threads {
 }
 
 impl Executor for Threads {
-    fn map(
-        &self,
-        tasks: &[Task],
-        monitor: &Monitor<'_>,
-        receive: &mut dyn FnMut(usize, String) -> Result<()>,
-    ) -> Result<()> {
+    fn map(&self, tasks: &[Task], monitor: &Monitor<'_>, receive: &mut Receive<'_>) -> Result<()> {
         let mut place = 0..;
         let muted = monitor.muted();
         map_ordered(
             self.threads,
+            tasks.len(),
             tasks,
             |task| run_task(task.kind, &task.spec, &muted),
             |receipt| receive(place.next().unwrap_or_default(), receipt),
