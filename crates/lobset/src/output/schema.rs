@@ -46,7 +46,7 @@ pub struct DatasetSchema {
     pub arrow: Arc<Schema>,
     pub(crate) parquet: Arc<SchemaDescriptor>,
     /// The Arrow schema as Parquet's key-value metadata carry it.
-    pub(super) encoded: String,
+    pub(crate) encoded: String,
     pub(super) footer: Arc<Layout>,
 }
 

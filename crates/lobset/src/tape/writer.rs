@@ -30,6 +30,9 @@ pub struct Chunk {
     pub max_ts: u64,
 }
 
+/// Bytes of rows that a symbol has room for at first.
+const FIRST_ROWS: usize = 8 * MAX_ROW_BYTES;
+
 #[derive(Default)]
 struct SymbolBuffer {
     mids: Vec<u8>,
@@ -41,6 +44,15 @@ struct SymbolBuffer {
     /// The row before, from which the next one differs; zero at the start of a chunk.
     last: Row,
     chunks: Vec<Chunk>,
+}
+
+impl SymbolBuffer {
+    /// Makes room for the next row. Thousands of symbols do this at once, so they begin with room for many.
+    #[cold]
+    fn grow(&mut self) {
+        self.rows.resize((self.rows.len() * 2).max(FIRST_ROWS), 0);
+        self.mids.reserve(self.rows.len() / 8);
+    }
 }
 
 /// Writes the mid2 tape and the row tape of every symbol of one input file into one work file. Holds at most about
@@ -73,13 +85,12 @@ impl TapeWriter {
             self.symbols.resize_with(slot + 1, SymbolBuffer::default);
         }
         let symbol = &mut self.symbols[slot];
+        if symbol.rows.len() < symbol.used + MAX_ROW_BYTES + SLACK {
+            symbol.grow();
+        }
         symbol.mids.extend_from_slice(&mid2.to_le_bytes());
         symbol.count += 1;
         symbol.max_ts = max_ts;
-        if symbol.rows.len() < symbol.used + MAX_ROW_BYTES + SLACK {
-            let grown = (symbol.rows.len() * 2).max(2 * MAX_ROW_BYTES);
-            symbol.rows.resize(grown, 0);
-        }
         let end = symbol.last.put_next(record, &mut symbol.rows, symbol.used);
         self.buffered += 8 + end - symbol.used;
         symbol.used = end;

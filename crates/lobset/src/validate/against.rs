@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -9,7 +10,9 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{DatasetFile, unreadable};
@@ -132,7 +135,9 @@ fn draw(folder: &Path, manifest: &Manifest, seed: u64) -> Result<BTreeMap<String
         }
         let path = folder.join(&dataset.file);
         let file = DatasetFile::open(&path)?;
-        let metadata = file.footer()?;
+        let footer = file.footer().map(Arc::new)?;
+        let footer =
+            ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new()).map_err(|e| unreadable(&path, e))?;
         let mut selectors = Vec::new();
         let mut at = 0;
         for place in &mine {
@@ -140,7 +145,7 @@ fn draw(folder: &Path, manifest: &Manifest, seed: u64) -> Result<BTreeMap<String
             selectors.push(RowSelector::select(1));
             at = place + 1;
         }
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), metadata)
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer)
             .with_row_selection(RowSelection::from(selectors))
             .build()
             .map_err(|e| unreadable(&path, e))?;

@@ -1,19 +1,23 @@
 //! The checks that one row group allows on its own.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::file::reader::ChunkReader;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::column::page::{PageIterator, PageReader};
+use parquet::errors::Result as ParquetResult;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::reader::{ChunkReader, SerializedPageReader};
 
 use super::{MOST_VIOLATIONS, unreadable};
 use crate::config::Config;
 use crate::error::{InputError, Result};
 use crate::label::{Fit, Split, Splits, Thresholds, Windows};
-use crate::output::{RangeFile, SymbolEntry, Window};
+use crate::output::{DatasetSchema, RangeFile, SymbolEntry, Window};
 use crate::storage::{self, Ranges};
 
 /// A dataset to read back.
@@ -32,7 +36,7 @@ impl<'a> DatasetFile<'a> {
     }
 
     /// Reads its footer.
-    pub(super) fn footer(&self) -> Result<ArrowReaderMetadata> {
+    pub(super) fn footer(&self) -> Result<ParquetMetaData> {
         let window = Window::of_footer(&self.file, self.bytes).map_err(|e| unreadable(self.path, e))?;
         read_footer(self.path, &window)
     }
@@ -43,16 +47,11 @@ impl<'a> DatasetFile<'a> {
     }
 
     /// Reads a row group's labels and checks them: straight from a local file, in one request from elsewhere.
-    pub(super) fn check_group(
-        self,
-        footer: ArrowReaderMetadata,
-        group: usize,
-        expect: &Expect<'_>,
-    ) -> Result<GroupFacts> {
+    pub(super) fn check_group(self, footer: &ParquetMetaData, group: usize, expect: &Expect<'_>) -> Result<GroupFacts> {
         match self.file {
             Ranges::File(file) => check_group(self.path, file, footer, group, expect),
             file @ Ranges::Object(_) => {
-                let window = Window::of_group(&file, self.bytes, footer.metadata().row_group(group));
+                let window = Window::of_group(&file, self.bytes, footer.row_group(group));
                 check_group(self.path, window.map_err(|e| unreadable(self.path, e))?, footer, group, expect)
             }
         }
@@ -60,12 +59,63 @@ impl<'a> DatasetFile<'a> {
 }
 
 /// Reads the footer of a dataset.
-pub(super) fn read_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ArrowReaderMetadata> {
-    ArrowReaderMetadata::load(bytes, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))
+pub(super) fn read_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ParquetMetaData> {
+    ParquetMetaDataReader::new().parse_and_finish(bytes).map_err(|e| unreadable(path, e))
 }
+
+/// How the columns with labels are read; the same for all datasets of a run.
+pub(super) struct LabelColumns(FieldLevels);
+
+impl LabelColumns {
+    pub(super) fn new(schema: &DatasetSchema) -> ParquetResult<Self> {
+        let mask = ProjectionMask::columns(&schema.parquet, COLUMNS);
+        parquet_to_arrow_field_levels(&schema.parquet, mask, Some(schema.arrow.fields())).map(Self)
+    }
+}
+
+/// One row group of a file.
+struct Group<'a, R> {
+    file: Arc<R>,
+    footer: &'a ParquetMetaData,
+    group: &'a RowGroupMetaData,
+}
+
+impl<R: ChunkReader + 'static> RowGroups for Group<'_, R> {
+    fn num_rows(&self) -> usize {
+        usize::try_from(self.group.num_rows()).unwrap_or(0)
+    }
+
+    fn column_chunks(&self, column: usize) -> ParquetResult<Box<dyn PageIterator>> {
+        let file = Arc::clone(&self.file);
+        let pages = SerializedPageReader::new(file, self.group.column(column), self.num_rows(), None)?;
+        Ok(Box::new(OneChunk(Some(Box::new(pages)))))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(std::iter::once(self.group))
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        self.footer
+    }
+}
+
+/// The pages of one column chunk.
+struct OneChunk(Option<Box<dyn PageReader>>);
+
+impl Iterator for OneChunk {
+    type Item = ParquetResult<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(Ok)
+    }
+}
+
+impl PageIterator for OneChunk {}
 
 /// What the rows of a dataset have to agree with.
 pub(super) struct Expect<'a> {
+    columns: &'a LabelColumns,
     fit: &'a Fit,
     splits: Splits,
     /// T.
@@ -75,8 +125,14 @@ pub(super) struct Expect<'a> {
 }
 
 impl<'a> Expect<'a> {
-    pub(super) fn new(config: &Config, symbol: &'a SymbolEntry, thresholds: &'a Thresholds) -> Option<Self> {
+    pub(super) fn new(
+        config: &Config,
+        columns: &'a LabelColumns,
+        symbol: &'a SymbolEntry,
+        thresholds: &'a Thresholds,
+    ) -> Option<Self> {
         Some(Self {
+            columns,
             fit: thresholds.for_symbol(&symbol.symbol)?,
             splits: Splits { boundary_row: symbol.boundary_row, reach: Windows::new(config).reach() },
             until: thresholds.fit_until.0,
@@ -117,17 +173,13 @@ const COLUMNS: [&str; 6] = ["ts_recv", "row", "price_movement", "classification_
 pub(super) fn check_group(
     path: &Path,
     bytes: impl ChunkReader + 'static,
-    metadata: ArrowReaderMetadata,
+    footer: &ParquetMetaData,
     group: usize,
     expect: &Expect<'_>,
 ) -> Result<GroupFacts> {
-    let mask = ProjectionMask::columns(metadata.parquet_schema(), COLUMNS);
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
-        .with_projection(mask)
-        .with_row_groups(vec![group])
-        .with_batch_size(1 << 14)
-        .build()
-        .map_err(|e| unreadable(path, e))?;
+    let group = Group { file: Arc::new(bytes), footer, group: footer.row_group(group) };
+    let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.0, &group, 1 << 14, None);
+    let reader = reader.map_err(|e| unreadable(path, e))?;
     let mut facts = GroupFacts::default();
     for batch in reader {
         check_batch(&batch.map_err(|e| unreadable(path, e))?, expect, &mut facts);

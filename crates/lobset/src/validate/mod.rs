@@ -6,15 +6,16 @@ mod leak;
 mod one;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
+use parquet::file::metadata::ParquetMetaData;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use against::{AGAINST_ROWS, Against};
-use group::{DatasetFile, Expect, GroupFacts, check_group, read_footer};
+use group::{DatasetFile, Expect, GroupFacts, LabelColumns, check_group, read_footer};
 use leak::LeakCheck;
 pub(crate) use leak::compare;
 pub(crate) use one::prove_dataset;
@@ -23,7 +24,7 @@ use crate::config::{Columns, Config};
 use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::hex;
 use crate::label::{Quota, Split, Thresholds};
-use crate::output::{DatasetEntry, DatasetSchema, Manifest, SplitEntry, SymbolEntry, ValidationEntry};
+use crate::output::{DatasetEntry, DatasetSchema, Manifest, SYMBOL_KEY, SplitEntry, SymbolEntry, ValidationEntry};
 use crate::pipeline::{Monitor, Options, Stage, THRESHOLDS, file_sha256, map_batched};
 use crate::storage;
 
@@ -105,6 +106,7 @@ pub(crate) fn prove(
     let config = &manifest.config;
     let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
     let schema = DatasetSchema::new(config).map_err(|e| failed(vec![e.to_string()]))?;
+    let columns = LabelColumns::new(&schema).map_err(|e| failed(vec![e.to_string()]))?;
     let datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
 
     let mut tasks = Vec::new();
@@ -119,7 +121,7 @@ pub(crate) fn prove(
             }
             Err(e) => violations.push(format!("{}: cannot be read: {e}", entry.file)),
         }
-        match Expect::new(config, symbol, &thresholds) {
+        match Expect::new(config, &columns, symbol, &thresholds) {
             Some(expect) => expects.push(expect),
             None => violations.push(format!("{THRESHOLDS}: no boundaries for the symbol {:?}", symbol.symbol)),
         }
@@ -160,7 +162,7 @@ pub(crate) fn prove(
     tasks.sort_by_key(|task| task.dataset());
 
     // Footers are parsed once for all groups of a file, and only one file's is kept.
-    let footer: Mutex<Option<(usize, ArrowReaderMetadata)>> = Mutex::new(None);
+    let footer: Mutex<Option<(usize, Arc<ParquetMetaData>)>> = Mutex::new(None);
     let work = |task: &Task| {
         let number = task.dataset();
         let (symbol, entry) = datasets[number];
@@ -177,23 +179,24 @@ pub(crate) fn prove(
                     Err(violation) => return Ok(Done::Whole(number, Err(violation))),
                 };
                 let sha256 = hex(&Sha256::digest(&bytes));
-                let facts = check_group(&path, bytes, footer, 0, &expects[number])?;
+                let facts = check_group(&path, bytes, &footer, 0, &expects[number])?;
                 Ok(Done::Whole(number, Ok((sha256, Box::new(facts)))))
             }
             Task::Hash(_) => Ok(Done::Hash(number, file_sha256(&path)?)),
             Task::Group(_, group) => {
                 let file = DatasetFile::open(&path)?;
                 let held = || footer.lock().unwrap_or_else(PoisonError::into_inner);
-                let cached = held().as_ref().filter(|(cached, _)| *cached == number).map(|(_, footer)| footer.clone());
+                let cached =
+                    held().as_ref().filter(|(cached, _)| *cached == number).map(|(_, footer)| Arc::clone(footer));
                 let footer = match cached {
                     Some(footer) => footer,
                     None => {
-                        let footer = file.footer()?;
-                        *held() = Some((number, footer.clone()));
+                        let footer = Arc::new(file.footer()?);
+                        *held() = Some((number, Arc::clone(&footer)));
                         footer
                     }
                 };
-                Ok(Done::Group(Box::new(file.check_group(footer, group, &expects[number])?)))
+                Ok(Done::Group(Box::new(file.check_group(&footer, group, &expects[number])?)))
             }
         }
     };
@@ -310,24 +313,31 @@ pub(crate) fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thr
 
 /// Schema, rows and row groups of a dataset, as its footer tells them; returns the number of groups.
 fn check_footer(
-    footer: &ArrowReaderMetadata,
+    footer: &ParquetMetaData,
     symbol: &SymbolEntry,
     entry: &DatasetEntry,
     schema: &DatasetSchema,
 ) -> Result<usize, String> {
-    if footer.schema().fields() != schema.arrow.fields() {
-        return Err("its columns are not those of the settings".to_owned());
+    let file = footer.file_metadata();
+    let value = |key: &str| {
+        let pair = file.key_value_metadata().into_iter().flatten().find(|pair| pair.key == key);
+        pair.and_then(|pair| pair.value.as_deref())
+    };
+    // Where the text is another one, its meaning may still be the same.
+    if *file.schema_descr() != *schema.parquet || value(ARROW_SCHEMA_META_KEY) != Some(&schema.encoded) {
+        let found = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
+        if found.map_err(|e| e.to_string())?.fields() != schema.arrow.fields() {
+            return Err("its columns are not those of the settings".to_owned());
+        }
     }
-    let file = footer.metadata().file_metadata();
     if file.num_rows().cast_unsigned() != entry.rows {
         return Err(format!("has {} rows, not {} as the manifest says", file.num_rows(), entry.rows));
     }
-    let groups = footer.metadata().num_row_groups();
+    let groups = footer.num_row_groups();
     if groups as u64 != entry.row_groups {
         return Err(format!("has {groups} row groups, not {} as the manifest says", entry.row_groups));
     }
-    let told = file.key_value_metadata().into_iter().flatten().find(|pair| pair.key == crate::output::SYMBOL_KEY);
-    if told.and_then(|pair| pair.value.as_deref()) != Some(symbol.symbol.as_str()) {
+    if value(SYMBOL_KEY) != Some(symbol.symbol.as_str()) {
         return Err(format!("its metadata does not name the symbol {:?}", symbol.symbol));
     }
     Ok(groups)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::group::{DatasetFile, Expect, GroupFacts};
+use super::group::{DatasetFile, Expect, GroupFacts, LabelColumns};
 use super::{Walk, check_footer};
 use crate::config::Config;
 use crate::error::Result;
@@ -24,12 +24,13 @@ pub(crate) fn prove_dataset(
     mut fit_movements: impl FnMut(&[f64]) -> Result<()> + Send,
 ) -> Result<Vec<String>> {
     let violation = |text: String| Ok(vec![format!("{}: {text}", entry.file)]);
-    let Some(expect) = Expect::new(config, symbol, thresholds) else {
-        return violation(format!("{THRESHOLDS} has no boundaries for the symbol {:?}", symbol.symbol));
-    };
-    let schema = match DatasetSchema::new(config) {
-        Ok(schema) => schema,
+    let schema = DatasetSchema::new(config).and_then(|schema| Ok((LabelColumns::new(&schema)?, schema)));
+    let (columns, schema) = match schema {
+        Ok(both) => both,
         Err(e) => return violation(e.to_string()),
+    };
+    let Some(expect) = Expect::new(config, &columns, symbol, thresholds) else {
+        return violation(format!("{THRESHOLDS} has no boundaries for the symbol {:?}", symbol.symbol));
     };
     let footer = match DatasetFile::open(path).and_then(|file| file.footer()) {
         Ok(footer) => footer,
@@ -46,7 +47,7 @@ pub(crate) fn prove_dataset(
     }
     let mut walk = Walk::new(config, symbol, entry);
     let groups: Vec<usize> = (0..groups).collect();
-    let check = |group: &usize| DatasetFile::open(path)?.check_group(footer.clone(), *group, &expect);
+    let check = |group: &usize| DatasetFile::open(path)?.check_group(&footer, *group, &expect);
     map_ordered(threads, 1, &groups, check, |facts: GroupFacts| {
         fit_movements(&facts.fit_movements)?;
         walk.take(facts);
