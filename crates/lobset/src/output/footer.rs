@@ -8,13 +8,13 @@ use std::io::Write;
 use std::sync::Arc;
 
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData};
+use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData};
 use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::encoding::{put_varint, zigzag};
 
 /// Version of the format: data pages of version 1, and no encoding that asks for more.
-pub(super) const VERSION: i32 = 1;
+const VERSION: i32 = 1;
 
 /// The format's name: the first and the last bytes of a file.
 pub(super) const NAME: &[u8; 4] = b"PAR1";
@@ -30,26 +30,46 @@ const NO_ROWS: [u8; 3] = [0, 0x19, 0x0C];
 pub(crate) struct Layout {
     /// All that comes before [`NO_ROWS`].
     before: Vec<u8>,
+    /// The columns' orders, and the end.
+    orders: Vec<u8>,
     /// A file without columns: around a row group it is short.
     bare: FileMetaData,
     bare_cut: Cut,
+    bare_orders: Vec<u8>,
 }
 
 impl Layout {
     /// That of files with these columns.
     pub(super) fn new(schema: &Arc<SchemaDescriptor>) -> Result<Self> {
-        let file = |schema| FileMetaData::new(VERSION, 0, None, None, schema, None);
+        let file = |schema| FileMetaData::new(VERSION, 0, Some(String::new()), Some(Vec::new()), schema, None);
         let no_columns = SchemaDescriptor::new(Arc::new(Type::group_type_builder("schema").build()?));
         let bare = file(Arc::new(no_columns));
-        let before = Cut::of(&file(Arc::clone(schema)), &bare)?.before;
-        Ok(Self { before, bare_cut: Cut::of(&bare, &bare)?, bare })
+        let cut = Cut::of(&file(Arc::clone(schema)), &bare)?;
+        let bare_cut = Cut::of(&bare, &bare)?;
+        // Key-value metadata and the writer's name come before, the same in both.
+        let differ = |(a, b)| a != b;
+        let at = cut.after.iter().zip(&bare_cut.after).position(differ).ok_or_else(unlike)?;
+        let (orders, bare_orders) = (cut.after[at..].to_vec(), bare_cut.after[at..].to_vec());
+        Ok(Self { before: cut.before, orders, bare, bare_cut, bare_orders })
+    }
+
+    /// What comes after the row groups of a file with these key-value metadata and this writer's name.
+    fn after(&self, pairs: Vec<KeyValue>, created_by: String) -> Result<Vec<u8>> {
+        let schema = self.bare.schema_descr_ptr();
+        let file = FileMetaData::new(VERSION, 0, Some(created_by), Some(pairs), schema, None);
+        let mut bytes = encode(&file, Vec::new())?;
+        let from = self.bare_cut.before.len() + NO_ROWS.len();
+        let to = bytes.strip_suffix(&self.bare_orders[..]).ok_or_else(unlike)?.len();
+        bytes.truncate(to);
+        bytes.extend_from_slice(&self.orders);
+        Ok(bytes.split_off(from))
     }
 }
 
 /// Row groups that were written, and what else the footer will hold.
 pub(super) struct Footer {
     layout: Arc<Layout>,
-    file: FileMetaData,
+    after: Vec<u8>,
     row_groups: Vec<u8>,
     count: u64,
     rows: i64,
@@ -57,8 +77,9 @@ pub(super) struct Footer {
 
 impl Footer {
     /// The footer of a file without row groups, whose columns are those of the layout.
-    pub(super) fn new(layout: Arc<Layout>, file: FileMetaData) -> Self {
-        Self { layout, file, row_groups: Vec::new(), count: 0, rows: 0 }
+    pub(super) fn new(layout: Arc<Layout>, pairs: Vec<KeyValue>, created_by: String) -> Result<Self> {
+        let after = layout.after(pairs, created_by)?;
+        Ok(Self { layout, after, row_groups: Vec::new(), count: 0, rows: 0 })
     }
 
     /// Row groups so far.
@@ -81,13 +102,10 @@ impl Footer {
 
     /// Writes the end of the file: its footer, the length of it, the format's name.
     pub(super) fn finish(self, out: &mut impl Write) -> Result<()> {
-        let none = encode(&self.file, Vec::new())?;
-        let after = none.strip_prefix(&self.layout.before[..]).and_then(|rest| rest.strip_prefix(&NO_ROWS));
-        let after = after.ok_or_else(unlike)?;
         let before = with_rows(&self.layout.before, self.rows, self.count);
-        let length = before.len() + self.row_groups.len() + after.len();
+        let length = before.len() + self.row_groups.len() + self.after.len();
         let length = u32::try_from(length).map_err(|_| ParquetError::General("a footer beyond 4 GiB".to_owned()))?;
-        for part in [&before, &self.row_groups, after, &length.to_le_bytes()[..], NAME] {
+        for part in [&before, &self.row_groups, &self.after, &length.to_le_bytes()[..], NAME] {
             out.write_all(part)?;
         }
         Ok(())
@@ -147,7 +165,6 @@ fn encode(file: &FileMetaData, row_groups: Vec<RowGroupMetaData>) -> Result<Vec<
 mod tests {
     use parquet::basic::{Repetition, Type as Physical};
     use parquet::data_type::Int64Type;
-    use parquet::file::metadata::KeyValue;
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
 
@@ -163,10 +180,10 @@ mod tests {
         let root = Type::group_type_builder("schema").with_fields(vec![column("a"), column("b")]).build().unwrap();
         let root = Arc::new(root);
         for (groups, rows) in [(0, 0), (1, 1), (2, 63), (3, 64), (14, 1000), (15, 8192), (16, 5), (200, 70)] {
-            let pairs = Some(vec![KeyValue::new("key".to_owned(), "value".to_owned())]);
+            let pairs = vec![KeyValue::new("key".to_owned(), "value".to_owned())];
             let properties = WriterProperties::builder()
                 .set_created_by("somebody".to_owned())
-                .set_key_value_metadata(pairs.clone())
+                .set_key_value_metadata(Some(pairs.clone()))
                 .set_offset_index_disabled(true);
             let mut bytes = Vec::new();
             let properties = Arc::new(properties.build());
@@ -182,9 +199,8 @@ mod tests {
             }
             let metadata = writer.close().unwrap();
             let of = metadata.file_metadata();
-            let file = FileMetaData::new(VERSION, 0, Some("somebody".to_owned()), pairs, of.schema_descr_ptr(), None);
             let layout = Arc::new(Layout::new(&of.schema_descr_ptr()).unwrap());
-            let mut footer = Footer::new(layout, file);
+            let mut footer = Footer::new(layout, pairs, "somebody".to_owned()).unwrap();
             metadata.row_groups().iter().for_each(|group| footer.push(group.clone()).unwrap());
             assert_eq!(footer.row_groups(), groups);
             let mut end = Vec::new();
