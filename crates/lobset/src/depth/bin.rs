@@ -222,7 +222,8 @@ impl SumUp<'_, '_> {
         let Scratch { ends, present, sizes } = scratch;
         let (volume, variance) = (self.spec.has(Feature::Volume), self.spec.has(Feature::Variance));
         let length = self.spec.ticks_per_bin();
-        let cells = &self.levels.sizes[side][level][self.rows()];
+        let all = &self.levels.sizes[side][level];
+        let cells = &all[self.rows()];
         run_ends(cells, length, ends);
         let mut left = ends.as_slice();
         let (mut start, mut bin_end) = (0, 0);
@@ -239,11 +240,10 @@ impl SumUp<'_, '_> {
                 continue;
             }
             if *present < length {
-                let prices = &self.levels.prices[side][level];
-                let rows = number * length..(number + 1) * length;
+                let first = self.from + number * length;
+                let rows = self.levels.prices[side][level].present(self.spec, first..first + length);
                 sizes.count = 0;
-                rows.filter(|row| prices.micro_pips(self.spec, self.from + row).is_some())
-                    .for_each(|row| sizes.push(cells[row], 1));
+                rows.for_each(|row| sizes.push(all[row], 1));
             }
             if variance {
                 bin.values[Feature::Variance as usize][side][level] = sizes.variance();
@@ -257,16 +257,15 @@ impl SumUp<'_, '_> {
     #[inline(always)]
     fn counts(&mut self, side: usize, level: usize, present: &[usize]) {
         let length = self.spec.ticks_per_bin();
-        let cells = &self.levels.counts[side][level][self.rows()];
+        let counts = &self.levels.counts[side][level];
         for (number, (bin, present)) in self.bins.iter_mut().zip(present).enumerate() {
-            let rows = number * length..(number + 1) * length;
+            let first = self.from + number * length;
+            let rows = first..first + length;
             let sum: u64 = if *present == length {
-                cells[rows].iter().map(|count| u64::from(*count)).sum()
+                counts[rows].iter().map(|count| u64::from(*count)).sum()
             } else {
-                let prices = &self.levels.prices[side][level];
-                rows.filter(|row| prices.micro_pips(self.spec, self.from + row).is_some())
-                    .map(|row| u64::from(cells[row]))
-                    .sum()
+                let rows = self.levels.prices[side][level].present(self.spec, rows);
+                rows.map(|row| u64::from(counts[row])).sum()
             };
             bin.values[Feature::TradeCounts as usize][side][level] = sum as f64;
         }

@@ -46,6 +46,12 @@ impl Prices<'_> {
         }
     }
 
+    /// Those of `rows` that have a price.
+    #[inline(always)]
+    pub(super) fn present(&self, spec: &DepthSpec, rows: Range<usize>) -> impl Iterator<Item = usize> {
+        rows.filter(|row| self.micro_pips(spec, *row).is_some())
+    }
+
     /// Calls `bin` with each bin of `rows`: the sum of the prices present, in micro-pips, and how many there are. `ends` is
     /// scratch.
     #[inline(always)]

@@ -2,6 +2,8 @@
 //!
 //! Source: the Parquet format's `Encodings.md`.
 
+use crate::tape::zigzag;
+
 /// A value's number in its dictionary, and how often it stands in a row.
 pub(super) type Run = (u32, u32);
 
@@ -17,11 +19,6 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
-}
-
-/// Maps small negative and positive numbers to small ones.
-pub(super) fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 /// Packs values of `width` bits (0 to 64), lowest bits first, and pads the last byte with zeros.

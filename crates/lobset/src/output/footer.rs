@@ -11,7 +11,8 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData};
 use parquet::schema::types::{SchemaDescriptor, Type};
 
-use super::encoding::{put_varint, zigzag};
+use super::encoding::put_varint;
+use crate::tape::zigzag;
 
 /// Version of the format: data pages of version 1, and no encoding that asks for more.
 const VERSION: i32 = 1;

@@ -97,14 +97,17 @@ pub fn join(scans: &[(&Path, &FileScan)], windows: Windows, max_gap: Option<u64>
             stream.last_path = path;
         }
     }
-    let finish = |(symbol, grown): (&str, Growing<'_>)| Stream {
-        symbol: symbol.to_owned(),
-        candidates: Candidates::new(windows, grown.tape.rows(), &grown.breaks),
-        splits: Splits { boundary_row: grown.tape.rows(), reach: windows.reach() },
-        tape: grown.tape,
-        breaks: grown.breaks,
-        steps_back: grown.steps_back,
-        files: grown.files,
+    let finish = |(symbol, mut grown): (&str, Growing<'_>)| {
+        grown.tape.shrink_to_fit();
+        Stream {
+            symbol: symbol.to_owned(),
+            candidates: Candidates::new(windows, grown.tape.rows(), &grown.breaks),
+            splits: Splits { boundary_row: grown.tape.rows(), reach: windows.reach() },
+            tape: grown.tape,
+            breaks: grown.breaks,
+            steps_back: grown.steps_back,
+            files: grown.files,
+        }
     };
     Ok(growing.into_iter().map(finish).collect())
 }

@@ -91,6 +91,11 @@ impl SymbolTape {
         }
     }
 
+    /// Gives back the room for chunks that did not come.
+    pub fn shrink_to_fit(&mut self) {
+        self.chunks.shrink_to_fit();
+    }
+
     /// Rows of the symbol.
     pub fn rows(&self) -> u64 {
         self.rows

@@ -11,4 +11,5 @@ mod writer;
 
 pub use cursor::{MidCursor, RowCursor, SymbolTape, Tape};
 pub use row::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
+pub(crate) use varint::zigzag;
 pub use writer::{Chunk, TapeWriter};

@@ -36,7 +36,7 @@ pub(super) fn get(buffer: &[u8], at: usize) -> Option<(u64, usize)> {
 
 /// Maps small negative and positive numbers to small ones.
 #[inline(always)]
-pub(super) fn zigzag(value: i64) -> u64 {
+pub(crate) fn zigzag(value: i64) -> u64 {
     (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
 }
 
