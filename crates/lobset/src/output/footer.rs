@@ -71,8 +71,7 @@ impl Layout {
 pub(super) struct Footer {
     layout: Arc<Layout>,
     after: Vec<u8>,
-    row_groups: Vec<u8>,
-    count: u64,
+    row_groups: Vec<Vec<u8>>,
     rows: i64,
 }
 
@@ -80,12 +79,12 @@ impl Footer {
     /// The footer of a file without row groups, whose columns are those of the layout.
     pub(super) fn new(layout: Arc<Layout>, pairs: Vec<KeyValue>, created_by: String) -> Result<Self> {
         let after = layout.after(pairs, created_by)?;
-        Ok(Self { layout, after, row_groups: Vec::new(), count: 0, rows: 0 })
+        Ok(Self { layout, after, row_groups: Vec::new(), rows: 0 })
     }
 
     /// Row groups so far.
     pub(super) fn row_groups(&self) -> u64 {
-        self.count
+        self.row_groups.len() as u64
     }
 
     /// Adds a row group.
@@ -95,20 +94,18 @@ impl Footer {
         let bytes = encode(bare, vec![group])?;
         let from = with_rows(&bare_cut.before, rows, 1).len();
         let group = bytes.get(from..bytes.len() - bare_cut.after.len()).ok_or_else(unlike)?;
-        self.row_groups.extend_from_slice(group);
-        self.count += 1;
+        self.row_groups.push(group.to_vec());
         self.rows += rows;
         Ok(())
     }
 
     /// Writes the end of the file: its footer, the length of it, the format's name.
     pub(super) fn finish(self, out: &mut impl Write) -> Result<()> {
-        let before = with_rows(&self.layout.before, self.rows, self.count);
-        let length = before.len() + self.row_groups.len() + self.after.len();
+        let before = with_rows(&self.layout.before, self.rows, self.row_groups());
+        let length = before.len() + self.row_groups.iter().map(Vec::len).sum::<usize>() + self.after.len();
         let length = u32::try_from(length).map_err(|_| ParquetError::General("a footer beyond 4 GiB".to_owned()))?;
-        for part in [&before, &self.row_groups, &self.after, &length.to_le_bytes()[..], NAME] {
-            out.write_all(part)?;
-        }
+        let parts = std::iter::once(&before).chain(&self.row_groups).chain([&self.after]);
+        parts.map(Vec::as_slice).chain([&length.to_le_bytes()[..], NAME]).try_for_each(|part| out.write_all(part))?;
         Ok(())
     }
 }
