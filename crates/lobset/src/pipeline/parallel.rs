@@ -222,6 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn as_many_threads_work_as_are_asked_for() {
+        let here = std::thread::current().id();
+        for threads in 1..4 {
+            let seen = Mutex::new(std::collections::HashSet::new());
+            let note = || seen.lock().unwrap().insert(std::thread::current().id());
+            let work = |_: &usize| {
+                note();
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                Ok(())
+            };
+            let consume = |()| {
+                note();
+                Ok(())
+            };
+            map_ordered(threads, 0, &[0; 30], work, consume).unwrap();
+            let seen = seen.lock().unwrap();
+            assert!(seen.len() <= threads);
+            assert!(threads > 1 || seen.contains(&here));
+        }
+    }
+
+    #[test]
     fn light_tasks_go_together_and_keep_their_order() {
         let tasks: Vec<u64> = (0..100).map(|n| n * 900).collect();
         let mut seen = Vec::new();
@@ -250,9 +272,15 @@ mod tests {
 
     #[test]
     fn a_panic_is_passed_on() {
-        let outcome = std::panic::catch_unwind(|| {
-            map_ordered(2, 3, &[1, 2, 3], |n| if *n == 2 { panic!("two") } else { Ok(*n) }, |_| Ok(()))
-        });
-        assert!(outcome.is_err());
+        for threads in 1..4 {
+            let outcome = std::panic::catch_unwind(|| {
+                map_ordered(threads, 3, &[1, 2, 3], |n| if *n == 2 { panic!("two") } else { Ok(*n) }, |_| Ok(()))
+            });
+            assert!(outcome.is_err());
+            let outcome = std::panic::catch_unwind(|| {
+                map_ordered(threads, 0, &[1, 2, 3], |n| Ok(*n), |n| if n == 2 { panic!("two") } else { Ok(()) })
+            });
+            assert!(outcome.is_err());
+        }
     }
 }
