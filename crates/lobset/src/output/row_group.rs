@@ -76,16 +76,40 @@ struct Runs {
     split: RunColumn,
 }
 
+/// What a word of the book holds.
+enum BookWord {
+    Price(RunColumn),
+    /// Of the bid and of the ask.
+    Counts(RunColumn, RunColumn),
+}
+
+impl BookWord {
+    fn new(word: usize, price: &Cell) -> Self {
+        if is_price(word) {
+            Self::Price(RunColumn::new(price.clone()))
+        } else {
+            Self::Counts(RunColumn::new(Cell::Unsigned), RunColumn::new(Cell::Unsigned))
+        }
+    }
+
+    fn column(&mut self, ask: bool) -> &mut RunColumn {
+        match self {
+            Self::Price(column) => column,
+            Self::Counts(_, asks) if ask => asks,
+            Self::Counts(bids, _) => bids,
+        }
+    }
+}
+
 /// Encodes row groups, one after the other. Holds the rows of one, about 40 bytes each and what its dictionaries need, and the
-/// pages of those that nobody has taken; takes 50 MB of address space, of which it uses what it fills.
+/// pages of those that nobody has taken; takes 35 MB of address space, of which it uses what it fills.
 pub struct RowGroupEncoder {
     schema: Arc<DatasetSchema>,
     compressor: Compressor,
     scratch: Scratch,
     series: Series,
     runs: Runs,
-    prices: Vec<RunColumn>,
-    counts: Vec<RunColumn>,
+    book: Vec<BookWord>,
     /// Rows so far.
     rows: u32,
     /// The words of the book that changed while no row was taken.
@@ -120,8 +144,7 @@ impl RowGroupEncoder {
                 class: new(Cell::Signed),
                 split: new(Cell::Text(split_names)),
             },
-            prices: (0..BOOK_WORDS).map(|_| new(price.clone())).collect(),
-            counts: (0..2 * BOOK_WORDS).map(|_| new(Cell::Unsigned)).collect(),
+            book: (0..BOOK_WORDS).map(|word| BookWord::new(word, &price)).collect(),
             rows: 0,
             pending: u64::MAX >> (64 - BOOK_WORDS),
         }
@@ -171,12 +194,13 @@ impl RowGroupEncoder {
         }
         each_bit(changed, |word| {
             let value = row.book[word];
-            if is_price(word) {
-                self.prices[word].set(at, value);
-            } else {
-                let (bid, ask) = halves(value);
-                self.counts[2 * word].set(at, bid.into());
-                self.counts[2 * word + 1].set(at, ask.into());
+            match &mut self.book[word] {
+                BookWord::Price(column) => column.set(at, value),
+                BookWord::Counts(bids, asks) => {
+                    let (bid, ask) = halves(value);
+                    bids.set(at, bid.into());
+                    asks.set(at, ask.into());
+                }
             }
         });
         self.rows += 1;
@@ -204,8 +228,8 @@ impl RowGroupEncoder {
                 Content::Price => finish(&mut runs.price, descr),
                 Content::Size => finish(&mut runs.size, descr),
                 Content::Flags => finish(&mut runs.flags, descr),
-                Content::BookPrice(word) => finish(&mut self.prices[word], descr),
-                Content::BookCount(word, ask) => finish(&mut self.counts[2 * word + usize::from(ask)], descr),
+                Content::BookPrice(word) => finish(self.book[word].column(false), descr),
+                Content::BookCount(word, ask) => finish(self.book[word].column(ask), descr),
                 Content::Symbol => finish(&mut runs.symbol, descr),
                 Content::MidPrice => finish(&mut runs.mid, descr),
                 Content::ClassificationLabel => finish(&mut runs.class, descr),
