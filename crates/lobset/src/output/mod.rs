@@ -23,4 +23,4 @@ pub use publish::{MANIFEST, Workspace, write_durably, write_whole};
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 pub use schema::DatasetSchema;
-pub(crate) use window::{RangeFile, Window};
+pub(crate) use window::{RangeFile, Window, read_metadata};

@@ -17,7 +17,7 @@ use super::{MOST_VIOLATIONS, unreadable};
 use crate::config::Config;
 use crate::error::{InputError, Result};
 use crate::label::{Fit, Split, Splits, Thresholds, Windows};
-use crate::output::{DatasetSchema, RangeFile, SymbolEntry, Window};
+use crate::output::{DatasetSchema, RangeFile, SymbolEntry, Window, read_metadata};
 use crate::storage::{self, Ranges};
 
 /// A dataset to read back.
@@ -37,8 +37,7 @@ impl<'a> DatasetFile<'a> {
 
     /// Reads its footer.
     pub(super) fn footer(&self) -> Result<ParquetMetaData> {
-        let window = Window::of_footer(&self.file, self.bytes).map_err(|e| unreadable(self.path, e))?;
-        read_footer(self.path, &window)
+        read_metadata(&self.file, self.bytes).map_err(|e| unreadable(self.path, e))
     }
 
     /// All of it, read as it is asked for.
@@ -58,7 +57,7 @@ impl<'a> DatasetFile<'a> {
     }
 }
 
-/// Reads the footer of a dataset.
+/// Reads the footer of a dataset that lies in memory.
 pub(super) fn read_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ParquetMetaData> {
     ParquetMetaDataReader::new().parse_and_finish(bytes).map_err(|e| unreadable(path, e))
 }
