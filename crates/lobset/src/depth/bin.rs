@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd, bytemuck};
 
 use super::runs::run_ends;
 use super::{DepthSpec, LEVELS, Levels, MISSING};
@@ -18,7 +18,10 @@ pub struct Bin {
 }
 
 /// Runs whose median is found by comparing all with all, which takes no branch.
-const FEW: usize = 64;
+const FEW: usize = 128;
+
+/// What the runs of a level and bin are filled up to a multiple of.
+const LANES: usize = 16;
 
 /// The sizes of one level and bin: values, and the rows of each run.
 struct Sizes {
@@ -30,7 +33,7 @@ struct Sizes {
 impl Sizes {
     /// Room for the runs of a bin.
     fn new(ticks_per_bin: usize) -> Self {
-        let room = vec![0; ticks_per_bin + FEW];
+        let room = vec![0; ticks_per_bin + LANES];
         Self { values: room.clone(), rows: room, count: 0 }
     }
 
@@ -45,19 +48,22 @@ impl Sizes {
         self.values[..self.count].iter().copied().zip(self.rows[..self.count].iter().copied())
     }
 
-    /// Sample variance, exact until the last division; 0 for one row.
+    /// Runs without rows after the last one.
     #[inline(always)]
-    fn variance(&self) -> f64 {
-        let (mut n, mut bits) = (0, 0);
-        for (size, rows) in self.runs() {
-            n += u64::from(rows);
-            bits |= size;
-        }
+    fn fill(&mut self) {
+        self.values[self.count..self.count + LANES].fill(u32::MAX);
+        self.rows[self.count..self.count + LANES].fill(0);
+    }
+
+    /// Sample variance, exact until the last division; 0 for one row. `largest` is at least as large as each size.
+    #[inline(always)]
+    fn variance(&self, n: usize, largest: u32) -> f64 {
+        let n = n as u64;
         if n < 2 {
             return 0.0;
         }
         // Where n * size fits 32 bits everywhere, so does all else 64.
-        let small = (n * u64::from(bits)) >> u32::BITS == 0;
+        let small = (n * u64::from(largest)) >> u32::BITS == 0;
         let numerator = if small { self.small_numerator(n) } else { self.large_numerator(n) };
         numerator / (n * (n - 1)) as f64
     }
@@ -66,10 +72,14 @@ impl Sizes {
     #[inline(always)]
     fn small_numerator(&self, n: u64) -> f64 {
         let (mut sum, mut squares) = (0, 0);
-        for (size, rows) in self.runs() {
-            let of_run = size * rows;
-            sum += u64::from(of_run);
-            squares += u64::from(of_run) * u64::from(size);
+        let whole = self.count.next_multiple_of(LANES);
+        let (values, rows) = (self.values[..whole].as_chunks::<LANES>().0, self.rows[..whole].as_chunks::<LANES>().0);
+        for (values, rows) in values.iter().zip(rows) {
+            for (size, rows) in values.iter().zip(rows) {
+                let of_run = size.wrapping_mul(*rows);
+                sum += u64::from(of_run);
+                squares += u64::from(of_run) * u64::from(*size);
+            }
         }
         (n * squares - sum * sum) as f64
     }
@@ -86,39 +96,36 @@ impl Sizes {
         u64::try_from(numerator).map_or(numerator as f64, |small| small as f64)
     }
 
-    /// The middle size, or the mean of the two in the middle.
+    /// The middle size of `n` rows, or the mean of the two in the middle.
     #[inline(always)]
-    fn median(&self) -> f64 {
-        let n: u32 = self.rows[..self.count].iter().sum();
+    fn median<S: Simd>(&self, simd: S, n: usize) -> f64 {
         // The values at these ranks, counted from 0: the least ones that more rows than that do not exceed.
-        let (low, high) = ((n - 1) / 2, n / 2);
-        let (low, high) = match self.count {
-            0..=16 => self.few_at::<16>(low, high),
-            17..=32 => self.few_at::<32>(low, high),
-            33..=FEW => self.few_at::<FEW>(low, high),
-            _ => self.many_at(low, high),
-        };
+        let (low, high) = ((n as u32 - 1) / 2, n as u32 / 2);
+        let (low, high) = if self.count <= FEW { self.few_at(simd, low, high) } else { self.many_at(low, high) };
         (f64::from(low) + f64::from(high)) / 2.0
     }
 
     #[inline(always)]
-    fn few_at<const MOST: usize>(&self, low: u32, high: u32) -> (u32, u32) {
-        let mut values = [u32::MAX; MOST];
-        for (number, (value, known)) in values.iter_mut().zip(&self.values).enumerate() {
-            *value = if number < self.count { *known } else { u32::MAX };
-        }
-        let mut not_above = [0; MOST];
-        for (size, rows) in self.runs() {
-            for (count, value) in not_above.iter_mut().zip(&values) {
-                *count += if size <= *value { rows } else { 0 };
+    fn few_at<S: Simd>(&self, simd: S, low: u32, high: u32) -> (u32, u32) {
+        let (low, high) = (simd.splat_u32s(low), simd.splat_u32s(high));
+        let (none, most) = (simd.splat_u32s(0), simd.splat_u32s(u32::MAX));
+        let (mut at_low, mut at_high) = (most, most);
+        let whole = self.count.next_multiple_of(LANES);
+        for these in S::as_simd_u32s(&self.values[..whole]).0 {
+            let mut not_above = none;
+            let half = self.count.next_multiple_of(LANES / 2);
+            let (values, rows) = (self.values[..half].as_chunks().0, self.rows[..half].as_chunks().0);
+            for (values, rows) in values.iter().zip(rows) {
+                let (values, rows): (&[u32; LANES / 2], &[u32; LANES / 2]) = (values, rows);
+                for (value, rows) in values.iter().zip(rows) {
+                    let counts = simd.less_than_or_equal_u32s(simd.splat_u32s(*value), *these);
+                    not_above = simd.add_u32s(not_above, simd.select_u32s(counts, simd.splat_u32s(*rows), none));
+                }
             }
+            at_low = simd.min_u32s(at_low, simd.select_u32s(simd.greater_than_u32s(not_above, low), *these, most));
+            at_high = simd.min_u32s(at_high, simd.select_u32s(simd.greater_than_u32s(not_above, high), *these, most));
         }
-        let (mut at_low, mut at_high) = (u32::MAX, u32::MAX);
-        for (count, value) in not_above.iter().zip(&values) {
-            at_low = at_low.min(if *count > low { *value } else { u32::MAX });
-            at_high = at_high.min(if *count > high { *value } else { u32::MAX });
-        }
-        (at_low, at_high)
+        (least(simd, at_low), least(simd, at_high))
     }
 
     #[cold]
@@ -138,6 +145,17 @@ impl Sizes {
         }
         (0, 0)
     }
+}
+
+/// The least lane.
+#[inline(always)]
+fn least<S: Simd>(simd: S, mut lanes: S::u32s) -> u32 {
+    let mut distance = S::U32_LANES / 2;
+    while distance > 0 {
+        lanes = simd.min_u32s(lanes, simd.rotate_left_u32s(lanes, distance));
+        distance /= 2;
+    }
+    bytemuck::bytes_of(&lanes).first_chunk().map_or(0, |lane| u32::from_ne_bytes(*lane))
 }
 
 impl Bin {
@@ -171,7 +189,7 @@ impl WithSimd for SumUp<'_, '_> {
 
     /// Level by level, so that each column is read from its start to its end.
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let mut scratch = Scratch {
             ends: Vec::new(),
             present: vec![0; self.bins.len()],
@@ -180,7 +198,7 @@ impl WithSimd for SumUp<'_, '_> {
         for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
             self.prices(side, level, &mut scratch);
             if self.spec.needs_sizes() {
-                self.sizes(side, level, &mut scratch);
+                self.sizes(simd, side, level, &mut scratch);
             }
             if self.spec.needs_counts() {
                 self.counts(side, level, &scratch.present);
@@ -218,13 +236,14 @@ impl SumUp<'_, '_> {
     }
 
     #[inline(always)]
-    fn sizes(&mut self, side: usize, level: usize, scratch: &mut Scratch) {
+    fn sizes<S: Simd>(&mut self, simd: S, side: usize, level: usize, scratch: &mut Scratch) {
         let Scratch { ends, present, sizes } = scratch;
         let (volume, variance) = (self.spec.has(Feature::Volume), self.spec.has(Feature::Variance));
         let length = self.spec.ticks_per_bin();
         let all = &self.levels.sizes[side][level];
         let cells = &all[self.rows()];
         run_ends(cells, length, ends);
+        let largest = ends.iter().map(|end| cells[*end as usize - 1]).max().unwrap_or(0);
         let mut left = ends.as_slice();
         let (mut start, mut bin_end) = (0, 0);
         for (number, (bin, present)) in self.bins.iter_mut().zip(&*present).enumerate() {
@@ -245,11 +264,12 @@ impl SumUp<'_, '_> {
                 sizes.count = 0;
                 rows.for_each(|row| sizes.push(all[row], 1));
             }
+            sizes.fill();
             if variance {
-                bin.values[Feature::Variance as usize][side][level] = sizes.variance();
+                bin.values[Feature::Variance as usize][side][level] = sizes.variance(*present, largest);
             }
             if volume {
-                bin.values[Feature::Volume as usize][side][level] = sizes.median();
+                bin.values[Feature::Volume as usize][side][level] = sizes.median(simd, *present);
             }
         }
     }

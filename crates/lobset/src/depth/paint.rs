@@ -10,12 +10,6 @@ use crate::config::Feature;
 /// Steps of a half of the ladder.
 const HALF: usize = LADDER / 2;
 
-/// Time bins painted together: a cache line of each row of the picture.
-const STRIP: usize = 16;
-
-/// Steps on which no colour changes.
-const UNCHANGED: [f32; STRIP] = [f32::NAN; STRIP];
-
 /// The levels of one side and bin that lie on the ladder, nearest first: distance from the mid in steps, and level.
 #[derive(Clone, Copy)]
 struct Placed {
@@ -47,23 +41,93 @@ impl Placed {
             self.levels[place - 1].1 = level;
             return;
         }
-        self.levels.copy_within(place..self.count, place + 1);
+        if place < self.count {
+            self.levels.copy_within(place..self.count, place + 1);
+        }
         self.levels[place] = (at, level);
         self.count += 1;
     }
+}
 
+/// Where one side's half of the picture changes from step to step, the same for all channels. Changes are sorted by step.
+struct Side {
+    /// Bin by bin from the mid outwards: the change and the level.
+    levels: Vec<(u32, u8)>,
+    /// How many levels each bin has on the ladder.
+    counts: Vec<u8>,
+    /// The bin of each change.
+    columns: Vec<u32>,
+    /// The end of each step's changes.
+    ends: [u32; HALF],
+}
+
+impl Side {
     #[inline(always)]
-    fn levels(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.levels[..self.count].iter().map(|(at, level)| (usize::from(*at), usize::from(*level)))
+    fn new<B: Borrow<Bin>>(bins: &[B], side: usize, distance: impl Fn(i64) -> i64) -> Self {
+        let mut ends = [0; HALF];
+        let mut counts = Vec::with_capacity(bins.len());
+        let mut levels = Vec::with_capacity(bins.len() * LEVELS);
+        for bin in bins {
+            let placed = Placed::new(&bin.borrow().steps[side], &distance);
+            counts.push(placed.count as u8);
+            for (at, level) in &placed.levels[..placed.count] {
+                ends[usize::from(*at)] += 1;
+                levels.push((u32::from(*at), *level));
+            }
+        }
+        // From counts to where each step begins; placing its changes moves that to where it ends.
+        let mut before = 0;
+        for end in &mut ends {
+            before += std::mem::replace(end, before);
+        }
+        let mut columns = vec![0; levels.len()];
+        let mut rest = levels.as_mut_slice();
+        for (column, count) in (0..).zip(&counts) {
+            let (here, after) = rest.split_at_mut(usize::from(*count));
+            rest = after;
+            for (at, _) in here {
+                let change = &mut ends[*at as usize];
+                columns[*change as usize] = column;
+                (*at, *change) = (*change, *change + 1);
+            }
+        }
+        Self { levels, counts, columns, ends }
     }
 
+    /// Replaces `sums` by what each change leads to: the sum of a bin's values from the mid to there. Returns the largest.
     #[inline(always)]
-    fn total(&self, values: &[f64; LEVELS]) -> f64 {
-        let mut total = 0.0;
-        for (_, level) in self.levels() {
-            total += values[level];
+    fn sums<B: Borrow<Bin>>(&self, bins: &[B], side: usize, feature: Feature, sums: &mut Vec<f64>) -> f64 {
+        sums.resize(self.levels.len(), 0.0);
+        let mut largest = 0.0_f64;
+        let mut rest = self.levels.as_slice();
+        for (bin, count) in bins.iter().zip(&self.counts) {
+            let values = &bin.borrow().values[feature as usize][side];
+            let (here, after) = rest.split_at(usize::from(*count));
+            rest = after;
+            let mut sum = 0.0;
+            for (change, level) in here {
+                sum += values[usize::from(*level)];
+                sums[*change as usize] = sum;
+            }
+            // No value is negative: sums grow away from the mid.
+            largest = largest.max(sum);
         }
-        total
+        largest
+    }
+
+    /// Paints lines from the mid outwards: each is the one before but for its changes.
+    #[inline(always)]
+    fn paint<'a>(&self, colours: &[f32], line: &mut [f32], lines: impl Iterator<Item = &'a mut [f32]>) {
+        line.fill(0.0);
+        let mut start = 0;
+        for (end, out) in self.ends.iter().zip(lines) {
+            let changes = start..*end as usize;
+            start = changes.end;
+            for (column, colour) in self.columns[changes.clone()].iter().zip(&colours[changes]) {
+                line[*column as usize] = *colour;
+            }
+            out.copy_from_slice(line);
+        }
     }
 }
 
@@ -89,60 +153,23 @@ impl<B: Borrow<Bin>> WithSimd for Paint<'_, B> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { spec, bins, base, out } = self;
-        let place = |bin: &B| {
-            let [bids, asks] = &bin.borrow().steps;
-            let bids = Placed::new(bids, |step| base.saturating_sub(1).saturating_sub(step));
-            [bids, Placed::new(asks, |step| step.saturating_sub(base))]
-        };
-        let placed: Vec<[Placed; 2]> = bins.iter().map(place).collect();
-        for (feature, channel) in spec.features.iter().zip(out.chunks_exact_mut(LADDER * spec.time_bins())) {
-            paint_channel(*feature, bins, &placed, channel);
-        }
-    }
-}
-
-#[inline(always)]
-fn paint_channel<B: Borrow<Bin>>(feature: Feature, bins: &[B], placed: &[[Placed; 2]], channel: &mut [f32]) {
-    let width = bins.len();
-    // No value is negative, so sums grow away from the mid: the largest are those of whole sides.
-    let mut largest = 0.0_f64;
-    for (bin, [bids, asks]) in bins.iter().zip(placed) {
-        let values = &bin.borrow().values[feature as usize];
-        largest = largest.max(bids.total(&values[0])).max(asks.total(&values[1]));
-    }
-    let scale = if largest > 0.0 { largest } else { 1.0 };
-    let (asks, bids) = channel.split_at_mut(HALF * width);
-    let mut strip = [UNCHANGED; HALF];
-    for (number, (bins, placed)) in bins.chunks(STRIP).zip(placed.chunks(STRIP)).enumerate() {
-        let columns = number * STRIP..number * STRIP + bins.len();
-        for side in 0..2 {
-            let sign = [-1.0, 1.0][side];
-            for (column, (bin, placed)) in bins.iter().zip(placed).enumerate() {
-                let values = &bin.borrow().values[feature as usize][side];
-                let mut sum = 0.0;
-                for (at, level) in placed[side].levels() {
-                    sum += values[level];
-                    strip[at][column] = (sign * sum / scale + 0.0) as f32;
-                }
-            }
-            // From the mid outwards: each cell is the last change that was passed.
-            let half = if side == 1 { &mut *asks } else { &mut *bids };
-            let mut colours = [0.0; STRIP];
-            for (step, changes) in strip.iter_mut().enumerate() {
-                for (colour, change) in colours.iter_mut().zip(changes) {
-                    *colour = if change.is_nan() { *colour } else { *change };
-                    *change = f32::NAN;
-                }
-                let line = if side == 1 { HALF - 1 - step } else { step };
-                let cells = &mut half[line * width + columns.start..line * width + columns.end];
-                if let Some(whole) = cells.first_chunk_mut::<STRIP>() {
-                    for (cell, colour) in whole.iter_mut().zip(&colours) {
-                        *cell = *colour;
-                    }
-                } else {
-                    cells.copy_from_slice(&colours[..columns.len()]);
-                }
-            }
+        let width = bins.len();
+        let bids = Side::new(bins, 0, |step| base.saturating_sub(1).saturating_sub(step));
+        let asks = Side::new(bins, 1, |step| step.saturating_sub(base));
+        let (mut bid_sums, mut ask_sums) = (Vec::new(), Vec::new());
+        let mut colours = Vec::new();
+        let mut line = vec![0.0; width];
+        for (feature, channel) in spec.features.iter().zip(out.chunks_exact_mut(LADDER * width)) {
+            let largest_bid = bids.sums(bins, 0, *feature, &mut bid_sums);
+            let largest = asks.sums(bins, 1, *feature, &mut ask_sums).max(largest_bid);
+            let scale = if largest > 0.0 { largest } else { 1.0 };
+            let (above, below) = channel.split_at_mut(HALF * width);
+            colours.clear();
+            colours.extend(ask_sums.iter().map(|sum| (sum / scale) as f32));
+            asks.paint(&colours, &mut line, above.chunks_exact_mut(width).rev());
+            colours.clear();
+            colours.extend(bid_sums.iter().map(|sum| (-sum / scale + 0.0) as f32));
+            bids.paint(&colours, &mut line, below.chunks_exact_mut(width));
         }
     }
 }
