@@ -90,6 +90,8 @@ def test_tables_of_all_kinds_are_welcome(tmp_path):
     processor = lobset.DepthProcessor(samples=4_000, micro_pip_size=pip)
     want = processor.process(part)
     assert np.array_equal(processor.process(part.to_arrow()), want)
+    assert np.array_equal(processor.process(part.to_arrow().to_reader()), want)
+    assert np.array_equal(processor.process(part.to_struct()), want)
     assert np.array_equal(processor.process(duckdb.from_arrow(part.to_arrow())), want)
     pieces = pl.concat([part[:1_111], part[1_111:2_500], part[2_500:]], rechunk=False)
     assert np.array_equal(processor.process(pieces), want)
@@ -114,6 +116,8 @@ def test_what_has_no_picture_is_refused(tmp_path):
         processor.process(rows[:1_000].with_columns(bid_sz_00=pl.lit(None, pl.UInt32)))
     with pytest.raises(TypeError, match="__arrow_c_stream__"):
         processor.process([1, 2, 3])
+    with pytest.raises(TypeError, match="__arrow_c_stream__"):
+        processor.process(rows.lazy())
     for wrong in (dict(features=("depth",)), dict(features=()), dict(samples=999), dict(micro_pip_size=0.0)):
         with pytest.raises(lobset.ConfigError):
             lobset.DepthProcessor(**wrong)

@@ -17,7 +17,7 @@ pub struct Bin {
     pub(super) values: [[[f64; LEVELS]; 2]; 3],
 }
 
-/// Runs whose median is found by comparing all with all, which takes no branch.
+/// Runs whose median is found by comparing all with all, which takes few branches.
 const FEW: usize = 128;
 
 /// What the runs of a level and bin are filled up to a multiple of.
@@ -161,13 +161,18 @@ fn least<S: Simd>(simd: S, mut lanes: S::u32s) -> u32 {
 impl Bin {
     /// Sums up consecutive rows of `levels`, a whole number of bins from the first row of `rows` on.
     pub fn of_rows(spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
+        Self::of_rows_with(Arch::new(), spec, levels, rows)
+    }
+
+    /// The same, by the instructions of `arch`.
+    pub(super) fn of_rows_with(arch: Arch, spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
         let empty = Self { steps: [[MISSING; LEVELS]; 2], values: [[[0.0; LEVELS]; 2]; 3] };
         let mut bins = vec![empty; rows.len() / spec.ticks_per_bin()];
         // The rows of a block fit a core's own cache, column by column, and the numbers of its runs 32 bits.
         let block = (BLOCK / spec.ticks_per_bin()).max(1);
         for (number, bins) in bins.chunks_mut(block).enumerate() {
             let from = rows.start + number * block * spec.ticks_per_bin();
-            Arch::new().dispatch(SumUp { spec, levels, from, bins });
+            arch.dispatch(SumUp { spec, levels, from, bins });
         }
         bins
     }
@@ -176,7 +181,7 @@ impl Bin {
 /// Rows whose bins are summed up together.
 const BLOCK: usize = 1 << 16;
 
-/// The work of [`Bin::of_rows`], compiled for several instruction sets; the machine's own is taken.
+/// The work of [`Bin::of_rows`], compiled for several instruction sets.
 struct SumUp<'a, 'b> {
     spec: &'a DepthSpec,
     levels: &'a Levels<'b>,

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 
 use proptest::prelude::*;
+use pulp::Arch;
+#[cfg(target_arch = "x86_64")]
+use pulp::x86::V3;
 
 use super::*;
 
@@ -112,11 +115,45 @@ fn book() -> impl Strategy<Value = (Book, usize)> {
     })
 }
 
+/// Instruction sets of this machine.
+fn architectures() -> Vec<Arch> {
+    let all = [
+        Some(Arch::Scalar),
+        #[cfg(target_arch = "x86_64")]
+        V3::try_new().map(Arch::V3),
+        Some(Arch::new()),
+    ];
+    all.into_iter().flatten().collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
     #[test]
     fn every_cell_is_that_of_the_definition((book, ticks) in book()) {
         check(&book, &[Feature::TradeCounts, Feature::Volume, Feature::Variance], ticks);
+    }
+
+    #[test]
+    fn bins_are_the_same_by_all_instruction_sets((book, ticks) in book()) {
+        let features = [Feature::TradeCounts, Feature::Volume, Feature::Variance];
+        let spec = DepthSpec::new(&features, book.len() as u64, ticks as u64, 0.01).unwrap();
+        let bins = |arch| Bin::of_rows_with(arch, &spec, &levels(&book), 0..book.len());
+        let all: Vec<_> = architectures().into_iter().map(bins).collect();
+        prop_assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}
+
+#[test]
+fn bins_of_many_different_sizes() {
+    for rows in [1, 15, 16, 17, 127, 128, 129, 300] {
+        // Sizes come in no order, and twice each; a few rows lack a price.
+        let cell = |row: u32, level: u32| {
+            let there = row % 37 != 36 || row + 1 == rows;
+            (there.then_some(1_000 + 3 * i64::from(level)), (row * 7_919 + level) % rows / 2, row)
+        };
+        let side = |row, at| std::array::from_fn(|level| cell(row, at * (level as u32 + 1)));
+        let book: Book = (0..rows).map(|row| [side(row, 1), side(row, 2)]).collect();
+        check(&book, &[Feature::Volume, Feature::Variance, Feature::TradeCounts], rows as usize);
     }
 }
 
