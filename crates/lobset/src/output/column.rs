@@ -140,38 +140,49 @@ pub(super) struct RunColumn {
     values: Vec<u64>,
 }
 
-/// Runs in two bytes each: ten bits of the number and six of the length, where they fit. Others follow a zero, in eight.
+/// Runs as words of ten bits of the number and six of the length. Where more bits of the number are needed, a word of the next
+/// ten bits and no length goes before; a zero, before two numbers of 32 bits.
 struct RunList(Vec<u16>);
 
 impl RunList {
     const LENGTH_BITS: u32 = 6;
+    const NUMBER_BITS: u32 = u16::BITS - Self::LENGTH_BITS;
     const LENGTHS: u32 = 1 << Self::LENGTH_BITS;
-    const NUMBERS: u32 = 1 << (u16::BITS - Self::LENGTH_BITS);
+    const NUMBERS: u32 = 1 << Self::NUMBER_BITS;
 
+    /// Appends a run of at least one row.
     #[inline]
     fn push(&mut self, (number, length): Run) {
-        if number < Self::NUMBERS && length < Self::LENGTHS {
-            self.0.push((number << Self::LENGTH_BITS | length) as u16);
+        let (high, low) = (number >> Self::NUMBER_BITS, number % Self::NUMBERS);
+        let word = |number: u32, length: u32| (number << Self::LENGTH_BITS | length) as u16;
+        if high == 0 && length < Self::LENGTHS {
+            self.0.push(word(low, length));
+        } else if high < Self::NUMBERS && high > 0 && length < Self::LENGTHS {
+            self.0.extend_from_slice(&[word(high, 0), word(low, length)]);
         } else {
-            let high = |word: u32| (word >> 16) as u16;
-            self.0.extend_from_slice(&[0, number as u16, high(number), length as u16, high(length)]);
+            let upper = |bits: u32| (bits >> 16) as u16;
+            self.0.extend_from_slice(&[0, number as u16, upper(number), length as u16, upper(length)]);
         }
     }
 
     fn iter(&self) -> impl Iterator<Item = Run> + '_ {
         let mut left = self.0.as_slice();
-        std::iter::from_fn(move || match *left {
-            [0, number, number_high, length, length_high, ref after @ ..] => {
-                left = after;
-                let join = |low, high| u32::from(high) << 16 | u32::from(low);
-                Some((join(number, number_high), join(length, length_high)))
-            }
-            [run, ref after @ ..] => {
-                left = after;
-                let run = u32::from(run);
-                Some((run >> Self::LENGTH_BITS, run % Self::LENGTHS))
-            }
-            [] => None,
+        let split = |word: u16| (u32::from(word) >> Self::LENGTH_BITS, u32::from(word) % Self::LENGTHS);
+        std::iter::from_fn(move || {
+            let (run, after) = match *left {
+                [0, number, number_upper, length, length_upper, ref after @ ..] => {
+                    let join = |lower, upper| u32::from(upper) << 16 | u32::from(lower);
+                    ((join(number, number_upper), join(length, length_upper)), after)
+                }
+                [word, next, ref after @ ..] if split(word).1 == 0 => {
+                    let ((high, _), (low, length)) = (split(word), split(next));
+                    ((high << Self::NUMBER_BITS | low, length), after)
+                }
+                [word, ref after @ ..] => (split(word), after),
+                [] => return None,
+            };
+            left = after;
+            Some(run)
         })
     }
 }
@@ -401,4 +412,20 @@ pub(super) fn flags(
         Statistics::boolean(values.iter().min().copied(), values.iter().max().copied(), None, Some(0), false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
     compressor.chunk(descr, values.len(), None, data, statistics)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_all_sizes_are_kept() {
+        let edges = |bits: u32| [(1_u32 << bits) - 1, 1 << bits, (1 << bits) + 1];
+        let numbers = [0, 1].into_iter().chain([10, 16, 20].into_iter().flat_map(edges)).chain([NULL - 1, NULL]);
+        let lengths = || [1].into_iter().chain([6, 10, 16, 20].into_iter().flat_map(edges));
+        let runs: Vec<Run> = numbers.flat_map(|number| lengths().map(move |length| (number, length))).collect();
+        let mut list = RunList(Vec::new());
+        runs.iter().for_each(|run| list.push(*run));
+        assert_eq!(list.iter().collect::<Vec<_>>(), runs);
+    }
 }
