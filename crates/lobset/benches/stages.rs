@@ -182,8 +182,10 @@ fn encode_row_group(bencher: Bencher<'_, '_>) {
     let mut encoder = RowGroupEncoder::new(schema, &config);
     let rows = market.tape.rows().min(ROW_GROUP_ROWS);
     bencher.counter(ItemsCount::new(rows)).bench_local(|| {
-        or_exit(encode(market, &mut encoder));
-        encoder.take_groups().count()
+        or_exit((|| {
+            encode(market, &mut encoder)?;
+            encoder.take_groups(|_| Ok(()))
+        })());
     });
 }
 
@@ -203,7 +205,7 @@ fn merge(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(rows)).with_inputs(encoded).bench_local_refs(|encoder| {
         or_exit((|| {
             let mut writer = DatasetWriter::create(&market.at("merged.parquet"), &schema, &[])?;
-            encoder.take_groups().try_for_each(|group| writer.append(group))?;
+            encoder.take_groups(|group| writer.append(group))?;
             Ok(writer.finish()?)
         })())
     });

@@ -8,11 +8,11 @@ use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
+use super::blocks::{Blocks, Spool};
 use super::row_group::room;
 use crate::config::Compression;
 
@@ -25,38 +25,13 @@ const SMALL_ZSTD_LEVEL: i32 = -1;
 
 /// Bytes a row that few pages have more of, before compression.
 pub(super) const PAGE_BYTES: usize = 9;
-/// Bytes a row that few row groups have more of, after compression.
-const GROUP_BYTES: usize = 64;
 
 /// The column chunks of a row group as they will stand in a file, in the order of the schema.
 pub struct EncodedGroup<'a> {
     /// Their pages are among these.
-    pub(super) bytes: &'a [u8],
-    /// What the footer will say of each, with offsets into `bytes`.
+    pub(super) pages: &'a Spool,
+    /// What the footer will say of each, with offsets into `pages`.
     pub(super) columns: Vec<ColumnCloseResult>,
-}
-
-/// Bytes in memory, for a writer that copies from files.
-pub(super) struct Pages<'a>(pub &'a [u8]);
-
-impl Length for Pages<'_> {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-}
-
-impl<'a> ChunkReader for Pages<'a> {
-    type T = &'a [u8];
-
-    fn get_read(&self, start: u64) -> Result<Self::T> {
-        let from = usize::try_from(start).ok().and_then(|start| self.0.get(start..));
-        from.ok_or_else(|| ParquetError::EOF(format!("byte {start} is outside of the pages")))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        let range = self.get_read(start)?.get(..length);
-        range.map(Bytes::copy_from_slice).ok_or_else(|| ParquetError::EOF("the pages end before".to_owned()))
-    }
 }
 
 /// A page before compression: a range of the compressor's scratch bytes.
@@ -79,20 +54,20 @@ pub(super) struct Compressor {
     small_dictionary: Vec<u8>,
     small_data: Vec<u8>,
     /// The pages of all columns of `groups`, and of those of the row group to come.
-    done: Vec<u8>,
+    done: Spool,
     columns: Vec<ColumnCloseResult>,
     groups: Vec<Vec<ColumnCloseResult>>,
 }
 
 impl Compressor {
-    pub(super) fn new(codec: Compression) -> Self {
+    pub(super) fn new(codec: Compression, blocks: Blocks) -> Self {
         Self {
             codec,
             zstd: zstd_safe::CCtx::create(),
             snappy: snap::raw::Encoder::new(),
             small_dictionary: Vec::new(),
             small_data: room(PAGE_BYTES),
-            done: room(GROUP_BYTES),
+            done: Spool::new(blocks),
             columns: Vec::new(),
             groups: Vec::new(),
         }
@@ -225,9 +200,6 @@ impl Compressor {
     /// Starts a row group.
     pub(super) fn start_group(&mut self) {
         self.columns.clear();
-        if self.groups.is_empty() {
-            self.done.clear();
-        }
     }
 
     /// Makes the column chunks since then a row group.
@@ -236,9 +208,11 @@ impl Compressor {
         self.groups.push(std::mem::replace(&mut self.columns, next));
     }
 
-    /// The row groups that have not been taken.
-    pub(super) fn take_groups(&mut self) -> impl Iterator<Item = EncodedGroup<'_>> {
-        let bytes = self.done.as_slice();
-        self.groups.drain(..).map(move |columns| EncodedGroup { bytes, columns })
+    /// Hands over the row groups, in order, and forgets them.
+    pub(super) fn take_groups<E>(&mut self, take: impl FnMut(EncodedGroup<'_>) -> Result<(), E>) -> Result<(), E> {
+        let pages = &self.done;
+        let taken = self.groups.drain(..).map(|columns| EncodedGroup { pages, columns }).try_for_each(take);
+        self.done.clear();
+        taken
     }
 }

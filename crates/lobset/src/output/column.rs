@@ -13,9 +13,11 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use rustc_hash::FxBuildHasher;
 
+use super::blocks::Blocks;
 use super::chunk::{Compressor, PAGE_BYTES, RawPage};
 use super::encoding::{Run, bits, byte_stream_split, delta_i32, delta_i64, hybrid, index_width};
 use super::row_group::room;
+use super::runs::RunList;
 
 /// Values that most dictionaries stay below.
 const DICTIONARY: usize = 448;
@@ -140,53 +142,6 @@ pub(super) struct RunColumn {
     values: Vec<u64>,
 }
 
-/// Runs as words of ten bits of the number and six of the length. Where more bits of the number are needed, a word of the next
-/// ten bits and no length goes before; a zero, before two numbers of 32 bits.
-struct RunList(Vec<u16>);
-
-impl RunList {
-    const LENGTH_BITS: u32 = 6;
-    const NUMBER_BITS: u32 = u16::BITS - Self::LENGTH_BITS;
-    const LENGTHS: u32 = 1 << Self::LENGTH_BITS;
-    const NUMBERS: u32 = 1 << Self::NUMBER_BITS;
-
-    /// Appends a run of at least one row.
-    #[inline]
-    fn push(&mut self, (number, length): Run) {
-        let (high, low) = (number >> Self::NUMBER_BITS, number % Self::NUMBERS);
-        let word = |number: u32, length: u32| (number << Self::LENGTH_BITS | length) as u16;
-        if high == 0 && length < Self::LENGTHS {
-            self.0.push(word(low, length));
-        } else if high < Self::NUMBERS && high > 0 && length < Self::LENGTHS {
-            self.0.extend_from_slice(&[word(high, 0), word(low, length)]);
-        } else {
-            let upper = |bits: u32| (bits >> 16) as u16;
-            self.0.extend_from_slice(&[0, number as u16, upper(number), length as u16, upper(length)]);
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = Run> + '_ {
-        let mut left = self.0.as_slice();
-        let split = |word: u16| (u32::from(word) >> Self::LENGTH_BITS, u32::from(word) % Self::LENGTHS);
-        std::iter::from_fn(move || {
-            let (run, after) = match *left {
-                [0, number, number_upper, length, length_upper, ref after @ ..] => {
-                    let join = |lower, upper| u32::from(upper) << 16 | u32::from(lower);
-                    ((join(number, number_upper), join(length, length_upper)), after)
-                }
-                [word, next, ref after @ ..] if split(word).1 == 0 => {
-                    let ((high, _), (low, length)) = (split(word), split(next));
-                    ((high << Self::NUMBER_BITS | low, length), after)
-                }
-                [word, ref after @ ..] => (split(word), after),
-                [] => return None,
-            };
-            left = after;
-            Some(run)
-        })
-    }
-}
-
 fn hash(value: u64) -> u64 {
     FxBuildHasher.hash_one(value)
 }
@@ -198,12 +153,12 @@ pub(super) struct Scratch {
 }
 
 impl RunColumn {
-    pub(super) fn new(cell: Cell) -> Self {
+    pub(super) fn new(cell: Cell, blocks: &Blocks) -> Self {
         Self {
             cell,
             current: 0,
             start: 0,
-            runs: RunList(room(1)),
+            runs: RunList::new(blocks.clone()),
             nulls: 0,
             numbers: HashTable::with_capacity(DICTIONARY),
             values: Vec::with_capacity(DICTIONARY),
@@ -294,14 +249,14 @@ impl RunColumn {
             let dictionary = RawPage { bytes: dictionary, values: self.values.len(), encoding: Encoding::PLAIN };
             (Some(dictionary), Encoding::RLE_DICTIONARY)
         };
-        let data = RawPage { bytes: page, values: rows as usize, encoding };
-        let chunk = compressor.chunk(descr, rows as usize, dictionary, data, statistics);
         self.start = 0;
         self.nulls = 0;
-        self.runs.0.clear();
+        // The pages may take the room of the runs.
+        self.runs.clear();
         self.numbers.clear();
         self.values.clear();
-        chunk
+        let data = RawPage { bytes: page, values: rows as usize, encoding };
+        compressor.chunk(descr, rows as usize, dictionary, data, statistics)
     }
 }
 
@@ -412,20 +367,4 @@ pub(super) fn flags(
         Statistics::boolean(values.iter().min().copied(), values.iter().max().copied(), None, Some(0), false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
     compressor.chunk(descr, values.len(), None, data, statistics)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_of_all_sizes_are_kept() {
-        let edges = |bits: u32| [(1_u32 << bits) - 1, 1 << bits, (1 << bits) + 1];
-        let numbers = [0, 1].into_iter().chain([10, 16, 20].into_iter().flat_map(edges)).chain([NULL - 1, NULL]);
-        let lengths = || [1].into_iter().chain([6, 10, 16, 20].into_iter().flat_map(edges));
-        let runs: Vec<Run> = numbers.flat_map(|number| lengths().map(move |length| (number, length))).collect();
-        let mut list = RunList(Vec::new());
-        runs.iter().for_each(|run| list.push(*run));
-        assert_eq!(list.iter().collect::<Vec<_>>(), runs);
-    }
 }

@@ -15,7 +15,7 @@ use parquet::schema::types::SchemaDescPtr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::chunk::{EncodedGroup, Pages};
+use super::chunk::EncodedGroup;
 use super::footer::{self, Footer};
 use super::schema::DatasetSchema;
 use super::window::{Window, read_metadata};
@@ -115,7 +115,7 @@ impl DatasetWriter {
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
     pub fn append(&mut self, encoded: EncodedGroup<'_>) -> Result<()> {
-        self.append_columns(&Pages(encoded.bytes), encoded.columns).map_err(|e| Error::output(&self.path, e))
+        self.append_columns(&encoded.pages, encoded.columns).map_err(|e| Error::output(&self.path, e))
     }
 
     /// Appends the row groups of another file with the same columns. Their bytes are copied as they are.

@@ -1,5 +1,6 @@
 //! Labels to files: columns, row groups, datasets, the manifest, the report, and how they appear all at once.
 
+mod blocks;
 mod chunk;
 mod column;
 mod dataset;
@@ -9,6 +10,7 @@ mod manifest;
 mod publish;
 mod report;
 mod row_group;
+mod runs;
 mod schema;
 mod window;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parquet::errors::Result;
 
+use super::blocks::Blocks;
 use super::chunk::{Compressor, EncodedGroup};
 use super::column::{Cell, RunColumn, Scratch, flags, floats, integers, longs};
 use super::schema::{Content, DatasetSchema};
@@ -84,11 +85,11 @@ enum BookWord {
 }
 
 impl BookWord {
-    fn new(word: usize, price: &Cell) -> Self {
+    fn new(word: usize, price: &Cell, blocks: &Blocks) -> Self {
         if is_price(word) {
-            Self::Price(RunColumn::new(price.clone()))
+            Self::Price(RunColumn::new(price.clone(), blocks))
         } else {
-            Self::Counts(RunColumn::new(Cell::Unsigned), RunColumn::new(Cell::Unsigned))
+            Self::Counts(RunColumn::new(Cell::Unsigned, blocks), RunColumn::new(Cell::Unsigned, blocks))
         }
     }
 
@@ -101,8 +102,8 @@ impl BookWord {
     }
 }
 
-/// Encodes row groups, one after the other. Holds the rows of one, about 40 bytes each and what its dictionaries need, and the
-/// pages of those that nobody has taken; takes 35 MB of address space, of which it uses what it fills.
+/// Encodes row groups, one after the other. Holds the rows of one, 36 bytes each and two for each run of a column, what its
+/// dictionaries need, and the pages of those that nobody has taken. A column's pages take the room that its runs give back.
 pub struct RowGroupEncoder {
     schema: Arc<DatasetSchema>,
     compressor: Compressor,
@@ -123,11 +124,12 @@ impl RowGroupEncoder {
             PriceType::Float => Cell::FloatPrice,
             PriceType::Fixed => Cell::FixedPrice,
         };
-        let new = RunColumn::new;
+        let blocks = Blocks::default();
+        let new = |cell| RunColumn::new(cell, &blocks);
         let split_names = Split::ALL.map(|s| s.name().to_owned()).to_vec();
         Self {
             schema,
-            compressor: Compressor::new(config.compression),
+            compressor: Compressor::new(config.compression, blocks.clone()),
             scratch: Scratch::new(),
             series: Series::new(),
             runs: Runs {
@@ -144,7 +146,7 @@ impl RowGroupEncoder {
                 class: new(Cell::Signed),
                 split: new(Cell::Text(split_names)),
             },
-            book: (0..BOOK_WORDS).map(|word| BookWord::new(word, &price)).collect(),
+            book: (0..BOOK_WORDS).map(|word| BookWord::new(word, &price, &blocks)).collect(),
             rows: 0,
             pending: u64::MAX >> (64 - BOOK_WORDS),
         }
@@ -256,8 +258,11 @@ impl RowGroupEncoder {
         Ok(())
     }
 
-    /// The row groups that have not been taken, in order.
-    pub fn take_groups(&mut self) -> impl Iterator<Item = EncodedGroup<'_>> {
-        self.compressor.take_groups()
+    /// Hands over the row groups so far, in order, and forgets them.
+    ///
+    /// # Errors
+    /// What `take` returns, which gets no further group then.
+    pub fn take_groups<E>(&mut self, take: impl FnMut(EncodedGroup<'_>) -> Result<(), E>) -> Result<(), E> {
+        self.compressor.take_groups(take)
     }
 }

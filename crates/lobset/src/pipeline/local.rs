@@ -175,7 +175,7 @@ impl Engine for Local<'_> {
         let total = tasks.iter().map(GroupTask::candidates).sum();
         monitor.stage(Stage::Write, total, || {
             map_ordered(threads, 0, &batches(&tasks, GroupTask::candidates), work, |(mut encoder, movements)| {
-                encoder.take_groups().try_for_each(&mut splice)?;
+                encoder.take_groups(&mut splice)?;
                 encoders.put((encoder, movements));
                 Ok(())
             })

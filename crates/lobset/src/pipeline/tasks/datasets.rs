@@ -86,7 +86,7 @@ impl Job for Datasets {
             };
             let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
             map_ordered(attempt.threads, 0, &part.groups, encode, |mut encoder| {
-                encoder.take_groups().try_for_each(|group| writer.append(group))?;
+                encoder.take_groups(|group| writer.append(group))?;
                 encoders.put(encoder);
                 Ok(())
             })?;

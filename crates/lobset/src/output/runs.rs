@@ -1,0 +1,117 @@
+//! Runs of a column, two bytes each where they fit.
+
+use super::blocks::{BLOCK_WORDS, Block, Blocks};
+use super::encoding::Run;
+
+/// Bits of a word that hold a length; the others hold a number.
+const LENGTH_BITS: u32 = 6;
+const NUMBER_BITS: u32 = u16::BITS - LENGTH_BITS;
+const LENGTHS: u32 = 1 << LENGTH_BITS;
+const NUMBERS: u32 = 1 << NUMBER_BITS;
+
+/// Words of the longest run. None goes over the end of a block.
+const LONGEST: usize = 5;
+
+/// Runs as words of ten bits of the number and six of the length. Where more bits of the number are needed, a word of the next
+/// ten bits and no length goes before; a zero, before two numbers of 32 bits.
+pub(super) struct RunList {
+    blocks: Blocks,
+    /// Whole blocks and how much of each is used.
+    full: Vec<(Block, usize)>,
+    open: Block,
+    used: usize,
+}
+
+impl RunList {
+    pub(super) fn new(blocks: Blocks) -> Self {
+        let open = blocks.take();
+        Self { blocks, full: Vec::new(), open, used: 0 }
+    }
+
+    /// Appends a run of at least one row.
+    #[inline]
+    pub(super) fn push(&mut self, (number, length): Run) {
+        let (high, low) = (number >> NUMBER_BITS, number % NUMBERS);
+        let word = |number: u32, length: u32| (number << LENGTH_BITS | length) as u16;
+        if high == 0 && length < LENGTHS {
+            self.put([word(low, length)]);
+        } else if high < NUMBERS && high > 0 && length < LENGTHS {
+            self.put([word(high, 0), word(low, length)]);
+        } else {
+            let upper = |bits: u32| (bits >> 16) as u16;
+            self.put([0, number as u16, upper(number), length as u16, upper(length)]);
+        }
+    }
+
+    #[inline]
+    fn put<const WORDS: usize>(&mut self, words: [u16; WORDS]) {
+        let at = if self.used > BLOCK_WORDS - LONGEST { self.open_block() } else { self.used };
+        self.open[at..at + WORDS].copy_from_slice(&words.map(u16::to_ne_bytes));
+        self.used = at + WORDS;
+    }
+
+    /// Goes on at the start of another block.
+    #[cold]
+    fn open_block(&mut self) -> usize {
+        let full = std::mem::replace(&mut self.open, self.blocks.take());
+        self.full.push((full, self.used));
+        0
+    }
+
+    /// All runs in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Run> + '_ {
+        let open = std::iter::once((&self.open, self.used));
+        let mut blocks = self.full.iter().map(|(block, used)| (block, *used)).chain(open);
+        let mut left: &[[u8; 2]] = &[];
+        let word = |bytes: [u8; 2]| u32::from(u16::from_ne_bytes(bytes));
+        let split = move |bytes: [u8; 2]| (word(bytes) >> LENGTH_BITS, word(bytes) % LENGTHS);
+        std::iter::from_fn(move || {
+            if left.is_empty() {
+                let (block, used) = blocks.next()?;
+                left = &block[..used];
+            }
+            let (run, after) = match *left {
+                [[0, 0], number, number_upper, length, length_upper, ref after @ ..] => {
+                    let join = |lower, upper| word(upper) << 16 | word(lower);
+                    ((join(number, number_upper), join(length, length_upper)), after)
+                }
+                [first, second, ref after @ ..] if split(first).1 == 0 => {
+                    let ((high, _), (low, length)) = (split(first), split(second));
+                    ((high << NUMBER_BITS | low, length), after)
+                }
+                [only, ref after @ ..] => (split(only), after),
+                [] => return None,
+            };
+            left = after;
+            Some(run)
+        })
+    }
+
+    /// Forgets all runs and gives back the blocks.
+    pub(super) fn clear(&mut self) {
+        self.blocks.put(self.full.drain(..).map(|(block, _)| block));
+        self.used = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_all_sizes_are_kept() {
+        let edges = |bits: u32| [(1_u32 << bits) - 1, 1 << bits, (1 << bits) + 1];
+        let large = [10, 16, 20].into_iter().flat_map(edges);
+        let numbers: Vec<u32> = [0, 1].into_iter().chain(large).chain([u32::MAX - 1, u32::MAX]).collect();
+        let lengths: Vec<u32> = [1].into_iter().chain([6, 10, 16, 20].into_iter().flat_map(edges)).collect();
+        let mut list = RunList::new(Blocks::default());
+        for times in [1, 50] {
+            let all = numbers.iter().flat_map(|number| lengths.iter().map(|length| (*number, *length)));
+            let runs: Vec<Run> = all.flat_map(|run| std::iter::repeat_n(run, times)).collect();
+            runs.iter().for_each(|run| list.push(*run));
+            assert_eq!(list.iter().collect::<Vec<_>>(), runs);
+            list.clear();
+            assert_eq!(list.iter().next(), None);
+        }
+    }
+}
