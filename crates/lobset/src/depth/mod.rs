@@ -12,6 +12,7 @@ mod index;
 mod paint;
 mod reader;
 mod runs;
+mod sizes;
 
 pub use bin::Bin;
 pub use columns::{Levels, Prices};
