@@ -108,7 +108,9 @@ impl SumUp<'_, '_> {
         let all = &self.levels.sizes[side][level];
         let cells = &all[self.rows()];
         run_ends(cells, length, ends);
-        let largest = ends.iter().map(|end| cells[*end as usize - 1]).max().unwrap_or(0);
+        // Only the variance asks for it.
+        let each = ends.iter().map(|end| cells[*end as usize - 1]);
+        let largest = if variance { each.max().unwrap_or(0) } else { 0 };
         let mut left = ends.as_slice();
         let (mut start, mut bin_end) = (0, 0);
         for (number, (bin, present)) in self.bins.iter_mut().zip(&*present).enumerate() {

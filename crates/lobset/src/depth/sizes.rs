@@ -40,7 +40,7 @@ impl Sizes {
         self.values[..self.count].iter().copied().zip(self.rows[..self.count].iter().copied())
     }
 
-    /// Runs without rows after the last one.
+    /// Puts runs without rows after the last one, up to which variance and median read.
     #[inline(always)]
     pub(super) fn fill(&mut self) {
         self.values[self.count..self.count + LANES].fill(u32::MAX);
@@ -103,12 +103,13 @@ impl Sizes {
         let (none, most) = (simd.splat_u32s(0), simd.splat_u32s(u32::MAX));
         let (mut at_low, mut at_high) = (most, most);
         let whole = self.count.next_multiple_of(LANES);
+        // Eight runs at a time, in a loop of known length.
+        let half = self.count.next_multiple_of(LANES / 2);
+        let values = self.values[..half].as_chunks::<{ LANES / 2 }>().0;
+        let rows = self.rows[..half].as_chunks::<{ LANES / 2 }>().0;
         for these in S::as_simd_u32s(&self.values[..whole]).0 {
             let mut not_above = none;
-            let half = self.count.next_multiple_of(LANES / 2);
-            let (values, rows) = (self.values[..half].as_chunks().0, self.rows[..half].as_chunks().0);
             for (values, rows) in values.iter().zip(rows) {
-                let (values, rows): (&[u32; LANES / 2], &[u32; LANES / 2]) = (values, rows);
                 for (value, rows) in values.iter().zip(rows) {
                     let counts = simd.less_than_or_equal_u32s(simd.splat_u32s(*value), *these);
                     not_above = simd.add_u32s(not_above, simd.select_u32s(counts, simd.splat_u32s(*rows), none));
