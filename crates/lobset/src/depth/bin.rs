@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::runs::run_ends;
-use super::sizes::Sizes;
+use super::sizes::{self, GROUP, Medians};
 use super::{DepthSpec, LEVELS, Levels, MISSING};
 use crate::config::Feature;
 
@@ -28,24 +27,16 @@ impl Bin {
     pub(super) fn of_rows_with(arch: Arch, spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
         let empty = Self { steps: [[MISSING; LEVELS]; 2], values: [[[0.0; LEVELS]; 2]; 3] };
         let mut bins = vec![empty; rows.len() / spec.ticks_per_bin()];
-        // The rows of a block fit a core's own cache, column by column, and the numbers of its runs 32 bits.
-        let block = (BLOCK / spec.ticks_per_bin()).max(1);
-        for (number, bins) in bins.chunks_mut(block).enumerate() {
-            let from = rows.start + number * block * spec.ticks_per_bin();
-            arch.dispatch(SumUp { spec, levels, from, bins });
-        }
+        arch.dispatch(SumUp { spec, levels, first: rows.start, bins: &mut bins });
         bins
     }
 }
-
-/// Rows whose bins are summed up together.
-const BLOCK: usize = 1 << 16;
 
 /// The work of [`Bin::of_rows`], compiled for several instruction sets.
 struct SumUp<'a, 'b> {
     spec: &'a DepthSpec,
     levels: &'a Levels<'b>,
-    from: usize,
+    first: usize,
     bins: &'a mut [Bin],
 }
 
@@ -54,108 +45,101 @@ impl WithSimd for SumUp<'_, '_> {
 
     /// Level by level, so that each column is read from its start to its end.
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let mut scratch = Scratch {
-            ends: Vec::new(),
-            present: vec![0; self.bins.len()],
-            sizes: Sizes::new(self.spec.ticks_per_bin()),
-        };
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { spec, levels, first, bins } = self;
+        let length = spec.ticks_per_bin();
+        let mut scratch =
+            Scratch { floats: Vec::new(), medians: Medians::new(length), present: [const { Vec::new() }; GROUP] };
         for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
-            self.prices(side, level, &mut scratch);
-            if self.spec.needs_sizes() {
-                self.sizes(simd, side, level, &mut scratch);
-            }
-            if self.spec.needs_counts() {
-                self.counts(side, level, &scratch.present);
+            let column = Column { spec, levels, side, level };
+            for (number, bins) in bins.chunks_mut(GROUP).enumerate() {
+                column.sum_up(simd, first + number * GROUP * length, bins, &mut scratch);
             }
         }
     }
 }
 
 struct Scratch {
-    ends: Vec<u32>,
-    /// Rows of each bin that have a price.
-    present: Vec<usize>,
-    sizes: Sizes,
+    floats: Vec<f64>,
+    medians: Medians,
+    /// Of each bin the cells whose row has a price, where some have none.
+    present: [Vec<u32>; GROUP],
 }
 
-impl SumUp<'_, '_> {
-    /// Rows of all bins.
-    #[inline(always)]
-    fn rows(&self) -> Range<usize> {
-        self.from..self.from + self.bins.len() * self.spec.ticks_per_bin()
-    }
+/// A level of a side.
+struct Column<'a, 'b> {
+    spec: &'a DepthSpec,
+    levels: &'a Levels<'b>,
+    side: usize,
+    level: usize,
+}
 
+impl Column<'_, '_> {
+    /// Sums up at most [`GROUP`] bins, whose rows begin at `first`.
     #[inline(always)]
-    fn prices(&mut self, side: usize, level: usize, scratch: &mut Scratch) {
-        let rows = self.rows();
-        let mut summed = self.bins.iter_mut().zip(&mut scratch.present);
-        self.levels.prices[side][level].sums(self.spec, rows, &mut scratch.ends, |sum, count| {
-            if let Some((bin, present)) = summed.next() {
-                *present = count;
-                if count > 0 {
-                    bin.steps[side][level] = floor_of_mean(sum, count);
+    fn sum_up<S: Simd>(&self, simd: S, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
+        let Self { spec, levels, side, level } = *self;
+        let Scratch { floats, medians, present } = scratch;
+        let length = spec.ticks_per_bin();
+        let mut rows = [const { 0..0 }; GROUP];
+        let mut counts = [0; GROUP];
+        for (number, bin) in bins.iter_mut().enumerate() {
+            let start = first + number * length;
+            rows[number] = start..start + length;
+            let (sum, count) = levels.prices[side][level].sum(simd, spec, rows[number].clone(), floats);
+            counts[number] = count;
+            if count > 0 {
+                bin.steps[side][level] = floor_of_mean(sum, count);
+            }
+        }
+        if spec.needs_sizes() {
+            let all = &levels.sizes[side][level];
+            let cells = self.present(all, &rows, &counts, present);
+            let largest = sizes::largest(simd, &all[first..first + bins.len() * length]);
+            if spec.has(Feature::Volume) {
+                medians.take(&cells, largest);
+            }
+            if spec.has(Feature::Variance) {
+                for (bin, cells) in bins.iter_mut().zip(cells) {
+                    bin.values[Feature::Variance as usize][side][level] = sizes::variance(simd, cells, largest);
                 }
             }
-        });
-    }
-
-    #[inline(always)]
-    fn sizes<S: Simd>(&mut self, simd: S, side: usize, level: usize, scratch: &mut Scratch) {
-        let Scratch { ends, present, sizes } = scratch;
-        let (volume, variance) = (self.spec.has(Feature::Volume), self.spec.has(Feature::Variance));
-        let length = self.spec.ticks_per_bin();
-        let all = &self.levels.sizes[side][level];
-        let cells = &all[self.rows()];
-        run_ends(cells, length, ends);
-        // Only the variance asks for it.
-        let each = ends.iter().map(|end| cells[*end as usize - 1]);
-        let largest = if variance { each.max().unwrap_or(0) } else { 0 };
-        let mut left = ends.as_slice();
-        let (mut start, mut bin_end) = (0, 0);
-        for (number, (bin, present)) in self.bins.iter_mut().zip(&*present).enumerate() {
-            bin_end += length as u32;
-            sizes.clear();
-            while let [end, after @ ..] = left
-                && *end <= bin_end
-            {
-                sizes.push(cells[*end as usize - 1], end - start);
-                (start, left) = (*end, after);
+            if spec.has(Feature::Volume) {
+                for (bin, median) in bins.iter_mut().zip(medians.of(simd, &cells)) {
+                    bin.values[Feature::Volume as usize][side][level] = median;
+                }
             }
-            if *present == 0 {
-                continue;
-            }
-            if *present < length {
-                let first = self.from + number * length;
-                let rows = self.levels.prices[side][level].present(self.spec, first..first + length);
-                sizes.clear();
-                rows.for_each(|row| sizes.push(all[row], 1));
-            }
-            sizes.fill();
-            if variance {
-                bin.values[Feature::Variance as usize][side][level] = sizes.variance(*present, largest);
-            }
-            if volume {
-                bin.values[Feature::Volume as usize][side][level] = sizes.median(simd, *present);
+        }
+        if spec.needs_counts() {
+            let cells = self.present(&levels.counts[side][level], &rows, &counts, present);
+            for (bin, cells) in bins.iter_mut().zip(cells) {
+                let sum: u64 = cells.iter().map(|count| u64::from(*count)).sum();
+                bin.values[Feature::TradeCounts as usize][side][level] = sum as f64;
             }
         }
     }
 
+    /// The cells of each bin that have a price, of which there are as many as `counts` says.
     #[inline(always)]
-    fn counts(&mut self, side: usize, level: usize, present: &[usize]) {
-        let length = self.spec.ticks_per_bin();
-        let counts = &self.levels.counts[side][level];
-        for (number, (bin, present)) in self.bins.iter_mut().zip(present).enumerate() {
-            let first = self.from + number * length;
-            let rows = first..first + length;
-            let sum: u64 = if *present == length {
-                counts[rows].iter().map(|count| u64::from(*count)).sum()
+    fn present<'c>(
+        &self,
+        all: &'c [u32],
+        rows: &[Range<usize>; GROUP],
+        counts: &[usize; GROUP],
+        scratch: &'c mut [Vec<u32>; GROUP],
+    ) -> [&'c [u32]; GROUP] {
+        let mut present: [&[u32]; GROUP] = [&[]; GROUP];
+        for (bin, (present, scratch)) in present.iter_mut().zip(scratch).enumerate() {
+            *present = if counts[bin] == rows[bin].len() {
+                &all[rows[bin].clone()]
             } else {
-                let rows = self.levels.prices[side][level].present(self.spec, rows);
-                rows.map(|row| u64::from(counts[row])).sum()
+                let rows = self.levels.prices[self.side][self.level].present(self.spec, rows[bin].clone());
+                scratch.clear();
+                scratch.extend(rows.map(|row| all[row]));
+                scratch
             };
-            bin.values[Feature::TradeCounts as usize][side][level] = sum as f64;
         }
+        present
     }
 }
 

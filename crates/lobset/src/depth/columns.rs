@@ -1,123 +1,13 @@
 //! The columns of a book, as they come.
 
 use std::borrow::Cow;
-use std::iter::repeat_n;
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt32Type, UInt64Type};
+use arrow_array::types::{Int32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
-use dbn::UNDEF_PRICE;
-use pulp::bytemuck::{self, NoUninit};
 
-use super::runs::run_ends;
-use super::{DepthSpec, LEVELS, MISSING, column_name};
-
-/// A column of prices.
-#[derive(Debug, Clone)]
-pub enum Prices<'a> {
-    /// In price units; NaN is missing.
-    Float(Cow<'a, [f64]>),
-    /// In 1e-9; `UNDEF_PRICE` is missing.
-    Fixed(Cow<'a, [i64]>),
-    /// In micro-pips; [`MISSING`] is missing.
-    MicroPips(Cow<'a, [i64]>),
-}
-
-impl Prices<'_> {
-    /// Its rows.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Float(cells) => cells.len(),
-            Self::Fixed(cells) | Self::MicroPips(cells) => cells.len(),
-        }
-    }
-
-    /// Whether it has no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    pub(super) fn micro_pips(&self, spec: &DepthSpec, row: usize) -> Option<i64> {
-        match self {
-            Self::Float(cells) => float(spec, cells[row]),
-            Self::Fixed(cells) => fixed(spec, cells[row]),
-            Self::MicroPips(cells) => present(cells[row]),
-        }
-    }
-
-    /// Those of `rows` that have a price.
-    #[inline(always)]
-    pub(super) fn present(&self, spec: &DepthSpec, rows: Range<usize>) -> impl Iterator<Item = usize> {
-        rows.filter(|row| self.micro_pips(spec, *row).is_some())
-    }
-
-    /// Calls `bin` with each bin of `rows`: the sum of the prices present, in micro-pips, and how many there are. `ends` is
-    /// scratch.
-    #[inline(always)]
-    pub(super) fn sums(&self, spec: &DepthSpec, rows: Range<usize>, ends: &mut Vec<u32>, bin: impl FnMut(i128, usize)) {
-        let length = spec.ticks_per_bin();
-        match self {
-            Self::Float(cells) => sums(&cells[rows], length, ends, |price| float(spec, price), bin),
-            Self::Fixed(cells) => sums(&cells[rows], length, ends, |price| fixed(spec, price), bin),
-            Self::MicroPips(cells) => sums(&cells[rows], length, ends, present, bin),
-        }
-    }
-
-    /// The column in micro-pips.
-    pub(super) fn to_micro_pips(&self, spec: &DepthSpec) -> Vec<i64> {
-        match self {
-            Self::Float(cells) => by_runs(cells, f64::to_bits, |price| float(spec, price)),
-            Self::Fixed(cells) => by_runs(cells, i64::cast_unsigned, |price| fixed(spec, price)),
-            Self::MicroPips(cells) => cells.to_vec(),
-        }
-    }
-}
-
-fn float(spec: &DepthSpec, price: f64) -> Option<i64> {
-    (!price.is_nan()).then(|| spec.micro_pips(price))
-}
-
-fn fixed(spec: &DepthSpec, price: i64) -> Option<i64> {
-    (price != UNDEF_PRICE).then(|| spec.micro_pips(price as f64 / 1e9))
-}
-
-fn present(price: i64) -> Option<i64> {
-    (price != MISSING).then_some(price)
-}
-
-/// Each run of equal prices is turned to micro-pips once.
-#[inline(always)]
-fn sums<T: NoUninit>(
-    cells: &[T],
-    length: usize,
-    ends: &mut Vec<u32>,
-    micro_pips: impl Fn(T) -> Option<i64>,
-    mut bin: impl FnMut(i128, usize),
-) {
-    // Prices are equal when their bits are.
-    run_ends(bytemuck::cast_slice::<T, u64>(cells), length, ends);
-    let (mut start, mut bin_end) = (0, length);
-    let (mut sum, mut count) = (0, 0);
-    for end in ends.iter().map(|end| *end as usize) {
-        if let Some(price) = micro_pips(cells[end - 1]) {
-            sum += i128::from(price) * (end - start) as i128;
-            count += end - start;
-        }
-        start = end;
-        if end == bin_end {
-            bin(sum, count);
-            (sum, count) = (0, 0);
-            bin_end += length;
-        }
-    }
-}
-
-/// Every price in micro-pips.
-fn by_runs<T: Copy>(cells: &[T], bits: impl Fn(T) -> u64, micro_pips: impl Fn(T) -> Option<i64>) -> Vec<i64> {
-    let runs = cells.chunk_by(|a, b| bits(*a) == bits(*b));
-    runs.flat_map(|run| repeat_n(micro_pips(run[0]).unwrap_or(MISSING), run.len())).collect()
-}
+use super::{DepthSpec, LEVELS, Prices, column_name};
 
 /// Ten levels a side of consecutive rows; the first index is the side: 0 bids, 1 asks.
 #[derive(Debug, Clone)]
@@ -166,7 +56,7 @@ impl<'a> Levels<'a> {
         };
         let price = |side, level| {
             let (cells, name) = column("px", side, level)?;
-            prices(cells).ok_or_else(|| format!("{name} is neither float64 nor int64"))
+            Prices::from_array(cells).ok_or_else(|| format!("{name} is neither float64 nor int64"))
         };
         let integer = |needed: bool, kind: &str, side, level| {
             if !needed {
@@ -201,21 +91,6 @@ fn both_sides<T>(mut make: impl FnMut(usize, usize) -> Result<T, String>) -> Res
         levels.try_into().map_err(|_| format!("not {LEVELS} levels"))
     };
     Ok([side(0)?, side(1)?])
-}
-
-/// A column of prices as Arrow holds it, nulls as missing; `None` when it is neither float nor integer of 64 bits.
-fn prices(column: &dyn Array) -> Option<Prices<'_>> {
-    if let Some(floats) = column.as_primitive_opt::<Float64Type>() {
-        return Some(Prices::Float(match floats.null_count() {
-            0 => Cow::Borrowed(floats.values()),
-            _ => Cow::Owned(floats.iter().map(|v| v.unwrap_or(f64::NAN)).collect()),
-        }));
-    }
-    let fixed = column.as_primitive_opt::<Int64Type>()?;
-    Some(Prices::Fixed(match fixed.null_count() {
-        0 => Cow::Borrowed(fixed.values()),
-        _ => Cow::Owned(fixed.iter().map(|v| v.unwrap_or(UNDEF_PRICE)).collect()),
-    }))
 }
 
 /// A column of sizes or counts; `None` when a value is null or does not fit.

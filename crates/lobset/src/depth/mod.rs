@@ -10,13 +10,14 @@ mod bin;
 mod columns;
 mod index;
 mod paint;
+mod prices;
 mod reader;
-mod runs;
 mod sizes;
 
 pub use bin::Bin;
-pub use columns::{Levels, Prices};
+pub use columns::Levels;
 pub use index::{SampleFilter, SampleIndex};
+pub use prices::Prices;
 pub use reader::{DatasetReader, RowCache, WindowCache};
 
 use crate::config::{Config, Feature};

@@ -1,152 +1,221 @@
-//! Median and variance of the sizes of a level and bin, from runs.
+//! Median and variance of the sizes of a level and bin.
+
+use std::hint::select_unpredictable;
 
 use pulp::{Simd, bytemuck};
 
-/// Runs whose median is found by comparing all with all, which takes few branches.
-const FEW: usize = 128;
+/// Bins whose medians are looked for together: each has a word of every vector.
+pub(super) const GROUP: usize = 8;
 
-/// What the runs of a level and bin are filled up to a multiple of.
-const LANES: usize = 16;
+/// Sizes of a bin in a vector, a byte each.
+const WORD: usize = size_of::<u64>();
 
-/// The sizes of one level and bin: values, and the rows of each run.
-pub(super) struct Sizes {
-    values: Vec<u32>,
-    rows: Vec<u32>,
-    count: usize,
+/// Sizes that are cut down at once.
+const LANES: usize = 2 * WORD;
+
+/// Eight sizes of each bin.
+type Vector = [[u8; WORD]; GROUP];
+
+/// What no limit asked for reaches.
+const BEYOND: u8 = u8::MAX;
+
+/// Looks for medians: bit by bit from the highest, by counting sizes. No branch hangs on sizes, so that it takes the same
+/// time whatever they are.
+pub(super) struct Medians {
+    ticks_per_bin: usize,
+    /// Bits of sizes that are not looked at yet.
+    below: u32,
+    /// The sizes of a bin, cut down to a byte each.
+    bytes: Vec<u8>,
+    /// Those of a group.
+    vectors: Vec<Vector>,
 }
 
-impl Sizes {
-    /// Room for the runs of a bin.
+impl Medians {
+    /// Room for a group.
     pub(super) fn new(ticks_per_bin: usize) -> Self {
-        let room = vec![0; ticks_per_bin + LANES];
-        Self { values: room.clone(), rows: room, count: 0 }
-    }
-
-    /// Forgets all runs.
-    #[inline(always)]
-    pub(super) fn clear(&mut self) {
-        self.count = 0;
-    }
-
-    /// Appends a run.
-    #[inline(always)]
-    pub(super) fn push(&mut self, size: u32, rows: u32) {
-        (self.values[self.count], self.rows[self.count]) = (size, rows);
-        self.count += 1;
-    }
-
-    #[inline(always)]
-    fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.values[..self.count].iter().copied().zip(self.rows[..self.count].iter().copied())
-    }
-
-    /// Puts runs without rows after the last one, up to which variance and median read.
-    #[inline(always)]
-    pub(super) fn fill(&mut self) {
-        self.values[self.count..self.count + LANES].fill(u32::MAX);
-        self.rows[self.count..self.count + LANES].fill(0);
-    }
-
-    /// Sample variance, exact until the last division; 0 for one row. `largest` is at least as large as each size.
-    #[inline(always)]
-    pub(super) fn variance(&self, n: usize, largest: u32) -> f64 {
-        let n = n as u64;
-        if n < 2 {
-            return 0.0;
+        Self {
+            ticks_per_bin,
+            below: 0,
+            bytes: vec![BEYOND; ticks_per_bin.next_multiple_of(LANES)],
+            vectors: vec![[[BEYOND; WORD]; GROUP]; ticks_per_bin.div_ceil(LANES) * 2],
         }
-        // Where n * size fits 32 bits everywhere, so does all else 64.
-        let small = (n * u64::from(largest)) >> u32::BITS == 0;
-        let numerator = if small { self.small_numerator(n) } else { self.large_numerator(n) };
-        numerator / (n * (n - 1)) as f64
     }
 
-    /// n * sum of squares - square of the sum.
+    /// Takes the highest bits of the sizes of a group, the first step to their medians. `largest` is at least as large as
+    /// each size. (Bytes just written are slow to read as vectors: other work may come between.)
     #[inline(always)]
-    fn small_numerator(&self, n: u64) -> f64 {
-        let (mut sum, mut squares) = (0, 0);
-        let whole = self.count.next_multiple_of(LANES);
-        let (values, rows) = (self.values[..whole].as_chunks::<LANES>().0, self.rows[..whole].as_chunks::<LANES>().0);
-        for (values, rows) in values.iter().zip(rows) {
-            for (size, rows) in values.iter().zip(rows) {
-                let of_run = size.wrapping_mul(*rows);
-                sum += u64::from(of_run);
-                squares += u64::from(of_run) * u64::from(*size);
+    pub(super) fn take(&mut self, bins: &[&[u32]; GROUP], largest: u32) {
+        self.below = (u32::BITS - largest.leading_zeros()).saturating_sub(u8::BITS);
+        for (bin, sizes) in bins.iter().enumerate() {
+            self.narrow(bin, sizes, 0);
+        }
+    }
+
+    /// Of each bin's sizes, which were taken, the middle one or the mean of the two in the middle; 0 where there are none.
+    #[inline(always)]
+    pub(super) fn of<S: Simd>(&mut self, simd: S, bins: &[&[u32]; GROUP]) -> [f64; GROUP] {
+        let lows = bins.map(|sizes| sizes.len().saturating_sub(1) as u64 / 2);
+        let (at_lows, not_above) = self.at_ranks(bins, lows);
+        let mut medians = [0.0; GROUP];
+        for (bin, median) in medians.iter_mut().enumerate() {
+            let (sizes, at_low) = (bins[bin], at_lows[bin]);
+            if sizes.is_empty() {
+                continue;
+            }
+            let high = sizes.len() as u64 / 2;
+            let at_high = if not_above[bin] > high { at_low } else { least_above(simd, sizes, at_low) };
+            *median = (f64::from(at_low) + f64::from(at_high)) / 2.0;
+        }
+        medians
+    }
+
+    /// The size at a rank of each bin, counted from 0, and how many of its sizes do not exceed it.
+    #[inline(always)]
+    fn at_ranks(&mut self, bins: &[&[u32]; GROUP], ranks: [u64; GROUP]) -> ([u32; GROUP], [u64; GROUP]) {
+        let (mut found, mut not_above) = ([0; GROUP], bins.map(|sizes| sizes.len() as u64));
+        loop {
+            let digits = search(&self.vectors, &ranks, &mut not_above);
+            for (found, digit) in found.iter_mut().zip(digits) {
+                *found += u32::from(digit) << self.below;
+            }
+            if self.below == 0 {
+                return (found, not_above);
+            }
+            self.below = self.below.saturating_sub(u8::BITS);
+            for (bin, sizes) in bins.iter().enumerate() {
+                self.narrow(bin, sizes, found[bin]);
             }
         }
-        (n * squares - sum * sum) as f64
     }
 
-    #[cold]
-    fn large_numerator(&self, n: u64) -> f64 {
-        let (mut sum, mut squares) = (0, 0);
-        for (size, rows) in self.runs() {
-            let of_run = u128::from(size) * u128::from(rows);
-            sum += of_run;
-            squares += of_run * u128::from(size);
-        }
-        let numerator = u128::from(n) * squares - sum * sum;
-        u64::try_from(numerator).map_or(numerator as f64, |small| small as f64)
-    }
-
-    /// The middle size of `n` rows, or the mean of the two in the middle.
+    /// Takes the eight bits above the lowest `below` ones of what each size exceeds `from` by.
     #[inline(always)]
-    pub(super) fn median<S: Simd>(&self, simd: S, n: usize) -> f64 {
-        // The values at these ranks, counted from 0: the least ones that more rows than that do not exceed.
-        let (low, high) = ((n as u32 - 1) / 2, n as u32 / 2);
-        let (low, high) = if self.count <= FEW { self.few_at(simd, low, high) } else { self.many_at(low, high) };
-        (f64::from(low) + f64::from(high)) / 2.0
-    }
-
-    #[inline(always)]
-    fn few_at<S: Simd>(&self, simd: S, low: u32, high: u32) -> (u32, u32) {
-        let (low, high) = (simd.splat_u32s(low), simd.splat_u32s(high));
-        let (none, most) = (simd.splat_u32s(0), simd.splat_u32s(u32::MAX));
-        let (mut at_low, mut at_high) = (most, most);
-        let whole = self.count.next_multiple_of(LANES);
-        // Eight runs at a time, in a loop of known length.
-        let half = self.count.next_multiple_of(LANES / 2);
-        let values = self.values[..half].as_chunks::<{ LANES / 2 }>().0;
-        let rows = self.rows[..half].as_chunks::<{ LANES / 2 }>().0;
-        for these in S::as_simd_u32s(&self.values[..whole]).0 {
-            let mut not_above = none;
-            for (values, rows) in values.iter().zip(rows) {
-                for (value, rows) in values.iter().zip(rows) {
-                    let counts = simd.less_than_or_equal_u32s(simd.splat_u32s(*value), *these);
-                    not_above = simd.add_u32s(not_above, simd.select_u32s(counts, simd.splat_u32s(*rows), none));
-                }
-            }
-            at_low = simd.min_u32s(at_low, simd.select_u32s(simd.greater_than_u32s(not_above, low), *these, most));
-            at_high = simd.min_u32s(at_high, simd.select_u32s(simd.greater_than_u32s(not_above, high), *these, most));
+    fn narrow(&mut self, bin: usize, sizes: &[u32], from: u32) {
+        let below = self.below;
+        let narrow = |size: u32| (size.saturating_sub(from) >> below).min(u32::from(BEYOND)) as u8;
+        if sizes.len() < self.ticks_per_bin {
+            self.bytes.fill(BEYOND);
         }
-        (least(simd, at_low), least(simd, at_high))
-    }
-
-    #[cold]
-    fn many_at(&self, low: u32, high: u32) -> (u32, u32) {
-        let mut runs: Vec<(u32, u32)> = self.runs().collect();
-        runs.sort_unstable();
-        let mut not_above = 0;
-        let mut at_low = None;
-        for (value, rows) in runs {
-            not_above += rows;
-            if not_above > low {
-                let at_low = *at_low.get_or_insert(value);
-                if not_above > high {
-                    return (at_low, value);
-                }
-            }
+        let (chunks, rest) = sizes.as_chunks::<LANES>();
+        let mut places = self.bytes.as_chunks_mut::<LANES>().0.iter_mut();
+        for (chunk, place) in chunks.iter().zip(places.by_ref()) {
+            *place = chunk.map(narrow);
         }
-        (0, 0)
+        for (size, place) in rest.iter().zip(places.flatten()) {
+            *place = narrow(*size);
+        }
+        let pairs = self.vectors.as_chunks_mut().0.iter_mut().zip(self.bytes.as_chunks().0.as_chunks().0);
+        for ([first, second], words) in pairs {
+            [first[bin], second[bin]] = *words;
+        }
     }
 }
 
-/// The least lane.
+/// Of each bin the least byte that more bytes than its rank do not exceed. `not_above`, how many do not exceed the highest
+/// one that it can be, becomes how many do not exceed it.
 #[inline(always)]
-fn least<S: Simd>(simd: S, mut lanes: S::u32s) -> u32 {
-    let mut distance = S::U32_LANES / 2;
-    while distance > 0 {
-        lanes = simd.min_u32s(lanes, simd.rotate_left_u32s(lanes, distance));
-        distance /= 2;
+fn search(vectors: &[Vector], ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u8; GROUP] {
+    /// The same byte eight times.
+    const EACH: u64 = u64::MAX / 0xff;
+    let (mut found, mut bit) = ([0; GROUP], 0x80);
+    while bit > 0 {
+        let most: Vector = found.map(|found: u64| (found | ((bit - 1) * EACH)).to_ne_bytes());
+        let counts = count_not_above(vectors, &most);
+        for bin in 0..GROUP {
+            let higher = counts[bin] <= ranks[bin];
+            not_above[bin] = select_unpredictable(higher, not_above[bin], counts[bin]);
+            found[bin] |= select_unpredictable(higher, bit * EACH, 0);
+        }
+        bit >>= 1;
     }
-    bytemuck::bytes_of(&lanes).first_chunk().map_or(0, |lane| u32::from_ne_bytes(*lane))
+    found.map(|found| found as u8)
+}
+
+/// How many bytes of each bin are at most those of `most`, which are less than [`BEYOND`].
+#[inline(always)]
+fn count_not_above(vectors: &[Vector], most: &Vector) -> [u64; GROUP] {
+    /// Every other byte.
+    const EVEN: u64 = u64::MAX / 0xffff * 0xff;
+    let mut sums = [0; GROUP];
+    // As many vectors as a byte can count.
+    for part in vectors.chunks(usize::from(u8::MAX)) {
+        let mut counts: Vector = [[0; WORD]; GROUP];
+        for vector in part {
+            let bytes = vector.as_flattened().iter().zip(most.as_flattened());
+            for (count, (byte, most)) in counts.as_flattened_mut().iter_mut().zip(bytes) {
+                *count += u8::from(byte <= most);
+            }
+        }
+        for (sum, counts) in sums.iter_mut().zip(counts.map(u64::from_ne_bytes)) {
+            let pairs = (counts & EVEN) + (counts >> 8 & EVEN);
+            // Their sum, in the highest two bytes of the product.
+            *sum += pairs.wrapping_mul(u64::MAX / 0xffff) >> 48;
+        }
+    }
+    sums
+}
+
+/// The largest of `sizes`; 0 for none.
+#[inline(always)]
+pub(super) fn largest<S: Simd>(simd: S, sizes: &[u32]) -> u32 {
+    let (vectors, rest) = S::as_simd_u32s(sizes);
+    let largest = vectors.iter().fold(simd.partial_load_u32s(rest), |largest, sizes| simd.max_u32s(largest, *sizes));
+    lanes::<S>(&largest).iter().fold(0, |largest, lane| largest.max(*lane))
+}
+
+/// The least of `sizes` that exceeds `limit`; the highest number where there is none.
+#[inline(always)]
+fn least_above<S: Simd>(simd: S, sizes: &[u32], limit: u32) -> u32 {
+    let (limit, none) = (simd.splat_u32s(limit), simd.splat_u32s(u32::MAX));
+    let (vectors, rest) = S::as_simd_u32s(sizes);
+    // Lanes without a size hold 0, which exceeds no limit.
+    let rest = simd.partial_load_u32s(rest);
+    let mut least = simd.select_u32s(simd.greater_than_u32s(rest, limit), rest, none);
+    for sizes in vectors {
+        least = simd.min_u32s(least, simd.select_u32s(simd.greater_than_u32s(*sizes, limit), *sizes, none));
+    }
+    lanes::<S>(&least).iter().fold(u32::MAX, |least, lane| least.min(*lane))
+}
+
+/// Sample variance, exact until the last division; 0 for one row. `largest` is at least as large as each size.
+#[inline(always)]
+pub(super) fn variance<S: Simd>(simd: S, sizes: &[u32], largest: u32) -> f64 {
+    let (n, largest) = (sizes.len() as u64, u64::from(largest));
+    if n < 2 {
+        return 0.0;
+    }
+    // n * sum of squares - square of the sum, in the narrowest integers that hold it.
+    let numerator = if n * largest >> u32::BITS != 0 {
+        large_numerator(sizes)
+    } else if n * largest * largest >> u32::BITS != 0 {
+        let sum: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
+        let squares: u64 = sizes.iter().map(|size| u64::from(*size) * u64::from(*size)).sum();
+        (n * squares - sum * sum) as f64
+    } else {
+        let (vectors, rest) = S::as_simd_u32s(sizes);
+        let mut sum = simd.partial_load_u32s(rest);
+        let mut squares = simd.mul_u32s(sum, sum);
+        for sizes in vectors {
+            sum = simd.add_u32s(sum, *sizes);
+            squares = simd.add_u32s(squares, simd.mul_u32s(*sizes, *sizes));
+        }
+        let [sum, squares] = [sum, squares].map(|lane| u64::from(lanes::<S>(&lane).iter().sum::<u32>()));
+        (n * squares - sum * sum) as f64
+    };
+    numerator / (n * (n - 1)) as f64
+}
+
+/// The numbers of a vector.
+#[inline(always)]
+fn lanes<S: Simd>(vector: &S::u32s) -> &[u32] {
+    bytemuck::cast_slice(std::slice::from_ref(vector))
+}
+
+#[cold]
+fn large_numerator(sizes: &[u32]) -> f64 {
+    let sum: u128 = sizes.iter().map(|size| u128::from(*size)).sum();
+    let squares: u128 = sizes.iter().map(|size| u128::from(*size) * u128::from(*size)).sum();
+    let numerator = sizes.len() as u128 * squares - sum * sum;
+    u64::try_from(numerator).map_or(numerator as f64, |small| small as f64)
 }
