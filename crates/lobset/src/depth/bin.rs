@@ -51,7 +51,8 @@ impl WithSimd for SumUp<'_, '_> {
         let mut scratch =
             Scratch { floats: Vec::new(), medians: Medians::new(length), present: [const { Vec::new() }; GROUP] };
         for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
-            let column = Column { spec, levels, side, level };
+            let scale = levels.prices[side][level].scale(spec);
+            let column = Column { spec, levels, side, level, scale };
             for (number, bins) in bins.chunks_mut(GROUP).enumerate() {
                 column.sum_up(simd, first + number * GROUP * length, bins, &mut scratch);
             }
@@ -72,13 +73,14 @@ struct Column<'a, 'b> {
     levels: &'a Levels<'b>,
     side: usize,
     level: usize,
+    scale: f64,
 }
 
 impl Column<'_, '_> {
     /// Sums up at most [`GROUP`] bins, whose rows begin at `first`.
     #[inline(always)]
     fn sum_up<S: Simd>(&self, simd: S, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
-        let Self { spec, levels, side, level } = *self;
+        let Self { spec, levels, side, level, scale } = *self;
         let Scratch { floats, medians, present } = scratch;
         let length = spec.ticks_per_bin();
         let mut rows = [const { 0..0 }; GROUP];
@@ -86,7 +88,7 @@ impl Column<'_, '_> {
         for (number, bin) in bins.iter_mut().enumerate() {
             let start = first + number * length;
             rows[number] = start..start + length;
-            let (sum, count) = levels.prices[side][level].sum(simd, spec, rows[number].clone(), floats);
+            let (sum, count) = levels.prices[side][level].sum(simd, spec, scale, rows[number].clone(), floats);
             counts[number] = count;
             if count > 0 {
                 bin.steps[side][level] = floor_of_mean(sum, count);

@@ -66,33 +66,35 @@ impl<'a> Prices<'a> {
         rows.filter(|row| self.micro_pips(spec, *row).is_some())
     }
 
-    /// The sum of the prices present among `rows`, in micro-pips, and how many there are.
+    /// What [`sum`](Self::sum) multiplies cells by.
+    pub(super) fn scale(&self, spec: &DepthSpec) -> f64 {
+        match self {
+            Self::Float(_) => 1.0 / spec.micro_pip_size(),
+            Self::Fixed(_) => 1e-9 / spec.micro_pip_size(),
+            Self::MicroPips(_) => 1.0,
+        }
+    }
+
+    /// The sum of the prices present among `rows`, in micro-pips, and how many there are. `floats` is scratch.
     #[inline(always)]
     pub(super) fn sum<S: Simd>(
         &self,
         simd: S,
         spec: &DepthSpec,
+        scale: f64,
         rows: Range<usize>,
         floats: &mut Vec<f64>,
     ) -> (i128, usize) {
-        let count = rows.len();
-        let mut to_floats = |cells: &[i64]| {
-            floats.clear();
-            floats.extend(cells.iter().map(|price| *price as f64));
-        };
-        let sum = match self {
-            Self::Float(cells) => vector_sum(simd, &cells[rows.clone()], 1.0 / spec.micro_pip_size()),
-            Self::Fixed(cells) => {
-                to_floats(&cells[rows.clone()]);
-                vector_sum(simd, floats, 1e-9 / spec.micro_pip_size())
-            }
-            Self::MicroPips(cells) => {
-                to_floats(&cells[rows.clone()]);
-                vector_sum(simd, floats, 1.0)
+        let cells = match self {
+            Self::Float(cells) => &cells[rows.clone()],
+            Self::Fixed(cells) | Self::MicroPips(cells) => {
+                floats.clear();
+                floats.extend(cells[rows.clone()].iter().map(|price| *price as f64));
+                floats
             }
         };
-        match (sum, self) {
-            (Some(sum), _) => (i128::from(sum), count),
+        match (whole_sum(simd, cells, scale), self) {
+            (Some(sum), _) => (i128::from(sum), cells.len()),
             (None, Self::Float(cells)) => sum_by_runs(&cells[rows], |price| float(spec, price)),
             (None, Self::Fixed(cells)) => sum_by_runs(&cells[rows], |price| fixed(spec, price)),
             (None, Self::MicroPips(cells)) => sum_by_runs(&cells[rows], present),
@@ -121,64 +123,69 @@ fn present(price: i64) -> Option<i64> {
     (price != MISSING).then_some(price)
 }
 
-/// Added to a float of less than 2^51, this leaves the nearest integer in its lowest bits.
-const ROUND: f64 = 6_755_399_441_055_744.0;
+/// Bits after the binary point.
+const FRACTION: u32 = 12;
 
-/// How far from an integer a price may be for its rounding to be beyond doubt.
-const OFF: f64 = 0.49;
+/// Added to a float below [`FAR`], this leaves the float's integer and its [`FRACTION`] in the lowest bits.
+const ROUND: f64 = 1.5 * (1_u64 << (52 - FRACTION)) as f64;
 
-/// Bound on the sum of squares: prices below 2^40 micro-pips, whose sum fits 64 bits.
-const FAR: f64 = (1_u128 << 80) as f64;
+/// Bound on the absolute prices that can be summed up.
+const FAR: u64 = 1 << 38;
 
-/// The sum of `prices * scale`, each rounded to the nearest integer; `None` where one of them is missing or huge, or where
-/// rounding `price / size` might give another integer than rounding `price * scale`.
+/// Rows whose fractions, each less than two of the last place, add up to less than a half.
+const ROWS: usize = 1 << (FRACTION - 3);
+
+/// The sum of `prices * scale`, where all of these are integers but for the rounding of floats; `None` where one of them is
+/// no integer, missing, or too far from 0.
 #[inline(always)]
-fn vector_sum<S: Simd>(simd: S, prices: &[f64], scale: f64) -> Option<i64> {
-    let none = simd.splat_f64s(0.0);
-    let mut sums = Sums { scale: simd.splat_f64s(scale), sum: simd.splat_u64s(0), off: none, far: none };
-    let (vectors, rest) = S::as_simd_f64s(prices);
-    for prices in vectors {
-        sums.add(simd, *prices);
+fn whole_sum<S: Simd>(simd: S, prices: &[f64], scale: f64) -> Option<i64> {
+    let mut total = 0_i64;
+    for prices in prices.chunks(ROWS) {
+        let (vectors, rest) = S::as_simd_f64s(prices);
+        let mut sums = Sums { scale: simd.splat_f64s(scale), sum: simd.splat_u64s(0), bits: simd.splat_u64s(0) };
+        for prices in vectors {
+            sums.add(simd, *prices);
+        }
+        if !rest.is_empty() {
+            sums.add(simd, simd.partial_load_f64s(rest));
+        }
+        total = total.checked_add(sums.finish(simd, prices.len().next_multiple_of(S::F64_LANES))?)?;
     }
-    if !rest.is_empty() {
-        sums.add(simd, simd.partial_load_f64s(rest));
-    }
-    sums.finish(simd, prices.len().next_multiple_of(S::F64_LANES))
+    Some(total)
 }
 
-/// Sums of each lane.
+/// Sums of each lane, of prices with [`FAR`] and one of the fraction's last place added, which leaves them positive.
 struct Sums<S: Simd> {
     scale: S::f64s,
-    /// Of prices, each with [`ROUND`]'s bits.
     sum: S::u64s,
-    /// The largest distance from an integer.
-    off: S::f64s,
-    /// Of squares. What is not a number stays in it.
-    far: S::f64s,
+    /// The bits of all that was summed up.
+    bits: S::u64s,
 }
 
 impl<S: Simd> Sums<S> {
+    const ADDED: u64 = (FAR << FRACTION) + 1;
+
     #[inline(always)]
     fn add(&mut self, simd: S, prices: S::f64s) {
-        let round = simd.splat_f64s(ROUND);
-        let rounded = simd.mul_add_e_f64s(prices, self.scale, round);
-        self.sum = simd.add_u64s(self.sum, simd.transmute_u64s_f64s(rounded));
-        let minus_whole = simd.sub_f64s(round, rounded);
-        let off = simd.mul_add_e_f64s(prices, self.scale, minus_whole);
-        self.off = simd.max_f64s(self.off, simd.abs_f64s(off));
-        self.far = simd.mul_add_e_f64s(minus_whole, minus_whole, self.far);
+        let rounded = simd.mul_add_e_f64s(prices, self.scale, simd.splat_f64s(ROUND));
+        let zero = simd.splat_u64s(ROUND.to_bits() - Self::ADDED);
+        let price = simd.sub_u64s(simd.transmute_u64s_f64s(rounded), zero);
+        self.sum = simd.add_u64s(self.sum, price);
+        self.bits = simd.or_u64s(self.bits, price);
     }
 
     /// Of `count` prices in all.
     #[inline(always)]
     fn finish(self, simd: S, count: usize) -> Option<i64> {
-        let near = simd.less_than_f64s(self.off, simd.splat_f64s(OFF));
-        let sure = simd.and_m64s(near, simd.less_than_f64s(self.far, simd.splat_f64s(FAR)));
-        let doubtful = simd.not_m64s(sure);
-        let lanes: &[u64] = bytemuck::cast_slice(std::slice::from_ref(&self.sum));
-        let sum = lanes.iter().fold(0_u64, |sum, lane| sum.wrapping_add(*lane));
-        let sum = sum.wrapping_sub((count as u64).wrapping_mul(ROUND.to_bits())).cast_signed();
-        bytemuck::bytes_of(&doubtful).iter().all(|byte| *byte == 0).then_some(sum)
+        // Fractions of 0 to 2; what is too far, or not a number, has higher bits.
+        let allowed = ((2 * FAR - 1) << FRACTION) | 3;
+        let beyond = simd.and_u64s(self.bits, simd.splat_u64s(!allowed));
+        let [sums, beyond]: [&[u64]; 2] =
+            [&self.sum, &beyond].map(|lanes| bytemuck::cast_slice(std::slice::from_ref(lanes)));
+        let sum = sums.iter().fold(0_u64, |sum, lane| sum.wrapping_add(*lane));
+        let sum = sum.wrapping_sub(count as u64 * Self::ADDED).cast_signed();
+        let half = 1 << (FRACTION - 1);
+        (beyond.iter().fold(0, |all, lane| all | lane) == 0).then_some(sum.wrapping_add(half) >> FRACTION)
     }
 }
 
