@@ -49,7 +49,7 @@ impl WithSimd for SumUp<'_, '_> {
         let Self { spec, levels, first, bins } = self;
         let length = spec.ticks_per_bin();
         let mut scratch =
-            Scratch { floats: Vec::new(), medians: Medians::new(length), present: [const { Vec::new() }; GROUP] };
+            Scratch { floats: Vec::new(), present: [0; GROUP], cells: Vec::new(), medians: Medians::new(length) };
         for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
             let scale = levels.prices[side][level].scale(spec);
             let column = Column { spec, levels, side, level, scale };
@@ -62,9 +62,11 @@ impl WithSimd for SumUp<'_, '_> {
 
 struct Scratch {
     floats: Vec<f64>,
+    /// Rows of each bin that have a price.
+    present: [usize; GROUP],
+    /// The cells of a bin that have a price, where some have none.
+    cells: Vec<u32>,
     medians: Medians,
-    /// Of each bin the cells whose row has a price, where some have none.
-    present: [Vec<u32>; GROUP],
 }
 
 /// A level of a side.
@@ -81,67 +83,57 @@ impl Column<'_, '_> {
     #[inline(always)]
     fn sum_up<S: Simd>(&self, simd: S, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
         let Self { spec, levels, side, level, scale } = *self;
-        let Scratch { floats, medians, present } = scratch;
+        let Scratch { floats, present, cells, medians } = scratch;
+        let (all_sizes, all_counts) = (&levels.sizes[side][level], &levels.counts[side][level]);
         let length = spec.ticks_per_bin();
-        let mut rows = [const { 0..0 }; GROUP];
-        let mut counts = [0; GROUP];
-        for (number, bin) in bins.iter_mut().enumerate() {
-            let start = first + number * length;
-            rows[number] = start..start + length;
-            let (sum, count) = levels.prices[side][level].sum(simd, spec, scale, rows[number].clone(), floats);
-            counts[number] = count;
+        let starts = (first..).step_by(length);
+        for (number, ((bin, first), present)) in bins.iter_mut().zip(starts.clone()).zip(&mut *present).enumerate() {
+            let prices = &levels.prices[side][level];
+            let (sum, count) = prices.sum(simd, spec, scale, first..first + length, floats);
+            *present = count;
             if count > 0 {
                 bin.steps[side][level] = floor_of_mean(sum, count);
             }
-        }
-        if spec.needs_sizes() {
-            let all = &levels.sizes[side][level];
-            let cells = self.present(all, &rows, &counts, present);
-            let largest = sizes::largest(simd, &all[first..first + bins.len() * length]);
-            if spec.has(Feature::Volume) {
-                medians.take(&cells, largest);
-            }
-            if spec.has(Feature::Variance) {
-                for (bin, cells) in bins.iter_mut().zip(cells) {
-                    bin.values[Feature::Variance as usize][side][level] = sizes::variance(simd, cells, largest);
+            if spec.needs_sizes() {
+                let sizes = self.present(all_sizes, first, count, cells);
+                let largest = sizes::largest(simd, sizes);
+                if spec.has(Feature::Volume) {
+                    medians.take(number, sizes, largest);
+                }
+                if spec.has(Feature::Variance) {
+                    bin.values[Feature::Variance as usize][side][level] = sizes::variance(simd, sizes, largest);
                 }
             }
-            if spec.has(Feature::Volume) {
-                for (bin, median) in bins.iter_mut().zip(medians.of(simd, &cells)) {
-                    bin.values[Feature::Volume as usize][side][level] = median;
-                }
-            }
-        }
-        if spec.needs_counts() {
-            let cells = self.present(&levels.counts[side][level], &rows, &counts, present);
-            for (bin, cells) in bins.iter_mut().zip(cells) {
-                let sum: u64 = cells.iter().map(|count| u64::from(*count)).sum();
+            if spec.needs_counts() {
+                let counts = self.present(all_counts, first, count, cells);
+                let sum: u64 = counts.iter().map(|count| u64::from(*count)).sum();
                 bin.values[Feature::TradeCounts as usize][side][level] = sum as f64;
+            }
+        }
+        if spec.has(Feature::Volume) {
+            while !medians.search() {
+                for (number, (first, present)) in starts.clone().zip(&*present).enumerate().take(bins.len()) {
+                    medians.take_next(number, self.present(all_sizes, first, *present, cells));
+                }
+            }
+            for (number, ((bin, first), present)) in bins.iter_mut().zip(starts).zip(&*present).enumerate() {
+                let sizes = self.present(all_sizes, first, *present, cells);
+                bin.values[Feature::Volume as usize][side][level] = medians.median(simd, number, sizes);
             }
         }
     }
 
-    /// The cells of each bin that have a price, of which there are as many as `counts` says.
+    /// Those of a bin's cells that have a price, of which there are `count`. The bin begins at `first`; `scratch` may hold them.
     #[inline(always)]
-    fn present<'c>(
-        &self,
-        all: &'c [u32],
-        rows: &[Range<usize>; GROUP],
-        counts: &[usize; GROUP],
-        scratch: &'c mut [Vec<u32>; GROUP],
-    ) -> [&'c [u32]; GROUP] {
-        let mut present: [&[u32]; GROUP] = [&[]; GROUP];
-        for (bin, (present, scratch)) in present.iter_mut().zip(scratch).enumerate() {
-            *present = if counts[bin] == rows[bin].len() {
-                &all[rows[bin].clone()]
-            } else {
-                let rows = self.levels.prices[self.side][self.level].present(self.spec, rows[bin].clone());
-                scratch.clear();
-                scratch.extend(rows.map(|row| all[row]));
-                scratch
-            };
+    fn present<'c>(&self, all: &'c [u32], first: usize, count: usize, scratch: &'c mut Vec<u32>) -> &'c [u32] {
+        let rows = first..first + self.spec.ticks_per_bin();
+        if count == rows.len() {
+            return &all[rows];
         }
-        present
+        let rows = self.levels.prices[self.side][self.level].present(self.spec, rows);
+        scratch.clear();
+        scratch.extend(rows.map(|row| all[row]));
+        scratch
     }
 }
 

@@ -19,96 +19,90 @@ type Vector = [[u8; WORD]; GROUP];
 /// What no limit asked for reaches.
 const BEYOND: u8 = u8::MAX;
 
-/// Looks for medians: bit by bit from the highest, by counting sizes. No branch hangs on sizes, so that it takes the same
-/// time whatever they are.
+/// Looks for the medians of a group: bit by bit from the highest, by counting sizes. No branch hangs on sizes, so that it
+/// takes the same time whatever they are.
 pub(super) struct Medians {
-    ticks_per_bin: usize,
-    /// Bits of sizes that are not looked at yet.
-    below: u32,
     /// The sizes of a bin, cut down to a byte each.
-    bytes: Vec<u8>,
-    /// Those of a group.
+    bytes: Vec<[u8; LANES]>,
+    /// Those of the group.
     vectors: Vec<Vector>,
+    /// The rank of the lower middle size of each bin, counted from 0.
+    ranks: [u64; GROUP],
+    /// The bits of that size that are found.
+    found: [u32; GROUP],
+    /// How many bits are not looked at yet.
+    below: [u32; GROUP],
+    /// How many sizes do not exceed the highest that it can be.
+    not_above: [u64; GROUP],
 }
 
 impl Medians {
     /// Room for a group.
     pub(super) fn new(ticks_per_bin: usize) -> Self {
         Self {
-            ticks_per_bin,
-            below: 0,
-            bytes: vec![BEYOND; ticks_per_bin.next_multiple_of(LANES)],
+            bytes: vec![[BEYOND; LANES]; ticks_per_bin / LANES],
             vectors: vec![[[BEYOND; WORD]; GROUP]; ticks_per_bin.div_ceil(LANES) * 2],
+            ranks: [0; GROUP],
+            found: [0; GROUP],
+            below: [0; GROUP],
+            not_above: [0; GROUP],
         }
     }
 
-    /// Takes the highest bits of the sizes of a group, the first step to their medians. `largest` is at least as large as
-    /// each size. (Bytes just written are slow to read as vectors: other work may come between.)
+    /// Takes the sizes of a bin, none of which exceeds `largest`.
     #[inline(always)]
-    pub(super) fn take(&mut self, bins: &[&[u32]; GROUP], largest: u32) {
-        self.below = (u32::BITS - largest.leading_zeros()).saturating_sub(u8::BITS);
-        for (bin, sizes) in bins.iter().enumerate() {
-            self.narrow(bin, sizes, 0);
-        }
+    pub(super) fn take(&mut self, bin: usize, sizes: &[u32], largest: u32) {
+        self.ranks[bin] = sizes.len().saturating_sub(1) as u64 / 2;
+        self.found[bin] = 0;
+        self.below[bin] = u32::BITS - largest.leading_zeros();
+        self.not_above[bin] = sizes.len() as u64;
+        self.take_next(bin, sizes);
     }
 
-    /// Of each bin's sizes, which were taken, the middle one or the mean of the two in the middle; 0 where there are none.
+    /// Takes the next eight bits of the same sizes: by how much each exceeds what is found, without the bits below.
     #[inline(always)]
-    pub(super) fn of<S: Simd>(&mut self, simd: S, bins: &[&[u32]; GROUP]) -> [f64; GROUP] {
-        let lows = bins.map(|sizes| sizes.len().saturating_sub(1) as u64 / 2);
-        let (at_lows, not_above) = self.at_ranks(bins, lows);
-        let mut medians = [0.0; GROUP];
-        for (bin, median) in medians.iter_mut().enumerate() {
-            let (sizes, at_low) = (bins[bin], at_lows[bin]);
-            if sizes.is_empty() {
-                continue;
-            }
-            let high = sizes.len() as u64 / 2;
-            let at_high = if not_above[bin] > high { at_low } else { least_above(simd, sizes, at_low) };
-            *median = (f64::from(at_low) + f64::from(at_high)) / 2.0;
-        }
-        medians
-    }
-
-    /// The size at a rank of each bin, counted from 0, and how many of its sizes do not exceed it.
-    #[inline(always)]
-    fn at_ranks(&mut self, bins: &[&[u32]; GROUP], ranks: [u64; GROUP]) -> ([u32; GROUP], [u64; GROUP]) {
-        let (mut found, mut not_above) = ([0; GROUP], bins.map(|sizes| sizes.len() as u64));
-        loop {
-            let digits = search(&self.vectors, &ranks, &mut not_above);
-            for (found, digit) in found.iter_mut().zip(digits) {
-                *found += u32::from(digit) << self.below;
-            }
-            if self.below == 0 {
-                return (found, not_above);
-            }
-            self.below = self.below.saturating_sub(u8::BITS);
-            for (bin, sizes) in bins.iter().enumerate() {
-                self.narrow(bin, sizes, found[bin]);
-            }
-        }
-    }
-
-    /// Takes the eight bits above the lowest `below` ones of what each size exceeds `from` by.
-    #[inline(always)]
-    fn narrow(&mut self, bin: usize, sizes: &[u32], from: u32) {
-        let below = self.below;
+    pub(super) fn take_next(&mut self, bin: usize, sizes: &[u32]) {
+        self.below[bin] = self.below[bin].saturating_sub(u8::BITS);
+        let (from, below) = (self.found[bin], self.below[bin]);
         let narrow = |size: u32| (size.saturating_sub(from) >> below).min(u32::from(BEYOND)) as u8;
-        if sizes.len() < self.ticks_per_bin {
-            self.bytes.fill(BEYOND);
+        let (chunks, rest) = sizes.as_chunks();
+        for (chunk, bytes) in chunks.iter().zip(&mut self.bytes) {
+            *bytes = chunk.map(narrow);
         }
-        let (chunks, rest) = sizes.as_chunks::<LANES>();
-        let mut places = self.bytes.as_chunks_mut::<LANES>().0.iter_mut();
-        for (chunk, place) in chunks.iter().zip(places.by_ref()) {
-            *place = chunk.map(narrow);
+        let mut pairs = self.vectors.as_chunks_mut().0.iter_mut();
+        for (bytes, [first, second]) in self.bytes[..chunks.len()].iter().zip(pairs.by_ref()) {
+            if let [low, high] = bytes.as_chunks().0 {
+                (first[bin], second[bin]) = (*low, *high);
+            }
         }
-        for (size, place) in rest.iter().zip(places.flatten()) {
-            *place = narrow(*size);
+        let mut last = rest.iter().rev().fold(u128::MAX, |bytes, size| bytes << u8::BITS | u128::from(narrow(*size)));
+        for [first, second] in pairs {
+            (first[bin], second[bin]) = ((last as u64).to_le_bytes(), ((last >> u64::BITS) as u64).to_le_bytes());
+            last = u128::MAX;
         }
-        let pairs = self.vectors.as_chunks_mut().0.iter_mut().zip(self.bytes.as_chunks().0.as_chunks().0);
-        for ([first, second], words) in pairs {
-            [first[bin], second[bin]] = *words;
+    }
+
+    /// Finds the bits that were taken. Returns whether those were the last ones of all bins.
+    #[inline(always)]
+    pub(super) fn search(&mut self) -> bool {
+        let digits = search(&self.vectors, &self.ranks, &mut self.not_above);
+        for ((found, digit), below) in self.found.iter_mut().zip(digits).zip(self.below) {
+            *found += u32::from(digit) << below;
         }
+        self.below == [0; GROUP]
+    }
+
+    /// The middle one of the sizes of a bin, or the mean of the two in the middle, once all bits are found; 0
+    /// for no size.
+    #[inline(always)]
+    pub(super) fn median<S: Simd>(&self, simd: S, bin: usize, sizes: &[u32]) -> f64 {
+        if sizes.is_empty() {
+            return 0.0;
+        }
+        let low = self.found[bin];
+        let both = self.not_above[bin] > sizes.len() as u64 / 2;
+        let high = if both { low } else { least_above(simd, sizes, low) };
+        (f64::from(low) + f64::from(high)) / 2.0
     }
 }
 
@@ -160,8 +154,16 @@ fn count_not_above(vectors: &[Vector], most: &Vector) -> [u64; GROUP] {
 #[inline(always)]
 pub(super) fn largest<S: Simd>(simd: S, sizes: &[u32]) -> u32 {
     let (vectors, rest) = S::as_simd_u32s(sizes);
-    let largest = vectors.iter().fold(simd.partial_load_u32s(rest), |largest, sizes| simd.max_u32s(largest, *sizes));
-    lanes::<S>(&largest).iter().fold(0, |largest, lane| largest.max(*lane))
+    let mut largest = simd.partial_load_u32s(rest);
+    for sizes in vectors {
+        largest = simd.max_u32s(largest, *sizes);
+    }
+    let mut distance = S::U32_LANES / 2;
+    while distance > 0 {
+        largest = simd.max_u32s(largest, simd.rotate_left_u32s(largest, distance));
+        distance /= 2;
+    }
+    lanes::<S>(&largest)[0]
 }
 
 /// The least of `sizes` that exceeds `limit`; the highest number where there is none.
