@@ -180,13 +180,21 @@ impl<S: Simd> Sums<S> {
         // Fractions of 0 to 2; what is too far, or not a number, has higher bits.
         let allowed = ((2 * FAR - 1) << FRACTION) | 3;
         let beyond = simd.and_u64s(self.bits, simd.splat_u64s(!allowed));
-        let [sums, beyond]: [&[u64]; 2] =
-            [&self.sum, &beyond].map(|lanes| bytemuck::cast_slice(std::slice::from_ref(lanes)));
-        let sum = sums.iter().fold(0_u64, |sum, lane| sum.wrapping_add(*lane));
-        let sum = sum.wrapping_sub(count as u64 * Self::ADDED).cast_signed();
+        let (mut total, mut any) = (0_u64, 0);
+        for (sum, beyond) in lanes::<S>(&self.sum).iter().zip(lanes::<S>(&beyond)) {
+            total = total.wrapping_add(*sum);
+            any |= beyond;
+        }
+        let sum = total.wrapping_sub(count as u64 * Self::ADDED).cast_signed();
         let half = 1 << (FRACTION - 1);
-        (beyond.iter().fold(0, |all, lane| all | lane) == 0).then_some(sum.wrapping_add(half) >> FRACTION)
+        (any == 0).then_some(sum.wrapping_add(half) >> FRACTION)
     }
+}
+
+/// The numbers of a vector.
+#[inline(always)]
+fn lanes<S: Simd>(vector: &S::u64s) -> &[u64] {
+    bytemuck::cast_slice(std::slice::from_ref(vector))
 }
 
 /// The same for all prices: each run of equal ones is turned to micro-pips once.

@@ -23,7 +23,7 @@ const BEYOND: u8 = u8::MAX;
 /// takes the same time whatever they are.
 pub(super) struct Medians {
     /// The sizes of a bin, cut down to a byte each.
-    bytes: Vec<[u8; LANES]>,
+    bytes: Vec<u8>,
     /// Those of the group.
     vectors: Vec<Vector>,
     /// The rank of the lower middle size of each bin, counted from 0.
@@ -40,7 +40,7 @@ impl Medians {
     /// Room for a group.
     pub(super) fn new(ticks_per_bin: usize) -> Self {
         Self {
-            bytes: vec![[BEYOND; LANES]; ticks_per_bin / LANES],
+            bytes: vec![BEYOND; ticks_per_bin],
             vectors: vec![[[BEYOND; WORD]; GROUP]; ticks_per_bin.div_ceil(LANES) * 2],
             ranks: [0; GROUP],
             found: [0; GROUP],
@@ -64,18 +64,19 @@ impl Medians {
     pub(super) fn take_next(&mut self, bin: usize, sizes: &[u32]) {
         self.below[bin] = self.below[bin].saturating_sub(u8::BITS);
         let (from, below) = (self.found[bin], self.below[bin]);
-        let narrow = |size: u32| (size.saturating_sub(from) >> below).min(u32::from(BEYOND)) as u8;
-        let (chunks, rest) = sizes.as_chunks();
-        for (chunk, bytes) in chunks.iter().zip(&mut self.bytes) {
-            *bytes = chunk.map(narrow);
+        let (whole, rest) = sizes.split_at(sizes.len() / LANES * LANES);
+        for (byte, size) in self.bytes.iter_mut().zip(whole) {
+            *byte = narrow(*size, from, below);
         }
         let mut pairs = self.vectors.as_chunks_mut().0.iter_mut();
-        for (bytes, [first, second]) in self.bytes[..chunks.len()].iter().zip(pairs.by_ref()) {
-            if let [low, high] = bytes.as_chunks().0 {
-                (first[bin], second[bin]) = (*low, *high);
-            }
+        let words = self.bytes[..whole.len()].as_chunks().0.as_chunks().0;
+        for ([low, high], [first, second]) in words.iter().zip(pairs.by_ref()) {
+            (first[bin], second[bin]) = (*low, *high);
         }
-        let mut last = rest.iter().rev().fold(u128::MAX, |bytes, size| bytes << u8::BITS | u128::from(narrow(*size)));
+        let mut last = u128::MAX;
+        for size in rest.iter().rev() {
+            last = last << u8::BITS | u128::from(narrow(*size, from, below));
+        }
         for [first, second] in pairs {
             (first[bin], second[bin]) = ((last as u64).to_le_bytes(), ((last >> u64::BITS) as u64).to_le_bytes());
             last = u128::MAX;
@@ -86,8 +87,8 @@ impl Medians {
     #[inline(always)]
     pub(super) fn search(&mut self) -> bool {
         let digits = search(&self.vectors, &self.ranks, &mut self.not_above);
-        for ((found, digit), below) in self.found.iter_mut().zip(digits).zip(self.below) {
-            *found += u32::from(digit) << below;
+        for bin in 0..GROUP {
+            self.found[bin] += u32::from(digits[bin]) << self.below[bin];
         }
         self.below == [0; GROUP]
     }
@@ -106,15 +107,25 @@ impl Medians {
     }
 }
 
+/// The eight bits above the lowest `below` ones of what `size` exceeds `from` by.
+#[inline(always)]
+fn narrow(size: u32, from: u32, below: u32) -> u8 {
+    (size.saturating_sub(from) >> below).min(u32::from(BEYOND)) as u8
+}
+
 /// Of each bin the least byte that more bytes than its rank do not exceed. `not_above`, how many do not exceed the highest
 /// one that it can be, becomes how many do not exceed it.
 #[inline(always)]
 fn search(vectors: &[Vector], ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u8; GROUP] {
     /// The same byte eight times.
     const EACH: u64 = u64::MAX / 0xff;
-    let (mut found, mut bit) = ([0; GROUP], 0x80);
+    let mut found = [0; GROUP];
+    let mut bit = 0x80;
     while bit > 0 {
-        let most: Vector = found.map(|found: u64| (found | ((bit - 1) * EACH)).to_ne_bytes());
+        let mut most: Vector = [[0; WORD]; GROUP];
+        for (most, found) in most.iter_mut().zip(found) {
+            *most = (found | ((bit - 1) * EACH)).to_ne_bytes();
+        }
         let counts = count_not_above(vectors, &most);
         for bin in 0..GROUP {
             let higher = counts[bin] <= ranks[bin];
@@ -123,7 +134,11 @@ fn search(vectors: &[Vector], ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]
         }
         bit >>= 1;
     }
-    found.map(|found| found as u8)
+    let mut digits = [0; GROUP];
+    for (digit, found) in digits.iter_mut().zip(found) {
+        *digit = found as u8;
+    }
+    digits
 }
 
 /// How many bytes of each bin are at most those of `most`, which are less than [`BEYOND`].
@@ -141,7 +156,8 @@ fn count_not_above(vectors: &[Vector], most: &Vector) -> [u64; GROUP] {
                 *count += u8::from(byte <= most);
             }
         }
-        for (sum, counts) in sums.iter_mut().zip(counts.map(u64::from_ne_bytes)) {
+        for (sum, counts) in sums.iter_mut().zip(counts) {
+            let counts = u64::from_ne_bytes(counts);
             let pairs = (counts & EVEN) + (counts >> 8 & EVEN);
             // Their sum, in the highest two bytes of the product.
             *sum += pairs.wrapping_mul(u64::MAX / 0xffff) >> 48;
@@ -202,7 +218,8 @@ pub(super) fn variance<S: Simd>(simd: S, sizes: &[u32], largest: u32) -> f64 {
             sum = simd.add_u32s(sum, *sizes);
             squares = simd.add_u32s(squares, simd.mul_u32s(*sizes, *sizes));
         }
-        let [sum, squares] = [sum, squares].map(|lane| u64::from(lanes::<S>(&lane).iter().sum::<u32>()));
+        let sum = u64::from(lanes::<S>(&sum).iter().sum::<u32>());
+        let squares = u64::from(lanes::<S>(&squares).iter().sum::<u32>());
         (n * squares - sum * sum) as f64
     };
     numerator / (n * (n - 1)) as f64
