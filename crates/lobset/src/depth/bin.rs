@@ -48,11 +48,12 @@ impl WithSimd for SumUp<'_, '_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { spec, levels, first, bins } = self;
         let length = spec.ticks_per_bin();
+        let wanted = [Feature::Volume, Feature::Variance, Feature::TradeCounts].map(|feature| spec.has(feature));
         let mut scratch =
             Scratch { floats: Vec::new(), present: [0; GROUP], cells: Vec::new(), medians: Medians::new(length) };
         for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
             let scale = levels.prices[side][level].scale(spec);
-            let column = Column { spec, levels, side, level, scale };
+            let column = Column { spec, levels, side, level, scale, wanted };
             for (number, bins) in bins.chunks_mut(GROUP).enumerate() {
                 column.sum_up(simd, first + number * GROUP * length, bins, &mut scratch);
             }
@@ -75,14 +76,17 @@ struct Column<'a, 'b> {
     levels: &'a Levels<'b>,
     side: usize,
     level: usize,
+    /// What its prices are multiplied by.
     scale: f64,
+    /// Which features are, in [`Feature`]'s order.
+    wanted: [bool; 3],
 }
 
 impl Column<'_, '_> {
     /// Sums up at most [`GROUP`] bins, whose rows begin at `first`.
     #[inline(always)]
     fn sum_up<S: Simd>(&self, simd: S, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
-        let Self { spec, levels, side, level, scale } = *self;
+        let Self { spec, levels, side, level, scale, wanted: [volume, variance, trade_counts] } = *self;
         let Scratch { floats, present, cells, medians } = scratch;
         let (all_sizes, all_counts) = (&levels.sizes[side][level], &levels.counts[side][level]);
         let length = spec.ticks_per_bin();
@@ -94,23 +98,23 @@ impl Column<'_, '_> {
             if count > 0 {
                 bin.steps[side][level] = floor_of_mean(sum, count);
             }
-            if spec.needs_sizes() {
+            if volume || variance {
                 let sizes = self.present(all_sizes, first, count, cells);
                 let largest = sizes::largest(simd, sizes);
-                if spec.has(Feature::Volume) {
+                if volume {
                     medians.take(number, sizes, largest);
                 }
-                if spec.has(Feature::Variance) {
+                if variance {
                     bin.values[Feature::Variance as usize][side][level] = sizes::variance(simd, sizes, largest);
                 }
             }
-            if spec.needs_counts() {
+            if trade_counts {
                 let counts = self.present(all_counts, first, count, cells);
                 let sum: u64 = counts.iter().map(|count| u64::from(*count)).sum();
                 bin.values[Feature::TradeCounts as usize][side][level] = sum as f64;
             }
         }
-        if spec.has(Feature::Volume) {
+        if volume {
             while !medians.search() {
                 for (number, (first, present)) in starts.clone().zip(&*present).enumerate().take(bins.len()) {
                     medians.take_next(number, self.present(all_sizes, first, *present, cells));
