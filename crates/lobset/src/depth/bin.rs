@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::sizes::{self, GROUP, Medians};
-use super::{DepthSpec, LEVELS, Levels, MISSING};
+use super::{DepthSpec, LEVELS, Levels, MISSING, Prices};
 use crate::config::Feature;
 
 /// What a time bin holds of each level of each side (0 bids, 1 asks).
@@ -32,6 +32,9 @@ impl Bin {
     }
 }
 
+/// The usual rows of a time bin, whose loops the compiler lays out ahead.
+const USUAL: usize = 100;
+
 /// The work of [`Bin::of_rows`], compiled for several instruction sets.
 struct SumUp<'a, 'b> {
     spec: &'a DepthSpec,
@@ -43,17 +46,33 @@ struct SumUp<'a, 'b> {
 impl WithSimd for SumUp<'_, '_> {
     type Output = ();
 
-    /// Level by level, so that each column is read from its start to its end.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match self.spec.ticks_per_bin() {
+            USUAL => self.sum_up(simd, USUAL),
+            length => self.sum_up(simd, length),
+        }
+    }
+}
+
+impl SumUp<'_, '_> {
+    /// Level by level, so that each column is read from its start to its end.
+    #[inline(always)]
+    fn sum_up<S: Simd>(self, simd: S, length: usize) {
         let Self { spec, levels, first, bins } = self;
-        let length = spec.ticks_per_bin();
         let wanted = [Feature::Volume, Feature::Variance, Feature::TradeCounts].map(|feature| spec.has(feature));
-        let mut scratch =
-            Scratch { floats: Vec::new(), present: [0; GROUP], cells: Vec::new(), medians: Medians::new(length) };
+        let mut scratch = Scratch {
+            floats: Vec::new(),
+            sizes: Vec::new(),
+            counts: Vec::new(),
+            present: [0; GROUP],
+            medians: Medians::new(length),
+        };
         for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
-            let scale = levels.prices[side][level].scale(spec);
-            let column = Column { spec, levels, side, level, scale, wanted };
+            let prices = &levels.prices[side][level];
+            let (sizes, counts) = (&levels.sizes[side][level], &levels.counts[side][level]);
+            let scale = prices.scale(spec);
+            let column = Column { spec, side, level, length, prices, scale, sizes, counts, wanted };
             for (number, bins) in bins.chunks_mut(GROUP).enumerate() {
                 column.sum_up(simd, first + number * GROUP * length, bins, &mut scratch);
             }
@@ -63,21 +82,26 @@ impl WithSimd for SumUp<'_, '_> {
 
 struct Scratch {
     floats: Vec<f64>,
+    /// The sizes and counts of a bin that have a price, where some have none.
+    sizes: Vec<u32>,
+    counts: Vec<u32>,
     /// Rows of each bin that have a price.
     present: [usize; GROUP],
-    /// The cells of a bin that have a price, where some have none.
-    cells: Vec<u32>,
     medians: Medians,
 }
 
 /// A level of a side.
 struct Column<'a, 'b> {
     spec: &'a DepthSpec,
-    levels: &'a Levels<'b>,
     side: usize,
     level: usize,
-    /// What its prices are multiplied by.
+    /// Rows of a bin.
+    length: usize,
+    prices: &'a Prices<'b>,
+    /// What prices are multiplied by.
     scale: f64,
+    sizes: &'a [u32],
+    counts: &'a [u32],
     /// Which features are, in [`Feature`]'s order.
     wanted: [bool; 3],
 }
@@ -86,57 +110,82 @@ impl Column<'_, '_> {
     /// Sums up at most [`GROUP`] bins, whose rows begin at `first`.
     #[inline(always)]
     fn sum_up<S: Simd>(&self, simd: S, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
-        let Self { spec, levels, side, level, scale, wanted: [volume, variance, trade_counts] } = *self;
-        let Scratch { floats, present, cells, medians } = scratch;
-        let (all_sizes, all_counts) = (&levels.sizes[side][level], &levels.counts[side][level]);
-        let length = spec.ticks_per_bin();
-        let starts = (first..).step_by(length);
-        for (number, ((bin, first), present)) in bins.iter_mut().zip(starts.clone()).zip(&mut *present).enumerate() {
-            let prices = &levels.prices[side][level];
-            let (sum, count) = prices.sum(simd, spec, scale, first..first + length, floats);
+        let [volume, variance, trade_counts] = self.wanted;
+        let Scratch { floats, sizes, counts, present, medians } = scratch;
+        let rows = |number: usize| first + number * self.length..first + (number + 1) * self.length;
+        for (number, (bin, present)) in bins.iter_mut().zip(&mut *present).enumerate() {
+            let rows = rows(number);
+            let (sum, count) = self.prices.sum(simd, self.spec, self.scale, rows.clone(), floats);
             *present = count;
             if count > 0 {
-                bin.steps[side][level] = floor_of_mean(sum, count);
+                bin.steps[self.side][self.level] = floor_of_mean(sum, count);
             }
-            if volume || variance {
-                let sizes = self.present(all_sizes, first, count, cells);
-                let largest = sizes::largest(simd, sizes);
-                if volume {
-                    medians.take(number, sizes, largest);
-                }
-                if variance {
-                    bin.values[Feature::Variance as usize][side][level] = sizes::variance(simd, sizes, largest);
-                }
-            }
-            if trade_counts {
-                let counts = self.present(all_counts, first, count, cells);
-                let sum: u64 = counts.iter().map(|count| u64::from(*count)).sum();
-                bin.values[Feature::TradeCounts as usize][side][level] = sum as f64;
+            if count == self.length {
+                let sizes = if volume || variance { &self.sizes[rows.clone()] } else { &[] };
+                let counts = if trade_counts { &self.counts[rows] } else { &[] };
+                self.values(simd, number, bin, medians, sizes, counts);
+            } else {
+                let sizes = self.present(self.sizes, rows.clone(), sizes);
+                let counts = self.present(self.counts, rows, counts);
+                self.values(simd, number, bin, medians, sizes, counts);
             }
         }
-        if volume {
-            while !medians.search() {
-                for (number, (first, present)) in starts.clone().zip(&*present).enumerate().take(bins.len()) {
-                    medians.take_next(number, self.present(all_sizes, first, *present, cells));
-                }
+        if !volume {
+            return;
+        }
+        while !medians.search() {
+            for (number, present) in present.iter().enumerate().take(bins.len()) {
+                medians.take_next(number, self.sizes(rows(number), *present, sizes));
             }
-            for (number, ((bin, first), present)) in bins.iter_mut().zip(starts).zip(&*present).enumerate() {
-                let sizes = self.present(all_sizes, first, *present, cells);
-                bin.values[Feature::Volume as usize][side][level] = medians.median(simd, number, sizes);
-            }
+        }
+        for (number, (bin, present)) in bins.iter_mut().zip(&*present).enumerate() {
+            let median = medians.median(simd, number, self.sizes(rows(number), *present, sizes));
+            bin.values[Feature::Volume as usize][self.side][self.level] = median;
         }
     }
 
-    /// Those of a bin's cells that have a price, of which there are `count`. The bin begins at `first`; `scratch` may hold them.
+    /// All but medians, of which only the first step is taken.
     #[inline(always)]
-    fn present<'c>(&self, all: &'c [u32], first: usize, count: usize, scratch: &'c mut Vec<u32>) -> &'c [u32] {
-        let rows = first..first + self.spec.ticks_per_bin();
-        if count == rows.len() {
-            return &all[rows];
+    fn values<S: Simd>(
+        &self,
+        simd: S,
+        number: usize,
+        bin: &mut Bin,
+        medians: &mut Medians,
+        sizes: &[u32],
+        counts: &[u32],
+    ) {
+        let [volume, variance, trade_counts] = self.wanted;
+        let mut set = |feature: Feature, value| bin.values[feature as usize][self.side][self.level] = value;
+        if volume || variance {
+            let largest = sizes::largest(simd, sizes);
+            if volume {
+                medians.take(number, sizes, largest);
+            }
+            if variance {
+                set(Feature::Variance, sizes::variance(simd, sizes, largest));
+            }
         }
-        let rows = self.levels.prices[self.side][self.level].present(self.spec, rows);
+        if trade_counts {
+            let sum: u64 = counts.iter().map(|count| u64::from(*count)).sum();
+            set(Feature::TradeCounts, sum as f64);
+        }
+    }
+
+    /// The sizes of a bin that have a price, of which there are `count`.
+    #[inline(always)]
+    fn sizes<'c>(&'c self, rows: Range<usize>, count: usize, scratch: &'c mut Vec<u32>) -> &'c [u32] {
+        match count == rows.len() {
+            true => &self.sizes[rows],
+            false => self.present(self.sizes, rows, scratch),
+        }
+    }
+
+    /// Those of a bin's cells that have a price.
+    #[inline(always)]
+    fn present<'c>(&self, all: &[u32], rows: Range<usize>, scratch: &'c mut Vec<u32>) -> &'c [u32] {
         scratch.clear();
-        scratch.extend(rows.map(|row| all[row]));
+        scratch.extend(self.prices.present(self.spec, rows).filter_map(|row| all.get(row)));
         scratch
     }
 }
