@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use dbn::UNDEF_PRICE;
 use proptest::prelude::*;
-use pulp::Arch;
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::V3;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::*;
 
@@ -15,15 +16,35 @@ type Cell = (Option<i64>, u32, u32);
 /// Rows of bids and asks, ten levels each.
 type Book = Vec<[[Cell; LEVELS]; 2]>;
 
-fn levels(book: &Book) -> Levels<'static> {
+/// How prices come; a micro-pip is 0.01.
+#[derive(Debug, Clone, Copy)]
+enum Units {
+    Float,
+    /// Between micro-pips.
+    Between,
+    Fixed,
+    MicroPips,
+}
+
+impl Units {
+    const ALL: [Self; 4] = [Self::Float, Self::Between, Self::Fixed, Self::MicroPips];
+
+    fn prices(self, pips: impl Iterator<Item = Option<i64>>) -> Prices<'static> {
+        match self {
+            Self::Float => Prices::Float(pips.map(|p| p.map_or(f64::NAN, |p| p as f64 * 0.01)).collect()),
+            Self::Between => Prices::Float(pips.map(|p| p.map_or(f64::NAN, |p| p as f64 * 0.01 + 0.003)).collect()),
+            Self::Fixed => Prices::Fixed(pips.map(|p| p.map_or(UNDEF_PRICE, |p| p * 10_000_000)).collect()),
+            Self::MicroPips => Prices::MicroPips(pips.map(|p| p.unwrap_or(MISSING)).collect()),
+        }
+    }
+}
+
+fn levels(book: &Book, units: Units) -> Levels<'static> {
     let column = |side: usize, level: usize| book.iter().map(move |row| row[side][level]);
     let each = |make: &dyn Fn(usize, usize) -> Cow<'static, [u32]>| {
         std::array::from_fn(|side| std::array::from_fn(|level| make(side, level)))
     };
-    let price = |side, level| {
-        let units = |pips: Option<i64>| pips.map_or(f64::NAN, |p| p as f64 * 0.01 + 0.003);
-        Prices::Float(column(side, level).map(|c| units(c.0)).collect())
-    };
+    let price = |side, level| units.prices(column(side, level).map(|c| c.0));
     Levels::new(
         std::array::from_fn(|side| std::array::from_fn(|level| price(side, level))),
         each(&|side, level| column(side, level).map(|c| c.1).collect()),
@@ -78,12 +99,14 @@ fn reference(book: &Book, feature: Feature, ticks_per_bin: usize) -> Vec<f32> {
 
 fn check(book: &Book, features: &[Feature], ticks_per_bin: usize) {
     let spec = DepthSpec::new(features, book.len() as u64, ticks_per_bin as u64, 0.01).unwrap();
-    let mut found = vec![f32::NAN; spec.cells()];
-    spec.process(&levels(book), &mut found).unwrap();
-    for (feature, channel) in spec.features().iter().zip(found.chunks(spec.cells() / spec.features().len())) {
-        let want = reference(book, *feature, ticks_per_bin);
-        let differs = channel.iter().zip(&want).position(|(a, b)| (a - b).abs() > 1e-6);
-        assert_eq!(differs, None, "{feature:?} at cell {differs:?}");
+    let want: Vec<_> = spec.features().iter().map(|feature| reference(book, *feature, ticks_per_bin)).collect();
+    for units in Units::ALL {
+        let mut found = vec![f32::NAN; spec.cells()];
+        spec.process(&levels(book, units), &mut found).unwrap();
+        for ((feature, want), channel) in spec.features().iter().zip(&want).zip(found.chunks(want[0].len())) {
+            let differs = channel.iter().zip(want).position(|(a, b)| (a - b).abs() > 1e-6);
+            assert_eq!(differs, None, "{feature:?} of {units:?} prices at cell {differs:?}");
+        }
     }
 }
 
@@ -91,7 +114,7 @@ fn check(book: &Book, features: &[Feature], ticks_per_bin: usize) {
 fn book() -> impl Strategy<Value = (Book, usize)> {
     let cell = (
         prop_oneof![8 => (-3..4_i64).prop_map(Some), 1 => Just(None), 1 => (-400..400_i64).prop_map(Some)],
-        prop_oneof![4 => 0..5_u32, 1 => any::<u32>().prop_map(|v| v >> 8)],
+        prop_oneof![4 => 0..5_u32, 1 => (any::<u32>(), 0..32).prop_map(|(v, bits)| v >> bits)],
         0..4_u32,
     );
     let row = prop::array::uniform2(prop::array::uniform10(cell));
@@ -134,18 +157,59 @@ proptest! {
     }
 
     #[test]
-    fn bins_are_the_same_by_all_instruction_sets((book, ticks) in book()) {
+    fn bins_are_the_same_by_all_instruction_sets_and_for_all_units((book, ticks) in book()) {
         let features = [Feature::TradeCounts, Feature::Volume, Feature::Variance];
         let spec = DepthSpec::new(&features, book.len() as u64, ticks as u64, 0.01).unwrap();
-        let bins = |arch| Bin::of_rows_with(arch, &spec, &levels(&book), 0..book.len());
-        let all: Vec<_> = architectures().into_iter().map(bins).collect();
+        let bins = |arch, units| Bin::of_rows_with(arch, &spec, &levels(&book, units), 0..book.len());
+        let all = architectures().into_iter().flat_map(|arch| Units::ALL.map(|units| (arch, units)));
+        let all: Vec<_> = all.map(|(arch, units)| bins(arch, units)).collect();
         prop_assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    #[test]
+    fn prices_are_rounded_one_by_one(prices in prices(), size in prop_oneof![Just(0.01), Just(1e-5), 1e-9..10.0]) {
+        let units: Vec<f64> = prices.iter().map(|price| price * size).collect();
+        let spec = DepthSpec::new(&[Feature::Volume], units.len() as u64, units.len() as u64, size).unwrap();
+        let steps: Vec<i128> =
+            units.iter().filter(|p| !p.is_nan()).map(|p| i128::from((p / size).round_ties_even() as i64)).collect();
+        let fixed: Vec<i64> = prices.iter().map(|p| *p as i64).filter(|p| *p != UNDEF_PRICE).collect();
+        let of_fixed = fixed.iter().map(|p| i128::from((*p as f64 / 1e9 / size).round_ties_even() as i64));
+        let of_fixed = (of_fixed.sum(), fixed.len());
+        for arch in architectures() {
+            let sum = |prices| arch.dispatch(Sum { prices: &prices, spec: &spec });
+            prop_assert_eq!(sum(Prices::Float(Cow::Borrowed(&units))), (steps.iter().sum(), steps.len()));
+            prop_assert_eq!(sum(Prices::Fixed(Cow::Borrowed(&fixed))), of_fixed);
+        }
+    }
+}
+
+/// Prices in micro-pips: on the grid, close to it, half-way, anywhere, none.
+fn prices() -> impl Strategy<Value = Vec<f64>> {
+    let whole = prop_oneof![-1_000..1_000_i64, -(1_i64 << 45)..1 << 45, Just((1 << 38) - 1), Just(-(1 << 38))];
+    let off = prop_oneof![Just(0.0), Just(0.5), Just(0.25), -1e-3..1e-3, 0.499..0.501];
+    let odd = prop_oneof![any::<f64>().prop_map(|p| p / 1e20), Just(f64::NAN), Just(f64::INFINITY), Just(1e300)];
+    let grid = whole.clone().prop_map(|w| w as f64);
+    let mixed = prop_oneof![20 => grid.clone(), 2 => (whole, off).prop_map(|(w, off)| w as f64 + off), 1 => odd];
+    prop_oneof![prop::collection::vec(grid, 1..1_500), prop::collection::vec(mixed, 1..40)]
+}
+
+struct Sum<'a> {
+    prices: &'a Prices<'a>,
+    spec: &'a DepthSpec,
+}
+
+impl WithSimd for Sum<'_> {
+    type Output = (i128, usize);
+
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let Self { prices, spec } = self;
+        prices.sum(simd, spec, prices.scale(spec), 0..prices.len(), &mut Vec::new())
     }
 }
 
 #[test]
 fn bins_of_many_different_sizes() {
-    for rows in [1, 15, 16, 17, 127, 128, 129, 300] {
+    for rows in [1, 15, 16, 17, 100, 129, 300, 2_040, 2_041, 5_000] {
         // Sizes come in no order, and twice each; a few rows lack a price.
         let cell = |row: u32, level: u32| {
             let there = row % 37 != 36 || row + 1 == rows;
@@ -162,10 +226,10 @@ fn what_has_no_picture_is_refused() {
     let book: Book = vec![[[(Some(10), 1, 1); LEVELS]; 2]; 6];
     let spec = DepthSpec::new(&[Feature::Volume], 4, 2, 0.01).unwrap();
     let mut out = vec![0.0; spec.cells()];
-    assert!(spec.process(&levels(&book), &mut out).unwrap_err().contains("exactly 4 rows, not 6"));
+    assert!(spec.process(&levels(&book, Units::Float), &mut out).unwrap_err().contains("exactly 4 rows, not 6"));
     let mut cut = book[..4].to_vec();
     cut[3][1][0].0 = None;
-    assert!(spec.process(&levels(&cut), &mut out).unwrap_err().contains("best ask"));
+    assert!(spec.process(&levels(&cut, Units::Float), &mut out).unwrap_err().contains("best ask"));
     assert!(DepthSpec::new(&[Feature::Volume], 5, 2, 0.01).is_err());
     assert!(DepthSpec::new(&[], 4, 2, 0.01).is_err());
 }
