@@ -112,6 +112,7 @@ impl Column<'_, '_> {
     fn sum_up<S: Simd>(&self, simd: S, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
         let [volume, variance, trade_counts] = self.wanted;
         let Scratch { floats, sizes, counts, present, medians } = scratch;
+        medians.clear();
         let rows = |number: usize| first + number * self.length..first + (number + 1) * self.length;
         for (number, (bin, present)) in bins.iter_mut().zip(&mut *present).enumerate() {
             let rows = rows(number);

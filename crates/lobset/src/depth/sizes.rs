@@ -49,11 +49,16 @@ impl Medians {
         }
     }
 
+    /// Begins a group, which may have fewer bins than the one before.
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {
+        (self.found, self.below) = ([0; GROUP], [0; GROUP]);
+    }
+
     /// Takes the sizes of a bin, none of which exceeds `largest`.
     #[inline(always)]
     pub(super) fn take(&mut self, bin: usize, sizes: &[u32], largest: u32) {
         self.ranks[bin] = sizes.len().saturating_sub(1) as u64 / 2;
-        self.found[bin] = 0;
         self.below[bin] = u32::BITS - largest.leading_zeros();
         self.not_above[bin] = sizes.len() as u64;
         self.take_next(bin, sizes);
@@ -87,14 +92,13 @@ impl Medians {
     #[inline(always)]
     pub(super) fn search(&mut self) -> bool {
         let digits = search(&self.vectors, &self.ranks, &mut self.not_above);
-        for bin in 0..GROUP {
-            self.found[bin] += u32::from(digits[bin]) << self.below[bin];
+        for ((found, digit), below) in self.found.iter_mut().zip(digits).zip(self.below) {
+            *found += u32::from(digit) << below;
         }
         self.below == [0; GROUP]
     }
 
-    /// The middle one of the sizes of a bin, or the mean of the two in the middle, once all bits are found; 0
-    /// for no size.
+    /// The middle one of the sizes of a bin, or the mean of the two in the middle, once all bits are found; 0 for none.
     #[inline(always)]
     pub(super) fn median<S: Simd>(&self, simd: S, bin: usize, sizes: &[u32]) -> f64 {
         if sizes.is_empty() {
@@ -204,9 +208,9 @@ pub(super) fn variance<S: Simd>(simd: S, sizes: &[u32], largest: u32) -> f64 {
         return 0.0;
     }
     // n * sum of squares - square of the sum, in the narrowest integers that hold it.
-    let numerator = if n * largest >> u32::BITS != 0 {
+    let numerator = if (n * largest) >> u32::BITS != 0 {
         large_numerator(sizes)
-    } else if n * largest * largest >> u32::BITS != 0 {
+    } else if (n * largest * largest) >> u32::BITS != 0 {
         let sum: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
         let squares: u64 = sizes.iter().map(|size| u64::from(*size) * u64::from(*size)).sum();
         (n * squares - sum * sum) as f64

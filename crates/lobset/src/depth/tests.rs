@@ -222,6 +222,12 @@ fn bins_of_many_different_sizes() {
 }
 
 #[test]
+fn bins_after_those_of_the_largest_sizes() {
+    let book: Book = vec![[[(Some(1_000), u32::MAX, 1); LEVELS]; 2]; 9];
+    check(&book, &[Feature::Volume, Feature::Variance], 1);
+}
+
+#[test]
 fn what_has_no_picture_is_refused() {
     let book: Book = vec![[[(Some(10), 1, 1); LEVELS]; 2]; 6];
     let spec = DepthSpec::new(&[Feature::Volume], 4, 2, 0.01).unwrap();
