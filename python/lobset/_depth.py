@@ -38,6 +38,7 @@ class DepthProcessor:
         self._arguments = (tuple(features), samples, ticks_per_bin, micro_pip_size)
         self._processor = _lobset.DepthProcessor(list(features), samples, ticks_per_bin, micro_pip_size)
         self._columns = self._processor.columns
+        self._needed = frozenset(self._columns)
 
     @classmethod
     def from_config(cls, config: Config) -> "DepthProcessor":
@@ -49,25 +50,29 @@ class DepthProcessor:
         """(402, T) for one feature, (n, 402, T) for more; T = samples / ticks_per_bin."""
         return tuple(self._processor.output_shape)
 
-    def process(self, rows: Any) -> NDArray[np.float32]:
+    def process(self, rows: Any, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """The tensor of exactly `samples` rows: a table of Polars, PyArrow, DuckDB or whatever gives an Arrow stream.
 
         It needs the columns `bid_px_00` … `ask_px_09` (float64 in price units or int64 in 1e-9, null for a missing
         level) and, as the features ask, `bid_sz_00` … and `bid_ct_00` …; other columns are not looked at.
 
+        An array given as `out` is written to and returned: float32 of `output_shape`, contiguous in C order. Where tensors come
+        and go, that saves the system from handing out fresh memory for each, which can cost as much as the tensor.
+
         Raises:
-            ValueError: for another number of rows, a missing column or a last row without best bid or ask.
-            TypeError: when `rows` gives no Arrow stream.
+            ValueError: for another number of rows, a missing column, a last row without best bid or ask, or an `out`
+                of another shape or order, or that cannot be written to.
+            TypeError: when `rows` gives no Arrow stream, or `out` is no array of float32.
         """
         # Handing over a table's other columns costs half of the tensor's time.
         library = type(rows).__module__.partition(".")[0]
         if library == "polars" and hasattr(rows, "__arrow_c_stream__") and hasattr(rows, "columns"):
-            if set(self._columns) <= set(rows.columns):
+            if self._needed.issubset(rows.columns):
                 rows = rows[self._columns]
         elif library == "pyarrow" and hasattr(rows, "select"):
-            if set(self._columns) <= set(rows.schema.names):
+            if self._needed.issubset(rows.schema.names):
                 rows = rows.select(self._columns)
-        return self._processor.process(rows)
+        return self._processor.process(rows, out)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), self._arguments)

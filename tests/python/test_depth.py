@@ -103,6 +103,23 @@ def test_tables_of_all_kinds_are_welcome(tmp_path):
     assert "4000" in repr(processor)
 
 
+def test_a_tensor_goes_where_it_is_asked_to(tmp_path):
+    rows, pip = simulated(tmp_path)
+    processor = lobset.DepthProcessor(FEATURES, 1_000, 100, pip)
+    want = processor.process(rows.head(1_000))
+    out = np.full(processor.output_shape, np.nan, np.float32)
+    assert processor.process(rows.head(1_000), out=out) is out
+    assert np.array_equal(out, want)
+    fixed = out.copy()
+    fixed.flags.writeable = False
+    for wrong in (out[:2], np.asfortranarray(out), fixed):
+        with pytest.raises(ValueError, match="out "):
+            processor.process(rows.head(1_000), out=wrong)
+    with pytest.raises(TypeError):
+        processor.process(rows.head(1_000), out=out.astype(np.float64))
+    assert np.array_equal(fixed, want)
+
+
 def test_what_has_no_picture_is_refused(tmp_path):
     rows, _ = simulated(tmp_path / "m")
     processor = lobset.DepthProcessor(samples=1_000)

@@ -1,9 +1,11 @@
 //! Depth tensors of tables.
 
+use std::fmt::Display;
+
 use lobset::config::Feature;
 use lobset::depth::{DepthSpec, Levels};
 use lobset::error::ConfigError;
-use numpy::{PyArrayDyn, PyArrayMethods};
+use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -58,13 +60,24 @@ impl DepthProcessor {
         self.spec.columns()
     }
 
-    fn process<'py>(&self, py: Python<'py>, rows: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+    #[pyo3(signature = (rows, out=None))]
+    fn process<'py>(
+        &self,
+        py: Python<'py>,
+        rows: &Bound<'py, PyAny>,
+        out: Option<Bound<'py, PyArrayDyn<f32>>>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+        let shape = shape(&self.spec);
         let batch = table(rows)?;
-        let array = PyArrayDyn::zeros(py, shape(&self.spec), false);
+        let array = out.unwrap_or_else(|| PyArrayDyn::zeros(py, shape.as_slice(), false));
+        if array.shape() != shape || !array.is_c_contiguous() {
+            return Err(PyValueError::new_err(format!("out is not contiguous, in C order, of shape {shape:?}")));
+        }
         {
-            let mut guard = array.readwrite();
-            let out = guard.as_slice_mut()?;
-            py.detach(|| Levels::from_batch(&batch, &self.spec).and_then(|levels| self.spec.process(&levels, out)))
+            let refused = |why: &dyn Display| PyValueError::new_err(format!("out cannot be written to: {why}"));
+            let mut guard = array.try_readwrite().map_err(|e| refused(&e))?;
+            let cells = guard.as_slice_mut().map_err(|e| refused(&e))?;
+            py.detach(|| Levels::from_batch(&batch, &self.spec).and_then(|levels| self.spec.process(&levels, cells)))
                 .map_err(PyValueError::new_err)?;
         }
         Ok(array)
