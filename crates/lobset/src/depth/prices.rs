@@ -132,7 +132,7 @@ const ROUND: f64 = 1.5 * (1_u64 << (52 - FRACTION)) as f64;
 /// Bound on the absolute prices that can be summed up.
 const FAR: u64 = 1 << 38;
 
-/// Rows whose fractions, each less than two of the last place, add up to less than a half.
+/// Rows whose fractions, each at most two of the last place, add up to less than a half.
 const ROWS: usize = 1 << (FRACTION - 3);
 
 /// The sum of `prices * scale`, where all of these are integers but for the rounding of floats; `None` where one of them is
@@ -177,7 +177,7 @@ impl<S: Simd> Sums<S> {
     /// Of `count` prices in all.
     #[inline(always)]
     fn finish(self, simd: S, count: usize) -> Option<i64> {
-        // Fractions of 0 to 2; what is too far, or not a number, has higher bits.
+        // One place below an integer to two above; what is too far, or not a number, has higher bits.
         let allowed = ((2 * FAR - 1) << FRACTION) | 3;
         let beyond = simd.and_u64s(self.bits, simd.splat_u64s(!allowed));
         let (mut total, mut any) = (0_u64, 0);
