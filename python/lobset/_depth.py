@@ -56,8 +56,8 @@ class DepthProcessor:
         It needs the columns `bid_px_00` … `ask_px_09` (float64 in price units or int64 in 1e-9, null for a missing
         level) and, as the features ask, `bid_sz_00` … and `bid_ct_00` …; other columns are not looked at.
 
-        An array given as `out` is written to and returned: float32 of `output_shape`, contiguous in C order. Where tensors come
-        and go, that saves the system from handing out fresh memory for each, which can cost as much as the tensor.
+        An array given as `out` is written to and returned: float32 of `output_shape`, contiguous in C order. Where
+        tensors come and go, that saves fresh memory for each, which can cost as much as the tensor.
 
         Raises:
             ValueError: for another number of rows, a missing column, a last row without best bid or ask, or an `out`

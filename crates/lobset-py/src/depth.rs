@@ -1,7 +1,5 @@
 //! Depth tensors of tables.
 
-use std::fmt::Display;
-
 use lobset::config::Feature;
 use lobset::depth::{DepthSpec, Levels};
 use lobset::error::ConfigError;
@@ -74,9 +72,9 @@ impl DepthProcessor {
             return Err(PyValueError::new_err(format!("out is not contiguous, in C order, of shape {shape:?}")));
         }
         {
-            let refused = |why: &dyn Display| PyValueError::new_err(format!("out cannot be written to: {why}"));
-            let mut guard = array.try_readwrite().map_err(|e| refused(&e))?;
-            let cells = guard.as_slice_mut().map_err(|e| refused(&e))?;
+            let refused = |e| PyValueError::new_err(format!("out cannot be written to: {e}"));
+            let mut guard = array.try_readwrite().map_err(refused)?;
+            let cells = guard.as_slice_mut()?;
             py.detach(|| Levels::from_batch(&batch, &self.spec).and_then(|levels| self.spec.process(&levels, cells)))
                 .map_err(PyValueError::new_err)?;
         }

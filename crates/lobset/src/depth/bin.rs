@@ -121,6 +121,7 @@ impl Column<'_, '_> {
             if count > 0 {
                 bin.steps[self.side][self.level] = floor_of_mean(sum, count);
             }
+            // The same either way, but the compiler knows the length of whole bins' slices.
             if count == self.length {
                 let sizes = if volume || variance { &self.sizes[rows.clone()] } else { &[] };
                 let counts = if trade_counts { &self.counts[rows] } else { &[] };
@@ -182,7 +183,7 @@ impl Column<'_, '_> {
         }
     }
 
-    /// Those of a bin's cells that have a price.
+    /// Those of a bin's cells that have a price; none of a column that no feature asks for.
     #[inline(always)]
     fn present<'c>(&self, all: &[u32], rows: Range<usize>, scratch: &'c mut Vec<u32>) -> &'c [u32] {
         scratch.clear();

@@ -20,6 +20,8 @@ pub use index::{SampleFilter, SampleIndex};
 pub use prices::Prices;
 pub use reader::{DatasetReader, RowCache, WindowCache};
 
+use pulp::bytemuck::{self, Pod};
+
 use crate::config::{Config, Feature};
 use crate::error::ConfigError;
 
@@ -176,6 +178,12 @@ impl DepthSpec {
 /// The name of a level's column: `kind` is px, sz or ct; `side` 0 for bids, 1 for asks.
 fn column_name(kind: &str, side: usize, level: usize) -> String {
     format!("{}_{kind}_{level:02}", ["bid", "ask"][side])
+}
+
+/// The numbers of a vector.
+#[inline(always)]
+fn lanes<V: Pod, T: Pod>(vector: &V) -> &[T] {
+    bytemuck::cast_slice(std::slice::from_ref(vector))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use dbn::UNDEF_PRICE;
-use pulp::{Simd, bytemuck};
+use pulp::Simd;
 
-use super::{DepthSpec, MISSING};
+use super::{DepthSpec, MISSING, lanes};
 
 /// A column of prices.
 #[derive(Debug, Clone)]
@@ -180,8 +180,8 @@ impl<S: Simd> Sums<S> {
         // One place below an integer to two above; what is too far, or not a number, has higher bits.
         let allowed = ((2 * FAR - 1) << FRACTION) | 3;
         let beyond = simd.and_u64s(self.bits, simd.splat_u64s(!allowed));
-        let (mut total, mut any) = (0_u64, 0);
-        for (sum, beyond) in lanes::<S>(&self.sum).iter().zip(lanes::<S>(&beyond)) {
+        let (mut total, mut any) = (0_u64, 0_u64);
+        for (sum, beyond) in lanes(&self.sum).iter().zip(lanes::<_, u64>(&beyond)) {
             total = total.wrapping_add(*sum);
             any |= beyond;
         }
@@ -191,13 +191,7 @@ impl<S: Simd> Sums<S> {
     }
 }
 
-/// The numbers of a vector.
-#[inline(always)]
-fn lanes<S: Simd>(vector: &S::u64s) -> &[u64] {
-    bytemuck::cast_slice(std::slice::from_ref(vector))
-}
-
-/// The same for all prices: each run of equal ones is turned to micro-pips once.
+/// The sum of the prices present and how many there are; each run of equal ones is turned to micro-pips once.
 #[cold]
 fn sum_by_runs<T: Copy + PartialEq>(cells: &[T], micro_pips: impl Fn(T) -> Option<i64>) -> (i128, usize) {
     let runs = cells.chunk_by(PartialEq::eq);

@@ -2,7 +2,9 @@
 
 use std::hint::select_unpredictable;
 
-use pulp::{Simd, bytemuck};
+use pulp::Simd;
+
+use super::lanes;
 
 /// Bins whose medians are looked for together: each has a word of every vector.
 pub(super) const GROUP: usize = 8;
@@ -19,8 +21,8 @@ type Vector = [[u8; WORD]; GROUP];
 /// What no limit asked for reaches.
 const BEYOND: u8 = u8::MAX;
 
-/// Looks for the medians of a group: bit by bit from the highest, by counting sizes. No branch hangs on sizes, so that it
-/// takes the same time whatever they are.
+/// Looks for the medians of a group: bit by bit from the highest, by counting sizes. What is found decides about no branch,
+/// only how many bits the largest size has and whether the two sizes in the middle differ.
 pub(super) struct Medians {
     /// The sizes of a bin, cut down to a byte each.
     bytes: Vec<u8>,
@@ -78,6 +80,7 @@ impl Medians {
         for ([low, high], [first, second]) in words.iter().zip(pairs.by_ref()) {
             (first[bin], second[bin]) = (*low, *high);
         }
+        // The last sizes, and nothing beyond them.
         let mut last = u128::MAX;
         for size in rest.iter().rev() {
             last = last << u8::BITS | u128::from(narrow(*size, from, below));
@@ -93,7 +96,7 @@ impl Medians {
     pub(super) fn search(&mut self) -> bool {
         let digits = search(&self.vectors, &self.ranks, &mut self.not_above);
         for ((found, digit), below) in self.found.iter_mut().zip(digits).zip(self.below) {
-            *found += u32::from(digit) << below;
+            *found += u32::from(digit as u8) << below;
         }
         self.below == [0; GROUP]
     }
@@ -117,10 +120,10 @@ fn narrow(size: u32, from: u32, below: u32) -> u8 {
     (size.saturating_sub(from) >> below).min(u32::from(BEYOND)) as u8
 }
 
-/// Of each bin the least byte that more bytes than its rank do not exceed. `not_above`, how many do not exceed the highest
+/// Of each bin the least byte, eight times, that more bytes than its rank do not exceed. `not_above`, how many do not exceed the highest
 /// one that it can be, becomes how many do not exceed it.
 #[inline(always)]
-fn search(vectors: &[Vector], ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u8; GROUP] {
+fn search(vectors: &[Vector], ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u64; GROUP] {
     /// The same byte eight times.
     const EACH: u64 = u64::MAX / 0xff;
     let mut found = [0; GROUP];
@@ -138,11 +141,7 @@ fn search(vectors: &[Vector], ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]
         }
         bit >>= 1;
     }
-    let mut digits = [0; GROUP];
-    for (digit, found) in digits.iter_mut().zip(found) {
-        *digit = found as u8;
-    }
-    digits
+    found
 }
 
 /// How many bytes of each bin are at most those of `most`, which are less than [`BEYOND`].
@@ -183,7 +182,7 @@ pub(super) fn largest<S: Simd>(simd: S, sizes: &[u32]) -> u32 {
         largest = simd.max_u32s(largest, simd.rotate_left_u32s(largest, distance));
         distance /= 2;
     }
-    lanes::<S>(&largest)[0]
+    lanes(&largest)[0]
 }
 
 /// The least of `sizes` that exceeds `limit`; the highest number where there is none.
@@ -197,7 +196,7 @@ fn least_above<S: Simd>(simd: S, sizes: &[u32], limit: u32) -> u32 {
     for sizes in vectors {
         least = simd.min_u32s(least, simd.select_u32s(simd.greater_than_u32s(*sizes, limit), *sizes, none));
     }
-    lanes::<S>(&least).iter().fold(u32::MAX, |least, lane| least.min(*lane))
+    lanes(&least).iter().fold(u32::MAX, |least, lane| least.min(*lane))
 }
 
 /// Sample variance, exact until the last division; 0 for one row. `largest` is at least as large as each size.
@@ -222,17 +221,11 @@ pub(super) fn variance<S: Simd>(simd: S, sizes: &[u32], largest: u32) -> f64 {
             sum = simd.add_u32s(sum, *sizes);
             squares = simd.add_u32s(squares, simd.mul_u32s(*sizes, *sizes));
         }
-        let sum = u64::from(lanes::<S>(&sum).iter().sum::<u32>());
-        let squares = u64::from(lanes::<S>(&squares).iter().sum::<u32>());
+        let sum = u64::from(lanes(&sum).iter().sum::<u32>());
+        let squares = u64::from(lanes(&squares).iter().sum::<u32>());
         (n * squares - sum * sum) as f64
     };
     numerator / (n * (n - 1)) as f64
-}
-
-/// The numbers of a vector.
-#[inline(always)]
-fn lanes<S: Simd>(vector: &S::u32s) -> &[u32] {
-    bytemuck::cast_slice(std::slice::from_ref(vector))
 }
 
 #[cold]
