@@ -4,17 +4,26 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::sizes::{self, GROUP, Medians};
+use super::sizes::{GROUP, Medians, Summary};
+use super::prices::Check;
 use super::{DepthSpec, LEVELS, Levels, MISSING, Prices};
 use crate::config::Feature;
 
 /// What a time bin holds of each level of each side (0 bids, 1 asks).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bin {
+    pub(super) levels: [[BinLevel; LEVELS]; 2],
+}
+
+/// What a time bin holds of a level. Levels are written one after the other, bin by bin: each is in a cache line of its own
+/// with no other part of its bin but its neighbour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(align(32))]
+pub(super) struct BinLevel {
     /// Floor of the mean price in micro-pips; [`MISSING`] where the level has no price in any row.
-    pub(super) steps: [[i64; LEVELS]; 2],
+    pub(super) step: i64,
     /// By place of the feature in [`Feature`]'s order: median of sizes, their sample variance, sum of counts.
-    pub(super) values: [[[f64; LEVELS]; 2]; 3],
+    pub(super) values: [f64; 3],
 }
 
 impl Bin {
@@ -25,7 +34,7 @@ impl Bin {
 
     /// The same, by the instructions of `arch`.
     pub(super) fn of_rows_with(arch: Arch, spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
-        let empty = Self { steps: [[MISSING; LEVELS]; 2], values: [[[0.0; LEVELS]; 2]; 3] };
+        let empty = Self { levels: [[BinLevel { step: MISSING, values: [0.0; 3] }; LEVELS]; 2] };
         let mut bins = vec![empty; rows.len() / spec.ticks_per_bin()];
         arch.dispatch(SumUp { spec, levels, first: rows.start, bins: &mut bins });
         bins
@@ -63,18 +72,17 @@ impl SumUp<'_, '_> {
         let wanted = [Feature::Volume, Feature::Variance, Feature::TradeCounts].map(|feature| spec.has(feature));
         let mut scratch = Scratch {
             floats: Vec::new(),
-            sizes: Vec::new(),
-            counts: Vec::new(),
-            present: [0; GROUP],
+            sizes: Picked::default(),
+            counts: Picked::default(),
             medians: Medians::new(length),
         };
         for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
             let prices = &levels.prices[side][level];
             let (sizes, counts) = (&levels.sizes[side][level], &levels.counts[side][level]);
             let scale = prices.scale(spec);
-            let column = Column { spec, side, level, length, prices, scale, sizes, counts, wanted };
-            for (number, bins) in bins.chunks_mut(GROUP).enumerate() {
-                column.sum_up(simd, first + number * GROUP * length, bins, &mut scratch);
+            let column = Column { spec, side, level, prices, scale, sizes, counts, wanted };
+            for (number, group) in bins.chunks_mut(GROUP).enumerate() {
+                column.sum_up(simd, length, first + number * GROUP * length, group, &mut scratch);
             }
         }
     }
@@ -82,12 +90,32 @@ impl SumUp<'_, '_> {
 
 struct Scratch {
     floats: Vec<f64>,
-    /// The sizes and counts of a bin that have a price, where some have none.
-    sizes: Vec<u32>,
-    counts: Vec<u32>,
-    /// Rows of each bin that have a price.
-    present: [usize; GROUP],
+    sizes: Picked,
+    counts: Picked,
     medians: Medians,
+}
+
+/// The cells of a group's bins that have a price.
+#[derive(Default)]
+struct Picked {
+    cells: Vec<u32>,
+    bounds: [usize; GROUP + 1],
+}
+
+impl Picked {
+    fn clear(&mut self) {
+        self.cells.clear();
+    }
+
+    /// Picks a bin's, of which a column that no feature asks for has none.
+    fn pick(&mut self, bin: usize, cells: &[u32], present: impl Iterator<Item = usize>) {
+        self.cells.extend(present.filter_map(|row| cells.get(row)));
+        self.bounds[bin + 1] = self.cells.len();
+    }
+
+    fn of(&self, bin: usize) -> &[u32] {
+        &self.cells[self.bounds[bin]..self.bounds[bin + 1]]
+    }
 }
 
 /// A level of a side.
@@ -95,8 +123,6 @@ struct Column<'a, 'b> {
     spec: &'a DepthSpec,
     side: usize,
     level: usize,
-    /// Rows of a bin.
-    length: usize,
     prices: &'a Prices<'b>,
     /// What prices are multiplied by.
     scale: f64,
@@ -107,88 +133,88 @@ struct Column<'a, 'b> {
 }
 
 impl Column<'_, '_> {
-    /// Sums up at most [`GROUP`] bins, whose rows begin at `first`.
+    /// Sums up at most [`GROUP`] bins of `length` rows, which begin at row `first`.
     #[inline(always)]
-    fn sum_up<S: Simd>(&self, simd: S, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
-        let [volume, variance, trade_counts] = self.wanted;
-        let Scratch { floats, sizes, counts, present, medians } = scratch;
-        medians.clear();
-        let rows = |number: usize| first + number * self.length..first + (number + 1) * self.length;
-        for (number, (bin, present)) in bins.iter_mut().zip(&mut *present).enumerate() {
-            let rows = rows(number);
-            let (sum, count) = self.prices.sum(simd, self.spec, self.scale, rows.clone(), floats);
-            *present = count;
-            if count > 0 {
-                bin.steps[self.side][self.level] = floor_of_mean(sum, count);
-            }
-            // The same either way, but the compiler knows the length of whole bins' slices.
-            if count == self.length {
-                let sizes = if volume || variance { &self.sizes[rows.clone()] } else { &[] };
-                let counts = if trade_counts { &self.counts[rows] } else { &[] };
-                self.values(simd, number, bin, medians, sizes, counts);
-            } else {
-                let sizes = self.present(self.sizes, rows.clone(), sizes);
-                let counts = self.present(self.counts, rows, counts);
-                self.values(simd, number, bin, medians, sizes, counts);
-            }
-        }
-        if !volume {
+    fn sum_up<S: Simd>(&self, simd: S, length: usize, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
+        let Scratch { floats, sizes, counts, medians } = scratch;
+        let rows = |bin: usize| first + bin * length..first + (bin + 1) * length;
+        let mut check = Check::new(simd);
+        self.values(
+            simd,
+            bins,
+            medians,
+            #[inline(always)]
+            |bin| self.prices.whole_sum(simd, self.scale, rows(bin), floats, &mut check).div_euclid(length as i64),
+            #[inline(always)]
+            |bin| &self.sizes[rows(bin)],
+            #[inline(always)]
+            |bin| &self.counts[rows(bin)],
+        );
+        if check.passed() {
             return;
         }
-        while !medians.search() {
-            for (number, present) in present.iter().enumerate().take(bins.len()) {
-                medians.take_next(number, self.sizes(rows(number), *present, sizes));
-            }
+        sizes.clear();
+        counts.clear();
+        for bin in 0..bins.len() {
+            sizes.pick(bin, self.sizes, self.prices.present(self.spec, rows(bin)));
+            counts.pick(bin, self.counts, self.prices.present(self.spec, rows(bin)));
         }
-        for (number, (bin, present)) in bins.iter_mut().zip(&*present).enumerate() {
-            let median = medians.median(simd, number, self.sizes(rows(number), *present, sizes));
-            bin.values[Feature::Volume as usize][self.side][self.level] = median;
-        }
+        self.values(
+            simd,
+            bins,
+            medians,
+            #[inline(always)]
+            |bin| {
+                let (sum, count) = self.prices.sum(simd, self.spec, self.scale, rows(bin), floats);
+                if count > 0 { floor_of_mean(sum, count) } else { MISSING }
+            },
+            #[inline(always)]
+            |bin| sizes.of(bin),
+            #[inline(always)]
+            |bin| counts.of(bin),
+        );
     }
 
-    /// All but medians, of which only the first step is taken.
+    /// Everything of a level, from its step and those cells of each bin that have a price.
     #[inline(always)]
-    fn values<S: Simd>(
+    fn values<'c, S: Simd>(
         &self,
         simd: S,
-        number: usize,
-        bin: &mut Bin,
+        bins: &mut [Bin],
         medians: &mut Medians,
-        sizes: &[u32],
-        counts: &[u32],
+        mut step: impl FnMut(usize) -> i64,
+        sizes: impl Fn(usize) -> &'c [u32] + Copy,
+        counts: impl Fn(usize) -> &'c [u32],
     ) {
         let [volume, variance, trade_counts] = self.wanted;
-        let mut set = |feature: Feature, value| bin.values[feature as usize][self.side][self.level] = value;
-        if volume || variance {
-            let largest = sizes::largest(simd, sizes);
+        let mut summary = Summary::new(simd);
+        // Columns are read side by side: memory that is asked for in bursts comes late.
+        for (number, bin) in bins.iter_mut().enumerate() {
+            let bin = &mut bin.levels[self.side][self.level];
+            bin.step = step(number);
+            if volume || variance {
+                summary.add(simd, number, sizes(number));
+            }
             if volume {
-                medians.take(number, sizes, largest);
+                medians.take(number, sizes(number), 0, 0);
             }
-            if variance {
-                set(Feature::Variance, sizes::variance(simd, sizes, largest));
+            if trade_counts {
+                let sum: u64 = counts(number).iter().map(|count| u64::from(*count)).sum();
+                bin.values[Feature::TradeCounts as usize] = sum as f64;
             }
         }
-        if trade_counts {
-            let sum: u64 = counts.iter().map(|count| u64::from(*count)).sum();
-            set(Feature::TradeCounts, sum as f64);
+        let many = bins.len();
+        let mut set = |feature: Feature, values: [f64; GROUP]| {
+            for (bin, value) in bins.iter_mut().zip(values) {
+                bin.levels[self.side][self.level].values[feature as usize] = value;
+            }
+        };
+        if volume {
+            set(Feature::Volume, medians.find(simd, many, sizes, summary.bits()));
         }
-    }
-
-    /// The sizes of a bin that have a price, of which there are `count`.
-    #[inline(always)]
-    fn sizes<'c>(&'c self, rows: Range<usize>, count: usize, scratch: &'c mut Vec<u32>) -> &'c [u32] {
-        match count == rows.len() {
-            true => &self.sizes[rows],
-            false => self.present(self.sizes, rows, scratch),
+        if variance {
+            set(Feature::Variance, summary.variances(many, sizes));
         }
-    }
-
-    /// Those of a bin's cells that have a price; none of a column that no feature asks for.
-    #[inline(always)]
-    fn present<'c>(&self, all: &[u32], rows: Range<usize>, scratch: &'c mut Vec<u32>) -> &'c [u32] {
-        scratch.clear();
-        scratch.extend(self.prices.present(self.spec, rows).filter_map(|row| all.get(row)));
-        scratch
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::bin::BinLevel;
 use super::{Bin, DepthSpec, LADDER, LEVELS, MISSING};
 use crate::config::Feature;
 
@@ -19,12 +20,12 @@ struct Placed {
 
 impl Placed {
     #[inline(always)]
-    fn new(steps: &[i64; LEVELS], distance: impl Fn(i64) -> i64) -> Self {
+    fn new(levels: &[BinLevel; LEVELS], distance: impl Fn(i64) -> i64) -> Self {
         let mut placed = Self { levels: [(0, 0); LEVELS], count: 0 };
-        for (level, step) in (0..).zip(steps) {
-            let distance = distance(*step);
-            if *step != MISSING && (0..HALF as i64).contains(&distance) {
-                placed.put(distance as u8, level);
+        for (number, level) in (0..).zip(levels) {
+            let distance = distance(level.step);
+            if level.step != MISSING && (0..HALF as i64).contains(&distance) {
+                placed.put(distance as u8, number);
             }
         }
         placed
@@ -79,7 +80,7 @@ impl Side {
         let mut counts = Vec::with_capacity(bins.len());
         let mut levels = Vec::with_capacity(bins.len() * LEVELS);
         for bin in bins {
-            let placed = Placed::new(&bin.borrow().steps[side], &distance);
+            let placed = Placed::new(&bin.borrow().levels[side], &distance);
             counts.push(placed.count as u8);
             for (at, level) in &placed.levels[..placed.count] {
                 bounds[usize::from(*at) + 1] += 1;
@@ -113,13 +114,13 @@ impl Side {
         let mut largest = 0.0_f64;
         let mut rest = self.levels.as_slice();
         for (bin, count) in bins.iter().zip(&self.counts) {
-            let values = &bin.borrow().values[feature as usize][side];
+            let levels = &bin.borrow().levels[side];
             let (here, after) = rest.split_at(usize::from(*count));
             rest = after;
             let mut sum = 0.0;
             for (change, level) in here {
                 let before = sum;
-                sum += values[usize::from(*level)];
+                sum += levels[usize::from(*level)].values[feature as usize];
                 sums.changes[*change as usize] = if self.inwards { before } else { sum };
             }
             sums.first.push(if self.inwards { sum } else { 0.0 });

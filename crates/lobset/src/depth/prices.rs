@@ -75,6 +75,19 @@ impl<'a> Prices<'a> {
         }
     }
 
+    /// The sum of the prices of `rows` in micro-pips, if they pass the check. `floats` is scratch.
+    #[inline(always)]
+    pub(super) fn whole_sum<S: Simd>(
+        &self,
+        simd: S,
+        scale: f64,
+        rows: Range<usize>,
+        floats: &mut Vec<f64>,
+        check: &mut Check<S>,
+    ) -> i64 {
+        whole_sum(simd, self.floats(rows, floats), scale, check)
+    }
+
     /// The sum of the prices present among `rows`, in micro-pips, and how many there are. `floats` is scratch.
     #[inline(always)]
     pub(super) fn sum<S: Simd>(
@@ -85,19 +98,27 @@ impl<'a> Prices<'a> {
         rows: Range<usize>,
         floats: &mut Vec<f64>,
     ) -> (i128, usize) {
-        let cells = match self {
+        let mut check = Check::new(simd);
+        let sum = self.whole_sum(simd, scale, rows.clone(), floats, &mut check);
+        match self {
+            _ if check.passed() => (i128::from(sum), rows.len()),
+            Self::Float(cells) => sum_by_runs(&cells[rows], |price| float(spec, price)),
+            Self::Fixed(cells) => sum_by_runs(&cells[rows], |price| fixed(spec, price)),
+            Self::MicroPips(cells) => sum_by_runs(&cells[rows], present),
+        }
+    }
+
+    /// The cells of `rows` as floats, which are in `scratch` where they are not so by themselves.
+    #[inline(always)]
+    fn floats<'s>(&'s self, rows: Range<usize>, scratch: &'s mut Vec<f64>) -> &'s [f64] {
+        match self {
             Self::Float(cells) => &cells[rows.clone()],
             Self::Fixed(cells) | Self::MicroPips(cells) => {
-                floats.clear();
-                floats.extend(cells[rows.clone()].iter().map(|price| *price as f64));
-                floats
+                scratch.clear();
+                scratch.extend(cells[rows.clone()].iter().map(|price| *price as f64));
+                // All of it, but the compiler may know how many rows there are.
+                &scratch[..rows.len()]
             }
-        };
-        match (whole_sum(simd, cells, scale), self) {
-            (Some(sum), _) => (i128::from(sum), cells.len()),
-            (None, Self::Float(cells)) => sum_by_runs(&cells[rows], |price| float(spec, price)),
-            (None, Self::Fixed(cells)) => sum_by_runs(&cells[rows], |price| fixed(spec, price)),
-            (None, Self::MicroPips(cells)) => sum_by_runs(&cells[rows], present),
         }
     }
 
@@ -135,60 +156,63 @@ const FAR: u64 = 1 << 38;
 /// Rows whose fractions, each at most two of the last place, add up to less than a half.
 const ROWS: usize = 1 << (FRACTION - 3);
 
-/// The sum of `prices * scale`, where all of these are integers but for the rounding of floats; `None` where one of them is
-/// no integer, missing, or too far from 0.
-#[inline(always)]
-fn whole_sum<S: Simd>(simd: S, prices: &[f64], scale: f64) -> Option<i64> {
-    let mut total = 0_i64;
-    for prices in prices.chunks(ROWS) {
-        let (vectors, rest) = S::as_simd_f64s(prices);
-        let mut sums = Sums { scale: simd.splat_f64s(scale), sum: simd.splat_u64s(0), bits: simd.splat_u64s(0) };
-        for prices in vectors {
-            sums.add(simd, *prices);
-        }
-        if !rest.is_empty() {
-            sums.add(simd, simd.partial_load_f64s(rest));
-        }
-        total = total.checked_add(sums.finish(simd, prices.len().next_multiple_of(S::F64_LANES))?)?;
-    }
-    Some(total)
-}
+/// The bits of all prices that were summed up, each with [`FAR`] and one of the fraction's last place added, which leaves
+/// whole ones positive.
+pub(super) struct Check<S: Simd>(S, S::u64s);
 
-/// Sums of each lane, of prices with [`FAR`] and one of the fraction's last place added, which leaves them positive.
-struct Sums<S: Simd> {
-    scale: S::f64s,
-    sum: S::u64s,
-    /// The bits of all that was summed up.
-    bits: S::u64s,
-}
-
-impl<S: Simd> Sums<S> {
+impl<S: Simd> Check<S> {
     const ADDED: u64 = (FAR << FRACTION) + 1;
 
     #[inline(always)]
-    fn add(&mut self, simd: S, prices: S::f64s) {
-        let rounded = simd.mul_add_e_f64s(prices, self.scale, simd.splat_f64s(ROUND));
-        let zero = simd.splat_u64s(ROUND.to_bits() - Self::ADDED);
-        let price = simd.sub_u64s(simd.transmute_u64s_f64s(rounded), zero);
-        self.sum = simd.add_u64s(self.sum, price);
-        self.bits = simd.or_u64s(self.bits, price);
+    pub(super) fn new(simd: S) -> Self {
+        Self(simd, simd.splat_u64s(0))
     }
 
-    /// Of `count` prices in all.
+    /// Refuses what does not fit 64 bits.
+    #[cold]
+    fn fail(&mut self) -> i64 {
+        self.1 = self.0.splat_u64s(u64::MAX);
+        0
+    }
+
+    /// Whether all prices were whole micro-pips, but for the rounding of floats, and none missing or too far from 0.
     #[inline(always)]
-    fn finish(self, simd: S, count: usize) -> Option<i64> {
+    pub(super) fn passed(&self) -> bool {
         // One place below an integer to two above; what is too far, or not a number, has higher bits.
         let allowed = ((2 * FAR - 1) << FRACTION) | 3;
-        let beyond = simd.and_u64s(self.bits, simd.splat_u64s(!allowed));
-        let (mut total, mut any) = (0_u64, 0_u64);
-        for (sum, beyond) in lanes(&self.sum).iter().zip(lanes::<_, u64>(&beyond)) {
-            total = total.wrapping_add(*sum);
-            any |= beyond;
-        }
-        let sum = total.wrapping_sub(count as u64 * Self::ADDED).cast_signed();
-        let half = 1 << (FRACTION - 1);
-        (any == 0).then_some(sum.wrapping_add(half) >> FRACTION)
+        let beyond = self.0.and_u64s(self.1, self.0.splat_u64s(!allowed));
+        lanes(&beyond).iter().fold(0, |any, lane: &u64| any | lane) == 0
     }
+}
+
+/// The sum of `prices * scale` in whole numbers, if they pass the check.
+#[inline(always)]
+fn whole_sum<S: Simd>(simd: S, prices: &[f64], scale: f64, check: &mut Check<S>) -> i64 {
+    let (scale, round) = (simd.splat_f64s(scale), simd.splat_f64s(ROUND));
+    let zero = simd.splat_u64s(ROUND.to_bits() - Check::<S>::ADDED);
+    let mut total = 0_i64;
+    for prices in prices.chunks(ROWS) {
+        let mut sum = simd.splat_u64s(0);
+        let mut add = |prices| {
+            let rounded = simd.mul_add_e_f64s(prices, scale, round);
+            let price = simd.sub_u64s(simd.transmute_u64s_f64s(rounded), zero);
+            sum = simd.add_u64s(sum, price);
+            check.1 = simd.or_u64s(check.1, price);
+        };
+        let (vectors, rest) = S::as_simd_f64s(prices);
+        for prices in vectors {
+            add(*prices);
+        }
+        if !rest.is_empty() {
+            add(simd.partial_load_f64s(rest));
+        }
+        let added = prices.len().next_multiple_of(S::F64_LANES) as u64;
+        let sum = lanes(&sum).iter().fold(0, |sum: u64, lane| sum.wrapping_add(*lane));
+        let sum = sum.wrapping_sub(added * Check::<S>::ADDED).cast_signed();
+        let half = 1 << (FRACTION - 1);
+        total = total.checked_add(sum.wrapping_add(half) >> FRACTION).unwrap_or_else(|| check.fail());
+    }
+    total
 }
 
 /// The sum of the prices present and how many there are; each run of equal ones is turned to micro-pips once.

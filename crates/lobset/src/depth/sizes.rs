@@ -1,4 +1,4 @@
-//! Median and variance of the sizes of a level and bin.
+//! Medians and variances of the sizes of a level, several bins at once.
 
 use std::hint::select_unpredictable;
 
@@ -6,7 +6,7 @@ use pulp::Simd;
 
 use super::lanes;
 
-/// Bins whose medians are looked for together: each has a word of every vector.
+/// Bins of a group: each has a word of every vector.
 pub(super) const GROUP: usize = 8;
 
 /// Sizes of a bin in a vector, a byte each.
@@ -21,6 +21,63 @@ type Vector = [[u8; WORD]; GROUP];
 /// What no limit asked for reaches.
 const BEYOND: u8 = u8::MAX;
 
+/// What the variances and medians of a group begin with.
+pub(super) struct Summary<S: Simd> {
+    /// Sums and sums of squares of each bin, modulo 2^32.
+    sums: [u32; GROUP],
+    squares: [u32; GROUP],
+    /// The bits of all sizes.
+    bits: S::u32s,
+}
+
+impl<S: Simd> Summary<S> {
+    #[inline(always)]
+    pub(super) fn new(simd: S) -> Self {
+        Self { sums: [0; GROUP], squares: [0; GROUP], bits: simd.splat_u32s(0) }
+    }
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, simd: S, bin: usize, sizes: &[u32]) {
+        let (vectors, rest) = S::as_simd_u32s(sizes);
+        let mut sum = simd.partial_load_u32s(rest);
+        let mut squares = simd.mul_u32s(sum, sum);
+        self.bits = simd.or_u32s(self.bits, sum);
+        for sizes in vectors {
+            sum = simd.add_u32s(sum, *sizes);
+            squares = simd.add_u32s(squares, simd.mul_u32s(*sizes, *sizes));
+            self.bits = simd.or_u32s(self.bits, *sizes);
+        }
+        (self.sums[bin], self.squares[bin]) = (total(simd, sum), total(simd, squares));
+    }
+
+    /// The bits of all sizes that were added.
+    #[inline(always)]
+    pub(super) fn bits(&self) -> u32 {
+        lanes(&self.bits).iter().fold(0, |bits, lane: &u32| bits | lane)
+    }
+
+    /// Sample variances, exact until the last division; 0 for one row or none.
+    #[inline(always)]
+    pub(super) fn variances<'a>(&self, bins: usize, sizes: impl Fn(usize) -> &'a [u32]) -> [f64; GROUP] {
+        let mut variances = [0.0; GROUP];
+        for bin in 0..bins {
+            let sizes = sizes(bin);
+            let (n, largest) = (sizes.len() as u64, u64::from(self.bits()));
+            // n * sum of squares - square of the sum, in the narrowest integers that hold it.
+            let numerator = if (n * largest) >> u32::BITS != 0 {
+                large_numerator(sizes)
+            } else if (n * largest * largest) >> u32::BITS != 0 {
+                let squares: u64 = sizes.iter().map(|size| u64::from(*size) * u64::from(*size)).sum();
+                (n * squares - u64::from(self.sums[bin]).pow(2)) as f64
+            } else {
+                (n * u64::from(self.squares[bin]) - u64::from(self.sums[bin]).pow(2)) as f64
+            };
+            variances[bin] = numerator / (n * n.saturating_sub(1)).max(1) as f64;
+        }
+        variances
+    }
+}
+
 /// Looks for the medians of a group: bit by bit from the highest, by counting sizes. What is found decides about no branch,
 /// only how many bits the largest size has and whether the two sizes in the middle differ.
 pub(super) struct Medians {
@@ -28,14 +85,6 @@ pub(super) struct Medians {
     bytes: Vec<u8>,
     /// Those of the group.
     vectors: Vec<Vector>,
-    /// The rank of the lower middle size of each bin, counted from 0.
-    ranks: [u64; GROUP],
-    /// The bits of that size that are found.
-    found: [u32; GROUP],
-    /// How many bits are not looked at yet.
-    below: [u32; GROUP],
-    /// How many sizes do not exceed the highest that it can be.
-    not_above: [u64; GROUP],
 }
 
 impl Medians {
@@ -44,33 +93,53 @@ impl Medians {
         Self {
             bytes: vec![BEYOND; ticks_per_bin],
             vectors: vec![[[BEYOND; WORD]; GROUP]; ticks_per_bin.div_ceil(LANES) * 2],
-            ranks: [0; GROUP],
-            found: [0; GROUP],
-            below: [0; GROUP],
-            not_above: [0; GROUP],
         }
     }
 
-    /// Begins a group, which may have fewer bins than the one before.
+    /// Of `bins` bins, whose sizes have these `bits` and were [taken](Self::take) with none below: the middle one of their
+    /// sizes, or the mean of the two in the middle; 0 for none.
     #[inline(always)]
-    pub(super) fn clear(&mut self) {
-        (self.found, self.below) = ([0; GROUP], [0; GROUP]);
+    pub(super) fn find<'a, S: Simd>(
+        &mut self,
+        simd: S,
+        bins: usize,
+        sizes: impl Fn(usize) -> &'a [u32],
+        bits: u32,
+    ) -> [f64; GROUP] {
+        // Of the lower middle size: its rank, counted from 0, and how many sizes do not exceed the highest that it can be.
+        let (mut ranks, mut not_above) = ([0; GROUP], [0; GROUP]);
+        let mut digit = Digit::first(bits);
+        for bin in 0..bins {
+            let sizes = sizes(bin);
+            (ranks[bin], not_above[bin]) = (sizes.len().saturating_sub(1) as u64 / 2, sizes.len() as u64);
+            if digit.below > 0 {
+                self.take(bin, sizes, 0, digit.below);
+            }
+        }
+        let mut found = self.search(digit, &ranks, &mut not_above);
+        while digit.below > 0 {
+            digit = digit.next();
+            for bin in 0..bins {
+                self.take(bin, sizes(bin), found[bin], digit.below);
+            }
+            let more = self.search(digit, &ranks, &mut not_above);
+            for (found, more) in found.iter_mut().zip(more) {
+                *found += more;
+            }
+        }
+        let mut medians = [0.0; GROUP];
+        for bin in 0..bins {
+            let (sizes, low) = (sizes(bin), found[bin]);
+            let both = not_above[bin] > sizes.len() as u64 / 2;
+            let high = if both || sizes.is_empty() { low } else { least_above(simd, sizes, low) };
+            medians[bin] = (f64::from(low) + f64::from(high)) / 2.0;
+        }
+        medians
     }
 
-    /// Takes the sizes of a bin, none of which exceeds `largest`.
+    /// Takes some bits of the sizes of a bin: by how much each exceeds `from`, without the lowest `below` bits.
     #[inline(always)]
-    pub(super) fn take(&mut self, bin: usize, sizes: &[u32], largest: u32) {
-        self.ranks[bin] = sizes.len().saturating_sub(1) as u64 / 2;
-        self.below[bin] = u32::BITS - largest.leading_zeros();
-        self.not_above[bin] = sizes.len() as u64;
-        self.take_next(bin, sizes);
-    }
-
-    /// Takes the next eight bits of the same sizes: by how much each exceeds what is found, without the bits below.
-    #[inline(always)]
-    pub(super) fn take_next(&mut self, bin: usize, sizes: &[u32]) {
-        self.below[bin] = self.below[bin].saturating_sub(u8::BITS);
-        let (from, below) = (self.found[bin], self.below[bin]);
+    pub(super) fn take(&mut self, bin: usize, sizes: &[u32], from: u32, below: u32) {
         let (whole, rest) = sizes.split_at(sizes.len() / LANES * LANES);
         for (byte, size) in self.bytes.iter_mut().zip(whole) {
             *byte = narrow(*size, from, below);
@@ -91,27 +160,46 @@ impl Medians {
         }
     }
 
-    /// Finds the bits that were taken. Returns whether those were the last ones of all bins.
+    /// Finds a digit, in its place, of the sizes of each bin that have these ranks.
     #[inline(always)]
-    pub(super) fn search(&mut self) -> bool {
-        let digits = search(&self.vectors, &self.ranks, &mut self.not_above);
-        for ((found, digit), below) in self.found.iter_mut().zip(digits).zip(self.below) {
-            *found += u32::from(digit as u8) << below;
+    fn search(&self, digit: Digit, ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u32; GROUP] {
+        let mut digits = [0; GROUP];
+        for (place, found) in digits.iter_mut().zip(search(&self.vectors, digit.bits, ranks, not_above)) {
+            *place = u32::from(found as u8) << digit.below;
         }
-        self.below == [0; GROUP]
+        digits
+    }
+}
+
+/// Some bits of sizes, from the highest on: at most as many as a byte has.
+#[derive(Clone, Copy)]
+struct Digit {
+    bits: u32,
+    /// How many bits come after it.
+    below: u32,
+}
+
+impl Digit {
+    fn first(bits: u32) -> Self {
+        Self { bits: 0, below: u32::BITS - bits.leading_zeros() }.next()
     }
 
-    /// The middle one of the sizes of a bin, or the mean of the two in the middle, once all bits are found; 0 for none.
-    #[inline(always)]
-    pub(super) fn median<S: Simd>(&self, simd: S, bin: usize, sizes: &[u32]) -> f64 {
-        if sizes.is_empty() {
-            return 0.0;
-        }
-        let low = self.found[bin];
-        let both = self.not_above[bin] > sizes.len() as u64 / 2;
-        let high = if both { low } else { least_above(simd, sizes, low) };
-        (f64::from(low) + f64::from(high)) / 2.0
+    fn next(self) -> Self {
+        let bits = self.below.min(u8::BITS);
+        Self { bits, below: self.below - bits }
     }
+}
+
+/// The sum of a vector's numbers, modulo 2^32.
+#[inline(always)]
+fn total<S: Simd>(simd: S, vector: S::u32s) -> u32 {
+    let mut total = vector;
+    let mut distance = S::U32_LANES / 2;
+    while distance > 0 {
+        total = simd.add_u32s(total, simd.rotate_left_u32s(total, distance));
+        distance /= 2;
+    }
+    lanes(&total)[0]
 }
 
 /// The eight bits above the lowest `below` ones of what `size` exceeds `from` by.
@@ -120,14 +208,14 @@ fn narrow(size: u32, from: u32, below: u32) -> u8 {
     (size.saturating_sub(from) >> below).min(u32::from(BEYOND)) as u8
 }
 
-/// Of each bin the least byte, eight times, that more bytes than its rank do not exceed. `not_above`, how many do not exceed the highest
-/// one that it can be, becomes how many do not exceed it.
+/// Of each bin the least byte of so many `bits`, eight times, that more bytes than its rank do not exceed. `not_above`, how
+/// many do not exceed the highest one that it can be, becomes how many do not exceed it.
 #[inline(always)]
-fn search(vectors: &[Vector], ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u64; GROUP] {
+fn search(vectors: &[Vector], bits: u32, ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u64; GROUP] {
     /// The same byte eight times.
     const EACH: u64 = u64::MAX / 0xff;
     let mut found = [0; GROUP];
-    let mut bit = 0x80;
+    let mut bit = 1 << bits >> 1;
     while bit > 0 {
         let mut most: Vector = [[0; WORD]; GROUP];
         for (most, found) in most.iter_mut().zip(found) {
@@ -169,22 +257,6 @@ fn count_not_above(vectors: &[Vector], most: &Vector) -> [u64; GROUP] {
     sums
 }
 
-/// The largest of `sizes`; 0 for none.
-#[inline(always)]
-pub(super) fn largest<S: Simd>(simd: S, sizes: &[u32]) -> u32 {
-    let (vectors, rest) = S::as_simd_u32s(sizes);
-    let mut largest = simd.partial_load_u32s(rest);
-    for sizes in vectors {
-        largest = simd.max_u32s(largest, *sizes);
-    }
-    let mut distance = S::U32_LANES / 2;
-    while distance > 0 {
-        largest = simd.max_u32s(largest, simd.rotate_left_u32s(largest, distance));
-        distance /= 2;
-    }
-    lanes(&largest)[0]
-}
-
 /// The least of `sizes` that exceeds `limit`; the highest number where there is none.
 #[inline(always)]
 fn least_above<S: Simd>(simd: S, sizes: &[u32], limit: u32) -> u32 {
@@ -197,35 +269,6 @@ fn least_above<S: Simd>(simd: S, sizes: &[u32], limit: u32) -> u32 {
         least = simd.min_u32s(least, simd.select_u32s(simd.greater_than_u32s(*sizes, limit), *sizes, none));
     }
     lanes(&least).iter().fold(u32::MAX, |least, lane| least.min(*lane))
-}
-
-/// Sample variance, exact until the last division; 0 for one row. `largest` is at least as large as each size.
-#[inline(always)]
-pub(super) fn variance<S: Simd>(simd: S, sizes: &[u32], largest: u32) -> f64 {
-    let (n, largest) = (sizes.len() as u64, u64::from(largest));
-    if n < 2 {
-        return 0.0;
-    }
-    // n * sum of squares - square of the sum, in the narrowest integers that hold it.
-    let numerator = if (n * largest) >> u32::BITS != 0 {
-        large_numerator(sizes)
-    } else if (n * largest * largest) >> u32::BITS != 0 {
-        let sum: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
-        let squares: u64 = sizes.iter().map(|size| u64::from(*size) * u64::from(*size)).sum();
-        (n * squares - sum * sum) as f64
-    } else {
-        let (vectors, rest) = S::as_simd_u32s(sizes);
-        let mut sum = simd.partial_load_u32s(rest);
-        let mut squares = simd.mul_u32s(sum, sum);
-        for sizes in vectors {
-            sum = simd.add_u32s(sum, *sizes);
-            squares = simd.add_u32s(squares, simd.mul_u32s(*sizes, *sizes));
-        }
-        let sum = u64::from(lanes(&sum).iter().sum::<u32>());
-        let squares = u64::from(lanes(&squares).iter().sum::<u32>());
-        (n * squares - sum * sum) as f64
-    };
-    numerator / (n * (n - 1)) as f64
 }
 
 #[cold]
