@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::sizes::{GROUP, Medians, Summary};
 use super::prices::Check;
+use super::sizes::{GROUP, Medians, Summary};
 use super::{DepthSpec, LEVELS, Levels, MISSING, Prices};
 use crate::config::Feature;
 
@@ -72,6 +72,7 @@ impl SumUp<'_, '_> {
         let wanted = [Feature::Volume, Feature::Variance, Feature::TradeCounts].map(|feature| spec.has(feature));
         let mut scratch = Scratch {
             floats: Vec::new(),
+            present: Vec::new(),
             sizes: Picked::default(),
             counts: Picked::default(),
             medians: Medians::new(length),
@@ -90,6 +91,8 @@ impl SumUp<'_, '_> {
 
 struct Scratch {
     floats: Vec<f64>,
+    /// The rows of a bin that have a price, where some have none.
+    present: Vec<usize>,
     sizes: Picked,
     counts: Picked,
     medians: Medians,
@@ -103,13 +106,10 @@ struct Picked {
 }
 
 impl Picked {
-    fn clear(&mut self) {
-        self.cells.clear();
-    }
-
-    /// Picks a bin's, of which a column that no feature asks for has none.
-    fn pick(&mut self, bin: usize, cells: &[u32], present: impl Iterator<Item = usize>) {
-        self.cells.extend(present.filter_map(|row| cells.get(row)));
+    /// Picks those of a bin, which follow on the bin before; a column that no feature asks for has none.
+    fn pick(&mut self, bin: usize, cells: &[u32], rows: &[usize]) {
+        self.cells.truncate(self.bounds[bin]);
+        self.cells.extend(rows.iter().filter_map(|row| cells.get(*row)));
         self.bounds[bin + 1] = self.cells.len();
     }
 
@@ -136,7 +136,7 @@ impl Column<'_, '_> {
     /// Sums up at most [`GROUP`] bins of `length` rows, which begin at row `first`.
     #[inline(always)]
     fn sum_up<S: Simd>(&self, simd: S, length: usize, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
-        let Scratch { floats, sizes, counts, medians } = scratch;
+        let Scratch { floats, present, sizes, counts, medians } = scratch;
         let rows = |bin: usize| first + bin * length..first + (bin + 1) * length;
         let mut check = Check::new(simd);
         self.values(
@@ -153,21 +153,30 @@ impl Column<'_, '_> {
         if check.passed() {
             return;
         }
-        sizes.clear();
-        counts.clear();
+        let (mut steps, mut missing) = ([MISSING; GROUP], false);
+        for (number, bin) in bins.iter_mut().enumerate() {
+            let (sum, count) = self.prices.sum(simd, self.spec, self.scale, rows(number), floats);
+            if count > 0 {
+                steps[number] = floor_of_mean(sum, count);
+            }
+            bin.levels[self.side][self.level].step = steps[number];
+            missing |= count < length;
+        }
+        if !missing {
+            return;
+        }
         for bin in 0..bins.len() {
-            sizes.pick(bin, self.sizes, self.prices.present(self.spec, rows(bin)));
-            counts.pick(bin, self.counts, self.prices.present(self.spec, rows(bin)));
+            present.clear();
+            present.extend(rows(bin).filter(|row| self.prices.is_present(*row)));
+            sizes.pick(bin, self.sizes, present);
+            counts.pick(bin, self.counts, present);
         }
         self.values(
             simd,
             bins,
             medians,
             #[inline(always)]
-            |bin| {
-                let (sum, count) = self.prices.sum(simd, self.spec, self.scale, rows(bin), floats);
-                if count > 0 { floor_of_mean(sum, count) } else { MISSING }
-            },
+            |bin| steps[bin],
             #[inline(always)]
             |bin| sizes.of(bin),
             #[inline(always)]
@@ -175,7 +184,7 @@ impl Column<'_, '_> {
         );
     }
 
-    /// Everything of a level, from its step and those cells of each bin that have a price.
+    /// Everything of a level: its steps, and what the cells of each bin make that have a price.
     #[inline(always)]
     fn values<'c, S: Simd>(
         &self,

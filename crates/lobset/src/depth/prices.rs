@@ -60,10 +60,13 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// Those of `rows` that have a price.
-    #[inline(always)]
-    pub(super) fn present(&self, spec: &DepthSpec, rows: Range<usize>) -> impl Iterator<Item = usize> {
-        rows.filter(|row| self.micro_pips(spec, *row).is_some())
+    /// Whether a row has a price.
+    pub(super) fn is_present(&self, row: usize) -> bool {
+        match self {
+            Self::Float(cells) => !cells[row].is_nan(),
+            Self::Fixed(cells) => cells[row] != UNDEF_PRICE,
+            Self::MicroPips(cells) => cells[row] != MISSING,
+        }
     }
 
     /// What [`sum`](Self::sum) multiplies cells by.
