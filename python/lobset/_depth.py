@@ -38,7 +38,7 @@ class DepthProcessor:
         self._arguments = (tuple(features), samples, ticks_per_bin, micro_pip_size)
         self._processor = _lobset.DepthProcessor(list(features), samples, ticks_per_bin, micro_pip_size)
         self._columns = self._processor.columns
-        self._needed = frozenset(self._columns)
+        self._shape = tuple(self._processor.output_shape)
 
     @classmethod
     def from_config(cls, config: Config) -> "DepthProcessor":
@@ -48,7 +48,7 @@ class DepthProcessor:
     @property
     def output_shape(self) -> tuple[int, ...]:
         """(402, T) for one feature, (n, 402, T) for more; T = samples / ticks_per_bin."""
-        return tuple(self._processor.output_shape)
+        return self._shape
 
     def process(self, rows: Any, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """The tensor of exactly `samples` rows: a table of Polars, PyArrow, DuckDB or whatever gives an Arrow stream.
@@ -64,15 +64,24 @@ class DepthProcessor:
                 of another shape or order, or that cannot be written to.
             TypeError: when `rows` gives no Arrow stream, or `out` is no array of float32.
         """
-        # Handing over a table's other columns costs half of the tensor's time.
+        if out is None:
+            out = np.empty(self._shape, np.float32)
+        return self._processor.process(self._select(rows), out)
+
+    def _select(self, rows: Any) -> Any:
+        """Only what is needed, where that is known how to get: handing over a table's other columns costs half of the
+        tensor's time. A table that lacks a column is left as it is; the engine says which."""
         library = type(rows).__module__.partition(".")[0]
-        if library == "polars" and hasattr(rows, "__arrow_c_stream__") and hasattr(rows, "columns"):
-            if self._needed.issubset(rows.columns):
-                rows = rows[self._columns]
-        elif library == "pyarrow" and hasattr(rows, "select"):
-            if self._needed.issubset(rows.schema.names):
-                rows = rows.select(self._columns)
-        return self._processor.process(rows, out)
+        try:
+            if library == "polars" and hasattr(rows, "__arrow_c_stream__") and hasattr(rows, "columns"):
+                # A list of names alone is first taken for one of rows.
+                return rows[:, self._columns]
+            if library == "pyarrow" and hasattr(rows, "select"):
+                return rows.select(self._columns)
+        except Exception:
+            if set(self._columns).issubset(getattr(rows, "column_names", None) or rows.columns):
+                raise
+        return rows
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), self._arguments)

@@ -58,26 +58,25 @@ impl DepthProcessor {
         self.spec.columns()
     }
 
-    #[pyo3(signature = (rows, out=None))]
+    /// The tensor of a table, in `out`.
     fn process<'py>(
         &self,
         py: Python<'py>,
         rows: &Bound<'py, PyAny>,
-        out: Option<Bound<'py, PyArrayDyn<f32>>>,
+        out: Bound<'py, PyArrayDyn<f32>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let shape = shape(&self.spec);
         let batch = table(rows)?;
-        let array = out.unwrap_or_else(|| PyArrayDyn::zeros(py, shape.as_slice(), false));
-        if array.shape() != shape || !array.is_c_contiguous() {
+        if out.shape() != shape || !out.is_c_contiguous() {
             return Err(PyValueError::new_err(format!("out is not contiguous, in C order, of shape {shape:?}")));
         }
         {
             let refused = |e| PyValueError::new_err(format!("out cannot be written to: {e}"));
-            let mut guard = array.try_readwrite().map_err(refused)?;
+            let mut guard = out.try_readwrite().map_err(refused)?;
             let cells = guard.as_slice_mut()?;
             py.detach(|| Levels::from_batch(&batch, &self.spec).and_then(|levels| self.spec.process(&levels, cells)))
                 .map_err(PyValueError::new_err)?;
         }
-        Ok(array)
+        Ok(out)
     }
 }

@@ -1,6 +1,7 @@
 //! The columns of a book, as they come.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
@@ -50,9 +51,16 @@ impl<'a> Levels<'a> {
     /// # Errors
     /// A message that names the column that is missing or of the wrong type.
     pub fn from_batch(batch: &'a RecordBatch, spec: &DepthSpec) -> Result<Self, String> {
+        let fields = batch.schema_ref().fields();
+        // Often columns come in the order in which they are looked for.
+        let next = Cell::new(0);
         let column = |kind: &str, side, level| {
             let name = column_name(kind, side, level);
-            batch.column_by_name(&name).map(|cells| (cells.as_ref(), name.clone())).ok_or(format!("no column {name:?}"))
+            let is_it = |place: &usize| fields.get(*place).is_some_and(|field| *field.name() == name);
+            let place = Some(next.get()).filter(is_it).or_else(|| (0..fields.len()).find(is_it));
+            let Some(place) = place else { return Err(format!("no column {name:?}")) };
+            next.set(place + 1);
+            Ok((batch.column(place).as_ref(), name))
         };
         let price = |side, level| {
             let (cells, name) = column("px", side, level)?;

@@ -125,13 +125,13 @@ impl DepthSpec {
         self.shape().iter().product()
     }
 
-    /// The columns that a tensor is made from, as datasets name them.
+    /// The columns that a tensor is made from, as datasets name them, in the order in which [`Levels::from_batch`] looks for
+    /// them.
     pub fn columns(&self) -> Vec<String> {
         let kinds = [(true, "px"), (self.needs_sizes(), "sz"), (self.needs_counts(), "ct")];
-        let levels = (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level)));
-        let names =
-            levels.flat_map(|(side, level)| kinds.map(|(used, kind)| used.then(|| column_name(kind, side, level))));
-        names.flatten().collect()
+        let kinds = kinds.into_iter().filter_map(|(needed, kind)| needed.then_some(kind));
+        let levels = |kind| (0..2).flat_map(move |side| (0..LEVELS).map(move |level| column_name(kind, side, level)));
+        kinds.flat_map(levels).collect()
     }
 
     fn needs_sizes(&self) -> bool {
