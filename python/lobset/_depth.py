@@ -69,17 +69,18 @@ class DepthProcessor:
         return self._processor.process(self._select(rows), out)
 
     def _select(self, rows: Any) -> Any:
-        """Only what is needed, where that is known how to get: handing over a table's other columns costs half of the
+        """Only what is needed, of tables that can select: handing over a dataset's other columns costs half of the
         tensor's time. A table that lacks a column is left as it is; the engine says which."""
         library = type(rows).__module__.partition(".")[0]
         try:
-            if library == "polars" and hasattr(rows, "__arrow_c_stream__") and hasattr(rows, "columns"):
-                # A list of names alone is first taken for one of rows.
-                return rows[:, self._columns]
+            if library == "polars" and hasattr(rows, "__arrow_c_stream__") and hasattr(rows, "width"):
+                # With a range of rows, as a list of names alone is first taken for one of rows.
+                return rows[:, self._columns] if rows.width > len(self._columns) else rows
             if library == "pyarrow" and hasattr(rows, "select"):
                 return rows.select(self._columns)
         except Exception:
-            if set(self._columns).issubset(getattr(rows, "column_names", None) or rows.columns):
+            names = rows.columns if library == "polars" else rows.schema.names
+            if set(self._columns).issubset(names):
                 raise
         return rows
 

@@ -93,6 +93,8 @@ def test_tables_of_all_kinds_are_welcome(tmp_path):
     assert np.array_equal(processor.process(part.to_arrow().to_reader()), want)
     assert np.array_equal(processor.process(part.to_struct()), want)
     assert np.array_equal(processor.process(duckdb.from_arrow(part.to_arrow())), want)
+    book = part.select(sorted((n for n in part.columns if n[:4] in ("bid_", "ask_")), reverse=True))
+    assert np.array_equal(processor.process(book), want)
     pieces = pl.concat([part[:1_111], part[1_111:2_500], part[2_500:]], rechunk=False)
     assert np.array_equal(processor.process(pieces), want)
     fixed = part.with_columns((pl.selectors.contains("_px_") * 1e9).round().cast(pl.Int64))
@@ -127,6 +129,8 @@ def test_what_has_no_picture_is_refused(tmp_path):
         processor.process(rows[:999])
     with pytest.raises(ValueError, match="bid_sz_03"):
         processor.process(rows[:1_000].drop("bid_sz_03"))
+    with pytest.raises(ValueError, match="bid_sz_03"):
+        processor.process(rows[:1_000].drop("bid_sz_03").to_arrow())
     with pytest.raises(ValueError, match="ask_px_00"):
         processor.process(rows[:1_000].with_columns(ask_px_00=pl.lit("x")))
     with pytest.raises(ValueError, match="bid_sz_00"):

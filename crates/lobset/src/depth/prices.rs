@@ -150,8 +150,8 @@ fn present(price: i64) -> Option<i64> {
 /// Bits after the binary point.
 const FRACTION: u32 = 12;
 
-/// Added to a float below [`FAR`], this leaves the float's integer and its [`FRACTION`] in the lowest bits.
-const ROUND: f64 = 1.5 * (1_u64 << (52 - FRACTION)) as f64;
+/// Floats from here to twice as much hold an integer and its [`FRACTION`] in their lowest bits.
+const ROUND: f64 = (1_u64 << (52 - FRACTION)) as f64;
 
 /// Bound on the absolute prices that can be summed up.
 const FAR: u64 = 1 << 38;
@@ -159,22 +159,23 @@ const FAR: u64 = 1 << 38;
 /// Rows whose fractions, each at most two of the last place, add up to less than a half.
 const ROWS: usize = 1 << (FRACTION - 3);
 
-/// The bits of all prices that were summed up, each with [`FAR`] and one of the fraction's last place added, which leaves
-/// whole ones positive.
-pub(super) struct Check<S: Simd>(S, S::u64s);
+/// Whether prices were what [`whole_sum`] can sum up.
+pub(super) struct Check<S: Simd> {
+    simd: S,
+    /// The bits of all prices.
+    bits: S::u64s,
+}
 
 impl<S: Simd> Check<S> {
-    const ADDED: u64 = (FAR << FRACTION) + 1;
-
     #[inline(always)]
     pub(super) fn new(simd: S) -> Self {
-        Self(simd, simd.splat_u64s(0))
+        Self { simd, bits: simd.splat_u64s(0) }
     }
 
     /// Refuses what does not fit 64 bits.
     #[cold]
     fn fail(&mut self) -> i64 {
-        self.1 = self.0.splat_u64s(u64::MAX);
+        self.bits = self.simd.splat_u64s(u64::MAX);
         0
     }
 
@@ -183,7 +184,7 @@ impl<S: Simd> Check<S> {
     pub(super) fn passed(&self) -> bool {
         // One place below an integer to two above; what is too far, or not a number, has higher bits.
         let allowed = ((2 * FAR - 1) << FRACTION) | 3;
-        let beyond = self.0.and_u64s(self.1, self.0.splat_u64s(!allowed));
+        let beyond = self.simd.and_u64s(self.bits, self.simd.splat_u64s(!allowed));
         lanes(&beyond).iter().fold(0, |any, lane: &u64| any | lane) == 0
     }
 }
@@ -191,16 +192,17 @@ impl<S: Simd> Check<S> {
 /// The sum of `prices * scale` in whole numbers, if they pass the check.
 #[inline(always)]
 fn whole_sum<S: Simd>(simd: S, prices: &[f64], scale: f64, check: &mut Check<S>) -> i64 {
-    let (scale, round) = (simd.splat_f64s(scale), simd.splat_f64s(ROUND));
-    let zero = simd.splat_u64s(ROUND.to_bits() - Check::<S>::ADDED);
+    /// Added to each price, which leaves whole ones positive: [`FAR`] and one of the fraction's last place.
+    const ADDED: u64 = (FAR << FRACTION) + 1;
+    let added = ROUND + ADDED as f64 / (1 << FRACTION) as f64;
+    let (scale, added, round) = (simd.splat_f64s(scale), simd.splat_f64s(added), simd.splat_u64s(ROUND.to_bits()));
     let mut total = 0_i64;
     for prices in prices.chunks(ROWS) {
         let mut sum = simd.splat_u64s(0);
         let mut add = |prices| {
-            let rounded = simd.mul_add_e_f64s(prices, scale, round);
-            let price = simd.sub_u64s(simd.transmute_u64s_f64s(rounded), zero);
+            let price = simd.transmute_u64s_f64s(simd.mul_add_e_f64s(prices, scale, added));
             sum = simd.add_u64s(sum, price);
-            check.1 = simd.or_u64s(check.1, price);
+            check.bits = simd.or_u64s(check.bits, simd.xor_u64s(price, round));
         };
         let (vectors, rest) = S::as_simd_f64s(prices);
         for prices in vectors {
@@ -209,9 +211,9 @@ fn whole_sum<S: Simd>(simd: S, prices: &[f64], scale: f64, check: &mut Check<S>)
         if !rest.is_empty() {
             add(simd.partial_load_f64s(rest));
         }
-        let added = prices.len().next_multiple_of(S::F64_LANES) as u64;
+        let summed_up = prices.len().next_multiple_of(S::F64_LANES) as u64;
         let sum = lanes(&sum).iter().fold(0, |sum: u64, lane| sum.wrapping_add(*lane));
-        let sum = sum.wrapping_sub(added * Check::<S>::ADDED).cast_signed();
+        let sum = sum.wrapping_sub(summed_up.wrapping_mul(ROUND.to_bits() + ADDED)).cast_signed();
         let half = 1 << (FRACTION - 1);
         total = total.checked_add(sum.wrapping_add(half) >> FRACTION).unwrap_or_else(|| check.fail());
     }

@@ -36,6 +36,7 @@ impl<S: Simd> Summary<S> {
         Self { sums: [0; GROUP], squares: [0; GROUP], bits: simd.splat_u32s(0) }
     }
 
+    /// Adds the sizes of a bin.
     #[inline(always)]
     pub(super) fn add(&mut self, simd: S, bin: usize, sizes: &[u32]) {
         let (vectors, rest) = S::as_simd_u32s(sizes);
@@ -60,7 +61,7 @@ impl<S: Simd> Summary<S> {
     #[inline(always)]
     pub(super) fn variances<'a>(&self, bins: usize, sizes: impl Fn(usize) -> &'a [u32]) -> [f64; GROUP] {
         let mut variances = [0.0; GROUP];
-        for bin in 0..bins {
+        for (bin, variance) in variances.iter_mut().enumerate().take(bins) {
             let sizes = sizes(bin);
             let (n, largest) = (sizes.len() as u64, u64::from(self.bits()));
             // n * sum of squares - square of the sum, in the narrowest integers that hold it.
@@ -72,7 +73,7 @@ impl<S: Simd> Summary<S> {
             } else {
                 (n * u64::from(self.squares[bin]) - u64::from(self.sums[bin]).pow(2)) as f64
             };
-            variances[bin] = numerator / (n * n.saturating_sub(1)).max(1) as f64;
+            *variance = numerator / (n * n.saturating_sub(1)).max(1) as f64;
         }
         variances
     }
@@ -119,8 +120,8 @@ impl Medians {
         let mut found = self.search(digit, &ranks, &mut not_above);
         while digit.below > 0 {
             digit = digit.next();
-            for bin in 0..bins {
-                self.take(bin, sizes(bin), found[bin], digit.below);
+            for (bin, found) in found.into_iter().enumerate().take(bins) {
+                self.take(bin, sizes(bin), found, digit.below);
             }
             let more = self.search(digit, &ranks, &mut not_above);
             for (found, more) in found.iter_mut().zip(more) {
