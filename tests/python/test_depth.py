@@ -5,6 +5,7 @@ import pickle
 import duckdb
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import lobset
@@ -12,6 +13,7 @@ import lobset
 from conftest import REAL
 
 FEATURES = ("volume", "variance", "trade_counts")
+BOOK = [f"{side}_{kind}_{level:02}" for side in ("bid", "ask") for kind in ("px", "sz", "ct") for level in range(10)]
 
 
 def reference(rows, feature, ticks_per_bin, pip):
@@ -93,8 +95,7 @@ def test_tables_of_all_kinds_are_welcome(tmp_path):
     assert np.array_equal(processor.process(part.to_arrow().to_reader()), want)
     assert np.array_equal(processor.process(part.to_struct()), want)
     assert np.array_equal(processor.process(duckdb.from_arrow(part.to_arrow())), want)
-    book = part.select(sorted((n for n in part.columns if n[:4] in ("bid_", "ask_")), reverse=True))
-    assert np.array_equal(processor.process(book), want)
+    assert np.array_equal(processor.process(part.select(sorted(BOOK, reverse=True))), want)
     pieces = pl.concat([part[:1_111], part[1_111:2_500], part[2_500:]], rechunk=False)
     assert np.array_equal(processor.process(pieces), want)
     fixed = part.with_columns((pl.selectors.contains("_px_") * 1e9).round().cast(pl.Int64))
@@ -103,6 +104,31 @@ def test_tables_of_all_kinds_are_welcome(tmp_path):
     assert np.array_equal(processor.process(signed), want)
     assert np.array_equal(pickle.loads(pickle.dumps(processor)).process(part), want)
     assert "4000" in repr(processor)
+
+
+def test_slices_of_tables_are_the_rows_they_show(tmp_path):
+    rows, pip = simulated(tmp_path / "m")
+    processor = lobset.DepthProcessor(FEATURES, 1_000, 100, pip)
+    whole, table = rows[:4_000].rechunk(), rows[:4_000].rechunk().to_arrow().combine_chunks()
+    for start in (0, 1, 500, 3_000):
+        want = processor.process(pl.DataFrame({n: whole[n].to_numpy()[start : start + 1_000] for n in BOOK}))
+        assert np.array_equal(processor.process(whole[start : start + 1_000]), want)
+        assert np.array_equal(processor.process(table.slice(start, 1_000)), want)
+        assert np.array_equal(processor.process(table.to_batches()[0].slice(start, 1_000)), want)
+        # Here it is the rows that begin somewhere, not the columns.
+        struct = table.to_struct_array().chunk(0).slice(start, 1_000)
+        assert np.array_equal(processor.process(pa.chunked_array([struct])), want)
+
+
+def test_missing_prices_come_as_nulls_or_nan(tmp_path):
+    rows, pip = simulated(tmp_path / "m")
+    processor = lobset.DepthProcessor(FEATURES, 1_000, 100, pip)
+    gone = (pl.int_range(pl.len()) % 7 < 3).and_(pl.int_range(pl.len()) < 900)
+    nulls = rows[:1_000].with_columns(pl.when(~gone).then(pl.col("ask_px_04")))
+    nans = nulls.with_columns(pl.col("ask_px_04").fill_null(float("nan")))
+    assert nulls["ask_px_04"].null_count() > 300 and nans["ask_px_04"].null_count() == 0
+    assert np.array_equal(processor.process(nulls), processor.process(nans))
+    assert not np.array_equal(processor.process(nans), processor.process(rows[:1_000]))
 
 
 def test_a_tensor_goes_where_it_is_asked_to(tmp_path):
@@ -122,6 +148,11 @@ def test_a_tensor_goes_where_it_is_asked_to(tmp_path):
     assert np.array_equal(fixed, want)
 
 
+def failing(table):
+    yield table.to_batches()[0]
+    raise OSError("the disk is gone")
+
+
 def test_what_has_no_picture_is_refused(tmp_path):
     rows, _ = simulated(tmp_path / "m")
     processor = lobset.DepthProcessor(samples=1_000)
@@ -135,6 +166,17 @@ def test_what_has_no_picture_is_refused(tmp_path):
         processor.process(rows[:1_000].with_columns(ask_px_00=pl.lit("x")))
     with pytest.raises(ValueError, match="bid_sz_00"):
         processor.process(rows[:1_000].with_columns(bid_sz_00=pl.lit(None, pl.UInt32)))
+    table = rows[:1_000].to_arrow()
+    codes = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000, pa.uint32()), pa.array([7], pa.uint32()))
+    place = table.schema.names.index("bid_sz_00")
+    with pytest.raises(ValueError, match="bid_sz_00"):
+        processor.process(table.set_column(place, "bid_sz_00", codes))
+    with pytest.raises(ValueError, match="exactly 1000 rows, not 0"):
+        processor.process(table.to_reader().schema.empty_table())
+    with pytest.raises(ValueError, match="the disk is gone"):
+        processor.process(pa.RecordBatchReader.from_batches(table.schema, failing(table)))
+    with pytest.raises(ValueError, match="read as Arrow"):
+        processor.process(pa.chunked_array([[1, 2, 3]]))
     with pytest.raises(TypeError, match="__arrow_c_stream__"):
         processor.process([1, 2, 3])
     with pytest.raises(TypeError, match="__arrow_c_stream__"):

@@ -1,14 +1,14 @@
 //! Depth tensors of tables.
 
 use lobset::config::Feature;
-use lobset::depth::{DepthSpec, Levels};
+use lobset::depth::DepthSpec;
 use lobset::error::ConfigError;
 use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::OrRaise;
-use crate::rows::table;
+use crate::table::Table;
 
 /// Features by their names.
 pub fn parse_features(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Feature>> {
@@ -66,7 +66,7 @@ impl DepthProcessor {
         out: Bound<'py, PyArrayDyn<f32>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         let shape = shape(&self.spec);
-        let batch = table(rows)?;
+        let table = Table::read(rows)?;
         if out.shape() != shape || !out.is_c_contiguous() {
             return Err(PyValueError::new_err(format!("out is not contiguous, in C order, of shape {shape:?}")));
         }
@@ -74,8 +74,7 @@ impl DepthProcessor {
             let refused = |e| PyValueError::new_err(format!("out cannot be written to: {e}"));
             let mut guard = out.try_readwrite().map_err(refused)?;
             let cells = guard.as_slice_mut()?;
-            py.detach(|| Levels::from_batch(&batch, &self.spec).and_then(|levels| self.spec.process(&levels, cells)))
-                .map_err(PyValueError::new_err)?;
+            table.with_levels(py, &self.spec, |levels| self.spec.process(levels, cells))?;
         }
         Ok(out)
     }

@@ -6,6 +6,7 @@ mod engine;
 mod errors;
 mod rows;
 mod samples;
+mod table;
 mod tasks;
 
 use pyo3::prelude::*;

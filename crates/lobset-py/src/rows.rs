@@ -1,18 +1,14 @@
-//! Arrow in and out, by the PyCapsule interface.
+//! Records as an Arrow stream, by the PyCapsule interface.
 
 use std::path::PathBuf;
 
-use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
-use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use lobset::input::RecordBatches;
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyCapsuleMethods};
+use pyo3::types::PyCapsule;
 
 use crate::errors::OrRaise;
-
-/// The name that the interface gives to its capsules.
-const STREAM: &std::ffi::CStr = c"arrow_array_stream";
+use crate::table::STREAM;
 
 /// The records of a DBN file, for whatever takes an Arrow stream. Each stream reads the file anew.
 #[pyclass(frozen, module = "lobset._lobset")]
@@ -48,26 +44,5 @@ impl RowStream {
             Some(symbol) => format!("lobset.RowStream({:?}, symbol={symbol:?})", self.path),
             None => format!("lobset.RowStream({:?})", self.path),
         }
-    }
-}
-
-/// A table from anything with `__arrow_c_stream__`: Polars, PyArrow, DuckDB, pandas. Columns are shared where the table
-/// comes in one piece, and joined where it comes in several.
-pub fn table(rows: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
-    let capsule = rows.call_method0("__arrow_c_stream__").map_err(|_| {
-        PyTypeError::new_err("rows must be a table with __arrow_c_stream__, such as one of Polars or PyArrow")
-    })?;
-    let capsule = capsule.cast::<PyCapsule>()?;
-    let fail = |e: &dyn std::fmt::Display| PyValueError::new_err(format!("rows cannot be read as Arrow: {e}"));
-    let pointer = capsule.pointer_checked(Some(STREAM))?.cast::<FFI_ArrowArrayStream>();
-    // SAFETY: the capsule bears the interface's name, so it points to a valid stream, which `from_raw` moves out, leaving a
-    // released one for the capsule's destructor.
-    #[expect(unsafe_code, reason = "the Arrow C stream interface hands over a pointer")]
-    let reader = unsafe { RecordBatchStreamReader::from_raw(pointer.as_ptr()) }.map_err(|e| fail(&e))?;
-    let schema = reader.schema();
-    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| fail(&e))?;
-    match batches.as_slice() {
-        [one] => Ok(one.clone()),
-        many => arrow_select::concat::concat_batches(&schema, many).map_err(|e| fail(&e)),
     }
 }

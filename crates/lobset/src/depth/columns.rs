@@ -51,27 +51,44 @@ impl<'a> Levels<'a> {
     /// # Errors
     /// A message that names the column that is missing or of the wrong type.
     pub fn from_batch(batch: &'a RecordBatch, spec: &DepthSpec) -> Result<Self, String> {
-        let fields = batch.schema_ref().fields();
+        let names: Vec<&str> = batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
+        Self::from_columns(
+            spec,
+            &names,
+            |place| Prices::from_array(batch.column(place)),
+            |place| integers(batch.column(place)),
+        )
+    }
+
+    /// The levels of columns with these `names`, as `prices` and `integers` find them by their places; `None` is for the
+    /// wrong type. Only what the features need is looked for.
+    ///
+    /// # Errors
+    /// A message that names the column that is missing or of the wrong type.
+    pub fn from_columns(
+        spec: &DepthSpec,
+        names: &[&str],
+        prices: impl Fn(usize) -> Option<Prices<'a>>,
+        integers: impl Fn(usize) -> Option<Cow<'a, [u32]>>,
+    ) -> Result<Self, String> {
         // Often columns come in the order in which they are looked for.
         let next = Cell::new(0);
-        let column = |kind: &str, side, level| {
-            let name = column_name(kind, side, level);
-            let is_it = |place: &usize| fields.get(*place).is_some_and(|field| *field.name() == name);
-            let place = Some(next.get()).filter(is_it).or_else(|| (0..fields.len()).find(is_it));
-            let Some(place) = place else { return Err(format!("no column {name:?}")) };
-            next.set(place + 1);
-            Ok((batch.column(place).as_ref(), name))
+        let place = |name: &str| {
+            let is_it = |place: &usize| names.get(*place) == Some(&name);
+            let place = Some(next.get()).filter(is_it).or_else(|| (0..names.len()).find(is_it));
+            next.set(place.map_or(0, |place| place + 1));
+            place.ok_or_else(|| format!("no column {name:?}"))
         };
         let price = |side, level| {
-            let (cells, name) = column("px", side, level)?;
-            Prices::from_array(cells).ok_or_else(|| format!("{name} is neither float64 nor int64"))
+            let name = column_name("px", side, level);
+            prices(place(&name)?).ok_or_else(|| format!("{name} is neither float64 nor int64"))
         };
         let integer = |needed: bool, kind: &str, side, level| {
             if !needed {
                 return Ok(Cow::Borrowed(&[][..]));
             }
-            let (cells, name) = column(kind, side, level)?;
-            integers(cells).ok_or_else(|| format!("{name} does not hold whole numbers of 32 bits"))
+            let name = column_name(kind, side, level);
+            integers(place(&name)?).ok_or_else(|| format!("{name} does not hold whole numbers of 32 bits"))
         };
         Self::new(
             both_sides(price)?,

@@ -125,8 +125,7 @@ impl DepthSpec {
         self.shape().iter().product()
     }
 
-    /// The columns that a tensor is made from, as datasets name them, in the order in which [`Levels::from_batch`] looks for
-    /// them.
+    /// The columns that a tensor is made from, as datasets name them, in the order in which [`Levels`] looks for them.
     pub fn columns(&self) -> Vec<String> {
         let kinds = [(true, "px"), (self.needs_sizes(), "sz"), (self.needs_counts(), "ct")];
         let kinds = kinds.into_iter().filter_map(|(needed, kind)| needed.then_some(kind));

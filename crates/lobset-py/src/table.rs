@@ -1,0 +1,167 @@
+//! Tables as Arrow streams, by the PyCapsule interface: <https://arrow.apache.org/docs/format/CStreamInterface.html>.
+//!
+//! What is plain is looked at where it lies, as setting up arrays for sixty columns takes a tenth of a depth tensor's time.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, c_int};
+use std::fmt::Display;
+use std::sync::Arc;
+
+use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi_and_data_type};
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+use arrow_array::{RecordBatch, StructArray};
+use arrow_schema::{DataType, Schema};
+use arrow_select::concat::concat_batches;
+use lobset::depth::{DepthSpec, Levels, Prices};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyCapsuleMethods};
+
+/// The name that the interface gives to its capsules.
+pub const STREAM: &CStr = c"arrow_array_stream";
+
+/// The interface's name for the type of a table.
+const STRUCT: &str = "+s";
+
+/// What a stream calls to fill in a schema or an array.
+type Fill<T> = unsafe extern "C" fn(*mut FFI_ArrowArrayStream, *mut T) -> c_int;
+
+/// A table from anything with `__arrow_c_stream__`: Polars, PyArrow, DuckDB, pandas.
+pub struct Table {
+    schema: FFI_ArrowSchema,
+    pieces: Vec<FFI_ArrowArray>,
+}
+
+fn unreadable(cause: impl Display) -> PyErr {
+    PyValueError::new_err(format!("rows cannot be read as Arrow: {cause}"))
+}
+
+impl Table {
+    /// All of a stream.
+    pub fn read(rows: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let capsule = rows.call_method0("__arrow_c_stream__").map_err(|_| {
+            PyTypeError::new_err("rows must be a table with __arrow_c_stream__, such as one of Polars or PyArrow")
+        })?;
+        let capsule = capsule.cast::<PyCapsule>()?;
+        let pointer = capsule.pointer_checked(Some(STREAM))?.cast::<FFI_ArrowArrayStream>();
+        // SAFETY: the capsule bears the interface's name, so it points to a valid stream, which `from_raw` moves out,
+        // leaving a released one for the capsule's destructor.
+        #[expect(unsafe_code, reason = "the Arrow C stream interface hands over a pointer")]
+        let mut stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr()) };
+        let (get_schema, get_next) = (stream.get_schema(), stream.get_next());
+        let schema = fill(&mut stream, get_schema, FFI_ArrowSchema::empty())?;
+        let mut pieces = Vec::new();
+        loop {
+            let piece = fill(&mut stream, get_next, FFI_ArrowArray::empty())?;
+            if piece.is_released() {
+                return Ok(Self { schema, pieces });
+            }
+            pieces.push(piece);
+        }
+    }
+
+    /// Gives `work` the levels, without the GIL. They are shared where the table comes in one piece of plain columns, and
+    /// joined or converted where it does not.
+    pub fn with_levels<R: Send>(
+        self,
+        py: Python<'_>,
+        spec: &DepthSpec,
+        work: impl FnOnce(&Levels<'_>) -> Result<R, String> + Send,
+    ) -> PyResult<R> {
+        let done = if let Some(levels) = self.plain_levels(spec) {
+            py.detach(|| work(&levels))
+        } else {
+            let batch = self.into_batch()?;
+            py.detach(|| work(&Levels::from_batch(&batch, spec)?))
+        };
+        done.map_err(PyValueError::new_err)
+    }
+
+    /// The levels where they lie, if they are plain.
+    fn plain_levels(&self, spec: &DepthSpec) -> Option<Levels<'_>> {
+        let [rows] = self.pieces.as_slice() else { return None };
+        let names: Vec<&str> = self.schema.children().map(|field| field.name().unwrap_or_default()).collect();
+        if self.schema.format() != STRUCT || rows.null_count_opt() != Some(0) || rows.num_children() != names.len() {
+            return None;
+        }
+        let floats = |place| cells(rows, &self.schema, place).map(|cells| Prices::Float(Cow::Borrowed(cells)));
+        let integers = |place| cells(rows, &self.schema, place).map(Cow::Borrowed);
+        Levels::from_columns(spec, &names, floats, integers).ok()
+    }
+
+    /// All pieces as one.
+    fn into_batch(self) -> PyResult<RecordBatch> {
+        if self.schema.format() != STRUCT {
+            return Err(unreadable("it is no table"));
+        }
+        let schema = Arc::new(Schema::try_from(&self.schema).map_err(unreadable)?);
+        let mut batches = Vec::with_capacity(self.pieces.len());
+        for piece in self.pieces {
+            // SAFETY: the stream gave the piece and this schema of it.
+            #[expect(unsafe_code, reason = "the Arrow C data interface hands over pointers")]
+            let data = unsafe { from_ffi_and_data_type(piece, DataType::Struct(schema.fields().clone())) };
+            let (_, columns, nulls) = StructArray::from(data.map_err(unreadable)?).into_parts();
+            if nulls.is_some_and(|nulls| nulls.null_count() > 0) {
+                return Err(unreadable("rows are null"));
+            }
+            batches.push(RecordBatch::try_new(Arc::clone(&schema), columns).map_err(unreadable)?);
+        }
+        match batches.as_slice() {
+            [one] => Ok(one.clone()),
+            many => concat_batches(&schema, many).map_err(unreadable),
+        }
+    }
+}
+
+/// What a stream gives, by one of its callbacks.
+fn fill<T>(stream: &mut FFI_ArrowArrayStream, callback: Option<Fill<T>>, mut empty: T) -> PyResult<T> {
+    let callback = callback.ok_or_else(|| unreadable("the stream has been read"))?;
+    // SAFETY: the callback is this stream's own, and writes what it gives to where an empty one is.
+    #[expect(unsafe_code, reason = "the Arrow C stream interface has callbacks")]
+    let code = unsafe { callback(stream, &raw mut empty) };
+    if code == 0 {
+        return Ok(empty);
+    }
+    let Some(last_error) = stream.get_last_error() else { return Err(unreadable(format!("error {code}"))) };
+    // SAFETY: the callback is this stream's own, whose last operation failed.
+    #[expect(unsafe_code, reason = "the Arrow C stream interface has callbacks")]
+    let cause = unsafe { last_error(stream) };
+    if cause.is_null() {
+        return Err(unreadable(format!("error {code}")));
+    }
+    // SAFETY: what is not null is a string, which lives until the stream is used again.
+    #[expect(unsafe_code, reason = "the Arrow C stream interface hands over a pointer")]
+    let cause = unsafe { CStr::from_ptr(cause) };
+    Err(unreadable(cause.to_string_lossy()))
+}
+
+/// A number that columns are made of.
+trait Number {
+    /// The interface's name for it.
+    const FORMAT: &str;
+}
+
+impl Number for f64 {
+    const FORMAT: &str = "g";
+}
+
+impl Number for u32 {
+    const FORMAT: &str = "I";
+}
+
+/// The numbers of a column of `rows`, if they are plain: of this type, none of them null, and aligned.
+fn cells<'a, T: Number>(rows: &'a FFI_ArrowArray, schema: &FFI_ArrowSchema, place: usize) -> Option<&'a [T]> {
+    let (field, column) = (schema.child(place), rows.child(place));
+    let plain = field.format() == T::FORMAT && field.dictionary().is_none() && column.null_count_opt() == Some(0);
+    if !plain || column.num_buffers() != 2 || column.len() < rows.offset() + rows.len() {
+        return None;
+    }
+    let numbers = column.buffer(1).cast::<T>();
+    if numbers.is_null() || !numbers.is_aligned() {
+        return None;
+    }
+    // SAFETY: a column of this type has as many numbers in its second buffer as its offset and its length say, which
+    // the rows lie within, and they live as long as the rows do.
+    #[expect(unsafe_code, reason = "the Arrow C data interface hands over pointers")]
+    Some(unsafe { std::slice::from_raw_parts(numbers.add(column.offset() + rows.offset()), rows.len()) })
+}
