@@ -93,7 +93,7 @@ impl Medians {
     pub(super) fn new(ticks_per_bin: usize) -> Self {
         Self {
             bytes: vec![BEYOND; ticks_per_bin],
-            vectors: vec![[[BEYOND; WORD]; GROUP]; ticks_per_bin.div_ceil(LANES) * 2],
+            vectors: vec![[[BEYOND; WORD]; GROUP]; ticks_per_bin.div_ceil(WORD)],
         }
     }
 
@@ -145,19 +145,18 @@ impl Medians {
         for (byte, size) in self.bytes.iter_mut().zip(whole) {
             *byte = narrow(*size, from, below);
         }
-        let mut pairs = self.vectors.as_chunks_mut().0.iter_mut();
-        let words = self.bytes[..whole.len()].as_chunks().0.as_chunks().0;
-        for ([low, high], [first, second]) in words.iter().zip(pairs.by_ref()) {
-            (first[bin], second[bin]) = (*low, *high);
+        let mut vectors = self.vectors.iter_mut();
+        for (word, vector) in self.bytes[..whole.len()].as_chunks().0.iter().zip(vectors.by_ref()) {
+            vector[bin] = *word;
         }
         // The last sizes, and nothing beyond them.
         let mut last = u128::MAX;
         for size in rest.iter().rev() {
             last = last << u8::BITS | u128::from(narrow(*size, from, below));
         }
-        for [first, second] in pairs {
-            (first[bin], second[bin]) = ((last as u64).to_le_bytes(), ((last >> u64::BITS) as u64).to_le_bytes());
-            last = u128::MAX;
+        for vector in vectors {
+            vector[bin] = (last as u64).to_le_bytes();
+            last = last >> u64::BITS | u128::MAX << u64::BITS;
         }
     }
 
