@@ -122,10 +122,12 @@ fn fill<T>(stream: &mut FFI_ArrowArrayStream, callback: Option<Fill<T>>, mut emp
     if code == 0 {
         return Ok(empty);
     }
-    let Some(last_error) = stream.get_last_error() else { return Err(unreadable(format!("error {code}"))) };
-    // SAFETY: the callback is this stream's own, whose last operation failed.
-    #[expect(unsafe_code, reason = "the Arrow C stream interface has callbacks")]
-    let cause = unsafe { last_error(stream) };
+    let cause = match stream.get_last_error() {
+        // SAFETY: the callback is this stream's own, whose last operation failed.
+        #[expect(unsafe_code, reason = "the Arrow C stream interface has callbacks")]
+        Some(last_error) => unsafe { last_error(stream) },
+        None => std::ptr::null(),
+    };
     if cause.is_null() {
         return Err(unreadable(format!("error {code}")));
     }

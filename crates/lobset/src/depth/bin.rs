@@ -15,8 +15,8 @@ pub struct Bin {
     pub(super) levels: [[BinLevel; LEVELS]; 2],
 }
 
-/// What a time bin holds of a level. Levels are written one after the other, bin by bin: each is in a cache line of its own
-/// with no other part of its bin but its neighbour.
+/// What a time bin holds of a level, in half a cache line: level after level is written, bin by bin, and each write to another
+/// line would wait for memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(align(32))]
 pub(super) struct BinLevel {
