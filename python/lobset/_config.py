@@ -72,6 +72,8 @@ class Config:
         keep_crossed: bool | None = None,
         price_range: tuple[float, float] | None = None,
         unmapped: Literal["error", "drop"] | None = None,
+        publishers: Sequence[int] | None = None,
+        aliases: Literal["error", "keep"] | None = None,
         max_gap: str | dt.timedelta | None = None,
         price_type: Literal["float", "fixed"] | None = None,
         columns: Literal["all", "book"] | None = None,
@@ -247,6 +249,17 @@ class Config:
     def unmapped(self) -> Literal["error", "drop"]:
         """What happens to an instrument without a mapping."""
         return self._values["unmapped"]  # type: ignore[no-any-return]
+
+    @property
+    def publishers(self) -> tuple[int, ...] | None:
+        """The publishers whose records are kept; `None` for all."""
+        found = self._values["publishers"]
+        return None if found is None else tuple(found)
+
+    @property
+    def aliases(self) -> Literal["error", "keep"]:
+        """What happens when one instrument stands under two symbols at the same time."""
+        return self._values["aliases"]  # type: ignore[no-any-return]
 
     @property
     def max_gap(self) -> int | None:

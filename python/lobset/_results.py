@@ -17,6 +17,10 @@ def _time(text: str) -> np.datetime64:
     return np.datetime64(text.removesuffix("Z"), "ns")
 
 
+def _gaps(gaps: list[dict[str, str]]) -> list[tuple[np.datetime64, np.datetime64]]:
+    return [(_time(gap["from"]), _time(gap["to"])) for gap in gaps]
+
+
 def place(path: str | os.PathLike[str]) -> Path | str:
     """A path, or the URL of something in an object store as it is."""
     text = os.fspath(path)
@@ -107,8 +111,12 @@ class Symbol:
     """A symbol of the input."""
 
     symbol: str
+    """Its name, with `.publisher` behind it where several publishers have it."""
+    publisher_id: int
     rows: int
     labelled_rows: int
+    gaps: list[tuple[np.datetime64, np.datetime64]] = field(repr=False)
+    """Its longest pauses in `ts_recv`, longest first, three at most: where each begins and ends."""
     path: Path | str | None
     """Its dataset, when it has one: a text for one in an object store."""
     reason: str | None
@@ -121,7 +129,8 @@ class Symbol:
     @classmethod
     def _of(cls, folder: Path | str, values: dict[str, Any]) -> Self:
         dataset = values["dataset"]
-        known = {name: values[name] for name in ("symbol", "rows", "labelled_rows", "reason")}
+        known = {name: values[name] for name in ("symbol", "publisher_id", "rows", "labelled_rows", "reason")}
+        known["gaps"] = _gaps(values["gaps"])
         if dataset is None:
             return cls(path=None, splits={}, **known)
         counts = {
@@ -205,10 +214,14 @@ class InspectedSymbol:
     """What files hold of a symbol."""
 
     symbol: str
+    """Its name, with `.publisher` behind it where several publishers have it."""
+    publisher_id: int
     rows: int
     files: int
     first_ts: np.datetime64
     last_ts: np.datetime64
+    gaps: list[tuple[np.datetime64, np.datetime64]] = field(repr=False)
+    """Its longest pauses in `ts_recv`, longest first, three at most: where each begins and ends."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +243,9 @@ class Inspection:
     def _of(cls, text: str) -> Self:
         values = json.loads(text)
         symbols = [
-            InspectedSymbol(**{**s, "first_ts": _time(s["first_ts"]), "last_ts": _time(s["last_ts"])})
+            InspectedSymbol(
+                **{**s, "first_ts": _time(s["first_ts"]), "last_ts": _time(s["last_ts"]), "gaps": _gaps(s["gaps"])}
+            )
             for s in values["symbols"]
         ]
         return cls(files=values["files"], symbols=symbols, drops=values["drops"])

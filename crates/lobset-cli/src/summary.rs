@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use lobset::input::Drops;
 use lobset::output::{DatasetEntry, SplitEntry, SymbolEntry};
 use lobset::validate::Validation;
 use lobset::{Inspection, Manifest, REPORT, Thresholds};
@@ -18,6 +19,36 @@ pub fn grouped(number: u64) -> String {
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Gaps below this length are not worth a line: a quiet minute is no hole.
+const LEAST_GAP: u64 = 60_000_000_000;
+
+/// A length of time with its two largest units: `2d 3h`, `15m 2s`, `1.5s`.
+fn span(nanos: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let seconds = nanos / 1_000_000_000;
+    let Some(first) = UNITS.iter().position(|(length, _)| seconds >= *length).filter(|place| *place < 3) else {
+        return format!("{:.1}s", nanos as f64 / 1e9);
+    };
+    let ((large, name), (small, below)) = (UNITS[first], UNITS[first + 1]);
+    match seconds % large / small {
+        0 => format!("{}{name}", seconds / large),
+        rest => format!("{}{name} {rest}{below}", seconds / large),
+    }
+}
+
+/// What the longest gap of all datasets means for their windows.
+fn longest_gap(manifest: &Manifest) -> Option<String> {
+    let longest = |symbol: &'_ SymbolEntry| symbol.gaps.first().copied();
+    let found = manifest.datasets().filter_map(|(symbol, _)| Some((longest(symbol)?, symbol)));
+    let (gap, symbol) = found.max_by_key(|(gap, _)| gap.length()).filter(|(gap, _)| gap.length() >= LEAST_GAP)?;
+    let line = format!("longest gap: {} in {} from {}", span(gap.length()), symbol.symbol, to_second(gap.from));
+    Some(match manifest.config.max_gap {
+        Some(most) if gap.length() > most => format!("{line}, where its stream breaks (max_gap)"),
+        Some(_) => line,
+        None => format!("{line}; windows reach across it, unless max_gap breaks the stream there (--max-gap 15m)"),
+    })
 }
 
 /// Columns padded to their widest cell; those whose name ends in a space stand left, the others right.
@@ -90,6 +121,9 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
             grouped(dataset.rows),
             megabytes(dataset.bytes)
         );
+    }
+    if let Some(line) = longest_gap(manifest) {
+        let _ = writeln!(text, "{line}");
     }
     let drops = manifest.inputs.iter().map(|i| i.drops.total()).sum();
     let _ = writeln!(
@@ -183,7 +217,6 @@ pub fn inspection(found: &Inspection) -> String {
         .files
         .iter()
         .map(|f| {
-            let d = &f.drops;
             let mut cells = vec![
                 f.name.clone(),
                 "mbp-10".to_owned(),
@@ -191,7 +224,7 @@ pub fn inspection(found: &Inspection) -> String {
                 grouped(f.records),
                 grouped(f.rows),
             ];
-            cells.extend([d.one_sided, d.crossed, d.out_of_range, d.unmapped].map(grouped));
+            cells.extend(f.drops.named().map(|(_, count)| grouped(count)));
             cells.extend([time(f.first_ts), time(f.last_ts)]);
             cells
         })
@@ -199,20 +232,37 @@ pub fn inspection(found: &Inspection) -> String {
     let symbols: Vec<Vec<String>> = found
         .symbols
         .iter()
-        .map(|s| vec![s.symbol.clone(), grouped(s.rows), grouped(s.files), to_second(s.first_ts), to_second(s.last_ts)])
+        .map(|s| {
+            let gap = s.gaps.longest().first();
+            vec![
+                s.symbol.clone(),
+                grouped(s.rows),
+                grouped(s.files),
+                to_second(s.first_ts),
+                to_second(s.last_ts),
+                gap.map_or_else(|| "-".to_owned(), |gap| span(gap.length())),
+                gap.map_or_else(|| "-".to_owned(), |gap| to_second(gap.from)),
+            ]
+        })
         .collect();
-    let head = [
-        "file ",
-        "schema ",
-        "dbn",
-        "records",
-        "rows",
-        "one-sided",
-        "crossed",
-        "out of range",
-        "unmapped",
-        "first ",
-        "last ",
-    ];
-    format!("{}\n{}", table(&head, &files), table(&["symbol ", "rows", "files", "first ", "last "], &symbols))
+    let mut head = vec!["file ", "schema ", "dbn", "records", "rows"];
+    head.extend(Drops::default().named().map(|(reason, _)| reason));
+    head.extend(["first ", "last "]);
+    format!(
+        "{}\n{}",
+        table(&head, &files),
+        table(&["symbol ", "rows", "files", "first ", "last ", "longest gap", "from "], &symbols)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_two_units() {
+        let second = 1_000_000_000;
+        let texts = [1_500_000_000, 60 * second, 902 * second, 21_600 * second, 183_600 * second].map(span);
+        assert_eq!(texts, ["1.5s", "1m", "15m 2s", "6h", "2d 3h"]);
+    }
 }

@@ -178,7 +178,7 @@ fn quantile(bencher: Bencher<'_, '_>) {
 fn encode_row_group(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
     let config = Config::default();
-    let schema = Arc::new(or_exit(DatasetSchema::new(&config).map_err(Into::into)));
+    let schema = Arc::new(or_exit(DatasetSchema::new(&config, false).map_err(Into::into)));
     let mut encoder = RowGroupEncoder::new(schema, &config);
     let rows = market.tape.rows().min(ROW_GROUP_ROWS);
     bencher.counter(ItemsCount::new(rows)).bench_local(|| {
@@ -194,7 +194,7 @@ fn encode_row_group(bencher: Bencher<'_, '_>) {
 fn merge(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
     let config = Config::default();
-    let schema = or_exit(DatasetSchema::new(&config).map_err(Into::into));
+    let schema = or_exit(DatasetSchema::new(&config, false).map_err(Into::into));
     let shared = Arc::new(schema.clone());
     let encoded = || {
         let mut encoder = RowGroupEncoder::new(Arc::clone(&shared), &config);

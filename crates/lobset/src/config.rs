@@ -60,6 +60,16 @@ pub enum Unmapped {
     Drop,
 }
 
+/// What happens when one instrument stands under two symbols at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aliases {
+    /// The input is refused.
+    Error,
+    /// Each symbol gets its stream, with a warning that its rows count twice.
+    Keep,
+}
+
 /// How prices are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,6 +146,10 @@ pub struct Config {
     pub price_range: Option<[f64; 2]>,
     /// What happens to an instrument without a mapping.
     pub unmapped: Unmapped,
+    /// Keep the records of these publishers alone; all by default.
+    pub publishers: Option<Vec<u16>>,
+    /// What happens when one instrument stands under two symbols at the same time.
+    pub aliases: Aliases,
     /// A pause in `ts_recv` longer than this, in nanoseconds, breaks a symbol's stream.
     pub max_gap: Option<u64>,
     /// How prices are written.
@@ -168,6 +182,8 @@ impl Default for Config {
             keep_crossed: false,
             price_range: None,
             unmapped: Unmapped::Error,
+            publishers: None,
+            aliases: Aliases::Error,
             max_gap: None,
             price_type: PriceType::Float,
             columns: Columns::All,
@@ -256,6 +272,11 @@ impl Config {
                 format!("[{low}, {high}] is not a low and a higher price within 9.2e9"),
             );
         }
+        require(
+            self.publishers.as_ref().is_none_or(|publishers| !publishers.is_empty()),
+            "publishers",
+            "name one publisher at least, or leave the setting out to keep all".to_owned(),
+        );
         require(self.max_gap != Some(0), "max_gap", "must be longer than zero".to_owned());
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }

@@ -101,6 +101,8 @@ settings! {
     keep_crossed, "BOOL", "keep quotes whose best bid is above the best ask", |t| switch(t);
     price_range, "LOW,HIGH", "drop quotes outside these prices", |t| optional(t, price_range);
     unmapped, "WHAT", "an instrument without a mapping is an error, or its records are counted and dropped (drop)", |t| name(t, "error, drop");
+    publishers, "LIST", "keep the records of these publishers alone, by their ids: 39,40", |t| optional(t, |t| list(t).map(number).collect::<Result<Vec<_>, _>>());
+    aliases, "WHAT", "one instrument under two symbols at the same time is an error, or both become datasets (keep)", |t| name(t, "error, keep");
     max_gap, "TIME", "a pause longer than this (15m, 2h) breaks a symbol's stream: no window reaches across", |t| optional(t, parse_duration);
     price_type, "TYPE", "prices as float (price units) or fixed (integers of 1e-9)", |t| name(t, "float, fixed");
     columns, "SET", "all fields of a record, or book: ts_event and the ten levels", |t| name(t, "all, book");

@@ -21,6 +21,9 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 
+/// Some of the input has gateway stamps, so that the column is there.
+const TS_OUT: bool = true;
+
 type Rows = Vec<(Row, RowLabel)>;
 
 /// Rows whose every column takes its values from `value(row, column)`, a number below 2^32.
@@ -32,6 +35,7 @@ fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
             let mut row = Row {
                 ts_recv: 1_712_102_400_000_000_000 + at(0),
                 ts_event: if at(1) % 1_000_003 == 7 { UNDEF_TIMESTAMP } else { 1_712_102_400_000_000_000 - at(1) },
+                ts_out: if at(106) % 3 == 1 { UNDEF_TIMESTAMP } else { 1_712_102_400_000_000_000 + at(106) },
                 price: price(at(2)),
                 ts_in_delta: at(3) as u32 as i32,
                 sequence: at(4) as u32,
@@ -57,7 +61,7 @@ fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
 
 /// Tells the encoder of the rows as a tape would: only what changed.
 fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
-    let schema = Arc::new(DatasetSchema::new(config).unwrap());
+    let schema = Arc::new(DatasetSchema::new(config, TS_OUT).unwrap());
     let mut writer = DatasetWriter::create(path, &schema, &[]).unwrap();
     let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
     let mut before = Row::default();
@@ -85,7 +89,7 @@ fn metadata(path: &Path) -> ParquetMetaData {
 fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
     let plain = path.with_extension("plain.parquet");
     encode(path, config, rows, group);
-    let schema = DatasetSchema::new(config).unwrap().arrow;
+    let schema = DatasetSchema::new(config, TS_OUT).unwrap().arrow;
     let all = batch(&schema, "M6AM4", rows);
     let properties =
         parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
@@ -202,7 +206,7 @@ proptest! {
 fn prices_that_do_not_survive_as_floats_are_refused() {
     let mut rows = rows(3, |_, c| c as u64);
     rows[1].0.book[4] = (1u64 << 53) + 1;
-    let schema = Arc::new(DatasetSchema::new(&Config::default()).unwrap());
+    let schema = Arc::new(DatasetSchema::new(&Config::default(), false).unwrap());
     let mut encoder = RowGroupEncoder::new(schema, &Config::default());
     rows.iter().for_each(|(row, label)| encoder.push(row, u64::MAX >> 24, *label));
     let error = encoder.finish("BTCKRW").err().unwrap();

@@ -18,7 +18,8 @@ use crate::error::{InputError, Result};
 /// Records of a batch: its columns stay in a core's cache while they are filled.
 const BATCH: usize = 8_192;
 
-/// The MBP-10 records of a file in Databento's columns: the event's fields, ten levels, `symbol`. Every record is there,
+/// The MBP-10 records of a file in Databento's columns: the event's fields (`ts_out` where the file has it), ten levels,
+/// `symbol`. Every record is there,
 /// whatever its quote; undefined prices and times are null, and so is the symbol of an instrument without a mapping.
 /// Prices are f64 in price units.
 pub struct RecordBatches {
@@ -32,14 +33,17 @@ pub struct RecordBatches {
     ended: bool,
 }
 
-/// The columns of records.
-fn schema() -> SchemaRef {
+/// The columns of records, with or without gateway stamps.
+fn schema(ts_out: bool) -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let mut fields = Vec::new();
     let mut add = |name: &str, kind: &DataType, nullable| fields.push(Field::new(name, kind.clone(), nullable));
     add("ts_recv", &time, true);
     add("ts_event", &time, true);
+    if ts_out {
+        add("ts_out", &time, true);
+    }
     add("publisher_id", &DataType::UInt16, false);
     add("instrument_id", &DataType::UInt32, false);
     add("action", &DataType::Utf8, false);
@@ -64,7 +68,8 @@ fn schema() -> SchemaRef {
 /// The columns of a batch that is being filled.
 #[derive(Default)]
 struct Columns {
-    times: [Vec<i64>; 2],
+    /// `ts_recv`, `ts_event`, `ts_out`.
+    times: [Vec<i64>; 3],
     publisher_id: Vec<u16>,
     instrument_id: Vec<u32>,
     letters: [Vec<u8>; 2],
@@ -99,7 +104,8 @@ impl RecordBatches {
                 .into());
         }
         let names = Arc::new(StringArray::from_iter_values(symbols.names()));
-        Ok(Self { reader, symbols, names, only, schema: schema(), ended: false })
+        let schema = schema(reader.has_ts_out());
+        Ok(Self { reader, symbols, names, only, schema, ended: false })
     }
 
     fn read(&mut self) -> Result<Option<Columns>> {
@@ -117,6 +123,7 @@ impl RecordBatches {
             }
             columns.times[0].push(record.ts_recv.cast_signed());
             columns.times[1].push(record.ts_event.cast_signed());
+            columns.times[2].push(record.ts_out.cast_signed());
             columns.publisher_id.push(record.publisher_id);
             columns.instrument_id.push(record.instrument_id);
             columns.letters[0].push(record.action);
@@ -141,11 +148,10 @@ impl RecordBatches {
     }
 
     fn batch(&self, columns: Columns) -> Result<RecordBatch, ArrowError> {
-        let [ts_recv, ts_event] = columns.times.map(timestamps);
+        let times = if self.reader.has_ts_out() { 3 } else { 2 };
         let [action, side] = columns.letters.map(letters);
-        let mut arrays: Vec<ArrayRef> = vec![
-            ts_recv,
-            ts_event,
+        let mut arrays: Vec<ArrayRef> = columns.times.into_iter().take(times).map(timestamps).collect();
+        let event: [ArrayRef; 10] = [
             Arc::new(UInt16Array::from(columns.publisher_id)),
             Arc::new(UInt32Array::from(columns.instrument_id)),
             action,
@@ -157,6 +163,7 @@ impl RecordBatches {
             Arc::new(Int32Array::from(columns.ts_in_delta)),
             Arc::new(UInt32Array::from(columns.sequence)),
         ];
+        arrays.extend(event);
         for (level, counts) in columns.prices.into_iter().zip(columns.counts) {
             arrays.extend(level.map(prices));
             arrays.extend(counts.map(|column| Arc::new(UInt32Array::from(column)) as ArrayRef));

@@ -16,12 +16,27 @@ pub struct Drops {
     pub out_of_range: u64,
     /// The file's mappings do not name the instrument.
     pub unmapped: u64,
+    /// The record comes from a publisher that `publishers` does not name.
+    pub other_publisher: u64,
 }
 
 impl Drops {
     /// All of them together.
     pub fn total(&self) -> u64 {
-        self.one_sided + self.crossed + self.out_of_range + self.unmapped
+        self.named().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Every reason with its count. Tables are made from this list.
+    pub fn named(&self) -> [(&'static str, u64); 5] {
+        // A new reason does not compile until it stands here.
+        let Self { one_sided, crossed, out_of_range, unmapped, other_publisher } = *self;
+        [
+            ("one-sided", one_sided),
+            ("crossed", crossed),
+            ("out of range", out_of_range),
+            ("unmapped", unmapped),
+            ("other publisher", other_publisher),
+        ]
     }
 }
 
@@ -31,6 +46,7 @@ impl AddAssign for Drops {
         self.crossed += other.crossed;
         self.out_of_range += other.out_of_range;
         self.unmapped += other.unmapped;
+        self.other_publisher += other.other_publisher;
     }
 }
 
@@ -98,7 +114,7 @@ mod tests {
         assert_eq!(mid2(650_100_000, 650_000_000), None);
         assert_eq!(mid2(499_999_999, 650_000_000), None);
         assert_eq!(mid2(650_000_000, 800_000_001), None);
-        assert_eq!(drops, Drops { one_sided: 2, crossed: 1, out_of_range: 2, unmapped: 0 });
+        assert_eq!(drops, Drops { one_sided: 2, crossed: 1, out_of_range: 2, ..Drops::default() });
     }
 
     #[test]

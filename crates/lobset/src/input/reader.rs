@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dbn::decode::dbn::fsm::{DbnFsm, DbnFsmBuilder, DecodeHeader, ProcessResult};
 use dbn::encode::DbnMetadataEncoder;
-use dbn::{BidAskPair, Metadata, Schema, VersionUpgradePolicy, v3, v4};
+use dbn::{BidAskPair, Metadata, Schema, UNDEF_TIMESTAMP, VersionUpgradePolicy, v3, v4};
 
 use super::source::Source;
 use crate::error::{InputError, Result};
@@ -22,6 +22,9 @@ pub struct Record<'a> {
     pub ts_recv: u64,
     /// When the venue's matching engine made it, in nanoseconds since the UNIX epoch.
     pub ts_event: u64,
+    /// When Databento's live gateway sent it, in nanoseconds since the UNIX epoch; [`dbn::UNDEF_TIMESTAMP`] in files
+    /// without gateway stamps.
+    pub ts_out: u64,
     /// The order's price in 1e-9.
     pub price: i64,
     /// Nanoseconds from the venue's sending to `ts_recv`.
@@ -48,10 +51,11 @@ pub struct Record<'a> {
 
 /// The fields of a record struct, which versions 1 to 3 and version 4 name alike.
 macro_rules! view {
-    ($msg:expr, $instrument_id:expr) => {
+    ($msg:expr, $instrument_id:expr, $ts_out:expr) => {
         Record {
             ts_recv: $msg.ts_recv,
             ts_event: $msg.hd.ts_event,
+            ts_out: $ts_out,
             price: $msg.price,
             ts_in_delta: $msg.ts_in_delta,
             sequence: $msg.sequence,
@@ -67,13 +71,60 @@ macro_rules! view {
     };
 }
 
-/// The first bytes of an MBP-10 record: its length and type.
-const V3_HEADER: [u8; 2] = [(size_of::<v3::Mbp10Msg>() / 4) as u8, dbn::rtype::MBP_10];
-const V4_HEADER: [u8; 4] = {
-    let length = ((size_of::<v4::Mbp10Msg>() - size_of::<v4::RecordHeader>()) as u16).to_le_bytes();
-    let rtype = v4::rtype::MBP_10.to_le_bytes();
-    [length[0], length[1], rtype[0], rtype[1]]
-};
+/// The one shape that all records of a file have.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    /// Bytes of a record.
+    size: usize,
+    /// Its first bytes: length and type. DBN 1 to 3 use two of them, DBN 4 all four.
+    header: [u8; 4],
+    header_bytes: usize,
+    /// The byte of a record at which its gateway stamp begins, in files that carry one.
+    ts_out: Option<usize>,
+}
+
+impl Shape {
+    /// # Errors
+    /// A text when a DBN 4 layout describes other MBP-10 records than those that this build reads.
+    fn of(metadata: &Metadata) -> Result<Self, String> {
+        if metadata.version < 4 {
+            let base = size_of::<v3::Mbp10Msg>();
+            let ts_out = metadata.ts_out.then_some(base);
+            let size = ts_out.map_or(base, |at| at + size_of::<u64>());
+            // Lengths are in units of four bytes.
+            let header = [(size / 4) as u8, dbn::rtype::MBP_10, 0, 0];
+            return Ok(Self { size, header, header_bytes: 2, ts_out });
+        }
+        let unknown = || "its DBN 4 layout of mbp-10 records is not the one this build knows".to_owned();
+        let index = metadata.layout_index().ok_or_else(unknown)?;
+        let layout = metadata.layout.as_ref().and_then(|layout| layout.record_layout(v4::rtype::MBP_10));
+        let size = usize::from(layout.ok_or_else(unknown)?.record_size());
+        let ts_out = index.offset_of(v4::rtype::MBP_10, v4::fields::TS_OUT).map(|field| usize::from(field.offset()));
+        // The only field that may follow the record is the gateway stamp: any other would be lost.
+        let base = size_of::<v4::Mbp10Msg>();
+        let known = match ts_out {
+            Some(at) => at == base && size == base + size_of::<u64>(),
+            None => size == base,
+        };
+        if index.verdict(v4::rtype::MBP_10) != Some(dbn::layout::Verdict::Compiled) || !known {
+            return Err(unknown());
+        }
+        let length = ((size - size_of::<v4::RecordHeader>()) as u16).to_le_bytes();
+        let rtype = v4::rtype::MBP_10.to_le_bytes();
+        Ok(Self { size, header: [length[0], length[1], rtype[0], rtype[1]], header_bytes: 4, ts_out })
+    }
+
+    fn header(&self) -> &[u8] {
+        &self.header[..self.header_bytes]
+    }
+
+    /// The gateway stamp of a record's bytes.
+    #[inline(always)]
+    fn ts_out(&self, record: &[u8]) -> u64 {
+        let stamp = self.ts_out.and_then(|at| record.get(at..)?.first_chunk());
+        stamp.map_or(UNDEF_TIMESTAMP, |bytes| u64::from_le_bytes(*bytes))
+    }
+}
 
 /// Records that the state machine decodes at once.
 const BATCH: usize = 16;
@@ -123,6 +174,7 @@ pub struct DbnReader {
     path: PathBuf,
     source: Source,
     fsm: Fsm,
+    shape: Shape,
     metadata: Metadata,
     /// Records advanced over.
     records: u64,
@@ -199,13 +251,20 @@ impl DbnReader {
             return Err(InputError::new(path, message).at(None, 4).into());
         }
         check_schema(path, &metadata)?;
+        let shape = Shape::of(&metadata)
+            .map_err(|message| InputError::new(path, message).with_help("use a newer lobset, or download as DBN 3"))?;
         let byte = 8 + u64::from(length);
-        Ok(Self { path: path.to_owned(), source, fsm, metadata, records: 0, byte })
+        Ok(Self { path: path.to_owned(), source, fsm, shape, metadata, records: 0, byte })
     }
 
     /// What the file says of itself.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// True when each record carries the time at which Databento's live gateway sent it.
+    pub fn has_ts_out(&self) -> bool {
+        self.shape.ts_out.is_some()
     }
 
     /// Records advanced over so far.
@@ -242,10 +301,8 @@ impl DbnReader {
         loop {
             // The state machine takes any record, and one of an odd length would misalign those after it: so headers
             // are compared with the only one that belongs here before it sees them.
-            let (good, all) = match &self.fsm {
-                Fsm::V3(fsm) => headers(fsm.data(), size_of::<v3::Mbp10Msg>(), &V3_HEADER),
-                Fsm::V4(fsm) => headers(fsm.data(), size_of::<v4::Mbp10Msg>(), &V4_HEADER),
-            };
+            let data = on_fsm!(&self.fsm, fsm => fsm.data());
+            let (good, all) = headers(data, self.shape.size, self.shape.header());
             let outcome = on_fsm!(&mut self.fsm, fsm => match (good, all) {
                 (0, false) => return Err(self.foreign_record()),
                 (_, true) => fsm.process_batch(),
@@ -302,19 +359,18 @@ impl DbnReader {
     pub fn record(&self) -> Result<Record<'_>> {
         match &self.fsm {
             Fsm::V3(fsm) => {
-                if let Some(msg) = fsm.last_record().and_then(|rec| rec.get::<v3::Mbp10Msg>()) {
-                    let hd = &msg.hd;
-                    return Ok(view!(msg, hd.instrument_id));
+                if let Some((rec, msg)) = fsm.last_record().and_then(|rec| Some((rec, rec.get::<v3::Mbp10Msg>()?))) {
+                    return Ok(view!(msg, msg.hd.instrument_id, self.shape.ts_out(rec.as_ref())));
                 }
             }
             Fsm::V4(fsm) => {
-                if let Some(msg) = fsm.last_record().and_then(|rec| rec.get::<v4::Mbp10Msg>()) {
+                if let Some((rec, msg)) = fsm.last_record().and_then(|rec| Some((rec, rec.get::<v4::Mbp10Msg>()?))) {
                     let Ok(id) = u32::try_from(msg.hd.instrument_id) else {
                         return Err(self
                             .error(format!("instrument id {} needs more than 32 bits", msg.hd.instrument_id))
                             .into());
                     };
-                    return Ok(view!(msg, id));
+                    return Ok(view!(msg, id, self.shape.ts_out(rec.as_ref())));
                 }
             }
         }
@@ -324,25 +380,20 @@ impl DbnReader {
     /// The error of a record ahead whose header is not that of MBP-10.
     #[cold]
     fn foreign_record(&self) -> crate::Error {
-        let (rtype, size, want, length) = match &self.fsm {
+        let (rtype, size, want) = match &self.fsm {
             Fsm::V3(fsm) => {
                 let header = fsm.data();
-                (
-                    u16::from(header[1]),
-                    usize::from(header[0]) * 4,
-                    u16::from(dbn::rtype::MBP_10),
-                    size_of::<v3::Mbp10Msg>(),
-                )
+                (u16::from(header[1]), usize::from(header[0]) * 4, u16::from(dbn::rtype::MBP_10))
             }
             Fsm::V4(fsm) => {
                 let header = fsm.data();
                 let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-                let size = usize::from(short(0)) + size_of::<v4::RecordHeader>();
-                (short(2), size, v4::rtype::MBP_10, size_of::<v4::Mbp10Msg>())
+                (short(2), usize::from(short(0)) + size_of::<v4::RecordHeader>(), v4::rtype::MBP_10)
             }
         };
         let message = format!(
-            "a record of type {rtype:#04x} and {size} bytes, where MBP-10 has type {want:#04x} and {length} bytes"
+            "a record of type {rtype:#04x} and {size} bytes, where MBP-10 has type {want:#04x} and {} bytes",
+            self.shape.size
         );
         self.error_ahead(message).into()
     }
@@ -358,11 +409,7 @@ impl DbnReader {
     }
 
     fn error_at(&self, record: u64, message: impl std::fmt::Display) -> InputError {
-        let size = match self.fsm {
-            Fsm::V3(_) => size_of::<v3::Mbp10Msg>(),
-            Fsm::V4(_) => size_of::<v4::Mbp10Msg>(),
-        };
-        InputError::new(&self.path, message).at(Some(record), self.byte + record * size as u64)
+        InputError::new(&self.path, message).at(Some(record), self.byte + record * self.shape.size as u64)
     }
 }
 
@@ -390,23 +437,6 @@ fn check_schema(path: &Path, metadata: &Metadata) -> Result<()> {
                 "holds a mix of schemas, as live captures do".to_owned(),
                 "download history with schema=\"mbp-10\", encoding=\"dbn\"",
             );
-        }
-    }
-    if metadata.ts_out {
-        return refuse(
-            "each record carries a gateway timestamp (ts_out), which the datasets have no column for".to_owned(),
-            "download history, whose records come without it",
-        );
-    }
-    if let Some(index) = metadata.layout_index() {
-        match index.verdict(v4::rtype::MBP_10) {
-            Some(dbn::layout::Verdict::Compiled) => {}
-            _ => {
-                return refuse(
-                    "its DBN 4 layout of mbp-10 records is not the one this build knows".to_owned(),
-                    "use a newer lobset, or download as DBN 3",
-                );
-            }
         }
     }
     Ok(())

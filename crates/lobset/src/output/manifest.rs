@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::{Error, InputError, Result};
-use crate::input::Drops;
+use crate::input::{Drops, Gap};
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -62,6 +62,8 @@ pub struct InputEntry {
     pub dbn_version: u8,
     /// Databento's dataset code.
     pub dataset: String,
+    /// True when its records carry gateway stamps (`ts_out`).
+    pub ts_out: bool,
     /// Records in it.
     pub records: u64,
     /// Records that became rows.
@@ -74,11 +76,14 @@ pub struct InputEntry {
     pub drops: Drops,
 }
 
-/// A symbol.
+/// A stream: one symbol of one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolEntry {
-    /// Its name, as the exchange writes it.
+    /// Its name: the symbol as the mappings of the input have it, with `.publisher` behind it where several publishers
+    /// have it.
     pub symbol: String,
+    /// Its publisher: a dataset and a venue.
+    pub publisher_id: u16,
     /// Its rows.
     pub rows: u64,
     /// Rows with a label.
@@ -87,6 +92,8 @@ pub struct SymbolEntry {
     pub undefined_rows: u64,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
+    /// Its longest pauses in `ts_recv`, longest first, three at most.
+    pub gaps: Vec<Gap>,
     /// The rows that start a new unbroken stretch.
     pub breaks: Vec<u64>,
     /// The first row at the boundary time or later.
@@ -219,6 +226,11 @@ impl Manifest {
     /// The symbols that have a dataset.
     pub fn datasets(&self) -> impl Iterator<Item = (&SymbolEntry, &DatasetEntry)> {
         self.symbols.iter().filter_map(|s| Some((s, s.dataset.as_ref()?)))
+    }
+
+    /// True when some of the input carries gateway stamps, which makes `ts_out` a column of all datasets.
+    pub fn has_ts_out(&self) -> bool {
+        self.inputs.iter().any(|input| input.ts_out)
     }
 
     /// Records of all inputs.

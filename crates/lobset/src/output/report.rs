@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::manifest::{Manifest, SplitEntry};
+use crate::input::Drops;
 
 /// Makes text harmless in HTML.
 fn escape(text: &str) -> String {
@@ -113,11 +114,17 @@ pub fn report(manifest: &Manifest) -> String {
             symbol.rows
         );
     }
-    page.push_str("</table><h2>Input</h2><table><tr><th>file</th><th class=\"n\">records</th><th class=\"n\">rows</th><th class=\"n\">one-sided</th><th class=\"n\">crossed</th><th class=\"n\">out of range</th><th class=\"n\">unmapped</th></tr>");
+    page.push_str(
+        "</table><h2>Input</h2><table><tr><th>file</th><th class=\"n\">records</th><th class=\"n\">rows</th>",
+    );
+    for (reason, _) in Drops::default().named() {
+        let _ = write!(page, "<th class=\"n\">{reason}</th>");
+    }
+    page.push_str("</tr>");
     for input in &manifest.inputs {
-        let d = &input.drops;
-        let cells: String = [input.records, input.rows, d.one_sided, d.crossed, d.out_of_range, d.unmapped]
-            .iter()
+        let cells: String = [input.records, input.rows]
+            .into_iter()
+            .chain(input.drops.named().map(|(_, count)| count))
             .map(|n| format!("<td class=\"n\">{n}</td>"))
             .collect();
         let _ = write!(page, "<tr><td>{}</td>{cells}</tr>", escape(&input.name));

@@ -40,6 +40,8 @@ pub struct RowLabel {
 struct Series {
     ts_recv: Vec<i64>,
     ts_event: Vec<i64>,
+    /// Kept only where the schema has the column.
+    ts_out: Option<Vec<i64>>,
     ts_in_delta: Vec<i32>,
     sequence: Vec<i32>,
     rows: Vec<i64>,
@@ -48,10 +50,11 @@ struct Series {
 }
 
 impl Series {
-    fn new() -> Self {
+    fn new(ts_out: bool) -> Self {
         Self {
             ts_recv: room(1),
             ts_event: room(1),
+            ts_out: ts_out.then(|| room(1)),
             ts_in_delta: room(1),
             sequence: room(1),
             rows: room(1),
@@ -126,12 +129,13 @@ impl RowGroupEncoder {
         };
         let blocks = Blocks::default();
         let new = |cell| RunColumn::new(cell, &blocks);
+        let ts_out = schema.contents.contains(&Content::TsOut);
         let split_names = Split::ALL.map(|s| s.name().to_owned()).to_vec();
         Self {
             schema,
             compressor: Compressor::new(config.compression, blocks.clone()),
             scratch: Scratch::new(),
-            series: Series::new(),
+            series: Series::new(ts_out),
             runs: Runs {
                 publisher_id: new(Cell::Unsigned),
                 instrument_id: new(Cell::Unsigned),
@@ -169,6 +173,9 @@ impl RowGroupEncoder {
         let at = self.rows;
         self.series.ts_recv.push(row.ts_recv.cast_signed());
         self.series.ts_event.push(row.ts_event.cast_signed());
+        if let Some(ts_out) = &mut self.series.ts_out {
+            ts_out.push(row.ts_out.cast_signed());
+        }
         self.series.ts_in_delta.push(row.ts_in_delta);
         self.series.sequence.push(row.sequence.cast_signed());
         self.series.rows.push(label.row.cast_signed());
@@ -238,6 +245,7 @@ impl RowGroupEncoder {
                 Content::Split => finish(&mut runs.split, descr),
                 Content::TsRecv => longs(&series.ts_recv, descr, scratch, codec),
                 Content::TsEvent => longs(&series.ts_event, descr, scratch, codec),
+                Content::TsOut => longs(series.ts_out.as_deref().unwrap_or_default(), descr, scratch, codec),
                 Content::TsInDelta => integers(&series.ts_in_delta, false, descr, scratch, codec),
                 Content::Sequence => integers(&series.sequence, true, descr, scratch, codec),
                 Content::Row => longs(&series.rows, descr, scratch, codec),
@@ -248,6 +256,7 @@ impl RowGroupEncoder {
         let series = &mut self.series;
         series.ts_recv.clear();
         series.ts_event.clear();
+        series.ts_out.iter_mut().for_each(Vec::clear);
         series.ts_in_delta.clear();
         series.sequence.clear();
         series.rows.clear();

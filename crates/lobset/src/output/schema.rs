@@ -15,6 +15,7 @@ use crate::tape::BOOK_WORDS;
 pub(crate) enum Content {
     TsRecv,
     TsEvent,
+    TsOut,
     PublisherId,
     InstrumentId,
     Action,
@@ -51,9 +52,9 @@ pub struct DatasetSchema {
 }
 
 impl DatasetSchema {
-    /// The columns that the settings ask for.
-    pub fn new(config: &Config) -> parquet::errors::Result<Self> {
-        let (contents, fields): (Vec<_>, Vec<_>) = columns(config).into_iter().unzip();
+    /// The columns that the settings ask for. `ts_out` says whether the input has gateway stamps.
+    pub fn new(config: &Config, ts_out: bool) -> parquet::errors::Result<Self> {
+        let (contents, fields): (Vec<_>, Vec<_>) = columns(config, ts_out).into_iter().unzip();
         let arrow = Arc::new(Schema::new(fields));
         let parquet = Arc::new(ArrowSchemaConverter::new().convert(&arrow)?);
         let encoded = encode_arrow_schema(&arrow);
@@ -62,7 +63,7 @@ impl DatasetSchema {
     }
 }
 
-fn columns(config: &Config) -> Vec<(Content, Field)> {
+fn columns(config: &Config, ts_out: bool) -> Vec<(Content, Field)> {
     let field = |name: &str, kind: &DataType, nullable| Field::new(name, kind.clone(), nullable);
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
@@ -77,6 +78,10 @@ fn columns(config: &Config) -> Vec<(Content, Field)> {
         add(Content::TsRecv, "ts_recv", &time, false);
     }
     add(Content::TsEvent, "ts_event", &time, true);
+    if all && ts_out {
+        // Null in the rows of files without the stamps.
+        add(Content::TsOut, "ts_out", &time, true);
+    }
     if all {
         add(Content::PublisherId, "publisher_id", &DataType::UInt16, false);
         add(Content::InstrumentId, "instrument_id", &DataType::UInt32, false);
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_columns_stand_in_the_order_of_the_contract() {
-        let schema = DatasetSchema::new(&Config::default()).unwrap();
+        let schema = DatasetSchema::new(&Config::default(), false).unwrap();
         let names: Vec<&str> = schema.arrow.fields().iter().map(|f| f.name().as_str()).collect();
         assert_eq!(names.len(), 12 + 60 + 7);
         assert_eq!(
@@ -144,9 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn gateway_stamps_come_after_the_time_of_the_event() {
+        let schema = DatasetSchema::new(&Config::default(), true).unwrap();
+        let names: Vec<&str> = schema.arrow.fields().iter().map(|f| f.name().as_str()).collect();
+        assert_eq!(names[..4], ["ts_recv", "ts_event", "ts_out", "publisher_id"]);
+        assert_eq!(names.len(), 12 + 1 + 60 + 7);
+    }
+
+    #[test]
     fn settings_choose_columns() {
         let config = Config { columns: Columns::Book, force_uniform: false, ..Config::default() };
-        let schema = DatasetSchema::new(&config).unwrap();
+        let schema = DatasetSchema::new(&config, true).unwrap();
         assert_eq!(schema.arrow.field(0).name(), "ts_event");
         assert_eq!(schema.contents.len(), 1 + 60 + 6);
     }

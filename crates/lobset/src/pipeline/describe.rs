@@ -36,10 +36,12 @@ pub fn describe(
         });
         SymbolEntry {
             symbol: stream.symbol.clone(),
+            publisher_id: stream.publisher_id,
             rows: stream.tape.rows(),
             labelled_rows,
             undefined_rows: stream.candidates.count() - labelled_rows,
             steps_back: stream.steps_back,
+            gaps: stream.gaps.longest().to_vec(),
             breaks: stream.breaks.clone(),
             boundary_row: stream.splits.boundary_row,
             fitted_rows: planned.fitted_rows[place].clone(),
@@ -53,7 +55,7 @@ pub fn describe(
         config: config.clone(),
         thresholds,
         inputs: scanned.inputs.clone(),
-        warnings: warnings(&symbols, config),
+        warnings: scanned.warnings.iter().cloned().chain(warnings(&symbols, config)).collect(),
         symbols,
         validation: None,
         report: REPORT.to_owned(),

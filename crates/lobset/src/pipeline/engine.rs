@@ -30,6 +30,8 @@ pub struct WriteInput<'a> {
     pub thresholds: &'a Thresholds,
     /// The symbols that get a dataset.
     pub plans: &'a [SymbolPlan],
+    /// Some of the input has gateway stamps.
+    pub ts_out: bool,
 }
 
 /// The steps. All of them give the same results, to the bit, whatever carries them out.

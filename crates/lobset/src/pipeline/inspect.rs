@@ -9,9 +9,10 @@ use super::Options;
 use super::monitor::{Monitor, Stage};
 use super::parallel::map_ordered;
 use super::scan::{RowReader, ScanRules};
+use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
-use crate::error::Result;
-use crate::input::{CatalogFile, Drops, catalog, total_bytes};
+use crate::error::{Error, Result};
+use crate::input::{CatalogFile, Drops, Gaps, StreamNames, catalog, total_bytes};
 use crate::output::InputEntry;
 use crate::time_text::Timestamp;
 
@@ -26,11 +27,13 @@ pub struct Inspection {
     pub drops: Drops,
 }
 
-/// What the files hold of a symbol.
+/// What the files hold of a stream: one symbol of one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolInspection {
-    /// Its name.
+    /// Its name: the symbol, with `.publisher` behind it where several publishers have it.
     pub symbol: String,
+    /// Its publisher.
+    pub publisher_id: u16,
     /// Its rows.
     pub rows: u64,
     /// Files with rows of it.
@@ -39,6 +42,8 @@ pub struct SymbolInspection {
     pub first_ts: Timestamp,
     /// Its last `ts_recv`.
     pub last_ts: Timestamp,
+    /// Its longest pauses in `ts_recv`, longest first, three at most.
+    pub gaps: Gaps,
 }
 
 /// Reads all files and counts what is in them. Instruments without a mapping are counted, whatever the settings say.
@@ -56,7 +61,7 @@ pub fn inspect<P: AsRef<Path>>(
     let rules = ScanRules::new(&Config { unmapped: Unmapped::Drop, ..config.clone() });
     let total = total_bytes(&files);
     let mut found = Inspection { files: Vec::new(), symbols: Vec::new(), drops: Drops::default() };
-    let mut symbols: BTreeMap<String, SymbolInspection> = BTreeMap::new();
+    let mut symbols: BTreeMap<StreamId, SymbolInspection> = BTreeMap::new();
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
             options.threads(),
@@ -66,10 +71,12 @@ pub fn inspect<P: AsRef<Path>>(
             |(entry, seen)| {
                 found.drops += entry.drops;
                 found.files.push(entry);
-                for symbol in seen {
+                for (id, symbol) in seen {
                     symbols
-                        .entry(symbol.symbol.clone())
+                        .entry(id)
                         .and_modify(|all| {
+                            all.gaps.note(all.last_ts.0, symbol.first_ts.0);
+                            all.gaps.extend(&symbol.gaps, all.last_ts.0);
                             all.rows += symbol.rows;
                             all.files += 1;
                             all.first_ts = all.first_ts.min(symbol.first_ts);
@@ -81,37 +88,46 @@ pub fn inspect<P: AsRef<Path>>(
             },
         )
     })?;
-    found.symbols = symbols.into_values().collect();
+    let names = StreamNames::new(symbols.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))
+        .map_err(|message| Error::data(message, "pick one publisher with publishers = [ID]"))?;
+    let name = |(id, symbol): (&StreamId, &SymbolInspection)| SymbolInspection {
+        symbol: names.name(&id.symbol, id.publisher_id),
+        ..symbol.clone()
+    };
+    found.symbols = symbols.iter().map(name).collect();
     Ok(found)
 }
 
-fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<(InputEntry, Vec<SymbolInspection>)> {
+type Look = (InputEntry, Vec<(StreamId, SymbolInspection)>);
+
+fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<Look> {
     let mut rows = RowReader::open(&file.path, rules)?;
-    let mut seen: Vec<Option<(u64, u64, u64)>> = Vec::new();
+    let mut seen: Vec<SymbolInspection> = Vec::new();
     let mut last_ts = None;
     while rows.advance(monitor)? {
         let (record, row) = rows.current()?;
-        let ts = record.ts_recv;
-        last_ts = last_ts.max(Some(ts));
-        let Some((slot, _)) = row else { continue };
-        if slot >= seen.len() {
-            seen.resize(slot + 1, None);
+        let ts = Timestamp(record.ts_recv);
+        last_ts = last_ts.max(Some(record.ts_recv));
+        let Some((number, _)) = row else { continue };
+        // Streams are numbered as their first rows come.
+        if number == seen.len() {
+            seen.push(SymbolInspection {
+                symbol: String::new(),
+                publisher_id: record.publisher_id,
+                rows: 0,
+                files: 1,
+                first_ts: ts,
+                last_ts: ts,
+                gaps: Gaps::default(),
+            });
         }
-        let (count, first, last) = seen[slot].get_or_insert((0, ts, ts));
-        *count += 1;
-        *first = ts.min(*first);
-        *last = ts.max(*last);
+        let stream = &mut seen[number];
+        stream.rows += 1;
+        stream.gaps.note(stream.last_ts.0, ts.0);
+        stream.first_ts = stream.first_ts.min(ts);
+        stream.last_ts = stream.last_ts.max(ts);
     }
-    let of_symbol = |(name, counts): (&String, &Option<(u64, u64, u64)>)| {
-        let (rows, first, last) = (*counts)?;
-        Some(SymbolInspection {
-            symbol: name.clone(),
-            rows,
-            files: 1,
-            first_ts: Timestamp(first),
-            last_ts: Timestamp(last),
-        })
-    };
-    let symbols: Vec<_> = rows.symbols.names().iter().zip(&seen).filter_map(of_symbol).collect();
-    Ok((rows.entry(&file.path, symbols.iter().map(|s| s.rows).sum(), file.first_ts, last_ts), symbols))
+    let total = seen.iter().map(|stream| stream.rows).sum();
+    let streams = rows.streams().zip(seen).collect();
+    Ok((rows.entry(&file.path, total, file.first_ts, last_ts), streams))
 }

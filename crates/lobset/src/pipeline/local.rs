@@ -135,7 +135,7 @@ impl Engine for Local<'_> {
         let folder = self.workspace.staged();
         std::fs::create_dir_all(&folder).map_err(|e| Error::output(&folder, e))?;
         let Run { threads, monitor, config } = self.run;
-        let schema = Arc::new(DatasetSchema::new(config).map_err(|e| Error::output(&folder, e))?);
+        let schema = Arc::new(DatasetSchema::new(config, input.ts_out).map_err(|e| Error::output(&folder, e))?);
         let tasks: Vec<GroupTask<'_>> = group_tasks(input).collect();
         let tape = self.tape()?;
         let encoders = Pool::new();
@@ -232,7 +232,7 @@ impl GroupTask<'_> {
 }
 
 fn group_tasks<'a>(input: &WriteInput<'a>) -> impl Iterator<Item = GroupTask<'a>> + use<'a> {
-    let WriteInput { streams, thresholds, plans } = *input;
+    let WriteInput { streams, thresholds, plans, .. } = *input;
     let with_fit = plans.iter().filter_map(|plan| {
         let stream = &streams[plan.symbol];
         Some((plan, stream, thresholds.for_symbol(&stream.symbol)?))

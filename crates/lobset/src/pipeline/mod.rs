@@ -4,6 +4,7 @@ mod describe;
 mod engine;
 mod fit;
 mod inspect;
+mod instruments;
 mod local;
 mod monitor;
 mod movements;
@@ -36,7 +37,7 @@ pub(crate) use parallel::{Pool, map_batched, map_ordered};
 use plan::SymbolPlan;
 use scan::FileScan;
 pub(crate) use scan::{RowReader, ScanRules, file_sha256};
-use streams::Stream;
+use streams::{Joined, Stream};
 pub use tasks::{Executor, Receive, Task, Threads, process_as_tasks, run_task};
 
 /// The file with the boundaries, in an output folder.
@@ -156,7 +157,8 @@ fn produce(
 
     // 3. Rows and labels to datasets.
     let Planned { thresholds, plans, .. } = &planned;
-    let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans })?;
+    let ts_out = scanned.inputs.iter().any(|input| input.ts_out);
+    let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
     let text = thresholds.to_json();
     let thresholds = ThresholdsEntry {
         file: engine.thresholds(&text)?,
@@ -245,6 +247,8 @@ struct Scanned {
     /// What the manifest will say of the files.
     inputs: Vec<InputEntry>,
     streams: Vec<Stream>,
+    /// What the user should know of the input.
+    warnings: Vec<String>,
     /// The boundary time T.
     fit_until: Timestamp,
     /// Places of the files of the fit half.
@@ -259,7 +263,7 @@ fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) 
     let (fit_until, fit_files) = boundary_time(engine, run.config, given, &found, &rules)?;
     let Scans { files, scans, reused } = found;
     let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
-    let mut streams = streams::join(&with_paths, Windows::new(run.config), run.config.max_gap)?;
+    let Joined { mut streams, warnings } = streams::join(&with_paths, run.config)?;
     let mut boundary_rows = Vec::with_capacity(streams.len());
     map_batched(
         run.threads,
@@ -275,7 +279,7 @@ fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) 
         stream.splits.boundary_row = row;
     }
     let inputs = scans.into_iter().map(|scan| scan.input).collect();
-    Ok(Scanned { inputs, streams, fit_until, fit_files, reused })
+    Ok(Scanned { inputs, streams, warnings, fit_until, fit_files, reused })
 }
 
 /// T and the places of the fit half's files.

@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::instruments::{InstrumentSpan, InstrumentSpans};
 use super::monitor::Monitor;
+use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
 use crate::error::{Error, InputError, Result};
-use crate::input::{CatalogFile, DbnReader, Drops, QuoteRules, Record, Symbols, file_name, hex};
+use crate::input::{CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, Symbols, file_name, hex};
 use crate::output::{InputEntry, write_whole};
 use crate::storage;
 use crate::tape::{Chunk, TapeWriter};
 use crate::time_text::Timestamp;
 
 /// Changes whenever the form of tapes or receipts does.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Records between two looks at the monitor.
 const BREATH: u64 = 8192;
@@ -28,6 +30,7 @@ pub struct ScanRules {
     keep_crossed: bool,
     price_range: Option<[f64; 2]>,
     unmapped: Unmapped,
+    publishers: Option<Vec<u16>>,
     max_gap: Option<u64>,
 }
 
@@ -38,6 +41,7 @@ impl ScanRules {
             keep_crossed: config.keep_crossed,
             price_range: config.price_range,
             unmapped: config.unmapped,
+            publishers: config.publishers.clone(),
             max_gap: config.max_gap,
         }
     }
@@ -50,19 +54,21 @@ pub struct FileScan {
     pub input: InputEntry,
     /// The work file with the tapes.
     pub tape: PathBuf,
-    /// Its symbols that have rows.
-    pub symbols: Vec<SymbolScan>,
+    /// Its streams that have rows.
+    pub streams: Vec<StreamScan>,
 }
 
-/// What one file holds of one symbol.
+/// What one file holds of one stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SymbolScan {
-    /// Its name.
-    pub symbol: String,
+pub struct StreamScan {
+    /// Whose rows these are.
+    pub id: StreamId,
     /// Its rows.
     pub rows: u64,
     /// `ts_recv` of the first row.
     pub first_ts: u64,
+    /// `ts_recv` of the last row.
+    pub last_ts: u64,
     /// The largest `ts_recv`.
     pub max_ts: u64,
     /// The instrument of the first row.
@@ -73,22 +79,41 @@ pub struct SymbolScan {
     pub breaks: Vec<u64>,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
+    /// Its longest pauses.
+    pub gaps: Gaps,
+    /// When its rows came from which instrument.
+    pub instruments: Vec<InstrumentSpan>,
     /// Its tapes.
     pub chunks: Vec<Chunk>,
 }
 
-impl SymbolScan {
+/// What is known of a stream while its file is read.
+struct Growing {
+    rows: u64,
+    first_ts: u64,
+    last_ts: u64,
+    max_ts: u64,
+    first_instrument: u32,
+    last_instrument: u32,
+    breaks: Vec<u64>,
+    steps_back: u64,
+    gaps: Gaps,
+    instruments: InstrumentSpans,
+}
+
+impl Growing {
     fn begin(record: &Record<'_>) -> Self {
         Self {
-            symbol: String::new(),
             rows: 0,
             first_ts: record.ts_recv,
+            last_ts: record.ts_recv,
             max_ts: record.ts_recv,
             first_instrument: record.instrument_id,
             last_instrument: record.instrument_id,
             breaks: Vec::new(),
             steps_back: 0,
-            chunks: Vec::new(),
+            gaps: Gaps::default(),
+            instruments: InstrumentSpans::new(record),
         }
     }
 
@@ -100,8 +125,31 @@ impl SymbolScan {
             self.last_instrument = record.instrument_id;
         }
         self.steps_back += u64::from(record.ts_recv < self.max_ts);
+        self.gaps.note(self.max_ts, record.ts_recv);
+        self.instruments.push(record);
+        self.last_ts = record.ts_recv;
         self.max_ts = self.max_ts.max(record.ts_recv);
         self.rows += 1;
+    }
+
+    fn finish(self, id: StreamId, chunks: Vec<Chunk>) -> StreamScan {
+        let Self {
+            rows, first_ts, last_ts, max_ts, first_instrument, last_instrument, breaks, steps_back, gaps, ..
+        } = self;
+        StreamScan {
+            id,
+            rows,
+            first_ts,
+            last_ts,
+            max_ts,
+            first_instrument,
+            last_instrument,
+            breaks,
+            steps_back,
+            gaps,
+            instruments: self.instruments.finish(),
+            chunks,
+        }
     }
 }
 
@@ -188,41 +236,39 @@ pub(crate) fn file_sha256(path: &Path) -> Result<String> {
 pub fn read(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
     let mut rows = RowReader::open(path, rules)?;
     let mut writer = TapeWriter::create(tape)?;
-    let mut symbols: Vec<Option<SymbolScan>> = Vec::new();
+    let mut growing: Vec<Growing> = Vec::new();
     let (mut first_ts, mut last_ts) = (None, None);
     let max_gap = rules.max_gap.unwrap_or(u64::MAX);
     while rows.advance(monitor)? {
         let (record, row) = rows.current()?;
         first_ts.get_or_insert(record.ts_recv);
         last_ts = last_ts.max(Some(record.ts_recv));
-        let Some((slot, mid2)) = row else { continue };
-        if slot >= symbols.len() {
-            symbols.resize_with(slot + 1, || None);
+        let Some((number, mid2)) = row else { continue };
+        // Streams are numbered as their first rows come.
+        if number == growing.len() {
+            growing.push(Growing::begin(&record));
         }
-        let symbol = symbols[slot].get_or_insert_with(|| SymbolScan::begin(&record));
-        symbol.push(&record, max_gap);
-        writer.push(slot, &record, mid2, symbol.max_ts)?;
+        let stream = &mut growing[number];
+        stream.push(&record, max_gap);
+        writer.push(number, &record, mid2, stream.max_ts)?;
     }
 
     let (tape_bytes, chunks) = writer.finish()?;
-    let names = rows.symbols.names();
-    let symbols: Vec<SymbolScan> = symbols
-        .into_iter()
-        .zip(chunks)
-        .zip(names)
-        .filter_map(|((symbol, chunks), name)| Some(SymbolScan { symbol: name.clone(), chunks, ..symbol? }))
-        .collect();
-    let input = rows.entry(path, symbols.iter().map(|s| s.rows).sum(), first_ts, last_ts);
-    Ok((FileScan { input, tape: tape.to_owned(), symbols }, tape_bytes))
+    let found = growing.into_iter().zip(chunks).zip(rows.streams());
+    let streams: Vec<StreamScan> = found.map(|((stream, chunks), id)| stream.finish(id, chunks)).collect();
+    let input = rows.entry(path, streams.iter().map(|s| s.rows).sum(), first_ts, last_ts);
+    Ok((FileScan { input, tape: tape.to_owned(), streams }, tape_bytes))
 }
 
-/// Reads a file's records and tells which of them are rows of which symbol.
+/// Reads a file's records and tells which of them are rows of which stream.
 pub(crate) struct RowReader {
     pub reader: DbnReader,
     pub symbols: Symbols,
     pub drops: Drops,
     quotes: QuoteRules,
     unmapped: Unmapped,
+    publishers: Option<Vec<u16>>,
+    streams: FileStreams,
     /// Bytes of the file that the monitor knows of.
     reported: u64,
 }
@@ -232,7 +278,16 @@ impl RowReader {
         let reader = DbnReader::open(path)?;
         let symbols = Symbols::new(reader.metadata()).map_err(|e| InputError::new(path, e))?;
         let quotes = QuoteRules::new(rules.keep_crossed, rules.price_range);
-        Ok(Self { reader, symbols, drops: Drops::default(), quotes, unmapped: rules.unmapped, reported: 0 })
+        Ok(Self {
+            reader,
+            symbols,
+            drops: Drops::default(),
+            quotes,
+            unmapped: rules.unmapped,
+            publishers: rules.publishers.clone(),
+            streams: FileStreams::default(),
+            reported: 0,
+        })
     }
 
     /// Moves to the next record; false at the end of the file. Tells the monitor of the bytes read, now and then.
@@ -247,16 +302,17 @@ impl RowReader {
         Ok(more)
     }
 
-    /// The current record and, when it is a row, its symbol's slot and `mid2`. Drops are counted.
+    /// The current record and, when it is a row, its stream's number and `mid2`. Drops are counted.
     #[inline]
     pub fn current(&mut self) -> Result<(Record<'_>, Option<(usize, i64)>)> {
         let record = self.reader.record()?;
-        let latest = record.ts_recv.max(if record.ts_event == dbn::UNDEF_TIMESTAMP { 0 } else { record.ts_event });
-        if latest > i64::MAX as u64 {
-            return Err(self.reader.error(format!("the timestamp {latest} lies after the year 2262")).into());
+        check_times(&record).map_err(|message| self.reader.error(message))?;
+        if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.publisher_id)) {
+            self.drops.other_publisher += 1;
+            return Ok((record, None));
         }
         let slot = match self.symbols.resolve(record.ts_recv, record.instrument_id) {
-            Ok(Some(slot)) => slot as usize,
+            Ok(Some(slot)) => slot,
             Ok(None) if self.unmapped == Unmapped::Drop => {
                 self.drops.unmapped += 1;
                 return Ok((record, None));
@@ -271,9 +327,19 @@ impl RowReader {
             }
         };
         match self.quotes.mid2(&record.levels[0], &mut self.drops) {
-            Ok(mid2) => Ok((record, mid2.map(|mid2| (slot, mid2)))),
+            Ok(Some(mid2)) => Ok((record, Some((self.streams.number(slot, record.publisher_id), mid2)))),
+            Ok(None) => Ok((record, None)),
             Err(message) => Err(self.reader.error(message).into()),
         }
+    }
+
+    /// The streams that have rows so far, by number.
+    pub fn streams(&self) -> impl Iterator<Item = StreamId> {
+        let names = self.symbols.names();
+        self.streams
+            .all()
+            .iter()
+            .map(|(symbol, publisher)| StreamId { symbol: names[*symbol as usize].clone(), publisher_id: *publisher })
     }
 
     /// What the manifest will say of the file, now that it is read to its end.
@@ -284,6 +350,7 @@ impl RowReader {
             sha256: self.reader.sha256(),
             dbn_version: self.reader.metadata().version,
             dataset: self.reader.metadata().dataset.clone(),
+            ts_out: self.reader.has_ts_out(),
             records: self.reader.records(),
             rows,
             first_ts: first_ts.map(Timestamp),
@@ -302,6 +369,28 @@ impl RowReader {
             .with_help("drop and count such records with unmapped = \"drop\" (--unmapped drop)")
             .into()
     }
+}
+
+/// Checks that the stamps of a record fit the signed 64 bits that datasets have for them.
+#[inline(always)]
+fn check_times(record: &Record<'_>) -> Result<(), String> {
+    let fits = |ts: u64| ts <= i64::MAX as u64;
+    let fits_or_none = |ts: u64| fits(ts) || ts == dbn::UNDEF_TIMESTAMP;
+    if fits(record.ts_recv) && fits_or_none(record.ts_event) && fits_or_none(record.ts_out) {
+        return Ok(());
+    }
+    Err(bad_time(record))
+}
+
+#[cold]
+fn bad_time(record: &Record<'_>) -> String {
+    if record.ts_recv == dbn::UNDEF_TIMESTAMP {
+        return "ts_recv is undefined, so the record has no place in time".to_owned();
+    }
+    let stamps = [("ts_recv", record.ts_recv), ("ts_event", record.ts_event), ("ts_out", record.ts_out)];
+    let late = stamps.iter().find(|(_, ts)| *ts > i64::MAX as u64 && *ts != dbn::UNDEF_TIMESTAMP);
+    let (name, ts) = late.copied().unwrap_or(stamps[0]);
+    format!("{name} is {ts}, after the year 2262, the last that nanoseconds in 64 bits reach")
 }
 
 /// `ts_recv` of a file's usable record with this number, from 0.

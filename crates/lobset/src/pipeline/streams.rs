@@ -4,28 +4,59 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::scan::FileScan;
-use crate::error::{InputError, Result};
-use crate::label::{Candidates, Splits, Windows};
-use crate::tape::SymbolTape;
+use serde::{Deserialize, Serialize};
 
-/// One symbol's rows, across all files.
+use super::instruments::{Alias, AliasSearch};
+use super::scan::{FileScan, StreamScan};
+use crate::config::{Aliases, Config};
+use crate::error::{Error, InputError, Result};
+use crate::input::{Gaps, StreamNames};
+use crate::label::{Candidates, Splits, Windows};
+use crate::tape::{RowCursor, SymbolTape};
+
+/// A stream may step back in time by this many nanoseconds between two files; files that go further back overlap. The
+/// stamps of one capture differ by microseconds, a second also covers a clock that was set anew.
+const LARGEST_STEP_BACK: u64 = 1_000_000_000;
+
+/// A stream across files: one symbol of one publisher.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StreamId {
+    /// The symbol, as the mappings of the input name it.
+    pub symbol: String,
+    /// The publisher: a dataset and a venue.
+    pub publisher_id: u16,
+}
+
+/// One stream's rows, across all files.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// Its name.
+    /// Its name: the symbol, and the publisher behind it where the symbol has several.
     pub symbol: String,
+    /// Its publisher.
+    pub publisher_id: u16,
     /// Its rows, to be read from the work files.
     pub tape: SymbolTape,
     /// The rows that start a new unbroken stretch.
     pub breaks: Vec<u64>,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
+    /// Its longest pauses.
+    pub gaps: Gaps,
     /// For each file with rows of it: the file's place in the order, and its first row.
     pub files: Vec<(usize, u64)>,
     /// The rows that can have a label.
     pub candidates: Candidates,
     /// Which side of the boundary time its rows are on.
     pub splits: Splits,
+}
+
+/// The streams of a run, and what its user should know of them.
+#[derive(Debug)]
+pub struct Joined {
+    /// In order of symbol and publisher.
+    pub streams: Vec<Stream>,
+    /// One line each.
+    pub warnings: Vec<String>,
 }
 
 impl Stream {
@@ -46,70 +77,194 @@ impl Stream {
     }
 }
 
+/// A stream while its files are joined.
 struct Growing<'a> {
     tape: SymbolTape,
     breaks: Vec<u64>,
     steps_back: u64,
+    gaps: Gaps,
     files: Vec<(usize, u64)>,
+    /// The largest `ts_recv` so far, that of the last row, and the last row's instrument.
     max_ts: u64,
+    last_ts: u64,
     instrument: u32,
     last_path: &'a Path,
+}
+
+impl<'a> Growing<'a> {
+    fn new(found: &StreamScan, path: &'a Path) -> Self {
+        Self {
+            tape: SymbolTape::default(),
+            breaks: Vec::new(),
+            steps_back: 0,
+            gaps: Gaps::default(),
+            files: Vec::new(),
+            max_ts: found.first_ts,
+            last_ts: found.first_ts,
+            instrument: found.first_instrument,
+            last_path: path,
+        }
+    }
+
+    /// Appends what the next file holds of the stream. The outcome is that of one file with the rows of all.
+    fn append(
+        &mut self,
+        found: &StreamScan,
+        (file, path): (usize, &'a Path),
+        tape: SymbolTape,
+        max_gap: u64,
+    ) -> Result<()> {
+        let first_row = self.tape.rows();
+        if first_row > 0 && found.first_ts <= self.max_ts && self.overlaps(found, &tape)? {
+            let message =
+                format!("overlaps in time with {} for the symbol {:?}", self.last_path.display(), found.id.symbol);
+            return Err(InputError::new(path, message)
+                .with_help("give each symbol's rows once: remove the file that repeats them")
+                .into());
+        }
+        let mut breaks = found.breaks.clone();
+        if found.first_ts < self.max_ts {
+            self.steps_back += self.recount_head(&tape, &mut breaks, max_gap)?;
+        }
+        let paused = found.first_ts.saturating_sub(self.max_ts) > max_gap;
+        if first_row > 0 && (paused || found.first_instrument != self.instrument) {
+            self.breaks.push(first_row);
+        }
+        self.breaks.extend(breaks.iter().map(|b| first_row + b));
+        self.steps_back += found.steps_back;
+        if first_row > 0 {
+            self.gaps.note(self.max_ts, found.first_ts);
+        }
+        self.gaps.extend(&found.gaps, self.max_ts);
+        self.files.push((file, first_row));
+        self.tape.append(tape, self.max_ts);
+        self.max_ts = self.max_ts.max(found.max_ts);
+        self.last_ts = found.last_ts;
+        self.instrument = found.last_instrument;
+        self.last_path = path;
+        Ok(())
+    }
+
+    /// Whether the next file holds a stretch of time that the files before hold too, rather than beginning a moment before
+    /// they end: it begins long before, or with a row that they hold.
+    fn overlaps(&self, found: &StreamScan, tape: &SymbolTape) -> Result<bool> {
+        if self.last_ts.saturating_sub(found.first_ts) > LARGEST_STEP_BACK {
+            return Ok(true);
+        }
+        let mut next = RowCursor::new(tape, 0)?;
+        next.advance()?;
+        let mut rows = RowCursor::new(&self.tape, self.tape.first_row_at(found.first_ts)?)?;
+        while rows.advance()?.is_some() {
+            if rows.row() == next.row() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The next file's scan did not know how far the stream's clock had come. Counts the steps back that it could not see,
+    /// and takes away the breaks that are no pauses by that clock.
+    fn recount_head(&self, tape: &SymbolTape, breaks: &mut Vec<u64>, max_gap: u64) -> Result<u64> {
+        let mut cursor = RowCursor::new(tape, 0)?;
+        let (mut row, mut reached, mut instrument, mut steps) = (0, 0, None, 0);
+        while reached < self.max_ts && cursor.advance()?.is_some() {
+            let (ts, of) = (cursor.row().ts_recv, cursor.row().instrument_id);
+            let before = self.max_ts.max(reached);
+            if ts < before && ts >= reached {
+                steps += 1;
+            }
+            if instrument == Some(of)
+                && ts.saturating_sub(before) <= max_gap
+                && let Ok(place) = breaks.binary_search(&row)
+            {
+                breaks.remove(place);
+            }
+            reached = reached.max(ts);
+            instrument = Some(of);
+            row += 1;
+        }
+        Ok(steps)
+    }
 }
 
 /// Joins the scans of all files, which stand in order of time with their paths.
 ///
 /// # Errors
-/// [`InputError`] when two files hold the same bytes, or overlap in time for a symbol.
-pub fn join(scans: &[(&Path, &FileScan)], windows: Windows, max_gap: Option<u64>) -> Result<Vec<Stream>> {
+/// [`InputError`] when two files hold the same bytes or overlap in time for a stream, or when two symbols share an
+/// instrument at the same time; [`Error::Output`] when a work file cannot be read.
+pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     refuse_duplicates(scans)?;
-    let max_gap = max_gap.unwrap_or(u64::MAX);
-    let mut growing: BTreeMap<&str, Growing<'_>> = BTreeMap::new();
-    for (number, (path, scan)) in scans.iter().enumerate() {
+    let windows = Windows::new(config);
+    let max_gap = config.max_gap.unwrap_or(u64::MAX);
+    let ids = || scans.iter().flat_map(|(_, scan)| &scan.streams).map(|found| &found.id);
+    let mut numbers: BTreeMap<&StreamId, usize> = ids().map(|id| (id, 0)).collect();
+    numbers.values_mut().enumerate().for_each(|(number, place)| *place = number);
+    let names = StreamNames::new(numbers.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))
+        .map_err(|message| Error::data(message, "pick one publisher with publishers = [ID]"))?;
+
+    let mut growing: Vec<Option<Growing<'_>>> = numbers.iter().map(|_| None).collect();
+    let mut aliases = AliasSearch::default();
+    for (file, (path, scan)) in scans.iter().enumerate() {
         let tape_file = Arc::new(scan.tape.clone());
-        for found in &scan.symbols {
-            let stream = growing.entry(&found.symbol).or_insert_with(|| Growing {
-                tape: SymbolTape::default(),
-                breaks: Vec::new(),
-                steps_back: 0,
-                files: Vec::new(),
-                max_ts: found.first_ts,
-                instrument: found.first_instrument,
-                last_path: path,
-            });
-            if found.first_ts < stream.max_ts {
-                let message =
-                    format!("overlaps in time with {} for the symbol {:?}", stream.last_path.display(), found.symbol);
-                return Err(InputError::new(path, message)
-                    .with_help("give each symbol's rows once: remove the file that repeats them")
-                    .into());
-            }
-            let first_row = stream.tape.rows();
-            let paused = found.first_ts - stream.max_ts > max_gap;
-            if first_row > 0 && (paused || found.first_instrument != stream.instrument) {
-                stream.breaks.push(first_row);
-            }
-            stream.breaks.extend(found.breaks.iter().map(|b| first_row + b));
-            stream.steps_back += found.steps_back;
-            stream.files.push((number, first_row));
-            stream.tape.extend(&tape_file, &found.chunks);
-            stream.max_ts = found.max_ts;
-            stream.instrument = found.last_instrument;
-            stream.last_path = path;
+        let file_start = scan.input.first_ts.map_or(0, |ts| ts.0);
+        for found in &scan.streams {
+            let number = numbers[&found.id];
+            aliases.take(&found.id, &found.instruments, number, file, file_start);
+            let mut tape = SymbolTape::default();
+            tape.extend(&tape_file, &found.chunks);
+            growing[number].get_or_insert_with(|| Growing::new(found, path)).append(
+                found,
+                (file, path),
+                tape,
+                max_gap,
+            )?;
         }
     }
-    let finish = |(symbol, mut grown): (&str, Growing<'_>)| {
+    let ids: Vec<&StreamId> = numbers.into_keys().collect();
+    let warnings = check_aliases(&aliases.finish(), &ids, scans, config)?;
+    let finish = |(id, grown): (&StreamId, Option<Growing<'_>>)| {
+        let mut grown = grown?;
         grown.tape.shrink_to_fit();
-        Stream {
-            symbol: symbol.to_owned(),
+        Some(Stream {
+            symbol: names.name(&id.symbol, id.publisher_id),
+            publisher_id: id.publisher_id,
             candidates: Candidates::new(windows, grown.tape.rows(), &grown.breaks),
             splits: Splits { boundary_row: grown.tape.rows(), reach: windows.reach() },
             tape: grown.tape,
             breaks: grown.breaks,
             steps_back: grown.steps_back,
+            gaps: grown.gaps,
             files: grown.files,
-        }
+        })
     };
-    Ok(growing.into_iter().map(finish).collect())
+    let streams = ids.into_iter().zip(growing).filter_map(finish).collect();
+    Ok(Joined { streams, warnings })
+}
+
+/// Refuses aliases, or words what they mean.
+fn check_aliases(
+    found: &[Alias],
+    ids: &[&StreamId],
+    scans: &[(&Path, &FileScan)],
+    config: &Config,
+) -> Result<Vec<String>> {
+    let (Some(first), Aliases::Error) = (found.first(), config.aliases) else {
+        let warning = |alias: &Alias| {
+            let [a, b] = alias.streams.map(|(stream, _)| &ids[stream].symbol);
+            format!("{a:?} and {b:?} are the same instrument ({}): each of its rows counts twice", alias.instrument_id)
+        };
+        return Ok(found.iter().map(warning).collect());
+    };
+    let Alias { instrument_id, streams: [(a, earlier), (b, later)], since } = *first;
+    let (a, b) = (&ids[a].symbol, &ids[b].symbol);
+    let message = if earlier == later {
+        format!("instrument {instrument_id} is both {a:?} and {b:?} from {since} on")
+    } else {
+        format!("instrument {instrument_id} is {b:?} here and {a:?} in {} from {since} on", scans[earlier].0.display())
+    };
+    Err(InputError::new(scans[later].0, message)
+        .with_help("give each instrument under one symbol; aliases = \"keep\" makes a dataset of each name, whose rows then count twice")
+        .into())
 }
 
 fn refuse_duplicates(scans: &[(&Path, &FileScan)]) -> Result<()> {

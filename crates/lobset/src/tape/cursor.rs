@@ -91,6 +91,17 @@ impl SymbolTape {
         }
     }
 
+    /// Appends a tape of later rows. `reached` is the running maximum of `ts_recv` before them.
+    pub fn append(&mut self, later: Self, reached: u64) {
+        let first_row = self.rows;
+        self.chunks.extend(later.chunks.into_iter().map(|mut located| {
+            located.first_row += first_row;
+            located.chunk.max_ts = located.chunk.max_ts.max(reached);
+            located
+        }));
+        self.rows += later.rows;
+    }
+
     /// Gives back the room for chunks that did not come.
     pub fn shrink_to_fit(&mut self) {
         self.chunks.shrink_to_fit();

@@ -1,6 +1,6 @@
 //! A row as the tapes carry it, and what changed since the row before.
 
-use dbn::BidAskPair;
+use dbn::{BidAskPair, UNDEF_TIMESTAMP};
 
 use super::varint::{get, put, unzigzag, zigzag};
 use crate::input::Record;
@@ -8,8 +8,8 @@ use crate::input::Record;
 /// Words of a book: four for each of ten levels, namely bid price, ask price, both sizes, both counts.
 pub const BOOK_WORDS: usize = 40;
 
-/// More bytes than any row needs: the header, eight fields and two varints for each word of the book.
-pub(super) const MAX_ROW_BYTES: usize = 8 + 8 * 9 + BOOK_WORDS * 10 + 16;
+/// More bytes than any row needs: the header, nine fields and two varints for each word of the book.
+pub(super) const MAX_ROW_BYTES: usize = 8 + 9 * 9 + BOOK_WORDS * 10 + 16;
 
 /// Ten levels, packed so that two books are compared by forty machine words.
 pub type Book = [u64; BOOK_WORDS];
@@ -21,6 +21,8 @@ pub struct Row {
     pub ts_recv: u64,
     /// As in [`Record`].
     pub ts_event: u64,
+    /// As in [`Record`].
+    pub ts_out: u64,
     /// As in [`Record`].
     pub price: i64,
     /// As in [`Record`].
@@ -44,6 +46,7 @@ impl Default for Row {
         Self {
             ts_recv: 0,
             ts_event: 0,
+            ts_out: UNDEF_TIMESTAMP,
             price: 0,
             ts_in_delta: 0,
             sequence: 0,
@@ -66,11 +69,13 @@ impl From<&Record<'_>> for Row {
     }
 }
 
-/// Bits of a row's header above the forty of the book: which fields differ from the row before.
+/// Bits of a row's header above the forty of the book: which fields differ from the row before, and whether the row has
+/// a gateway stamp.
 const PRICE: u64 = 1 << 40;
 const SIZE: u64 = 1 << 41;
 const MARKS: u64 = 1 << 42;
 const SOURCE: u64 = 1 << 43;
+const TS_OUT: u64 = 1 << 44;
 
 /// The forty low bits.
 const BOOK: u64 = PRICE - 1;
@@ -119,6 +124,7 @@ impl Row {
     fn take_event(&mut self, record: &Record<'_>) {
         self.ts_recv = record.ts_recv;
         self.ts_event = record.ts_event;
+        self.ts_out = record.ts_out;
         self.price = record.price;
         self.ts_in_delta = record.ts_in_delta;
         self.sequence = record.sequence;
@@ -157,6 +163,10 @@ impl Row {
         if record.instrument_id != self.instrument_id || record.publisher_id != self.publisher_id {
             header |= SOURCE;
             at = put(out, at, u64::from(record.instrument_id) << 16 | u64::from(record.publisher_id));
+        }
+        if record.ts_out != UNDEF_TIMESTAMP {
+            header |= TS_OUT;
+            at = put(out, at, signed(record.ts_out, record.ts_recv));
         }
         self.take_event(record);
 
@@ -217,6 +227,12 @@ impl Row {
             self.instrument_id = (value >> 16) as u32;
             self.publisher_id = value as u16;
         }
+        self.ts_out = UNDEF_TIMESTAMP;
+        if header & TS_OUT != 0 {
+            let (value, after) = get(tape, at)?;
+            at = after;
+            self.ts_out = self.ts_recv.wrapping_add(unzigzag(value).cast_unsigned());
+        }
         let changed = header & BOOK;
         let mut left = changed;
         while left != 0 {
@@ -264,7 +280,7 @@ mod tests {
     proptest! {
         #[test]
         fn rows_come_back_as_they_were(
-            events in prop::collection::vec((any::<[u64; 3]>(), any::<[u32; 5]>(), prop::array::uniform10(level()), any::<bool>()), 1..20)
+            events in prop::collection::vec((any::<[u64; 4]>(), any::<[u32; 5]>(), prop::array::uniform10(level()), any::<bool>()), 1..20)
         ) {
             let mut out = vec![0; events.len() * (MAX_ROW_BYTES + SLACK)];
             let mut at = 0;
@@ -276,7 +292,7 @@ mod tests {
                     levels = book.clone();
                 }
                 let record = Record {
-                    ts_recv: long[0], ts_event: long[1], price: long[2].cast_signed(), ts_in_delta: short[0].cast_signed(),
+                    ts_recv: long[0], ts_event: long[1], ts_out: if *keep { UNDEF_TIMESTAMP } else { long[3] }, price: long[2].cast_signed(), ts_in_delta: short[0].cast_signed(),
                     sequence: short[1], size: short[2], instrument_id: short[3], publisher_id: short[4] as u16,
                     action: b'A', side: short[4] as u8 & 1, flags: 0, depth: 3, levels: &levels,
                 };

@@ -1,6 +1,6 @@
 //! Random rows of the datasets against the raw files, by the plain definition and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{DatasetFile, unreadable};
 use crate::config::{Config, PriceType};
 use crate::error::{Error, Result, ValidationError};
-use crate::input::{Record, catalog, total_bytes};
+use crate::input::{Record, catalog, total_bytes, with_publisher};
 use crate::label::Thresholds;
 use crate::output::Manifest;
 use crate::pipeline::{Monitor, RowReader, ScanRules, Stage};
@@ -80,20 +80,25 @@ pub(super) fn compare<P: AsRef<Path>>(
     let rules = ScanRules::new(config);
     let mut violations = Vec::new();
     let mut walks: BTreeMap<String, Walk> = BTreeMap::new();
+    let known: BTreeSet<(&str, u16)> = manifest.symbols.iter().map(|s| (s.symbol.as_str(), s.publisher_id)).collect();
     let total = total_bytes(&files);
     monitor.stage(Stage::Scan, total, || {
         for file in &files {
             let mut reader = RowReader::open(&file.path, &rules)?;
-            let names: Vec<String> = reader.symbols.names().to_vec();
+            // The manifest's names of the file's streams, by number.
+            let mut names: Vec<String> = Vec::new();
             while reader.advance(monitor)? {
-                let (record, row) = reader.current()?;
-                let Some((slot, mid2)) = row else { continue };
-                let Some(targets) = drawn.get_mut(&names[slot]) else { continue };
-                let walk = match walks.get_mut(&names[slot]) {
-                    Some(walk) => walk,
-                    None => walks.entry(names[slot].clone()).or_default(),
-                };
-                walk.take(config, &record, mid2, targets, &mut violations);
+                let Some((number, mid2)) = reader.current()?.1 else { continue };
+                if number == names.len() {
+                    names.extend(reader.streams().skip(number).map(|id| {
+                        let alone = known.contains(&(id.symbol.as_str(), id.publisher_id));
+                        if alone { id.symbol } else { with_publisher(&id.symbol, id.publisher_id) }
+                    }));
+                    walks.entry(names[number].clone()).or_default();
+                }
+                let name = &names[number];
+                let (Some(targets), Some(walk)) = (drawn.get_mut(name), walks.get_mut(name)) else { continue };
+                walk.take(config, &reader.reader.record()?, mid2, targets, &mut violations);
             }
         }
         Ok(())
@@ -305,6 +310,7 @@ fn check_record(config: &Config, record: &Record<'_>, mid2: i64, stored: &Record
         let same = match name {
             "ts_recv" => time(record.ts_recv),
             "ts_event" => time(record.ts_event),
+            "ts_out" => time(record.ts_out),
             "publisher_id" => unsigned(record.publisher_id.into()),
             "instrument_id" => unsigned(record.instrument_id),
             "action" => letter(record.action),

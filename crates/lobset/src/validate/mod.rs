@@ -105,7 +105,7 @@ pub(crate) fn prove(
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let config = &manifest.config;
     let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
-    let schema = DatasetSchema::new(config).map_err(|e| failed(vec![e.to_string()]))?;
+    let schema = DatasetSchema::new(config, manifest.has_ts_out()).map_err(|e| failed(vec![e.to_string()]))?;
     let columns = LabelColumns::new(&schema).map_err(|e| failed(vec![e.to_string()]))?;
     let datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
 

@@ -10,21 +10,21 @@ use crate::label::Thresholds;
 use crate::output::{DatasetEntry, DatasetSchema, SymbolEntry};
 use crate::pipeline::{THRESHOLDS, file_sha256, map_ordered};
 
-/// Proves the dataset of a symbol, of which `entry` is what the manifest will say, and hands on the movements that the
+/// Proves the dataset of a symbol, made with `config` of input with or without gateway stamps, of which `entry` is what the manifest will say, and hands on the movements that the
 /// boundaries were fitted on. Returns the violations found.
 ///
 /// # Errors
 /// [`InputError`](crate::error::InputError) when it cannot be read; what `fit_movements` fails of.
 pub(crate) fn prove_dataset(
     path: &Path,
-    config: &Config,
+    (config, ts_out): (&Config, bool),
     thresholds: &Thresholds,
     (symbol, entry): (&SymbolEntry, &DatasetEntry),
     threads: usize,
     mut fit_movements: impl FnMut(&[f64]) -> Result<()> + Send,
 ) -> Result<Vec<String>> {
     let violation = |text: String| Ok(vec![format!("{}: {text}", entry.file)]);
-    let schema = DatasetSchema::new(config).and_then(|schema| Ok((LabelColumns::new(&schema)?, schema)));
+    let schema = DatasetSchema::new(config, ts_out).and_then(|schema| Ok((LabelColumns::new(&schema)?, schema)));
     let (columns, schema) = match schema {
         Ok(both) => both,
         Err(e) => return violation(e.to_string()),

@@ -35,6 +35,7 @@ pub fn batch(schema: &Arc<Schema>, symbol: &str, rows: &[(Row, RowLabel)]) -> Re
         match name {
             "ts_recv" => time(TimestampNanosecondArray::from_iter_values(row().map(|r| r.ts_recv as i64))),
             "ts_event" => time(row().map(|r| (r.ts_event != UNDEF_TIMESTAMP).then_some(r.ts_event as i64)).collect()),
+            "ts_out" => time(row().map(|r| (r.ts_out != UNDEF_TIMESTAMP).then_some(r.ts_out as i64)).collect()),
             "publisher_id" => Arc::new(UInt16Array::from_iter_values(row().map(|r| r.publisher_id))),
             "instrument_id" => Arc::new(UInt32Array::from_iter_values(row().map(|r| r.instrument_id))),
             "action" => letters(marks(0)),

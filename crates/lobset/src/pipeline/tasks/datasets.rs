@@ -24,6 +24,8 @@ pub struct Datasets {
     pub config: Config,
     /// With the boundaries of these symbols.
     pub thresholds: Thresholds,
+    /// Some of the input has gateway stamps.
+    pub ts_out: bool,
     pub parts: Vec<Part>,
 }
 
@@ -55,8 +57,8 @@ impl Job for Datasets {
     const KIND: &'static str = "datasets";
 
     fn run(self, attempt: &Attempt<'_>) -> Result<Vec<Written>> {
-        let Self { config, thresholds, parts } = self;
-        let schema = Arc::new(DatasetSchema::new(&config).map_err(|e| Error::output(&attempt.work, e))?);
+        let Self { config, thresholds, ts_out, parts } = self;
+        let schema = Arc::new(DatasetSchema::new(&config, ts_out).map_err(|e| Error::output(&attempt.work, e))?);
         let encoders = Pool::new();
         let write = |part: Part| {
             let fit = boundaries(&thresholds, &part.symbol)?;

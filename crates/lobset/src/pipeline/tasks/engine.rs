@@ -284,7 +284,7 @@ impl Engine for Tasks<'_> {
     }
 
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
-        let WriteInput { streams, thresholds, plans } = *input;
+        let WriteInput { streams, thresholds, plans, ts_out } = *input;
         let config = self.run.config;
         let candidates = |groups: &[RowGroup]| groups.iter().map(RowGroup::count).sum();
         let most = task_size(plans.iter().map(|plan| candidates(&plan.groups)).sum(), MOST_FILES);
@@ -315,6 +315,7 @@ impl Engine for Tasks<'_> {
         let job = |parts: Vec<(usize, DatasetPart)>| Datasets {
             config: config.clone(),
             thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.as_str())),
+            ts_out,
             parts: parts.into_iter().map(|(_, part)| part).collect(),
         };
         let (receipts, _) = self.map(Stage::Write, batches.into_iter().map(job).collect())?;
@@ -330,6 +331,7 @@ impl Engine for Tasks<'_> {
             Merge {
                 config: config.clone(),
                 thresholds: thresholds.only([symbol.as_str()]),
+                ts_out,
                 symbol: symbol.clone(),
                 segments: files[*place].iter().map(|w| w.file.clone()).collect(),
                 rows: plans[*place].rows(),
@@ -369,6 +371,7 @@ impl Engine for Tasks<'_> {
         let job = |parts: Vec<(u64, ProvePart)>| Prove {
             config: config.clone(),
             thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
+            ts_out: manifest.has_ts_out(),
             parts: parts.into_iter().map(|(_, part)| part).collect(),
         };
         let (receipts, _) = self.map(Stage::Validate, batches.into_iter().map(job).collect())?;

@@ -19,6 +19,8 @@ pub struct Merge {
     pub config: Config,
     /// With the boundaries of this symbol.
     pub thresholds: Thresholds,
+    /// Some of the input has gateway stamps.
+    pub ts_out: bool,
     pub symbol: String,
     pub segments: Vec<PathBuf>,
     pub rows: u64,
@@ -30,7 +32,7 @@ impl Job for Merge {
 
     fn run(self, attempt: &Attempt<'_>) -> Result<Written> {
         let file = attempt.dataset(&dataset_stem(&self.config.currency, &self.symbol));
-        let schema = DatasetSchema::new(&self.config).map_err(|e| Error::output(&file, e))?;
+        let schema = DatasetSchema::new(&self.config, self.ts_out).map_err(|e| Error::output(&file, e))?;
         let metadata = metadata(&self.config, &self.symbol, &self.thresholds);
         let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
         for segment in &self.segments {

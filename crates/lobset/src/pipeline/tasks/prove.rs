@@ -22,6 +22,8 @@ pub struct Prove {
     pub config: Config,
     /// With the boundaries of these symbols.
     pub thresholds: Thresholds,
+    /// Some of the input has gateway stamps.
+    pub ts_out: bool,
     pub parts: Vec<Part>,
 }
 
@@ -47,7 +49,7 @@ impl Job for Prove {
     const KIND: &'static str = "prove";
 
     fn run(self, attempt: &Attempt<'_>) -> Result<Receipt> {
-        let Self { config, thresholds, parts } = self;
+        let Self { config, thresholds, ts_out, parts } = self;
         let file = attempt.file(MOVEMENTS, "f64");
         let fail = |e| Error::output(&file, e);
         let mut writer = Writer::create(&file).map_err(fail)?;
@@ -55,11 +57,18 @@ impl Job for Prove {
         for Part { file, symbol } in &parts {
             let mut count = 0;
             if let Some(entry) = &symbol.dataset {
-                let found = prove_dataset(file, &config, &thresholds, (symbol, entry), attempt.threads, |movements| {
-                    count += movements.len() as u64;
-                    writer.write_all(&movement_bytes(movements)).map_err(fail)?;
-                    attempt.monitor.advance(0)
-                })?;
+                let found = prove_dataset(
+                    file,
+                    (&config, ts_out),
+                    &thresholds,
+                    (symbol, entry),
+                    attempt.threads,
+                    |movements| {
+                        count += movements.len() as u64;
+                        writer.write_all(&movement_bytes(movements)).map_err(fail)?;
+                        attempt.monitor.advance(0)
+                    },
+                )?;
                 violations.extend(found);
             }
             fitted.push(count);
