@@ -255,7 +255,7 @@ fn shortages_carry_the_cure() {
     let (error, help) = fails(Config { lookback_rows: 5_000, ..small() });
     assert!(error.contains("the windows are longer than the data") && help.contains("shorten"), "{error}");
     let (error, help) = fails(Config { nbins: 255, lookback_rows: 1, lookforward_input: 1, ..small() });
-    assert!(error.contains("class boundaries are distinct") && help.contains("lower nbins"), "{error}");
+    assert!(error.contains("of the 255 classes would hold a row") && help.contains("lower nbins"), "{error}");
     let error = run(&[folder.path().join("nothing-*.dbn")], &out, &small()).unwrap_err();
     assert!(error.to_string().contains("matches no file"), "{error}");
 }
