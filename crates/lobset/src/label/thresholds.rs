@@ -248,7 +248,8 @@ mod tests {
         let at_ranks: Vec<f64> = ranks(n, &qs).into_iter().map(|rank| sorted[rank as usize]).collect();
         let boundaries = interpolate(n, &qs, &at_ranks);
         let checked = check_classes(&boundaries, at_ranks.as_chunks().0, n, sorted[0], "all symbols");
-        let fit = Fit { boundaries, fit_rows: n, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
+        let fit =
+            Fit { boundaries, fit_rows: n, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
         let mut counts = vec![0_u64; usize::from(nbins)];
         movements.iter().for_each(|m| counts[fit.class(*m)] += 1);
         if n > nbins.into() {

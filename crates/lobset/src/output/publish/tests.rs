@@ -137,6 +137,7 @@ fn what_appears_in_the_place_of_an_out_that_was_moved_away_is_left_alone() {
     let out = folder.path().join("out");
     let mut renames = 0;
     let moved_away = loop {
+        drop(open(&out, true, &portable).unwrap());
         write_dataset(&out, "old");
         publish(&out, "new", true, &portable.killed_after(renames)).unwrap_err();
         if !out.exists() {
