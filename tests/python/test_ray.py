@@ -16,6 +16,9 @@ from conftest import REAL
 
 import lobset
 
+if sys.platform != "linux":
+    pytest.skip("processes and the files they have open are looked up in /proc", allow_module_level=True)
+
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",

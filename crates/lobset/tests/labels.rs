@@ -289,3 +289,69 @@ fn the_boundary_time_can_be_set() {
     assert_eq!(fit_files, [0, 1, 2]);
     compare(&out, &reference(&symbols, until, &fit_files, &config).unwrap(), "AUDUSD");
 }
+
+/// Two files of three instruments in turn: an outright, its like, and a calendar spread with positive prices.
+fn outrights_and_spread(folder: &Path, symbols: &[(&str, u32)]) -> Vec<PathBuf> {
+    let files = [START, START + DAY].map(|start| {
+        let mut state = start;
+        let mut mids = [13_000_i64, 13_000, 60];
+        let mut file = Vec::new();
+        for i in 0..6_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let which = i as usize % 3;
+            mids[which] += (state >> 33) as i64 % 3 - 1;
+            mids[which] = mids[which].max(30);
+            let (instrument, bid) = (7 + which as u32, mids[which] * TICK);
+            if symbols.iter().any(|(_, id)| *id == instrument) {
+                file.push(Tick { instrument, ts: start + i * 1_000_000, bid, ask: bid + TICK });
+            }
+        }
+        file
+    });
+    write_files(folder, symbols, &files)
+}
+
+#[test]
+fn a_symbol_far_from_uniform_in_its_own_fit_half_is_warned_of_with_the_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let config = |threshold_scope| Config { threshold_scope, nbins: 3, ..small() };
+    let global = config(ThresholdScope::Global);
+    let about = |warnings: &[String], symbol: &str| -> Vec<String> {
+        let prefix = format!("{symbol}: its fit half is");
+        warnings.iter().filter(|w| w.starts_with(&prefix)).cloned().collect()
+    };
+    let mixed = outrights_and_spread(&place("mixed"), &[("M6AM4", 7), ("M6AM4-M6AU4", 9)]);
+    let manifest = run(&mixed, &place("out"), &global).unwrap();
+    for symbol in ["M6AM4", "M6AM4-M6AU4"] {
+        let found = about(&manifest.warnings, symbol);
+        assert!(matches!(&found[..], [one] if one.contains("threshold_scope = \"symbol\"")), "{:?}", manifest.warnings);
+    }
+    for file in ["manifest.json", "report.html"] {
+        let text = std::fs::read_to_string(place("out").join(file)).unwrap();
+        assert!(text.contains("M6AM4: its fit half is"), "{file}");
+    }
+    // The cure cures, and what is alike is left in peace.
+    let each = run(&mixed, &place("each"), &config(ThresholdScope::Symbol)).unwrap();
+    assert!(!each.warnings.iter().any(|w| w.contains("from uniform")), "{:?}", each.warnings);
+    let alike = outrights_and_spread(&place("alike"), &[("M6AM4", 7), ("M6AU4", 8)]);
+    let manifest = run(&alike, &place("out-alike"), &global).unwrap();
+    assert!(!manifest.warnings.iter().any(|w| w.contains("from uniform")), "{:?}", manifest.warnings);
+
+    // Boundaries that come from elsewhere have another cure.
+    let spread = outrights_and_spread(&place("spread"), &[("M6AM4-M6AU4", 9)]);
+    run(&spread, &place("out-spread"), &global).unwrap();
+    let foreign = Thresholds::read(&place("out-spread").join("thresholds.json")).unwrap();
+    let outright = outrights_and_spread(&place("outright"), &[("M6AM4", 7)]);
+    let manifest = lobset::process(
+        &outright,
+        &place("out-foreign"),
+        &global,
+        Some(&foreign),
+        &lobset::Options::default(),
+        &lobset::Monitor::silent(),
+    )
+    .unwrap();
+    let found = about(&manifest.warnings, "M6AM4");
+    assert!(matches!(&found[..], [one] if one.contains("fit them on this data")), "{:?}", manifest.warnings);
+}

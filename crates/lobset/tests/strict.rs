@@ -239,6 +239,21 @@ fn instruments_without_a_mapping_are_an_error_or_counted() {
 }
 
 #[test]
+fn a_price_that_never_moves_has_no_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let still = |from| (0..400).map(|i| Tick { ts: from + i * 1_000_000, ..ticks(1, from)[0] }).collect::<Vec<_>>();
+    let inputs = write_files(&folder.path().join("in"), &[("M6AM4", 7)], &[still(START), still(START + 400_000_000)]);
+    let out = folder.path().join("out");
+    for nbins in [2, 3, 21] {
+        let error = run(&inputs, &out, &Config { nbins, ..small() }).unwrap_err();
+        let (message, help) = (error.to_string(), error.help().unwrap_or_default());
+        assert!(message.contains(&format!("only 1 of the {nbins} classes would hold a row")), "{message}");
+        assert!(help.contains("lower nbins") && help.contains("never moves"), "{help}");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
 fn shortages_carry_the_cure() {
     let folder = tempfile::tempdir().unwrap();
     let inputs =
@@ -255,7 +270,7 @@ fn shortages_carry_the_cure() {
     let (error, help) = fails(Config { lookback_rows: 5_000, ..small() });
     assert!(error.contains("the windows are longer than the data") && help.contains("shorten"), "{error}");
     let (error, help) = fails(Config { nbins: 255, lookback_rows: 1, lookforward_input: 1, ..small() });
-    assert!(error.contains("class boundaries are distinct") && help.contains("lower nbins"), "{error}");
+    assert!(error.contains("of the 255 classes would hold a row") && help.contains("lower nbins"), "{error}");
     let error = run(&[folder.path().join("nothing-*.dbn")], &out, &small()).unwrap_err();
     assert!(error.to_string().contains("matches no file"), "{error}");
 }

@@ -191,30 +191,41 @@ fn increasing(boundaries: &[f64]) -> bool {
     boundaries.iter().all(|b| b.is_finite()) && boundaries.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// Refuses boundaries that do not cut `nbins` classes.
+/// Refuses boundaries that leave a class empty because too many of the movements that they were fitted on are equal: two
+/// boundaries coincide, or none of the movements lies between them or below the first.
+///
+/// `neighbours` are the two movements, next to each other in order, that each boundary was interpolated from, `rows` is how
+/// many movements there are, and `min` the smallest. Fewer movements than classes are no reason by themselves.
 ///
 /// # Errors
-/// [`Error::Data`] that says how many are distinct and what to change.
-pub fn check_distinct(boundaries: &[f64], whose: &str) -> Result<()> {
-    if increasing(boundaries) {
+/// [`Error::Data`] that says how many classes hold a movement and what to change.
+pub fn check_classes(boundaries: &[f64], neighbours: &[[f64; 2]], rows: u64, min: f64, whose: &str) -> Result<()> {
+    let nbins = boundaries.len() + 1;
+    // Class k is [b_k, b_k+1). The smallest movement that is no smaller than b_k is one of the two that b_k lies between. The
+    // last class holds the largest movement.
+    let inner = boundaries.iter().zip(neighbours).zip(boundaries.iter().skip(1));
+    let inner = inner.map(|((from, [below, above]), to)| (if below < from { above } else { below }) < to);
+    let below_first = boundaries.first().is_none_or(|first| min < *first);
+    let full = 1 + usize::from(below_first) + inner.filter(|holds| *holds).count();
+    // Boundaries that share a gap between two movements leave classes empty too, but only where rows are few.
+    let few_rows = rows <= nbins as u64;
+    if full == nbins || (few_rows && below_first && increasing(boundaries)) {
         return Ok(());
     }
-    let mut distinct = boundaries.to_vec();
-    distinct.dedup();
     Err(Error::data(
         format!(
-            "{whose}: only {} of the {} class boundaries are distinct: the movements take too few values for nbins = {}",
-            distinct.len(),
-            boundaries.len(),
-            boundaries.len() + 1
+            "{whose}: only {full} of the {nbins} classes would hold a row: the movements that were fitted on take too few values for nbins = {nbins}"
         ),
-        "lower nbins, or widen lookback_rows and lookforward_input so that the means move in finer steps",
+        "lower nbins, or widen lookback_rows and lookforward_input so that the means move in finer steps; a price that never moves has no classes",
     ))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::label::{inner_quantiles, interpolate, ranks};
 
     #[test]
     fn the_class_is_the_number_of_boundaries_not_above() {
@@ -228,11 +239,64 @@ mod tests {
         }
     }
 
+    /// As a run would check the boundaries of these movements.
+    fn check(movements: &[f64], nbins: u16) -> Result<()> {
+        let mut sorted = movements.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len() as u64;
+        let qs = inner_quantiles(nbins);
+        let at_ranks: Vec<f64> = ranks(n, &qs).into_iter().map(|rank| sorted[rank as usize]).collect();
+        let boundaries = interpolate(n, &qs, &at_ranks);
+        let checked = check_classes(&boundaries, at_ranks.as_chunks().0, n, sorted[0], "all symbols");
+        let fit =
+            Fit { boundaries, fit_rows: n, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
+        let mut counts = vec![0_u64; usize::from(nbins)];
+        movements.iter().for_each(|m| counts[fit.class(*m)] += 1);
+        if n > nbins.into() {
+            assert_eq!(checked.is_ok(), counts.iter().all(|c| *c > 0), "{counts:?}");
+        }
+        if let Err(error) = &checked {
+            let full = counts.iter().filter(|c| **c > 0).count();
+            assert!(error.to_string().contains(&format!("only {full} of the {nbins} classes")), "{error}: {counts:?}");
+            assert!(error.help().unwrap().contains("lower nbins"));
+        }
+        checked
+    }
+
     #[test]
-    fn boundaries_that_meet_are_refused_with_a_cure() {
-        assert!(check_distinct(&[0.0, 1.0], "all symbols").is_ok());
-        let error = check_distinct(&[0.0, 0.0, 1.0], "all symbols").unwrap_err();
-        assert!(error.to_string().contains("only 2 of the 3"), "{error}");
-        assert!(error.help().unwrap().contains("lower nbins"));
+    fn movements_that_leave_a_class_empty_are_refused() {
+        let repeated = |parts: &[(f64, usize)]| -> Vec<f64> {
+            parts.iter().flat_map(|(value, count)| std::iter::repeat_n(*value, *count)).collect()
+        };
+        for nbins in [2, 3, 21] {
+            // One value, and two of which one takes the place of several classes.
+            check(&repeated(&[(0.0, 500)]), nbins).unwrap_err();
+            check(&repeated(&[(0.0, 490), (1.0, 10)]), nbins).unwrap_err();
+            // As many as classes, in equal shares: nothing to complain of.
+            let even: Vec<(f64, usize)> = (0..nbins).map(|k| (k.into(), 100)).collect();
+            check(&repeated(&even), nbins).unwrap();
+            // The smallest value takes more than the share of the first class.
+            let mut low = even.clone();
+            low[0].1 += 50;
+            check(&repeated(&low), nbins).unwrap_err();
+        }
+        // Some on both sides of the boundary that most of them equal.
+        check(&repeated(&[(-1.0, 100), (0.0, 300), (1.0, 100)]), 2).unwrap();
+        // A boundary in the gap between two values, and the next one on a value: distinct, but with nothing between.
+        let gap = repeated(&[(0.0, 100), (1.0, 200)]);
+        check(&gap, 3).unwrap_err();
+        // Few rows are no reason, unless they are one value.
+        check(&[0.0, 1.0, 2.0], 21).unwrap();
+        check(&[1.0], 2).unwrap_err();
+    }
+
+    proptest! {
+        #[test]
+        fn a_class_is_found_empty_where_counting_finds_it_empty(
+            values in prop::collection::vec((-6i32..6).prop_map(f64::from), 1..80),
+            nbins in 2u16..8,
+        ) {
+            let _ = check(&values, nbins);
+        }
     }
 }

@@ -21,7 +21,7 @@ pub use dataset::{
 pub use manifest::{
     DatasetEntry, InputEntry, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings, ValidationEntry,
 };
-pub use publish::{MANIFEST, Workspace, write_durably, write_whole};
+pub use publish::{MANIFEST, Workspace, write_whole};
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 pub use schema::DatasetSchema;

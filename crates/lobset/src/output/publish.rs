@@ -1,35 +1,61 @@
 //! Where work happens, and how its result appears all at once.
+//!
+//! A result is put together in the work folder beside OUT and takes OUT's place when it is complete. Where OUT exists, the
+//! two folders are swapped in one step. Where the system or the file system cannot do that, OUT is renamed to `replaced` in
+//! the work folder, and the result to OUT: for a moment there is no OUT. If that fails, `replaced` goes back at once, and if
+//! the process is killed in between, the next run on the same OUT puts it back.
+//!
+//! | in the work folder | is |
+//! |---|---|
+//! | `lock` | locked while a run is at work |
+//! | `scans` | what the next run can go on from |
+//! | `staged` | a result that is being put together; removed without a look |
+//! | `replaced` | what OUT was, or a result about to become it; removed only when it is a dataset or empty |
+//! | `discarded` | what has been looked at, and is being removed |
 
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::error::{Error, Result};
 use crate::storage;
+use crate::storage::platform::{Platform, sync, sync_folder};
+
+#[cfg(test)]
+mod tests;
 
 /// The file without which a folder is no dataset.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Above this number of files the whole file system is synced.
-const MOST_SYNCED_SINGLY: usize = 64;
+/// A manifest of ours is not larger: a symbol takes about two kilobytes in it.
+const LARGEST_MANIFEST: u64 = 4 << 30;
+
+/// How often a lock is tried for whose file has gone in the meantime.
+const LOCK_TRIES: usize = 100;
 
 /// The work folder beside OUT, locked against a second run. It outlives a run that dies, for the next one to go on from.
 pub struct Workspace {
     out: PathBuf,
+    overwrite: bool,
     folder: PathBuf,
+    platform: Platform,
     /// Holds the lock.
     _lock: File,
 }
 
 impl Workspace {
-    /// Opens the work folder of `out`, and clears away a result that was never published.
+    /// Opens the work folder of `out`, puts back what a run that was killed had moved out of its place, and clears away a
+    /// result that was never published.
     ///
     /// # Errors
     /// [`Error::Output`] when OUT exists and may not be replaced, or another run works on it.
     pub fn open(out: &Path, overwrite: bool) -> Result<Self> {
-        check_folder(out, overwrite)?;
-        Self::beside(out)
+        Self::beside(out, overwrite, Platform::here(), check_folder)
     }
 
     /// Opens the work folder of an `out` that is a file.
@@ -37,33 +63,26 @@ impl Workspace {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_for_file(out: &Path, overwrite: bool) -> Result<Self> {
-        if out.is_dir() || (out.exists() && !overwrite) {
-            return Err(Error::Output {
-                path: out.to_owned(),
-                message: if out.is_dir() { "is a folder" } else { "exists" }.to_owned(),
-                help: Some("choose another name for the file, or replace it with --overwrite".to_owned()),
-            });
-        }
-        Self::beside(out)
+        Self::beside(out, overwrite, Platform::here(), check_file)
     }
 
-    fn beside(out: &Path) -> Result<Self> {
+    fn beside(
+        out: &Path,
+        overwrite: bool,
+        platform: Platform,
+        check: impl Fn(&Path, bool) -> Result<()>,
+    ) -> Result<Self> {
         let name = out.file_name().ok_or_else(|| Error::output(out, "is no name for a folder"))?;
-        let parent = match out.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let folder = parent.join(format!(".{}.lobset-work", name.to_string_lossy()));
-        fs::create_dir_all(&folder).map_err(|e| Error::output(&folder, e))?;
-        let lock_path = folder.join("lock");
-        let lock = File::create(&lock_path).map_err(|e| Error::output(&lock_path, e))?;
-        lock.try_lock().map_err(|_| Error::Output {
-            path: out.to_owned(),
-            message: "another run is working on it".to_owned(),
-            help: Some(format!("wait for it to end; its work folder is {}", folder.display())),
-        })?;
-        let workspace = Self { out: out.to_owned(), folder, _lock: lock };
+        check(out, overwrite)?;
+        let mut work = OsString::from(".");
+        work.push(name);
+        work.push(".lobset-work");
+        let folder = parent(out).join(work);
+        let lock = lock(&folder, out)?;
+        let workspace = Self { out: out.to_owned(), overwrite, folder, platform, _lock: lock };
         workspace.clear_staged()?;
+        // What a killed run had moved away may be back.
+        check(out, overwrite)?;
         fs::create_dir_all(workspace.scans()).map_err(|e| Error::output(&workspace.scans(), e))?;
         Ok(workspace)
     }
@@ -83,34 +102,146 @@ impl Workspace {
         &self.folder
     }
 
-    /// Removes what a run that failed or died had put together.
-    ///
-    /// # Errors
-    /// [`Error::Output`] when it cannot be removed.
-    pub fn clear_staged(&self) -> Result<()> {
-        remove(&self.staged())?;
-        remove(&self.folder.join("replaced"))
+    fn replaced(&self) -> PathBuf {
+        self.folder.join("replaced")
     }
 
-    /// Makes the staged folder durable and puts it in OUT's place in one step.
+    fn discarded(&self) -> PathBuf {
+        self.folder.join("discarded")
+    }
+
+    /// Removes what a run that failed or died had put together. Puts OUT back first, if it was moved out of its place.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when something cannot be removed or put back.
+    pub fn clear_staged(&self) -> Result<()> {
+        remove(&self.discarded())?;
+        if exists(&self.replaced())? {
+            match (exists(&self.out)?, exists(&self.staged())?) {
+                (false, _) => self.put_back()?,
+                // The result took the place of what stood there.
+                (true, false) => self.discard_replaced()?,
+                (true, true) => {
+                    return Err(Error::Output {
+                        path: self.replaced(),
+                        message: format!(
+                            "was moved out of the way by a run that was killed, and something else stands at {} now",
+                            self.out.display()
+                        ),
+                        help: Some("move one of the two somewhere else, and run again".to_owned()),
+                    });
+                }
+            }
+        }
+        remove(&self.staged())
+    }
+
+    /// Makes the staged folder durable and puts it in OUT's place.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when a step fails. OUT is then what it was, unless the error names the work folder: there lies
+    /// what could not be put back or not be removed.
+    pub fn publish(&self) -> Result<()> {
+        let staged = self.staged();
+        self.platform.sync_all_in(&staged).map_err(|e| Error::output(&staged, format!("cannot be synced: {e}")))?;
+        // OUT may have appeared or changed since the run began.
+        check_folder(&self.out, self.overwrite)?;
+        if !exists(&self.out)? {
+            self.platform.rename_new(&staged, &self.out).map_err(|e| self.not_placed(&e))?;
+            return self.sync_names();
+        }
+        // What `exchange` leaves behind must not bear the name that is removed without a look.
+        let replaced = self.replaced();
+        self.platform.rename(&staged, &replaced).map_err(|e| self.not_placed(&e))?;
+        if self.platform.exchange(&replaced, &self.out).map_err(|e| self.not_placed(&e))? {
+            if let Err(error) = check_folder(&replaced, true) {
+                self.platform.exchange(&replaced, &self.out).map_err(|e| self.not_put_back(&e))?;
+                return Err(at(error, &self.out));
+            }
+        } else {
+            self.platform.rename(&replaced, &staged).map_err(|e| self.not_placed(&e))?;
+            self.replace_in_two_steps()?;
+        }
+        self.sync_names()?;
+        self.discard_replaced()
+    }
+
+    /// Writes OUT as one file, durably, and whole or not at all; without `overwrite` it replaces nothing.
     ///
     /// # Errors
     /// [`Error::Output`] when a step fails; OUT is then what it was.
-    pub fn publish(&self) -> Result<()> {
+    pub fn publish_file(&self, text: &str) -> Result<()> {
         let staged = self.staged();
-        sync_files(&staged)?;
-        let fail = |e: rustix::io::Errno| Error::output(&self.out, format!("cannot be put in place: {e}"));
-        if self.out.exists() {
-            // The two folders trade places: at no moment is OUT missing or mixed.
-            renameat_with(CWD, &staged, CWD, &self.out, RenameFlags::EXCHANGE).map_err(fail)?;
+        let write = || {
+            let mut file = File::create(&staged)?;
+            file.write_all(text.as_bytes())?;
+            sync(&file)
+        };
+        write().map_err(|e| Error::output(&staged, e))?;
+        let renamed = if self.overwrite {
+            self.platform.rename(&staged, &self.out)
         } else {
-            renameat_with(CWD, &staged, CWD, &self.out, RenameFlags::NOREPLACE).map_err(fail)?;
+            self.platform.rename_new(&staged, &self.out)
+        };
+        renamed.map_err(|e| self.not_placed(&e))?;
+        self.sync_names()
+    }
+
+    /// OUT to `replaced`, the result to OUT.
+    fn replace_in_two_steps(&self) -> Result<()> {
+        self.platform.rename(&self.out, &self.replaced()).map_err(|e| self.not_placed(&e))?;
+        let placed = check_folder(&self.replaced(), true)
+            .map_err(|e| at(e, &self.out))
+            // On disk, OUT must not be the result before `replaced` is what OUT was.
+            .and_then(|()| self.sync_names())
+            .and_then(|()| self.platform.rename_new(&self.staged(), &self.out).map_err(|e| self.not_placed(&e)));
+        if placed.is_err() {
+            self.put_back()?;
         }
-        if let Some(parent) = self.folder.parent() {
-            sync_folder(parent)?;
+        placed
+    }
+
+    fn put_back(&self) -> Result<()> {
+        self.platform.rename_new(&self.replaced(), &self.out).map_err(|e| self.not_put_back(&e))?;
+        self.sync_names()
+    }
+
+    /// Removes what the result has replaced, if it is what may be replaced.
+    fn discard_replaced(&self) -> Result<()> {
+        let replaced = self.replaced();
+        check_folder(&replaced, true)?;
+        // Half removed it would be no dataset any more, and the next run would not know it.
+        self.platform.rename(&replaced, &self.discarded()).map_err(|e| Error::output(&replaced, e))?;
+        remove(&self.discarded())
+    }
+
+    /// Makes the names beside OUT and in the work folder durable.
+    fn sync_names(&self) -> Result<()> {
+        for folder in [&self.folder, parent(&self.out)] {
+            sync_folder(folder).map_err(|e| Error::output(folder, format!("cannot be synced: {e}")))?;
         }
-        // What was replaced, if anything, stands in the staged place now.
-        self.clear_staged()
+        Ok(())
+    }
+
+    #[cold]
+    fn not_placed(&self, cause: &io::Error) -> Error {
+        if cause.kind() == io::ErrorKind::AlreadyExists {
+            return Error::Output {
+                path: self.out.clone(),
+                message: "appeared while the run was at work".to_owned(),
+                help: Some("choose another name, or replace it with --overwrite".to_owned()),
+            };
+        }
+        Error::output(&self.out, format!("cannot be put in place: {cause}"))
+    }
+
+    #[cold]
+    fn not_put_back(&self, cause: &io::Error) -> Error {
+        Error::Output {
+            path: self.out.clone(),
+            message: format!("cannot be put back: {cause}; what it was is {}", self.replaced().display()),
+            help: Some("move it back by hand, or run again".to_owned()),
+        }
     }
 
     /// Removes the scans, whose work is done: what is not on disk yet need not get there.
@@ -126,12 +257,78 @@ impl Workspace {
     /// # Errors
     /// [`Error::Output`] when it cannot be removed.
     pub fn remove(self) -> Result<()> {
+        self.clear_staged()?;
         remove(&self.folder)
     }
 }
 
+/// The folder that a path lies in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a work folder, if it is not there, and locks it.
+fn lock(folder: &Path, out: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let busy = || Error::Output {
+        path: out.to_owned(),
+        message: "another run is working on it".to_owned(),
+        help: Some(format!("wait for it to end; its work folder is {}", folder.display())),
+    };
+    for _ in 0..LOCK_TRIES {
+        fs::create_dir_all(folder).map_err(|e| Error::output(folder, e))?;
+        let file = match File::create(&path) {
+            // The run before has just removed the folder.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(|e| Error::output(&path, e))?,
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(busy()),
+            Err(TryLockError::Error(e)) => return Err(Error::output(&path, format!("cannot be locked: {e}"))),
+        }
+        // A run that ends removes its lock file while it holds the lock: a lock on that keeps nobody out.
+        let identity = |found: fs::Metadata| (found.dev(), found.ino());
+        let held = file.metadata().map(identity).map_err(|e| Error::output(&path, e))?;
+        if fs::metadata(&path).map(identity).is_ok_and(|named| named == held) {
+            return Ok(file);
+        }
+    }
+    Err(busy())
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::output(path, e)),
+    }
+}
+
+/// The same error about another path.
+fn at(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Output { message, help, .. } => Error::Output { path: path.to_owned(), message, help },
+        other => other,
+    }
+}
+
+fn check_file(out: &Path, overwrite: bool) -> Result<()> {
+    let (message, help) = match fs::symlink_metadata(out) {
+        Ok(_) if out.is_dir() => ("is a folder", "choose another name for the file"),
+        Ok(_) if !overwrite => ("exists", "choose another name for the file, or replace it with --overwrite"),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::output(out, e)),
+        _ => return Ok(()),
+    };
+    Err(Error::Output { path: out.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) })
+}
+
+/// Refuses a folder that may not be replaced.
 fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
-    let Ok(found) = fs::symlink_metadata(out) else { return Ok(()) };
+    let found = match fs::symlink_metadata(out) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|e| Error::output(out, e))?,
+    };
     let refuse = |message: &str, help: &str| {
         Err(Error::Output { path: out.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) })
     };
@@ -142,50 +339,35 @@ fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
         return refuse("exists", "choose another name, or replace it with --overwrite");
     }
     let empty = fs::read_dir(out).map_err(|e| Error::output(out, e))?.next().is_none();
-    if !empty && !out.join(MANIFEST).is_file() {
+    if !empty && !is_dataset(out) {
         return refuse(
-            "exists and is no dataset of lobset (it has no manifest.json), so --overwrite leaves it alone",
+            "exists and is no dataset of lobset (it has no manifest.json of ours), so --overwrite leaves it alone",
             "choose another name for the output folder",
         );
     }
     Ok(())
 }
 
+/// True for a folder whose `manifest.json` is one of any version of lobset. Others name files so too: a batch job of
+/// Databento's, for one.
+fn is_dataset(folder: &Path) -> bool {
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "that the keys are there is what matters")]
+    struct Ours {
+        version: IgnoredAny,
+        config: IgnoredAny,
+        thresholds: IgnoredAny,
+        symbols: IgnoredAny,
+    }
+    let path = folder.join(MANIFEST);
+    path.is_file()
+        && File::open(path)
+            .is_ok_and(|file| serde_json::from_reader::<_, Ours>(BufReader::new(file.take(LARGEST_MANIFEST))).is_ok())
+}
+
 fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_file() { storage::remove(path) } else { storage::remove_all(path) };
     removed.map_err(|e| Error::output(path, format!("cannot be removed: {e}")))
-}
-
-/// Makes a folder and its files durable: a few files one by one, many with the rest of their file system at once, because
-/// each call waits for the journal.
-fn sync_files(folder: &Path) -> Result<()> {
-    let fail = |e: &dyn std::fmt::Display| Error::output(folder, format!("cannot be synced: {e}"));
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(|e| fail(&e))?;
-    if entries.len() > MOST_SYNCED_SINGLY {
-        let folder = File::open(folder).map_err(|e| fail(&e))?;
-        return rustix::fs::syncfs(&folder).map_err(|e| fail(&e));
-    }
-    for entry in entries {
-        File::open(entry.path()).and_then(|f| f.sync_all()).map_err(|e| fail(&e))?;
-    }
-    sync_folder(folder)
-}
-
-fn sync_folder(path: &Path) -> Result<()> {
-    File::open(path).and_then(|f| f.sync_all()).map_err(|e| Error::output(path, e))
-}
-
-/// Writes a small file and makes it durable.
-///
-/// # Errors
-/// [`Error::Output`] when it cannot be written.
-pub fn write_durably(path: &Path, text: &str) -> Result<()> {
-    let write = || {
-        let mut file = File::create(path)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|e| Error::output(path, e))
 }
 
 /// Writes a small file under another name first, so that it is there whole or not at all.

@@ -9,7 +9,7 @@ use super::plan::Slice;
 use super::streams::Stream;
 use crate::config::{Config, ThresholdScope};
 use crate::error::{Error, Result};
-use crate::label::{Fit, Selection, check_distinct, inner_quantiles, interpolate, ranks};
+use crate::label::{Fit, Selection, check_classes, inner_quantiles, interpolate, ranks};
 
 /// Movements that are counted in one go: few enough for a core's own cache. Sums are added up slice by slice, so it is
 /// part of the definition of `mean` and `std`.
@@ -28,7 +28,7 @@ pub struct FitInput<'a> {
 /// Fits the boundaries: of all symbols together, or of each.
 ///
 /// # Errors
-/// [`Error::Data`] when there is nothing to fit on or boundaries coincide, [`Error::Output`] for the work files.
+/// [`Error::Data`] when there is nothing to fit on or a class would be empty, [`Error::Output`] for the work files.
 pub fn fit(
     engine: &impl Engine,
     config: &Config,
@@ -131,7 +131,7 @@ fn fit_group(
     };
     let mut boundaries = interpolate(n, &qs, &at_ranks);
     let median = boundaries.pop().unwrap_or(mean);
-    check_distinct(&boundaries, whose)?;
+    check_classes(&boundaries, at_ranks.as_chunks().0, n, min, whose)?;
     let embargo_rows = engine.count(&embargo, &Selection::new(), 0.0)?.1.iter().map(|s| s.count).sum();
     Ok(Some(Fit { boundaries, fit_rows: n, embargo_rows, mean, std: (squares / n as f64).sqrt(), min, max, median }))
 }

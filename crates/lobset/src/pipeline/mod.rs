@@ -24,10 +24,10 @@ use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::hex;
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
-use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, write_durably};
-use crate::storage;
+use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace};
+use crate::storage::{self, platform::Platform};
 use crate::time_text::Timestamp;
-use describe::{describe, peak_memory};
+use describe::describe;
 use engine::{Engine, Scans, WriteInput};
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
@@ -187,7 +187,7 @@ fn produce(
         validate_seconds: seconds(after_write, after_validation),
         total_seconds: seconds(started, after_validation),
         records_per_second: manifest.records() as f64 / seconds(started, after_validation),
-        peak_memory_bytes: peak_memory(),
+        peak_memory_bytes: Platform::here().peak_memory(),
     };
     engine.publish(&mut manifest)?;
     Ok(manifest)
@@ -217,9 +217,7 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         let labelled = engine.movements(&scanned.streams)?;
         let qualified = qualified(config, &scanned.streams, &labelled)?;
         let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
-        let staged = workspace.staged();
-        write_durably(&staged, &thresholds.to_json())?;
-        std::fs::rename(&staged, &out).map_err(|e| Error::output(&out, e))?;
+        workspace.publish_file(&thresholds.to_json())?;
         Ok(thresholds)
     })();
     drop(engine);

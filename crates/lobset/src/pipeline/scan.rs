@@ -14,7 +14,7 @@ use crate::config::{Config, Unmapped};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, Symbols, file_name, hex};
 use crate::output::{InputEntry, write_whole};
-use crate::storage;
+use crate::storage::{self, platform::Platform};
 use crate::tape::{Chunk, TapeWriter};
 use crate::time_text::Timestamp;
 
@@ -158,7 +158,7 @@ impl Growing {
 struct Receipt {
     format: u32,
     /// Tapes are not forced to disk, so they are trusted only until the machine restarts.
-    boot: String,
+    boot: Option<String>,
     rules: ScanRules,
     tape_bytes: u64,
     scan: FileScan,
@@ -177,15 +177,10 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
         return Ok((scan, true));
     }
     let (scan, tape_bytes) = read(&file.path, rules, &tape, monitor)?;
-    let done = Receipt { format: FORMAT, boot: boot(), rules: rules.clone(), tape_bytes, scan };
+    let done = Receipt { format: FORMAT, boot: Platform::here().boot(), rules: rules.clone(), tape_bytes, scan };
     let text = serde_json::to_string(&done).map_err(|e| Error::output(&receipt, e))?;
     write_whole(&receipt, &text)?;
     Ok((done.scan, false))
-}
-
-/// Names the time since the machine started, where the system tells.
-pub fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
 /// The receipt of an earlier run, if it still holds: same file to the byte, same rules, tapes in place.
@@ -198,10 +193,10 @@ fn finished_before(
 ) -> Result<Option<FileScan>> {
     let Ok(text) = fs::read_to_string(receipt) else { return Ok(None) };
     let Ok(done) = serde_json::from_str::<Receipt>(&text) else { return Ok(None) };
-    let boot = boot();
+    let boot = Platform::here().boot();
     let size = |path: &Path| storage::stat(path).map_or(u64::MAX, |found| found.bytes);
     let holds = done.format == FORMAT
-        && !boot.is_empty()
+        && boot.is_some()
         && done.boot == boot
         && done.rules == *rules
         && done.tape_bytes == size(tape)

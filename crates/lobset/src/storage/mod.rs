@@ -7,6 +7,7 @@
 mod absent;
 #[cfg(feature = "object-store")]
 mod object;
+pub(crate) mod platform;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 #[cfg(not(feature = "object-store"))]
 use absent as object;
+use platform::Platform;
 
 /// Column chunks and tapes are written in many small pieces: they share a call.
 const BUFFER: usize = 1 << 20;
@@ -257,10 +259,15 @@ pub fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     }
     let mut partial = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     partial.write_all(bytes)?;
-    match partial.persist_noclobber(path) {
-        Ok(_) => Ok(true),
-        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(e) => Err(e.error),
+    let partial = partial.into_temp_path();
+    match Platform::here().rename_new(&partial, path) {
+        Ok(()) => {
+            // The name has gone: there is nothing left to remove.
+            partial.keep().map(drop).map_err(|e| e.error)?;
+            Ok(true)
+        }
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(e),
     }
 }
 

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::attempt::unique;
 use crate::error::{Error, Result};
 use crate::output::{MANIFEST, Manifest, Workspace};
-use crate::pipeline::scan::boot;
-use crate::storage::{self, Stat};
+use crate::storage::{self, Stat, platform::Platform};
 
 /// In the work folder while a run lasts: tasks that find it gone clear up after themselves.
 pub const MARKER: &str = "run.json";
@@ -49,7 +48,7 @@ enum Place {
 struct Marker {
     version: String,
     /// The machine's last start, for work files on a file system: they are not forced to disk.
-    boot: String,
+    boot: Option<String>,
 }
 
 /// The manifest that stands in an output folder.
@@ -107,14 +106,17 @@ impl Work {
 
     fn prepare(&self) -> std::io::Result<()> {
         let path = self.folder.join(MARKER);
-        let boot = if storage::is_url(&self.folder) { String::new() } else { boot() };
+        let (lasts, boot) = match storage::is_url(&self.folder) {
+            true => (true, None),
+            false => (Platform::here().boot().is_some(), Platform::here().boot()),
+        };
         let marker = serde_json::to_vec(&Marker { version: crate::VERSION.to_owned(), boot })?;
         let before = match storage::read(&path) {
             Ok(text) => Some(text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
-        if before.as_ref() != Some(&marker) {
+        if !lasts || before.as_ref() != Some(&marker) {
             self.clear()?;
         }
         let folders = [RECEIPTS, TAPES, MOVEMENTS, SEGMENTS].map(|folder| self.folder.join(folder));

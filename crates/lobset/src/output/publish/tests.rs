@@ -1,0 +1,280 @@
+use std::os::unix::ffi::OsStrExt;
+
+use super::*;
+
+/// A dataset as far as publication is concerned, with its name inside.
+fn write_dataset(folder: &Path, name: &str) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("name"), name).unwrap();
+    fs::write(folder.join(MANIFEST), r#"{"version": "", "config": {}, "thresholds": {}, "symbols": []}"#).unwrap();
+}
+
+fn name_of(folder: &Path) -> Option<String> {
+    folder.join(MANIFEST).is_file().then(|| fs::read_to_string(folder.join("name")).unwrap())
+}
+
+fn open(out: &Path, overwrite: bool, platform: &Platform) -> Result<Workspace> {
+    Workspace::beside(out, overwrite, platform.clone(), check_folder)
+}
+
+/// Opens, stages and publishes; the workspace stays as after a kill.
+fn publish(out: &Path, name: &str, overwrite: bool, platform: &Platform) -> Result<()> {
+    let workspace = open(out, overwrite, platform)?;
+    write_dataset(&workspace.staged(), name);
+    workspace.publish()
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Whether two folders are swapped in one step where the tests' folders lie.
+fn swaps(platform: &Platform) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+    fs::create_dir(&a).unwrap();
+    fs::create_dir(&b).unwrap();
+    platform.exchange(&a, &b).unwrap()
+}
+
+fn both() -> [Platform; 2] {
+    [Platform::default(), Platform::portable()]
+}
+
+#[test]
+fn a_result_appears_and_is_replaced_when_asked() {
+    for platform in both() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        publish(&out, "first", false, &platform).unwrap();
+        assert_eq!(name_of(&out).unwrap(), "first");
+        let error = publish(&out, "second", false, &platform).unwrap_err();
+        assert!(error.to_string().ends_with("out: exists"), "{error}");
+        publish(&out, "second", true, &platform).unwrap();
+        assert_eq!(name_of(&out).unwrap(), "second");
+        fs::remove_dir_all(&out).unwrap();
+        fs::create_dir(&out).unwrap();
+        publish(&out, "over an empty folder", true, &platform).unwrap();
+        assert_eq!(name_of(&out).unwrap(), "over an empty folder");
+        open(&out, true, &platform).unwrap().remove().unwrap();
+        assert_eq!(names_in(folder.path()), ["out"]);
+    }
+}
+
+/// One case for each rename after which a process may die: OUT is whole or the next run heals it.
+#[test]
+fn a_kill_between_any_two_renames_loses_nothing() {
+    for platform in both() {
+        for overwrite_again in [true, false] {
+            let mut outs_missing = 0;
+            for renames in 0.. {
+                let folder = tempfile::tempdir().unwrap();
+                let out = folder.path().join("out");
+                write_dataset(&out, "old");
+                let outcome = publish(&out, "new", true, &platform.killed_after(renames));
+                if outcome.is_ok() {
+                    assert!(renames >= 3, "{renames} renames are all that it takes");
+                    break;
+                }
+                // Whoever reads now finds the old one, the new one, or, in the portable way, none.
+                let seen = name_of(&out);
+                assert!(matches!(seen.as_deref(), None | Some("old" | "new")));
+                assert_eq!(seen.is_none(), !out.exists());
+                outs_missing += usize::from(seen.is_none());
+
+                let next = open(&out, overwrite_again, &platform);
+                let healed = name_of(&out).unwrap();
+                assert_eq!(healed, seen.unwrap_or_else(|| "old".to_owned()));
+                if !overwrite_again {
+                    assert!(next.err().unwrap().to_string().ends_with("out: exists"));
+                    continue;
+                }
+                let next = next.unwrap();
+                assert_eq!(names_in(next.folder()), ["lock", "scans"], "after {renames} renames");
+                write_dataset(&next.staged(), "third");
+                next.publish().unwrap();
+                next.remove().unwrap();
+                assert_eq!(name_of(&out).unwrap(), "third");
+                assert_eq!(names_in(folder.path()), ["out"]);
+            }
+            assert_eq!(outs_missing, usize::from(!swaps(&platform)));
+        }
+    }
+}
+
+/// The run that fails puts things right itself.
+#[test]
+fn a_rename_that_fails_leaves_out_whole() {
+    for platform in both() {
+        for renames in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let out = folder.path().join("out");
+            write_dataset(&out, "old");
+            let workspace = open(&out, true, &platform.failing_once_after(renames)).unwrap();
+            write_dataset(&workspace.staged(), "new");
+            let outcome = workspace.publish();
+            let seen = name_of(&out).unwrap();
+            // Only what comes after the last step that a reader sees may fail with the new one in place.
+            assert!(seen == "old" || outcome.is_ok() || !workspace.staged().exists(), "after {renames} renames");
+            workspace.remove().unwrap();
+            assert_eq!(name_of(&out).unwrap(), seen);
+            assert_eq!(names_in(folder.path()), ["out"]);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
+/// In the portable way a run dies with OUT moved out of its place, and somebody puts something else there.
+#[test]
+fn what_appears_in_the_place_of_an_out_that_was_moved_away_is_left_alone() {
+    let portable = Platform::portable();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut renames = 0;
+    let moved_away = loop {
+        drop(open(&out, true, &portable).unwrap());
+        write_dataset(&out, "old");
+        publish(&out, "new", true, &portable.killed_after(renames)).unwrap_err();
+        if !out.exists() {
+            break folder.path().join(".out.lobset-work/replaced");
+        }
+        renames += 1;
+    };
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("notes.txt"), "mine").unwrap();
+    let error = open(&out, true, &portable).err().unwrap();
+    assert!(error.to_string().contains("is no dataset of lobset"), "{error}");
+    fs::remove_dir_all(&out).unwrap();
+    write_dataset(&out, "another");
+    let error = open(&out, true, &portable).err().unwrap();
+    assert!(error.to_string().contains("something else stands at"), "{error}");
+    assert_eq!(name_of(&out).unwrap(), "another");
+    assert_eq!(name_of(&moved_away).unwrap(), "old");
+    fs::remove_dir_all(&out).unwrap();
+    open(&out, true, &portable).unwrap();
+    assert_eq!(name_of(&out).unwrap(), "old");
+}
+
+#[test]
+fn what_appears_while_a_run_is_at_work_is_left_alone() {
+    for platform in both() {
+        for overwrite in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let out = folder.path().join("out");
+            let at_work = |appear: &dyn Fn()| {
+                let workspace = open(&out, overwrite, &platform).unwrap();
+                write_dataset(&workspace.staged(), "new");
+                appear();
+                let outcome = workspace.publish();
+                workspace.remove().unwrap();
+                outcome
+            };
+            at_work(&|| {
+                fs::create_dir(&out).unwrap();
+                fs::write(out.join("notes.txt"), "mine").unwrap();
+            })
+            .unwrap_err();
+            assert_eq!(fs::read(out.join("notes.txt")).unwrap(), b"mine");
+            fs::remove_dir_all(&out).unwrap();
+            at_work(&|| fs::write(&out, "mine").unwrap()).unwrap_err();
+            assert_eq!(fs::read(&out).unwrap(), b"mine");
+            fs::remove_file(&out).unwrap();
+            let outcome = at_work(&|| write_dataset(&out, "another"));
+            assert_eq!(outcome.is_ok(), overwrite);
+            assert_eq!(name_of(&out).unwrap(), if overwrite { "new" } else { "another" });
+            assert_eq!(names_in(folder.path()), ["out"]);
+        }
+    }
+}
+
+/// A kill just after the exchange, when OUT had become a folder of somebody else's a moment before.
+#[test]
+fn a_folder_that_is_no_dataset_is_not_removed_from_the_work_folder() {
+    for platform in both() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        write_dataset(&out, "new");
+        let replaced = folder.path().join(".out.lobset-work/replaced");
+        fs::create_dir_all(&replaced).unwrap();
+        fs::write(replaced.join("notes.txt"), "mine").unwrap();
+        let error = open(&out, true, &platform).err().unwrap();
+        assert!(error.to_string().contains("replaced: exists and is no dataset"), "{error}");
+        assert_eq!(fs::read(replaced.join("notes.txt")).unwrap(), b"mine");
+        assert_eq!(name_of(&out).unwrap(), "new");
+    }
+}
+
+#[test]
+fn a_manifest_of_somebody_elses_makes_no_dataset() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("GLBX-20240403-ABCDEFGHIJ");
+    fs::create_dir(&out).unwrap();
+    // As a batch job of Databento's.
+    for text in [r#"{"job_id": "GLBX-20240403-ABCDEFGHIJ", "files": []}"#, "[]", "", "{\"version\": \"1\"}"] {
+        fs::write(out.join(MANIFEST), text).unwrap();
+        fs::write(out.join("data.dbn.zst"), "bought").unwrap();
+        let error = open(&out, true, &Platform::default()).err().unwrap();
+        assert!(error.to_string().contains("is no dataset of lobset"), "{error}");
+        assert_eq!(names_in(folder.path()), ["GLBX-20240403-ABCDEFGHIJ"]);
+    }
+}
+
+#[test]
+fn a_file_is_published_whole_and_replaces_only_when_asked() {
+    for platform in both() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("thresholds.json");
+        let open = |overwrite| Workspace::beside(&out, overwrite, platform.clone(), check_file);
+        let workspace = open(false).unwrap();
+        workspace.publish_file("first").unwrap();
+        workspace.remove().unwrap();
+        assert!(open(false).is_err());
+        let workspace = open(true).unwrap();
+        workspace.publish_file("second").unwrap();
+        workspace.remove().unwrap();
+        assert_eq!(fs::read(&out).unwrap(), b"second");
+        fs::remove_file(&out).unwrap();
+
+        let workspace = open(false).unwrap();
+        fs::write(&out, "mine").unwrap();
+        let error = workspace.publish_file("third").unwrap_err();
+        assert!(error.to_string().contains("appeared while the run was at work"), "{error}");
+        workspace.remove().unwrap();
+        assert_eq!(fs::read(&out).unwrap(), b"mine");
+        assert_eq!(names_in(folder.path()), ["thresholds.json"]);
+    }
+}
+
+#[test]
+fn a_lock_keeps_others_out_until_its_run_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let here = Platform::default();
+    let first = open(&out, true, &here).unwrap();
+    assert!(open(&out, true, &here).err().unwrap().to_string().contains("another run is working on it"));
+    // A process that has opened the lock file before its folder goes holds a lock on nothing.
+    let work = first.folder().to_owned();
+    let stale = File::open(work.join("lock")).unwrap();
+    first.remove().unwrap();
+    stale.try_lock().unwrap();
+    let second = open(&out, true, &here).unwrap();
+    assert!(open(&out, true, &here).is_err());
+    second.remove().unwrap();
+}
+
+#[test]
+fn names_that_are_no_text_have_work_folders_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = |name: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(name));
+    // Not every system has such names: Apple's file systems refuse them.
+    if fs::create_dir(out(b"a\xff")).is_ok() {
+        let first = open(&out(b"a\xff"), true, &Platform::default()).unwrap();
+        let second = open(&out(b"a\xfe"), true, &Platform::default()).unwrap();
+        assert_ne!(first.folder(), second.folder());
+    }
+}
