@@ -145,6 +145,9 @@ class Manifest:
     config: Config
     symbols: list[Symbol]
     """Every symbol, by name."""
+    delivery: dict[str, Any]
+    """Whether the inputs are what Databento delivered, and what was left out: `jobs`, `checked`, `unchecked`, `unlisted`,
+    `hidden`, `days`."""
     warnings: list[str]
     timings: dict[str, float] = field(repr=False)
     json: dict[str, Any] = field(repr=False)
@@ -162,6 +165,7 @@ class Manifest:
             version=values["version"],
             config=Config._of(values["config"]),
             symbols=[Symbol._of(folder, symbol) for symbol in values["symbols"]],
+            delivery=values["delivery"],
             warnings=values["warnings"],
             timings=values["timings"],
             json=values,
@@ -220,6 +224,9 @@ class Inspection:
     symbols: list[InspectedSymbol]
     drops: dict[str, int]
     """Records that are no rows, by reason."""
+    delivery: dict[str, Any] = field(repr=False)
+    """As in `Manifest`."""
+    warnings: list[str]
 
     @property
     def records(self) -> int:
@@ -233,4 +240,10 @@ class Inspection:
             InspectedSymbol(**{**s, "first_ts": _time(s["first_ts"]), "last_ts": _time(s["last_ts"])})
             for s in values["symbols"]
         ]
-        return cls(files=values["files"], symbols=symbols, drops=values["drops"])
+        return cls(
+            files=values["files"],
+            symbols=symbols,
+            drops=values["drops"],
+            delivery=values["delivery"],
+            warnings=values["warnings"],
+        )

@@ -101,6 +101,9 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         timings.total_seconds,
         grouped(timings.records_per_second as u64)
     );
+    for sentence in manifest.delivery.sentences() {
+        let _ = writeln!(text, "{sentence}");
+    }
     if verbose {
         let _ = writeln!(
             text,
@@ -214,5 +217,10 @@ pub fn inspection(found: &Inspection) -> String {
         "first ",
         "last ",
     ];
-    format!("{}\n{}", table(&head, &files), table(&["symbol ", "rows", "files", "first ", "last "], &symbols))
+    let mut text =
+        format!("{}\n{}\n", table(&head, &files), table(&["symbol ", "rows", "files", "first ", "last "], &symbols));
+    for sentence in found.delivery.sentences() {
+        let _ = writeln!(text, "{sentence}");
+    }
+    text
 }

@@ -1,15 +1,26 @@
 //! DBN bytes to rows: strict reading, files in order, symbols by day, usable quotes.
 
+mod batch;
 mod batches;
 mod catalog;
+mod delivery;
+mod find;
 mod quote;
 mod reader;
+mod schemas;
 mod source;
+mod symbology;
 mod symbols;
 
+pub(crate) use batch::verified;
+pub use batch::{DayCondition, MAX_MANIFEST_BYTES, MAX_SUPPORT_BYTES};
 pub use batches::RecordBatches;
-pub use catalog::{CatalogFile, catalog, file_name, find, total_bytes};
+pub use catalog::{CatalogFile, catalog, file_name, total_bytes};
+pub use delivery::Delivery;
+pub use find::{Beside, Found, FoundFile, find};
 pub use quote::{Drops, QuoteRules};
 pub use reader::{DbnReader, MAX_METADATA_BYTES, Record};
-pub(crate) use source::hex;
-pub use symbols::{Slot, Symbols};
+pub(crate) use schemas::explain_schemas;
+pub(crate) use source::{file_sha256, hex};
+pub use symbology::{MAX_SYMBOLOGY_BYTES, SymbologyFile};
+pub use symbols::{Mappings, Slot, Symbols};

@@ -137,6 +137,13 @@ impl DbnReader {
     /// [`InputError`] when the file is no DBN, is cut within its metadata, has another schema than mbp-10, or
     /// declares metadata longer than [`MAX_METADATA_BYTES`].
     pub fn open(path: &Path) -> Result<Self> {
+        let reader = Self::open_any(path)?;
+        check_schema(path, &reader.metadata)?;
+        Ok(reader)
+    }
+
+    /// Opens a file of any schema, to see what it says of itself.
+    pub(super) fn open_any(path: &Path) -> Result<Self> {
         let mut source = Source::open(path)?;
         let mut prelude = [0; 8];
         let got = fill_whole(&mut source, &mut prelude)?;
@@ -198,7 +205,6 @@ impl DbnReader {
                 format!("declares {length} bytes of metadata, but its metadata takes {used}: the header is damaged");
             return Err(InputError::new(path, message).at(None, 4).into());
         }
-        check_schema(path, &metadata)?;
         let byte = 8 + u64::from(length);
         Ok(Self { path: path.to_owned(), source, fsm, metadata, records: 0, byte })
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::streams::Stream;
 use super::{Planned, REPORT, Scanned};
 use crate::config::Config;
-use crate::output::{DatasetEntry, Manifest, SymbolEntry, ThresholdsEntry, Timings};
+use crate::input::Delivery;
+use crate::output::{DatasetEntry, InputEntry, Manifest, SymbolEntry, ThresholdsEntry, Timings};
 
 /// Everything the manifest says, but for validation and timings.
 pub fn describe(
@@ -53,13 +54,26 @@ pub fn describe(
         config: config.clone(),
         thresholds,
         inputs: scanned.inputs.clone(),
-        warnings: warnings(&symbols, config),
+        delivery: scanned.delivery.clone(),
+        warnings: input_warnings(&scanned.inputs, &scanned.delivery)
+            .into_iter()
+            .chain(warnings(&symbols, config))
+            .collect(),
         symbols,
         validation: None,
         report: REPORT.to_owned(),
         plan: None,
         timings: Timings::default(),
     }
+}
+
+/// What a reader should know of the input.
+pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String> {
+    let mut warnings = delivery.warnings();
+    for input in inputs.iter().filter(|input| input.records > 0 && input.drops.unmapped == input.records) {
+        warnings.push(format!("{}: none of its records has a symbol: all were dropped", input.name));
+    }
+    warnings
 }
 
 fn warnings(symbols: &[SymbolEntry], config: &Config) -> Vec<String> {

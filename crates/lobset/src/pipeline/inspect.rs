@@ -6,12 +6,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Options;
+use super::describe::input_warnings;
 use super::monitor::{Monitor, Stage};
 use super::parallel::map_ordered;
 use super::scan::{RowReader, ScanRules};
 use crate::config::{Config, Unmapped};
 use crate::error::Result;
-use crate::input::{CatalogFile, Drops, catalog, total_bytes};
+use crate::input::{CatalogFile, Delivery, Drops, catalog, find, total_bytes, verified};
 use crate::output::InputEntry;
 use crate::time_text::Timestamp;
 
@@ -24,6 +25,10 @@ pub struct Inspection {
     pub symbols: Vec<SymbolInspection>,
     /// Drops of all files.
     pub drops: Drops,
+    /// Whether the files are what Databento delivered, and what was left out.
+    pub delivery: Delivery,
+    /// What a reader should know of the files.
+    pub warnings: Vec<String>,
 }
 
 /// What the files hold of a symbol.
@@ -52,17 +57,28 @@ pub fn inspect<P: AsRef<Path>>(
     monitor: &Monitor<'_>,
 ) -> Result<Inspection> {
     config.check()?;
-    let files = catalog(inputs)?;
+    let on_disk = find(inputs, options.symbology.as_deref())?;
+    let files = catalog(&on_disk)?;
     let rules = ScanRules::new(&Config { unmapped: Unmapped::Drop, ..config.clone() });
     let total = total_bytes(&files);
-    let mut found = Inspection { files: Vec::new(), symbols: Vec::new(), drops: Drops::default() };
+    let mut found = Inspection {
+        files: Vec::new(),
+        symbols: Vec::new(),
+        drops: Drops::default(),
+        delivery: Delivery::default(),
+        warnings: Vec::new(),
+    };
     let mut symbols: BTreeMap<String, SymbolInspection> = BTreeMap::new();
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
             options.threads(),
             files.len(),
             &files,
-            |file| look(file, &rules, monitor),
+            |file| {
+                verified(&file.path, file.beside.sha256.as_deref(), look(file, &rules, monitor), |(e, _)| {
+                    e.sha256.clone()
+                })
+            },
             |(entry, seen)| {
                 found.drops += entry.drops;
                 found.files.push(entry);
@@ -82,11 +98,17 @@ pub fn inspect<P: AsRef<Path>>(
         )
     })?;
     found.symbols = symbols.into_values().collect();
+    let spans = files.iter().zip(&found.files).map(|(file, entry)| {
+        (file.path.as_path(), entry.first_ts.zip(entry.last_ts).map(|(first, last)| [first, last]))
+    });
+    found.delivery = on_disk.delivery(spans);
+    found.warnings = input_warnings(&found.files, &found.delivery);
     Ok(found)
 }
 
 fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<(InputEntry, Vec<SymbolInspection>)> {
-    let mut rows = RowReader::open(&file.path, rules)?;
+    let rules = rules.with_symbology(file.beside.symbology.as_ref());
+    let mut rows = RowReader::open(&file.path, &rules)?;
     let mut seen: Vec<Option<(u64, u64, u64)>> = Vec::new();
     let mut last_ts = None;
     while rows.advance(monitor)? {
