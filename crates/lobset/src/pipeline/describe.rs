@@ -71,7 +71,10 @@ pub fn describe(
 pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String> {
     let mut warnings = delivery.warnings();
     for input in inputs.iter().filter(|input| input.records > 0 && input.drops.unmapped == input.records) {
-        warnings.push(format!("{}: none of its records has a symbol: all were dropped", input.name));
+        warnings.push(format!(
+            "{}: none of its records has a symbol, so all were dropped; if it has no mappings, it needs a symbology.json",
+            input.name
+        ));
     }
     warnings
 }
