@@ -23,6 +23,10 @@ def _paths(inputs: PathLike | Iterable[PathLike]) -> list[str]:
     return [os.fspath(path) for path in inputs]
 
 
+def _path(path: PathLike | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
 def _settings(config: Config | None) -> str:
     return (config or Config())._json()
 
@@ -63,6 +67,7 @@ def process(
     config: Config | None = None,
     *,
     thresholds: PathLike | None = None,
+    symbology: PathLike | None = None,
     overwrite: bool = False,
     threads: int = 0,
     progress: bool | Progress = True,
@@ -74,6 +79,7 @@ def process(
         out: The folder to make, or the URL of one. It appears whole and proved, or not at all.
         config: The settings; the defaults when left out.
         thresholds: A `thresholds.json` to apply in place of fitting; its label settings must be those of `config`.
+        symbology: A `symbology.json` for files whose metadata has no mappings; the one beside each file when left out.
         overwrite: Replace a dataset folder that exists.
         threads: Threads to use; 0 for one per core.
         progress: A bar per stage (True), none (False), or a function that is called with (stage, done, total).
@@ -82,9 +88,17 @@ def process(
         ConfigError, InputError, DataError, OutputError, ValidationError: all of them are LobsetErrors.
         KeyboardInterrupt: on Ctrl-C, after the work has stopped and cleaned up.
     """
-    given = None if thresholds is None else os.fspath(thresholds)
     with _listener(progress) as listener:
-        text = _lobset.process(_paths(inputs), os.fspath(out), _settings(config), given, threads, overwrite, listener)
+        text = _lobset.process(
+            _paths(inputs),
+            os.fspath(out),
+            _settings(config),
+            _path(thresholds),
+            _path(symbology),
+            threads,
+            overwrite,
+            listener,
+        )
     return Manifest._of(place(out), json.loads(text))
 
 
@@ -94,14 +108,23 @@ def build(
     thresholds: PathLike,
     config: Config | None = None,
     *,
+    symbology: PathLike | None = None,
     overwrite: bool = False,
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Manifest:
     """Writes datasets with boundaries that exist, without validation. Arguments and errors as in `process`."""
-    path = os.fspath(thresholds)
     with _listener(progress) as listener:
-        text = _lobset.build(_paths(inputs), os.fspath(out), _settings(config), path, threads, overwrite, listener)
+        text = _lobset.build(
+            _paths(inputs),
+            os.fspath(out),
+            _settings(config),
+            os.fspath(thresholds),
+            _path(symbology),
+            threads,
+            overwrite,
+            listener,
+        )
     return Manifest._of(place(out), json.loads(text))
 
 
@@ -110,13 +133,16 @@ def fit_thresholds(
     out: PathLike,
     config: Config | None = None,
     *,
+    symbology: PathLike | None = None,
     overwrite: bool = False,
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Thresholds:
     """Fits the boundaries alone and writes them to the file `out`. Arguments and errors as in `process`."""
     with _listener(progress) as listener:
-        text = _lobset.fit_thresholds(_paths(inputs), os.fspath(out), _settings(config), threads, overwrite, listener)
+        text = _lobset.fit_thresholds(
+            _paths(inputs), os.fspath(out), _settings(config), _path(symbology), threads, overwrite, listener
+        )
     return Thresholds._of(text)
 
 
@@ -125,17 +151,19 @@ def validate(
     *,
     against: PathLike | Iterable[PathLike] = (),
     seed: int = 1,
+    symbology: PathLike | None = None,
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Validation:
-    """Proves a dataset folder; with `against`, also compares random rows with the raw files.
+    """Proves a dataset folder; with `against`, also compares random rows with the raw files, whose symbols may come from
+    `symbology` as in `process`.
 
     Raises:
         ValidationError: with every violation found.
         InputError: when the folder or the raw files cannot be read.
     """
     with _listener(progress) as listener:
-        text = _lobset.validate(os.fspath(folder), _paths(against), seed, threads, listener)
+        text = _lobset.validate(os.fspath(folder), _paths(against), seed, _path(symbology), threads, listener)
     return Validation._of(place(folder), text)
 
 
@@ -143,16 +171,18 @@ def inspect(
     inputs: PathLike | Iterable[PathLike],
     config: Config | None = None,
     *,
+    symbology: PathLike | None = None,
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Inspection:
-    """Counts what DBN files hold.
+    """Counts what DBN files hold, and holds them against the `manifest.json` of a batch job beside them. `symbology` as in
+    `process`.
 
     Raises:
         InputError: for a file that is refused.
     """
     with _listener(progress) as listener:
-        text = _lobset.inspect(_paths(inputs), _settings(config), threads, listener)
+        text = _lobset.inspect(_paths(inputs), _settings(config), _path(symbology), threads, listener)
     return Inspection._of(text)
 
 

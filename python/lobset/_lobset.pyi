@@ -39,6 +39,7 @@ def process(
     out: _Path,
     config: str,
     thresholds: _Path | None,
+    symbology: _Path | None,
     threads: int,
     overwrite: bool,
     progress: _Progress | None,
@@ -50,6 +51,7 @@ def process_as_tasks(
     work: _Path | None,
     config: str,
     thresholds: _Path | None,
+    symbology: _Path | None,
     threads: int,
     overwrite: bool,
     progress: _Progress | None,
@@ -62,15 +64,31 @@ def build(
     out: _Path,
     config: str,
     thresholds: _Path,
+    symbology: _Path | None,
     threads: int,
     overwrite: bool,
     progress: _Progress | None,
 ) -> str: ...
 def fit_thresholds(
-    inputs: Sequence[_Path], out: _Path, config: str, threads: int, overwrite: bool, progress: _Progress | None
+    inputs: Sequence[_Path],
+    out: _Path,
+    config: str,
+    symbology: _Path | None,
+    threads: int,
+    overwrite: bool,
+    progress: _Progress | None,
 ) -> str: ...
-def validate(folder: _Path, against: Sequence[_Path], seed: int, threads: int, progress: _Progress | None) -> str: ...
-def inspect(inputs: Sequence[_Path], config: str, threads: int, progress: _Progress | None) -> str: ...
+def validate(
+    folder: _Path,
+    against: Sequence[_Path],
+    seed: int,
+    symbology: _Path | None,
+    threads: int,
+    progress: _Progress | None,
+) -> str: ...
+def inspect(
+    inputs: Sequence[_Path], config: str, symbology: _Path | None, threads: int, progress: _Progress | None
+) -> str: ...
 def simulate(
     folder: _Path, days: int, rows: int, seed: int, currency: str, options: int, start: tuple[int, int]
 ) -> list[Path]: ...

@@ -154,6 +154,9 @@ class Manifest:
     config: Config
     symbols: list[Symbol]
     """Every symbol, by name."""
+    delivery: dict[str, Any]
+    """Whether the inputs are what Databento delivered, and what was left out: `jobs`, `checked`, `unchecked`, `unlisted`,
+    `hidden`, `days`."""
     warnings: list[str]
     timings: dict[str, float] = field(repr=False)
     json: dict[str, Any] = field(repr=False)
@@ -171,6 +174,7 @@ class Manifest:
             version=values["version"],
             config=Config._of(values["config"]),
             symbols=[Symbol._of(folder, symbol) for symbol in values["symbols"]],
+            delivery=values["delivery"],
             warnings=values["warnings"],
             timings=values["timings"],
             json=values,
@@ -233,6 +237,9 @@ class Inspection:
     symbols: list[InspectedSymbol]
     drops: dict[str, int]
     """Records that are no rows, by reason."""
+    delivery: dict[str, Any] = field(repr=False)
+    """As in `Manifest`."""
+    warnings: list[str]
 
     @property
     def records(self) -> int:
@@ -248,4 +255,10 @@ class Inspection:
             )
             for s in values["symbols"]
         ]
-        return cls(files=values["files"], symbols=symbols, drops=values["drops"])
+        return cls(
+            files=values["files"],
+            symbols=symbols,
+            drops=values["drops"],
+            delivery=values["delivery"],
+            warnings=values["warnings"],
+        )

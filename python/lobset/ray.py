@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lobset import _lobset
 from lobset._config import Config
-from lobset._engine import PathLike, Progress, _listener, _paths, _settings
+from lobset._engine import PathLike, Progress, _listener, _path, _paths, _settings
 from lobset._errors import ExecutorError
 from lobset._results import Manifest, place
 
@@ -226,6 +226,7 @@ def process(
     address: str | None = None,
     work: PathLike | None = None,
     thresholds: PathLike | None = None,
+    symbology: PathLike | None = None,
     overwrite: bool = False,
     threads: int = 1,
     deadline: float = 900.0,
@@ -246,6 +247,7 @@ def process(
             RAY_ADDRESS names, or a new one on this machine.
         work: Where work files go, a folder or URL that every node reaches; beside `out` when left out.
         thresholds: A `thresholds.json` to apply in place of fitting.
+        symbology: As for `lobset.process`; where every node reaches it.
         overwrite: Replace a dataset folder that exists.
         threads: Threads, and so CPUs, of a task.
         deadline: Seconds after which a task without news is sent again, for nodes that are lost without a word.
@@ -257,17 +259,16 @@ def process(
         LobsetError: as for `lobset.process`.
         KeyboardInterrupt: on Ctrl-C, after the tasks have stopped and cleaned up.
     """
-    given = None if thresholds is None else os.fspath(thresholds)
-    shared = None if work is None else os.fspath(work)
     with contextlib.closing(RayExecutor(address, deadline=deadline, retries=retries)) as executor:
         with _listener(progress) as listener:
             text = _lobset.process_as_tasks(
                 executor,
                 _paths(inputs),
                 os.fspath(out),
-                shared,
+                _path(work),
                 _settings(config),
-                given,
+                _path(thresholds),
+                _path(symbology),
                 threads,
                 overwrite,
                 listener,

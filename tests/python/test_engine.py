@@ -1,6 +1,8 @@
 """The jobs through Python: the same bytes as the command, typed errors, progress, Ctrl-C."""
 
+import hashlib
 import inspect as reflection
+import json
 import os
 import pickle
 import signal
@@ -52,6 +54,59 @@ def test_python_and_both_commands_give_the_same_bytes(market, manifest, tmp_path
     assert {f.name: f.read_bytes() for f in (tmp_path / "market").iterdir()} == files
     ran = subprocess.run([script, "process", market, "-o", tmp_path / "x", "--nbins", "1"], capture_output=True, text=True)
     assert ran.returncode == 2 and "nbins" in ran.stderr
+
+
+def batch_job(folder):
+    """The files that Databento puts beside the data of a batch job."""
+    (folder / "condition.json").write_text(
+        json.dumps([{"date": "2024-04-02", "condition": "degraded", "last_modified_date": "2024-04-09"}])
+    )
+    files = [
+        {
+            "filename": path.name,
+            "size": path.stat().st_size,
+            "hash": f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
+            "urls": {"https": f"https://api.databento.com/v0/batch/download/X/G/{path.name}"},
+        }
+        for path in sorted(folder.iterdir())
+    ]
+    (folder / "manifest.json").write_text(json.dumps({"job_id": "GLBX-20240719-5DEFXVTMSM", "files": files}))
+
+
+def test_a_batch_job_is_held_against_its_manifest(tmp_path):
+    files = lobset.simulate(tmp_path / "job", days=2, rows=20_000)
+    unknown = lobset.inspect(tmp_path / "job", progress=False)
+    assert (unknown.delivery["checked"], unknown.delivery["unchecked"]) == (0, 2) and unknown.warnings == []
+    batch_job(tmp_path / "job")
+    found = lobset.inspect(tmp_path / "job", progress=False)
+    made = lobset.process(tmp_path / "job", tmp_path / "out", SMALL, progress=False)
+    for result in (found, made):
+        assert result.delivery["checked"] == 2 and result.delivery["jobs"] == ["GLBX-20240719-5DEFXVTMSM"]
+        assert "condition.json: 1 day of the input is degraded: 2024-04-02" in result.warnings
+    files[1].write_bytes(files[1].read_bytes()[:-1])
+    with pytest.raises(lobset.InputError, match="manifest.json says") as caught:
+        lobset.process(tmp_path / "job", tmp_path / "other", SMALL, progress=False)
+    assert caught.value.path == files[1] and caught.value.help == "download it again"
+
+
+def test_symbols_may_come_from_a_symbology_file(market, manifest, tmp_path):
+    names = tmp_path / "symbology.json"
+    names.write_text(json.dumps({"result": {}, "stype_in": "raw_symbol", "stype_out": "instrument_id"}))
+    # Files with mappings of their own keep them.
+    made = lobset.process(market, tmp_path / "out", SMALL, symbology=names, progress=False)
+    assert contents(made.folder) == contents(manifest.folder)
+    names.write_text("{")
+    calls = [
+        lambda: lobset.process(market, tmp_path / "x", SMALL, symbology=names, progress=False),
+        lambda: lobset.build(market, tmp_path / "x", manifest.folder / "thresholds.json", SMALL, symbology=names, progress=False),
+        lambda: lobset.fit_thresholds(market, tmp_path / "x", SMALL, symbology=names, progress=False),
+        lambda: lobset.inspect(market, symbology=names, progress=False),
+        lambda: lobset.validate(manifest.folder, against=market, symbology=names, progress=False),
+    ]
+    for call in calls:
+        with pytest.raises(lobset.InputError, match="cannot be read as Databento's symbology.json") as caught:
+            call()
+        assert caught.value.path == names
 
 
 def test_results_are_typed(market, manifest):

@@ -1,6 +1,7 @@
 """The main job on a cluster of three nodes with one CPU each, on folders and on an S3 server."""
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -356,6 +357,43 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
     second = lobset.Manifest.read("s3://made/audusd")
     assert second.json != first.json
     check(second, hashes(tmp_path / "out"))
+
+
+def test_a_batch_job_in_a_store_is_held_against_its_manifest(cluster, server, market, tmp_path):
+    server.create_bucket(Bucket="jobs")
+    files = sorted(market[0].iterdir())[:2]
+    entries = [
+        {
+            "filename": file.name,
+            "size": file.stat().st_size,
+            "hash": f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}",
+            "urls": {},
+        }
+        for file in files
+    ]
+
+    def put(name, body):
+        server.put_object(Bucket="jobs", Key=f"glbx/{name}", Body=body)
+
+    for file in files:
+        put(file.name, file.read_bytes())
+    put("manifest.json", json.dumps({"job_id": "GLBX-20240719-5DEFXVTMSM", "files": entries}))
+    put("._hidden.dbn.zst", b"Mac OS X")
+    put("condition.json", json.dumps([{"date": "2024-04-01", "condition": "degraded", "last_modified_date": None}]))
+    runs = {"ray": lobset.ray.process, "threads": lobset.process}
+    for name, process in runs.items():
+        made = process("s3://jobs/glbx", tmp_path / name, CONFIG, progress=False)
+        assert (made.delivery["checked"], made.delivery["hidden"]) == (2, 1)
+        assert "condition.json: 1 day of the input is degraded: 2024-04-01" in made.warnings
+    damaged = bytearray(files[1].read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    put(files[1].name, bytes(damaged))
+    for name, process in runs.items():
+        with pytest.raises(lobset.InputError, match="its SHA-256 is .*, and manifest.json says"):
+            process("s3://jobs/glbx", tmp_path / f"{name}-damaged", CONFIG, progress=False)
+    server.delete_object(Bucket="jobs", Key=f"glbx/{files[1].name}")
+    with pytest.raises(lobset.InputError, match="is missing: manifest.json lists it"):
+        lobset.inspect("s3://jobs/glbx", progress=False)
 
 
 def test_the_page_on_scale_runs(cluster, tmp_path, monkeypatch):

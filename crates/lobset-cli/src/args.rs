@@ -114,6 +114,11 @@ fn thresholds_file(required: bool) -> Arg {
         .value_parser(value_parser!(PathBuf))
 }
 
+fn symbology_file() -> Arg {
+    let help = "Symbols for files whose metadata has no mappings: a symbology.json [default: the one beside each file]";
+    Arg::new("symbology").long("symbology").value_name("FILE").help(help).value_parser(value_parser!(PathBuf))
+}
+
 /// Which engine, and what it needs to know.
 fn engine() -> [Arg; 3] {
     let of_ray = |name: &'static str, value: &'static str, help: &'static str| {
@@ -205,6 +210,7 @@ pub fn command() -> Clap {
                 .arg(out("The output folder"))
                 .arg(overwrite())
                 .arg(thresholds_file(false))
+                .arg(symbology_file())
                 .args(engine()),
         ))
         .subcommand(with_settings(
@@ -212,7 +218,8 @@ pub fn command() -> Clap {
                 .about("Phase 1 alone: fit the boundaries and write them to a file")
                 .arg(inputs())
                 .arg(out("The thresholds.json to write"))
-                .arg(overwrite()),
+                .arg(overwrite())
+                .arg(symbology_file()),
         ))
         .subcommand(with_settings(
             Clap::new("build")
@@ -220,7 +227,8 @@ pub fn command() -> Clap {
                 .arg(inputs())
                 .arg(out("The output folder"))
                 .arg(overwrite())
-                .arg(thresholds_file(true)),
+                .arg(thresholds_file(true))
+                .arg(symbology_file()),
         ))
         .subcommand(
             Clap::new("validate")
@@ -234,10 +242,14 @@ pub fn command() -> Clap {
                         .value_parser(value_parser!(PathBuf))
                         .help("Also compare 1000 random rows, in all columns, with these raw files, and compute their labels by the plain definition"),
                 )
-                .arg(number("seed", "N", "1".to_owned(), "Draws the rows for --against", value_parser!(u64))),
+                .arg(number("seed", "N", "1".to_owned(), "Draws the rows for --against", value_parser!(u64)))
+                .arg(symbology_file().requires("against")),
         )
         .subcommand(with_settings(
-            Clap::new("inspect").about("Count what DBN files hold: versions, symbols, rows, time range, drops").arg(inputs()),
+            Clap::new("inspect")
+                .about("Count what DBN files hold: versions, symbols, rows, time range, drops")
+                .arg(inputs())
+                .arg(symbology_file()),
         ))
         .subcommand(
             Clap::new("simulate")
@@ -262,7 +274,8 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
     let talk = Talk { quiet: sub.get_flag("quiet"), verbose: sub.get_flag("verbose"), json: sub.get_flag("json") };
     let flag = |name: &str| matches!(sub.try_get_one::<bool>(name), Ok(Some(true)));
     let threads = sub.get_one::<u16>("threads").map_or(0, |n| usize::from(*n));
-    let options = Options { threads, overwrite: flag("overwrite") };
+    let symbology = sub.try_get_one::<PathBuf>("symbology").ok().flatten().cloned();
+    let options = Options { threads, overwrite: flag("overwrite"), symbology };
     let many = |name: &str| {
         sub.try_get_many::<PathBuf>(name).ok().flatten().into_iter().flatten().cloned().collect::<Vec<_>>()
     };

@@ -50,7 +50,7 @@ pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>
         }
         Command::Inspect { inputs, config, options } => {
             let found = lobset::inspect(&inputs, &config, &options, &monitor)?;
-            finish(talk, &[], &found, || summary::inspection(&found))
+            finish(talk, &found.warnings, &found, || summary::inspection(&found))
         }
         Command::Simulate { folder, market } => simulate(talk, &folder, &market, &bars, stop),
     }

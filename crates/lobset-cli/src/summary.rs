@@ -135,6 +135,9 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         timings.total_seconds,
         grouped(timings.records_per_second as u64)
     );
+    for sentence in manifest.delivery.sentences() {
+        let _ = writeln!(text, "{sentence}");
+    }
     if verbose {
         let _ = writeln!(
             text,
@@ -248,11 +251,12 @@ pub fn inspection(found: &Inspection) -> String {
     let mut head = vec!["file ", "schema ", "dbn", "records", "rows"];
     head.extend(Drops::default().named().map(|(reason, _)| reason));
     head.extend(["first ", "last "]);
-    format!(
-        "{}\n{}",
-        table(&head, &files),
-        table(&["symbol ", "rows", "files", "first ", "last ", "longest gap", "from "], &symbols)
-    )
+    let symbol_head = ["symbol ", "rows", "files", "first ", "last ", "longest gap", "from "];
+    let mut text = format!("{}\n{}\n", table(&head, &files), table(&symbol_head, &symbols));
+    for sentence in found.delivery.sentences() {
+        let _ = writeln!(text, "{sentence}");
+    }
+    text
 }
 
 #[cfg(test)]

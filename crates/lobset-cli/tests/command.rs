@@ -58,6 +58,7 @@ fn the_main_job_prints_a_summary_and_leaves_a_proved_folder() {
         "M6AM4",
         "out/AUDUSD_M6AM4_dataset.parquet",
         "18,000 records of 3 files",
+        "completeness was not checked: no manifest.json of Databento's names the files",
         "validation passed",
         "report: out/report.html",
     ] {
@@ -126,6 +127,51 @@ fn inspect_shows_one_table_a_file_and_one_a_symbol() {
     assert!(ran.out.starts_with("file "), "{}", ran.out);
     assert!(ran.out.contains("glbx-mdp3-20240401.mbp-10.dbn.zst  mbp-10    3    6,000"), "{}", ran.out);
     assert!(ran.out.contains("M6AM4-M6AU4"));
+}
+
+#[test]
+fn a_batch_job_is_held_against_its_manifest() {
+    let place = Place::new();
+    let entries: Vec<serde_json::Value> = std::fs::read_dir(place.path().join("market"))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let sum = Command::new("sha256sum").arg(&path).output().unwrap().stdout;
+            let hash = format!("sha256:{}", String::from_utf8_lossy(&sum[..64]));
+            let bytes = std::fs::metadata(&path).unwrap().len();
+            serde_json::json!({ "filename": path.file_name().unwrap().to_str(), "size": bytes, "hash": hash, "urls": {} })
+        })
+        .collect();
+    let market = place.path().join("market");
+    let manifest = serde_json::json!({ "job_id": "GLBX-20240719-5DEFXVTMSM", "files": entries }).to_string();
+    std::fs::write(market.join("manifest.json"), manifest).unwrap();
+    let degraded = r#"[{"date": "2024-04-02", "condition": "degraded", "last_modified_date": "2024-04-09"}]"#;
+    std::fs::write(market.join("condition.json"), degraded).unwrap();
+    std::fs::write(market.join("._x.dbn.zst"), "Mac OS X").unwrap();
+    for line in ["inspect market".to_owned(), format!("process market -o out {SMALL}")] {
+        let ran = place.run(&line);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        for part in [
+            "sizes and hashes of all 3 files are those of manifest.json (GLBX-20240719-5DEFXVTMSM)",
+            "skipped 1 hidden file: ._x.dbn.zst",
+        ] {
+            assert!(ran.out.contains(part), "{part} in {}", ran.out);
+        }
+        let warning = "warning: condition.json: 1 day of the input is degraded: 2024-04-02\n";
+        assert!(ran.err.contains(warning), "{}", ran.err);
+    }
+    let name = "glbx-mdp3-20240402.mbp-10.dbn.zst";
+    let mut bytes = std::fs::read(market.join(name)).unwrap();
+    let size = bytes.len();
+    bytes.pop();
+    std::fs::write(market.join(name), bytes).unwrap();
+    let ran = place.run(&format!("process market -o other {SMALL}"));
+    let want = format!(
+        "error: market/{name}: its size is {} bytes, and manifest.json says {size}\nhelp: download it again\n",
+        size - 1
+    );
+    assert_eq!((ran.code, ran.err), (3, want));
+    assert_eq!(place.run("inspect market --symbology gone.json").code, 3);
 }
 
 #[test]

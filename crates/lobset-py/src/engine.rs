@@ -138,7 +138,7 @@ pub fn resolve(py: Python<'_>, toml: Option<(String, String)>, values: Vec<(Stri
 
 /// The main job; returns the manifest as JSON.
 #[pyfunction]
-#[pyo3(signature = (inputs, out, config, thresholds, threads, overwrite, progress))]
+#[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, overwrite, progress))]
 #[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn process(
     py: Python<'_>,
@@ -146,19 +146,20 @@ pub fn process(
     out: PathBuf,
     config: &str,
     thresholds: Option<PathBuf>,
+    symbology: Option<PathBuf>,
     threads: usize,
     overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = self::config(config)?;
     let given = self::thresholds(py, thresholds)?;
-    let options = Options { threads, overwrite };
+    let options = Options { threads, overwrite, symbology };
     json(&run(py, progress, |monitor, _| lobset::process(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
 }
 
 /// Phase 2 alone; returns the manifest as JSON.
 #[pyfunction]
-#[pyo3(signature = (inputs, out, config, thresholds, threads, overwrite, progress))]
+#[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, overwrite, progress))]
 #[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn build(
     py: Python<'_>,
@@ -166,45 +167,49 @@ pub fn build(
     out: PathBuf,
     config: &str,
     thresholds: PathBuf,
+    symbology: Option<PathBuf>,
     threads: usize,
     overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = self::config(config)?;
     let given = py.detach(|| Thresholds::read(&thresholds)).or_raise(py)?;
-    let options = Options { threads, overwrite };
+    let options = Options { threads, overwrite, symbology };
     json(&run(py, progress, |monitor, _| lobset::build(&inputs, &out, &config, &given, &options, monitor))?)
 }
 
 /// Phase 1 alone; writes the file and returns it as JSON.
 #[pyfunction]
-#[pyo3(signature = (inputs, out, config, threads, overwrite, progress))]
+#[pyo3(signature = (inputs, out, config, symbology, threads, overwrite, progress))]
+#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn fit_thresholds(
     py: Python<'_>,
     inputs: Vec<PathBuf>,
     out: PathBuf,
     config: &str,
+    symbology: Option<PathBuf>,
     threads: usize,
     overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = self::config(config)?;
-    let options = Options { threads, overwrite };
+    let options = Options { threads, overwrite, symbology };
     json(&run(py, progress, |monitor, _| lobset::fit_thresholds(&inputs, &out, &config, &options, monitor))?)
 }
 
 /// Proves an output folder, against raw files when given; returns what holds as JSON.
 #[pyfunction]
-#[pyo3(signature = (folder, against, seed, threads, progress))]
+#[pyo3(signature = (folder, against, seed, symbology, threads, progress))]
 pub fn validate(
     py: Python<'_>,
     folder: PathBuf,
     against: Vec<PathBuf>,
     seed: u64,
+    symbology: Option<PathBuf>,
     threads: usize,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    let options = Options { threads, overwrite: false };
+    let options = Options { threads, symbology, ..Options::default() };
     json(&run(py, progress, |monitor, _| {
         lobset::validate(&folder, (!against.is_empty()).then_some((against.as_slice(), seed)), &options, monitor)
     })?)
@@ -212,16 +217,17 @@ pub fn validate(
 
 /// Counts what files hold; returns it as JSON.
 #[pyfunction]
-#[pyo3(signature = (inputs, config, threads, progress))]
+#[pyo3(signature = (inputs, config, symbology, threads, progress))]
 pub fn inspect(
     py: Python<'_>,
     inputs: Vec<PathBuf>,
     config: &str,
+    symbology: Option<PathBuf>,
     threads: usize,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = self::config(config)?;
-    let options = Options { threads, overwrite: false };
+    let options = Options { threads, symbology, ..Options::default() };
     json(&run(py, progress, |monitor, _| lobset::inspect(&inputs, &config, &options, monitor))?)
 }
 

@@ -93,7 +93,7 @@ fn failure(text: &str) -> Error {
 
 /// The main job over tasks; returns the manifest as JSON.
 #[pyfunction]
-#[pyo3(signature = (executor, inputs, out, work, config, thresholds, threads, overwrite, progress))]
+#[pyo3(signature = (executor, inputs, out, work, config, thresholds, symbology, threads, overwrite, progress))]
 #[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn process_as_tasks(
     py: Python<'_>,
@@ -103,13 +103,14 @@ pub fn process_as_tasks(
     work: Option<PathBuf>,
     config: &str,
     thresholds: Option<PathBuf>,
+    symbology: Option<PathBuf>,
     threads: usize,
     overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = self::config(config)?;
     let given = crate::engine::thresholds(py, thresholds)?;
-    let options = Options { threads, overwrite };
+    let options = Options { threads, overwrite, symbology };
     let executor = PyExecutor::new(executor);
     let outcome = run(py, progress, |monitor, _| {
         let (work, given) = (work.as_deref(), given.as_ref());

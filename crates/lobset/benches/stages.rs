@@ -9,7 +9,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use lobset::config::Feature;
 use lobset::depth::{DepthSpec, Levels};
-use lobset::input::{CatalogFile, DbnReader, QuoteRules, Symbols, catalog};
+use lobset::input::{CatalogFile, DbnReader, QuoteRules, Symbols, catalog, find};
 use lobset::label::{Candidates, Selection, Split, Windows, inner_quantiles, movements, ranks};
 use lobset::output::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 use lobset::tape::{RowCursor, SymbolTape, TapeWriter};
@@ -37,7 +37,7 @@ impl Market {
         let folder = tempfile::tempdir()?;
         let at = |name: &str| folder.path().join(name);
         lobset_sim::Market { days: 2, rows: 290_000, ..Default::default() }.write(&at("market"), |_| ())?;
-        let files = catalog(&[at("market")])?;
+        let files = catalog(&find(&[at("market")], None)?)?;
         let (records, tape) = write_tape(&files[0], &at("tape"))?;
         let windows = Windows::new(&Config::default());
         let candidates = Candidates::new(windows, tape.rows(), &[]);
@@ -134,7 +134,7 @@ fn decode(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 20)]
 fn decode_and_tape(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
-    let files = or_exit(catalog(&[&market.file]).map_err(Into::into));
+    let files = or_exit(find(&[&market.file], None).and_then(|found| catalog(&found)).map_err(Into::into));
     bencher.counter(ItemsCount::new(market.records)).bench(|| or_exit(write_tape(&files[0], &market.at("bench.tape"))));
 }
 
@@ -249,7 +249,7 @@ fn depth_rows() -> Outcome<(RecordBatch, DepthSpec)> {
 fn validation(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
     let out = market.at("out");
-    let options = Options { threads: 1, overwrite: false };
+    let options = Options { threads: 1, ..Options::default() };
     let check = || or_exit(validate::<&Path>(&out, None, &options, &Monitor::silent()).map_err(Into::into));
     bencher.counter(ItemsCount::new(check().proved.rows)).bench(check);
 }

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use lobset::Config;
-use lobset::input::{DbnReader, catalog};
+use lobset::input::{DbnReader, catalog, find};
 use lobset::label::Split;
 use lobset::output::{DatasetSchema, RowLabel};
 use lobset::tape::Row;
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut writer = ArrowWriter::try_new(File::create(out)?, Arc::clone(&schema), Some(properties))?;
     let mut rows = Vec::with_capacity(1 << 14);
     let mut records = 0;
-    for file in catalog(&[input])? {
+    for file in catalog(&find(&[input], None)?)? {
         let mut reader = DbnReader::open(&file.path)?;
         loop {
             let more = reader.advance()?;

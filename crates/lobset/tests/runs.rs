@@ -22,7 +22,7 @@ fn order_threads_and_ways_of_naming_change_no_byte() {
     inputs.swap(0, 2);
     for threads in [1, 3, 8] {
         let name = format!("threads-{threads}");
-        process(&inputs, &out(&name), &small(), None, &Options { threads, overwrite: false }, &Monitor::silent())
+        process(&inputs, &out(&name), &small(), None, &Options { threads, ..Options::default() }, &Monitor::silent())
             .unwrap();
         assert_eq!(contents(&out(&name)), want);
     }
@@ -62,7 +62,9 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = market(&folder.path().join("market"), 2, 4_000);
     let out = folder.path().join("out");
-    let go = |overwrite| process(&inputs, &out, &small(), None, &Options { threads: 0, overwrite }, &Monitor::silent());
+    let go = |overwrite| {
+        process(&inputs, &out, &small(), None, &Options { overwrite, ..Options::default() }, &Monitor::silent())
+    };
     go(false).unwrap();
     std::fs::write(out.join("notes.txt"), "mine").unwrap();
     let error = go(false).unwrap_err();

@@ -159,36 +159,17 @@ macro_rules! on_fsm {
     };
 }
 
-/// Reads the records of one `.dbn` or `.dbn.zst` file in order.
-///
-/// ```no_run
-/// # fn main() -> lobset::Result<()> {
-/// let mut reader = lobset::input::DbnReader::open("glbx-mdp3-20240403.mbp-10.dbn.zst".as_ref())?;
-/// while reader.advance()? {
-///     let record = reader.record()?;
-///     println!("{} {}", record.ts_recv, record.levels[0].bid_px);
-/// }
-/// # Ok(()) }
-/// ```
-pub struct DbnReader {
-    path: PathBuf,
+/// A file whose metadata has been read.
+struct Opened {
     source: Source,
     fsm: Fsm,
-    shape: Shape,
     metadata: Metadata,
-    /// Records advanced over.
-    records: u64,
-    /// Offset of the next record in the decompressed stream.
+    /// Where its records begin in the decompressed stream.
     byte: u64,
 }
 
-impl DbnReader {
-    /// Opens a file and reads its metadata.
-    ///
-    /// # Errors
-    /// [`InputError`] when the file is no DBN, is cut within its metadata, has another schema than mbp-10, or
-    /// declares metadata longer than [`MAX_METADATA_BYTES`].
-    pub fn open(path: &Path) -> Result<Self> {
+impl Opened {
+    fn new(path: &Path) -> Result<Self> {
         let mut source = Source::open(path)?;
         let mut prelude = [0; 8];
         let got = fill_whole(&mut source, &mut prelude)?;
@@ -250,10 +231,49 @@ impl DbnReader {
                 format!("declares {length} bytes of metadata, but its metadata takes {used}: the header is damaged");
             return Err(InputError::new(path, message).at(None, 4).into());
         }
+        Ok(Self { source, fsm, metadata, byte: 8 + u64::from(length) })
+    }
+}
+
+/// What a file of any schema says of itself.
+pub(super) fn read_metadata(path: &Path) -> Result<Metadata> {
+    Opened::new(path).map(|opened| opened.metadata)
+}
+
+/// Reads the records of one `.dbn` or `.dbn.zst` file in order.
+///
+/// ```no_run
+/// # fn main() -> lobset::Result<()> {
+/// let mut reader = lobset::input::DbnReader::open("glbx-mdp3-20240403.mbp-10.dbn.zst".as_ref())?;
+/// while reader.advance()? {
+///     let record = reader.record()?;
+///     println!("{} {}", record.ts_recv, record.levels[0].bid_px);
+/// }
+/// # Ok(()) }
+/// ```
+pub struct DbnReader {
+    path: PathBuf,
+    source: Source,
+    fsm: Fsm,
+    shape: Shape,
+    metadata: Metadata,
+    /// Records advanced over.
+    records: u64,
+    /// Offset of the next record in the decompressed stream.
+    byte: u64,
+}
+
+impl DbnReader {
+    /// Opens a file and reads its metadata.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file is no DBN, is cut within its metadata, has another schema than mbp-10, or
+    /// declares metadata longer than [`MAX_METADATA_BYTES`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let Opened { source, fsm, metadata, byte } = Opened::new(path)?;
         check_schema(path, &metadata)?;
         let shape = Shape::of(&metadata)
             .map_err(|message| InputError::new(path, message).with_help("use a newer lobset, or download as DBN 3"))?;
-        let byte = 8 + u64::from(length);
         Ok(Self { path: path.to_owned(), source, fsm, shape, metadata, records: 0, byte })
     }
 

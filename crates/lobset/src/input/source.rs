@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
+use super::file_name;
 use crate::error::{InputError, Result};
 use crate::storage;
 
@@ -14,6 +15,41 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// True for the first bytes of a zstd frame, or of a skippable frame (magic 0x184D2A50 to 5F).
 fn is_zstd(head: &[u8]) -> bool {
     head.starts_with(&ZSTD_MAGIC) || (head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18])
+}
+
+/// True for the first bytes of a DBZ file: a skippable frame that holds its metadata.
+fn is_dbz(head: &[u8]) -> bool {
+    is_zstd(head) && head.get(8..11) == Some(b"DBZ")
+}
+
+/// The refusal of a DBZ file.
+pub(super) fn dbz(path: &Path) -> InputError {
+    let name = file_name(path);
+    let stem = name.strip_suffix(".dbz").unwrap_or(&name);
+    // Databento's own command reads both: https://crates.io/crates/dbn-cli.
+    let help = format!(
+        "convert it with Databento's command (cargo install dbn-cli): dbn {} -o {}.dbn.zst",
+        name.escape_debug(),
+        stem.escape_debug()
+    );
+    InputError::new(path, "is DBZ, the format that Databento used before DBN").with_help(help)
+}
+
+/// SHA-256 of a file's bytes.
+///
+/// # Errors
+/// [`InputError`] when it cannot be read.
+pub(crate) fn file_sha256(path: &Path) -> Result<String> {
+    let fail = |e| InputError::unread(path, e);
+    let mut file = storage::open(path).map_err(fail)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer).map_err(fail)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
 }
 
 /// A file's (decompressed) bytes, hashed as they are read. Buffers 128 KiB, and what zstd needs for its window.
@@ -52,6 +88,9 @@ impl Source {
             zstd: None,
         };
         source.refill()?;
+        if is_dbz(source.pending()) {
+            return Err(dbz(path).into());
+        }
         if is_zstd(source.pending()) {
             source.zstd = Some(Zstd { context: DCtx::create(), open: false, full: false });
         }

@@ -1,18 +1,75 @@
-//! Which symbol a record belongs to: by day and instrument, as the file's own mappings say.
+//! Which symbol a record belongs to: by day and instrument, as the file's own mappings or its `symbology.json` say.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dbn::Metadata;
 use rustc_hash::FxHashMap;
 
+use super::symbology::SymbologyFile;
+use crate::error::{InputError, Result};
 use crate::time_text::{DAY, Timestamp, midnight};
 
 /// A symbol's number within its file.
 pub type Slot = u32;
 
-/// The mappings of one file.
-pub struct Symbols {
+/// Symbols by instrument and day.
+#[derive(Debug, Default)]
+pub struct Mappings {
     names: Vec<String>,
     /// By instrument: first day (inclusive) and last (exclusive) as nanoseconds, and the symbol.
     intervals: FxHashMap<u32, Vec<(u64, u64, Slot)>>,
+}
+
+/// Mappings that are being gathered.
+#[derive(Default)]
+pub(super) struct MappingsBuilder {
+    mappings: Mappings,
+    slots: FxHashMap<String, Slot>,
+}
+
+impl MappingsBuilder {
+    /// Maps an instrument to a symbol from midnight `start` to before midnight `end`.
+    pub(super) fn add(&mut self, id: u32, name: &str, start: u64, end: u64) {
+        let Mappings { names, intervals } = &mut self.mappings;
+        let slot = match self.slots.get(name) {
+            Some(slot) => *slot,
+            None => {
+                let slot = names.len() as Slot;
+                names.push(name.to_owned());
+                self.slots.insert(name.to_owned(), slot);
+                slot
+            }
+        };
+        intervals.entry(id).or_default().push((start, end, slot));
+    }
+
+    pub(super) fn finish(self) -> Mappings {
+        self.mappings
+    }
+}
+
+/// Parses the instrument id of a mapping.
+pub(super) fn instrument_id(id: &str, name: &str) -> Result<u32, String> {
+    id.parse().map_err(|_| format!("the mapping of {name:?} names the instrument {id:?}, which is no 32-bit number"))
+}
+
+/// Where a file's symbols come from.
+#[derive(Debug)]
+enum Source {
+    /// Its own metadata.
+    Metadata,
+    /// A `symbology.json`: its path and its SHA-256.
+    Symbology(PathBuf, String),
+    /// Nowhere: it has no mappings, and there is no `symbology.json`.
+    Nowhere,
+}
+
+/// The mappings of one file.
+#[derive(Debug)]
+pub struct Symbols {
+    mappings: Arc<Mappings>,
+    source: Source,
     /// What has been looked up on `day`.
     today: FxHashMap<u32, Option<Slot>>,
     day: u64,
@@ -25,16 +82,11 @@ impl Symbols {
     /// # Errors
     /// A text when the mappings do not speak of instrument ids, or an id is no number.
     pub fn new(metadata: &Metadata) -> Result<Self, String> {
-        let inverse =
-            metadata.is_inverse().map_err(|_| "its mappings have no instrument ids on either side".to_owned())?;
-        let mut slots = FxHashMap::default();
-        let mut symbols = Self {
-            names: Vec::new(),
-            intervals: FxHashMap::default(),
-            today: FxHashMap::default(),
-            day: u64::MAX,
-            last: None,
-        };
+        if metadata.mappings.is_empty() {
+            return Ok(Self::from(Arc::default(), Source::Nowhere));
+        }
+        let inverse = metadata.is_inverse().map_err(|_| no_instrument_ids(metadata))?;
+        let mut builder = MappingsBuilder::default();
         for mapping in &metadata.mappings {
             for interval in &mapping.intervals {
                 // Old files mark days without a match by an empty symbol.
@@ -46,25 +98,73 @@ impl Symbols {
                 } else {
                     (&interval.symbol, &mapping.raw_symbol)
                 };
-                let id = id.parse().map_err(|_| {
-                    format!("the mapping of {name:?} names the instrument {id:?}, which is no 32-bit number")
-                })?;
+                let id = instrument_id(id, name)?;
                 let (Some(start), Some(end)) = (midnight(interval.start_date), midnight(interval.end_date)) else {
                     return Err(format!("the mapping of {name:?} starts before 1970"));
                 };
-                let slot = *slots.entry(name.clone()).or_insert_with(|| {
-                    symbols.names.push(name.clone());
-                    (symbols.names.len() - 1) as Slot
-                });
-                symbols.intervals.entry(id).or_default().push((start, end, slot));
+                builder.add(id, name, start, end);
             }
         }
-        Ok(symbols)
+        Ok(Self::from(Arc::new(builder.finish()), Source::Metadata))
+    }
+
+    /// The symbols of the file at `path`: by its own mappings; by `symbology` where it has none, or none with instrument
+    /// ids.
+    ///
+    /// # Errors
+    /// [`InputError`] for mappings that cannot be used, or a `symbology.json` that cannot be read.
+    pub fn of_file(path: &Path, metadata: &Metadata, symbology: Option<&SymbologyFile>) -> Result<Self> {
+        match symbology {
+            Some(file) if metadata.mappings.is_empty() || metadata.is_inverse().is_err() => {
+                let source = Source::Symbology(file.path().to_owned(), file.sha256().to_owned());
+                Ok(Self::from(file.mappings()?, source))
+            }
+            _ => Self::new(metadata).map_err(|message| {
+                let help = match metadata.is_inverse() {
+                    Ok(_) => "download the file again",
+                    Err(_) => NAME_SYMBOLOGY,
+                };
+                InputError::new(path, message).with_help(help).into()
+            }),
+        }
+    }
+
+    fn from(mappings: Arc<Mappings>, source: Source) -> Self {
+        Self { mappings, source, today: FxHashMap::default(), day: u64::MAX, last: None }
     }
 
     /// The symbols that the file maps, by slot.
     pub fn names(&self) -> &[String] {
-        &self.names
+        &self.mappings.names
+    }
+
+    /// The SHA-256 of the `symbology.json` that the symbols come from; `None` where they are the file's own.
+    pub fn symbology(&self) -> Option<&str> {
+        match &self.source {
+            Source::Symbology(_, sha256) => Some(sha256),
+            Source::Metadata | Source::Nowhere => None,
+        }
+    }
+
+    /// What to tell of a record whose instrument has no symbol: the message, and its cure.
+    pub fn unmapped(&self, ts_recv: u64, instrument_id: u32) -> (String, &'static str) {
+        let time = Timestamp(ts_recv).to_string();
+        let day = &time[..10];
+        let drop = "drop and count such records with unmapped = \"drop\" (--unmapped drop)";
+        match &self.source {
+            Source::Metadata => {
+                (format!("instrument {instrument_id} has no symbol on {day} in the file's mappings"), drop)
+            }
+            Source::Symbology(path, _) => {
+                (format!("instrument {instrument_id} has no symbol on {day} in {}", path.display()), drop)
+            }
+            Source::Nowhere => (
+                format!(
+                    "instrument {instrument_id} has no symbol: the file has no mappings, and no symbology.json lies beside it"
+                ),
+                NAME_SYMBOLOGY,
+            ),
+        }
     }
 
     /// The symbol of `instrument_id` on the UTC day of `ts_recv`; `None` without a mapping.
@@ -98,14 +198,15 @@ impl Symbols {
     }
 
     fn search(&self, ts_recv: u64, instrument_id: u32) -> Result<Option<Slot>, String> {
+        let Mappings { names, intervals } = &*self.mappings;
         let mut found = None;
-        for &(start, end, slot) in self.intervals.get(&instrument_id).into_iter().flatten() {
+        for &(start, end, slot) in intervals.get(&instrument_id).into_iter().flatten() {
             if !(start..end).contains(&ts_recv) {
                 continue;
             }
             match found {
                 Some(other) if other != slot => {
-                    let (a, b) = (&self.names[other as usize], &self.names[slot as usize]);
+                    let (a, b) = (&names[other as usize], &names[slot as usize]);
                     let day = Timestamp(ts_recv - ts_recv % DAY).to_string();
                     return Err(format!("instrument {instrument_id} is both {a:?} and {b:?} on {}", &day[..10]));
                 }
@@ -114,6 +215,14 @@ impl Symbols {
         }
         Ok(found)
     }
+}
+
+/// The cure for a file whose own mappings are of no use.
+const NAME_SYMBOLOGY: &str = "put the symbology.json of the batch job beside the file, or name one with --symbology FILE (symbology=... in Python)";
+
+fn no_instrument_ids(metadata: &Metadata) -> String {
+    let from = metadata.stype_in.map_or("symbols of several types", |stype| stype.as_str());
+    format!("its mappings lead from {from} to {}, without instrument ids on either side", metadata.stype_out)
 }
 
 #[cfg(test)]

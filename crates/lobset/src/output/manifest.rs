@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::{Error, InputError, Result};
-use crate::input::{Drops, Gap};
+use crate::input::{Delivery, Drops, Gap};
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -21,6 +21,9 @@ pub struct Manifest {
     pub thresholds: ThresholdsEntry,
     /// Every input file, in order of time.
     pub inputs: Vec<InputEntry>,
+    /// Whether the inputs are what Databento delivered, and what was left out.
+    #[serde(default)]
+    pub delivery: Delivery,
     /// Every symbol, by name.
     pub symbols: Vec<SymbolEntry>,
     /// What a reader should know before training: short classes, unbalanced data and the like.
@@ -74,6 +77,9 @@ pub struct InputEntry {
     pub last_ts: Option<Timestamp>,
     /// Records that did not become rows, by reason.
     pub drops: Drops,
+    /// SHA-256 of the `symbology.json` that its symbols come from; `null` where they come from the file itself.
+    #[serde(default)]
+    pub symbology: Option<String>,
 }
 
 /// A stream: one symbol of one publisher.

@@ -82,6 +82,8 @@ pub fn report(manifest: &Manifest) -> String {
         manifest.timings.total_seconds,
         manifest.timings.records_per_second
     );
+    let delivered: String = manifest.delivery.sentences().iter().map(|s| format!("<li>{}</li>", escape(s))).collect();
+    let _ = write!(page, "<ul>{delivered}</ul>");
     if !manifest.warnings.is_empty() {
         let items: String =
             manifest.warnings.iter().map(|w| format!("<li class=\"warn\">{}</li>", escape(w))).collect();

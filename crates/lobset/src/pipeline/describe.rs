@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::streams::Stream;
 use super::{Planned, REPORT, Scanned};
 use crate::config::{Config, ThresholdScope};
-use crate::output::{DatasetEntry, Manifest, SymbolEntry, ThresholdsEntry, Timings};
+use crate::input::Delivery;
+use crate::output::{DatasetEntry, InputEntry, Manifest, SymbolEntry, ThresholdsEntry, Timings};
 
 /// Everything the manifest says, but for validation and timings.
 pub fn describe(
@@ -54,7 +55,12 @@ pub fn describe(
         version: crate::VERSION.to_owned(),
         config: config.clone(),
         inputs: scanned.inputs.clone(),
-        warnings: scanned.warnings.iter().cloned().chain(warnings(&symbols, config, thresholds.fitted)).collect(),
+        delivery: scanned.delivery.clone(),
+        warnings: input_warnings(&scanned.inputs, &scanned.delivery)
+            .into_iter()
+            .chain(scanned.warnings.iter().cloned())
+            .chain(warnings(&symbols, config, thresholds.fitted))
+            .collect(),
         thresholds,
         symbols,
         validation: None,
@@ -62,6 +68,18 @@ pub fn describe(
         plan: None,
         timings: Timings::default(),
     }
+}
+
+/// What a reader should know of the input.
+pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String> {
+    let mut warnings = delivery.warnings();
+    for input in inputs.iter().filter(|input| input.records > 0 && input.drops.unmapped == input.records) {
+        warnings.push(format!(
+            "{}: none of its records has a symbol, so all were dropped; if it has no mappings, it needs a symbology.json",
+            input.name
+        ));
+    }
+    warnings
 }
 
 /// A symbol whose own fit half is further from uniform than this gets a warning: a quarter of its rows would have to change

@@ -7,7 +7,7 @@ use super::plan::{ClassCounts, Slice, SymbolPlan};
 use super::scan::{FileScan, ScanRules};
 use super::streams::Stream;
 use crate::error::Result;
-use crate::input::CatalogFile;
+use crate::input::{CatalogFile, Delivery, Found};
 use crate::label::{Fit, Histogram, Selection, Thresholds};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry};
 
@@ -19,6 +19,14 @@ pub struct Scans {
     pub scans: Vec<FileScan>,
     /// Files whose scan an earlier run had finished.
     pub reused: u64,
+    /// What Databento's own files beside the data say of them.
+    pub delivery: Delivery,
+}
+
+/// What `found` says of the files, now that their scans tell which time each covers.
+pub fn delivery(found: &Found, files: &[CatalogFile], scans: &[FileScan]) -> Delivery {
+    let span = |scan: &FileScan| Some([scan.input.first_ts?, scan.input.last_ts?]);
+    found.delivery(files.iter().zip(scans).map(|(file, scan)| (file.path.as_path(), span(scan))))
 }
 
 /// What the datasets are made from.

@@ -6,13 +6,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Options;
+use super::describe::input_warnings;
 use super::monitor::{Monitor, Stage};
 use super::parallel::map_ordered;
 use super::scan::{RowReader, ScanRules};
 use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
 use crate::error::{Error, Result};
-use crate::input::{CatalogFile, Drops, Gaps, StreamNames, catalog, total_bytes};
+use crate::input::{CatalogFile, Delivery, Drops, Gaps, StreamNames, catalog, find, total_bytes, verified};
 use crate::output::InputEntry;
 use crate::time_text::Timestamp;
 
@@ -25,6 +26,10 @@ pub struct Inspection {
     pub symbols: Vec<SymbolInspection>,
     /// Drops of all files.
     pub drops: Drops,
+    /// Whether the files are what Databento delivered, and what was left out.
+    pub delivery: Delivery,
+    /// What a reader should know of the files.
+    pub warnings: Vec<String>,
 }
 
 /// What the files hold of a stream: one symbol of one publisher.
@@ -57,17 +62,28 @@ pub fn inspect<P: AsRef<Path>>(
     monitor: &Monitor<'_>,
 ) -> Result<Inspection> {
     config.check()?;
-    let files = catalog(inputs)?;
+    let on_disk = find(inputs, options.symbology.as_deref())?;
+    let files = catalog(&on_disk)?;
     let rules = ScanRules::new(&Config { unmapped: Unmapped::Drop, ..config.clone() });
     let total = total_bytes(&files);
-    let mut found = Inspection { files: Vec::new(), symbols: Vec::new(), drops: Drops::default() };
+    let mut found = Inspection {
+        files: Vec::new(),
+        symbols: Vec::new(),
+        drops: Drops::default(),
+        delivery: Delivery::default(),
+        warnings: Vec::new(),
+    };
     let mut symbols: BTreeMap<StreamId, SymbolInspection> = BTreeMap::new();
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
             options.threads(),
             files.len(),
             &files,
-            |file| look(file, &rules, monitor),
+            |file| {
+                verified(&file.path, file.beside.sha256.as_deref(), look(file, &rules, monitor), |(e, _)| {
+                    e.sha256.clone()
+                })
+            },
             |(entry, seen)| {
                 found.drops += entry.drops;
                 found.files.push(entry);
@@ -95,13 +111,19 @@ pub fn inspect<P: AsRef<Path>>(
         ..symbol.clone()
     };
     found.symbols = symbols.iter().map(name).collect();
+    let spans = files.iter().zip(&found.files).map(|(file, entry)| {
+        (file.path.as_path(), entry.first_ts.zip(entry.last_ts).map(|(first, last)| [first, last]))
+    });
+    found.delivery = on_disk.delivery(spans);
+    found.warnings = input_warnings(&found.files, &found.delivery);
     Ok(found)
 }
 
 type Look = (InputEntry, Vec<(StreamId, SymbolInspection)>);
 
 fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<Look> {
-    let mut rows = RowReader::open(&file.path, rules)?;
+    let rules = rules.with_symbology(file.beside.symbology.as_ref());
+    let mut rows = RowReader::open(&file.path, &rules)?;
     let mut seen: Vec<SymbolInspection> = Vec::new();
     let mut last_ts = None;
     while rows.advance(monitor)? {

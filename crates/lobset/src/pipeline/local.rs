@@ -1,10 +1,9 @@
 //! The engine on the threads of this machine: work files beside the output, rows straight from tapes into datasets.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::engine::{Engine, Scans, WriteInput};
+use super::engine::{Engine, Scans, WriteInput, delivery};
 use super::fit::{SLICE, Sums};
 use super::monitor::Stage;
 use super::movements::{MovementTape, movement_tape};
@@ -15,7 +14,7 @@ use super::streams::Stream;
 use super::write::{Labelling, dataset_entry, metadata};
 use super::{REPORT, Run, THRESHOLDS};
 use crate::error::{Error, Result};
-use crate::input::{CatalogFile, catalog, total_bytes};
+use crate::input::{CatalogFile, Found, catalog, total_bytes};
 use crate::label::{Fit, Histogram, Selection, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
@@ -29,15 +28,15 @@ const CLASS_TASK: u64 = 2 * BLOCK;
 /// The engine and what it keeps between steps.
 pub struct Local<'a> {
     run: Run<'a>,
-    inputs: &'a [PathBuf],
+    found: &'a Found,
     workspace: &'a Workspace,
     movements: Option<MovementTape>,
 }
 
 impl<'a> Local<'a> {
     /// An engine that works in a workspace.
-    pub fn new(run: Run<'a>, inputs: &'a [PathBuf], workspace: &'a Workspace) -> Self {
-        Self { run, inputs, workspace, movements: None }
+    pub fn new(run: Run<'a>, found: &'a Found, workspace: &'a Workspace) -> Self {
+        Self { run, found, workspace, movements: None }
     }
 
     fn tape(&self) -> Result<&MovementTape> {
@@ -48,7 +47,7 @@ impl<'a> Local<'a> {
 impl Engine for Local<'_> {
     fn scan(&self, rules: &ScanRules) -> Result<Scans> {
         let Run { threads, monitor, .. } = self.run;
-        let files = catalog(self.inputs)?;
+        let files = catalog(self.found)?;
         let mut scans: Vec<FileScan> = Vec::with_capacity(files.len());
         let mut reused = 0;
         monitor.stage(Stage::Scan, total_bytes(&files), || {
@@ -59,11 +58,12 @@ impl Engine for Local<'_> {
                 Ok(())
             })
         })?;
-        Ok(Scans { files, scans, reused })
+        let delivery = delivery(self.found, &files, &scans);
+        Ok(Scans { files, scans, reused, delivery })
     }
 
     fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
-        ts_of_row(&file.path, rules, number)
+        ts_of_row(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()), number)
     }
 
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
-use crate::input::hex;
+use crate::input::{Delivery, find, hex};
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
 use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace};
 use crate::storage::{self, platform::Platform};
@@ -36,7 +36,7 @@ pub(crate) use movements::{read_movements, to_bytes as movement_bytes};
 pub(crate) use parallel::{Pool, map_batched, map_ordered};
 use plan::SymbolPlan;
 use scan::FileScan;
-pub(crate) use scan::{RowReader, ScanRules, file_sha256};
+pub(crate) use scan::{RowReader, ScanRules};
 use streams::{Joined, Stream};
 pub use tasks::{Executor, Receive, Task, Threads, process_as_tasks, run_task};
 
@@ -45,13 +45,15 @@ pub const THRESHOLDS: &str = "thresholds.json";
 /// The report for people, in an output folder.
 pub const REPORT: &str = "report.html";
 
-/// How to run, as opposed to what to make: nothing here changes a byte of the datasets.
+/// How to run, as opposed to what to make: but for `symbology`, which is input, nothing here changes a byte of the datasets.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Threads to use; 0 for one per core.
     pub threads: usize,
     /// Replace an output that exists.
     pub overwrite: bool,
+    /// A `symbology.json` for files whose metadata has no mappings, in place of the one beside them.
+    pub symbology: Option<PathBuf>,
 }
 
 impl Options {
@@ -127,8 +129,9 @@ fn run<P: AsRef<Path>>(
     if storage::is_url(&out) {
         return tasks::run(&Threads::new(run.threads), 1, run, &inputs, &out, None, given, options, prove);
     }
+    let found = find(&inputs, options.symbology.as_deref())?;
     let workspace = Workspace::open(&out, options.overwrite)?;
-    let mut engine = Local::new(run, &inputs, &workspace);
+    let mut engine = Local::new(run, &found, &workspace);
     let outcome = produce(&mut engine, run, given, prove, None, started);
     drop(engine);
     close(workspace, config.keep_intermediate, outcome)
@@ -210,8 +213,9 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         return Err(ConfigError::one("out: thresholds alone are written to a local file").into());
     }
     let run = Run { config, threads: options.threads(), monitor };
+    let found = find(&inputs, options.symbology.as_deref())?;
     let workspace = Workspace::open_for_file(&out, options.overwrite)?;
-    let mut engine = Local::new(run, &inputs, &workspace);
+    let mut engine = Local::new(run, &found, &workspace);
     let outcome = (|| {
         let scanned = scan_all(&mut engine, run, None)?;
         let labelled = engine.movements(&scanned.streams)?;
@@ -244,6 +248,8 @@ fn close<T>(workspace: Workspace, keep: bool, outcome: Result<T>) -> Result<T> {
 struct Scanned {
     /// What the manifest will say of the files.
     inputs: Vec<InputEntry>,
+    /// What it will say of where they come from.
+    delivery: Delivery,
     streams: Vec<Stream>,
     /// What the user should know of the input.
     warnings: Vec<String>,
@@ -259,7 +265,7 @@ fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) 
     let rules = ScanRules::new(run.config);
     let found = engine.scan(&rules)?;
     let (fit_until, fit_files) = boundary_time(engine, run.config, given, &found, &rules)?;
-    let Scans { files, scans, reused } = found;
+    let Scans { files, scans, reused, delivery } = found;
     let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
     let Joined { mut streams, warnings } = streams::join(&with_paths, run.config)?;
     let mut boundary_rows = Vec::with_capacity(streams.len());
@@ -277,7 +283,7 @@ fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) 
         stream.splits.boundary_row = row;
     }
     let inputs = scans.into_iter().map(|scan| scan.input).collect();
-    Ok(Scanned { inputs, streams, warnings, fit_until, fit_files, reused })
+    Ok(Scanned { inputs, delivery, streams, warnings, fit_until, fit_files, reused })
 }
 
 /// T and the places of the fit half's files.

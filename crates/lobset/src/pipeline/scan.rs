@@ -1,7 +1,6 @@
 //! Scan: one input file to its tapes, decoded once.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +10,11 @@ use super::instruments::{InstrumentSpan, InstrumentSpans};
 use super::monitor::Monitor;
 use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
-use crate::error::{Error, InputError, Result};
-use crate::input::{CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, Symbols, file_name, hex};
+use crate::error::{Error, Result};
+use crate::input::{
+    CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, SymbologyFile, Symbols, file_name,
+    file_sha256, hex, verified,
+};
 use crate::output::{InputEntry, write_whole};
 use crate::storage::{self, platform::Platform};
 use crate::tape::{Chunk, TapeWriter};
@@ -32,6 +34,8 @@ pub struct ScanRules {
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
     max_gap: Option<u64>,
+    /// The mappings for a file without any. It differs from folder to folder.
+    symbology: Option<SymbologyFile>,
 }
 
 impl ScanRules {
@@ -43,7 +47,19 @@ impl ScanRules {
             unmapped: config.unmapped,
             publishers: config.publishers.clone(),
             max_gap: config.max_gap,
+            symbology: None,
         }
+    }
+
+    /// The most memory that the mappings take, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.symbology.as_ref().map_or(0, SymbologyFile::memory)
+    }
+
+    /// The same for a file with this `symbology.json`.
+    #[must_use]
+    pub fn with_symbology(&self, symbology: Option<&SymbologyFile>) -> Self {
+        Self { symbology: symbology.cloned(), ..self.clone() }
     }
 }
 
@@ -173,11 +189,14 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
     let stem = hex(&Sha256::digest(real.as_os_str().as_encoded_bytes())[..12]);
     let receipt = folder.join(&stem).with_extension("json");
     let tape = folder.join(&stem).with_extension("tape");
-    if let Some(scan) = finished_before(file, rules, &receipt, &tape, monitor)? {
+    let rules = rules.with_symbology(file.beside.symbology.as_ref());
+    let listed = file.beside.sha256.as_deref();
+    if let Some(scan) = finished_before(file, &rules, &receipt, &tape, monitor)? {
+        let scan = verified(&file.path, listed, Ok(scan), |scan| scan.input.sha256.clone())?;
         return Ok((scan, true));
     }
-    let (scan, tape_bytes) = read(&file.path, rules, &tape, monitor)?;
-    let done = Receipt { format: FORMAT, boot: Platform::here().boot(), rules: rules.clone(), tape_bytes, scan };
+    let (scan, tape_bytes) = read(&file.path, listed, &rules, &tape, monitor)?;
+    let done = Receipt { format: FORMAT, boot: Platform::here().boot(), rules, tape_bytes, scan };
     let text = serde_json::to_string(&done).map_err(|e| Error::output(&receipt, e))?;
     write_whole(&receipt, &text)?;
     Ok((done.scan, false))
@@ -210,25 +229,22 @@ fn finished_before(
     Ok(Some(done.scan))
 }
 
-/// SHA-256 of a file's bytes.
-pub(crate) fn file_sha256(path: &Path) -> Result<String> {
-    let fail = |e| InputError::unread(path, e);
-    let mut file = storage::open(path).map_err(fail)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer).map_err(fail)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
-}
-
-/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file.
+/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file. `listed` is the SHA-256
+/// that `manifest.json` gives for the file.
 ///
 /// # Errors
 /// As [`scan`].
-pub fn read(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
+pub fn read(
+    path: &Path,
+    listed: Option<&str>,
+    rules: &ScanRules,
+    tape: &Path,
+    monitor: &Monitor<'_>,
+) -> Result<(FileScan, u64)> {
+    verified(path, listed, decode(path, rules, tape, monitor), |(scan, _)| scan.input.sha256.clone())
+}
+
+fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
     let mut rows = RowReader::open(path, rules)?;
     let mut writer = TapeWriter::create(tape)?;
     let mut growing: Vec<Growing> = Vec::new();
@@ -271,7 +287,7 @@ pub(crate) struct RowReader {
 impl RowReader {
     pub fn open(path: &Path, rules: &ScanRules) -> Result<Self> {
         let reader = DbnReader::open(path)?;
-        let symbols = Symbols::new(reader.metadata()).map_err(|e| InputError::new(path, e))?;
+        let symbols = Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?;
         let quotes = QuoteRules::new(rules.keep_crossed, rules.price_range);
         Ok(Self {
             reader,
@@ -351,18 +367,14 @@ impl RowReader {
             first_ts: first_ts.map(Timestamp),
             last_ts: last_ts.map(Timestamp),
             drops: self.drops,
+            symbology: self.symbols.symbology().map(str::to_owned),
         }
     }
 
     #[cold]
     fn no_mapping(&self, record: &Record<'_>) -> Error {
-        let day = Timestamp(record.ts_recv).to_string();
-        let message =
-            format!("instrument {} has no symbol on {} in the file's mappings", record.instrument_id, &day[..10]);
-        self.reader
-            .error(message)
-            .with_help("drop and count such records with unmapped = \"drop\" (--unmapped drop)")
-            .into()
+        let (message, help) = self.symbols.unmapped(record.ts_recv, record.instrument_id);
+        self.reader.error(message).with_help(help).into()
     }
 }
 

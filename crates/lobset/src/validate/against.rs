@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::{DatasetFile, unreadable};
 use crate::config::{Config, PriceType};
 use crate::error::{Error, Result, ValidationError};
-use crate::input::{Record, catalog, total_bytes, with_publisher};
+use crate::input::{Record, catalog, find, total_bytes, verified, with_publisher};
 use crate::label::Thresholds;
 use crate::output::Manifest;
-use crate::pipeline::{Monitor, RowReader, ScanRules, Stage};
+use crate::pipeline::{Monitor, Options, RowReader, ScanRules, Stage};
 
 /// Rows compared, where the datasets have as many.
 pub const AGAINST_ROWS: u64 = 1_000;
@@ -70,13 +70,14 @@ pub(super) fn compare<P: AsRef<Path>>(
     manifest: &Manifest,
     inputs: &[P],
     seed: u64,
+    options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Against> {
     let config = &manifest.config;
     let thresholds = Thresholds::read(&folder.join(&manifest.thresholds.file))?;
     let mut drawn = draw(folder, manifest, seed)?;
     let rows = drawn.values().map(|d| d.len() as u64).sum();
-    let files = catalog(inputs)?;
+    let files = catalog(&find(inputs, options.symbology.as_deref())?)?;
     let rules = ScanRules::new(config);
     let mut violations = Vec::new();
     let mut walks: BTreeMap<String, Walk> = BTreeMap::new();
@@ -84,7 +85,7 @@ pub(super) fn compare<P: AsRef<Path>>(
     let total = total_bytes(&files);
     monitor.stage(Stage::Scan, total, || {
         for file in &files {
-            let mut reader = RowReader::open(&file.path, &rules)?;
+            let mut reader = RowReader::open(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()))?;
             // The manifest's names of the file's streams, by number.
             let mut names: Vec<String> = Vec::new();
             while reader.advance(monitor)? {
@@ -100,6 +101,7 @@ pub(super) fn compare<P: AsRef<Path>>(
                 let (Some(targets), Some(walk)) = (drawn.get_mut(name), walks.get_mut(name)) else { continue };
                 walk.take(config, &reader.reader.record()?, mid2, targets, &mut violations);
             }
+            verified(&file.path, file.beside.sha256.as_deref(), Ok(reader), |rows| rows.reader.sha256())?;
         }
         Ok(())
     })?;

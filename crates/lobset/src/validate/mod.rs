@@ -22,10 +22,11 @@ pub(crate) use one::prove_dataset;
 
 use crate::config::{Columns, Config};
 use crate::error::{Error, InputError, Result, ValidationError};
+use crate::input::file_sha256;
 use crate::input::hex;
 use crate::label::{Quota, Split, Thresholds};
 use crate::output::{DatasetEntry, DatasetSchema, Manifest, SYMBOL_KEY, SplitEntry, SymbolEntry, ValidationEntry};
-use crate::pipeline::{Monitor, Options, Stage, THRESHOLDS, file_sha256, map_batched};
+use crate::pipeline::{Monitor, Options, Stage, THRESHOLDS, map_batched};
 use crate::storage;
 
 /// After this many violations a dataset is not searched for more.
@@ -59,8 +60,9 @@ pub fn validate<P: AsRef<Path>>(
     let folder = &storage::plain(folder);
     let manifest = Manifest::read(folder)?;
     let proved = prove(folder, &manifest, options.threads(), monitor)?;
-    let against =
-        against.map(|(inputs, seed)| against::compare(folder, &manifest, inputs, seed, monitor)).transpose()?;
+    let against = against
+        .map(|(inputs, seed)| against::compare(folder, &manifest, inputs, seed, options, monitor))
+        .transpose()?;
     Ok(Validation { manifest, proved, against, seconds: started.elapsed().as_secs_f64() })
 }
 

@@ -6,9 +6,10 @@ use super::group::{DatasetFile, Expect, GroupFacts, LabelColumns};
 use super::{Walk, check_footer};
 use crate::config::Config;
 use crate::error::Result;
+use crate::input::file_sha256;
 use crate::label::Thresholds;
 use crate::output::{DatasetEntry, DatasetSchema, SymbolEntry};
-use crate::pipeline::{THRESHOLDS, file_sha256, map_ordered};
+use crate::pipeline::{THRESHOLDS, map_ordered};
 
 /// Proves the dataset of a symbol, made with `config` of input with or without gateway stamps, of which `entry` is what the manifest will say, and hands on the movements that the
 /// boundaries were fitted on. Returns the violations found.

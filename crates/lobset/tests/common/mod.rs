@@ -154,7 +154,7 @@ pub fn small() -> Config {
 }
 
 pub fn run(inputs: &[impl AsRef<Path>], out: &Path, config: &Config) -> lobset::Result<Manifest> {
-    let options = Options { threads: 2, overwrite: true };
+    let options = Options { threads: 2, overwrite: true, ..Options::default() };
     lobset::process(inputs, out, config, None, &options, &Monitor::silent())
 }
 

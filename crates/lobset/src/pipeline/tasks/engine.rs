@@ -15,10 +15,10 @@ use super::scan::{RowTime, Scan};
 use super::work::{RECEIPTS, Work};
 use super::{Executor, Job, Spec, Task};
 use crate::error::{Error, InputError, Result, ValidationError};
-use crate::input::CatalogFile;
+use crate::input::{CatalogFile, Found, FoundFile, explain_schemas};
 use crate::label::{Fit, Histogram, Selection, Thresholds, Windows};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name, report};
-use crate::pipeline::engine::{Engine, Scans, WriteInput};
+use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
 use crate::pipeline::fit::{SLICE, Sums};
 use crate::pipeline::movements::slide;
 use crate::pipeline::plan::{BLOCK, ClassCounts, RowGroup, Slice, slices};
@@ -46,7 +46,7 @@ pub struct Tasks<'a> {
     executor: &'a dyn Executor,
     task_threads: usize,
     work: &'a Work,
-    inputs: BTreeMap<PathBuf, Stat>,
+    found: Found,
     /// Keys of the tasks that runs before have done.
     done: HashSet<String>,
     /// The movements of each symbol.
@@ -61,15 +61,16 @@ impl<'a> Tasks<'a> {
         run: Run<'a>,
         executor: &'a dyn Executor,
         task_threads: usize,
-        inputs: Vec<(PathBuf, Stat)>,
+        found: Found,
         work: &'a Work,
     ) -> Result<Self> {
         let receipts = work.folder.join(RECEIPTS);
-        let found = storage::list(&receipts).map_err(|e| Error::output(&receipts, e))?;
+        let finished = storage::list(&receipts).map_err(|e| Error::output(&receipts, e))?;
         let key = |(path, _): (PathBuf, Stat)| Some(path.file_stem()?.to_string_lossy().into_owned());
-        let done = found.into_iter().filter_map(key).collect();
-        let inputs = inputs.into_iter().map(|(path, stat)| (whole(path), stat)).collect();
-        Ok(Self { run, executor, task_threads, work, inputs, done, movements: Vec::new(), datasets: BTreeMap::new() })
+        let done = finished.into_iter().filter_map(key).collect();
+        // Tasks run in processes with folders of their own: they need whole paths.
+        let found = found.absolute();
+        Ok(Self { run, executor, task_threads, work, found, done, movements: Vec::new(), datasets: BTreeMap::new() })
     }
 
     /// Runs jobs and returns their receipts in order, and how many of them had been done before.
@@ -149,11 +150,6 @@ impl<'a> Tasks<'a> {
     }
 }
 
-/// The whole path of a local file: tasks run in processes with folders of their own.
-fn whole(path: PathBuf) -> PathBuf {
-    if storage::is_url(&path) { path } else { std::path::absolute(&path).unwrap_or(path) }
-}
-
 /// Rows of a task of a step over `total` rows that is cut into at most about `tasks`; a multiple of blocks and slices.
 fn task_size(total: u64, tasks: u64) -> u64 {
     (total / tasks).max(LEAST).next_multiple_of(BLOCK.max(SLICE))
@@ -187,26 +183,33 @@ fn rows_seen(stream: &Stream, windows: Windows, range: &Range<u64>) -> Range<u64
 
 impl Engine for Tasks<'_> {
     fn scan(&self, rules: &ScanRules) -> Result<Scans> {
-        let job = |(file, stat): (&PathBuf, &Stat)| Scan {
-            file: file.clone(),
-            bytes: stat.bytes,
-            version: stat.version.clone(),
-            rules: rules.clone(),
+        let job = |file: &FoundFile| Scan {
+            file: file.path.clone(),
+            bytes: file.stat.bytes,
+            version: file.stat.version.clone(),
+            listed: file.beside.sha256.clone(),
+            rules: rules.with_symbology(file.beside.symbology.as_ref()),
         };
-        let (scans, reused) = self.map(Stage::Scan, self.inputs.iter().map(job).collect())?;
-        let catalog = |((path, stat), scan): ((&PathBuf, &Stat), FileScan)| {
+        let inputs = &self.found.files;
+        let scanned = self.map(Stage::Scan, inputs.iter().map(job).collect());
+        let (scans, reused) = scanned.map_err(|refused| explain_schemas(refused, &self.found))?;
+        let catalog = |(file, scan): (&FoundFile, FileScan)| {
             let first_ts = scan.input.first_ts.map(|t| t.0);
-            (CatalogFile { path: path.clone(), bytes: stat.bytes, first_ts }, scan)
+            let FoundFile { path, stat, beside } = file.clone();
+            (CatalogFile { path, bytes: stat.bytes, first_ts, beside }, scan)
         };
-        let mut found: Vec<(CatalogFile, FileScan)> = self.inputs.iter().zip(scans).map(catalog).collect();
+        let mut found: Vec<(CatalogFile, FileScan)> = inputs.iter().zip(scans).map(catalog).collect();
         found.sort_by_cached_key(|(file, _)| file.order());
-        let (files, scans) = found.into_iter().unzip();
-        Ok(Scans { files, scans, reused })
+        let (files, scans): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        let delivery = delivery(&self.found, &files, &scans);
+        Ok(Scans { files, scans, reused, delivery })
     }
 
     fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
-        let version = self.inputs.get(&file.path).map_or_else(String::new, |stat| stat.version.clone());
-        let job = RowTime { file: file.path.clone(), version, rules: rules.clone(), number };
+        let found = self.found.files.iter().find(|found| found.path == file.path);
+        let version = found.map_or_else(String::new, |found| found.stat.version.clone());
+        let rules = rules.with_symbology(file.beside.symbology.as_ref());
+        let job = RowTime { file: file.path.clone(), version, rules, number };
         Ok(self.map(Stage::Scan, vec![job])?.0.into_iter().next().flatten())
     }
 

@@ -30,7 +30,7 @@ use work::Work;
 use super::{Options, Run, paths, produce};
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
-use crate::input::{find, hex};
+use crate::input::{Found, find, hex};
 use crate::label::{Fit, Thresholds};
 use crate::output::Manifest;
 use crate::pipeline::{Monitor, check_config, map_ordered};
@@ -242,8 +242,8 @@ pub(super) fn run(
     prove: bool,
 ) -> Result<Manifest> {
     let started = Instant::now();
-    let files = find(inputs)?;
-    let plan = plan_name(run.config, given, &files, prove)?;
+    let found = find(inputs, options.symbology.as_deref())?;
+    let plan = plan_name(run.config, given, &found, prove)?;
     let seen = work::published(out)?;
     if let Some((manifest, _)) = &seen
         && manifest.plan.as_ref() == Some(&plan)
@@ -252,20 +252,14 @@ pub(super) fn run(
         return Ok(manifest.clone());
     }
     let work = Work::open(out, work, options.overwrite, seen.map(|(_, stat)| stat))?;
-    let mut engine = Tasks::new(run, executor, task_threads, files, &work)?;
+    let mut engine = Tasks::new(run, executor, task_threads, found, &work)?;
     let outcome = produce(&mut engine, run, given, prove, Some(plan), started);
     work.close(run.config.keep_intermediate, outcome)
 }
 
 /// Names a run: its settings and its inputs as they were found.
-fn plan_name(
-    config: &Config,
-    given: Option<&Thresholds>,
-    files: &[(PathBuf, storage::Stat)],
-    prove: bool,
-) -> Result<String> {
-    let files: Vec<_> = files.iter().map(|(path, stat)| (path, stat.bytes, &stat.version)).collect();
-    let text = serde_json::to_string(&(crate::VERSION, config, given, prove, files));
+fn plan_name(config: &Config, given: Option<&Thresholds>, found: &Found, prove: bool) -> Result<String> {
+    let text = serde_json::to_string(&(crate::VERSION, config, given, prove, found.facts()));
     let text = text.map_err(|e| Error::Executor(format!("the run cannot be named: {e}")))?;
     Ok(hex(&Sha256::digest(text)))
 }

@@ -17,6 +17,8 @@ pub struct Scan {
     pub bytes: u64,
     /// The state of the file that is meant.
     pub version: String,
+    /// The SHA-256 that `manifest.json` gives for it.
+    pub listed: Option<String>,
     pub rules: ScanRules,
 }
 
@@ -25,7 +27,8 @@ impl Job for Scan {
     const KIND: &'static str = "scan";
 
     fn run(self, attempt: &Attempt<'_>) -> Result<FileScan> {
-        let (scan, _) = scan::read(&self.file, &self.rules, &attempt.file(TAPES, "tape"), attempt.monitor)?;
+        let tape = attempt.file(TAPES, "tape");
+        let (scan, _) = scan::read(&self.file, self.listed.as_deref(), &self.rules, &tape, attempt.monitor)?;
         Ok(scan)
     }
 
@@ -35,7 +38,7 @@ impl Job for Scan {
 
     fn memory(&self) -> u64 {
         // Tapes wait for at most 64 MiB, and a file of few records has no more than ten times its size to wait.
-        (96 << 20).min((32 << 20) + self.bytes.saturating_mul(10))
+        (96 << 20).min((32 << 20) + self.bytes.saturating_mul(10)) + self.rules.memory()
     }
 }
 
@@ -61,6 +64,6 @@ impl Job for RowTime {
     }
 
     fn memory(&self) -> u64 {
-        32 << 20
+        (32 << 20) + self.rules.memory()
     }
 }

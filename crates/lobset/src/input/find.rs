@@ -1,0 +1,384 @@
+//! From what the user named (files, folders, globs) to data files, and what Databento's own files beside them say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+
+use super::batch::{MANIFEST, SUPPORT_FILES, Support, check_size};
+use super::delivery::Delivery;
+use super::file_name;
+use super::symbology::SymbologyFile;
+use crate::error::{InputError, Result};
+use crate::storage::{self, Stat};
+use crate::time_text::Timestamp;
+
+/// What the files beside a data file say of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The SHA-256 that `manifest.json` gives for it.
+    pub sha256: Option<String>,
+    /// The mappings to use where it has none of its own.
+    pub symbology: Option<SymbologyFile>,
+}
+
+/// A data file that was found.
+#[derive(Debug, Clone)]
+pub struct FoundFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size and identity.
+    pub stat: Stat,
+    /// What lies beside it.
+    pub beside: Beside,
+}
+
+/// What [`find`] finds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Every data file, by path.
+    pub files: Vec<FoundFile>,
+    folders: Vec<Folder>,
+    delivery: Delivery,
+}
+
+/// A folder with data files.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// It was read whole, and its `manifest.json` tells that nothing is missing.
+    whole: bool,
+    support: Support,
+}
+
+impl Found {
+    /// What the manifest will say of the input, once it is known which time each file covers.
+    pub fn delivery<'a>(&self, times: impl Iterator<Item = (&'a Path, Option<[Timestamp; 2]>)>) -> Delivery {
+        let mut spans: BTreeMap<&Path, [String; 2]> = BTreeMap::new();
+        for (path, span) in times {
+            let (Some(folder), Some(span)) = (path.parent(), span) else { continue };
+            let [first, last] = span.map(|time| time.to_string()[..10].to_owned());
+            spans
+                .entry(folder)
+                .and_modify(|[start, end]| {
+                    // Dates in this form sort as text.
+                    *start = first.clone().min(std::mem::take(start));
+                    *end = last.clone().max(std::mem::take(end));
+                })
+                .or_insert([first, last]);
+        }
+        let mut delivery = self.delivery.clone();
+        for folder in &self.folders {
+            let span = spans.get(folder.path.as_path());
+            let covered =
+                |date: &String| folder.whole || span.is_some_and(|[first, last]| first <= date && date <= last);
+            delivery.days.extend(folder.support.conditions.iter().filter(|day| covered(&day.date)).cloned());
+        }
+        delivery.days.sort_by(|a, b| (&a.date, &a.condition).cmp(&(&b.date, &b.condition)));
+        delivery.days.dedup();
+        delivery
+    }
+
+    /// The same with whole paths: tasks run in processes with folders of their own.
+    pub(crate) fn absolute(mut self) -> Self {
+        for file in &mut self.files {
+            file.path = whole(&file.path);
+            let symbology = file.beside.symbology.take();
+            file.beside.symbology = symbology.map(|file| {
+                let path = whole(file.path());
+                file.at(path)
+            });
+        }
+        for folder in &mut self.folders {
+            folder.path = whole(&folder.path);
+        }
+        self
+    }
+
+    /// Everything that a run depends on, for naming it.
+    pub(crate) fn facts(&self) -> impl serde::Serialize + '_ {
+        let files: Vec<_> =
+            self.files.iter().map(|f| (&f.path, f.stat.bytes, &f.stat.version, &f.beside.sha256)).collect();
+        let symbologies: Vec<_> =
+            self.files.iter().map(|f| f.beside.symbology.as_ref().map(SymbologyFile::sha256)).collect();
+        let folders: Vec<_> = self.folders.iter().map(|f| (&f.path, &f.support)).collect();
+        (files, symbologies, folders, &self.delivery)
+    }
+}
+
+/// Finds every data file that `inputs` name, without opening any, and holds it against the `manifest.json` beside it, if
+/// that is Databento's: sizes at once, hashes when the file is read.
+///
+/// A folder stands for the `.dbn` and `.dbn.zst` files in it and below, and so does the URL of one; a path that does not
+/// exist but holds `*`, `?` or `[` is a glob. Hidden files are skipped and counted, unless one is named itself. The mappings
+/// of `symbology` stand in for the `symbology.json` of each folder.
+///
+/// # Errors
+/// [`InputError`] for a path that matches nothing, a file named twice, a folder with a `.dbz` file, a file that is missing or
+/// has another size than `manifest.json` says, or a damaged file beside the data.
+pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Found> {
+    let symbology = symbology.map(|path| SymbologyFile::open(&storage::plain(path))).transpose()?;
+    let mut search = Search::default();
+    for input in inputs {
+        search.expand(&storage::plain(input.as_ref()))?;
+    }
+    let mut found = Found { delivery: search.delivery, ..Found::default() };
+    let mut by_folder: BTreeMap<PathBuf, Vec<(PathBuf, Stat)>> =
+        search.job_folders.into_iter().map(|folder| (folder, Vec::new())).collect();
+    for (path, stat) in search.files.into_values() {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        by_folder.entry(folder).or_default().push((path, stat));
+    }
+    for (path, files) in by_folder {
+        let support = Support::read(&path)?;
+        let whole = support.job.is_some() && search.wanted.iter().any(|wanted| wanted.is_walk_over(&path));
+        if let Some(job) = &support.job {
+            compare(&path, job, &files, &search.wanted)?;
+            found.delivery.jobs.push(job.job_id.clone());
+        }
+        for (path, stat) in files {
+            let name = file_name(&path);
+            let listed = support.job.as_ref().and_then(|job| job.files.get(&name));
+            match listed {
+                Some(_) => found.delivery.checked += 1,
+                None => found.delivery.unchecked += 1,
+            }
+            if support.job.is_some() && listed.is_none() {
+                found.delivery.unlisted.push(name);
+            }
+            let beside = Beside {
+                sha256: listed.map(|listed| listed.sha256.clone()),
+                symbology: symbology.clone().or_else(|| support.symbology.clone()),
+            };
+            found.files.push(FoundFile { path, stat, beside });
+        }
+        found.folders.push(Folder { path, whole, support });
+    }
+    if found.files.is_empty() {
+        let folder = found.folders.iter().find_map(|folder| Some((&folder.path, folder.support.job.as_ref()?)));
+        return Err(match folder {
+            Some((path, job)) => {
+                InputError::new(path, format!("the batch job {} has no .dbn or .dbn.zst file", job.job_id))
+                    .with_help("download it again with encoding=\"dbn\"")
+            }
+            None => {
+                let input = inputs.first().map_or(Path::new(""), AsRef::as_ref);
+                InputError::new(input, "leads to no .dbn or .dbn.zst file").with_help(HELP)
+            }
+        }
+        .into());
+    }
+    found.delivery.jobs.sort();
+    found.delivery.jobs.dedup();
+    found.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+const HELP: &str = "name .dbn or .dbn.zst files, folders that hold them, or a quoted glob such as 'data/*.dbn.zst'";
+
+/// How an input leads to files.
+enum Wanted {
+    /// Everything in a folder and below.
+    Walk(PathBuf),
+    /// Whatever matches.
+    Glob(Pattern),
+}
+
+impl Wanted {
+    fn is_walk_over(&self, path: &Path) -> bool {
+        matches!(self, Self::Walk(folder) if path.starts_with(folder))
+    }
+
+    /// True for a file that the input would have led to, were it there.
+    fn holds(&self, path: &Path) -> bool {
+        match self {
+            Self::Walk(_) => self.is_walk_over(path),
+            Self::Glob(pattern) => {
+                let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
+                pattern.matches_path_with(&normal(path), options)
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Search {
+    /// By their real path: no file counts twice.
+    files: BTreeMap<PathBuf, (PathBuf, Stat)>,
+    /// Folders that hold a `manifest.json`, though perhaps no data.
+    job_folders: BTreeSet<PathBuf>,
+    wanted: Vec<Wanted>,
+    delivery: Delivery,
+}
+
+impl Search {
+    fn expand(&mut self, input: &Path) -> Result<()> {
+        if storage::is_url(input) && is_data(input) {
+            return self.add_named(input);
+        }
+        if storage::is_url(input) || input.is_dir() {
+            let before = (self.files.len(), self.job_folders.len());
+            self.walk(input, false)?;
+            if before == (self.files.len(), self.job_folders.len()) {
+                let message = match self.delivery.hidden {
+                    0 => "no .dbn or .dbn.zst file in this folder or below".to_owned(),
+                    n => format!("no .dbn or .dbn.zst file in this folder or below, but for {n} hidden"),
+                };
+                return Err(InputError::new(input, message).with_help(HELP).into());
+            }
+            return Ok(());
+        }
+        let text = input.to_string_lossy();
+        if input.exists() || !text.contains(['*', '?', '[']) {
+            return self.add_named(input);
+        }
+        self.expand_glob(input, &text)
+    }
+
+    fn expand_glob(&mut self, input: &Path, text: &str) -> Result<()> {
+        let bad = |e: &dyn std::fmt::Display| InputError::new(input, format!("cannot be used as a glob: {e}"));
+        // A pattern that begins a name with a dot asks for hidden files.
+        let asked: Vec<Pattern> =
+            text.split('/').filter(|name| is_hidden_name(name)).filter_map(|name| Pattern::new(name).ok()).collect();
+        let mut matched = 0;
+        for entry in glob::glob(text).map_err(|e| bad(&e))? {
+            let path = entry.map_err(|e| bad(&e))?;
+            matched += 1;
+            let hidden = is_hidden_but(&path, &asked);
+            if path.is_dir() {
+                self.walk(&path, hidden)?;
+            } else if hidden {
+                self.delivery.keep_hidden(file_name(&path));
+            } else if !SUPPORT_FILES.contains(&file_name(&path).as_str()) {
+                // The others are read where they lie beside data.
+                self.add_named(&path)?;
+            }
+        }
+        if matched == 0 {
+            return Err(InputError::new(input, "matches no file").with_help(HELP).into());
+        }
+        self.wanted.push(Wanted::Glob(Pattern::new(&normal(input).to_string_lossy()).map_err(|e| bad(&e))?));
+        Ok(())
+    }
+
+    /// Takes the data files below `folder`; none of them where the folder itself is `hidden`.
+    fn walk(&mut self, folder: &Path, hidden: bool) -> Result<()> {
+        for (path, stat) in storage::list(folder).map_err(|e| InputError::unread(folder, e))? {
+            let hidden = hidden || is_hidden(path.strip_prefix(folder).unwrap_or(&path));
+            let name = file_name(&path);
+            if hidden && (is_data(&path) || is_dbz(&path)) {
+                self.delivery.keep_hidden(name);
+            } else if hidden {
+                // Other programs keep what they like there.
+            } else if is_data(&path) {
+                self.add(path, stat)?;
+            } else if is_dbz(&path) {
+                let dbz = super::source::dbz(&path);
+                let rest = Pattern::escape(&folder.to_string_lossy());
+                let help = format!("{}; or leave it out: '{rest}/**/*.dbn*'", dbz.help.clone().unwrap_or_default());
+                return Err(dbz.with_help(help).into());
+            } else if name == MANIFEST
+                && let Some(parent) = path.parent()
+            {
+                self.job_folders.insert(parent.to_owned());
+            }
+        }
+        if !hidden {
+            self.wanted.push(Wanted::Walk(folder.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn add_named(&mut self, path: &Path) -> Result<()> {
+        let stat = storage::stat(path).map_err(|e| InputError::unread(path, e))?;
+        self.add(path.to_owned(), stat)
+    }
+
+    fn add(&mut self, path: PathBuf, stat: Stat) -> Result<()> {
+        let real = if storage::is_url(&path) {
+            path.clone()
+        } else {
+            fs::canonicalize(&path).map_err(|e| InputError::unread(&path, e))?
+        };
+        match self.files.insert(real, (path.clone(), stat)) {
+            None => Ok(()),
+            Some((other, _)) => {
+                Err(InputError::new(&path, format!("is given twice, the other time as {}", other.display())).into())
+            }
+        }
+    }
+}
+
+/// Refuses what differs from a `manifest.json`: files that are missing, and sizes.
+fn compare(folder: &Path, job: &super::batch::JobManifest, files: &[(PathBuf, Stat)], wanted: &[Wanted]) -> Result<()> {
+    let sizes: BTreeMap<String, &Stat> = files.iter().map(|(path, stat)| (file_name(path), stat)).collect();
+    let mut problems: Vec<InputError> = Vec::new();
+    for (name, listed) in &job.files {
+        let path = folder.join(name);
+        let size = match sizes.get(name) {
+            Some(stat) => Ok(stat.bytes),
+            // Files that nobody asked for may be missing, and have any size.
+            None if !wanted.iter().any(|wanted| wanted.holds(&path)) => continue,
+            None => storage::stat(&path).map(|stat| stat.bytes),
+        };
+        match size {
+            Ok(size) => problems.extend(check_size(&path, size, listed).err()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let help = "download it again, or name the files to read one by one";
+                problems.push(InputError::new(&path, "is missing: manifest.json lists it").with_help(help));
+            }
+            Err(e) => problems.push(InputError::unread(&path, e)),
+        }
+    }
+    let others: Vec<String> = problems.iter().skip(1).map(|problem| file_name(&problem.path)).collect();
+    let Some(mut first) = problems.into_iter().next() else { return Ok(()) };
+    if let [other, ..] = others.as_slice() {
+        let more = if others.len() == 1 { "file differs" } else { "files differ" };
+        first.message = format!("{} ({} more {more}, such as {other})", first.message, others.len());
+    }
+    Err(first.into())
+}
+
+/// The whole path of a local file.
+fn whole(path: &Path) -> PathBuf {
+    if storage::is_url(path) {
+        return path.to_owned();
+    }
+    // The path of the folder that holds files named without one is empty.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn is_hidden_name(name: &str) -> bool {
+    name.starts_with('.') && name != "." && name != ".."
+}
+
+/// True where a file, or a folder on the way to it, is hidden: `._x.dbn.zst` is what macOS leaves on other systems' disks.
+fn is_hidden(path: &Path) -> bool {
+    is_hidden_but(path, &[])
+}
+
+fn is_hidden_but(path: &Path, asked: &[Pattern]) -> bool {
+    path.components().any(|part| match part {
+        Component::Normal(name) => {
+            let name = name.to_string_lossy();
+            is_hidden_name(&name) && !asked.iter().any(|pattern| pattern.matches(&name))
+        }
+        _ => false,
+    })
+}
+
+/// A path without its `.` parts: `./data/x` and `data/x` are the same.
+fn normal(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+fn is_data(path: &Path) -> bool {
+    let name = file_name(path).to_ascii_lowercase();
+    name.ends_with(".dbn") || name.ends_with(".dbn.zst")
+}
+
+fn is_dbz(path: &Path) -> bool {
+    file_name(path).to_ascii_lowercase().ends_with(".dbz")
+}

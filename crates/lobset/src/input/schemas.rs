@@ -1,0 +1,99 @@
+//! Folders with files of several schemas: which files hold what, and which glob names those of mbp-10.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dbn::Schema;
+use glob::{MatchOptions, Pattern};
+
+use super::reader::read_metadata;
+use super::{Found, file_name};
+use crate::error::{Error, InputError};
+use crate::storage;
+
+/// What a file says that it holds.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holds {
+    Mbp10,
+    Other(String),
+    Mixture,
+    Unreadable,
+}
+
+impl Holds {
+    fn of(path: &Path) -> Self {
+        match read_metadata(path).map(|metadata| metadata.schema) {
+            Ok(Some(Schema::Mbp10)) => Self::Mbp10,
+            Ok(Some(schema)) => Self::Other(schema.to_string()),
+            Ok(None) => Self::Mixture,
+            Err(_) => Self::Unreadable,
+        }
+    }
+
+    fn describe(&self, files: &[&Path]) -> String {
+        let what = match self {
+            Self::Mbp10 => "mbp-10",
+            Self::Other(schema) => schema,
+            Self::Mixture => "a mix of schemas",
+            Self::Unreadable => "nothing that can be read",
+        };
+        let names: Vec<String> = files.iter().take(2).map(|path| file_name(path)).collect();
+        match files.len() - names.len() {
+            0 => format!("{what} in {}", names.join(" and ")),
+            more => format!("{what} in {} and {more} more", names.join(", ")),
+        }
+    }
+}
+
+/// Where a file among many was refused for its schema, says what each of them holds and how to name those of mbp-10; other
+/// errors stay as they are. Opens all files again, which nobody minds when the run has failed.
+pub(crate) fn explain_schemas(refused: Error, found: &Found) -> Error {
+    let Error::Input(InputError { path, help, .. }) = &refused else { return refused };
+    let by_schema = found.files.len() > 1 && matches!(Holds::of(path), Holds::Other(_) | Holds::Mixture);
+    if !by_schema {
+        return refused;
+    }
+    let mut by_content: BTreeMap<Holds, Vec<&Path>> = BTreeMap::new();
+    for file in &found.files {
+        by_content.entry(Holds::of(&file.path)).or_default().push(&file.path);
+    }
+    let wanted = by_content.remove(&Holds::Mbp10).unwrap_or_default();
+    let contents: Vec<String> = wanted
+        .first()
+        .map(|_| Holds::Mbp10.describe(&wanted))
+        .into_iter()
+        .chain(by_content.iter().map(|(holds, files)| holds.describe(files)))
+        .collect();
+    let others: Vec<&Path> = by_content.into_values().flatten().collect();
+    let help = match (wanted.is_empty(), glob_of(&wanted, &others)) {
+        (true, _) => help.clone().unwrap_or_default(),
+        (_, Some(pattern)) => format!("name those of mbp-10 alone: '{pattern}'"),
+        (_, None) => "name the files of mbp-10 alone, or keep them in a folder of their own".to_owned(),
+    };
+    let message = format!("is not mbp-10; the input holds {}", contents.join("; "));
+    InputError::new(path, message).with_help(help).into()
+}
+
+/// A glob that matches all wanted files and none of the others.
+fn glob_of(wanted: &[&Path], others: &[&Path]) -> Option<String> {
+    let first = wanted.first()?;
+    if wanted.iter().any(|path| storage::is_url(path)) {
+        return None;
+    }
+    let together = |folder: &Path| wanted.iter().all(|path| path.parent() == Some(folder));
+    let ends = ["*.mbp-10.dbn.zst", "*.mbp-10.dbn", "*.mbp-10.dbn*", "*mbp-10*"];
+    let folder: PathBuf =
+        first.ancestors().skip(1).find(|folder| wanted.iter().all(|path| path.starts_with(folder)))?.into();
+    let prefix = match Pattern::escape(&folder.to_string_lossy()) {
+        prefix if prefix.is_empty() => prefix,
+        prefix => format!("{}/", prefix.trim_end_matches('/')),
+    };
+    let below = if together(&folder) { "" } else { "**/" };
+    let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
+    ends.iter().map(|end| format!("{prefix}{below}{end}")).find(|text| {
+        Pattern::new(text).is_ok_and(|pattern| {
+            let matches = |path: &&Path| pattern.matches_path_with(path, options);
+            wanted.iter().all(matches) && !others.iter().any(matches)
+        })
+    })
+}
