@@ -526,7 +526,7 @@ fn what_nobody_asked_for_may_be_missing() {
     assert_eq!(go(&[job.path(NAMES[1]), job.path(NAMES[2])]).unwrap().delivery.checked, 2);
     // A glob asks for the file, and so does the folder above.
     for input in [job.path("*.mbp-10.dbn.zst"), job.path("*2024040[34].mbp-10.dbn.zst"), job.root.path().to_owned()] {
-        let error = go(&[input.clone()]).unwrap_err().to_string();
+        let error = go(std::slice::from_ref(&input)).unwrap_err().to_string();
         assert!(error.contains(NAMES[0]) && error.contains("is missing"), "{}: {error}", input.display());
     }
     assert_eq!(go(&[job.path("*2024040[45].mbp-10.dbn.zst")]).unwrap().delivery.checked, 2);
