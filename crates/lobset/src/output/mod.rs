@@ -7,11 +7,13 @@ mod dataset;
 mod encoding;
 mod footer;
 mod manifest;
+mod pages;
 mod publish;
 mod report;
 mod row_group;
 mod runs;
 mod schema;
+mod thrift;
 mod window;
 
 pub use chunk::EncodedGroup;
@@ -21,6 +23,7 @@ pub use dataset::{
 pub use manifest::{
     DatasetEntry, InputEntry, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings, ValidationEntry,
 };
+pub use pages::PAGE_ROWS;
 pub use publish::{MANIFEST, Workspace, write_whole};
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
