@@ -15,7 +15,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::blocks::Blocks;
 use super::chunk::{Compressor, PAGE_BYTES, RawPage};
-use super::encoding::{Run, bits, byte_stream_split, delta_i32, delta_i64, hybrid, index_width};
+use super::encoding::{Run, bits, delta_i32, delta_i64, hybrid, index_width};
 use super::row_group::room;
 use super::runs::RunList;
 
@@ -121,10 +121,13 @@ impl Cell {
     }
 }
 
-/// Bounds in the total order of IEEE 754, which is the order that the footer declares for floats.
+/// Bounds as TYPE_ORDER asks for them: NaN is left out, and as -0.0 and +0.0 are equal in it, a bound of zero takes the sign
+/// that covers both.
 fn float_statistics(values: impl Iterator<Item = f64> + Clone, nulls: Option<u64>) -> Statistics {
-    let min = values.clone().min_by(f64::total_cmp);
-    let max = values.max_by(f64::total_cmp);
+    let numbers = || values.clone().filter(|v| !v.is_nan());
+    let zero = |bound: f64, covering: f64| if bound == 0.0 { covering } else { bound };
+    let min = numbers().min_by(f64::total_cmp).map(|v| zero(v, -0.0));
+    let max = numbers().max_by(f64::total_cmp).map(|v| zero(v, 0.0));
     Statistics::double(min, max, None, nulls, false)
 }
 
@@ -348,9 +351,9 @@ pub(super) fn floats(
     compressor: &mut Compressor,
 ) -> Result<()> {
     let page = scratch.start();
-    byte_stream_split(page, values);
+    values.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
     let statistics = float_statistics(values.iter().copied(), Some(0));
-    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::BYTE_STREAM_SPLIT };
+    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
     compressor.chunk(descr, values.len(), None, data, statistics)
 }
 
@@ -367,4 +370,28 @@ pub(super) fn flags(
         Statistics::boolean(values.iter().min().copied(), values.iter().max().copied(), None, Some(0), false);
     let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
     compressor.chunk(descr, values.len(), None, data, statistics)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_floats_hold_for_the_order_of_their_type() {
+        let bounds = |values: &[f64]| {
+            let statistics = float_statistics(values.iter().copied(), Some(0));
+            let bytes = |bound: Option<&[u8]>| bound.map(|b| b.try_into().map(f64::from_le_bytes).unwrap().to_bits());
+            (bytes(statistics.min_bytes_opt()), bytes(statistics.max_bytes_opt()))
+        };
+        let nan = f64::NAN;
+        let is = |min: f64, max: f64| (Some(min.to_bits()), Some(max.to_bits()));
+        assert_eq!(bounds(&[]), (None, None));
+        assert_eq!(bounds(&[nan, -nan]), (None, None));
+        assert_eq!(bounds(&[nan, 2.0, -nan, -1.0]), is(-1.0, 2.0));
+        assert_eq!(bounds(&[0.0]), is(-0.0, 0.0));
+        assert_eq!(bounds(&[-0.0]), is(-0.0, 0.0));
+        assert_eq!(bounds(&[0.0, nan, 3.0]), is(-0.0, 3.0));
+        assert_eq!(bounds(&[-0.0, -3.0]), is(-3.0, 0.0));
+        assert_eq!(bounds(&[f64::NEG_INFINITY, f64::INFINITY]), is(f64::NEG_INFINITY, f64::INFINITY));
+    }
 }

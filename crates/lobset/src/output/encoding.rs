@@ -153,19 +153,6 @@ fn delta<T: Copy + Into<i64>>(
     }
 }
 
-/// BYTE_STREAM_SPLIT: first bytes of all values, then second bytes, and so on.
-pub(super) fn byte_stream_split(out: &mut Vec<u8>, values: &[f64]) {
-    let start = out.len();
-    let n = values.len();
-    out.resize(start + 8 * n, 0);
-    let streams = &mut out[start..];
-    for (i, value) in values.iter().enumerate() {
-        for (k, byte) in value.to_le_bytes().into_iter().enumerate() {
-            streams[k * n + i] = byte;
-        }
-    }
-}
-
 /// PLAIN booleans: one bit each, lowest first.
 pub(super) fn bits(out: &mut Vec<u8>, values: &[bool]) {
     out.extend(values.chunks(8).map(|eight| eight.iter().enumerate().fold(0, |byte, (i, v)| byte | u8::from(*v) << i)));

@@ -1,8 +1,8 @@
 //! The footer of a file in the making. Row groups are kept as the footer will hold them: the structures that they come from
 //! take several times as much, and a symbol may have thousands.
 //!
-//! Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol. The `parquet` crate writes all of it; its
-//! bytes are cut and joined here, around the list of row groups.
+//! Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol. The `parquet` crate writes all of it but the
+//! columns' orders; its bytes are cut and joined here, around the list of row groups.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -23,20 +23,25 @@ pub(super) const NAME: &[u8; 4] = b"PAR1";
 /// What follows a footer: its length, in four bytes, and the format's name.
 const TAIL: usize = 4 + NAME.len();
 
+/// The header of a field with a list whose number is one above that of the field before.
+const LIST_FIELD: u8 = 0x19;
+
+/// The header of an empty list of structures.
+const STRUCT_LIST: u8 = 0x0C;
+
 /// A file without rows says: no rows; then field 4, a list; it holds no structure.
-const NO_ROWS: [u8; 3] = [0, 0x19, 0x0C];
+const NO_ROWS: [u8; 3] = [0, LIST_FIELD, STRUCT_LIST];
 
 /// What the footers of all files with the same columns share.
 #[derive(Debug)]
 pub(crate) struct Layout {
     /// All that comes before [`NO_ROWS`].
     before: Vec<u8>,
-    /// The columns' orders, and the end.
+    /// What [`type_orders`] says of the columns.
     orders: Vec<u8>,
     /// A file without columns: around a row group it is short.
     bare: FileMetaData,
     bare_cut: Cut,
-    bare_orders: Vec<u8>,
 }
 
 impl Layout {
@@ -45,13 +50,9 @@ impl Layout {
         let file = |schema| FileMetaData::new(VERSION, 0, Some(String::new()), Some(Vec::new()), schema, None);
         let no_columns = SchemaDescriptor::new(Arc::new(Type::group_type_builder("schema").build()?));
         let bare = file(Arc::new(no_columns));
-        let cut = Cut::of(&file(Arc::clone(schema)), &bare)?;
+        let before = Cut::of(&file(Arc::clone(schema)), &bare)?.before;
         let bare_cut = Cut::of(&bare, &bare)?;
-        // Key-value metadata and the writer's name come before, the same in both.
-        let differ = |(a, b)| a != b;
-        let at = cut.after.iter().zip(&bare_cut.after).position(differ).ok_or_else(unlike)?;
-        let (orders, bare_orders) = (cut.after[at..].to_vec(), bare_cut.after[at..].to_vec());
-        Ok(Self { before: cut.before, orders, bare, bare_cut, bare_orders })
+        Ok(Self { before, orders: type_orders(schema.num_columns()), bare, bare_cut })
     }
 
     /// What comes after the row groups of a file with these key-value metadata and this writer's name.
@@ -60,7 +61,7 @@ impl Layout {
         let file = FileMetaData::new(VERSION, 0, Some(created_by), Some(pairs), schema, None);
         let mut bytes = encode(&file, Vec::new())?;
         let from = self.bare_cut.before.len() + NO_ROWS.len();
-        let to = bytes.strip_suffix(&self.bare_orders[..]).ok_or_else(unlike)?.len();
+        let to = bytes.strip_suffix(&type_orders(0)[..]).ok_or_else(unlike)?.len();
         bytes.truncate(to);
         bytes.extend_from_slice(&self.orders);
         Ok(bytes.split_off(from))
@@ -132,18 +133,34 @@ impl Cut {
 
 /// What comes before the row groups of a file that has some.
 fn with_rows(before: &[u8], rows: i64, row_groups: u64) -> Vec<u8> {
-    let [_, field, list] = NO_ROWS;
     let mut bytes = before.to_vec();
     put_varint(&mut bytes, zigzag(rows));
-    bytes.push(field);
+    bytes.push(LIST_FIELD);
+    put_list_header(&mut bytes, row_groups);
+    bytes
+}
+
+/// The header of a list of `length` structures.
+fn put_list_header(bytes: &mut Vec<u8>, length: u64) {
     // A short list's length stands in its header, a longer one's behind it.
-    match row_groups {
-        few @ 0..15 => bytes.push(list | (few as u8) << 4),
+    match length {
+        few @ 0..15 => bytes.push(STRUCT_LIST | (few as u8) << 4),
         many => {
-            bytes.push(list | 0xF0);
-            put_varint(&mut bytes, many);
+            bytes.push(STRUCT_LIST | 0xF0);
+            put_varint(bytes, many);
         }
     }
+}
+
+/// The end of a footer: the list of column orders without the header of its field, then the footer's own end. Every column
+/// has TYPE_ORDER. The crate writes IEEE_754_TOTAL_ORDER for floats, which readers from before 2026 refuse or do not prune by.
+fn type_orders(columns: usize) -> Vec<u8> {
+    // Field 1 of the union, an empty structure; the end of that; the end of the union.
+    const TYPE_ORDER: [u8; 3] = [0x1C, 0, 0];
+    let mut bytes = Vec::new();
+    put_list_header(&mut bytes, columns as u64);
+    (0..columns).for_each(|_| bytes.extend_from_slice(&TYPE_ORDER));
+    bytes.push(0);
     bytes
 }
 
@@ -161,8 +178,9 @@ fn encode(file: &FileMetaData, row_groups: Vec<RowGroupMetaData>) -> Result<Vec<
 
 #[cfg(test)]
 mod tests {
-    use parquet::basic::{Repetition, Type as Physical};
-    use parquet::data_type::Int64Type;
+    use parquet::basic::{ColumnOrder, Repetition, Type as Physical};
+    use parquet::data_type::{DoubleType, Int64Type};
+    use parquet::file::metadata::ParquetMetaDataReader;
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
 
@@ -204,6 +222,46 @@ mod tests {
             let mut end = Vec::new();
             footer.finish(&mut end).unwrap();
             assert_eq!(end, bytes[bytes.len() - end.len()..], "{groups} row groups of {rows}");
+        }
+    }
+
+    /// Floats have the order of their type too, and nothing else differs from what the crate writes.
+    #[test]
+    fn every_column_has_the_order_of_its_type() {
+        let column = |name: String, physical| {
+            let column = Type::primitive_type_builder(&name, physical).with_repetition(Repetition::REQUIRED);
+            Arc::new(column.build().unwrap())
+        };
+        for floats in [1, 20] {
+            let columns = (0..floats).map(|i| column(format!("f{i}"), Physical::DOUBLE));
+            let columns = columns.chain([column("a".to_owned(), Physical::INT64)]).collect();
+            let root = Arc::new(Type::group_type_builder("schema").with_fields(columns).build().unwrap());
+            let mut bytes = Vec::new();
+            let properties = Arc::new(WriterProperties::builder().set_created_by("somebody".to_owned()).build());
+            let mut writer = SerializedFileWriter::new(&mut bytes, root, properties).unwrap();
+            let mut group = writer.next_row_group().unwrap();
+            for _ in 0..floats {
+                let mut column = group.next_column().unwrap().unwrap();
+                column.typed::<DoubleType>().write_batch(&[1.5, 2.5], None, None).unwrap();
+                column.close().unwrap();
+            }
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<Int64Type>().write_batch(&[1, 2], None, None).unwrap();
+            column.close().unwrap();
+            group.close().unwrap();
+            let theirs = writer.close().unwrap();
+            let of = theirs.file_metadata();
+            let layout = Arc::new(Layout::new(&of.schema_descr_ptr()).unwrap());
+            let mut footer = Footer::new(layout, Vec::new(), "somebody".to_owned()).unwrap();
+            footer.push(theirs.row_group(0).clone()).unwrap();
+            let mut end = Vec::new();
+            footer.finish(&mut end).unwrap();
+            let ours = ParquetMetaDataReader::decode_metadata(&end[..end.len() - 8]).unwrap();
+            let orders = ours.file_metadata().column_orders().unwrap();
+            assert_eq!(orders.len(), floats + 1);
+            assert!(orders.iter().all(|order| matches!(order, ColumnOrder::TYPE_DEFINED_ORDER(_))), "{orders:?}");
+            assert_eq!(ours.row_groups(), theirs.row_groups());
+            assert_eq!(ours.file_metadata().schema_descr(), of.schema_descr());
         }
     }
 }
