@@ -165,6 +165,9 @@ def probe(read):
 
 
 def reason(error):
-    """The first line of an error that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """The line of an error that says the most: of a Java stack the innermost cause, else the first."""
+    lines = [line.strip(": \t") for line in str(error).splitlines() if line.strip()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by:")]
+    if lines and lines[0].startswith("An error occurred while calling"):
+        return causes[-1] if causes else lines[1]
     return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -1,6 +1,5 @@
 """Spark, with its own reader. The option is a setting: KEY=VALUE."""
 
-import numpy as np
 from columns import Column, probe, texts
 
 
@@ -15,23 +14,26 @@ def read(path, names, *settings):
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
     frame = spark.read.parquet("file://" + str(path).replace("%", "%25"))
-    columns = {}
-    for field in frame.schema.fields:
-        if names and field.name not in names:
-            continue
-        kind = field.dataType.simpleString()
+    fields = [field for field in frame.schema.fields if not names or field.name in names]
+    kinds = {field.name: field.dataType.simpleString() for field in fields}
+    select = []
+    for name, kind in kinds.items():
         if kind.startswith("timestamp"):
-            stamp = f"cast({field.name} as timestamp)" if kind == "timestamp_ntz" else field.name
-            value, factor, none = F.expr(f"unix_micros({stamp})"), 1_000, 0
+            value, none = F.expr(f"unix_micros(cast({name} as timestamp))"), 0
         elif kind in ("double", "float"):
-            value, factor, none = F.col(field.name).cast("double"), 1, 0.0
+            value, none = F.col(name).cast("double"), 0.0
         elif kind in ("string", "binary"):
-            value, factor, none = F.col(field.name).cast("string"), None, ""
+            value, none = F.col(name).cast("string"), ""
         else:
-            value, factor, none = F.col(field.name).cast("bigint"), 1, 0
-        found = frame.select(F.coalesce(value, F.lit(none)).alias("v"), F.isnull(field.name).alias("gone")).toPandas()
-        values = texts(found["v"].tolist()) if factor is None else found["v"].to_numpy() * factor
-        columns[field.name] = Column(kind, values, found["gone"].to_numpy(dtype=bool))
+            value, none = F.col(name).cast("bigint"), 0
+        select += [F.coalesce(value, F.lit(none)).alias(name), F.isnull(name).alias(f"{name} is null")]
+    rows = frame.select(*select).toPandas()
+    columns = {}
+    for name, kind in kinds.items():
+        values = rows[name]
+        plain = texts(values.tolist()) if kind in ("string", "binary") else values.to_numpy()
+        factor = 1_000 if kind.startswith("timestamp") else 1
+        columns[name] = Column(kind, plain * factor if factor > 1 else plain, rows[f"{name} is null"].to_numpy(dtype=bool))
     return columns
 
 

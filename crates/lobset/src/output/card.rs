@@ -7,6 +7,7 @@ use arrow_schema::{DataType, TimeUnit};
 
 use super::manifest::{Manifest, SplitEntry, Splits3};
 use super::schema::{Column, columns};
+use crate::config::PriceType;
 use crate::label::Thresholds;
 
 /// Hugging Face's names for sizes, by the power of ten that they begin at.
@@ -63,7 +64,7 @@ fn escape(text: &str) -> String {
 fn config_name(symbol: &str) -> String {
     let mut name = String::with_capacity(symbol.len());
     for c in symbol.chars() {
-        if r#"<>:"/\|?*%"#.contains(c) || c.is_control() {
+        if r"<>:/\|?*%".contains(c) || c.is_control() {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                 let _ = write!(name, "%{byte:02X}");
             }
@@ -116,6 +117,12 @@ pub fn card(manifest: &Manifest, thresholds: &Thresholds) -> String {
     loading(&mut page, manifest);
     datasets(&mut page, manifest);
     column_table(&mut page, &columns(&manifest.config));
+    page.push_str(match manifest.config.price_type {
+        PriceType::Float => "\nAll prices are in price units.\n",
+        PriceType::Fixed => {
+            "\nPrices are integers of 1e-9 of a price unit, but for `mid_price`, which is in price units.\n"
+        }
+    });
     page.push_str(
         "\n## License\n\n\
          lobset puts no license on market data. What you may do with these files, and whether you may pass them on, is in\n\
@@ -156,25 +163,23 @@ fn introduction(page: &mut String, manifest: &Manifest, thresholds: &Thresholds)
     let sources: Vec<String> = sources.into_iter().map(escape).collect();
     let first = inputs.iter().filter_map(|input| input.first_ts).min();
     let last = inputs.iter().filter_map(|input| input.last_ts).max();
-    let span = first.zip(last).map_or_else(String::new, |(first, last)| format!(", {first} to {last}"));
+    let span = first.zip(last).map_or_else(String::new, |(first, last)| format!(", received from {first}\nto {last}"));
     let until = thresholds.fit_until;
     let origin = match manifest.thresholds.fitted {
-        true => format!("They were fitted on the first part of this data and know nothing at or after {until}."),
-        false => format!("They were not fitted here but come from another run, and know nothing at or after {until}."),
+        true => format!("They were fitted on the first part of this data, and know nothing at or after {until}."),
+        false => format!("They come from another run, and know nothing at or after {until}."),
     };
     let settings = serde_json::to_string_pretty(&thresholds.settings).unwrap_or_default();
     let _ = write!(
         page,
         "\n# {}: limit order book rows with labels\n\n\
-         Written by lobset {} from {} of Databento's MBP-10 schema ({}{span}): one Parquet\n\
-         file per instrument. A row is the state of the order book, ten levels a side, after one event. Its label says\n\
-         how the mean mid price of the near future stands to that of the near past: the number is `price_movement`, its\n\
-         class `classification_label`, 0 to {}.\n\n\
-         The class boundaries are in `{}`. {origin}\n\
+         Written by lobset {version} from {} of Databento's MBP-10 records ({}){span}: one Parquet file per instrument.\n\n\
+         A row is the state of the order book, ten levels a side, after one event. Its label says how the mean mid price\n\
+         of the near future stands to that of the near past: the number is `price_movement`, its class\n\
+         `classification_label`, 0 to {}. The class boundaries are in `{}`.\n{origin}\n\n\
          These settings define the label; `manifest.json` has all of them, every input, count and hash.\n\n\
          ```json\n{settings}\n```\n",
         escape(&config.currency),
-        escape(version),
         match inputs.len() {
             1 => "1 file".to_owned(),
             n => format!("{} files", thousands(n as u64)),
@@ -259,7 +264,7 @@ fn column_table(page: &mut String, columns: &[Column]) {
         };
         let null = if column.field.is_nullable() { "where there is none" } else { "never" };
         let kind = type_name(column.field.data_type());
-        let _ = writeln!(page, "| {name} | {kind} | {null} | {} |", escape(column.meaning));
+        let _ = writeln!(page, "| {name} | {kind} | {null} | {} |", column.meaning);
     }
 }
 
@@ -322,6 +327,7 @@ mod tests {
         column_table(&mut page, &columns(&Config::default()));
         let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
         assert_eq!(lines.len(), 12 + 6 + 7);
+        assert!(columns(&Config::default()).iter().all(|c| !c.meaning.contains(['|', '*', '<', '`', '[', '\\', '\n'])));
         assert!(lines[0].starts_with("| `ts_recv` | timestamp[ns, UTC] | never | "), "{}", lines[0]);
         assert!(
             lines[12].starts_with("| `bid_px_00` to `bid_px_09` | float64 | where there is none | "),

@@ -43,7 +43,7 @@ pub(super) struct Column {
     pub content: Content,
     /// Name, type, and whether it may be null.
     pub field: Field,
-    /// What it holds, for people. The columns of the ten levels share theirs.
+    /// What it holds, for people; it stands in Markdown as it is. The columns of the ten levels share theirs.
     pub meaning: &'static str,
 }
 
@@ -103,7 +103,13 @@ pub(super) fn columns(config: &Config) -> Vec<Column> {
         add(Content::Price, "price", &price, true, "the event's price");
         add(Content::Size, "size", &DataType::UInt32, false, "the event's size");
         add(Content::Flags, "flags", &DataType::UInt8, false, "Databento's bits: end of event, quality of the data");
-        add(Content::TsInDelta, "ts_in_delta", &DataType::Int32, false, "ts_recv minus the time of sending, in ns");
+        add(
+            Content::TsInDelta,
+            "ts_in_delta",
+            &DataType::Int32,
+            false,
+            "nanoseconds between sending by the venue and ts_recv",
+        );
         add(Content::Sequence, "sequence", &DataType::UInt32, false, "the venue's message number");
     }
     for level in 0..BOOK_WORDS / 4 {
@@ -129,7 +135,7 @@ pub(super) fn columns(config: &Config) -> Vec<Column> {
         "classification_label",
         class,
         false,
-        "how many boundaries are <= price_movement",
+        "the class: how many boundaries are not above the movement",
     );
     add(Content::Split, "split", &text, false, "fit, embargo or holdout");
     if config.force_uniform {
