@@ -5,21 +5,30 @@
 mod arrow_rows;
 
 use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_rows::batch;
+use bytes::Bytes;
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use lobset::Config;
 use lobset::config::{Columns, Compression, PriceType};
 use lobset::label::Split;
-use lobset::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, RowLabel};
+use lobset::output::{DatasetSchema, DatasetWriter, PAGE_ROWS, RowGroupEncoder, RowLabel};
 use lobset::tape::{BOOK_WORDS, Row, is_price};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection};
 use parquet::basic::{ColumnOrder, Encoding};
-use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::data_type::AsBytes;
+use parquet::errors::Result as ParquetResult;
+use parquet::file::metadata::page_index::RowGroupPageIndex;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, SortingColumn};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
@@ -80,7 +89,8 @@ fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
 }
 
 fn metadata(path: &Path) -> ParquetMetaData {
-    SerializedFileReader::new(File::open(path).unwrap()).unwrap().metadata().clone()
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+    reader.parse_and_finish(&File::open(path).unwrap()).unwrap()
 }
 
 /// Writes rows both ways, and compares values, statistics and schema. The files stay, for other readers.
@@ -89,8 +99,11 @@ fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
     encode(path, config, rows, group);
     let schema = DatasetSchema::new(config).unwrap().arrow;
     let all = batch(&schema, "M6AM4", rows);
-    let properties =
-        parquet::file::properties::WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(group))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(PAGE_ROWS)
+        .build();
     let mut writer =
         ArrowWriter::try_new(File::create(&plain).unwrap(), Arc::clone(&schema), Some(properties)).unwrap();
     writer.write(&all).unwrap();
@@ -130,8 +143,9 @@ fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
         for (ours, theirs) in ours.columns().iter().zip(theirs.columns()) {
             let name = ours.column_path().string();
             let (a, b) = (ours.statistics().unwrap(), theirs.statistics().unwrap());
-            assert_eq!(a.min_bytes_opt(), type_order_bound(b, b.min_bytes_opt(), -0.0).as_deref(), "{name}");
-            assert_eq!(a.max_bytes_opt(), type_order_bound(b, b.max_bytes_opt(), 0.0).as_deref(), "{name}");
+            let double = matches!(b, Statistics::Double(_));
+            assert_eq!(a.min_bytes_opt(), type_order_bound(double, b.min_bytes_opt(), -0.0).as_deref(), "{name}");
+            assert_eq!(a.max_bytes_opt(), type_order_bound(double, b.max_bytes_opt(), 0.0).as_deref(), "{name}");
             assert_eq!(a.null_count_opt(), b.null_count_opt(), "{name}");
             assert_eq!(ours.num_values(), theirs.num_values());
             // The encodings that readers of the last three years all know.
@@ -139,12 +153,61 @@ fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
             assert!(ours.encodings().all(|encoding| known.contains(&encoding)), "{name}");
         }
     }
+    check_indexes(&ours, &theirs, rows.len().min(group) > PAGE_ROWS);
+}
+
+/// Compares the indexes of the pages. Files whose chunks have one page each have none.
+fn check_indexes(ours: &ParquetMetaData, theirs: &ParquetMetaData, indexed: bool) {
+    assert_eq!(ours.page_index().is_some(), indexed);
+    let row = ours.file_metadata().schema_descr().columns().iter().position(|c| c.name() == "row").unwrap();
+    for (number, group) in ours.row_groups().iter().enumerate() {
+        let sorted = SortingColumn { column_idx: row as i32, descending: false, nulls_first: false };
+        assert_eq!(group.sorting_columns(), Some(&vec![sorted]));
+        if !indexed {
+            continue;
+        }
+        let [ours, theirs] = [ours, theirs].map(|metadata| metadata.page_index_for_row_group(number));
+        for (place, column) in group.columns().iter().enumerate() {
+            let name = column.column_path().string();
+            let first_rows = |index: &RowGroupPageIndex| {
+                index.page_locations(place).unwrap().iter().map(|page| page.first_row_index).collect::<Vec<_>>()
+            };
+            let want: Vec<i64> = (0..group.num_rows()).step_by(PAGE_ROWS).collect();
+            assert_eq!(first_rows(&ours), want, "{name}");
+            assert_eq!(first_rows(&theirs), want, "{name}");
+            let (a, b) = (ours.column_index(place).unwrap(), theirs.column_index(place).unwrap());
+            assert_eq!(a.get_boundary_order(), b.get_boundary_order(), "{name}");
+            for page in 0..want.len() {
+                assert_eq!(a.is_null_page(page), b.is_null_page(page), "{name}");
+                assert_eq!(a.null_count(page), b.null_count(page), "{name}");
+                let [min, max] = bounds(b, page);
+                let double = matches!(b, ColumnIndexMetaData::DOUBLE(_));
+                let want = [(min, -0.0), (max, 0.0)].map(|(bound, zero)| type_order_bound(double, bound, zero));
+                assert_eq!(bounds(a, page), want.each_ref().map(Option::as_deref), "{name}");
+            }
+        }
+    }
+}
+
+/// The bounds of a page, none where all is null.
+fn bounds(index: &ColumnIndexMetaData, page: usize) -> [Option<&[u8]>; 2] {
+    macro_rules! bounds {
+        ($($kind:ident),*) => {
+            match index {
+                $(ColumnIndexMetaData::$kind(index) => {
+                    [index.min_value(page), index.max_value(page)].map(|bound| bound.map(AsBytes::as_bytes))
+                })*
+                ColumnIndexMetaData::BYTE_ARRAY(index) => [index.min_value(page), index.max_value(page)],
+                other => unreachable!("{other:?}"),
+            }
+        };
+    }
+    bounds!(BOOLEAN, INT32, INT64, DOUBLE)
 }
 
 /// A bound that the crate took in the total order of IEEE 754, as TYPE_ORDER wants it: a zero has the sign that covers both.
-fn type_order_bound(statistics: &Statistics, bound: Option<&[u8]>, zero: f64) -> Option<Vec<u8>> {
-    let double = matches!(statistics, Statistics::Double(_));
-    let is_zero = |bytes: &[u8]| double && bytes.try_into().map(f64::from_le_bytes) == Ok(0.0);
+fn type_order_bound(double: bool, bound: Option<&[u8]>, zero: f64) -> Option<Vec<u8>> {
+    let is_zero = |bytes: &[u8]| double && bytes.try_into().is_ok_and(|bytes| f64::from_le_bytes(bytes) == 0.0);
     bound.map(|bytes| if is_zero(bytes) { zero.to_le_bytes().to_vec() } else { bytes.to_vec() })
 }
 
@@ -162,7 +225,7 @@ fn config(compression: Compression, price_type: PriceType) -> Config {
 #[test]
 fn awkward_shapes_come_back_and_stay_for_other_readers() {
     let scrambled = |i: usize, c: usize| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ (c as u64 * 0x5851)) >> 32;
-    let shapes: [(&str, Rows, Compression, PriceType); 13] = [
+    let shapes: [(&str, Rows, Compression, PriceType); 15] = [
         ("one-row", rows(1, |_, c| c as u64), Compression::Zstd, PriceType::Float),
         ("all-equal", rows(3_000, |_, c| c as u64), Compression::Zstd, PriceType::Float),
         ("all-zero", rows(9, |_, _| 0), Compression::None, PriceType::Float),
@@ -186,6 +249,22 @@ fn awkward_shapes_come_back_and_stay_for_other_readers() {
         ),
         ("all-null", rows(500, |_, _| 7), Compression::Zstd, PriceType::Float),
         (
+            "null-pages",
+            rows(3 * PAGE_ROWS + 1, |i, c| match i / PAGE_ROWS {
+                1 => 7,
+                2 => scrambled(i / 3, c) % 8,
+                page => 100 * page as u64 + scrambled(i / 50, c) % 90,
+            }),
+            Compression::Zstd,
+            PriceType::Float,
+        ),
+        (
+            "zeros-by-page",
+            rows(2 * PAGE_ROWS, |i, c| 39 + (i / PAGE_ROWS + c) as u64 % 2),
+            Compression::None,
+            PriceType::Float,
+        ),
+        (
             "large-dictionary",
             rows(131_072, |i, c| ((i * 3 / 4) as u64 + c as u64) % 90_000),
             Compression::Zstd,
@@ -197,6 +276,70 @@ fn awkward_shapes_come_back_and_stay_for_other_readers() {
     }
     let book = Config { columns: Columns::Book, force_uniform: false, ..Config::default() };
     check(&kept("book"), &book, &rows(2_500, |i, c| scrambled(i / 5, c) % 50), 1_000);
+}
+
+/// A file that counts the bytes that are read of it.
+struct Counted<R>(R, Arc<AtomicU64>);
+
+impl Length for Counted<File> {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for Counted<File> {
+    type T = Counted<BufReader<File>>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        Ok(Counted(self.0.get_read(start)?, Arc::clone(&self.1)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        self.1.fetch_add(length as u64, Ordering::Relaxed);
+        self.0.get_bytes(start, length)
+    }
+}
+
+impl Read for Counted<BufReader<File>> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.read(into)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_window_of_rows_is_read_from_the_pages_that_hold_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let rows = rows(100_000, |i, c| match c {
+        9 | 103 => (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40,
+        _ => c as u64,
+    });
+    let config = Config::default();
+    encode(&path, &config, &rows, 100_000);
+    let all = batch(&DatasetSchema::new(&config).unwrap().arrow, "M6AM4", &rows);
+    let columns = ["row", "bid_px_00", "price_movement"];
+    let chunks = metadata(&path).row_group(0).columns().to_vec();
+    let sizes = chunks.iter().filter(|c| columns.contains(&c.column_descr().name())).map(|c| c.compressed_size());
+    let size = sizes.sum::<i64>() as u64;
+    for from in [0, 50_000, 4 * PAGE_ROWS - 50, 99_900] {
+        let count = Arc::new(AtomicU64::new(0));
+        let file = Counted(File::open(&path).unwrap(), Arc::clone(&count));
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap();
+        count.store(0, Ordering::Relaxed);
+        let selection = RowSelection::from_consecutive_ranges(std::iter::once(from..from + 100), rows.len());
+        let mask = ProjectionMask::columns(reader.parquet_schema(), columns);
+        let mut reader = reader.with_projection(mask).with_row_selection(selection).build().unwrap();
+        let batch = reader.next().unwrap().unwrap();
+        for name in columns {
+            assert_eq!(batch.column_by_name(name).unwrap(), &all.column_by_name(name).unwrap().slice(from, 100));
+        }
+        // Two pages of seven at most.
+        let read = count.load(Ordering::Relaxed);
+        assert!(read > 0 && read < size / 3, "{read} of {size} bytes from row {from}");
+    }
 }
 
 proptest! {

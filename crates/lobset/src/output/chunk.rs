@@ -1,18 +1,18 @@
 //! Column chunks: encoded bytes to compressed Parquet pages with their metadata.
 
-use std::io::Write;
+use std::io::{Cursor, Write};
 
 use bytes::Bytes;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::statistics::Statistics;
+use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::blocks::{Blocks, Spool};
+use super::pages::{DataPage, column_index, statistics};
 use super::row_group::room;
 use crate::config::Compression;
 
@@ -23,8 +23,8 @@ const ZSTD_LEVEL: i32 = 1;
 const SMALL_PAGE: usize = 1024;
 const SMALL_ZSTD_LEVEL: i32 = -1;
 
-/// Bytes a row that few pages have more of, before compression.
-pub(super) const PAGE_BYTES: usize = 9;
+/// Bytes a row that few chunks have more of, before compression.
+pub(super) const ROW_BYTES: usize = 9;
 
 /// The column chunks of a row group as they will stand in a file, in the order of the schema.
 pub struct EncodedGroup<'a> {
@@ -34,11 +34,23 @@ pub struct EncodedGroup<'a> {
     pub(super) columns: Vec<ColumnCloseResult>,
 }
 
-/// A page before compression: a range of the compressor's scratch bytes.
-pub(super) struct RawPage<'a> {
+/// A dictionary page before compression.
+pub(super) struct Dictionary<'a> {
+    /// In PLAIN encoding.
     pub bytes: &'a [u8],
     pub values: usize,
+}
+
+/// The data pages of a chunk before compression.
+pub(super) struct DataPages<'a> {
+    /// Of all pages, one after the other.
+    pub bytes: &'a [u8],
+    pub pages: &'a [DataPage],
     pub encoding: Encoding,
+}
+
+fn large(error: std::num::TryFromIntError) -> ParquetError {
+    ParquetError::External(error.into())
 }
 
 /// The buffer of bytes that nobody else holds any more.
@@ -66,7 +78,7 @@ impl Compressor {
             zstd: zstd_safe::CCtx::create(),
             snappy: snap::raw::Encoder::new(),
             small_dictionary: Vec::new(),
-            small_data: room(PAGE_BYTES),
+            small_data: room(ROW_BYTES),
             done: Spool::new(blocks),
             columns: Vec::new(),
             groups: Vec::new(),
@@ -82,27 +94,33 @@ impl Compressor {
         }
     }
 
-    /// Appends a column chunk of `rows` rows made of its dictionary, if it has one, and its one data page. Where
-    /// compression saves nothing the chunk is stored as it is.
+    /// Appends a column chunk made of its dictionary, if it has one, and its data pages. Where compression saves nothing the
+    /// chunk is stored as it is.
     pub(super) fn chunk(
         &mut self,
         descr: ColumnDescPtr,
-        rows: usize,
-        dictionary: Option<RawPage<'_>>,
-        data: RawPage<'_>,
-        statistics: Statistics,
+        dictionary: Option<Dictionary<'_>>,
+        data: &DataPages<'_>,
     ) -> Result<()> {
+        let kind = descr.physical_type();
         let (mut small_dictionary, mut small_data) =
             (std::mem::take(&mut self.small_dictionary), std::mem::take(&mut self.small_data));
         small_dictionary.clear();
         small_data.clear();
         let raw_size = data.bytes.len() + dictionary.as_ref().map_or(0, |d| d.bytes.len());
         let mut codec = Codec::UNCOMPRESSED;
+        // Where each page ends among the compressed ones.
+        let mut ends = Vec::with_capacity(data.pages.len());
         if self.codec != Compression::None {
             if let Some(dictionary) = &dictionary {
                 self.compress(dictionary.bytes, &mut small_dictionary)?;
             }
-            self.compress(data.bytes, &mut small_data)?;
+            let mut start = 0;
+            for page in data.pages {
+                self.compress(&data.bytes[start..page.end], &mut small_data)?;
+                ends.push(small_data.len());
+                start = page.end;
+            }
             if small_data.len() + small_dictionary.len() < raw_size {
                 codec = self.codec();
             }
@@ -124,7 +142,7 @@ impl Compressor {
         if let Some(dictionary) = dictionary {
             let page = Page::DictionaryPage {
                 num_values: dictionary.values as u32,
-                encoding: dictionary.encoding,
+                encoding: Encoding::PLAIN,
                 is_sorted: false,
                 buf: pick(dictionary.bytes, &small_dictionary),
             };
@@ -132,25 +150,37 @@ impl Compressor {
             dictionary_offset = Some(offset(&spec));
             compressed_size += spec.compressed_size;
             uncompressed_size += spec.uncompressed_size;
-            encodings.push(dictionary.encoding);
+            encodings.push(Encoding::PLAIN);
         }
-        let page = Page::DataPage {
-            num_values: data.values as u32,
-            encoding: data.encoding,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-            buf: pick(data.bytes, &small_data),
-        };
-        let spec = writer.write_page(CompressedPage::new(page, data.bytes.len()))?;
-        compressed_size += spec.compressed_size;
-        uncompressed_size += spec.uncompressed_size;
+        let mut data_offset = None;
+        let mut index = OffsetIndexBuilder::new();
+        let bytes = pick(data.bytes, &small_data);
+        let (mut start, mut raw_start) = (0, 0);
+        for (number, page) in data.pages.iter().enumerate() {
+            let end = if stored { page.end } else { ends[number] };
+            let header = Page::DataPage {
+                num_values: page.rows as u32,
+                encoding: data.encoding,
+                def_level_encoding: Encoding::RLE,
+                rep_level_encoding: Encoding::RLE,
+                statistics: None,
+                buf: bytes.slice(start..end),
+            };
+            let spec = writer.write_page(CompressedPage::new(header, page.end - raw_start))?;
+            (start, raw_start) = (end, page.end);
+            data_offset.get_or_insert(offset(&spec));
+            compressed_size += spec.compressed_size;
+            uncompressed_size += spec.uncompressed_size;
+            index.append_row_count(page.rows as i64);
+            index.append_offset_and_size(offset(&spec), i32::try_from(spec.compressed_size).map_err(large)?);
+        }
         if descr.max_def_level() > 0 {
             encodings.push(Encoding::RLE);
         }
         sink.flush()?;
-        drop(sink);
+        drop((sink, bytes));
 
+        let rows: usize = data.pages.iter().map(|page| page.rows).sum();
         let metadata = ColumnChunkMetaData::builder(descr)
             .set_compression(codec)
             .set_encodings(encodings)
@@ -158,39 +188,43 @@ impl Compressor {
             .set_total_compressed_size(compressed_size as i64)
             .set_total_uncompressed_size(uncompressed_size as i64)
             .set_dictionary_page_offset(dictionary_offset)
-            .set_data_page_offset(offset(&spec))
-            .set_statistics(statistics)
+            .set_data_page_offset(data_offset.unwrap_or_default())
+            .set_statistics(statistics(kind, data.pages))
             .build()?;
         self.columns.push(ColumnCloseResult {
             bytes_written: (self.done.len() - start) as u64,
             rows_written: rows as u64,
             metadata,
             bloom_filter: None,
-            column_index: None,
-            offset_index: None,
+            column_index: column_index(kind, data.pages)?,
+            offset_index: Some(index.build()),
         });
         (self.small_dictionary, self.small_data) = (take_back(small_dictionary), take_back(small_data));
         Ok(())
     }
 
+    /// Appends the compressed bytes to `out`.
     fn compress(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let fail = |e: &dyn std::fmt::Display| ParquetError::General(format!("cannot compress a page: {e}"));
+        let at = out.len();
         match self.codec {
             Compression::Zstd => {
                 out.reserve(zstd_safe::compress_bound(bytes.len()));
                 let level = if bytes.len() < SMALL_PAGE { SMALL_ZSTD_LEVEL } else { ZSTD_LEVEL };
-                let done = self.zstd.compress(out, bytes, level);
+                let mut end = Cursor::new(out);
+                end.set_position(at as u64);
+                let done = self.zstd.compress(&mut end, bytes, level);
                 done.map_err(|code| fail(&zstd_safe::get_error_name(code)))?;
             }
             Compression::Snappy => {
-                out.resize(snap::raw::max_compress_len(bytes.len()), 0);
-                let length = self.snappy.compress(bytes, out).map_err(|e| fail(&e))?;
-                out.truncate(length);
+                out.resize(at + snap::raw::max_compress_len(bytes.len()), 0);
+                let length = self.snappy.compress(bytes, &mut out[at..]).map_err(|e| fail(&e))?;
+                out.truncate(at + length);
             }
             Compression::Lz4 => {
-                out.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
-                let length = lz4_flex::block::compress_into(bytes, out).map_err(|e| fail(&e))?;
-                out.truncate(length);
+                out.resize(at + lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+                let length = lz4_flex::block::compress_into(bytes, &mut out[at..]).map_err(|e| fail(&e))?;
+                out.truncate(at + length);
             }
             Compression::None => out.extend_from_slice(bytes),
         }

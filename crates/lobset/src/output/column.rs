@@ -7,17 +7,16 @@ use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parquet::basic::Encoding;
-use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use rustc_hash::FxBuildHasher;
 
 use super::blocks::Blocks;
-use super::chunk::{Compressor, PAGE_BYTES, RawPage};
+use super::chunk::{Compressor, DataPages, Dictionary, ROW_BYTES};
 use super::encoding::{Run, bits, delta_i32, delta_i64, hybrid, index_width};
+use super::pages::{Bound, DataPage, PAGE_ROWS, signed_order};
 use super::row_group::room;
-use super::runs::RunList;
+use super::runs::{PageRuns, RunList};
 
 /// Values that most dictionaries stay below.
 const DICTIONARY: usize = 448;
@@ -96,39 +95,48 @@ impl Cell {
         }
     }
 
-    fn statistics(&self, values: &[u64], nulls: u64) -> Statistics {
-        let nulls = Some(nulls);
+    /// Compares as the values do.
+    fn order(&self, bits: u64) -> u64 {
         match self {
-            Self::FloatPrice | Self::Mid => float_statistics(values.iter().map(|v| self.float(*v)), nulls),
-            Self::FixedPrice => {
-                let prices = || values.iter().map(|v| v.cast_signed());
-                Statistics::int64(prices().min(), prices().max(), None, nulls, false)
-            }
-            Self::Unsigned => {
-                let edge = |v: Option<&u64>| v.map(|v| (*v as u32).cast_signed());
-                Statistics::int32(edge(values.iter().min()), edge(values.iter().max()), None, nulls, false)
-            }
-            Self::Signed => {
-                let numbers = || values.iter().map(|v| *v as i32);
-                Statistics::int32(numbers().min(), numbers().max(), None, nulls, false)
-            }
-            Self::Letter | Self::Text(_) => {
-                let texts = || values.iter().map(|v| self.text(*v));
-                let edge = |v: Option<String>| v.map(|v| ByteArray::from(v.into_bytes()));
-                Statistics::byte_array(edge(texts().min()), edge(texts().max()), None, nulls, false)
-            }
+            Self::FloatPrice | Self::FixedPrice | Self::Mid => signed_order(bits.cast_signed()),
+            Self::Signed => signed_order((bits as i32).into()),
+            Self::Unsigned | Self::Letter => bits,
+            Self::Text(texts) => texts.iter().filter(|text| **text < texts[bits as usize]).count() as u64,
+        }
+    }
+
+    /// The bounds of a page whose least and greatest value these are.
+    fn bounds(&self, min: u64, max: u64) -> [Bound; 2] {
+        match self {
+            Self::FloatPrice | Self::Mid => float_bounds(self.float(min), self.float(max)),
+            _ => [min, max].map(|bits| {
+                let mut bytes = Vec::new();
+                match self {
+                    Self::Letter | Self::Text(_) => bytes.extend_from_slice(self.text(bits).as_bytes()),
+                    _ => self.plain(std::iter::once(bits), &mut bytes),
+                }
+                Bound { order: self.order(bits), bytes }
+            }),
         }
     }
 }
 
-/// Bounds as TYPE_ORDER asks for them: NaN is left out, and as -0.0 and +0.0 are equal in it, a bound of zero takes the sign
-/// that covers both.
-fn float_statistics(values: impl Iterator<Item = f64> + Clone, nulls: Option<u64>) -> Statistics {
-    let numbers = || values.clone().filter(|v| !v.is_nan());
-    let zero = |bound: f64, covering: f64| if bound == 0.0 { covering } else { bound };
-    let min = numbers().min_by(f64::total_cmp).map(|v| zero(v, -0.0));
-    let max = numbers().max_by(f64::total_cmp).map(|v| zero(v, 0.0));
-    Statistics::double(min, max, None, nulls, false)
+/// Bounds as TYPE_ORDER asks for them: as -0.0 and +0.0 are equal in it, a bound of zero takes the sign that covers both.
+fn float_bounds(min: f64, max: f64) -> [Bound; 2] {
+    let bound = |value: f64, zero: f64| {
+        let value = if value == 0.0 { zero } else { value };
+        let bits = value.to_bits();
+        // The same as f64::total_cmp.
+        let order = if value.is_sign_negative() { !bits } else { bits | 1 << 63 };
+        Bound::new(order, value.to_le_bytes())
+    };
+    [bound(min, -0.0), bound(max, 0.0)]
+}
+
+/// The bounds of floats, NaN left out.
+fn bounds_of_floats(values: &[f64]) -> Option<[Bound; 2]> {
+    let numbers = || values.iter().copied().filter(|v| !v.is_nan());
+    Some(float_bounds(numbers().min_by(f64::total_cmp)?, numbers().max_by(f64::total_cmp)?))
 }
 
 /// A column that is told its changes: it keeps runs of equal values, and looks into its dictionary once a run.
@@ -149,10 +157,15 @@ fn hash(value: u64) -> u64 {
     FxBuildHasher.hash_one(value)
 }
 
-/// Bytes of pages, kept so that each column writes where the one before did.
+/// The pages of one column chunk before compression, kept so that each column writes where the one before did.
 pub(super) struct Scratch {
-    page: Vec<u8>,
+    bytes: Vec<u8>,
+    pages: Vec<DataPage>,
     dictionary: Vec<u8>,
+    /// The runs of a page.
+    runs: Vec<Run>,
+    /// How the values of a dictionary compare.
+    orders: Vec<u64>,
 }
 
 impl RunColumn {
@@ -219,59 +232,116 @@ impl RunColumn {
             self.close_run(rows);
         }
         self.cell.check(&self.values)?;
-        let present = u64::from(rows - self.nulls);
-        let statistics = self.cell.statistics(&self.values, self.nulls.into());
-        let present_runs = || self.runs.iter().filter(|r| r.0 != NULL);
-
-        let Scratch { page, dictionary, .. } = scratch;
-        page.clear();
-        dictionary.clear();
-        if descr.max_def_level() > 0 {
-            match self.nulls {
-                0 => definition_levels(page, [(1, rows)].into_iter()),
-                _ => definition_levels(page, self.runs.iter().map(|r| (u32::from(r.0 != NULL), r.1))),
-            }
-        }
-        let levels = page.len();
-        self.cell.plain(self.values.iter().copied(), dictionary);
+        scratch.dictionary.clear();
+        self.cell.plain(self.values.iter().copied(), &mut scratch.dictionary);
+        let optional = descr.max_def_level() > 0;
         let width = index_width(self.values.len());
-        page.push(width as u8);
-        hybrid(page, present_runs(), width);
+        let encoded = self.write_pages(optional, scratch, |runs, page| {
+            page.push(width as u8);
+            hybrid(page, present(runs), width);
+        });
 
         // Values that hardly repeat are cheaper without a dictionary.
-        let plain_size = (dictionary.len() as u64).checked_div(self.values.len() as u64).unwrap_or(0) * present;
-        let encoded = (dictionary.len() + page.len() - levels) as u64;
-        let plain = encoded > plain_size;
-        let (dictionary, encoding) = if plain {
-            page.truncate(levels);
-            let repeated =
-                present_runs().flat_map(|(number, n)| std::iter::repeat_n(self.values[number as usize], n as usize));
-            self.cell.plain(repeated, page);
-            (None, Encoding::PLAIN)
+        let dictionary_size = scratch.dictionary.len();
+        let present_values = (rows - self.nulls) as usize;
+        let plain_size = dictionary_size.checked_div(self.values.len()).unwrap_or(0) * present_values;
+        let encoding = if dictionary_size + encoded > plain_size {
+            self.write_pages(optional, scratch, |runs, page| {
+                let values = present(runs).flat_map(|(number, n)| std::iter::repeat_n(number, n as usize));
+                self.cell.plain(values.map(|number| self.values[number as usize]), page);
+            });
+            Encoding::PLAIN
         } else {
-            let dictionary = RawPage { bytes: dictionary, values: self.values.len(), encoding: Encoding::PLAIN };
-            (Some(dictionary), Encoding::RLE_DICTIONARY)
+            Encoding::RLE_DICTIONARY
         };
+        let dictionary = (encoding == Encoding::RLE_DICTIONARY).then_some(self.values.len());
         self.start = 0;
         self.nulls = 0;
         // The pages may take the room of the runs.
         self.runs.clear();
         self.numbers.clear();
         self.values.clear();
-        let data = RawPage { bytes: page, values: rows as usize, encoding };
-        compressor.chunk(descr, rows as usize, dictionary, data, statistics)
+        let dictionary = dictionary.map(|values| Dictionary { bytes: &scratch.dictionary, values });
+        compressor.chunk(descr, dictionary, &scratch.data(encoding))
     }
+
+    /// Encodes the pages, the values of each by `write`. Returns the bytes of all values.
+    fn write_pages(&self, optional: bool, scratch: &mut Scratch, write: impl Fn(&[Run], &mut Vec<u8>)) -> usize {
+        scratch.start();
+        let Scratch { bytes, pages, runs, orders, .. } = scratch;
+        orders.clear();
+        orders.extend(self.values.iter().map(|value| self.cell.order(*value)));
+        let mut all = PageRuns::new(self.runs.iter());
+        let mut encoded = 0;
+        loop {
+            let rows = all.next_page(PAGE_ROWS, runs);
+            if rows == 0 {
+                return encoded;
+            }
+            let nulls = runs.iter().filter(|run| run.0 == NULL).map(|run| run.1 as usize).sum();
+            if optional {
+                match nulls {
+                    0 => definition_levels(bytes, std::iter::once((1, rows as u32))),
+                    _ => definition_levels(bytes, runs.iter().map(|run| (u32::from(run.0 != NULL), run.1))),
+                }
+            }
+            let from = bytes.len();
+            write(runs, bytes);
+            encoded += bytes.len() - from;
+            let ends = extremes(orders, present(runs).map(|run| run.0));
+            let bounds = ends.map(|ends| ends.map(|number| self.values[number as usize]));
+            let bounds = bounds.map(|[min, max]| self.cell.bounds(min, max));
+            pages.push(DataPage { end: bytes.len(), rows, nulls, bounds });
+        }
+    }
+}
+
+/// The runs of values.
+fn present(runs: &[Run]) -> impl Iterator<Item = Run> {
+    runs.iter().copied().filter(|run| run.0 != NULL)
+}
+
+/// The numbers of the least and the greatest value, which compare as `orders` do.
+fn extremes(orders: &[u64], mut numbers: impl Iterator<Item = u32>) -> Option<[u32; 2]> {
+    let first = numbers.next()?;
+    let order = |number: u32| orders[number as usize];
+    let [mut min, mut max] = [(order(first), first); 2];
+    for number in numbers {
+        let order = order(number);
+        if order < min.0 {
+            min = (order, number);
+        } else if order > max.0 {
+            max = (order, number);
+        }
+    }
+    Some([min.1, max.1])
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { page: room(PAGE_BYTES), dictionary: Vec::new() }
+        let (pages, dictionary, runs, orders) = Default::default();
+        Self { bytes: room(ROW_BYTES), pages, dictionary, runs, orders }
     }
 
-    /// An empty page.
-    fn start(&mut self) -> &mut Vec<u8> {
-        self.page.clear();
-        &mut self.page
+    /// Forgets the pages of the column before.
+    fn start(&mut self) {
+        self.bytes.clear();
+        self.pages.clear();
+    }
+
+    /// The pages so far.
+    fn data(&self, encoding: Encoding) -> DataPages<'_> {
+        DataPages { bytes: &self.bytes, pages: &self.pages, encoding }
+    }
+
+    /// Encodes the values of a column as pages: `encode` writes those of one, and says how many of them are null and which
+    /// bounds the others have.
+    fn write_pages<T>(&mut self, values: &[T], encode: impl Fn(&[T], &mut Vec<u8>) -> (usize, Option<[Bound; 2]>)) {
+        self.start();
+        for values in values.chunks(PAGE_ROWS) {
+            let (nulls, bounds) = encode(values, &mut self.bytes);
+            self.pages.push(DataPage { end: self.bytes.len(), rows: values.len(), nulls, bounds });
+        }
     }
 }
 
@@ -306,21 +376,21 @@ pub(super) fn longs(
     scratch: &mut Scratch,
     compressor: &mut Compressor,
 ) -> Result<()> {
-    let page = scratch.start();
     let optional = descr.max_def_level() > 0;
-    let mut present = Cow::Borrowed(values);
-    if optional {
-        definition_levels(page, values.iter().map(|v| (u32::from(*v != NO_LONG), 1)));
-        if values.contains(&NO_LONG) {
-            present.to_mut().retain(|v| *v != NO_LONG);
+    scratch.write_pages(values, |values, page| {
+        let mut present = Cow::Borrowed(values);
+        if optional {
+            definition_levels(page, values.iter().map(|v| (u32::from(*v != NO_LONG), 1)));
+            if values.contains(&NO_LONG) {
+                present.to_mut().retain(|v| *v != NO_LONG);
+            }
         }
-    }
-    delta_i64(page, &present);
-    let nulls = Some((values.len() - present.len()) as u64);
-    let statistics =
-        Statistics::int64(present.iter().min().copied(), present.iter().max().copied(), None, nulls, false);
-    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
-    compressor.chunk(descr, values.len(), None, data, statistics)
+        delta_i64(page, &present);
+        let ends = present.iter().min().zip(present.iter().max());
+        let bound = |value: i64| Bound::new(signed_order(value), value.to_le_bytes());
+        (values.len() - present.len(), ends.map(|(min, max)| [bound(*min), bound(*max)]))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
 }
 
 /// Integers of 32 bits; `unsigned` tells how their order is meant.
@@ -331,16 +401,14 @@ pub(super) fn integers(
     scratch: &mut Scratch,
     compressor: &mut Compressor,
 ) -> Result<()> {
-    let page = scratch.start();
-    delta_i32(page, values);
-    let (min, max) = if unsigned {
-        let numbers = || values.iter().map(|v| v.cast_unsigned());
-        (numbers().min().map(u32::cast_signed), numbers().max().map(u32::cast_signed))
-    } else {
-        (values.iter().min().copied(), values.iter().max().copied())
-    };
-    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::DELTA_BINARY_PACKED };
-    compressor.chunk(descr, values.len(), None, data, Statistics::int32(min, max, None, Some(0), false))
+    let order = |value: i32| if unsigned { value.cast_unsigned().into() } else { signed_order(value.into()) };
+    let bound = |value: i32| Bound::new(order(value), value.to_le_bytes());
+    scratch.write_pages(values, |values, page| {
+        delta_i32(page, values);
+        let ends = values.iter().min_by_key(|v| order(**v)).zip(values.iter().max_by_key(|v| order(**v)));
+        (0, ends.map(|(min, max)| [bound(*min), bound(*max)]))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
 }
 
 /// Floats that do not repeat.
@@ -350,11 +418,11 @@ pub(super) fn floats(
     scratch: &mut Scratch,
     compressor: &mut Compressor,
 ) -> Result<()> {
-    let page = scratch.start();
-    values.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
-    let statistics = float_statistics(values.iter().copied(), Some(0));
-    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
-    compressor.chunk(descr, values.len(), None, data, statistics)
+    scratch.write_pages(values, |values, page| {
+        values.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
+        (0, bounds_of_floats(values))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }
 
 /// Booleans.
@@ -364,12 +432,13 @@ pub(super) fn flags(
     scratch: &mut Scratch,
     compressor: &mut Compressor,
 ) -> Result<()> {
-    let page = scratch.start();
-    bits(page, values);
-    let statistics =
-        Statistics::boolean(values.iter().min().copied(), values.iter().max().copied(), None, Some(0), false);
-    let data = RawPage { bytes: page, values: values.len(), encoding: Encoding::PLAIN };
-    compressor.chunk(descr, values.len(), None, data, statistics)
+    let bound = |value: bool| Bound::new(value.into(), [value.into()]);
+    scratch.write_pages(values, |values, page| {
+        bits(page, values);
+        let ends = values.iter().min().zip(values.iter().max());
+        (0, ends.map(|(min, max)| [bound(*min), bound(*max)]))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }
 
 #[cfg(test)]
@@ -379,19 +448,25 @@ mod tests {
     #[test]
     fn bounds_of_floats_hold_for_the_order_of_their_type() {
         let bounds = |values: &[f64]| {
-            let statistics = float_statistics(values.iter().copied(), Some(0));
-            let bytes = |bound: Option<&[u8]>| bound.map(|b| b.try_into().map(f64::from_le_bytes).unwrap().to_bits());
-            (bytes(statistics.min_bytes_opt()), bytes(statistics.max_bytes_opt()))
+            let bounds = bounds_of_floats(values);
+            bounds.map(|b| b.map(|b| f64::from_le_bytes(b.bytes.try_into().unwrap()).to_bits()))
         };
         let nan = f64::NAN;
-        let is = |min: f64, max: f64| (Some(min.to_bits()), Some(max.to_bits()));
-        assert_eq!(bounds(&[]), (None, None));
-        assert_eq!(bounds(&[nan, -nan]), (None, None));
+        let is = |min: f64, max: f64| Some([min.to_bits(), max.to_bits()]);
+        assert_eq!(bounds(&[]), None);
+        assert_eq!(bounds(&[nan, -nan]), None);
         assert_eq!(bounds(&[nan, 2.0, -nan, -1.0]), is(-1.0, 2.0));
         assert_eq!(bounds(&[0.0]), is(-0.0, 0.0));
         assert_eq!(bounds(&[-0.0]), is(-0.0, 0.0));
         assert_eq!(bounds(&[0.0, nan, 3.0]), is(-0.0, 3.0));
         assert_eq!(bounds(&[-0.0, -3.0]), is(-3.0, 0.0));
         assert_eq!(bounds(&[f64::NEG_INFINITY, f64::INFINITY]), is(f64::NEG_INFINITY, f64::INFINITY));
+    }
+
+    #[test]
+    fn bounds_of_floats_compare_as_floats_do() {
+        let values = [f64::NEG_INFINITY, -2.5, -1e-300, -0.0, 1e-300, 1.0, 7.0, f64::INFINITY];
+        let orders = values.map(|v| float_bounds(v, v)[0].order);
+        assert!(orders.is_sorted_by(|a, b| a < b), "{orders:?}");
     }
 }

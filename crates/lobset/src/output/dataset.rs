@@ -7,8 +7,8 @@ use std::sync::Arc;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterPropertiesPtr;
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
+use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
 use parquet::file::reader::ChunkReader;
 use parquet::file::writer::{SerializedRowGroupWriter, TrackedWrite};
 use parquet::schema::types::SchemaDescPtr;
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::chunk::EncodedGroup;
 use super::footer::{self, Footer};
 use super::schema::DatasetSchema;
-use super::window::{Window, read_metadata};
+use super::window::{Window, read_metadata, read_page_index};
 use crate::error::{Error, Result};
 use crate::input::hex;
 use crate::storage;
@@ -82,7 +82,8 @@ pub struct WrittenFile {
     pub row_groups: u64,
 }
 
-/// Writes a dataset file row group by row group. Holds nothing but the footer to come: about 5 KB a row group.
+/// Writes a dataset file row group by row group. Holds nothing but the footer to come and the indexes of the pages: about
+/// 25 KB a row group.
 pub struct DatasetWriter {
     path: PathBuf,
     file: TrackedWrite<HashingFile>,
@@ -103,11 +104,13 @@ impl DatasetWriter {
         let pairs = pairs.chain([arrow]).collect();
         let created_by = format!("lobset version {}", crate::VERSION);
         let footer = Footer::new(Arc::clone(&schema.footer), pairs, created_by).map_err(|e| fail(&e))?;
+        let sorted = schema.sorting_columns();
         let schema = Arc::clone(&schema.parquet);
         let file = storage::Writer::create(path).map_err(|e| fail(&e))?;
         let mut file = TrackedWrite::new(HashingFile { file, hash: Sha256::new(), bytes: 0 });
         file.write_all(footer::NAME).map_err(|e| fail(&e))?;
-        Ok(Self { path: path.to_owned(), file, schema, properties: Arc::default(), footer })
+        let properties = WriterProperties::builder().set_sorting_columns(Some(sorted)).build();
+        Ok(Self { path: path.to_owned(), file, schema, properties: Arc::new(properties), footer })
     }
 
     /// Appends a row group.
@@ -118,7 +121,7 @@ impl DatasetWriter {
         self.append_columns(&encoded.pages, encoded.columns).map_err(|e| Error::output(&self.path, e))
     }
 
-    /// Appends the row groups of another file with the same columns. Their bytes are copied as they are.
+    /// Appends the row groups of a segment with the same columns. Their bytes are copied as they are.
     ///
     /// # Errors
     /// [`Error::Output`] when either cannot be read or written.
@@ -127,17 +130,19 @@ impl DatasetWriter {
         let bytes = storage::stat(segment).map_err(|e| fail(&e))?.bytes;
         let file = storage::Ranges::open(segment).map_err(|e| fail(&e))?;
         let metadata = read_metadata(&file, bytes).map_err(|e| fail(&e))?;
-        for group in metadata.row_groups() {
+        let metadata = read_page_index(&file, bytes, metadata).map_err(|e| fail(&e))?;
+        for (number, group) in metadata.row_groups().iter().enumerate() {
+            let index = metadata.page_index_for_row_group(number);
             let window = Window::of_group(&file, bytes, group).map_err(|e| fail(&e))?;
-            let close = |column: &parquet::file::metadata::ColumnChunkMetaData| ColumnCloseResult {
+            let close = |(place, column): (usize, &ColumnChunkMetaData)| ColumnCloseResult {
                 bytes_written: column.compressed_size().cast_unsigned(),
                 rows_written: group.num_rows().cast_unsigned(),
                 metadata: column.clone(),
                 bloom_filter: None,
-                column_index: None,
-                offset_index: None,
+                column_index: index.column_index(place).cloned(),
+                offset_index: index.offset_index(place).cloned(),
             };
-            let columns = group.columns().iter().map(close).collect();
+            let columns = group.columns().iter().enumerate().map(close).collect();
             self.append_columns(&window, columns).map_err(|e| fail(&e))?;
             spliced(group.num_rows().cast_unsigned())?;
         }
@@ -151,7 +156,7 @@ impl DatasetWriter {
     ) -> Result<(), ParquetError> {
         let Self { file, schema, properties, footer, .. } = self;
         let ordinal = i32::try_from(footer.row_groups()).map_err(|e| ParquetError::External(e.into()))?;
-        let keep = |_: &mut _, group, _, _, _| footer.push(group);
+        let keep = |_: &mut _, group, _, columns, offsets| footer.push(group, columns, offsets);
         let (schema, properties) = (Arc::clone(schema), Arc::clone(properties));
         let mut group = SerializedRowGroupWriter::new(schema, properties, file, ordinal, Some(Box::new(keep)));
         for column in columns {
@@ -161,15 +166,28 @@ impl DatasetWriter {
         Ok(())
     }
 
-    /// Writes the footer. Publishing makes the file durable.
+    /// Writes the indexes of the pages and the footer. Publishing makes the file durable.
     ///
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
     pub fn finish(self) -> Result<WrittenFile> {
+        self.end(false)
+    }
+
+    /// The same for a file that [`splice`](Self::splice) will read: it has indexes whatever its size, as the whole dataset may
+    /// need them.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when it cannot be written.
+    pub fn finish_segment(self) -> Result<WrittenFile> {
+        self.end(true)
+    }
+
+    fn end(self, keep_indexes: bool) -> Result<WrittenFile> {
         let Self { path, mut file, footer, .. } = self;
         let row_groups = footer.row_groups();
         let fail = |e: &dyn std::fmt::Display| Error::output(&path, e);
-        footer.finish(&mut file).map_err(|e| fail(&e))?;
+        footer.finish(file.bytes_written() as u64, keep_indexes, &mut file).map_err(|e| fail(&e))?;
         let HashingFile { file, hash, bytes } = file.into_inner().map_err(|e| fail(&e))?;
         file.finish().map_err(|e| fail(&e))?;
         Ok(WrittenFile { bytes, sha256: hex(&hash.finalize()), row_groups })

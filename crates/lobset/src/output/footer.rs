@@ -1,17 +1,25 @@
-//! The footer of a file in the making. Row groups are kept as the footer will hold them: the structures that they come from
-//! take several times as much, and a symbol may have thousands.
+//! The end of a file in the making: the indexes of its pages and its footer. Row groups are kept as the footer will hold
+//! them, and indexes as they will be written: the structures that they come from take several times as much, and a symbol may
+//! have thousands.
 //!
 //! Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol. The `parquet` crate writes all of it but the
-//! columns' orders; its bytes are cut and joined here, around the list of row groups.
+//! columns' orders; its bytes are cut and joined here, around the list of row groups, where the places of the indexes are
+//! corrected.
 
 use std::io::Write;
 use std::sync::Arc;
 
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData};
+use parquet::file::metadata::page_index::{PageIndex, PageIndexBuilder};
+use parquet::file::metadata::{
+    FileMetaData, KeyValue, ParquetMetaDataBuilder, ParquetMetaDataWriter, RowGroupMetaData,
+};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::encoding::put_varint;
+use super::thrift::{LIST_FIELD, Reader, STRUCT_LIST, put_list_header};
 use crate::tape::zigzag;
 
 /// Version of the format: data pages of version 1, and no encoding that asks for more.
@@ -22,12 +30,6 @@ pub(super) const NAME: &[u8; 4] = b"PAR1";
 
 /// What follows a footer: its length, in four bytes, and the format's name.
 const TAIL: usize = 4 + NAME.len();
-
-/// The header of a field with a list whose number is one above that of the field before.
-const LIST_FIELD: u8 = 0x19;
-
-/// The header of an empty list of structures.
-const STRUCT_LIST: u8 = 0x0C;
 
 /// A file without rows says: no rows; then field 4, a list; it holds no structure.
 const NO_ROWS: [u8; 3] = [0, LIST_FIELD, STRUCT_LIST];
@@ -59,7 +61,7 @@ impl Layout {
     fn after(&self, pairs: Vec<KeyValue>, created_by: String) -> Result<Vec<u8>> {
         let schema = self.bare.schema_descr_ptr();
         let file = FileMetaData::new(VERSION, 0, Some(created_by), Some(pairs), schema, None);
-        let mut bytes = encode(&file, Vec::new())?;
+        let (_, mut bytes) = encode(&file, Vec::new(), None)?;
         let from = self.bare_cut.before.len() + NO_ROWS.len();
         let to = bytes.strip_suffix(&type_orders(0)[..]).ok_or_else(unlike)?.len();
         bytes.truncate(to);
@@ -68,45 +70,161 @@ impl Layout {
     }
 }
 
+/// A row group that was written.
+struct Group {
+    /// Its structure in the footer. The places of its indexes count from the first byte of `indexes`.
+    bytes: Vec<u8>,
+    /// The column indexes of its columns, then the offset indexes.
+    indexes: Vec<u8>,
+    /// Bytes of the column indexes.
+    column_indexes: usize,
+}
+
+impl Group {
+    /// Its structure in the footer of a file whose column indexes of this row group begin at byte `column_at`, and the offset
+    /// indexes at `offset_at`; of a file without indexes where there are none.
+    fn placed(&self, starts: Option<[u64; 2]>) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 8 * starts.map_or(0, |_| 64));
+        let mut done = 0;
+        for field in index_fields(&self.bytes)? {
+            bytes.extend_from_slice(&self.bytes[done..field.start]);
+            done = field.end;
+            let Some([column_at, offset_at]) = starts else { continue };
+            let header = self.bytes[field.start];
+            let value = match field.number {
+                OFFSET_INDEX => offset_at + field.value - self.column_indexes as u64,
+                COLUMN_INDEX => column_at + field.value,
+                _ => field.value,
+            };
+            bytes.push(header);
+            put_varint(&mut bytes, value << 1);
+        }
+        bytes.extend_from_slice(&self.bytes[done..]);
+        Ok(bytes)
+    }
+}
+
+/// Fields of a `ColumnChunk`: where its offset index begins. Its length comes next, then the same of its column index.
+const OFFSET_INDEX: u64 = 4;
+const COLUMN_INDEX: u64 = 6;
+const COLUMN_INDEX_LENGTH: u64 = 7;
+
+/// A field of a column chunk that speaks of an index, and where it stands in the row group.
+struct IndexField {
+    number: u64,
+    value: u64,
+    start: usize,
+    end: usize,
+}
+
+/// The fields that speak of indexes.
+fn index_fields(group: &[u8]) -> Result<Vec<IndexField>> {
+    let mut reader = Reader::new(group);
+    let mut fields = Vec::new();
+    // The columns are the first field.
+    reader.field(&mut 0)?;
+    let (columns, _) = reader.list()?;
+    for _ in 0..columns {
+        let mut number = 0;
+        loop {
+            let start = reader.at();
+            let Some(kind) = reader.field(&mut number)? else { break };
+            if !(OFFSET_INDEX..=COLUMN_INDEX_LENGTH).contains(&number) {
+                reader.skip(kind)?;
+                continue;
+            }
+            // None is negative.
+            let value = reader.varint()? >> 1;
+            fields.push(IndexField { number, value, start, end: reader.at() });
+        }
+    }
+    Ok(fields)
+}
+
 /// Row groups that were written, and what else the footer will hold.
 pub(super) struct Footer {
     layout: Arc<Layout>,
     after: Vec<u8>,
-    row_groups: Vec<Vec<u8>>,
+    groups: Vec<Group>,
     rows: i64,
+    /// Whether a column chunk has several pages.
+    several_pages: bool,
 }
 
 impl Footer {
     /// The footer of a file without row groups, whose columns are those of the layout.
     pub(super) fn new(layout: Arc<Layout>, pairs: Vec<KeyValue>, created_by: String) -> Result<Self> {
         let after = layout.after(pairs, created_by)?;
-        Ok(Self { layout, after, row_groups: Vec::new(), rows: 0 })
+        Ok(Self { layout, after, groups: Vec::new(), rows: 0, several_pages: false })
     }
 
     /// Row groups so far.
     pub(super) fn row_groups(&self) -> u64 {
-        self.row_groups.len() as u64
+        self.groups.len() as u64
     }
 
-    /// Adds a row group.
-    pub(super) fn push(&mut self, group: RowGroupMetaData) -> Result<()> {
+    /// Adds a row group with the indexes of its columns.
+    pub(super) fn push(
+        &mut self,
+        group: RowGroupMetaData,
+        column_indexes: Vec<Option<ColumnIndexMetaData>>,
+        offset_indexes: Vec<Option<OffsetIndexMetaData>>,
+    ) -> Result<()> {
         let rows = group.num_rows();
+        let mut index = PageIndexBuilder::new(1, group.num_columns());
+        for (column, offset_index) in offset_indexes.into_iter().enumerate() {
+            let missing = || ParquetError::General("a column chunk without an offset index".to_owned());
+            let offset_index = offset_index.ok_or_else(missing)?;
+            self.several_pages |= offset_index.page_locations().len() > 1;
+            index.put_offset_index(offset_index, 0, column);
+        }
+        for (column, column_index) in column_indexes.into_iter().enumerate() {
+            if let Some(column_index) = column_index {
+                index.put_column_index(column_index, 0, column);
+            }
+        }
         let Layout { bare, bare_cut, .. } = &*self.layout;
-        let bytes = encode(bare, vec![group])?;
+        let (indexes, bytes) = encode(bare, vec![group], Some(index.build()))?;
         let from = with_rows(&bare_cut.before, rows, 1).len();
-        let group = bytes.get(from..bytes.len() - bare_cut.after.len()).ok_or_else(unlike)?;
-        self.row_groups.push(group.to_vec());
+        let bytes = bytes.get(from..bytes.len() - bare_cut.after.len()).ok_or_else(unlike)?.to_vec();
+        let first = index_fields(&bytes)?.into_iter().find(|field| field.number == OFFSET_INDEX);
+        let column_indexes = first.ok_or_else(unlike)?.value as usize;
+        self.groups.push(Group { bytes, indexes, column_indexes });
         self.rows += rows;
         Ok(())
     }
 
-    /// Writes the end of the file: its footer, the length of it, the format's name.
-    pub(super) fn finish(self, out: &mut impl Write) -> Result<()> {
-        let before = with_rows(&self.layout.before, self.rows, self.row_groups());
-        let length = before.len() + self.row_groups.iter().map(Vec::len).sum::<usize>() + self.after.len();
+    /// Writes the end of a file of `at` bytes: its indexes, its footer, the length of that, the format's name. Where no chunk
+    /// has several pages, the statistics in the footer say what the indexes would, and they are written only if `keep_indexes`.
+    pub(super) fn finish(self, at: u64, keep_indexes: bool, out: &mut impl Write) -> Result<()> {
+        let indexed = keep_indexes || self.several_pages;
+        let split = |group: &Group| (group.column_indexes as u64, (group.indexes.len() - group.column_indexes) as u64);
+        if indexed {
+            for group in &self.groups {
+                out.write_all(&group.indexes[..group.column_indexes])?;
+            }
+            for group in &self.groups {
+                out.write_all(&group.indexes[group.column_indexes..])?;
+            }
+        }
+        let mut length = 0;
+        let mut put = |part: &[u8]| {
+            length += part.len();
+            out.write_all(part)
+        };
+        put(&with_rows(&self.layout.before, self.rows, self.row_groups()))?;
+        let mut column_at = at;
+        let mut offset_at = at + self.groups.iter().map(|group| split(group).0).sum::<u64>();
+        for group in &self.groups {
+            put(&group.placed(indexed.then_some([column_at, offset_at]))?)?;
+            let (column_indexes, offset_indexes) = split(group);
+            column_at += column_indexes;
+            offset_at += offset_indexes;
+        }
+        put(&self.after)?;
         let length = u32::try_from(length).map_err(|_| ParquetError::General("a footer beyond 4 GiB".to_owned()))?;
-        let parts = std::iter::once(&before).chain(&self.row_groups).chain([&self.after]);
-        parts.map(Vec::as_slice).chain([&length.to_le_bytes()[..], NAME]).try_for_each(|part| out.write_all(part))?;
+        out.write_all(&length.to_le_bytes())?;
+        out.write_all(NAME)?;
         Ok(())
     }
 }
@@ -121,7 +239,7 @@ struct Cut {
 impl Cut {
     fn of(file: &FileMetaData, bare: &FileMetaData) -> Result<Self> {
         let row = RowGroupMetaData::builder(bare.schema_descr_ptr()).set_num_rows(1).build()?;
-        let (none, one) = (encode(file, Vec::new())?, encode(file, vec![row])?);
+        let (none, one) = (encode(file, Vec::new(), None)?.1, encode(file, vec![row], None)?.1);
         // The number of rows is the first that differs.
         let at = none.iter().zip(&one).position(|(a, b)| a != b).ok_or_else(unlike)?;
         match none[at..].strip_prefix(&NO_ROWS) {
@@ -140,18 +258,6 @@ fn with_rows(before: &[u8], rows: i64, row_groups: u64) -> Vec<u8> {
     bytes
 }
 
-/// The header of a list of `length` structures.
-fn put_list_header(bytes: &mut Vec<u8>, length: u64) {
-    // A short list's length stands in its header, a longer one's behind it.
-    match length {
-        few @ 0..15 => bytes.push(STRUCT_LIST | (few as u8) << 4),
-        many => {
-            bytes.push(STRUCT_LIST | 0xF0);
-            put_varint(bytes, many);
-        }
-    }
-}
-
 /// The end of a footer: the list of column orders without the header of its field, then the footer's own end. Every column
 /// has TYPE_ORDER. The crate writes IEEE_754_TOTAL_ORDER for floats, which readers from before 2026 refuse or do not prune by.
 fn type_orders(columns: usize) -> Vec<u8> {
@@ -168,59 +274,100 @@ fn unlike() -> ParquetError {
     ParquetError::General("a footer with another layout than expected".to_owned())
 }
 
-/// A footer as it stands in a file.
-fn encode(file: &FileMetaData, row_groups: Vec<RowGroupMetaData>) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    ParquetMetaDataWriter::new(&mut bytes, &ParquetMetaData::new(file.clone(), row_groups)).finish()?;
-    bytes.truncate(bytes.len().saturating_sub(TAIL));
-    Ok(bytes)
+/// Indexes and a footer as they stand in a file, as if nothing came before.
+fn encode(
+    file: &FileMetaData,
+    row_groups: Vec<RowGroupMetaData>,
+    index: Option<PageIndex>,
+) -> Result<(Vec<u8>, Vec<u8>)> {
+    let metadata = ParquetMetaDataBuilder::new(file.clone()).set_row_groups(row_groups);
+    let metadata = metadata.set_page_index(index.map(|index| Arc::new(index) as _)).build();
+    let mut indexes = Vec::new();
+    ParquetMetaDataWriter::new(&mut indexes, &metadata).finish()?;
+    let (rest, tail) = indexes.split_at_checked(indexes.len().saturating_sub(TAIL)).ok_or_else(unlike)?;
+    let length = tail.first_chunk().map(|length| u32::from_le_bytes(*length) as usize).ok_or_else(unlike)?;
+    let start = rest.len().checked_sub(length).ok_or_else(unlike)?;
+    let footer = rest[start..].to_vec();
+    indexes.truncate(start);
+    indexes.shrink_to_fit();
+    Ok((indexes, footer))
 }
 
 #[cfg(test)]
 mod tests {
     use parquet::basic::{ColumnOrder, Repetition, Type as Physical};
     use parquet::data_type::{DoubleType, Int64Type};
-    use parquet::file::metadata::ParquetMetaDataReader;
+    use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
 
     use super::*;
 
-    /// Joined row groups make the same footer as the crate's own writer makes of them.
-    #[test]
-    fn footers_are_those_of_the_crate() {
-        let column = |name| {
-            let column = Type::primitive_type_builder(name, Physical::INT64).with_repetition(Repetition::REQUIRED);
+    fn pairs() -> Vec<KeyValue> {
+        vec![KeyValue::new("key".to_owned(), "value".to_owned())]
+    }
+
+    /// A file of the crate's own writer, with pages of 16 rows.
+    fn written(kinds: &[Physical], groups: usize, rows: i64) -> (Vec<u8>, ParquetMetaData) {
+        let column = |(number, physical): (usize, &Physical)| {
+            let name = format!("c{number}");
+            let column = Type::primitive_type_builder(&name, *physical).with_repetition(Repetition::REQUIRED);
             Arc::new(column.build().unwrap())
         };
-        let root = Type::group_type_builder("schema").with_fields(vec![column("a"), column("b")]).build().unwrap();
-        let root = Arc::new(root);
-        for (groups, rows) in [(0, 0), (1, 1), (2, 63), (3, 64), (14, 1000), (15, 8192), (16, 5), (200, 70)] {
-            let pairs = vec![KeyValue::new("key".to_owned(), "value".to_owned())];
-            let properties = WriterProperties::builder()
-                .set_created_by("somebody".to_owned())
-                .set_key_value_metadata(Some(pairs.clone()))
-                .set_offset_index_disabled(true);
-            let mut bytes = Vec::new();
-            let properties = Arc::new(properties.build());
-            let mut writer = SerializedFileWriter::new(&mut bytes, Arc::clone(&root), properties).unwrap();
-            let values: Vec<i64> = (0..rows).collect();
-            for _ in 0..groups {
-                let mut group = writer.next_row_group().unwrap();
-                while let Some(mut column) = group.next_column().unwrap() {
-                    column.typed::<Int64Type>().write_batch(&values, None, None).unwrap();
-                    column.close().unwrap();
-                }
-                group.close().unwrap();
+        let columns = kinds.iter().enumerate().map(column).collect();
+        let root = Type::group_type_builder("schema").with_fields(columns).build().unwrap();
+        let properties = WriterProperties::builder()
+            .set_created_by("somebody".to_owned())
+            .set_key_value_metadata(Some(pairs()))
+            .set_data_page_row_count_limit(16)
+            .set_write_batch_size(16);
+        let mut bytes = Vec::new();
+        let mut writer = SerializedFileWriter::new(&mut bytes, Arc::new(root), Arc::new(properties.build())).unwrap();
+        let values: Vec<i64> = (0..rows).collect();
+        let floats: Vec<f64> = values.iter().map(|v| *v as f64).collect();
+        for _ in 0..groups {
+            let mut group = writer.next_row_group().unwrap();
+            for physical in kinds {
+                let mut column = group.next_column().unwrap().unwrap();
+                match physical {
+                    Physical::DOUBLE => column.typed::<DoubleType>().write_batch(&floats, None, None).unwrap(),
+                    _ => column.typed::<Int64Type>().write_batch(&values, None, None).unwrap(),
+                };
+                column.close().unwrap();
             }
-            let metadata = writer.close().unwrap();
-            let of = metadata.file_metadata();
-            let layout = Arc::new(Layout::new(&of.schema_descr_ptr()).unwrap());
-            let mut footer = Footer::new(layout, pairs, "somebody".to_owned()).unwrap();
-            metadata.row_groups().iter().for_each(|group| footer.push(group.clone()).unwrap());
-            assert_eq!(footer.row_groups(), groups);
-            let mut end = Vec::new();
-            footer.finish(&mut end).unwrap();
+            group.close().unwrap();
+        }
+        let metadata = writer.close().unwrap();
+        (bytes, metadata)
+    }
+
+    /// The same end of the file, out of its parts.
+    fn joined(metadata: &ParquetMetaData, at: u64, keep_indexes: bool) -> Vec<u8> {
+        let layout = Arc::new(Layout::new(&metadata.file_metadata().schema_descr_ptr()).unwrap());
+        let mut footer = Footer::new(layout, pairs(), "somebody".to_owned()).unwrap();
+        for (number, group) in metadata.row_groups().iter().enumerate() {
+            let index = metadata.page_index_for_row_group(number);
+            let columns = 0..group.num_columns();
+            let column_indexes = columns.clone().map(|column| index.column_index(column).cloned()).collect();
+            let offset_indexes = columns.map(|column| index.offset_index(column).cloned()).collect();
+            footer.push(group.clone(), column_indexes, offset_indexes).unwrap();
+        }
+        assert_eq!(footer.row_groups(), metadata.num_row_groups() as u64);
+        let mut end = Vec::new();
+        footer.finish(at, keep_indexes, &mut end).unwrap();
+        end
+    }
+
+    fn first_index(metadata: &ParquetMetaData) -> u64 {
+        metadata.row_groups().first().map_or(0, |group| group.column(0).column_index_range().unwrap().start)
+    }
+
+    /// Joined row groups make the same indexes and the same footer as the crate's own writer makes of them.
+    #[test]
+    fn footers_are_those_of_the_crate() {
+        for (groups, rows) in [(0, 0), (1, 1), (2, 63), (3, 64), (14, 1000), (15, 8192), (16, 5), (200, 70)] {
+            let (bytes, metadata) = written(&[Physical::INT64; 2], groups, rows);
+            let end = joined(&metadata, first_index(&metadata), true);
             assert_eq!(end, bytes[bytes.len() - end.len()..], "{groups} row groups of {rows}");
         }
     }
@@ -228,40 +375,44 @@ mod tests {
     /// Floats have the order of their type too, and nothing else differs from what the crate writes.
     #[test]
     fn every_column_has_the_order_of_its_type() {
-        let column = |name: String, physical| {
-            let column = Type::primitive_type_builder(&name, physical).with_repetition(Repetition::REQUIRED);
-            Arc::new(column.build().unwrap())
-        };
         for floats in [1, 20] {
-            let columns = (0..floats).map(|i| column(format!("f{i}"), Physical::DOUBLE));
-            let columns = columns.chain([column("a".to_owned(), Physical::INT64)]).collect();
-            let root = Arc::new(Type::group_type_builder("schema").with_fields(columns).build().unwrap());
-            let mut bytes = Vec::new();
-            let properties = Arc::new(WriterProperties::builder().set_created_by("somebody".to_owned()).build());
-            let mut writer = SerializedFileWriter::new(&mut bytes, root, properties).unwrap();
-            let mut group = writer.next_row_group().unwrap();
-            for _ in 0..floats {
-                let mut column = group.next_column().unwrap().unwrap();
-                column.typed::<DoubleType>().write_batch(&[1.5, 2.5], None, None).unwrap();
-                column.close().unwrap();
-            }
-            let mut column = group.next_column().unwrap().unwrap();
-            column.typed::<Int64Type>().write_batch(&[1, 2], None, None).unwrap();
-            column.close().unwrap();
-            group.close().unwrap();
-            let theirs = writer.close().unwrap();
-            let of = theirs.file_metadata();
-            let layout = Arc::new(Layout::new(&of.schema_descr_ptr()).unwrap());
-            let mut footer = Footer::new(layout, Vec::new(), "somebody".to_owned()).unwrap();
-            footer.push(theirs.row_group(0).clone()).unwrap();
-            let mut end = Vec::new();
-            footer.finish(&mut end).unwrap();
-            let ours = ParquetMetaDataReader::decode_metadata(&end[..end.len() - 8]).unwrap();
+            let kinds = [vec![Physical::DOUBLE; floats], vec![Physical::INT64]].concat();
+            let (bytes, theirs) = written(&kinds, 2, 40);
+            let end = joined(&theirs, first_index(&theirs), true);
+            let (ours, theirs) = (read(&end), read(&bytes));
             let orders = ours.file_metadata().column_orders().unwrap();
             assert_eq!(orders.len(), floats + 1);
             assert!(orders.iter().all(|order| matches!(order, ColumnOrder::TYPE_DEFINED_ORDER(_))), "{orders:?}");
             assert_eq!(ours.row_groups(), theirs.row_groups());
-            assert_eq!(ours.file_metadata().schema_descr(), of.schema_descr());
+            assert_eq!(ours.file_metadata().schema_descr(), theirs.file_metadata().schema_descr());
+        }
+    }
+
+    /// Reads the footer at the end of a file.
+    fn read(end: &[u8]) -> ParquetMetaData {
+        let length = end.len() - TAIL;
+        let footer = u32::from_le_bytes(end[length..][..4].try_into().unwrap()) as usize;
+        ParquetMetaDataReader::decode_metadata(&end[length - footer..length]).unwrap()
+    }
+
+    /// Where no chunk has several pages the indexes say nothing new.
+    #[test]
+    fn indexes_of_single_pages_are_kept_only_for_a_larger_file() {
+        for rows in [16, 17] {
+            let (_, metadata) = written(&[Physical::INT64, Physical::DOUBLE], 3, rows);
+            let at = first_index(&metadata);
+            let [short, long] = [false, true].map(|keep| joined(&metadata, at, keep));
+            let indexed = |end: &[u8]| {
+                let metadata = read(end);
+                let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+                let ranges = columns.flat_map(|column| [column.column_index_range(), column.offset_index_range()]);
+                let found: Vec<bool> = ranges.map(|range| range.is_some()).collect();
+                assert!(found.iter().all(|one| *one == found[0]));
+                found[0]
+            };
+            assert!(indexed(&long));
+            assert_eq!(indexed(&short), rows > 16);
+            assert_eq!(short == long, rows > 16);
         }
     }
 }

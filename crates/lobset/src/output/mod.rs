@@ -8,11 +8,13 @@ mod dataset;
 mod encoding;
 mod footer;
 mod manifest;
+mod pages;
 mod publish;
 mod report;
 mod row_group;
 mod runs;
 mod schema;
+mod thrift;
 mod window;
 
 pub use card::card;
@@ -23,6 +25,7 @@ pub use dataset::{
 pub use manifest::{
     DatasetEntry, InputEntry, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings, ValidationEntry,
 };
+pub use pages::PAGE_ROWS;
 pub use publish::{MANIFEST, Workspace, write_durably, write_whole};
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};

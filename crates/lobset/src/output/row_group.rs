@@ -208,12 +208,15 @@ impl RowGroupEncoder {
         self.rows += 1;
     }
 
-    /// Encodes the rows so far, all of them of `symbol`, as a row group, and starts the next one.
+    /// Encodes the rows so far, all of them of `symbol`, as a row group, and starts the next one. Without rows there is none.
     ///
     /// # Errors
     /// When a codec fails.
     pub fn finish(&mut self, symbol: &str) -> Result<()> {
         let rows = self.rows;
+        if rows == 0 {
+            return Ok(());
+        }
         self.compressor.start_group();
         self.runs.symbol.set_texts(vec![symbol.to_owned()]);
         let schema = Arc::clone(&self.schema);

@@ -94,6 +94,36 @@ impl RunList {
     }
 }
 
+/// Cuts runs at the ends of pages.
+pub(super) struct PageRuns<I> {
+    runs: I,
+    /// What the page before left of its last run.
+    rest: Run,
+}
+
+impl<I: Iterator<Item = Run>> PageRuns<I> {
+    pub(super) fn new(runs: I) -> Self {
+        Self { runs, rest: (0, 0) }
+    }
+
+    /// Puts the runs of the next `rows` rows into `page`, fewer at the end. Returns the rows.
+    pub(super) fn next_page(&mut self, rows: usize, page: &mut Vec<Run>) -> usize {
+        page.clear();
+        let mut wanted = rows as u32;
+        while wanted > 0 {
+            if self.rest.1 == 0 {
+                let Some(run) = self.runs.next() else { break };
+                self.rest = run;
+            }
+            let (number, length) = (self.rest.0, self.rest.1.min(wanted));
+            page.push((number, length));
+            self.rest.1 -= length;
+            wanted -= length;
+        }
+        rows - wanted as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +143,17 @@ mod tests {
             list.clear();
             assert_eq!(list.iter().next(), None);
         }
+    }
+
+    #[test]
+    fn runs_are_cut_at_the_ends_of_pages() {
+        let mut page = Vec::new();
+        let mut pages = PageRuns::new([(1, 3), (2, 9), (3, 1), (4, 2)].into_iter());
+        let mut next = |rows| (pages.next_page(rows, &mut page), page.clone());
+        assert_eq!(next(4), (4, vec![(1, 3), (2, 1)]));
+        assert_eq!(next(4), (4, vec![(2, 4)]));
+        assert_eq!(next(4), (4, vec![(2, 4)]));
+        assert_eq!(next(4), (3, vec![(3, 1), (4, 2)]));
+        assert_eq!(next(4), (0, vec![]));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::{ArrowSchemaConverter, encode_arrow_schema};
+use parquet::file::metadata::SortingColumn;
 use parquet::schema::types::SchemaDescriptor;
 
 use super::footer::Layout;
@@ -68,6 +69,13 @@ impl DatasetSchema {
         let encoded = encode_arrow_schema(&arrow);
         let footer = Arc::new(Layout::new(&parquet)?);
         Ok(Self { contents, arrow, parquet, encoded, footer })
+    }
+
+    /// The order of the rows of a file.
+    pub(super) fn sorting_columns(&self) -> Vec<SortingColumn> {
+        let rows = self.contents.iter().position(|content| *content == Content::Row);
+        let column = |place| SortingColumn { column_idx: place as i32, descending: false, nulls_first: false };
+        rows.map(column).into_iter().collect()
     }
 }
 

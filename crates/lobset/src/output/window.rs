@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::storage::Ranges;
@@ -134,4 +134,19 @@ impl ChunkReader for RangeFile {
 /// When it cannot be read, or is none.
 pub fn read_metadata(file: &Ranges, length: u64) -> Result<ParquetMetaData> {
     ParquetMetaDataReader::new().parse_and_finish(&Window::of_footer(file, length)?)
+}
+
+/// Reads the indexes of the pages of a file with `length` bytes and this footer.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_page_index(file: &Ranges, length: u64, metadata: ParquetMetaData) -> Result<ParquetMetaData> {
+    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let ranges = columns.flat_map(|column| [column.column_index_range(), column.offset_index_range()]).flatten();
+    let all = ranges.reduce(|all, range| all.start.min(range.start)..all.end.max(range.end)).unwrap_or_default();
+    let window = Window::new(file, length, all)?;
+    let reader = ParquetMetaDataReader::new_with_metadata(metadata);
+    let mut reader = reader.with_page_index_policy(PageIndexPolicy::Required);
+    reader.read_page_indexes(&window)?;
+    reader.finish()
 }

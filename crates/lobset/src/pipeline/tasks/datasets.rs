@@ -90,7 +90,8 @@ impl Job for Datasets {
                 encoders.put(encoder);
                 Ok(())
             })?;
-            Ok(Written { file, written: writer.finish()? })
+            let written = if part.whole { writer.finish()? } else { writer.finish_segment()? };
+            Ok(Written { file, written })
         };
         parts.into_iter().map(write).collect()
     }
