@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::streams::Stream;
-use super::{Planned, REPORT, Scanned};
+use super::{Planned, Scanned};
 use crate::config::{Config, ThresholdScope};
 use crate::input::Delivery;
 use crate::output::{DatasetEntry, InputEntry, Manifest, SymbolEntry, ThresholdsEntry, Timings};
 
-/// Everything the manifest says, but for validation and timings.
+/// Everything the manifest says, but for validation, card, report and timings.
 pub fn describe(
     config: &Config,
     scanned: &Scanned,
@@ -64,7 +64,8 @@ pub fn describe(
         thresholds,
         symbols,
         validation: None,
-        report: REPORT.to_owned(),
+        card: String::new(),
+        report: String::new(),
         plan: None,
         timings: Timings::default(),
     }

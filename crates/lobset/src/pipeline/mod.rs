@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::{Delivery, find, hex};
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
-use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace};
+use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, report};
 use crate::storage::{self, platform::Platform};
 use crate::time_text::Timestamp;
 use describe::describe;
@@ -42,6 +42,8 @@ pub use tasks::{Executor, Receive, Task, Threads, process_as_tasks, run_task};
 
 /// The file with the boundaries, in an output folder.
 pub const THRESHOLDS: &str = "thresholds.json";
+/// The dataset card, in an output folder.
+pub const CARD: &str = "README.md";
 /// The report for people, in an output folder.
 pub const REPORT: &str = "report.html";
 
@@ -164,16 +166,17 @@ fn produce(
     let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
     let text = thresholds.to_json();
     let thresholds = ThresholdsEntry {
-        file: engine.thresholds(&text)?,
+        file: engine.put(THRESHOLDS, &text)?,
         fitted: given.is_none(),
         fit_until: scanned.fit_until,
         sha256: hex(&Sha256::digest(text.as_bytes())),
     };
+    let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
+    manifest.plan = plan;
+    manifest.card = engine.put(CARD, &card(&manifest, &planned.thresholds))?;
     let after_write = Instant::now();
 
     // 4. Read back what was written, and prove it.
-    let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
-    manifest.plan = plan;
     if prove {
         manifest.validation = Some(engine.prove(&manifest)?);
     }
@@ -192,7 +195,8 @@ fn produce(
         records_per_second: manifest.records() as f64 / seconds(started, after_validation),
         peak_memory_bytes: Platform::here().peak_memory(),
     };
-    engine.publish(&mut manifest)?;
+    manifest.report = engine.put(REPORT, &report(&manifest))?;
+    engine.publish(&manifest)?;
     Ok(manifest)
 }
 
