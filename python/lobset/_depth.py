@@ -13,9 +13,10 @@ from lobset._config import Config, Feature
 class DepthProcessor:
     """Pictures `samples` rows of one symbol: price ladder by time, one channel per feature.
 
-    Asks count up from the mid price, bids down; a channel is asks minus bids over its largest absolute value, so +1 is
-    ask depth and -1 is bid depth. Row 0 is the highest price, row 401 the lowest. The ladder stands around the last
-    row's mid price, a step is `micro_pip_size`.
+    The ladder has 402 steps of `micro_pip_size` around the last row's mid price. Row 0 is the highest price, row 401 the
+    lowest. In each time bin, asks add up from the best ask upward and bids from the best bid downward, both over the
+    whole ladder. A channel is asks minus bids over its largest absolute value, so positive cells are ask depth, negative
+    ones bid depth, and the line where they meet is the path of the price.
 
     Args:
         features: Channels, given in the order volume (median of sizes), variance (their sample variance),

@@ -11,7 +11,9 @@ __all__ = ["depth"]
 
 
 def depth(tensor: Any, features: Sequence[str] | None = None, title: str | None = None) -> Figure:
-    """A depth tensor, one panel a channel: red is ask depth, blue bid depth, white nothing; the mid price is the line.
+    """A depth tensor, one panel a channel: red is ask depth, blue is bid depth, white is nothing.
+
+    The colours meet along the path of the price. The black line is the mid price of the last row.
 
     Args:
         tensor: Of shape (402, T) or (n, 402, T): NumPy, PyTorch or whatever `numpy.asarray` takes.

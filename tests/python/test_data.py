@@ -10,6 +10,8 @@ import pytest
 import lobset
 from lobset.data import BlockStream, DepthDataset, RowDataset, batches, uniform_order
 
+from depth_reference import assert_same, depth_tensor
+
 SETTINGS = dict(
     lookback_rows=200,
     lookforward_input=200,
@@ -83,6 +85,52 @@ def test_items_are_the_tensor_and_the_class_of_their_window(dataset):
     for wrong in (len(depth), -len(depth) - 1):
         with pytest.raises(IndexError):
             depth[wrong]
+
+
+@pytest.mark.parametrize("pip", [1e-5, 1e-6], ids=["on the ladder", "across the ladder"])
+def test_a_window_has_the_same_bits_whatever_the_way(dataset, pip):
+    features = ("volume", "variance", "trade_counts")
+    arguments = dict(balanced=False, features=features, stride=20, micro_pip_size=pip)
+    depth = DepthDataset(dataset, **arguments)
+    assert depth.shape[2] == 30
+    rows = pl.read_parquet(dataset)
+    processor = lobset.DepthProcessor(features, 600, 20, pip)
+    numbers = np.arange(0, len(depth), max(1, len(depth) // 60))
+    want, below, above = {}, 0, 0
+    for i in numbers:
+        place = depth.position(i)
+        part = rows[place - 599 : place + 1]
+        want[i] = depth_tensor(part, features, 20, pip)
+        below, above = below + (want[i][0, 201:] > 0).sum(), above + (want[i][0, :201] < 0).sum()
+        found = processor.process(part)
+        assert_same(found, want[i], features)
+        want[i] = found
+        fixed = part.with_columns((pl.selectors.contains("_px_") * 1e9).round().cast(pl.Int64))
+        assert np.array_equal(processor.process(fixed.to_arrow()), found)
+        assert np.array_equal(processor.process(part, out=np.full(depth.shape, np.nan, np.float32)), found)
+    assert below > 100 and above > 100, "there are windows whose price moved"
+
+    bits = np.stack([want[i] for i in numbers]).view(np.uint32)
+    fresh = DepthDataset(dataset, **arguments)
+    backwards = np.stack([fresh[i][0] for i in numbers[::-1]])[::-1]
+    whole = np.concatenate([x for x, _ in batches(depth, 64)])
+    ways = {
+        "one by one": np.stack([depth[i][0] for i in numbers]),
+        "backwards": backwards,
+        "by one thread": depth.batch(numbers, threads=1)[0],
+        "by four threads": depth.batch(numbers, threads=4)[0],
+        "after pickling": pickle.loads(pickle.dumps(depth)).batch(numbers)[0],
+        "in batches": whole[numbers],
+    }
+    for way, tensors in ways.items():
+        assert np.array_equal(np.ascontiguousarray(tensors).view(np.uint32), bits), way
+    for feature, channel in zip(features, range(3), strict=True):
+        alone = DepthDataset(dataset, **{**arguments, "features": [feature]}).batch(numbers)[0]
+        assert np.array_equal(alone.view(np.uint32), bits[:, channel]), feature
+    every = sorted(map(key, whole))
+    for shards in (1, 3):
+        streams = [BlockStream(depth, seed=4, block=50, shard=s, shards=shards, threads=2) for s in range(shards)]
+        assert sorted(key(x) for stream in streams for x, _ in stream) == every
 
 
 def test_windows_span_row_groups(tmp_path):

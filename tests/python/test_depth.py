@@ -11,46 +11,10 @@ import pytest
 import lobset
 
 from conftest import REAL
+from depth_reference import assert_same, depth_tensor
 
 FEATURES = ("volume", "variance", "trade_counts")
 BOOK = [f"{side}_{kind}_{level:02}" for side in ("bid", "ask") for kind in ("px", "sz", "ct") for level in range(10)]
-
-
-def reference(rows, feature, ticks_per_bin, pip):
-    """Section 8 of the design with NumPy's own median, var and cumsum."""
-    table = {name: rows[name].to_numpy() for name in rows.columns if name[:3] in ("bid", "ask")}
-    pips = {n: np.round(v / pip) for n, v in table.items() if "_px_" in n}
-    m = (pips["bid_px_00"][-1] + pips["ask_px_00"][-1]) / 2
-    base = int(np.floor(m + 0.5))
-    count = len(rows) // ticks_per_bin
-    picture = np.zeros((402, count))
-    for side, first, step in (("ask", base, 1), ("bid", base - 1, -1)):
-        half = np.zeros((201, count))
-        for level in range(10):
-            prices = pips[f"{side}_px_{level:02}"].reshape(count, -1)
-            sizes = table[f"{side}_sz_{level:02}"].reshape(count, -1).astype(np.float64)
-            counts = table[f"{side}_ct_{level:02}"].reshape(count, -1)
-            for t in range(count):
-                there = ~np.isnan(prices[t])
-                if not there.any():
-                    continue
-                at = (int(np.floor(prices[t][there].mean())) - first) * step
-                if not 0 <= at <= 200:
-                    continue
-                if feature == "volume":
-                    value = np.median(sizes[t][there])
-                elif feature == "variance":
-                    value = np.var(sizes[t][there], ddof=1) if there.sum() > 1 else 0.0
-                else:
-                    value = counts[t][there].sum()
-                half[at, t] = value
-        half = np.cumsum(half, axis=0)
-        if side == "ask":
-            picture[:201] = half[::-1]
-        else:
-            picture[201:] = -half
-    largest = np.abs(picture).max()
-    return (picture / largest if largest else picture).astype(np.float32)
 
 
 def simulated(folder):
@@ -59,31 +23,79 @@ def simulated(folder):
     return rows.filter(pl.col("bid_px_00") <= pl.col("ask_px_00")), 1e-5
 
 
-def real(name, pip):
+def real(name, symbol, pip):
     folder = REAL / name
     if not folder.is_dir():
         pytest.skip(f"no {folder} on this machine")
     rows = pl.concat([pl.DataFrame(lobset.read_dbn(f)) for f in sorted(folder.glob("*.dbn.zst"))])
-    symbol = rows["symbol"].value_counts(sort=True)["symbol"][0]
     return rows.filter((pl.col("symbol") == symbol) & (pl.col("bid_px_00") <= pl.col("ask_px_00"))), pip
 
 
-@pytest.mark.parametrize("source", ["simulated", "es", "crypto"])
+REAL_BOOKS = {"ESH4": ("es", 0.25), "BTCUSDT": ("crypto", 0.1), "ETHUSDT": ("crypto", 0.01), "BTCUSDT.S": ("crypto", 0.1)}
+
+
+@pytest.mark.parametrize("source", ["simulated", *REAL_BOOKS])
 def test_every_cell_is_that_of_numpy(source, tmp_path):
-    rows, pip = simulated(tmp_path / "m") if source == "simulated" else real(source, 0.25 if source == "es" else 0.1)
+    if source == "simulated":
+        rows, pip = simulated(tmp_path / "m")
+    else:
+        folder, pip = REAL_BOOKS[source]
+        rows, pip = real(folder, source, pip)
     samples = len(rows) // 3 // 100 * 100
     for start in (0, len(rows) - samples):
         part = rows[start : start + samples]
         for ticks in (100, 20):
             tensor = lobset.DepthProcessor(FEATURES, samples, ticks, pip).process(part)
-            assert tensor.shape == (3, 402, samples // ticks) and tensor.dtype == np.float32
-            for channel, feature in zip(tensor, FEATURES, strict=True):
-                want = reference(part, feature, ticks, pip)
-                assert np.abs(channel - want).max() <= 1e-6, (source, feature)
-                assert want.max() > 0.1 and want.min() < -0.1
+            assert tensor.shape == (3, 402, samples // ticks)
+            want = depth_tensor(part, FEATURES, ticks, pip)
+            assert_same(tensor, want, FEATURES)
+            assert (want.max(axis=(1, 2)) > 0.1).all() and (want.min(axis=(1, 2)) < -0.1).all()
         alone = lobset.DepthProcessor(("variance",), samples, 20, pip)
         assert alone.output_shape == (402, samples // 20)
         assert np.array_equal(alone.process(part), tensor[1])
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
+def test_the_past_of_a_moving_price_is_on_the_ladder(symbol):
+    """Perpetuals move by more than a ladder's half within a window: asks lay where the last bids are, and bids above."""
+    folder, pip = REAL_BOOKS[symbol]
+    rows, _ = real(folder, symbol, pip)
+    below, above = 0, 0
+    for start in range(0, len(rows) - 10_000, 10_000):
+        part = rows[start : start + 10_000]
+        tensor = lobset.DepthProcessor(FEATURES, 10_000, 100, pip).process(part)
+        assert_same(tensor, depth_tensor(part, FEATURES, 100, pip), FEATURES)
+        below += np.count_nonzero(tensor[0, 201:] > 0)
+        above += np.count_nonzero(tensor[0, :201] < 0)
+    assert below > 1_000 and above > 1_000
+
+
+def trending(rise, rows=4_000):
+    """A table whose mid moves by `rise` steps of 0.01 at an even pace, levels 1, 2, 4, … steps from it on both sides."""
+    mids = 5_000 + np.floor(np.linspace(-rise, 0, rows))
+    table = {}
+    for side, sign in (("bid", -1), ("ask", 1)):
+        for level in range(10):
+            table[f"{side}_px_{level:02}"] = (mids + sign * (1 + level * (level + 1) // 2)) * 0.01
+            table[f"{side}_sz_{level:02}"] = ((np.arange(rows) // 7 + level) % 11).astype(np.uint32)
+            table[f"{side}_ct_{level:02}"] = np.full(rows, 1 + level, np.uint32)
+    return pl.DataFrame(table), mids
+
+
+@pytest.mark.parametrize("rise", [0, 100, -100, 190, -190, 1_000, -1_000])
+def test_the_colours_meet_where_the_price_was(rise):
+    rows, mids = trending(rise)
+    tensor = lobset.DepthProcessor(FEATURES, 4_000, 100, 0.01).process(rows)
+    assert_same(tensor, depth_tensor(rows, FEATURES, 100, 0.01), FEATURES)
+    steps = 5_200 - np.arange(402)[:, np.newaxis]
+    bins = mids.reshape(-1, 100)
+    for channel in tensor:
+        assert (channel[steps >= bins.max(axis=1)] >= 0).all() and (channel[steps <= bins.min(axis=1)] <= 0).all()
+        # On the way the price crosses every row between then and now.
+        seen = (np.abs(bins - 5_000) < 190).all(axis=1)
+        assert (channel.max(axis=0)[seen] > 0).all() and (channel.min(axis=0)[seen] < 0).all()
+        if abs(rise) >= 190:
+            assert ((channel[201:] > 0).any() if rise > 0 else (channel[:201] < 0).any())
 
 
 def test_tables_of_all_kinds_are_welcome(tmp_path):

@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import lobset
+
+from depth_reference import assert_same, depth_tensor
 
 torch = pytest.importorskip("torch", reason="Debian's python3-torch gives CI its torch: make test-torch")
 
@@ -63,7 +66,26 @@ def test_eight_workers_give_every_sample_exactly_once(dataset, method):
     depth = lobset.torch.DepthDataset(dataset, stride=20, balanced=False)
     loader = DataLoader(depth, batch_size=8, num_workers=8, multiprocessing_context=method)
     found = torch.cat([x for x, _ in loader]).numpy()
-    assert np.array_equal(found, depth.samples.batch(np.arange(len(depth)))[0])
+    want = depth.samples.batch(np.arange(len(depth)))[0]
+    assert np.array_equal(found.view(np.uint32), want.view(np.uint32))
+    streamed = DataLoader(lobset.torch.DepthStream(depth, seed=1, block=16), batch_size=8, num_workers=8, multiprocessing_context=method)
+    found = torch.cat([x for x, _ in streamed]).numpy()
+    assert sorted(x.tobytes() for x in found) == sorted(x.tobytes() for x in want)
+
+
+def test_workers_give_the_tensors_of_the_definition(dataset):
+    rows = pl.read_parquet(dataset)
+    depth = lobset.torch.DepthDataset(dataset, stride=20, balanced=False)
+    numbers = range(0, len(depth), max(1, len(depth) // 40))
+    loader = DataLoader(torch.utils.data.Subset(depth, numbers), batch_size=4, num_workers=2)
+    tensors = torch.cat([x for x, _ in loader]).numpy()
+    features = ("volume", "variance")
+    processor = lobset.DepthProcessor(features, 400, 20)
+    for i, tensor in zip(numbers, tensors, strict=True):
+        place = depth.samples.position(i)
+        part = rows[place - 399 : place + 1]
+        assert_same(tensor, depth_tensor(part, features, 20, 1e-5), features)
+        assert np.array_equal(tensor.view(np.uint32), processor.process(part).view(np.uint32))
 
 
 def test_the_uniform_sampler_favours_no_class(dataset):

@@ -1,7 +1,9 @@
 //! Depth tensors: a picture of the book over time, price ladder by time bins, one channel per feature.
 //!
 //! Shape `(channels, 402, T)` of f32 in [-1, 1], where T = `samples / ticks_per_bin`. Row 0 is the highest price, row 401
-//! the lowest; positive cells are ask depth, negative ones bid depth. The formulas are those of DESIGN.md, section 8.
+//! the lowest. In each time bin asks add up from the best ask upward, bids from the best bid downward, both over the whole
+//! ladder, and a cell is asks minus bids over the channel's largest absolute value. Positive cells are ask depth, negative
+//! ones bid depth, and the line where they meet is the path of the price. The formulas are those of DESIGN.md, section 8.
 //!
 //! It takes two steps. [`Bin::of_rows`] sums up time bins, level by level; [`paint`](DepthSpec::paint) lays bins on the ladder
 //! around the last row's mid price. Windows that share time bins share the first step.
@@ -25,7 +27,7 @@ use pulp::bytemuck::{self, Pod};
 use crate::config::{Config, Feature};
 use crate::error::ConfigError;
 
-/// Steps of the ladder: 201 on the ask side, 201 on the bid side.
+/// Steps of the ladder around the last row's mid price, which both sides use.
 pub const LADDER: usize = 402;
 
 /// Levels of a side.
@@ -167,7 +169,7 @@ impl DepthSpec {
         Ok(())
     }
 
-    /// The lowest step of the ask half: the mid of best bid and ask, in micro-pips, rounded half up.
+    /// The step that the ladder stands around: the mid of best bid and ask, in micro-pips, rounded half up.
     fn base(&self, bid: Option<i64>, ask: Option<i64>) -> Option<i64> {
         let doubled = i128::from(bid?) + i128::from(ask?);
         i64::try_from((doubled + 1).div_euclid(2)).ok()

@@ -8,13 +8,18 @@ use super::bin::BinLevel;
 use super::{Bin, DepthSpec, LADDER, LEVELS, MISSING};
 use crate::config::Feature;
 
-/// Steps of a half of the ladder.
-const HALF: usize = LADDER / 2;
+/// The highest step of the ladder, relative to the last row's mid.
+const TOP: i64 = LADDER as i64 / 2 - 1;
 
-/// The levels of one side and bin that lie on the ladder, nearest first: distance from the mid in steps, and level.
+/// The lowest step of the ladder, relative to the last row's mid.
+const BOTTOM: i64 = TOP + 1 - LADDER as i64;
+
+/// The levels of one side of a bin that lie on the ladder, in the order in which they accumulate: asks from the lowest
+/// step up, bids from the highest step down.
 #[derive(Clone, Copy)]
 struct Placed {
-    levels: [(u8, u8); LEVELS],
+    /// Steps from the end of the ladder where accumulation begins, and level.
+    levels: [(u16, u8); LEVELS],
     count: usize,
 }
 
@@ -22,128 +27,199 @@ impl Placed {
     #[inline(always)]
     fn new(levels: &[BinLevel; LEVELS], distance: impl Fn(i64) -> i64) -> Self {
         let mut placed = Self { levels: [(0, 0); LEVELS], count: 0 };
+        let mut farthest = -1;
         for (number, level) in (0..).zip(levels) {
             let distance = distance(level.step);
-            if level.step != MISSING && (0..HALF as i64).contains(&distance) {
-                placed.put(distance as u8, number);
+            if level.step == MISSING || !(0..LADDER as i64).contains(&distance) {
+                continue;
+            }
+            if distance > farthest {
+                placed.levels[placed.count] = (distance as u16, number);
+                placed.count += 1;
+                farthest = distance;
+            } else {
+                placed.insert(distance as u16, number);
             }
         }
         placed
     }
 
-    /// Levels come from the best one on: of two on the same step the deeper one stays.
-    #[inline(always)]
-    fn put(&mut self, at: u8, level: u8) {
-        let mut place = self.count;
-        while place > 0 && self.levels[place - 1].0 > at {
-            place -= 1;
+    /// Puts a level before others. Levels come from the best one on: of two on the same step the deeper one stays.
+    #[cold]
+    fn insert(&mut self, at: u16, level: u8) {
+        match self.levels[..self.count].binary_search_by_key(&at, |(at, _)| *at) {
+            Ok(place) => self.levels[place].1 = level,
+            Err(place) => {
+                self.levels.copy_within(place..self.count, place + 1);
+                self.levels[place] = (at, level);
+                self.count += 1;
+            }
         }
-        if place > 0 && self.levels[place - 1].0 == at {
-            self.levels[place - 1].1 = level;
-            return;
-        }
-        if place < self.count {
-            self.levels.copy_within(place..self.count, place + 1);
-        }
-        self.levels[place] = (at, level);
-        self.count += 1;
     }
 }
 
-/// Where one side's half of the picture changes from step to step, the same for all channels. Changes are sorted by step.
-struct Side {
-    /// Painted from the farthest step to the mid, as the rows of asks come; those of bids come from the mid on.
-    inwards: bool,
-    /// Bin by bin from the mid outwards: the change and the level.
-    levels: Vec<(u32, u8)>,
-    /// How many levels each bin has on the ladder.
-    counts: Vec<u8>,
-    /// The bin of each change.
-    columns: Vec<u32>,
-    /// Where each step's changes begin, and where they end; one step beyond the ladder has none.
-    bounds: [u32; HALF + 2],
+/// A row where a bin's channels change, on the way from the highest step to the lowest.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    /// Its place among the changes of all bins, sorted by row.
+    at: u32,
+    /// How many asks and bids the row holds: the first ones in the order of accumulation.
+    asks: u8,
+    bids: u8,
 }
 
-/// The sums of a side's bins as painting comes by them.
-#[derive(Default)]
-struct Sums {
-    /// Of each bin, before the first line.
-    first: Vec<f64>,
-    /// What each change leads to.
-    changes: Vec<f64>,
+/// The levels of one side of a bin that lie on the ladder, in the order in which they accumulate.
+struct Side {
+    levels: [u8; LEVELS],
+    count: u8,
+    /// How many lie on the step where accumulation begins: one or none.
+    at_the_end: u8,
 }
 
 impl Side {
     #[inline(always)]
-    fn new<B: Borrow<Bin>>(bins: &[B], side: usize, distance: impl Fn(i64) -> i64) -> Self {
-        let mut bounds = [0; HALF + 2];
-        let mut counts = Vec::with_capacity(bins.len());
-        let mut levels = Vec::with_capacity(bins.len() * LEVELS);
-        for bin in bins {
-            let placed = Placed::new(&bin.borrow().levels[side], &distance);
-            counts.push(placed.count as u8);
-            for (at, level) in &placed.levels[..placed.count] {
-                bounds[usize::from(*at) + 1] += 1;
-                levels.push((u32::from(*at), *level));
-            }
+    fn new(placed: &Placed) -> Self {
+        let levels = &placed.levels;
+        Self {
+            levels: levels.map(|(_, level)| level),
+            count: placed.count as u8,
+            at_the_end: u8::from(placed.count > 0 && levels[0].0 == 0),
         }
-        // From counts to where each step begins; placing its changes moves that to where it ends.
+    }
+
+    /// The sums of a bin's values over no level, the first one, the first two, and so on.
+    #[inline(always)]
+    fn sums(&self, bin: &[BinLevel; LEVELS], feature: Feature) -> [f64; LEVELS + 1] {
+        let mut sums = [0.0; LEVELS + 1];
+        let mut sum = 0.0;
+        for (level, place) in self.levels[..usize::from(self.count)].iter().zip(&mut sums[1..]) {
+            sum += bin[usize::from(*level)].values[feature as usize];
+            *place = sum;
+        }
+        sums
+    }
+}
+
+/// A bin on the ladder.
+struct Column {
+    asks: Side,
+    bids: Side,
+    /// From the highest step down, as many as there are levels. Where an ask is lost and a bid gained on one row, these are
+    /// two changes, of which the second counts.
+    changes: [Change; 2 * LEVELS],
+}
+
+impl Column {
+    /// Finds the changes, and counts them row by row in `counts`.
+    #[inline(always)]
+    fn new(bin: &Bin, base: i64, counts: &mut [u32]) -> Self {
+        let [bids, asks] = &bin.levels;
+        let bids = Placed::new(bids, |step| TOP.saturating_sub(step.saturating_sub(base)));
+        let asks = Placed::new(asks, |step| step.saturating_sub(base).saturating_sub(BOTTOM));
+        let mut changes = [Change::default(); 2 * LEVELS];
+        let mut places = changes.iter_mut();
+        let mut put = |row: u16, asks: usize, bids: usize| {
+            counts[usize::from(row)] += 1;
+            if let Some(place) = places.next() {
+                *place = Change { at: row.into(), asks: asks as u8, bids: bids as u8 };
+            }
+        };
+        let mut gains = (1..).zip(&bids.levels[..bids.count]).peekable();
+        for (more, (at, _)) in asks.levels[..asks.count].iter().enumerate().rev() {
+            // A row holds the asks and the bids on it, so it has lost the asks of the row above.
+            let loss = LADDER as u16 - at;
+            while let Some((held, (gain, _))) = gains.next_if(|(_, (gain, _))| *gain < loss) {
+                put(*gain, more + 1, held);
+            }
+            put(loss, more, gains.peek().map_or(bids.count, |(held, _)| held - 1));
+        }
+        for (held, (gain, _)) in gains {
+            put(*gain, 0, held);
+        }
+        Self { asks: Side::new(&asks), bids: Side::new(&bids), changes }
+    }
+
+    #[inline(always)]
+    fn count(&self) -> usize {
+        usize::from(self.asks.count + self.bids.count)
+    }
+}
+
+/// Where the picture changes from row to row, the same for all channels.
+struct Changes {
+    columns: Vec<Column>,
+    /// The bin of each change, sorted by row.
+    bins: Vec<u32>,
+    /// Where each row's changes begin, and where they end; one row below the ladder loses the asks on the lowest step.
+    bounds: [u32; LADDER + 2],
+}
+
+/// What a channel holds, asks minus bids.
+#[derive(Default)]
+struct Sums {
+    /// In each bin above the ladder: all asks and no bids.
+    first: Vec<f64>,
+    /// After each change, sorted by row.
+    changes: Vec<f64>,
+}
+
+impl Changes {
+    #[inline(always)]
+    fn new<B: Borrow<Bin>>(bins: &[B], base: i64) -> Self {
+        let mut bounds = [0; LADDER + 2];
+        let mut columns: Vec<Column> =
+            bins.iter().map(|bin| Column::new(bin.borrow(), base, &mut bounds[1..])).collect();
+        // From counts to where each row begins; placing its changes moves that to where it ends.
         let mut before = 0;
         for bound in &mut bounds[1..] {
             before += std::mem::replace(bound, before);
         }
-        let mut columns = vec![0; levels.len()];
-        let mut rest = levels.as_mut_slice();
-        for (column, count) in (0..).zip(&counts) {
-            let (here, after) = rest.split_at_mut(usize::from(*count));
-            rest = after;
-            for (at, _) in here {
-                let change = &mut bounds[*at as usize + 1];
-                columns[*change as usize] = column;
-                (*at, *change) = (*change, *change + 1);
+        let mut places = vec![0; before as usize];
+        for (number, column) in (0..).zip(&mut columns) {
+            let count = column.count();
+            for change in &mut column.changes[..count] {
+                let end = &mut bounds[change.at as usize + 1];
+                places[*end as usize] = number;
+                (change.at, *end) = (*end, *end + 1);
             }
         }
-        Self { inwards: side == 1, levels, counts, columns, bounds }
+        Self { columns, bins: places, bounds }
     }
 
-    /// Replaces `sums` by those of a channel: of a bin's values from the mid to each step. Returns the largest.
+    /// Replaces `sums` by those of a channel. Returns the largest absolute value on the ladder.
     #[inline(always)]
-    fn sum_up<B: Borrow<Bin>>(&self, bins: &[B], side: usize, feature: Feature, sums: &mut Sums) -> f64 {
+    fn sum_up<B: Borrow<Bin>>(&self, bins: &[B], feature: Feature, sums: &mut Sums) -> f64 {
         sums.first.clear();
-        sums.changes.resize(self.levels.len(), 0.0);
+        sums.changes.resize(self.bins.len(), 0.0);
         let mut largest = 0.0_f64;
-        let mut rest = self.levels.as_slice();
-        for (bin, count) in bins.iter().zip(&self.counts) {
-            let levels = &bin.borrow().levels[side];
-            let (here, after) = rest.split_at(usize::from(*count));
-            rest = after;
-            let mut sum = 0.0;
-            for (change, level) in here {
-                let before = sum;
-                sum += levels[usize::from(*level)].values[feature as usize];
-                sums.changes[*change as usize] = if self.inwards { before } else { sum };
+        for (bin, Column { asks, bids, changes }) in bins.iter().zip(&self.columns) {
+            let levels = &bin.borrow().levels;
+            let (bid_sums, ask_sums) = (bids.sums(&levels[0], feature), asks.sums(&levels[1], feature));
+            let sum = |asks: u8, bids: u8| ask_sums[usize::from(asks)] - bid_sums[usize::from(bids)];
+            sums.first.push(sum(asks.count, 0));
+            for change in &changes[..usize::from(asks.count + bids.count)] {
+                sums.changes[change.at as usize] = sum(change.asks, change.bids);
             }
-            sums.first.push(if self.inwards { sum } else { 0.0 });
-            // No value is negative: sums grow away from the mid.
-            largest = largest.max(sum);
+            // No value is negative, so a channel never rises on its way down: its extremes are at both ends.
+            largest = largest.max(sum(asks.count, bids.at_the_end)).max(-sum(asks.at_the_end, bids.count));
         }
         largest
     }
 
-    /// Paints this half, row by row: each is the one before but for its changes.
+    /// Paints a channel, row by row: each is the one before but for its changes.
     #[inline(always)]
-    fn paint(&self, sums: &Sums, colour: impl Fn(f64) -> f32, scratch: &mut Scratch, half: &mut [f32]) {
+    fn paint(&self, sums: &Sums, scale: f64, scratch: &mut Scratch, channel: &mut [f32]) {
         let Scratch { colours, line } = scratch;
+        // Adding 0 turns -0, which a quotient may round to, into 0.
+        let colour = |sum: &f64| (sum / scale) as f32 + 0.0;
         colours.clear();
-        colours.extend(sums.changes.iter().map(|sum| colour(*sum)));
+        colours.extend(sums.changes.iter().map(colour));
         line.clear();
-        line.extend(sums.first.iter().map(|sum| colour(*sum)));
-        for (row, out) in half.chunks_exact_mut(line.len()).enumerate() {
-            // On the way to the mid, a line has lost what the step beyond had added.
-            let step = if self.inwards { HALF - row } else { row };
-            let changes = self.bounds[step] as usize..self.bounds[step + 1] as usize;
-            for (column, colour) in self.columns[changes.clone()].iter().zip(&colours[changes]) {
-                line[*column as usize] = *colour;
+        line.extend(sums.first.iter().map(colour));
+        for (row, out) in channel.chunks_exact_mut(line.len()).enumerate() {
+            let changes = self.bounds[row] as usize..self.bounds[row + 1] as usize;
+            for (bin, colour) in self.bins[changes.clone()].iter().zip(&colours[changes]) {
+                line[*bin as usize] = *colour;
             }
             out.copy_from_slice(line);
         }
@@ -157,8 +233,8 @@ struct Scratch {
 }
 
 impl DepthSpec {
-    /// Paints [`time_bins`](Self::time_bins) bins around `base`, the lowest step of the ask half, into `out`
-    /// ([`cells`](Self::cells) long, C order).
+    /// Paints [`time_bins`](Self::time_bins) bins on the ladder around `base`, which runs from `base - 201` to `base + 200`,
+    /// into `out` ([`cells`](Self::cells) long, C order).
     pub fn paint<B: Borrow<Bin>>(&self, bins: &[B], base: i64, out: &mut [f32]) {
         Arch::new().dispatch(Paint { spec: self, bins, base, out });
     }
@@ -178,18 +254,12 @@ impl<B: Borrow<Bin>> WithSimd for Paint<'_, B> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { spec, bins, base, out } = self;
-        let width = bins.len();
-        let bids = Side::new(bins, 0, |step| base.saturating_sub(1).saturating_sub(step));
-        let asks = Side::new(bins, 1, |step| step.saturating_sub(base));
-        let (mut bid_sums, mut ask_sums) = (Sums::default(), Sums::default());
-        let mut scratch = Scratch::default();
-        for (feature, channel) in spec.features.iter().zip(out.chunks_exact_mut(LADDER * width)) {
-            let largest_bid = bids.sum_up(bins, 0, *feature, &mut bid_sums);
-            let largest = asks.sum_up(bins, 1, *feature, &mut ask_sums).max(largest_bid);
+        let changes = Changes::new(bins, base);
+        let (mut sums, mut scratch) = (Sums::default(), Scratch::default());
+        for (feature, channel) in spec.features.iter().zip(out.chunks_exact_mut(LADDER * bins.len())) {
+            let largest = changes.sum_up(bins, *feature, &mut sums);
             let scale = if largest > 0.0 { largest } else { 1.0 };
-            let (above, below) = channel.split_at_mut(HALF * width);
-            asks.paint(&ask_sums, |sum| (sum / scale) as f32, &mut scratch, above);
-            bids.paint(&bid_sums, |sum| (-sum / scale + 0.0) as f32, &mut scratch, below);
+            changes.paint(&sums, scale, &mut scratch, channel);
         }
     }
 }

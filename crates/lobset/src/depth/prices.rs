@@ -111,14 +111,17 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// The cells of `rows` as floats, which are in `scratch` where they are not so by themselves.
+    /// The cells of `rows` as floats, NaN where missing, which are in `scratch` where they are not so by themselves.
     #[inline(always)]
     fn floats<'s>(&'s self, rows: Range<usize>, scratch: &'s mut Vec<f64>) -> &'s [f64] {
         match self {
             Self::Float(cells) => &cells[rows.clone()],
             Self::Fixed(cells) | Self::MicroPips(cells) => {
+                // As a number, a missing price could be a whole number of micro-pips.
+                let missing = if matches!(self, Self::Fixed(_)) { UNDEF_PRICE } else { MISSING };
+                let float = |price: &i64| if *price == missing { f64::NAN } else { *price as f64 };
                 scratch.clear();
-                scratch.extend(cells[rows.clone()].iter().map(|price| *price as f64));
+                scratch.extend(cells[rows.clone()].iter().map(float));
                 // All of it, but the compiler may know how many rows there are.
                 &scratch[..rows.len()]
             }
