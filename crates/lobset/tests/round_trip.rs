@@ -322,7 +322,7 @@ fn a_window_of_rows_is_read_from_the_pages_that_hold_it() {
     });
     let config = Config::default();
     encode(&path, &config, &rows, 100_000);
-    let all = batch(&DatasetSchema::new(&config).unwrap().arrow, "M6AM4", &rows);
+    let all = batch(&DatasetSchema::new(&config, TS_OUT).unwrap().arrow, "M6AM4", &rows);
     let columns = ["row", "bid_px_00", "price_movement"];
     let chunks = metadata(&path).row_group(0).columns().to_vec();
     let sizes = chunks.iter().filter(|c| columns.contains(&c.column_descr().name())).map(|c| c.compressed_size());

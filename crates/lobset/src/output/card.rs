@@ -327,7 +327,11 @@ mod tests {
         column_table(&mut page, &columns(&Config::default(), false));
         let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
         assert_eq!(lines.len(), 12 + 6 + 7);
-        assert!(columns(&Config::default()).iter().all(|c| !c.meaning.contains(['|', '*', '<', '`', '[', '\\', '\n'])));
+        assert!(
+            columns(&Config::default(), true)
+                .iter()
+                .all(|c| !c.meaning.contains(['|', '*', '<', '`', '[', '\\', '\n']))
+        );
         assert!(lines[0].starts_with("| `ts_recv` | timestamp[ns, UTC] | never | "), "{}", lines[0]);
         assert!(
             lines[12].starts_with("| `bid_px_00` to `bid_px_09` | float64 | where there is none | "),

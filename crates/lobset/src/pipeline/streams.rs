@@ -14,9 +14,9 @@ use crate::input::{Gaps, StreamNames};
 use crate::label::{Candidates, Splits, Windows};
 use crate::tape::{RowCursor, SymbolTape};
 
-/// A stream may step back in time by this many nanoseconds between two files; files that go further back overlap. The
-/// stamps of one capture differ by microseconds, a second also covers a clock that was set anew.
-const LARGEST_STEP_BACK: u64 = 1_000_000_000;
+/// A stream may step back in time by this many nanoseconds between two files; files that go further back overlap. Packets
+/// that change places and clocks that are corrected move stamps by microseconds, seldom by milliseconds.
+const LARGEST_STEP_BACK: u64 = 10_000_000;
 
 /// A stream across files: one symbol of one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
