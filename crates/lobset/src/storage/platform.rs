@@ -41,7 +41,11 @@ impl Platform {
     /// The system as it is.
     pub fn here() -> Self {
         let portable = cfg!(debug_assertions) && std::env::var_os(TEST_PORTABLE).is_some();
-        Self { portable, ..Self::default() }
+        Self {
+            portable,
+            #[cfg(test)]
+            trouble: None,
+        }
     }
 
     /// The portable ways alone.
