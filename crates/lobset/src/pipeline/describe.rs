@@ -84,9 +84,9 @@ pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String>
 }
 
 /// A symbol whose own fit half is further from uniform than this gets a warning: a quarter of its rows would have to change
-/// class (total variation distance). Spot and perpetuals of two cryptocurrencies that share boundaries lie 1 to 16 percent
-/// away with windows of 500 rows; an outright beside a calendar spread, with 15 to 66 percent of its rows in each of three
-/// classes, lies 33 percent away.
+/// class (total variation distance). Measured: spot and perpetuals of two cryptocurrencies that share boundaries lie 1 to 16
+/// percent away with windows of 500 rows. By arithmetic: a class with 66 percent of the rows puts a symbol at least 33
+/// percent away with three classes, and further with more.
 const FAR_FROM_UNIFORM: f64 = 0.25;
 
 fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {

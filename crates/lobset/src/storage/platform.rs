@@ -21,8 +21,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use rustix::io::Errno;
 
 /// Set in the environment of a debug build, this turns every call to its portable way. It is for tests: a release build
-/// does not look.
-pub const TEST_PORTABLE: &str = "LOBSET_TEST_PORTABLE";
+/// does not look. (Names that begin with `LOBSET_` are settings.)
+pub const TEST_PORTABLE: &str = "TEST_LOBSET_PORTABLE";
 
 /// From this number of files on, the whole file system is synced at once: each call for a single file waits for the
 /// journal.
@@ -41,7 +41,11 @@ impl Platform {
     /// The system as it is.
     pub fn here() -> Self {
         let portable = cfg!(debug_assertions) && std::env::var_os(TEST_PORTABLE).is_some();
-        Self { portable, ..Self::default() }
+        Self {
+            portable,
+            #[cfg(test)]
+            trouble: None,
+        }
     }
 
     /// The portable ways alone.
