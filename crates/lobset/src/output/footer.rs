@@ -1,6 +1,5 @@
-//! The end of a file in the making: the indexes of its pages and its footer. Row groups are kept as the footer will hold
-//! them, and indexes as they will be written: the structures that they come from take several times as much, and a symbol may
-//! have thousands.
+//! The end of a file in the making: the indexes of its pages and its footer. Row groups are kept as they will be written, and
+//! compressed: the structures that they come from take many times as much, and a symbol may have thousands.
 //!
 //! Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol. The `parquet` crate writes all of it but the
 //! columns' orders; its bytes are cut and joined here, around the list of row groups, where the places of the indexes are
@@ -21,6 +20,9 @@ use parquet::schema::types::{SchemaDescriptor, Type};
 use super::encoding::put_varint;
 use super::thrift::{LIST_FIELD, Reader, STRUCT_LIST, put_list_header};
 use crate::tape::zigzag;
+
+/// The level of Zstandard for what is kept of row groups.
+const ZSTD_LEVEL: i32 = 1;
 
 /// Version of the format: data pages of version 1, and no encoding that asks for more.
 const VERSION: i32 = 1;
@@ -70,36 +72,63 @@ impl Layout {
     }
 }
 
-/// A row group that was written.
+/// A row group that was written, compressed: a dataset may have thousands, and they wait for its end.
 struct Group {
-    /// Its structure in the footer. The places of its indexes count from the first byte of `indexes`.
-    bytes: Vec<u8>,
-    /// The column indexes of its columns, then the offset indexes.
-    indexes: Vec<u8>,
-    /// Bytes of the column indexes.
-    column_indexes: usize,
+    packed: Vec<u8>,
+    /// Bytes of its structure in the footer, of the column indexes of its columns, and of the offset indexes.
+    lengths: [usize; 3],
 }
 
 impl Group {
-    /// Its structure in the footer of a file whose column indexes of this row group begin at byte `column_at`, and the offset
-    /// indexes at `offset_at`; of a file without indexes where there are none.
+    fn new(structure: &[u8], indexes: &[u8], column_indexes: usize) -> Result<Self> {
+        let all = [structure, indexes].concat();
+        let mut packed = Vec::with_capacity(zstd_safe::compress_bound(all.len()));
+        zstd_safe::compress(&mut packed, &all, ZSTD_LEVEL).map_err(zstd)?;
+        packed.shrink_to_fit();
+        Ok(Self { packed, lengths: [structure.len(), column_indexes, indexes.len() - column_indexes] })
+    }
+
+    fn unpack(&self) -> Result<Unpacked> {
+        let [structure, column_indexes, _] = self.lengths;
+        let mut all = Vec::with_capacity(self.lengths.iter().sum());
+        zstd_safe::decompress(&mut all, &self.packed).map_err(zstd)?;
+        let offset_indexes = all.split_off(structure + column_indexes);
+        let column_indexes = all.split_off(structure);
+        Ok(Unpacked { structure: all, column_indexes, offset_indexes })
+    }
+}
+
+fn zstd(code: usize) -> ParquetError {
+    ParquetError::General(format!("a footer cannot be packed: {}", zstd_safe::get_error_name(code)))
+}
+
+/// What a file will hold of a row group apart from its pages.
+struct Unpacked {
+    /// In the footer. The places of indexes are those that they would have without any byte before them.
+    structure: Vec<u8>,
+    column_indexes: Vec<u8>,
+    offset_indexes: Vec<u8>,
+}
+
+impl Unpacked {
+    /// The structure in the footer of a file whose indexes of this row group begin at these bytes: the column indexes, then
+    /// the offset indexes. In a file without indexes it does not speak of any.
     fn placed(&self, starts: Option<[u64; 2]>) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(self.bytes.len() + 8 * starts.map_or(0, |_| 64));
+        let mut bytes = Vec::with_capacity(2 * self.structure.len());
         let mut done = 0;
-        for field in index_fields(&self.bytes)? {
-            bytes.extend_from_slice(&self.bytes[done..field.start]);
+        for field in index_fields(&self.structure)? {
+            bytes.extend_from_slice(&self.structure[done..field.start]);
             done = field.end;
             let Some([column_at, offset_at]) = starts else { continue };
-            let header = self.bytes[field.start];
             let value = match field.number {
-                OFFSET_INDEX => offset_at + field.value - self.column_indexes as u64,
+                OFFSET_INDEX => offset_at + field.value - self.column_indexes.len() as u64,
                 COLUMN_INDEX => column_at + field.value,
                 _ => field.value,
             };
-            bytes.push(header);
+            bytes.push(self.structure[field.start]);
             put_varint(&mut bytes, value << 1);
         }
-        bytes.extend_from_slice(&self.bytes[done..]);
+        bytes.extend_from_slice(&self.structure[done..]);
         Ok(bytes)
     }
 }
@@ -186,10 +215,10 @@ impl Footer {
         let Layout { bare, bare_cut, .. } = &*self.layout;
         let (indexes, bytes) = encode(bare, vec![group], Some(index.build()))?;
         let from = with_rows(&bare_cut.before, rows, 1).len();
-        let bytes = bytes.get(from..bytes.len() - bare_cut.after.len()).ok_or_else(unlike)?.to_vec();
-        let first = index_fields(&bytes)?.into_iter().find(|field| field.number == OFFSET_INDEX);
+        let bytes = bytes.get(from..bytes.len() - bare_cut.after.len()).ok_or_else(unlike)?;
+        let first = index_fields(bytes)?.into_iter().find(|field| field.number == OFFSET_INDEX);
         let column_indexes = first.ok_or_else(unlike)?.value as usize;
-        self.groups.push(Group { bytes, indexes, column_indexes });
+        self.groups.push(Group::new(bytes, &indexes, column_indexes)?);
         self.rows += rows;
         Ok(())
     }
@@ -198,13 +227,12 @@ impl Footer {
     /// has several pages, the statistics in the footer say what the indexes would, and they are written only if `keep_indexes`.
     pub(super) fn finish(self, at: u64, keep_indexes: bool, out: &mut impl Write) -> Result<()> {
         let indexed = keep_indexes || self.several_pages;
-        let split = |group: &Group| (group.column_indexes as u64, (group.indexes.len() - group.column_indexes) as u64);
         if indexed {
             for group in &self.groups {
-                out.write_all(&group.indexes[..group.column_indexes])?;
+                out.write_all(&group.unpack()?.column_indexes)?;
             }
             for group in &self.groups {
-                out.write_all(&group.indexes[group.column_indexes..])?;
+                out.write_all(&group.unpack()?.offset_indexes)?;
             }
         }
         let mut length = 0;
@@ -214,12 +242,12 @@ impl Footer {
         };
         put(&with_rows(&self.layout.before, self.rows, self.row_groups()))?;
         let mut column_at = at;
-        let mut offset_at = at + self.groups.iter().map(|group| split(group).0).sum::<u64>();
+        let mut offset_at = at + self.groups.iter().map(|group| group.lengths[1] as u64).sum::<u64>();
         for group in &self.groups {
-            put(&group.placed(indexed.then_some([column_at, offset_at]))?)?;
-            let (column_indexes, offset_indexes) = split(group);
-            column_at += column_indexes;
-            offset_at += offset_indexes;
+            put(&group.unpack()?.placed(indexed.then_some([column_at, offset_at]))?)?;
+            let [_, column_indexes, offset_indexes] = group.lengths;
+            column_at += column_indexes as u64;
+            offset_at += offset_indexes as u64;
         }
         put(&self.after)?;
         let length = u32::try_from(length).map_err(|_| ParquetError::General("a footer beyond 4 GiB".to_owned()))?;
