@@ -90,12 +90,12 @@ def test_items_are_the_tensor_and_the_class_of_their_window(dataset):
 @pytest.mark.parametrize("pip", [1e-5, 1e-6], ids=["on the ladder", "across the ladder"])
 def test_a_window_has_the_same_bits_whatever_the_way(dataset, pip):
     features = ("volume", "variance", "trade_counts")
-    arguments = dict(balanced=False, features=features, stride=20, micro_pip_size=pip)
+    arguments = dict(balanced=False, features=features, stride=300, micro_pip_size=pip)
     depth = DepthDataset(dataset, **arguments)
     assert depth.shape[2] == 30
     rows = pl.read_parquet(dataset)
     processor = lobset.DepthProcessor(features, 600, 20, pip)
-    numbers = np.arange(0, len(depth), max(1, len(depth) // 60))
+    numbers = np.arange(0, len(depth), max(1, len(depth) // 30))
     want, below, above = {}, 0, 0
     for i in numbers:
         place = depth.position(i)
