@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampNanosecondType;
-use common::{DAY, START, Tick, date, metadata, read_labels, run, small, write_files};
+use common::{DAY, START, Tick, date, metadata, read_labels, run, small, v4_message, write_files};
 use dbn::encode::dbn::v4;
 use dbn::encode::{DbnEncoder, EncodeRecord};
 use dbn::{Mbp10Msg, Metadata, UNDEF_TIMESTAMP, WithTsOut};
@@ -309,21 +309,7 @@ fn write_with_ts_out(path: &Path, messages: &[Mbp10Msg], version: u8) {
     metadata.layout = Some(layout.build().unwrap());
     let mut encoder = v4::Encoder::new(File::create(path).unwrap(), &metadata).unwrap();
     for (m, stamp) in records {
-        let hd = dbn::v4::RecordHeader::new::<dbn::v4::Mbp10Msg>(dbn::v4::rtype::MBP_10, 1, 7, m.hd.ts_event);
-        let record = dbn::v4::Mbp10Msg {
-            hd,
-            price: m.price,
-            size: m.size,
-            action: m.action,
-            side: m.side,
-            flags: m.flags,
-            depth: m.depth,
-            ts_recv: m.ts_recv,
-            ts_in_delta: m.ts_in_delta,
-            sequence: m.sequence,
-            levels: m.levels.clone(),
-        };
-        let mut bytes = dbn::v4::RecordBuf::<512>::from(record);
+        let mut bytes = dbn::v4::RecordBuf::<512>::from(v4_message(m));
         let size = size_of::<dbn::v4::Mbp10Msg>();
         let raw = bytes.raw_buf_mut();
         raw[size..size + 8].copy_from_slice(&stamp.to_le_bytes());

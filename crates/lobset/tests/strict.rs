@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{START, Tick, dbn_bytes, metadata, run, small, write_files};
+use common::{START, Tick, dbn_bytes, metadata, run, small, v4_message, write_files};
 use dbn::encode::dbn::v4;
 use dbn::encode::{DbnMetadataEncoder, DbnRecordEncoder, EncodeRecord};
 use dbn::{Mbp10Msg, Schema, UNDEF_PRICE};
@@ -142,20 +142,7 @@ fn versions_1_to_4_are_read() {
     metadata.layout = Some(dbn::v4::layouts::default_layout().clone());
     let mut encoder = v4::Encoder::new(Vec::new(), &metadata).unwrap();
     for m in &messages {
-        let record = dbn::v4::Mbp10Msg {
-            hd: dbn::v4::RecordHeader::new::<dbn::v4::Mbp10Msg>(dbn::v4::rtype::MBP_10, 1, 7, m.hd.ts_event),
-            price: m.price,
-            size: m.size,
-            action: m.action,
-            side: m.side,
-            flags: m.flags,
-            depth: m.depth,
-            ts_recv: m.ts_recv,
-            ts_in_delta: m.ts_in_delta,
-            sequence: m.sequence,
-            levels: m.levels.clone(),
-        };
-        encoder.encode(&record).unwrap();
+        encoder.encode(&v4_message(m)).unwrap();
     }
     let bytes = encoder.get_ref().clone();
     assert_eq!(count_bytes(&bytes).unwrap(), 4);

@@ -103,23 +103,16 @@ pub struct StreamScan {
     pub chunks: Vec<Chunk>,
 }
 
-/// What is known of a stream while its file is read.
+/// A stream while its file is read: its scan, whose name, instruments and chunks come last.
 struct Growing {
-    rows: u64,
-    first_ts: u64,
-    last_ts: u64,
-    max_ts: u64,
-    first_instrument: u32,
-    last_instrument: u32,
-    breaks: Vec<u64>,
-    steps_back: u64,
-    gaps: Gaps,
+    scan: StreamScan,
     instruments: InstrumentSpans,
 }
 
 impl Growing {
     fn begin(record: &Record<'_>) -> Self {
-        Self {
+        let scan = StreamScan {
+            id: StreamId { symbol: String::new(), publisher_id: record.publisher_id },
             rows: 0,
             first_ts: record.ts_recv,
             last_ts: record.ts_recv,
@@ -129,43 +122,30 @@ impl Growing {
             breaks: Vec::new(),
             steps_back: 0,
             gaps: Gaps::default(),
-            instruments: InstrumentSpans::new(record),
-        }
+            instruments: Vec::new(),
+            chunks: Vec::new(),
+        };
+        Self { scan, instruments: InstrumentSpans::new(record) }
     }
 
     #[inline]
     fn push(&mut self, record: &Record<'_>, max_gap: u64) {
-        let paused = record.ts_recv.saturating_sub(self.max_ts) > max_gap;
-        if record.instrument_id != self.last_instrument || paused {
-            self.breaks.push(self.rows);
-            self.last_instrument = record.instrument_id;
+        let Self { scan, instruments } = self;
+        let paused = record.ts_recv.saturating_sub(scan.max_ts) > max_gap;
+        if record.instrument_id != scan.last_instrument || paused {
+            scan.breaks.push(scan.rows);
+            scan.last_instrument = record.instrument_id;
         }
-        self.steps_back += u64::from(record.ts_recv < self.max_ts);
-        self.gaps.note(self.max_ts, record.ts_recv);
-        self.instruments.push(record);
-        self.last_ts = record.ts_recv;
-        self.max_ts = self.max_ts.max(record.ts_recv);
-        self.rows += 1;
+        scan.steps_back += u64::from(record.ts_recv < scan.max_ts);
+        scan.gaps.note(scan.max_ts, record.ts_recv);
+        instruments.push(record);
+        scan.last_ts = record.ts_recv;
+        scan.max_ts = scan.max_ts.max(record.ts_recv);
+        scan.rows += 1;
     }
 
     fn finish(self, id: StreamId, chunks: Vec<Chunk>) -> StreamScan {
-        let Self {
-            rows, first_ts, last_ts, max_ts, first_instrument, last_instrument, breaks, steps_back, gaps, ..
-        } = self;
-        StreamScan {
-            id,
-            rows,
-            first_ts,
-            last_ts,
-            max_ts,
-            first_instrument,
-            last_instrument,
-            breaks,
-            steps_back,
-            gaps,
-            instruments: self.instruments.finish(),
-            chunks,
-        }
+        StreamScan { id, instruments: self.instruments.finish(), chunks, ..self.scan }
     }
 }
 
@@ -261,7 +241,7 @@ fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) ->
         }
         let stream = &mut growing[number];
         stream.push(&record, max_gap);
-        writer.push(number, &record, mid2, stream.max_ts)?;
+        writer.push(number, &record, mid2, stream.scan.max_ts)?;
     }
 
     let (tape_bytes, chunks) = writer.finish()?;

@@ -13,7 +13,7 @@ use arrow_array::types::{Float64Type, Int32Type, UInt64Type};
 use dbn::encode::{DbnEncoder, EncodeRecord};
 use dbn::{
     BidAskPair, FlagSet, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, Schema, SymbolMapping, UNDEF_PRICE,
-    rtype,
+    rtype, v4,
 };
 use lobset::{Config, Manifest, Monitor, Options};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -80,6 +80,28 @@ impl Tick {
             sequence,
             levels: std::array::from_fn(|i| level(i as i64)),
         }
+    }
+}
+
+/// The same record in DBN version 4.
+pub fn v4_message(m: &Mbp10Msg) -> v4::Mbp10Msg {
+    v4::Mbp10Msg {
+        hd: v4::RecordHeader::new::<v4::Mbp10Msg>(
+            v4::rtype::MBP_10,
+            m.hd.publisher_id,
+            m.hd.instrument_id.into(),
+            m.hd.ts_event,
+        ),
+        price: m.price,
+        size: m.size,
+        action: m.action,
+        side: m.side,
+        flags: m.flags,
+        depth: m.depth,
+        ts_recv: m.ts_recv,
+        ts_in_delta: m.ts_in_delta,
+        sequence: m.sequence,
+        levels: m.levels.clone(),
     }
 }
 
