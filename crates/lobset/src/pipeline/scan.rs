@@ -163,7 +163,7 @@ struct Receipt {
 /// Scans a file, or finds that an earlier run has done so; the flag tells which.
 ///
 /// # Errors
-/// [`InputError`] for a file that is refused, [`Error::Output`] for a work file that cannot be written.
+/// [`InputError`](crate::error::InputError) for a file that is refused, [`Error::Output`] for a work file that cannot be written.
 pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, bool)> {
     let real = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let stem = hex(&Sha256::digest(real.as_os_str().as_encoded_bytes())[..12]);
