@@ -36,7 +36,7 @@ impl CatalogFile {
 /// Opens every file that was found and puts them in order of their first `ts_recv`; files without records come last.
 ///
 /// # Errors
-/// [`InputError`] for a file that [`DbnReader`] refuses, or whose bytes are not those that `manifest.json` lists.
+/// [`InputError`](crate::error::InputError) for a file that [`DbnReader`] refuses, or whose bytes are not those that `manifest.json` lists.
 pub fn catalog(found: &Found) -> Result<Vec<CatalogFile>> {
     let mut files = Vec::new();
     for FoundFile { path, stat, beside } in &found.files {
