@@ -11,7 +11,7 @@
 //! | read | [`input`] | DBN files | rows: a symbol, a usable quote |
 //! | keep | [`tape`] | rows | work files: what labels need, and rows as their changes |
 //! | label | [`label`] | mid prices | movements, exact quantiles, classes, splits, marks |
-//! | write | [`output`] | rows and labels | Parquet datasets, `manifest.json`, `report.html` |
+//! | write | [`output`] | rows and labels | Parquet datasets, `README.md`, `manifest.json`, `report.html` |
 //! | prove | [`mod@validate`] | datasets | violations, or none |
 //!
 //! Files are named by path or URL ([`storage`]). The pipeline puts the steps together: on the threads of this machine
@@ -55,8 +55,8 @@ pub use error::{Error, Result};
 pub use label::Thresholds;
 pub use output::Manifest;
 pub use pipeline::{
-    Event, Executor, Inspection, Monitor, Options, REPORT, Receive, Stage, SymbolInspection, THRESHOLDS, Task, Threads,
-    build, fit_thresholds, inspect, process, process_as_tasks, run_task,
+    CARD, Event, Executor, Inspection, Monitor, Options, REPORT, Receive, Stage, SymbolInspection, THRESHOLDS, Task,
+    Threads, build, fit_thresholds, inspect, process, process_as_tasks, run_task,
 };
 pub use time_text::Timestamp;
 pub use validate::validate;

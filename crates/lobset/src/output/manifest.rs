@@ -27,6 +27,8 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// What phase 3 proved; `null` when it did not run.
     pub validation: Option<ValidationEntry>,
+    /// The name of the dataset card.
+    pub card: String,
     /// The name of the report for people.
     pub report: String,
     /// Names the inputs, as they were found, and the settings of a run over tasks, which is not done twice.

@@ -1,6 +1,7 @@
-//! Labels to files: columns, row groups, datasets, the manifest, the report, and how they appear all at once.
+//! Labels to files: columns, row groups, datasets, the card, the manifest, the report, and how they appear all at once.
 
 mod blocks;
+mod card;
 mod chunk;
 mod column;
 mod dataset;
@@ -16,6 +17,7 @@ mod schema;
 mod thrift;
 mod window;
 
+pub use card::card;
 pub use chunk::EncodedGroup;
 pub use dataset::{
     CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name, dataset_stem,

@@ -39,6 +39,15 @@ pub(crate) enum Content {
     Balanced,
 }
 
+/// A line of the table of columns.
+pub(super) struct Column {
+    pub content: Content,
+    /// Name, type, and whether it may be null.
+    pub field: Field,
+    /// What it holds, for people; it stands in Markdown as it is. The columns of the ten levels share theirs.
+    pub meaning: &'static str,
+}
+
 /// The columns that a dataset has with given settings.
 #[derive(Debug, Clone)]
 pub struct DatasetSchema {
@@ -54,7 +63,7 @@ pub struct DatasetSchema {
 impl DatasetSchema {
     /// The columns that the settings ask for.
     pub fn new(config: &Config) -> parquet::errors::Result<Self> {
-        let (contents, fields): (Vec<_>, Vec<_>) = columns(config).into_iter().unzip();
+        let (contents, fields): (Vec<_>, Vec<_>) = columns(config).into_iter().map(|c| (c.content, c.field)).unzip();
         let arrow = Arc::new(Schema::new(fields));
         let parquet = Arc::new(ArrowSchemaConverter::new().convert(&arrow)?);
         let encoded = encode_arrow_schema(&arrow);
@@ -70,8 +79,8 @@ impl DatasetSchema {
     }
 }
 
-fn columns(config: &Config) -> Vec<(Content, Field)> {
-    let field = |name: &str, kind: &DataType, nullable| Field::new(name, kind.clone(), nullable);
+/// The table of columns, in the order of the files.
+pub(super) fn columns(config: &Config) -> Vec<Column> {
     let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
     let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let price = match config.price_type {
@@ -80,40 +89,65 @@ fn columns(config: &Config) -> Vec<(Content, Field)> {
     };
     let all = config.columns == Columns::All;
     let mut columns = Vec::new();
-    let mut add = |content, name: &str, kind: &DataType, nullable| columns.push((content, field(name, kind, nullable)));
+    let mut add = |content, name: &str, kind: &DataType, nullable, meaning| {
+        columns.push(Column { content, field: Field::new(name, kind.clone(), nullable), meaning });
+    };
     if all {
-        add(Content::TsRecv, "ts_recv", &time, false);
+        add(Content::TsRecv, "ts_recv", &time, false, "when Databento received the record");
     }
-    add(Content::TsEvent, "ts_event", &time, true);
+    add(Content::TsEvent, "ts_event", &time, true, "when the exchange made the event");
     if all {
-        add(Content::PublisherId, "publisher_id", &DataType::UInt16, false);
-        add(Content::InstrumentId, "instrument_id", &DataType::UInt32, false);
-        add(Content::Action, "action", &DataType::Utf8, false);
-        add(Content::Side, "side", &DataType::Utf8, false);
-        add(Content::Depth, "depth", &DataType::UInt8, false);
-        add(Content::Price, "price", &price, true);
-        add(Content::Size, "size", &DataType::UInt32, false);
-        add(Content::Flags, "flags", &DataType::UInt8, false);
-        add(Content::TsInDelta, "ts_in_delta", &DataType::Int32, false);
-        add(Content::Sequence, "sequence", &DataType::UInt32, false);
+        add(Content::PublisherId, "publisher_id", &DataType::UInt16, false, "the publisher: dataset and venue");
+        add(Content::InstrumentId, "instrument_id", &DataType::UInt32, false, "the instrument, unique within its day");
+        add(
+            Content::Action,
+            "action",
+            &DataType::Utf8,
+            false,
+            "A add, C cancel, M modify, R clear, T trade, F fill, N none",
+        );
+        add(Content::Side, "side", &DataType::Utf8, false, "the side that began the event: A ask, B bid, N none");
+        add(Content::Depth, "depth", &DataType::UInt8, false, "the level that the event changed");
+        add(Content::Price, "price", &price, true, "the event's price");
+        add(Content::Size, "size", &DataType::UInt32, false, "the event's size");
+        add(Content::Flags, "flags", &DataType::UInt8, false, "Databento's bits: end of event, quality of the data");
+        add(
+            Content::TsInDelta,
+            "ts_in_delta",
+            &DataType::Int32,
+            false,
+            "nanoseconds between sending by the venue and ts_recv",
+        );
+        add(Content::Sequence, "sequence", &DataType::UInt32, false, "the venue's message number");
     }
     for level in 0..BOOK_WORDS / 4 {
         let word = 4 * level;
-        add(Content::BookPrice(word), &format!("bid_px_{level:02}"), &price, true);
-        add(Content::BookPrice(word + 1), &format!("ask_px_{level:02}"), &price, true);
-        add(Content::BookCount(word + 2, false), &format!("bid_sz_{level:02}"), &DataType::UInt32, false);
-        add(Content::BookCount(word + 2, true), &format!("ask_sz_{level:02}"), &DataType::UInt32, false);
-        add(Content::BookCount(word + 3, false), &format!("bid_ct_{level:02}"), &DataType::UInt32, false);
-        add(Content::BookCount(word + 3, true), &format!("ask_ct_{level:02}"), &DataType::UInt32, false);
+        let count = &DataType::UInt32;
+        let mut add = |content, stem, kind, nullable, meaning| {
+            add(content, &format!("{stem}_{level:02}"), kind, nullable, meaning);
+        };
+        add(Content::BookPrice(word), "bid_px", &price, true, "bid price of the level, best first");
+        add(Content::BookPrice(word + 1), "ask_px", &price, true, "ask price of the level, best first");
+        add(Content::BookCount(word + 2, false), "bid_sz", count, false, "size of the bids at that price");
+        add(Content::BookCount(word + 2, true), "ask_sz", count, false, "size of the asks at that price");
+        add(Content::BookCount(word + 3, false), "bid_ct", count, false, "number of the bids at that price");
+        add(Content::BookCount(word + 3, true), "ask_ct", count, false, "number of the asks at that price");
     }
-    add(Content::Symbol, "symbol", &text, false);
-    add(Content::Row, "row", &DataType::UInt64, false);
-    add(Content::MidPrice, "mid_price", &DataType::Float64, false);
-    add(Content::PriceMovement, "price_movement", &DataType::Float64, false);
-    add(Content::ClassificationLabel, "classification_label", &DataType::Int32, false);
-    add(Content::Split, "split", &text, false);
+    let (float, class) = (&DataType::Float64, &DataType::Int32);
+    add(Content::Symbol, "symbol", &text, false, "the instrument's name");
+    add(Content::Row, "row", &DataType::UInt64, false, "the row's number in the symbol's whole stream, from 0");
+    add(Content::MidPrice, "mid_price", float, false, "(best bid + best ask) / 2, in price units");
+    add(Content::PriceMovement, "price_movement", float, false, "mean mid price ahead / mean mid price behind - 1");
+    add(
+        Content::ClassificationLabel,
+        "classification_label",
+        class,
+        false,
+        "the class: how many boundaries are not above the movement",
+    );
+    add(Content::Split, "split", &text, false, "fit, embargo or holdout");
     if config.force_uniform {
-        add(Content::Balanced, "balanced", &DataType::Boolean, false);
+        add(Content::Balanced, "balanced", &DataType::Boolean, false, "in the uniform subset of the row's split");
     }
     columns
 }

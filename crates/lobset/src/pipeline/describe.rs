@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::streams::Stream;
-use super::{Planned, REPORT, Scanned};
+use super::{Planned, Scanned};
 use crate::config::Config;
 use crate::output::{DatasetEntry, Manifest, SymbolEntry, ThresholdsEntry, Timings};
 
-/// Everything the manifest says, but for validation and timings.
+/// Everything the manifest says, but for validation, card, report and timings.
 pub fn describe(
     config: &Config,
     scanned: &Scanned,
@@ -56,7 +56,8 @@ pub fn describe(
         warnings: warnings(&symbols, config),
         symbols,
         validation: None,
-        report: REPORT.to_owned(),
+        card: String::new(),
+        report: String::new(),
         plan: None,
         timings: Timings::default(),
     }

@@ -57,12 +57,12 @@ pub trait Engine {
     /// Writes the datasets and returns what the manifest will say of each, by the symbol's place.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>>;
 
-    /// Writes `thresholds.json` beside them and returns its name.
-    fn thresholds(&mut self, text: &str) -> Result<String>;
+    /// Writes a small file beside them and returns the name that it will have in the output folder.
+    fn put(&mut self, file: &str, text: &str) -> Result<String>;
 
     /// Reads back what was written, and proves it.
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry>;
 
-    /// Writes report and manifest, and makes all of it appear at once.
-    fn publish(&mut self, manifest: &mut Manifest) -> Result<()>;
+    /// Writes the manifest, and makes all of it appear at once.
+    fn publish(&mut self, manifest: &Manifest) -> Result<()>;
 }

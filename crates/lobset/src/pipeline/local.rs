@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Run;
 use super::engine::{Engine, Scans, WriteInput};
 use super::fit::{SLICE, Sums};
 use super::monitor::Stage;
@@ -13,13 +14,12 @@ use super::plan::{BLOCK, ClassCounts, RowGroup, Slice, SymbolPlan, class_blocks,
 use super::scan::{FileScan, ScanRules, scan, ts_of_row};
 use super::streams::Stream;
 use super::write::{Labelling, dataset_entry, metadata};
-use super::{REPORT, Run, THRESHOLDS};
 use crate::error::{Error, Result};
 use crate::input::{CatalogFile, catalog, total_bytes};
 use crate::label::{Fit, Histogram, Selection, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
-    Workspace, dataset_file_name, report, write_whole,
+    Workspace, dataset_file_name, write_whole,
 };
 use crate::validate;
 
@@ -183,19 +183,17 @@ impl Engine for Local<'_> {
         Ok(entries)
     }
 
-    fn thresholds(&mut self, text: &str) -> Result<String> {
-        write_whole(&self.workspace.staged().join(THRESHOLDS), text)?;
-        Ok(THRESHOLDS.to_owned())
+    fn put(&mut self, file: &str, text: &str) -> Result<String> {
+        write_whole(&self.workspace.staged().join(file), text)?;
+        Ok(file.to_owned())
     }
 
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
         validate::prove(&self.workspace.staged(), manifest, self.run.threads, self.run.monitor)
     }
 
-    fn publish(&mut self, manifest: &mut Manifest) -> Result<()> {
-        let staged = self.workspace.staged();
-        write_whole(&staged.join(REPORT), &report(manifest))?;
-        write_whole(&staged.join(MANIFEST), &manifest.to_json())?;
+    fn publish(&mut self, manifest: &Manifest) -> Result<()> {
+        write_whole(&self.workspace.staged().join(MANIFEST), &manifest.to_json())?;
         if !self.run.config.keep_intermediate {
             self.movements = None;
             self.workspace.clear_scans()?;

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::hex;
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
-use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, write_durably};
+use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, report, write_durably};
 use crate::storage;
 use crate::time_text::Timestamp;
 use describe::{describe, peak_memory};
@@ -41,6 +41,8 @@ pub use tasks::{Executor, Receive, Task, Threads, process_as_tasks, run_task};
 
 /// The file with the boundaries, in an output folder.
 pub const THRESHOLDS: &str = "thresholds.json";
+/// The dataset card, in an output folder.
+pub const CARD: &str = "README.md";
 /// The report for people, in an output folder.
 pub const REPORT: &str = "report.html";
 
@@ -159,16 +161,17 @@ fn produce(
     let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans })?;
     let text = thresholds.to_json();
     let thresholds = ThresholdsEntry {
-        file: engine.thresholds(&text)?,
+        file: engine.put(THRESHOLDS, &text)?,
         fitted: given.is_none(),
         fit_until: scanned.fit_until,
         sha256: hex(&Sha256::digest(text.as_bytes())),
     };
+    let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
+    manifest.plan = plan;
+    manifest.card = engine.put(CARD, &card(&manifest, &planned.thresholds))?;
     let after_write = Instant::now();
 
     // 4. Read back what was written, and prove it.
-    let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
-    manifest.plan = plan;
     if prove {
         manifest.validation = Some(engine.prove(&manifest)?);
     }
@@ -187,7 +190,8 @@ fn produce(
         records_per_second: manifest.records() as f64 / seconds(started, after_validation),
         peak_memory_bytes: peak_memory(),
     };
-    engine.publish(&mut manifest)?;
+    manifest.report = engine.put(REPORT, &report(&manifest))?;
+    engine.publish(&manifest)?;
     Ok(manifest)
 }
 

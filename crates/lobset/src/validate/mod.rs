@@ -25,7 +25,7 @@ use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::hex;
 use crate::label::{Quota, Split, Thresholds};
 use crate::output::{DatasetEntry, DatasetSchema, Manifest, SYMBOL_KEY, SplitEntry, SymbolEntry, ValidationEntry};
-use crate::pipeline::{Monitor, Options, Stage, THRESHOLDS, file_sha256, map_batched};
+use crate::pipeline::{CARD, Monitor, Options, Stage, THRESHOLDS, file_sha256, map_batched};
 use crate::storage;
 
 /// After this many violations a dataset is not searched for more.
@@ -105,6 +105,7 @@ pub(crate) fn prove(
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let config = &manifest.config;
     let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
+    check_card(folder, manifest).map_err(|v| failed(vec![v]))?;
     let schema = DatasetSchema::new(config).map_err(|e| failed(vec![e.to_string()]))?;
     let columns = LabelColumns::new(&schema).map_err(|e| failed(vec![e.to_string()]))?;
     let datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
@@ -309,6 +310,12 @@ pub(crate) fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thr
         ));
     }
     Ok(thresholds)
+}
+
+/// Checks that the dataset card is there. What it says is for its owner to add to.
+pub(crate) fn check_card(folder: &Path, manifest: &Manifest) -> Result<(), String> {
+    let found = storage::stat(&folder.join(&manifest.card));
+    found.map(drop).map_err(|e| format!("{CARD}: cannot be read: {e}"))
 }
 
 /// Schema, rows and row groups of a dataset, as its footer tells them; returns the number of groups.

@@ -17,7 +17,7 @@ use super::{Executor, Job, Spec, Task};
 use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::CatalogFile;
 use crate::label::{Fit, Histogram, Selection, Thresholds, Windows};
-use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name, report};
+use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name};
 use crate::pipeline::engine::{Engine, Scans, WriteInput};
 use crate::pipeline::fit::{SLICE, Sums};
 use crate::pipeline::movements::slide;
@@ -25,7 +25,7 @@ use crate::pipeline::plan::{BLOCK, ClassCounts, RowGroup, Slice, slices};
 use crate::pipeline::scan::{FileScan, ScanRules};
 use crate::pipeline::streams::Stream;
 use crate::pipeline::write::dataset_entry;
-use crate::pipeline::{REPORT, Run, Stage, THRESHOLDS, map_ordered};
+use crate::pipeline::{Run, Stage, map_ordered};
 use crate::storage::{self, Stat};
 use crate::validate;
 
@@ -350,8 +350,8 @@ impl Engine for Tasks<'_> {
         Ok(entries)
     }
 
-    fn thresholds(&mut self, text: &str) -> Result<String> {
-        let name = self.work.published_name(THRESHOLDS);
+    fn put(&mut self, file: &str, text: &str) -> Result<String> {
+        let name = self.work.published_name(file);
         self.work.put(&name, text)?;
         Ok(name)
     }
@@ -360,6 +360,7 @@ impl Engine for Tasks<'_> {
         let staged = self.work.staged();
         let failed = |violations| Error::from(ValidationError { path: staged.clone(), violations });
         let thresholds = validate::check_thresholds(&staged, manifest).map_err(|v| failed(vec![v]))?;
+        validate::check_card(&staged, manifest).map_err(|v| failed(vec![v]))?;
         let config = &manifest.config;
         let parts = manifest
             .datasets()
@@ -407,9 +408,7 @@ impl Engine for Tasks<'_> {
         if violations.is_empty() { Ok(validate::summary(manifest)) } else { Err(failed(violations)) }
     }
 
-    fn publish(&mut self, manifest: &mut Manifest) -> Result<()> {
-        manifest.report = self.work.published_name(REPORT);
-        self.work.put(&manifest.report, &report(manifest))?;
+    fn publish(&mut self, manifest: &Manifest) -> Result<()> {
         let datasets: Vec<(PathBuf, String)> =
             std::mem::take(&mut self.datasets).into_iter().map(|(name, file)| (file, name)).collect();
         self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)

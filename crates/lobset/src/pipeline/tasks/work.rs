@@ -64,11 +64,16 @@ pub fn published(out: &Path) -> Result<Option<(Manifest, Stat)>> {
     }
 }
 
+/// The files that a manifest names beside the datasets.
+fn small_files(manifest: &Manifest) -> [&str; 3] {
+    [&manifest.thresholds.file, &manifest.card, &manifest.report]
+}
+
 /// True when every file that a manifest names is there in full size.
 pub fn is_whole(out: &Path, manifest: &Manifest) -> bool {
     let bytes = |file: &str| storage::stat(&out.join(file)).ok().map(|stat| stat.bytes);
     manifest.datasets().all(|(_, entry)| bytes(&entry.file) == Some(entry.bytes))
-        && bytes(&manifest.thresholds.file).is_some()
+        && small_files(manifest).iter().all(|file| bytes(file).is_some())
 }
 
 impl Work {
@@ -214,7 +219,7 @@ impl Work {
     /// left that were killed.
     fn sweep(&self, manifest: &Manifest) -> std::io::Result<()> {
         let mut named: Vec<&str> = manifest.datasets().map(|(_, entry)| entry.file.as_str()).collect();
-        named.extend([manifest.thresholds.file.as_str(), manifest.report.as_str()]);
+        named.extend(small_files(manifest));
         named.sort_unstable();
         for (path, _) in storage::list(&self.out)? {
             let inside = path.strip_prefix(&self.out).unwrap_or(&path).to_string_lossy();
@@ -246,8 +251,8 @@ impl Work {
 
 /// True for the names that [`Work::published_name`] and tries give: a stem, sixteen hexadecimal digits, an extension.
 fn is_ours(file: &str) -> bool {
-    let Some((stem, "parquet" | "json" | "html")) = file.rsplit_once('.') else { return false };
-    let known = |stem: &str| stem.ends_with("_dataset") || stem == "thresholds" || stem == "report";
+    let Some((stem, "parquet" | "json" | "md" | "html")) = file.rsplit_once('.') else { return false };
+    let known = |stem: &str| stem.ends_with("_dataset") || ["thresholds", "README", "report"].contains(&stem);
     stem.rsplit_once('.')
         .is_some_and(|(stem, name)| known(stem) && name.len() == 16 && name.bytes().all(|b| b.is_ascii_hexdigit()))
 }
@@ -260,6 +265,7 @@ mod tests {
     fn only_files_of_ours_are_swept() {
         assert!(is_ours(&format!("ES_ESM5_dataset.{}.parquet", unique())));
         assert!(is_ours("thresholds.0123456789abcdef.json") && is_ours("report.0123456789abcdef.html"));
+        assert!(is_ours("README.0123456789abcdef.md") && !is_ours("README.md"));
         assert!(!is_ours("manifest.json") && !is_ours("ES_ESM5_dataset.parquet") && !is_ours("notes.txt"));
         assert!(!is_ours("model.0123456789abcdef.json") && !is_ours("thresholds.final.json"));
     }

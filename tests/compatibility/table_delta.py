@@ -1,0 +1,20 @@
+"""A Delta table, written with delta-rs from what PyArrow reads, and read back."""
+
+import tempfile
+
+from columns import from_arrow, probe
+
+
+def read(path, names):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from deltalake import DeltaTable, write_deltalake
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_deltalake(folder, pq.read_table(path, columns=names))
+        found = pa.table(DeltaTable(folder).to_pyarrow_table())
+        return from_arrow(found.sort_by("row") if "row" in found.column_names else found)
+
+
+if __name__ == "__main__":
+    probe(read)
