@@ -6,8 +6,9 @@ CURRENCY ?= AUDUSD
 LOBSET := target/release/lobset
 PYTHON := .venv/bin/python
 TORCH := .venv-torch/bin/python
+READERS := .venv-readers/bin/python
 
-.PHONY: build process-production test test-rust test-python test-torch wheel lint bench bench-scale clean
+.PHONY: build process-production test test-rust test-python test-readers test-torch wheel lint bench bench-scale compatibility clean
 
 build:
 	cargo build --release --locked --bin lobset
@@ -20,7 +21,7 @@ process-production: build
 	fi
 	$(LOBSET) process $(if $(DATA),"$(DATA)",market) -o "$(OUT)" --currency $(CURRENCY) --overwrite
 
-test: test-rust test-python test-torch
+test: test-rust test-python test-readers test-torch
 
 test-rust:
 	cargo test --workspace --locked
@@ -37,6 +38,10 @@ test-python: build test-rust wheel
 	$(PYTHON) -m mypy.stubtest lobset._lobset
 	$(PYTHON) -m pytest -q tests/python
 
+# Readers of years past, and the dataset card as Hugging Face reads it.
+test-readers: build $(READERS)
+	$(READERS) -m pytest -q tests/compatibility
+
 # Debian's Python has a PyTorch for the CPU.
 test-torch: wheel $(TORCH)
 	$(TORCH) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
@@ -44,6 +49,10 @@ test-torch: wheel $(TORCH)
 
 $(PYTHON): tests/python/requirements.txt
 	scripts/python-env .venv $<
+	touch $@
+
+$(READERS): tests/compatibility/requirements.txt
+	scripts/python-env .venv-readers $<
 	touch $@
 
 $(TORCH):
@@ -57,10 +66,14 @@ lint:
 bench: build
 	scripts/bench
 
+# The tables of docs/compatibility.md: many readers, each in an environment of its own.
+compatibility: build
+	scripts/compatibility
+
 # Steps as tasks, clusters of 1 to 3 nodes on this machine, and what both say of 10 TB.
 bench-scale: wheel
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
 	$(PYTHON) benches/scale.py
 
 clean:
-	rm -rf target .venv .venv-torch .venv-bench market market.partial production
+	rm -rf target .venv .venv-torch .venv-readers .venv-bench market market.partial production

@@ -25,6 +25,8 @@ export async function probe(read) {
   } catch (error) {
     errors[''] = reason(error)
     for (const name of names.split(',')) {
+      // The file itself is what it cannot read.
+      if (!Object.keys(columns).length && Object.keys(errors).length > 4) break
       try {
         columns = { ...columns, ...await read(path, [name], ...options) }
       } catch (error) {

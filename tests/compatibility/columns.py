@@ -68,7 +68,7 @@ def from_arrow(table):
     for name in table.column_names:
         column, kind = table[name], table[name].type
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-        missing = np.array(column.is_null().to_pylist() if column.null_count else np.zeros(len(column)), dtype=bool)
+        missing = np.array(column.is_null().to_numpy(), dtype=bool)
         if pa.types.is_timestamp(plain):
             values = whole(column.cast(pa.int64())) * UNITS[plain.unit]
         elif pa.types.is_boolean(plain) or pa.types.is_integer(plain) or pa.types.is_decimal(plain):
@@ -156,6 +156,8 @@ def probe(read):
         errors[""] = reason(error)
         columns = {}
         for name in names.split(","):
+            if not columns and len(errors) > 4:
+                break  # The file itself is what it cannot read.
             try:
                 columns |= read(path, [name], *options)
             except BaseException as error:

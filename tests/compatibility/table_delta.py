@@ -12,7 +12,8 @@ def read(path, names):
 
     with tempfile.TemporaryDirectory() as folder:
         write_deltalake(folder, pq.read_table(path, columns=names))
-        return from_arrow(pa.table(DeltaTable(folder).to_pyarrow_table()))
+        found = pa.table(DeltaTable(folder).to_pyarrow_table())
+        return from_arrow(found.sort_by("row") if "row" in found.column_names else found)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def read(path, names, version, *options):
         catalog.create_namespace("lobset")
         made = catalog.create_table("lobset.rows", schema=table.schema, properties={"format-version": version})
         made.append(table)
-        return from_arrow(made.scan().to_arrow())
+        found = made.scan().to_arrow()
+        return from_arrow(found.sort_by("row") if "row" in found.column_names else found)
 
 
 if __name__ == "__main__":

@@ -196,6 +196,15 @@ fn validation_finds_what_was_changed() {
     let text = std::fs::read_to_string(&thresholds).unwrap();
     std::fs::write(&thresholds, text.replace("\"fit_rows\"", " \"fit_rows\"")).unwrap();
     assert!(check().unwrap_err().to_string().contains("thresholds.json: its SHA-256"));
+    std::fs::write(&thresholds, text).unwrap();
+
+    // The card is there for its owner to add a license to.
+    let card = out.join("README.md");
+    let text = std::fs::read_to_string(&card).unwrap();
+    std::fs::write(&card, text.replacen("# license:", "license: other #", 1)).unwrap();
+    check().unwrap();
+    std::fs::remove_file(&card).unwrap();
+    assert!(check().unwrap_err().to_string().contains("README.md: cannot be read"));
 }
 
 #[test]

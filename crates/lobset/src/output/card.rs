@@ -221,12 +221,12 @@ fn loading(page: &mut String, manifest: &Manifest) {
     let _ = write!(
         page,
         "\n## Loading\n\n\
-         From this folder, with Polars, pandas or PyArrow, DuckDB, Hugging Face `datasets`, or as tensors for PyTorch:\n\n\
+         From this folder, with Polars, pandas, DuckDB, Hugging Face `datasets`, or as tensors for PyTorch:\n\n\
          ```python\nimport polars as pl\n\nfit = pl.scan_parquet({file}).filter(pl.col(\"split\") == \"fit\").collect()\n```\n\n\
-         ```python\nimport pyarrow.parquet as pq\n\nrows = pq.read_table({file}).to_pandas()\n```\n\n\
+         ```python\nimport pandas as pd\n\nrows = pd.read_parquet({file})\n```\n\n\
          ```python\nimport duckdb\n\nclasses = duckdb.read_parquet({file}).aggregate(\"split, classification_label, count(*)\").fetchall()\n```\n\n\
-         ```python\nfrom datasets import load_dataset\n\n\
-         fit = load_dataset(\".\", {name}, split=\"train\", filters=[(\"split\", \"==\", \"fit\")])\n```\n\n\
+         ```python\nimport os\nfrom datasets import load_dataset\n\n\
+         fit = load_dataset(os.getcwd(), {name}, split=\"train\", filters=[(\"split\", \"==\", \"fit\")])\n```\n\n\
          ```python\nimport lobset.torch\nfrom torch.utils.data import DataLoader\n\n\
          loader = DataLoader(lobset.torch.DepthDataset({file}), batch_size=32, shuffle=True)\n```\n"
     );

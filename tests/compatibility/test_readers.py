@@ -1,0 +1,59 @@
+"""Readers of years past see what the newest PyArrow sees, value by value."""
+
+import numpy as np
+import pytest
+import read_datafusion
+import read_fastparquet
+import read_polars
+import read_pyarrow
+from columns import Column, differences
+
+READERS = {"polars": read_polars, "datafusion": read_datafusion, "fastparquet": read_fastparquet}
+# fastparquet takes deltas of more than 28 bits for other numbers, and says nothing: docs/compatibility.md warns of it.
+MISREAD = {"fastparquet": {"ts_recv", "ts_event"}}
+SETTINGS = {
+    "default": [],
+    "snappy": ["--compression", "snappy"],
+    "lz4": ["--compression", "lz4"],
+    "none": ["--compression", "none"],
+    "fixed": ["--price-type", "fixed"],
+    "book": ["--columns", "book"],
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def dataset(request, process):
+    """A dataset and its columns."""
+    path = process(*SETTINGS[request.param]) / "AUDUSD_M6AM4_dataset.parquet"
+    return path, read_pyarrow.read(path, None)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_value_of_every_column_is_the_same(reader, dataset):
+    path, want = dataset
+    assert len(want) in (68, 79) and len(want["row"].values) > 10_000
+    assert want["bid_px_09"].missing.any() and want["ts_event"].missing.any() and (want["ts_event"].values % 1_000 > 0).any()
+    assert want["bid_sz_00"].values.max() == 2**32 - 1
+    found = differences(want, READERS[reader].read(path, None))
+    assert {name: text for name, text in found.items() if name not in MISREAD.get(reader, ())} == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "missing", "text"),
+    [
+        ([1_234_567, 7, 0], [False, False, True], None),
+        ([1_234_000, 0, 0], [False, False, True], "is cut to microseconds"),
+        ([1_234_567, 8, 0], [False, False, True], "differs in 1 of 2 values"),
+        ([1_234_567, 7, 0], [False, False, False], "1 nulls are values"),
+        ([1_234_567, 7, 0], [True, False, True], "1 values are null"),
+        ([1_234_567, 7], [False, False], "has 2 rows, not 3"),
+    ],
+)
+def test_a_difference_is_seen_and_named(values, missing, text):
+    def column(values, missing):
+        return Column("int64", np.array(values, dtype=np.int64), np.array(missing))
+
+    want = {"ts": column([1_234_567, 7, 0], [False, False, True])}
+    found = differences(want, {"ts": column(values, missing)})
+    assert found == {} if text is None else text in found["ts"]
+    assert differences(want, {}) == {"ts": "is not there"}
