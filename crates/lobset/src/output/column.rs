@@ -366,11 +366,12 @@ fn merge_equal(runs: impl Iterator<Item = Run>) -> impl Iterator<Item = Run> {
     })
 }
 
-/// What stands for null in [`longs`].
-pub(super) const NO_LONG: i64 = UNDEF_TIMESTAMP.cast_signed();
+/// What stands for null in [`stamps`].
+pub(super) const NO_STAMP: i64 = UNDEF_TIMESTAMP.cast_signed();
 
-/// Timestamps and row numbers; where the column allows null, [`NO_LONG`] is.
-pub(super) fn longs(
+/// Times; where the column allows null, [`NO_STAMP`] is. As plain values: DELTA_BINARY_PACKED saves 4 % of a dataset, but
+/// fastparquet (2024.2 to 2026.9) reads differences of more than 28 bits, a quarter of a second, as other numbers.
+pub(super) fn stamps(
     values: &[i64],
     descr: ColumnDescPtr,
     scratch: &mut Scratch,
@@ -380,17 +381,35 @@ pub(super) fn longs(
     scratch.write_pages(values, |values, page| {
         let mut present = Cow::Borrowed(values);
         if optional {
-            definition_levels(page, values.iter().map(|v| (u32::from(*v != NO_LONG), 1)));
-            if values.contains(&NO_LONG) {
-                present.to_mut().retain(|v| *v != NO_LONG);
+            definition_levels(page, values.iter().map(|v| (u32::from(*v != NO_STAMP), 1)));
+            if values.contains(&NO_STAMP) {
+                present.to_mut().retain(|v| *v != NO_STAMP);
             }
         }
-        delta_i64(page, &present);
-        let ends = present.iter().min().zip(present.iter().max());
-        let bound = |value: i64| Bound::new(signed_order(value), value.to_le_bytes());
-        (values.len() - present.len(), ends.map(|(min, max)| [bound(*min), bound(*max)]))
+        present.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
+        (values.len() - present.len(), long_bounds(&present))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
+}
+
+/// Row numbers, which grow by small steps.
+pub(super) fn row_numbers(
+    values: &[i64],
+    descr: ColumnDescPtr,
+    scratch: &mut Scratch,
+    compressor: &mut Compressor,
+) -> Result<()> {
+    scratch.write_pages(values, |values, page| {
+        delta_i64(page, values);
+        (0, long_bounds(values))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
+}
+
+fn long_bounds(values: &[i64]) -> Option<[Bound; 2]> {
+    let bound = |value: i64| Bound::new(signed_order(value), value.to_le_bytes());
+    let (min, max) = values.iter().min().zip(values.iter().max())?;
+    Some([bound(*min), bound(*max)])
 }
 
 /// Integers of 32 bits; `unsigned` tells how their order is meant.

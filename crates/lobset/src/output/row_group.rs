@@ -6,7 +6,7 @@ use parquet::errors::Result;
 
 use super::blocks::Blocks;
 use super::chunk::{Compressor, EncodedGroup};
-use super::column::{Cell, RunColumn, Scratch, flags, floats, integers, longs};
+use super::column::{Cell, RunColumn, Scratch, flags, floats, integers, row_numbers, stamps};
 use super::schema::{Content, DatasetSchema};
 use crate::config::{Config, PriceType};
 use crate::label::Split;
@@ -246,12 +246,12 @@ impl RowGroupEncoder {
                 Content::MidPrice => finish(&mut runs.mid, descr),
                 Content::ClassificationLabel => finish(&mut runs.class, descr),
                 Content::Split => finish(&mut runs.split, descr),
-                Content::TsRecv => longs(&series.ts_recv, descr, scratch, codec),
-                Content::TsEvent => longs(&series.ts_event, descr, scratch, codec),
-                Content::TsOut => longs(series.ts_out.as_deref().unwrap_or_default(), descr, scratch, codec),
+                Content::TsRecv => stamps(&series.ts_recv, descr, scratch, codec),
+                Content::TsEvent => stamps(&series.ts_event, descr, scratch, codec),
+                Content::TsOut => stamps(series.ts_out.as_deref().unwrap_or_default(), descr, scratch, codec),
                 Content::TsInDelta => integers(&series.ts_in_delta, false, descr, scratch, codec),
                 Content::Sequence => integers(&series.sequence, true, descr, scratch, codec),
-                Content::Row => longs(&series.rows, descr, scratch, codec),
+                Content::Row => row_numbers(&series.rows, descr, scratch, codec),
                 Content::PriceMovement => floats(&series.movements, descr, scratch, codec),
                 Content::Balanced => flags(&series.balanced, descr, scratch, codec),
             }?;
