@@ -389,10 +389,10 @@ def test_a_batch_job_in_a_store_is_held_against_its_manifest(cluster, server, ma
     damaged[len(damaged) // 2] ^= 1
     put(files[1].name, bytes(damaged))
     for name, process in runs.items():
-        with pytest.raises(lobset.InputError, match="its SHA-256 is .*, and manifest.json says"):
+        with pytest.raises(lobset.InputError, match="has the SHA-256 .*, but manifest.json says"):
             process("s3://jobs/glbx", tmp_path / f"{name}-damaged", CONFIG, progress=False)
     server.delete_object(Bucket="jobs", Key=f"glbx/{files[1].name}")
-    with pytest.raises(lobset.InputError, match="is missing: manifest.json lists it"):
+    with pytest.raises(lobset.InputError, match="is listed in manifest.json but is not there"):
         lobset.inspect("s3://jobs/glbx", progress=False)
 
 

@@ -47,7 +47,7 @@ fn longest_gap(manifest: &Manifest) -> Option<String> {
     Some(match manifest.config.max_gap {
         Some(most) if gap.length() > most => format!("{line}, where its stream breaks (max_gap)"),
         Some(_) => line,
-        None => format!("{line}; windows reach across it, unless max_gap breaks the stream there (--max-gap 15m)"),
+        None => format!("{line}; windows reach across gaps unless max_gap is set"),
     })
 }
 
@@ -239,6 +239,7 @@ pub fn inspection(found: &Inspection) -> String {
             let gap = s.gaps.longest().first();
             vec![
                 s.symbol.clone(),
+                s.publisher_id.to_string(),
                 grouped(s.rows),
                 grouped(s.files),
                 to_second(s.first_ts),
@@ -251,7 +252,7 @@ pub fn inspection(found: &Inspection) -> String {
     let mut head = vec!["file ", "schema ", "dbn", "records", "rows"];
     head.extend(Drops::default().named().map(|(reason, _)| reason));
     head.extend(["first ", "last "]);
-    let symbol_head = ["symbol ", "rows", "files", "first ", "last ", "longest gap", "from "];
+    let symbol_head = ["symbol ", "publisher", "rows", "files", "first ", "last ", "longest gap", "from "];
     let mut text = format!("{}\n{}\n", table(&head, &files), table(&symbol_head, &symbols));
     for sentence in found.delivery.sentences() {
         let _ = writeln!(text, "{sentence}");

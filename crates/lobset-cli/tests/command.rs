@@ -58,7 +58,7 @@ fn the_main_job_prints_a_summary_and_leaves_a_proved_folder() {
         "M6AM4",
         "out/AUDUSD_M6AM4_dataset.parquet",
         "18,000 records of 3 files",
-        "completeness was not checked: no manifest.json of Databento's names the files",
+        "completeness was not checked: no Databento manifest.json lists the files",
         "validation passed",
         "report: out/report.html",
     ] {
@@ -152,7 +152,7 @@ fn a_batch_job_is_held_against_its_manifest() {
         let ran = place.run(&line);
         assert_eq!(ran.code, 0, "{}", ran.err);
         for part in [
-            "sizes and hashes of all 3 files are those of manifest.json (GLBX-20240719-5DEFXVTMSM)",
+            "all 3 files match manifest.json (GLBX-20240719-5DEFXVTMSM) in size and hash",
             "skipped 1 hidden file: ._x.dbn.zst",
         ] {
             assert!(ran.out.contains(part), "{part} in {}", ran.out);
@@ -167,7 +167,7 @@ fn a_batch_job_is_held_against_its_manifest() {
     std::fs::write(market.join(name), bytes).unwrap();
     let ran = place.run(&format!("process market -o other {SMALL}"));
     let want = format!(
-        "error: market/{name}: its size is {} bytes, and manifest.json says {size}\nhelp: download it again\n",
+        "error: market/{name}: has {} bytes, but manifest.json says {size}\nhelp: download it again\n",
         size - 1
     );
     assert_eq!((ran.code, ran.err), (3, want));

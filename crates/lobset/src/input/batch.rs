@@ -118,7 +118,7 @@ pub(super) fn check_size(path: &Path, size: u64, listed: &Listed) -> Result<(), 
     if size == listed.size {
         return Ok(());
     }
-    let message = format!("its size is {size} bytes, and manifest.json says {}", listed.size);
+    let message = format!("has {size} bytes, but manifest.json says {}", listed.size);
     Err(InputError::new(path, message).with_help(AGAIN))
 }
 
@@ -127,7 +127,7 @@ fn check_sha256(path: &Path, found: &str, listed: &str) -> Result<(), InputError
     if found == listed {
         return Ok(());
     }
-    let message = format!("its SHA-256 is {found}, and manifest.json says {listed}");
+    let message = format!("has the SHA-256 {found}, but manifest.json says {listed}");
     Err(InputError::new(path, message).with_help(AGAIN))
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn verified<T>(
         }
         Err(Error::Input(refused)) if !refused.transient && refused.path == path => {
             check_sha256(path, &file_sha256(path)?, listed).map_err(|mut differs| {
-                differs.message = format!("{}; read as it is: {}", differs.message, refused.message);
+                differs.message = format!("{}; decoding it fails too: {}", differs.message, refused.message);
                 differs
             })?;
             Err(refused.into())

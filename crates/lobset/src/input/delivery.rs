@@ -37,15 +37,13 @@ impl Delivery {
     /// Sentences for people: whether the input is complete, and what was skipped.
     pub fn sentences(&self) -> Vec<String> {
         let files = self.checked + self.unchecked;
-        let why = "no manifest.json of Databento's names them";
+        let unlisted = "no Databento manifest.json lists";
+        let jobs = self.jobs.join(", ");
         let mut sentences = vec![match (self.checked, self.unchecked) {
-            (0, _) => format!("completeness was not checked: {}", why.replace("them", "the files")),
-            (_, 0) => {
-                format!("sizes and hashes of all {files} files are those of manifest.json ({})", self.jobs.join(", "))
-            }
+            (0, _) => format!("completeness was not checked: {unlisted} the files"),
+            (_, 0) => format!("all {files} files match manifest.json ({jobs}) in size and hash"),
             (checked, unchecked) => format!(
-                "sizes and hashes of {checked} of {files} files are those of manifest.json ({}); completeness of the other {unchecked} was not checked: {why}",
-                self.jobs.join(", ")
+                "{checked} of {files} files match manifest.json ({jobs}) in size and hash; completeness of the other {unchecked} was not checked: {unlisted} them"
             ),
         }];
         if self.hidden > 0 {

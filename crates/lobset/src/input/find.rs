@@ -276,7 +276,11 @@ impl Search {
             } else if is_dbz(&path) {
                 let dbz = super::source::dbz(&path);
                 let rest = Pattern::escape(&folder.to_string_lossy());
-                let help = format!("{}; or leave it out: '{rest}/**/*.dbn*'", dbz.help.clone().unwrap_or_default());
+                let help = format!(
+                    "{}; or leave it out: '{}/**/*.dbn*'",
+                    dbz.help.clone().unwrap_or_default(),
+                    rest.trim_end_matches('/')
+                );
                 return Err(dbz.with_help(help).into());
             } else if name == MANIFEST
                 && let Some(parent) = path.parent()
@@ -326,7 +330,7 @@ fn compare(folder: &Path, job: &super::batch::JobManifest, files: &[(PathBuf, St
             Ok(size) => problems.extend(check_size(&path, size, listed).err()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let help = "download it again, or name the files to read one by one";
-                problems.push(InputError::new(&path, "is missing: manifest.json lists it").with_help(help));
+                problems.push(InputError::new(&path, "is listed in manifest.json but is not there").with_help(help));
             }
             Err(e) => problems.push(InputError::unread(&path, e)),
         }

@@ -67,8 +67,8 @@ pub(crate) fn explain_schemas(refused: Error, found: &Found) -> Error {
     let others: Vec<&Path> = by_content.into_values().flatten().collect();
     let help = match (wanted.is_empty(), glob_of(&wanted, &others)) {
         (true, _) => help.clone().unwrap_or_default(),
-        (_, Some(pattern)) => format!("name those of mbp-10 alone: '{pattern}'"),
-        (_, None) => "name the files of mbp-10 alone, or keep them in a folder of their own".to_owned(),
+        (_, Some(pattern)) => format!("pass only the mbp-10 files: '{pattern}'"),
+        (_, None) => "pass only the mbp-10 files, or keep them in a folder of their own".to_owned(),
     };
     let message = format!("is not mbp-10; the input holds {}", contents.join("; "));
     InputError::new(path, message).with_help(help).into()
@@ -81,7 +81,7 @@ fn glob_of(wanted: &[&Path], others: &[&Path]) -> Option<String> {
         return None;
     }
     let together = |folder: &Path| wanted.iter().all(|path| path.parent() == Some(folder));
-    let ends = ["*.mbp-10.dbn.zst", "*.mbp-10.dbn", "*.mbp-10.dbn*", "*mbp-10*"];
+    let ends = ["*.mbp-10.dbn.zst", "*.mbp-10.dbn", "*.mbp-10.dbn*", "*mbp-10*.dbn*"];
     let folder: PathBuf =
         first.ancestors().skip(1).find(|folder| wanted.iter().all(|path| path.starts_with(folder)))?.into();
     let prefix = match Pattern::escape(&folder.to_string_lossy()) {

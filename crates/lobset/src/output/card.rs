@@ -226,10 +226,16 @@ fn loading(page: &mut String, manifest: &Manifest) {
          ```python\nimport pandas as pd\n\nrows = pd.read_parquet({file})\n```\n\n\
          ```python\nimport duckdb\n\nclasses = duckdb.read_parquet({file}).aggregate(\"split, classification_label, count(*)\").fetchall()\n```\n\n\
          ```python\nimport os\nfrom datasets import load_dataset\n\n\
-         fit = load_dataset(os.getcwd(), {name}, split=\"train\", filters=[(\"split\", \"==\", \"fit\")])\n```\n\n\
-         ```python\nimport lobset.torch\nfrom torch.utils.data import DataLoader\n\n\
-         loader = DataLoader(lobset.torch.DepthDataset({file}), batch_size=32, shuffle=True)\n```\n"
+         fit = load_dataset(os.getcwd(), {name}, split=\"train\", filters=[(\"split\", \"==\", \"fit\")])\n```\n"
     );
+    // A depth tensor needs a whole window of rows.
+    if dataset.splits.fit.rows > manifest.config.samples {
+        let _ = write!(
+            page,
+            "\n```python\nimport lobset.torch\nfrom torch.utils.data import DataLoader\n\n\
+             loader = DataLoader(lobset.torch.DepthDataset({file}), batch_size=32, shuffle=True)\n```\n"
+        );
+    }
 }
 
 fn datasets(page: &mut String, manifest: &Manifest) {

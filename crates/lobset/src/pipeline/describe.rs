@@ -6,7 +6,7 @@ use super::streams::Stream;
 use super::{Planned, Scanned};
 use crate::config::{Config, ThresholdScope};
 use crate::input::Delivery;
-use crate::output::{DatasetEntry, InputEntry, Manifest, SymbolEntry, ThresholdsEntry, Timings};
+use crate::output::{DatasetEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings};
 
 /// Everything the manifest says, but for validation, card, report and timings.
 pub fn describe(
@@ -89,32 +89,45 @@ pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String>
 /// percent away with three classes, and further with more.
 const FAR_FROM_UNIFORM: f64 = 0.25;
 
-fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let share_boundaries =
-        config.threshold_scope == ThresholdScope::Global && symbols.iter().filter(|s| s.dataset.is_some()).count() > 1;
-    let why_not_uniform = if !fitted {
-        "the boundaries from the thresholds file do not suit it; fit them on this data"
-    } else if share_boundaries {
-        "the symbols that share boundaries do not move alike; give each its own with threshold_scope = \"symbol\""
+/// Up to this many symbols are warned of one by one; more of them share a line.
+const MOST_SINGLE_WARNINGS: usize = 5;
+
+/// Warns of symbols whose own fit half is far from uniform.
+fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
+    let with_dataset: Vec<(&str, &SplitEntry)> =
+        symbols.iter().filter_map(|s| Some((s.symbol.as_str(), &s.dataset.as_ref()?.splits.fit))).collect();
+    let cure = if !fitted {
+        "boundaries from a thresholds file may not suit this data; fit them on it"
+    } else if config.threshold_scope == ThresholdScope::Global && with_dataset.len() > 1 {
+        "symbols that share boundaries do not move alike; give each its own with threshold_scope = \"symbol\""
     } else if config.sample_fraction < 1.0 {
-        "the files that were fitted on are not like the rest of it; raise sample_fraction"
+        "the files that were fitted on are not like the others; raise sample_fraction"
     } else {
-        "too many of its movements are equal, or it has too few; lower nbins, or widen the windows"
+        "movements are few, or many of them are equal; lower nbins, or widen the windows"
     };
+    let describe = |(symbol, fit): &(&str, &SplitEntry)| {
+        let share = |rows: Option<&u64>| 100.0 * rows.map_or(0.0, |n| *n as f64) / fit.rows as f64;
+        let (least, most) = (share(fit.classes.iter().min()), share(fit.classes.iter().max()));
+        format!(
+            "{symbol}: its fit half is {:.0}% from uniform ({least:.1}% to {most:.1}% of its rows in a class)",
+            100.0 * fit.drift()
+        )
+    };
+    let mut far = with_dataset.clone();
+    far.retain(|(_, fit)| fit.drift() > FAR_FROM_UNIFORM);
+    if far.len() <= MOST_SINGLE_WARNINGS {
+        return far.iter().map(|symbol| format!("{}: {cure}", describe(symbol))).collect();
+    }
+    let farthest = far.iter().max_by(|a, b| a.1.drift().total_cmp(&b.1.drift()));
+    let farthest = farthest.map(describe).unwrap_or_default();
+    let (far, all) = (far.len(), with_dataset.len());
+    vec![format!("{far} of {all} symbols have a fit half far from uniform; the farthest is {farthest}: {cure}")]
+}
+
+fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
+    let mut warnings = far_from_uniform(symbols, config, fitted);
     for symbol in symbols {
         let Some(dataset) = &symbol.dataset else { continue };
-        let fit = &dataset.splits.fit;
-        if fit.drift() > FAR_FROM_UNIFORM {
-            let share = |rows: Option<&u64>| 100.0 * rows.map_or(0.0, |n| *n as f64) / fit.rows as f64;
-            warnings.push(format!(
-                "{}: its fit half is {:.0}% from uniform ({:.1}% to {:.1}% of its rows in a class): {why_not_uniform}",
-                symbol.symbol,
-                100.0 * fit.drift(),
-                share(fit.classes.iter().min()),
-                share(fit.classes.iter().max()),
-            ));
-        }
         for (split, entry) in dataset.splits.named() {
             if entry.rows == 0 && split != "embargo" {
                 warnings.push(format!("{}: no row is {split}", symbol.symbol));
@@ -138,4 +151,56 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
         ));
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Splits3;
+
+    fn symbol(name: &str, classes: &[u64]) -> SymbolEntry {
+        let fit = SplitEntry { rows: classes.iter().sum(), classes: classes.to_vec(), ..SplitEntry::default() };
+        SymbolEntry {
+            symbol: name.to_owned(),
+            publisher_id: 1,
+            rows: 0,
+            labelled_rows: 0,
+            undefined_rows: 0,
+            steps_back: 0,
+            gaps: Vec::new(),
+            breaks: Vec::new(),
+            boundary_row: 0,
+            fitted_rows: Vec::new(),
+            dataset: Some(DatasetEntry {
+                file: String::new(),
+                bytes: 0,
+                sha256: String::new(),
+                rows: 0,
+                row_groups: 0,
+                splits: Splits3 { fit, ..Splits3::default() },
+            }),
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn few_symbols_far_from_uniform_are_named_and_many_are_counted() {
+        let config = Config::default();
+        let names: Vec<String> = (0..8).map(|i| format!("S{i}")).collect();
+        let mut symbols = vec![symbol("even", &[10, 10, 10])];
+        symbols.extend(names[..5].iter().map(|name| symbol(name, &[90, 5, 5])));
+        let few = far_from_uniform(&symbols, &config, true);
+        assert_eq!(few.len(), 5);
+        assert!(few[0].starts_with("S0: its fit half is 57% from uniform (5.0% to 90.0% of its rows in a class): "));
+        assert!(few[0].ends_with("give each its own with threshold_scope = \"symbol\""), "{}", few[0]);
+        symbols.extend(names[5..].iter().map(|name| symbol(name, &[100, 0, 0])));
+        let many = far_from_uniform(&symbols, &config, false);
+        assert_eq!(many.len(), 1);
+        assert!(
+            many[0].starts_with("8 of 9 symbols have a fit half far from uniform; the farthest is S"),
+            "{}",
+            many[0]
+        );
+        assert!(many[0].contains("67% from uniform (0.0% to 100.0%") && many[0].ends_with("fit them on it"));
+    }
 }

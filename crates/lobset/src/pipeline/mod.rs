@@ -299,7 +299,16 @@ fn boundary_time(
     rules: &ScanRules,
 ) -> Result<(Timestamp, Vec<usize>)> {
     let firsts: Vec<u64> = found.files.iter().filter_map(|f| f.first_ts).collect();
-    let no_rows = || Error::data("none of the files holds a usable row", "look at the drops with lobset inspect");
+    let no_rows = || {
+        let drops = found.scans.iter().map(|scan| scan.input.drops.other_publisher).sum::<u64>();
+        match &config.publishers {
+            Some(wanted) if drops > 0 => Error::data(
+                format!("none of the usable records comes from publishers = {wanted:?}"),
+                "lobset inspect lists the publisher of each symbol",
+            ),
+            _ => Error::data("none of the files holds a usable row", "look at the drops with lobset inspect"),
+        }
+    };
     let rows: u64 = found.scans.iter().map(|s| s.input.rows).sum();
     if rows == 0 {
         return Err(no_rows());
