@@ -1,6 +1,6 @@
 //! Labels, splits, boundaries and marks, slowly and plainly, written from the definitions alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lobset::Config;
 
@@ -107,8 +107,16 @@ pub fn reference(
         return None;
     }
     let fit_rows = fit.len();
-    let boundaries = quantiles(fit, config.nbins);
+    let boundaries = quantiles(fit.clone(), config.nbins);
     if boundaries.windows(2).any(|w| w[0] >= w[1]) {
+        return None;
+    }
+    // Equal movements may leave a class empty though the boundaries are distinct. Where there are no more rows than classes
+    // that is no fault, unless it is the first class.
+    let class = |movement: &f64| boundaries.iter().filter(|b| *b <= movement).count();
+    let classes: BTreeSet<usize> = fit.iter().map(class).collect();
+    let few = fit_rows <= usize::from(config.nbins) && classes.contains(&0);
+    if classes.len() < usize::from(config.nbins) && !few {
         return None;
     }
     let embargo_rows = all.values().flatten().filter(|c| c.split == "embargo").count();
