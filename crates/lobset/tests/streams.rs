@@ -237,20 +237,80 @@ fn a_step_back_at_a_cut_is_a_step_back_like_any_other() {
     let cut = [rows[..1_000].to_vec(), rows[1_000..].to_vec()];
     assert_eq!(outcome(&inputs("cut", &cut), &folder.path().join("b"), &config), whole);
     assert_eq!(whole.1["steps_back"], 1);
-    // A row that both files hold, or a long way back, is an overlap.
-    // The first file begins so early that it stays the first.
-    let mut all = messages(&[ticks(1_000, start - 5 * SECOND), rows].concat());
-    let refusal = |name: &str, all: &[Mbp10Msg], from: usize| {
-        let folder = folder.path().join(name);
-        let metadata = metadata(&[("M6AM4", 7)]);
-        let files = [("0.dbn", &all[..2_000]), ("1.dbn", &all[from..])];
-        let inputs = files.map(|(name, messages)| write(&folder, name, &metadata, messages));
-        let error = failure(&inputs, &folder.join("out"), &config);
-        assert!(error.contains("1.dbn: overlaps in time with") && error.contains("0.dbn"), "{error}");
+}
+
+/// A stream of 3,000 rows whose first thousand lie five seconds before the others, so that its first file stays the first.
+fn two_stretches() -> Vec<Mbp10Msg> {
+    messages(&[ticks(1_000, START), ticks(2_000, START + 5 * SECOND)].concat())
+}
+
+/// The error of a run over two files; `None` where they are no overlap.
+fn overlap(first: &[Mbp10Msg], second: &[Mbp10Msg]) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let metadata = metadata(&[("M6AM4", 7)]);
+    let inputs =
+        [("0.dbn", first), ("1.dbn", second)].map(|(name, messages)| write(folder.path(), name, &metadata, messages));
+    let config = Config { fit_until: Some(Timestamp(START + 6 * SECOND)), ..small() };
+    let error = run(&inputs, &folder.path().join("out"), &config).err()?.to_string();
+    assert!(error.contains("1.dbn: overlaps in time with") && error.contains("0.dbn"), "{error}");
+    Some(error)
+}
+
+#[test]
+fn rows_that_two_files_hold_are_an_overlap() {
+    let all = two_stretches();
+    assert_eq!(overlap(&all[..2_000], &all[2_000..]), None);
+    for from in [1_998, 1_900, 1_000, 10] {
+        assert!(overlap(&all[..2_000], &all[from..]).is_some(), "from row {from}");
+    }
+    // One that begins with a row of its own, at the time of the others or after them, repeats the rest all the same.
+    for away in [1, 2 * SECOND] {
+        let mut second = all[1_990..].to_vec();
+        second[0].ts_recv += away;
+        assert!(overlap(&all[..2_000], &second).is_some(), "{away}");
+    }
+}
+
+#[test]
+fn two_equal_rows_may_lie_on_both_sides_of_a_cut() {
+    let mut all = two_stretches();
+    all[2_000] = all[1_999].clone();
+    assert_eq!(overlap(&all[..2_000], &all[2_000..]), None);
+}
+
+#[test]
+fn another_stretch_of_the_same_time_is_an_overlap_and_a_few_wrong_stamps_are_none() {
+    let all = two_stretches();
+    let shifted = |rows: std::ops::Range<usize>, back: u64| {
+        let mut second = all[2_000..].to_vec();
+        second[rows].iter_mut().for_each(|m| m.ts_recv -= back);
+        overlap(&all[..2_000], &second)
     };
-    refusal("a row that both files hold", &all, 1_999);
-    all[2_000].ts_recv -= SECOND / 50;
-    refusal("a long way back", &all, 2_000);
+    assert!(shifted(0..1_000, 50_000_000).is_some());
+    assert_eq!(shifted(0..1_000, 2_000_000), None);
+    assert_eq!(shifted(0..3, SECOND), None);
+    let mut first = all[..2_000].to_vec();
+    first[1_999].ts_recv += 3_600 * SECOND;
+    assert_eq!(overlap(&first, &all[2_000..]), None);
+}
+
+#[test]
+fn a_break_is_no_gap_that_windows_reach_across() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut next = ticks(1_000, START + DAY);
+    next.iter_mut().for_each(|tick| tick.instrument = 8);
+    let mut roll = metadata(&[("M6A.c.0", 7)]);
+    roll.mappings[0].intervals[0].end_date = date(START + DAY);
+    let mut second = roll.mappings[0].intervals[0].clone();
+    (second.start_date, second.end_date, second.symbol) = (date(START + DAY), date(START + 2 * DAY), "8".to_owned());
+    roll.mappings[0].intervals.push(second);
+    let files = [("0.dbn", ticks(1_000, START)), ("1.dbn", next)];
+    let inputs = files.map(|(name, ticks)| write(folder.path(), name, &roll, &messages(&ticks)));
+    let manifest = run(&inputs, &folder.path().join("out"), &small()).unwrap();
+    assert_eq!(manifest.symbols[0].breaks, [1_000]);
+    assert!(manifest.symbols[0].gaps.iter().all(|gap| gap.length() < SECOND));
+    let found = lobset::inspect(&inputs, &small(), &Options::default(), &Monitor::silent()).unwrap();
+    assert_eq!(found.symbols[0].gaps.longest(), manifest.symbols[0].gaps);
 }
 
 #[test]

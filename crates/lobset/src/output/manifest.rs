@@ -100,7 +100,8 @@ pub struct SymbolEntry {
     pub undefined_rows: u64,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
-    /// Its longest pauses in `ts_recv`, longest first, three at most.
+    /// Its longest pauses in `ts_recv` that windows may reach across, longest first, three at most. Pauses at breaks of the
+    /// stream are not among them.
     pub gaps: Vec<Gap>,
     /// The rows that start a new unbroken stretch.
     pub breaks: Vec<u64>,
@@ -210,6 +211,11 @@ pub struct Timings {
     pub peak_memory_bytes: Option<u64>,
 }
 
+/// True when some of the input carries gateway stamps. A file without records counts for nothing.
+pub fn has_ts_out(inputs: &[InputEntry]) -> bool {
+    inputs.iter().any(|input| input.ts_out && input.records > 0)
+}
+
 impl Manifest {
     /// As written to `manifest.json`.
     pub fn to_json(&self) -> String {
@@ -238,7 +244,7 @@ impl Manifest {
 
     /// True when some of the input carries gateway stamps, which makes `ts_out` a column of all datasets.
     pub fn has_ts_out(&self) -> bool {
-        self.inputs.iter().any(|input| input.ts_out)
+        has_ts_out(&self.inputs)
     }
 
     /// Records of all inputs.

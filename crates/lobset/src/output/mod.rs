@@ -24,6 +24,7 @@ pub use dataset::{
 };
 pub use manifest::{
     DatasetEntry, InputEntry, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings, ValidationEntry,
+    has_ts_out,
 };
 pub use pages::PAGE_ROWS;
 pub use publish::{MANIFEST, Workspace, write_whole};

@@ -9,7 +9,7 @@ use super::Options;
 use super::describe::input_warnings;
 use super::monitor::{Monitor, Stage};
 use super::parallel::map_ordered;
-use super::scan::{RowReader, ScanRules};
+use super::scan::{Growing, RowReader, ScanRules, StreamScan};
 use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
 use crate::error::{Error, Result};
@@ -47,7 +47,8 @@ pub struct SymbolInspection {
     pub first_ts: Timestamp,
     /// Its last `ts_recv`.
     pub last_ts: Timestamp,
-    /// Its longest pauses in `ts_recv`, longest first, three at most.
+    /// Its longest pauses in `ts_recv` that windows may reach across, longest first, three at most. Pauses at breaks of the
+    /// stream are not among them.
     pub gaps: Gaps,
 }
 
@@ -73,7 +74,7 @@ pub fn inspect<P: AsRef<Path>>(
         delivery: Delivery::default(),
         warnings: Vec::new(),
     };
-    let mut symbols: BTreeMap<StreamId, SymbolInspection> = BTreeMap::new();
+    let mut streams: BTreeMap<StreamId, Seen> = BTreeMap::new();
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
             options.threads(),
@@ -87,30 +88,28 @@ pub fn inspect<P: AsRef<Path>>(
             |(entry, seen)| {
                 found.drops += entry.drops;
                 found.files.push(entry);
-                for (id, symbol) in seen {
-                    symbols
-                        .entry(id)
-                        .and_modify(|all| {
-                            all.gaps.note(all.last_ts.0, symbol.first_ts.0);
-                            all.gaps.extend(&symbol.gaps, all.last_ts.0);
-                            all.rows += symbol.rows;
-                            all.files += 1;
-                            all.first_ts = all.first_ts.min(symbol.first_ts);
-                            all.last_ts = all.last_ts.max(symbol.last_ts);
-                        })
-                        .or_insert(symbol);
+                for scan in seen {
+                    match streams.get_mut(&scan.id) {
+                        Some(stream) => stream.append(&scan, rules.max_gap),
+                        None => drop(streams.insert(scan.id.clone(), Seen::new(scan))),
+                    }
                 }
                 Ok(())
             },
         )
     })?;
-    let names = StreamNames::new(symbols.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))
+    let names = StreamNames::new(streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))
         .map_err(|message| Error::data(message, "pick one publisher with publishers = [ID]"))?;
-    let name = |(id, symbol): (&StreamId, &SymbolInspection)| SymbolInspection {
+    let symbol = |(id, stream): (&StreamId, &Seen)| SymbolInspection {
         symbol: names.name(&id.symbol, id.publisher_id),
-        ..symbol.clone()
+        publisher_id: id.publisher_id,
+        rows: stream.rows,
+        files: stream.files,
+        first_ts: Timestamp(stream.first_ts),
+        last_ts: Timestamp(stream.max_ts),
+        gaps: stream.gaps.clone(),
     };
-    found.symbols = symbols.iter().map(name).collect();
+    found.symbols = streams.iter().map(symbol).collect();
     let spans = files.iter().zip(&found.files).map(|(file, entry)| {
         (file.path.as_path(), entry.first_ts.zip(entry.last_ts).map(|(first, last)| [first, last]))
     });
@@ -119,37 +118,59 @@ pub fn inspect<P: AsRef<Path>>(
     Ok(found)
 }
 
-type Look = (InputEntry, Vec<(StreamId, SymbolInspection)>);
+/// A stream, in the files that have been read so far.
+struct Seen {
+    rows: u64,
+    files: u64,
+    first_ts: u64,
+    max_ts: u64,
+    instrument: u32,
+    gaps: Gaps,
+}
 
-fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<Look> {
+impl Seen {
+    fn new(scan: StreamScan) -> Self {
+        Self {
+            rows: scan.rows,
+            files: 1,
+            first_ts: scan.first_ts,
+            max_ts: scan.max_ts,
+            instrument: scan.last_instrument,
+            gaps: scan.gaps,
+        }
+    }
+
+    fn append(&mut self, scan: &StreamScan, max_gap: Option<u64>) {
+        let paused = max_gap.is_some_and(|most| scan.first_ts.saturating_sub(self.max_ts) > most);
+        if !paused && scan.first_instrument == self.instrument {
+            self.gaps.note(self.max_ts, scan.first_ts);
+        }
+        self.gaps.extend(&scan.gaps, self.max_ts);
+        self.rows += scan.rows;
+        self.files += 1;
+        self.max_ts = self.max_ts.max(scan.max_ts);
+        self.instrument = scan.last_instrument;
+    }
+}
+
+fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<(InputEntry, Vec<StreamScan>)> {
     let rules = rules.with_symbology(file.beside.symbology.as_ref());
     let mut rows = RowReader::open(&file.path, &rules)?;
-    let mut seen: Vec<SymbolInspection> = Vec::new();
+    let mut growing: Vec<Growing> = Vec::new();
     let mut last_ts = None;
+    let max_gap = rules.max_gap.unwrap_or(u64::MAX);
     while rows.advance(monitor)? {
         let (record, row) = rows.current()?;
-        let ts = Timestamp(record.ts_recv);
         last_ts = last_ts.max(Some(record.ts_recv));
         let Some((number, _)) = row else { continue };
         // Streams are numbered as their first rows come.
-        if number == seen.len() {
-            seen.push(SymbolInspection {
-                symbol: String::new(),
-                publisher_id: record.publisher_id,
-                rows: 0,
-                files: 1,
-                first_ts: ts,
-                last_ts: ts,
-                gaps: Gaps::default(),
-            });
+        if number == growing.len() {
+            growing.push(Growing::begin(&record));
         }
-        let stream = &mut seen[number];
-        stream.rows += 1;
-        stream.gaps.note(stream.last_ts.0, ts.0);
-        stream.first_ts = stream.first_ts.min(ts);
-        stream.last_ts = stream.last_ts.max(ts);
+        growing[number].push(&record, max_gap);
     }
-    let total = seen.iter().map(|stream| stream.rows).sum();
-    let streams = rows.streams().zip(seen).collect();
+    let streams: Vec<StreamScan> =
+        growing.into_iter().zip(rows.streams()).map(|(s, id)| s.finish(id, Vec::new())).collect();
+    let total = streams.iter().map(|stream| stream.rows).sum();
     Ok((rows.entry(&file.path, total, file.first_ts, last_ts), streams))
 }

@@ -103,11 +103,11 @@ pub struct AliasSearch {
 }
 
 impl AliasSearch {
-    /// Takes what a file holds of a stream. No later file has a record before `file_start`.
-    pub fn take(&mut self, id: &StreamId, spans: &[InstrumentSpan], stream: usize, file: usize, file_start: u64) {
+    /// Takes what a file holds of a stream. Neither it nor a later file has a row before `least_ts`.
+    pub fn take(&mut self, id: &StreamId, spans: &[InstrumentSpan], stream: usize, file: usize, least_ts: u64) {
         for &span in spans {
             let seen = self.seen.entry((id.publisher_id, span.instrument_id)).or_default();
-            seen.retain(|known| known.span.last_ts >= file_start);
+            seen.retain(|known| known.span.last_ts >= least_ts);
             for known in seen.iter().filter(|known| known.stream != stream) {
                 if known.span.first_ts <= span.last_ts && span.first_ts <= known.span.last_ts {
                     let pair = (known.stream.min(stream), known.stream.max(stream));

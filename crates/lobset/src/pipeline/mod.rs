@@ -8,6 +8,7 @@ mod instruments;
 mod local;
 mod monitor;
 mod movements;
+mod overlap;
 mod parallel;
 mod plan;
 mod scan;
@@ -24,7 +25,7 @@ use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::{Delivery, find, hex};
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
-use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, report};
+use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
 use crate::storage::{self, platform::Platform};
 use crate::time_text::Timestamp;
 use describe::describe;
@@ -162,7 +163,7 @@ fn produce(
 
     // 3. Rows and labels to datasets.
     let Planned { thresholds, plans, .. } = &planned;
-    let ts_out = scanned.inputs.iter().any(|input| input.ts_out);
+    let ts_out = has_ts_out(&scanned.inputs);
     let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
     let text = thresholds.to_json();
     let thresholds = ThresholdsEntry {

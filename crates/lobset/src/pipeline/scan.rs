@@ -33,7 +33,7 @@ pub struct ScanRules {
     price_range: Option<[f64; 2]>,
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
-    max_gap: Option<u64>,
+    pub max_gap: Option<u64>,
     /// The mappings for a file without any. It differs from folder to folder.
     symbology: Option<SymbologyFile>,
 }
@@ -83,8 +83,6 @@ pub struct StreamScan {
     pub rows: u64,
     /// `ts_recv` of the first row.
     pub first_ts: u64,
-    /// `ts_recv` of the last row.
-    pub last_ts: u64,
     /// The largest `ts_recv`.
     pub max_ts: u64,
     /// The instrument of the first row.
@@ -95,7 +93,7 @@ pub struct StreamScan {
     pub breaks: Vec<u64>,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
-    /// Its longest pauses.
+    /// Its longest pauses within unbroken stretches.
     pub gaps: Gaps,
     /// When its rows came from which instrument.
     pub instruments: Vec<InstrumentSpan>,
@@ -103,19 +101,25 @@ pub struct StreamScan {
     pub chunks: Vec<Chunk>,
 }
 
+impl StreamScan {
+    /// The least `ts_recv`.
+    pub fn least_ts(&self) -> u64 {
+        self.instruments.iter().map(|span| span.first_ts).min().unwrap_or(self.first_ts)
+    }
+}
+
 /// A stream while its file is read: its scan, whose name, instruments and chunks come last.
-struct Growing {
+pub(super) struct Growing {
     scan: StreamScan,
     instruments: InstrumentSpans,
 }
 
 impl Growing {
-    fn begin(record: &Record<'_>) -> Self {
+    pub fn begin(record: &Record<'_>) -> Self {
         let scan = StreamScan {
             id: StreamId { symbol: String::new(), publisher_id: record.publisher_id },
             rows: 0,
             first_ts: record.ts_recv,
-            last_ts: record.ts_recv,
             max_ts: record.ts_recv,
             first_instrument: record.instrument_id,
             last_instrument: record.instrument_id,
@@ -129,22 +133,22 @@ impl Growing {
     }
 
     #[inline]
-    fn push(&mut self, record: &Record<'_>, max_gap: u64) {
+    pub fn push(&mut self, record: &Record<'_>, max_gap: u64) {
         let Self { scan, instruments } = self;
         let paused = record.ts_recv.saturating_sub(scan.max_ts) > max_gap;
         if record.instrument_id != scan.last_instrument || paused {
             scan.breaks.push(scan.rows);
             scan.last_instrument = record.instrument_id;
+        } else {
+            scan.gaps.note(scan.max_ts, record.ts_recv);
         }
         scan.steps_back += u64::from(record.ts_recv < scan.max_ts);
-        scan.gaps.note(scan.max_ts, record.ts_recv);
         instruments.push(record);
-        scan.last_ts = record.ts_recv;
         scan.max_ts = scan.max_ts.max(record.ts_recv);
         scan.rows += 1;
     }
 
-    fn finish(self, id: StreamId, chunks: Vec<Chunk>) -> StreamScan {
+    pub fn finish(self, id: StreamId, chunks: Vec<Chunk>) -> StreamScan {
         StreamScan { id, instruments: self.instruments.finish(), chunks, ..self.scan }
     }
 }

@@ -7,16 +7,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::instruments::{Alias, AliasSearch};
+use super::overlap::overlaps;
 use super::scan::{FileScan, StreamScan};
 use crate::config::{Aliases, Config};
 use crate::error::{Error, InputError, Result};
 use crate::input::{Gaps, StreamNames};
 use crate::label::{Candidates, Splits, Windows};
 use crate::tape::{RowCursor, SymbolTape};
-
-/// A stream may step back in time by this many nanoseconds between two files; files that go further back overlap. Packets
-/// that change places and clocks that are corrected move stamps by microseconds, seldom by milliseconds.
-const LARGEST_STEP_BACK: u64 = 10_000_000;
 
 /// A stream across files: one symbol of one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,7 +37,7 @@ pub struct Stream {
     pub breaks: Vec<u64>,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
-    /// Its longest pauses.
+    /// Its longest pauses within unbroken stretches.
     pub gaps: Gaps,
     /// For each file with rows of it: the file's place in the order, and its first row.
     pub files: Vec<(usize, u64)>,
@@ -84,9 +81,8 @@ struct Growing<'a> {
     steps_back: u64,
     gaps: Gaps,
     files: Vec<(usize, u64)>,
-    /// The largest `ts_recv` so far, that of the last row, and the last row's instrument.
+    /// The largest `ts_recv` so far, and the last row's instrument.
     max_ts: u64,
-    last_ts: u64,
     instrument: u32,
     last_path: &'a Path,
 }
@@ -100,7 +96,6 @@ impl<'a> Growing<'a> {
             gaps: Gaps::default(),
             files: Vec::new(),
             max_ts: found.first_ts,
-            last_ts: found.first_ts,
             instrument: found.first_instrument,
             last_path: path,
         }
@@ -115,75 +110,58 @@ impl<'a> Growing<'a> {
         max_gap: u64,
     ) -> Result<()> {
         let first_row = self.tape.rows();
-        if first_row > 0 && found.first_ts <= self.max_ts && self.overlaps(found, &tape)? {
+        let least_ts = found.least_ts();
+        if first_row > 0 && least_ts <= self.max_ts && overlaps(&self.tape, self.max_ts, &tape, least_ts)? {
             let message =
                 format!("overlaps in time with {} for the symbol {:?}", self.last_path.display(), found.id.symbol);
             return Err(InputError::new(path, message)
                 .with_help("give each symbol's rows once: remove the file that repeats them")
                 .into());
         }
-        let mut breaks = found.breaks.clone();
-        if found.first_ts < self.max_ts {
-            self.steps_back += self.recount_head(&tape, &mut breaks, max_gap)?;
-        }
         let paused = found.first_ts.saturating_sub(self.max_ts) > max_gap;
         if first_row > 0 && (paused || found.first_instrument != self.instrument) {
             self.breaks.push(first_row);
+        } else if first_row > 0 {
+            self.gaps.note(self.max_ts, found.first_ts);
+        }
+        let mut breaks = found.breaks.clone();
+        if found.first_ts < self.max_ts {
+            self.recount_head(&tape, &mut breaks, max_gap)?;
         }
         self.breaks.extend(breaks.iter().map(|b| first_row + b));
         self.steps_back += found.steps_back;
-        if first_row > 0 {
-            self.gaps.note(self.max_ts, found.first_ts);
-        }
         self.gaps.extend(&found.gaps, self.max_ts);
         self.files.push((file, first_row));
         self.tape.append(tape, self.max_ts);
         self.max_ts = self.max_ts.max(found.max_ts);
-        self.last_ts = found.last_ts;
         self.instrument = found.last_instrument;
         self.last_path = path;
         Ok(())
     }
 
-    /// Whether the next file holds a stretch of time that the files before hold too, rather than beginning a moment before
-    /// they end: it begins long before, or with a row that they hold.
-    fn overlaps(&self, found: &StreamScan, tape: &SymbolTape) -> Result<bool> {
-        if self.last_ts.saturating_sub(found.first_ts) > LARGEST_STEP_BACK {
-            return Ok(true);
-        }
-        let mut next = RowCursor::new(tape, 0)?;
-        next.advance()?;
-        let mut rows = RowCursor::new(&self.tape, self.tape.first_row_at(found.first_ts)?)?;
-        while rows.advance()?.is_some() {
-            if rows.row() == next.row() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// The next file's scan did not know how far the stream's clock had come. Counts the steps back that it could not see,
     /// and takes away the breaks that are no pauses by that clock.
-    fn recount_head(&self, tape: &SymbolTape, breaks: &mut Vec<u64>, max_gap: u64) -> Result<u64> {
+    fn recount_head(&mut self, tape: &SymbolTape, breaks: &mut Vec<u64>, max_gap: u64) -> Result<()> {
         let mut cursor = RowCursor::new(tape, 0)?;
-        let (mut row, mut reached, mut instrument, mut steps) = (0, 0, None, 0);
+        let (mut row, mut reached, mut instrument) = (0, 0, None);
         while reached < self.max_ts && cursor.advance()?.is_some() {
             let (ts, of) = (cursor.row().ts_recv, cursor.row().instrument_id);
             let before = self.max_ts.max(reached);
             if ts < before && ts >= reached {
-                steps += 1;
+                self.steps_back += 1;
             }
             if instrument == Some(of)
                 && ts.saturating_sub(before) <= max_gap
                 && let Ok(place) = breaks.binary_search(&row)
             {
                 breaks.remove(place);
+                self.gaps.note(before, ts);
             }
             reached = reached.max(ts);
             instrument = Some(of);
             row += 1;
         }
-        Ok(steps)
+        Ok(())
     }
 }
 
@@ -202,14 +180,19 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     let names = StreamNames::new(numbers.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))
         .map_err(|message| Error::data(message, "pick one publisher with publishers = [ID]"))?;
 
+    // The least stamp in a file and all after it: a stamp may be wrong, and files out of order by it.
+    let mut least_later: Vec<u64> =
+        scans.iter().map(|(_, scan)| scan.streams.iter().map(StreamScan::least_ts).min().unwrap_or(u64::MAX)).collect();
+    for file in (1..least_later.len()).rev() {
+        least_later[file - 1] = least_later[file - 1].min(least_later[file]);
+    }
     let mut growing: Vec<Option<Growing<'_>>> = numbers.iter().map(|_| None).collect();
     let mut aliases = AliasSearch::default();
     for (file, (path, scan)) in scans.iter().enumerate() {
         let tape_file = Arc::new(scan.tape.clone());
-        let file_start = scan.input.first_ts.map_or(0, |ts| ts.0);
         for found in &scan.streams {
             let number = numbers[&found.id];
-            aliases.take(&found.id, &found.instruments, number, file, file_start);
+            aliases.take(&found.id, &found.instruments, number, file, least_later[file]);
             let mut tape = SymbolTape::default();
             tape.extend(&tape_file, &found.chunks);
             growing[number].get_or_insert_with(|| Growing::new(found, path)).append(

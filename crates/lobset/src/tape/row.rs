@@ -15,7 +15,7 @@ pub(super) const MAX_ROW_BYTES: usize = 8 + 9 * 9 + BOOK_WORDS * 10 + 16;
 pub type Book = [u64; BOOK_WORDS];
 
 /// One MBP-10 record that became a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Row {
     /// As in [`Record`].
     pub ts_recv: u64,

@@ -1,0 +1,79 @@
+//! Whether a file repeats a stretch of time that the files before it hold of a stream. A stream may step back at a cut
+//! between two files as it may anywhere else; the same rows twice, or another stretch of the same time, must not pass.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::error::Result;
+use crate::tape::{Row, RowCursor, SymbolTape};
+
+/// Two files may lie on top of each other by this many nanoseconds. Packets that change places and clocks that are
+/// corrected move stamps by microseconds, seldom by milliseconds.
+const LARGEST_STEP_BACK: u64 = 10_000_000;
+
+/// Rows at the end of one file and at the start of the next. The middle one of their stamps says where the file ends or
+/// starts, so that a few wrong stamps do not.
+const EDGE: u64 = 9;
+
+/// Rows of a file that are looked up in those before it, if its clock does not pass theirs later.
+const LEAST_COMPARED: u64 = 64;
+
+/// Rows before a file that it is compared with, at most.
+const MOST_COMPARED: u64 = 1 << 20;
+
+/// True when `next` begins more than a moment before `before` ends, or repeats rows of it. `reached` is the running maximum
+/// of `ts_recv` at the end of `before`, `least_ts` the least stamp in `next`.
+///
+/// # Errors
+/// [`Error::Output`](crate::Error::Output) when a work file cannot be read.
+pub fn overlaps(before: &SymbolTape, reached: u64, next: &SymbolTape, least_ts: u64) -> Result<bool> {
+    let end = middle_stamp(before, before.rows().saturating_sub(EDGE))?;
+    let start = middle_stamp(next, 0)?;
+    if end.saturating_sub(start) > LARGEST_STEP_BACK {
+        return Ok(true);
+    }
+    let from = before.first_row_at(least_ts)?.max(before.rows().saturating_sub(MOST_COMPARED));
+    let mut known = HashSet::new();
+    each_pair(before, from, |_, pair| {
+        known.insert(pair);
+        true
+    })?;
+    let (mut count, mut clock, mut repeated) = (0, 0, false);
+    each_pair(next, 0, |row, pair| {
+        repeated = known.contains(&pair);
+        count += 1;
+        clock = row.ts_recv.max(clock);
+        !repeated && (count < LEAST_COMPARED || clock <= reached)
+    })?;
+    Ok(repeated)
+}
+
+/// The middle of the stamps of [`EDGE`] rows from `first` on, or of as many as there are.
+fn middle_stamp(tape: &SymbolTape, first: u64) -> Result<u64> {
+    let mut cursor = RowCursor::new(tape, first)?;
+    let mut stamps = Vec::new();
+    while (stamps.len() as u64) < EDGE && cursor.advance()?.is_some() {
+        stamps.push(cursor.row().ts_recv);
+    }
+    stamps.sort_unstable();
+    Ok(stamps.get(stamps.len() / 2).copied().unwrap_or(0))
+}
+
+/// Shows each row from `first` on whose predecessor differs from it, with a hash of the two, until `go_on` says no. Feeds
+/// hold single rows that equal the one before, so that only two different rows tell of a repetition.
+fn each_pair(tape: &SymbolTape, first: u64, mut go_on: impl FnMut(&Row, u64) -> bool) -> Result<()> {
+    let mut cursor = RowCursor::new(tape, first)?;
+    let mut last: Option<Row> = None;
+    while cursor.advance()?.is_some() {
+        let row = cursor.row();
+        if let Some(last) = last.as_ref().filter(|last| *last != row) {
+            let mut hasher = DefaultHasher::new();
+            (last, row).hash(&mut hasher);
+            if !go_on(row, hasher.finish()) {
+                break;
+            }
+        }
+        last = Some(row.clone());
+    }
+    Ok(())
+}
