@@ -211,14 +211,15 @@ def simulate(
     return _lobset.simulate(os.fspath(folder), days, rows, seed, currency, options, day)
 
 
-def read_dbn(path: PathLike, symbol: str | None = None) -> _lobset.RowStream:
+def read_dbn(path: PathLike, symbol: str | None = None, *, symbology: PathLike | None = None) -> _lobset.RowStream:
     """The records of a DBN file as an Arrow stream, for anything that takes one without a copy.
 
     `pl.DataFrame(read_dbn(path))`, `pa.table(read_dbn(path))` and DuckDB all do. Columns are named as Databento names
     them, prices are float64 in price units, undefined prices and times are null. Every record is there, whatever its
-    quote; `symbol` keeps those of one symbol. A file that is cut or damaged is refused while it is read.
+    quote; `symbol` keeps those of one symbol. A file without mappings takes those of `symbology`, or of the
+    `symbology.json` beside it. A file that is cut or damaged is refused while it is read.
 
     Raises:
         InputError: when the file is refused, or does not know the symbol.
     """
-    return _lobset.RowStream(os.fspath(path), symbol)
+    return _lobset.RowStream(os.fspath(path), symbol, None if symbology is None else os.fspath(symbology))

@@ -11,9 +11,10 @@ def read(path, names):
     from deltalake import DeltaTable, write_deltalake
 
     with tempfile.TemporaryDirectory() as folder:
-        write_deltalake(folder, pq.read_table(path, columns=names))
-        found = pa.table(DeltaTable(folder).to_pyarrow_table())
-        return from_arrow(found.sort_by("row") if "row" in found.column_names else found)
+        # A table has no order of its own.
+        write_deltalake(folder, pq.read_table(path, columns=names and list({*names, "row"})))
+        found = pa.table(DeltaTable(folder).to_pyarrow_table()).sort_by("row")
+        return from_arrow(found.select(names) if names else found)
 
 
 if __name__ == "__main__":

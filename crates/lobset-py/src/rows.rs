@@ -15,16 +15,17 @@ use crate::table::STREAM;
 pub struct RowStream {
     path: PathBuf,
     symbol: Option<String>,
+    symbology: Option<PathBuf>,
 }
 
 #[pymethods]
 impl RowStream {
     #[new]
-    fn new(py: Python<'_>, path: PathBuf, symbol: Option<String>) -> PyResult<Self> {
-        let path = lobset::storage::plain(&path);
+    fn new(py: Python<'_>, path: PathBuf, symbol: Option<String>, symbology: Option<PathBuf>) -> PyResult<Self> {
+        let rows = Self { path: lobset::storage::plain(&path), symbol, symbology };
         // A file that is refused is refused now, not when somebody begins to read.
-        py.detach(|| RecordBatches::open(&path, symbol.as_deref())).or_raise(py)?;
-        Ok(Self { path, symbol })
+        py.detach(|| rows.open()).or_raise(py)?;
+        Ok(rows)
     }
 
     #[pyo3(signature = (requested_schema=None))]
@@ -35,7 +36,7 @@ impl RowStream {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // The interface leaves it to the producer whether it casts.
         let _ = requested_schema;
-        let batches = py.detach(|| RecordBatches::open(&self.path, self.symbol.as_deref())).or_raise(py)?;
+        let batches = py.detach(|| self.open()).or_raise(py)?;
         PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(batches)), STREAM)
     }
 
@@ -44,5 +45,11 @@ impl RowStream {
             Some(symbol) => format!("lobset.RowStream({:?}, symbol={symbol:?})", self.path),
             None => format!("lobset.RowStream({:?})", self.path),
         }
+    }
+}
+
+impl RowStream {
+    fn open(&self) -> lobset::Result<RecordBatches> {
+        RecordBatches::open(&self.path, self.symbol.as_deref(), self.symbology.as_deref())
     }
 }

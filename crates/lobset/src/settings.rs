@@ -62,6 +62,11 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
     text.trim_matches(['[', ']']).split(',').map(str::trim).filter(|t| !t.is_empty())
 }
 
+/// An empty list is kept, for the check to refuse: it must not stand for all publishers.
+fn publishers(text: &str) -> Result<Option<Vec<u16>>, String> {
+    if text == "none" { Ok(None) } else { list(text).map(number).collect::<Result<_, _>>().map(Some) }
+}
+
 fn price_range(text: &str) -> Result<[f64; 2], String> {
     let prices = list(text).map(number).collect::<Result<Vec<f64>, _>>()?;
     prices.try_into().map_err(|_| format!("{text:?} is not two prices: low,high"))
@@ -101,7 +106,7 @@ settings! {
     keep_crossed, "BOOL", "keep quotes whose best bid is above the best ask", |t| switch(t);
     price_range, "LOW,HIGH", "drop quotes outside these prices", |t| optional(t, price_range);
     unmapped, "WHAT", "an instrument without a mapping is an error, or its records are counted and dropped (drop)", |t| name(t, "error, drop");
-    publishers, "LIST", "keep the records of these publishers alone, by their ids: 39,40", |t| optional(t, |t| list(t).map(number).collect::<Result<Vec<_>, _>>());
+    publishers, "LIST", "keep the records of these publishers alone, by their ids: 39,40", |t| publishers(t);
     aliases, "WHAT", "one instrument under two symbols at the same time is an error, or both become datasets (keep)", |t| name(t, "error, keep");
     max_gap, "TIME", "a pause longer than this (15m, 2h) breaks a symbol's stream: no window reaches across", |t| optional(t, parse_duration);
     price_type, "TYPE", "prices as float (price units) or fixed (integers of 1e-9)", |t| name(t, "float, fixed");
@@ -234,6 +239,16 @@ mod tests {
         assert_eq!((found.nbins, found.micro_pip_size), (5, 0.001));
         assert_eq!(found.max_gap, Some(7_200_000_000_000));
         assert_eq!(found.price_range, Some([1.0, 2.5]));
+    }
+
+    #[test]
+    fn an_empty_list_of_publishers_is_refused() {
+        let found = |text| resolve(&[Layer::from_toml("lobset.toml", text).unwrap()]).map(|config| config.publishers);
+        assert_eq!(found("publishers = [39, 40]"), Ok(Some(vec![39, 40])));
+        assert_eq!(found("publishers = 'none'"), Ok(None));
+        for empty in ["publishers = []", "publishers = ''"] {
+            assert!(found(empty).unwrap_err().to_string().contains("publishers: name one publisher at least"));
+        }
     }
 
     #[test]

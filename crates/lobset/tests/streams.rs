@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampNanosecondType;
+use arrow_array::types::{Int32Type, TimestampNanosecondType};
 use common::{DAY, START, Tick, date, metadata, read_labels, run, small, v4_message, write_files};
 use dbn::encode::dbn::v4;
 use dbn::encode::{DbnEncoder, EncodeRecord};
@@ -418,7 +418,7 @@ fn files_with_gateway_stamps_are_read_in_every_version() {
         let names = ParquetRecordBatchReaderBuilder::try_new(File::open(book.join(&dataset.file)).unwrap()).unwrap();
         assert!(names.schema().column_with_name("ts_out").is_none());
         // Records as Arrow batches carry it too.
-        let batches = lobset::input::RecordBatches::open(&file, None).unwrap();
+        let batches = lobset::input::RecordBatches::open(&file, None, None).unwrap();
         let batches: Vec<_> = batches.map(Result::unwrap).collect();
         let column = batches[0].column_by_name("ts_out").unwrap().as_primitive::<TimestampNanosecondType>();
         assert_eq!(column.value(5).cast_unsigned(), all[5].ts_recv + 4_005);
@@ -453,4 +453,31 @@ fn a_cut_file_with_gateway_stamps_is_refused_at_its_record() {
     std::fs::write(&file, &whole[..whole.len() - 8]).unwrap();
     let error = failure(&[file], &folder.path().join("out"), &small());
     assert!(error.contains("record 4") && error.contains("truncated"), "{error}");
+}
+
+#[test]
+fn records_as_batches_take_symbols_from_symbology_and_refuse_late_stamps() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = messages(&ticks(5, START));
+    let file = write(folder.path(), "unmapped.dbn", &metadata(&[]), &all);
+    let symbols = |symbology: Option<&Path>| {
+        let batch = lobset::input::RecordBatches::open(&file, None, symbology).unwrap().next().unwrap().unwrap();
+        let symbols = batch.column_by_name("symbol").unwrap().as_dictionary::<Int32Type>().clone();
+        let names = symbols.values().as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
+        (symbols.null_count(), names)
+    };
+    assert_eq!(symbols(None), (5, vec![]));
+    let json = r#"{"result": {"M6AM4": [{"d0": "2024-04-03", "d1": "2024-04-04", "s": "7"}]}, "stype_in": "raw_symbol",
+        "stype_out": "instrument_id"}"#;
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::write(elsewhere.join("names.json"), json).unwrap();
+    assert_eq!(symbols(Some(&elsewhere.join("names.json"))), (0, vec!["M6AM4".to_owned()]));
+    std::fs::write(folder.path().join("symbology.json"), json).unwrap();
+    assert_eq!(symbols(None), (0, vec!["M6AM4".to_owned()]));
+
+    all[3].hd.ts_event = u64::MAX - 1;
+    let late = write(folder.path(), "late.dbn", &metadata(&[("M6AM4", 7)]), &all);
+    let error = lobset::input::RecordBatches::open(&late, None, None).unwrap().next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("record 3") && error.to_string().contains("after the year 2262"), "{error}");
 }

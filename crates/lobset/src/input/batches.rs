@@ -12,7 +12,7 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 
-use super::{DbnReader, Symbols};
+use super::{DbnReader, Symbols, check_stamps, find};
 use crate::error::{InputError, Result};
 
 /// Records of a batch: its columns stay in a core's cache while they are filled.
@@ -88,13 +88,16 @@ struct Columns {
 const NO_SYMBOL: i32 = -1;
 
 impl RecordBatches {
-    /// Opens a file. With `symbol`, only its records are given.
+    /// Opens a file. With `symbol`, only its records are given. A file without mappings takes those of `symbology`, or of
+    /// the `symbology.json` beside it.
     ///
     /// # Errors
     /// [`InputError`] when the file is refused.
-    pub fn open(path: &Path, symbol: Option<&str>) -> Result<Self> {
+    pub fn open(path: &Path, symbol: Option<&str>, symbology: Option<&Path>) -> Result<Self> {
+        let found = find(&[path], symbology)?;
         let reader = DbnReader::open(path)?;
-        let symbols = Symbols::new(reader.metadata()).map_err(|e| InputError::new(path, e))?;
+        let mappings = found.files.first().and_then(|file| file.beside.symbology.as_ref());
+        let symbols = Symbols::of_file(path, reader.metadata(), mappings)?;
         let place = |wanted: &str| symbols.names().iter().position(|name| name == wanted);
         let only = symbol.map(|wanted| place(wanted).and_then(|slot| u32::try_from(slot).ok()));
         if let (Some(None), Some(wanted)) = (only, symbol) {
@@ -116,6 +119,7 @@ impl RecordBatches {
                 break;
             }
             let record = self.reader.record()?;
+            check_stamps(&record).map_err(|message| self.reader.error(message))?;
             let slot = self.symbols.resolve(record.ts_recv, record.instrument_id);
             let slot = slot.map_err(|message| self.reader.error(message))?;
             if self.only.is_some_and(|only| only != slot) {

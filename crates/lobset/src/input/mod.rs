@@ -11,6 +11,7 @@ mod quote;
 mod reader;
 mod schemas;
 mod source;
+mod stamps;
 mod symbology;
 mod symbols;
 
@@ -26,5 +27,6 @@ pub use quote::{Drops, QuoteRules};
 pub use reader::{DbnReader, MAX_METADATA_BYTES, Record};
 pub(crate) use schemas::explain_schemas;
 pub(crate) use source::{file_sha256, hex};
+pub(crate) use stamps::check_stamps;
 pub use symbology::{MAX_SYMBOLOGY_BYTES, SymbologyFile};
 pub use symbols::{Mappings, Slot, Symbols};

@@ -240,13 +240,13 @@ fn loading(page: &mut String, manifest: &Manifest) {
 
 fn datasets(page: &mut String, manifest: &Manifest) {
     page.push_str(
-        "\n## Datasets\n\n| symbol | file | rows | fit | embargo | holdout |\n|---|---|---:|---:|---:|---:|\n",
+        "\n## Datasets\n\n| symbol | config | file | rows | fit | embargo | holdout |\n|---|---|---|---:|---:|---:|---:|\n",
     );
     for (symbol, dataset) in manifest.datasets() {
         let (rows, [fit, embargo, holdout]) =
             (thousands(dataset.rows), written(manifest, &dataset.splits).map(thousands));
-        let (name, file) = (escape(&symbol.symbol), &dataset.file);
-        let _ = writeln!(page, "| {name} | `{file}` | {rows} | {fit} | {embargo} | {holdout} |");
+        let (name, config, file) = (escape(&symbol.symbol), escape(&config_name(&symbol.symbol)), &dataset.file);
+        let _ = writeln!(page, "| {name} | {config} | `{file}` | {rows} | {fit} | {embargo} | {holdout} |");
     }
 }
 

@@ -12,8 +12,8 @@ use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
 use crate::error::{Error, Result};
 use crate::input::{
-    CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, SymbologyFile, Symbols, file_name,
-    file_sha256, hex, verified,
+    CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, SymbologyFile, Symbols, check_stamps,
+    file_name, file_sha256, hex, verified,
 };
 use crate::output::{InputEntry, write_whole};
 use crate::storage::{self, platform::Platform};
@@ -301,7 +301,10 @@ impl RowReader {
     #[inline]
     pub fn current(&mut self) -> Result<(Record<'_>, Option<(usize, i64)>)> {
         let record = self.reader.record()?;
-        check_times(&record).map_err(|message| self.reader.error(message))?;
+        check_stamps(&record).map_err(|message| self.reader.error(message))?;
+        if record.ts_recv == dbn::UNDEF_TIMESTAMP {
+            return Err(self.reader.error("ts_recv is undefined, so the record has no place in time").into());
+        }
         if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.publisher_id)) {
             self.drops.other_publisher += 1;
             return Ok((record, None));
@@ -317,7 +320,7 @@ impl RowReader {
                 return Err(self
                     .reader
                     .error(message)
-                    .with_help("download the two symbols into files of their own")
+                    .with_help("download one of the two symbols alone: a file holds each instrument once")
                     .into());
             }
         };
@@ -360,28 +363,6 @@ impl RowReader {
         let (message, help) = self.symbols.unmapped(record.ts_recv, record.instrument_id);
         self.reader.error(message).with_help(help).into()
     }
-}
-
-/// Checks that the stamps of a record fit the signed 64 bits that datasets have for them.
-#[inline(always)]
-fn check_times(record: &Record<'_>) -> Result<(), String> {
-    let fits = |ts: u64| ts <= i64::MAX as u64;
-    let fits_or_none = |ts: u64| fits(ts) || ts == dbn::UNDEF_TIMESTAMP;
-    if fits(record.ts_recv) && fits_or_none(record.ts_event) && fits_or_none(record.ts_out) {
-        return Ok(());
-    }
-    Err(bad_time(record))
-}
-
-#[cold]
-fn bad_time(record: &Record<'_>) -> String {
-    if record.ts_recv == dbn::UNDEF_TIMESTAMP {
-        return "ts_recv is undefined, so the record has no place in time".to_owned();
-    }
-    let stamps = [("ts_recv", record.ts_recv), ("ts_event", record.ts_event), ("ts_out", record.ts_out)];
-    let late = stamps.iter().find(|(_, ts)| *ts > i64::MAX as u64 && *ts != dbn::UNDEF_TIMESTAMP);
-    let (name, ts) = late.copied().unwrap_or(stamps[0]);
-    format!("{name} is {ts}, after the year 2262, the last that nanoseconds in 64 bits reach")
 }
 
 /// `ts_recv` of a file's usable record with this number, from 0.
