@@ -80,7 +80,7 @@ def process(
         config: The settings; the defaults when left out.
         thresholds: A `thresholds.json` to apply in place of fitting; its label settings must be those of `config`.
         symbology: A `symbology.json` for files whose metadata has no mappings; the one beside each file when left out.
-        overwrite: Replace a dataset folder that exists.
+        overwrite: Replace a dataset folder that exists, if it holds nothing else.
         threads: Threads to use; 0 for one per core.
         progress: A bar per stage (True), none (False), or a function that is called with (stage, done, total).
 

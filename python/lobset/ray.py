@@ -248,7 +248,7 @@ def process(
         work: Where work files go, a folder or URL that every node reaches; beside `out` when left out.
         thresholds: A `thresholds.json` to apply in place of fitting.
         symbology: As for `lobset.process`; where every node reaches it.
-        overwrite: Replace a dataset folder that exists.
+        overwrite: Replace a dataset folder that exists, if it holds nothing else.
         threads: Threads, and so CPUs, of a task.
         deadline: Seconds after which a task without news is sent again, for nodes that are lost without a word.
         retries: How often a task is sent again before the run gives up.

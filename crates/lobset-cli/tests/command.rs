@@ -89,6 +89,18 @@ fn phases_can_run_one_by_one() {
     let fitted = place.run(&format!("thresholds market -o t.json {SMALL}"));
     assert_eq!(fitted.code, 0, "{}", fitted.err);
     assert!(fitted.out.contains("all symbols:") && fitted.out.contains("rows fitted on"));
+    // It is replaced when asked, and nothing else is.
+    let again = |out: &str| place.run(&format!("thresholds market -o {out} --overwrite {SMALL}"));
+    assert_eq!(again("t.json").code, 0);
+    std::fs::write(place.path().join("notes.json"), "{}").unwrap();
+    let refused = again("notes.json");
+    assert_eq!(refused.code, 4);
+    assert_eq!(
+        refused.err,
+        "error: notes.json: exists and is no thresholds file of lobset, so --overwrite leaves it alone\n\
+         help: choose another name for the file\n"
+    );
+    assert_eq!(std::fs::read(place.path().join("notes.json")).unwrap(), b"{}");
     // Settings that are not named are those of the thresholds file.
     let built = place.run("build market -o built --thresholds t.json --min-symbol-samples 500");
     assert_eq!(built.code, 0, "{}", built.err);
@@ -344,7 +356,6 @@ fn the_portable_ways_make_the_same_output() {
     let want = process("native", false);
     // Where there is nothing, and over what is there.
     assert_eq!(process("portable", true), want);
-    std::fs::write(place.path().join("portable/old.txt"), "goes with the dataset").unwrap();
     assert_eq!(process("portable", true), want);
     let mut left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();

@@ -69,14 +69,89 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     std::fs::write(out.join("notes.txt"), "mine").unwrap();
     let error = go(false).unwrap_err();
     assert!(matches!(error, Error::Output { .. }) && error.help().unwrap().contains("--overwrite"));
+    let error = go(true).unwrap_err();
+    assert!(error.to_string().ends_with(r#"leaves it alone: "notes.txt""#), "{error}");
+    assert_eq!(std::fs::read(out.join("notes.txt")).unwrap(), b"mine");
+    std::fs::remove_file(out.join("notes.txt")).unwrap();
     go(true).unwrap();
-    assert!(!out.join("notes.txt").exists());
     let foreign = folder.path().join("foreign");
     std::fs::create_dir(&foreign).unwrap();
     std::fs::write(foreign.join("data.parquet"), "precious").unwrap();
     let error = run(&inputs, &foreign, &small()).unwrap_err();
     assert!(error.to_string().contains("is no dataset of lobset"), "{error}");
     assert_eq!(std::fs::read(foreign.join("data.parquet")).unwrap(), b"precious");
+
+    // A file that appears while the run is at work.
+    let stop = AtomicBool::new(false);
+    let report = |event: Event| {
+        if matches!(event, Event::Begin(Stage::Validate, _)) {
+            std::fs::write(out.join("notes.txt"), "mine").unwrap();
+        }
+    };
+    let options = Options { overwrite: true, ..Options::default() };
+    let before = std::fs::read(out.join("manifest.json")).unwrap();
+    let error = process(&inputs, &out, &small(), None, &options, &Monitor::new(&report, &stop)).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with(r#"out: holds what is not part of the dataset, so --overwrite leaves it alone: "notes.txt""#),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(out.join("notes.txt")).unwrap(), b"mine");
+    assert_eq!(std::fs::read(out.join("manifest.json")).unwrap(), before);
+}
+
+#[test]
+fn out_and_the_input_are_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let inputs = market(&at("ov/raw"), 2, 4_000);
+    // A dataset around the input, as a run once left it.
+    run(&inputs, &at("made"), &small()).unwrap();
+    for file in std::fs::read_dir(at("made")).unwrap().map(|entry| entry.unwrap().path()) {
+        std::fs::copy(&file, at("ov").join(file.file_name().unwrap())).unwrap();
+    }
+    std::os::unix::fs::symlink(at("ov"), at("link")).unwrap();
+    let bytes: Vec<_> = inputs.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    std::fs::create_dir(at(".x.lobset-work")).unwrap();
+    let inside = at(".x.lobset-work/day.dbn.zst");
+    std::fs::copy(&inputs[0], &inside).unwrap();
+
+    let (raw, one) = (at("ov/raw"), inputs[0].clone());
+    let cases = [
+        (&raw, at("ov"), "it holds the input folder"),
+        (&raw, at("link"), "it holds the input folder"),
+        (&raw, at("nowhere/../ov"), "it holds the input folder"),
+        (&raw, at("ov/raw"), "it is the input folder"),
+        (&raw, at("ov/raw/out"), "it lies in the input folder"),
+        (&raw, at("link/raw/new/out"), "it lies in the input folder"),
+        (&raw, one.clone(), "it lies in the input folder"),
+        (&one, raw.clone(), "it holds the input file"),
+        (&one, one.clone(), "it is the input file"),
+        (&inside, at("x"), "its work folder holds the input file"),
+    ];
+    let before = |folder: &Path| -> Vec<_> {
+        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let there = [before(folder.path()), before(&at("ov")), before(&raw)];
+    let options = Options { overwrite: true, ..Options::default() };
+    for (input, out, want) in cases {
+        let real = std::fs::canonicalize(input).unwrap();
+        for error in [
+            run(&[input], &out, &small()).unwrap_err(),
+            lobset::fit_thresholds(&[input], &out, &small(), &options, &Monitor::silent()).unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(matches!(error, Error::Output { .. }) && text.starts_with(out.to_str().unwrap()), "{text}");
+            assert!(text.ends_with(&format!("{want} {real:?}")), "{text}");
+        }
+    }
+    assert_eq!([before(folder.path()), before(&at("ov")), before(&raw)], there);
+    assert!(inputs.iter().zip(bytes).all(|(path, bytes)| std::fs::read(path).unwrap() == bytes));
+    // Beside an input file is not in it.
+    run(&[&one], &at("ov/raw/beside"), &small()).unwrap();
 }
 
 #[test]

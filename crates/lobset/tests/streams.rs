@@ -101,7 +101,7 @@ fn each_publisher_of_a_symbol_is_a_stream_of_its_own() {
         assert_eq!(picked.symbols[0].publisher_id, publisher);
     }
     let nobody = Config { publishers: Some(vec![9]), ..small() };
-    let error = failure(&[file.clone()], &folder.path().join("nobody"), &nobody);
+    let error = failure(std::slice::from_ref(&file), &folder.path().join("nobody"), &nobody);
     assert!(error.contains("none of the usable records comes from publishers = [9]"), "{error}");
     let options = Options::default();
     let found = lobset::validate(&out, Some((&[&file], 1)), &options, &Monitor::silent()).unwrap();

@@ -41,6 +41,17 @@ pub struct Found {
     pub files: Vec<FoundFile>,
     folders: Vec<Folder>,
     delivery: Delivery,
+    /// The real paths of the local data files and of the local folders that were searched.
+    real: Real,
+}
+
+/// Real paths, without links in them.
+#[derive(Debug, Default)]
+pub struct Real {
+    /// Of files.
+    pub files: Vec<PathBuf>,
+    /// Of folders.
+    pub folders: Vec<PathBuf>,
 }
 
 /// A folder with data files.
@@ -78,6 +89,11 @@ impl Found {
         delivery.days.sort_by(|a, b| (&a.date, &a.condition).cmp(&(&b.date, &b.condition)));
         delivery.days.dedup();
         delivery
+    }
+
+    /// The real paths of the local data files and of the local folders that were searched.
+    pub fn real(&self) -> &Real {
+        &self.real
     }
 
     /// The same with whole paths: tasks run in processes with folders of their own.
@@ -123,7 +139,8 @@ pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Fo
     for input in inputs {
         search.expand(&storage::plain(input.as_ref()))?;
     }
-    let mut found = Found { delivery: search.delivery, ..Found::default() };
+    let real = search.real()?;
+    let mut found = Found { delivery: search.delivery, real, ..Found::default() };
     let mut by_folder: BTreeMap<PathBuf, Vec<(PathBuf, Stat)>> =
         search.job_folders.into_iter().map(|folder| (folder, Vec::new())).collect();
     for (path, stat) in search.files.into_values() {
@@ -292,6 +309,17 @@ impl Search {
             self.wanted.push(Wanted::Walk(folder.to_owned()));
         }
         Ok(())
+    }
+
+    /// The real paths of what was found and of where it was looked for.
+    fn real(&self) -> Result<Real> {
+        let files = self.files.keys().filter(|path| !storage::is_url(path)).cloned().collect();
+        let folders = self.wanted.iter().filter_map(|wanted| match wanted {
+            Wanted::Walk(folder) if !storage::is_url(folder) => Some(folder),
+            Wanted::Walk(_) | Wanted::Glob(_) => None,
+        });
+        let real = |folder: &PathBuf| fs::canonicalize(folder).map_err(|e| InputError::unread(folder, e).into());
+        Ok(Real { files, folders: folders.map(real).collect::<Result<_>>()? })
     }
 
     fn add_named(&mut self, path: &Path) -> Result<()> {

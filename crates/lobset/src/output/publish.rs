@@ -10,30 +10,27 @@
 //! | `lock` | locked while a run is at work |
 //! | `scans` | what the next run can go on from |
 //! | `staged` | a result that is being put together; removed without a look |
-//! | `replaced` | what OUT was, or a result about to become it; removed only when it is a dataset or empty |
-//! | `discarded` | what has been looked at, and is being removed |
+//! | `replaced` | what OUT was, or a result about to become it; removed only when it is a dataset and nothing else, or empty |
+//! | `discarded` | a dataset that is being removed, file by file and the manifest last |
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::error::{Error, Result};
 use crate::storage;
 use crate::storage::platform::{Platform, sync, sync_folder};
 
+mod ours;
 #[cfg(test)]
 mod tests;
 
+use ours::{check_file, check_folder, remove_dataset};
+
 /// The file without which a folder is no dataset.
 pub const MANIFEST: &str = "manifest.json";
-
-/// A manifest of ours is not larger: a symbol takes about two kilobytes in it.
-const LARGEST_MANIFEST: u64 = 4 << 30;
 
 /// How often a lock is tried for whose file has gone in the meantime.
 const LOCK_TRIES: usize = 100;
@@ -72,12 +69,8 @@ impl Workspace {
         platform: Platform,
         check: impl Fn(&Path, bool) -> Result<()>,
     ) -> Result<Self> {
-        let name = out.file_name().ok_or_else(|| Error::output(out, "is no name for a folder"))?;
+        let folder = work_folder(out).ok_or_else(|| Error::output(out, "is no name for a folder"))?;
         check(out, overwrite)?;
-        let mut work = OsString::from(".");
-        work.push(name);
-        work.push(".lobset-work");
-        let folder = parent(out).join(work);
         let lock = lock(&folder, out)?;
         let workspace = Self { out: out.to_owned(), overwrite, folder, platform, _lock: lock };
         workspace.clear_staged()?;
@@ -115,7 +108,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Output`] when something cannot be removed or put back.
     pub fn clear_staged(&self) -> Result<()> {
-        remove(&self.discarded())?;
+        remove_dataset(&self.discarded())?;
         if exists(&self.replaced())? {
             match (exists(&self.out)?, exists(&self.staged())?) {
                 (false, _) => self.put_back()?,
@@ -166,7 +159,7 @@ impl Workspace {
         self.discard_replaced()
     }
 
-    /// Writes OUT as one file, durably, and whole or not at all; without `overwrite` it replaces nothing.
+    /// Writes OUT as one file, durably, and whole or not at all; it replaces a thresholds file, with `overwrite`, or nothing.
     ///
     /// # Errors
     /// [`Error::Output`] when a step fails; OUT is then what it was.
@@ -178,7 +171,9 @@ impl Workspace {
             sync(&file)
         };
         write().map_err(|e| Error::output(&staged, e))?;
-        let renamed = if self.overwrite {
+        // OUT may have appeared or changed since the run began.
+        let renamed = if self.overwrite && exists(&self.out)? {
+            check_file(&self.out, true)?;
             self.platform.rename(&staged, &self.out)
         } else {
             self.platform.rename_new(&staged, &self.out)
@@ -210,9 +205,9 @@ impl Workspace {
     fn discard_replaced(&self) -> Result<()> {
         let replaced = self.replaced();
         check_folder(&replaced, true)?;
-        // Half removed it would be no dataset any more, and the next run would not know it.
+        // Half removed it must not go back to OUT.
         self.platform.rename(&replaced, &self.discarded()).map_err(|e| Error::output(&replaced, e))?;
-        remove(&self.discarded())
+        remove_dataset(&self.discarded())
     }
 
     /// Makes the names beside OUT and in the work folder durable.
@@ -260,6 +255,14 @@ impl Workspace {
         self.clear_staged()?;
         remove(&self.folder)
     }
+}
+
+/// The work folder of an OUT; `None` for a path without a name, such as `..`.
+pub fn work_folder(out: &Path) -> Option<PathBuf> {
+    let mut work = OsString::from(".");
+    work.push(out.file_name()?);
+    work.push(".lobset-work");
+    Some(parent(out).join(work))
 }
 
 /// The folder that a path lies in.
@@ -311,58 +314,6 @@ fn at(error: Error, path: &Path) -> Error {
         Error::Output { message, help, .. } => Error::Output { path: path.to_owned(), message, help },
         other => other,
     }
-}
-
-fn check_file(out: &Path, overwrite: bool) -> Result<()> {
-    let (message, help) = match fs::symlink_metadata(out) {
-        Ok(_) if out.is_dir() => ("is a folder", "choose another name for the file"),
-        Ok(_) if !overwrite => ("exists", "choose another name for the file, or replace it with --overwrite"),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::output(out, e)),
-        _ => return Ok(()),
-    };
-    Err(Error::Output { path: out.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) })
-}
-
-/// Refuses a folder that may not be replaced.
-fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
-    let found = match fs::symlink_metadata(out) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.map_err(|e| Error::output(out, e))?,
-    };
-    let refuse = |message: &str, help: &str| {
-        Err(Error::Output { path: out.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) })
-    };
-    if !found.is_dir() {
-        return refuse("exists and is no folder", "choose another name for the output folder");
-    }
-    if !overwrite {
-        return refuse("exists", "choose another name, or replace it with --overwrite");
-    }
-    let empty = fs::read_dir(out).map_err(|e| Error::output(out, e))?.next().is_none();
-    if !empty && !is_dataset(out) {
-        return refuse(
-            "exists and is no dataset of lobset (it has no manifest.json of ours), so --overwrite leaves it alone",
-            "choose another name for the output folder",
-        );
-    }
-    Ok(())
-}
-
-/// True for a folder whose `manifest.json` is one of any version of lobset. Others name files so too: a batch job of
-/// Databento's, for one.
-fn is_dataset(folder: &Path) -> bool {
-    #[derive(Deserialize)]
-    #[expect(dead_code, reason = "that the keys are there is what matters")]
-    struct Ours {
-        version: IgnoredAny,
-        config: IgnoredAny,
-        thresholds: IgnoredAny,
-        symbols: IgnoredAny,
-    }
-    let path = folder.join(MANIFEST);
-    path.is_file()
-        && File::open(path)
-            .is_ok_and(|file| serde_json::from_reader::<_, Ours>(BufReader::new(file.take(LARGEST_MANIFEST))).is_ok())
 }
 
 fn remove(path: &Path) -> Result<()> {

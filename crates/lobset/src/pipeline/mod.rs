@@ -1,5 +1,6 @@
 //! Scan, plan, write, validate: the one place where they meet.
 
+mod apart;
 mod describe;
 mod engine;
 mod fit;
@@ -28,6 +29,7 @@ use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
 use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
 use crate::storage::{self, platform::Platform};
 use crate::time_text::Timestamp;
+use apart::check_apart;
 use describe::describe;
 use engine::{Engine, Scans, WriteInput};
 pub use inspect::{Inspection, SymbolInspection, inspect};
@@ -53,7 +55,7 @@ pub const REPORT: &str = "report.html";
 pub struct Options {
     /// Threads to use; 0 for one per core.
     pub threads: usize,
-    /// Replace an output that exists.
+    /// Replace an output that exists: a dataset with nothing else in its folder, or a thresholds file.
     pub overwrite: bool,
     /// A `symbology.json` for files whose metadata has no mappings, in place of the one beside them.
     pub symbology: Option<PathBuf>,
@@ -133,6 +135,7 @@ fn run<P: AsRef<Path>>(
         return tasks::run(&Threads::new(run.threads), 1, run, &inputs, &out, None, given, options, prove);
     }
     let found = find(&inputs, options.symbology.as_deref())?;
+    check_apart(&out, &found)?;
     let workspace = Workspace::open(&out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = produce(&mut engine, run, given, prove, None, started);
@@ -219,6 +222,7 @@ pub fn fit_thresholds<P: AsRef<Path>>(
     }
     let run = Run { config, threads: options.threads(), monitor };
     let found = find(&inputs, options.symbology.as_deref())?;
+    check_apart(&out, &found)?;
     let workspace = Workspace::open_for_file(&out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = (|| {

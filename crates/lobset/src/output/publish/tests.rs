@@ -2,15 +2,22 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::*;
 
-/// A dataset as far as publication is concerned, with its name inside.
+/// The part of a manifest that publication reads.
+const OURS: &str = r#"{
+    "version": "0.1.0", "config": {}, "thresholds": {"file": "thresholds.json"}, "card": "README.md", "report": "report.html",
+    "symbols": [{"symbol": "A", "dataset": {"file": "A_dataset.parquet"}}, {"symbol": "B", "dataset": null}]
+}"#;
+
+/// A dataset as far as publication is concerned, with its name in its card.
 fn write_dataset(folder: &Path, name: &str) {
     fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("name"), name).unwrap();
-    fs::write(folder.join(MANIFEST), r#"{"version": "", "config": {}, "thresholds": {}, "symbols": []}"#).unwrap();
+    for (file, text) in [("README.md", name), ("thresholds.json", "{}"), ("A_dataset.parquet", ""), (MANIFEST, OURS)] {
+        fs::write(folder.join(file), text).unwrap();
+    }
 }
 
 fn name_of(folder: &Path) -> Option<String> {
-    folder.join(MANIFEST).is_file().then(|| fs::read_to_string(folder.join("name")).unwrap())
+    folder.join(MANIFEST).is_file().then(|| fs::read_to_string(folder.join("README.md")).unwrap())
 }
 
 fn open(out: &Path, overwrite: bool, platform: &Platform) -> Result<Workspace> {
@@ -224,6 +231,158 @@ fn a_manifest_of_somebody_elses_makes_no_dataset() {
     }
 }
 
+/// A thresholds file of one class boundary.
+const THRESHOLDS: &str = r#"{
+    "version": "0.1.0", "fit_until": "2024-04-04T00:00:00Z", "sample_fraction": 1.0, "min_symbol_samples": 1, "files": [],
+    "settings": {
+        "lookback_rows": 1, "lookforward_input": 1, "lookforward_offset": 0, "nbins": 2, "threshold_scope": "global",
+        "keep_crossed": false, "price_range": null, "max_gap": null
+    },
+    "boundaries": [0.0], "fit_rows": 2, "embargo_rows": 0, "mean": 0.0, "std": 1.0, "min": -1.0, "max": 1.0, "median": 0.0
+}"#;
+
+/// Something that a user may have put into a dataset's folder, and how the refusal names it.
+type Guest = (fn(&Path) -> io::Result<()>, &'static str);
+
+const GUESTS: [Guest; 7] = [
+    (|out| fs::write(out.join("notes.txt"), "mine"), r#""notes.txt""#),
+    (|out| fs::write(out.join(".hidden"), "mine"), r#"".hidden""#),
+    (|out| fs::create_dir(out.join("raw")), r#""raw""#),
+    (|out| std::os::unix::fs::symlink("README.md", out.join("link")), r#""link""#),
+    (|out| fs::write(out.join("a\nvalidation passed"), "mine"), r#""a\nvalidation passed""#),
+    // A name of the dataset's own, with something else behind it.
+    (
+        |out| fs::remove_file(out.join("README.md")).and_then(|()| fs::create_dir(out.join("README.md"))),
+        r#""README.md""#,
+    ),
+    (
+        |out| {
+            fs::rename(out.join("A_dataset.parquet"), out.join("../kept"))?;
+            std::os::unix::fs::symlink("../kept", out.join("A_dataset.parquet"))
+        },
+        r#""A_dataset.parquet""#,
+    ),
+];
+
+#[test]
+fn a_dataset_with_guests_is_not_replaced() {
+    for platform in both() {
+        for (put, name) in GUESTS {
+            for late in [false, true] {
+                let folder = tempfile::tempdir().unwrap();
+                let out = folder.path().join("out");
+                write_dataset(&out, "old");
+                if !late {
+                    put(&out).unwrap();
+                }
+                let outcome = open(&out, true, &platform).and_then(|workspace| {
+                    write_dataset(&workspace.staged(), "new");
+                    if late {
+                        put(&out).unwrap();
+                    }
+                    let outcome = workspace.publish();
+                    workspace.remove()?;
+                    outcome
+                });
+                let error = outcome.unwrap_err();
+                let want =
+                    format!("out: holds what is not part of the dataset, so --overwrite leaves it alone: {name}");
+                assert!(error.to_string().ends_with(&want), "{error}");
+                assert!(error.help().unwrap().contains("somewhere else"));
+                assert!(
+                    out.join(MANIFEST).is_file() && names_in(folder.path()).iter().all(|n| n != ".out.lobset-work")
+                );
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write_dataset(folder.path(), "old");
+    for name in ["c", "b", "d"] {
+        fs::write(folder.path().join(name), "mine").unwrap();
+    }
+    let error = check_folder(folder.path(), true).unwrap_err();
+    assert!(error.to_string().ends_with(r#": "b" and 2 more"#), "{error}");
+}
+
+/// The moment between the last look at OUT and the swap.
+#[test]
+fn a_guest_in_what_was_replaced_stays() {
+    for name in ["replaced", "discarded"] {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        write_dataset(&out, "new");
+        let old = folder.path().join(".out.lobset-work").join(name);
+        write_dataset(&old, "old");
+        fs::write(old.join("notes.txt"), "mine").unwrap();
+        let error = open(&out, true, &Platform::default()).err().unwrap();
+        assert!(error.to_string().ends_with(r#"leaves it alone: "notes.txt""#), "{error}");
+        assert_eq!(fs::read(old.join("notes.txt")).unwrap(), b"mine");
+        fs::remove_file(old.join("notes.txt")).unwrap();
+        // Half removed by a run that was killed.
+        if name == "discarded" {
+            fs::remove_file(old.join("README.md")).unwrap();
+        }
+        open(&out, true, &Platform::default()).unwrap().remove().unwrap();
+        assert_eq!(names_in(folder.path()), ["out"]);
+        assert_eq!(name_of(&out).unwrap(), "new");
+    }
+}
+
+#[test]
+fn links_and_names_that_lead_out_of_the_folder_make_no_dataset() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dataset, out) = (folder.path().join("dataset"), folder.path().join("out"));
+    write_dataset(&dataset, "old");
+    std::os::unix::fs::symlink(&dataset, &out).unwrap();
+    for link in [out.clone(), out.join("")] {
+        let error = open(&link, true, &Platform::default()).err().unwrap();
+        assert!(error.to_string().contains("is a symbolic link"), "{error}");
+    }
+    fs::remove_file(&out).unwrap();
+
+    write_dataset(&out, "old");
+    for name in ["../precious", "/precious", "raw/precious", "..", ""] {
+        fs::write(out.join(MANIFEST), OURS.replace("README.md", name)).unwrap();
+        let error = open(&out, true, &Platform::default()).err().unwrap();
+        assert!(error.to_string().contains("is no dataset of lobset"), "{name}: {error}");
+    }
+    // A manifest that is a link is nobody's.
+    fs::remove_file(out.join(MANIFEST)).unwrap();
+    std::os::unix::fs::symlink(dataset.join(MANIFEST), out.join(MANIFEST)).unwrap();
+    let error = open(&out, true, &Platform::default()).err().unwrap();
+    assert!(error.to_string().contains("is no dataset of lobset"), "{error}");
+    // Fields that another version has not.
+    fs::remove_file(out.join(MANIFEST)).unwrap();
+    fs::remove_file(out.join("README.md")).unwrap();
+    let old = r#"{"version": "0", "config": {}, "thresholds": {"file": "thresholds.json", "new": 1},
+        "symbols": [{"dataset": {"file": "A_dataset.parquet"}}]}"#;
+    fs::write(out.join(MANIFEST), old).unwrap();
+    publish(&out, "new", true, &Platform::default()).unwrap();
+}
+
+#[test]
+fn only_a_thresholds_file_is_replaced_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (target, out) = (folder.path().join("target"), folder.path().join("out"));
+    fs::write(&target, THRESHOLDS).unwrap();
+    let refused = |path: &Path, want: &str| {
+        let error = check_file(path, true).unwrap_err();
+        assert!(error.to_string().contains(want), "{error}");
+    };
+    check_file(&target, true).unwrap();
+    std::os::unix::fs::symlink(&target, &out).unwrap();
+    refused(&out, "is no regular file");
+    refused(Path::new("/dev/null"), "is no regular file");
+    refused(folder.path(), "is a folder");
+    for text in ["", "mine", "{}", OURS] {
+        fs::write(&target, text).unwrap();
+        refused(&target, "is no thresholds file");
+    }
+    // Too large to be one: not read at all.
+    File::create(&target).unwrap().set_len(1 << 40).unwrap();
+    refused(&target, "is no thresholds file");
+}
+
 #[test]
 fn a_file_is_published_whole_and_replaces_only_when_asked() {
     for platform in both() {
@@ -231,14 +390,31 @@ fn a_file_is_published_whole_and_replaces_only_when_asked() {
         let out = folder.path().join("thresholds.json");
         let open = |overwrite| Workspace::beside(&out, overwrite, platform.clone(), check_file);
         let workspace = open(false).unwrap();
-        workspace.publish_file("first").unwrap();
+        workspace.publish_file(THRESHOLDS).unwrap();
         workspace.remove().unwrap();
         assert!(open(false).is_err());
         let workspace = open(true).unwrap();
         workspace.publish_file("second").unwrap();
         workspace.remove().unwrap();
         assert_eq!(fs::read(&out).unwrap(), b"second");
+
+        // No longer a thresholds file.
+        let error = open(true).err().unwrap();
+        assert!(error.to_string().contains("is no thresholds file"), "{error}");
         fs::remove_file(&out).unwrap();
+
+        for before in [None, Some(THRESHOLDS)] {
+            if let Some(text) = before {
+                fs::write(&out, text).unwrap();
+            }
+            let workspace = open(true).unwrap();
+            fs::write(&out, "mine").unwrap();
+            let error = workspace.publish_file("third").unwrap_err();
+            assert!(error.to_string().contains("is no thresholds file"), "{error}");
+            workspace.remove().unwrap();
+            assert_eq!(fs::read(&out).unwrap(), b"mine");
+            fs::remove_file(&out).unwrap();
+        }
 
         let workspace = open(false).unwrap();
         fs::write(&out, "mine").unwrap();

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 pub(super) use engine::Tasks;
 use work::Work;
 
-use super::{Options, Run, paths, produce};
+use super::{Options, Run, check_apart, paths, produce};
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::{Found, find, hex};
@@ -243,6 +243,7 @@ pub(super) fn run(
 ) -> Result<Manifest> {
     let started = Instant::now();
     let found = find(inputs, options.symbology.as_deref())?;
+    check_apart(out, &found)?;
     let plan = plan_name(run.config, given, &found, prove)?;
     let seen = work::published(out)?;
     if let Some((manifest, _)) = &seen

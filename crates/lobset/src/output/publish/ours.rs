@@ -1,0 +1,171 @@
+//! What `--overwrite` may replace: a dataset of lobset with nothing else in its folder, an empty folder, a thresholds file.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, FileType};
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::MANIFEST;
+use crate::error::{Error, Result};
+use crate::label::Thresholds;
+
+/// A manifest of ours is not larger: a symbol takes about two kilobytes in it.
+const LARGEST_MANIFEST: u64 = 4 << 30;
+
+/// A thresholds file of ours is not larger: a boundary takes some twenty bytes in it.
+const LARGEST_THRESHOLDS: u64 = 1 << 30;
+
+/// What a manifest of any version of lobset says of the files of its dataset. Others name files `manifest.json` too: a batch
+/// job of Databento's, for one.
+#[derive(Deserialize)]
+struct Names {
+    #[serde(rename = "version")]
+    _version: String,
+    #[serde(rename = "config")]
+    _config: IgnoredAny,
+    thresholds: Named,
+    symbols: Vec<Symbol>,
+    card: Option<String>,
+    report: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Symbol {
+    dataset: Option<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    file: String,
+}
+
+impl Names {
+    /// The names of all files but the manifest; `None` when one of them leads out of the folder.
+    fn plain(self) -> Option<BTreeSet<String>> {
+        let datasets = self.symbols.into_iter().filter_map(|symbol| symbol.dataset);
+        let files = datasets.chain([self.thresholds]).map(|named| named.file);
+        files
+            .chain(self.card)
+            .chain(self.report)
+            .map(|name| (Path::new(&name).file_name() == Some(OsStr::new(&name))).then_some(name))
+            .collect()
+    }
+}
+
+/// The files that the manifest in a folder names, without itself; `None` when there is no manifest of ours.
+fn named_files(folder: &Path) -> Option<BTreeSet<String>> {
+    let path = folder.join(MANIFEST);
+    // Neither a link nor a pipe, on which opening would wait.
+    if !fs::symlink_metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    let bytes = BufReader::new(File::open(path).ok()?.take(LARGEST_MANIFEST));
+    serde_json::from_reader::<_, Names>(bytes).ok()?.plain()
+}
+
+/// Refuses a folder that may not be replaced.
+///
+/// # Errors
+/// [`Error::Output`] for anything that is there but an empty folder or, with `overwrite`, a folder that holds a manifest of
+/// ours and nothing but the files that it names.
+pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
+    let Some(kind) = kind_of(out)? else { return Ok(()) };
+    if kind.is_symlink() {
+        return refuse(out, "exists and is a symbolic link", "name the folder itself, or choose another one");
+    }
+    if !kind.is_dir() {
+        return refuse(out, "exists and is no folder", "choose another name for the output folder");
+    }
+    if !overwrite {
+        return refuse(out, "exists", "choose another name, or replace it with --overwrite");
+    }
+    if fs::read_dir(out).map_err(|e| Error::output(out, e))?.next().is_none() {
+        return Ok(());
+    }
+    let Some(names) = named_files(out) else {
+        return refuse(
+            out,
+            "exists and is no dataset of lobset (it has no manifest.json of ours), so --overwrite leaves it alone",
+            "choose another name for the output folder",
+        );
+    };
+    let (mut first, mut others) = (None, 0_u64);
+    for entry in fs::read_dir(out).map_err(|e| Error::output(out, e))? {
+        let entry = entry.map_err(|e| Error::output(out, e))?;
+        let name = entry.file_name();
+        let named = name.to_str().is_some_and(|name| name == MANIFEST || names.contains(name));
+        if named && entry.file_type().map_err(|e| Error::output(out, e))?.is_file() {
+            continue;
+        }
+        others += 1;
+        if first.as_ref().is_none_or(|first| name < *first) {
+            first = Some(name);
+        }
+    }
+    let Some(first) = first else { return Ok(()) };
+    let more = if others > 1 { format!(" and {} more", others - 1) } else { String::new() };
+    // Quoted, so that a name cannot pass for a part of the message.
+    refuse(
+        out,
+        &format!("holds what is not part of the dataset, so --overwrite leaves it alone: {first:?}{more}"),
+        "move that somewhere else, or choose another name for the output folder",
+    )
+}
+
+/// Removes a folder that may be replaced, file by file and the manifest last: what is left by a process that dies is still
+/// known for what it is, and what somebody puts there meanwhile stays.
+///
+/// # Errors
+/// [`Error::Output`] when the folder may not be replaced or not be removed.
+pub fn remove_dataset(folder: &Path) -> Result<()> {
+    check_folder(folder, true)?;
+    if kind_of(folder)?.is_none() {
+        return Ok(());
+    }
+    let failed = |e: io::Error| Error::output(folder, format!("cannot be removed: {e}"));
+    for name in named_files(folder).unwrap_or_default().iter().map(String::as_str).chain([MANIFEST]) {
+        crate::storage::remove(&folder.join(name)).map_err(failed)?;
+    }
+    fs::remove_dir(folder).map_err(failed)
+}
+
+/// Refuses a file that may not be replaced.
+///
+/// # Errors
+/// [`Error::Output`] for anything that is there but, with `overwrite`, a thresholds file.
+pub fn check_file(out: &Path, overwrite: bool) -> Result<()> {
+    let Some(kind) = kind_of(out)? else { return Ok(()) };
+    let help = "choose another name for the file";
+    if kind.is_dir() {
+        return refuse(out, "is a folder", help);
+    }
+    if !overwrite {
+        return refuse(out, "exists", "choose another name for the file, or replace it with --overwrite");
+    }
+    if !kind.is_file() {
+        return refuse(out, "exists and is no regular file, so --overwrite leaves it alone", help);
+    }
+    let bytes = fs::symlink_metadata(out).map_err(|e| Error::output(out, e))?.len();
+    if bytes > LARGEST_THRESHOLDS || Thresholds::read(out).is_err() {
+        return refuse(out, "exists and is no thresholds file of lobset, so --overwrite leaves it alone", help);
+    }
+    Ok(())
+}
+
+fn refuse(out: &Path, message: &str, help: &str) -> Result<()> {
+    Err(Error::Output { path: out.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) })
+}
+
+/// What stands at a path, links not followed.
+fn kind_of(path: &Path) -> Result<Option<FileType>> {
+    // A slash at the end would have a link followed.
+    match fs::symlink_metadata(path.components().as_path()) {
+        Ok(found) => Ok(Some(found.file_type())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::output(path, e)),
+    }
+}

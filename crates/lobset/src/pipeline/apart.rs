@@ -1,0 +1,76 @@
+//! OUT and the input are apart: what a run replaces or removes is never what it reads.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::input::Found;
+use crate::output::work_folder;
+use crate::storage;
+
+/// Refuses an OUT that is, holds or lies in an input, and one whose work folder does.
+///
+/// # Errors
+/// [`Error::Output`] that names both, or when a path cannot be followed.
+pub fn check_apart(out: &Path, found: &Found) -> Result<()> {
+    if storage::is_url(out) {
+        return Ok(());
+    }
+    let mut places = vec![(real(out)?, "it")];
+    if let Some(work) = work_folder(out) {
+        places.push((real(&work)?, "its work folder"));
+    }
+    let inputs = found.real();
+    for (place, what) in &places {
+        let clash = |how: &str, input: &Path| {
+            Err(Error::Output {
+                path: out.to_owned(),
+                // A name from outside must not pass for a part of the message.
+                message: format!("cannot be the output: {what} {how} {input:?}"),
+                help: Some("choose an output beside the input, not in it or around it".to_owned()),
+            })
+        };
+        for folder in &inputs.folders {
+            if place == folder {
+                return clash("is the input folder", folder);
+            } else if place.starts_with(folder) {
+                return clash("lies in the input folder", folder);
+            } else if folder.starts_with(place) {
+                return clash("holds the input folder", folder);
+            }
+        }
+        for file in &inputs.files {
+            if place == file {
+                return clash("is the input file", file);
+            } else if file.starts_with(place) {
+                return clash("holds the input file", file);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A path without links in it; parts that do not exist stay as they are.
+fn real(path: &Path) -> Result<PathBuf> {
+    let failed = |e: io::Error| Error::output(path, e);
+    let whole = std::path::absolute(path).map_err(failed)?;
+    for there in whole.ancestors() {
+        match fs::canonicalize(there) {
+            Ok(found) => {
+                let rest = whole.strip_prefix(there).unwrap_or(Path::new(""));
+                return Ok(rest.components().fold(found, |mut path, part| {
+                    match part {
+                        // What does not exist is no link: `..` after it leads back.
+                        Component::ParentDir => _ = path.pop(),
+                        part => path.push(part),
+                    }
+                    path
+                }));
+            }
+            Err(e) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&e.kind()) => {}
+            Err(e) => return Err(failed(e)),
+        }
+    }
+    Ok(whole)
+}
