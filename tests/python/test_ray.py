@@ -252,14 +252,16 @@ def test_a_driver_that_is_killed_goes_on_from_its_receipts(cluster, market, tmp_
 
 def test_bad_input_fails_at_once_and_by_name(cluster, market, tmp_path):
     source, _ = market
+    inputs = tmp_path / "in"
+    inputs.mkdir()
     for file in source.iterdir():
-        (tmp_path / file.name).symlink_to(file)
-    broken = sorted(tmp_path.glob("*.zst"))[5]
+        (inputs / file.name).symlink_to(file)
+    broken = sorted(inputs.glob("*.zst"))[5]
     whole = broken.read_bytes()
     broken.unlink()
     broken.write_bytes(whole[:-1000])
     with pytest.raises(lobset.InputError, match="truncated") as caught:
-        lobset.ray.process(tmp_path, tmp_path / "out", CONFIG, progress=False)
+        lobset.ray.process(inputs, tmp_path / "out", CONFIG, progress=False)
     assert caught.value.path == broken
     assert not (tmp_path / "out").exists()
 
