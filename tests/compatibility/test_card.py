@@ -61,12 +61,13 @@ def test_the_card_says_how_to_load_and_it_is_so(default, tmp_path, monkeypatch):
     monkeypatch.chdir(default)
     card = (default / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
-    assert len(blocks) == 5
+    # A fit half this short has no window for a depth tensor, so the card shows no line for PyTorch.
+    assert len(blocks) == 4
     ran = []
     for block in blocks:
         module = re.search(r"^(?:import|from) (?!os)(\w+)", block, flags=re.MULTILINE)[1]
-        if module in ("duckdb", "lobset"):
-            continue  # tests/python runs these.
+        if module == "duckdb":
+            continue  # tests/python runs it.
         subprocess.run([sys.executable, "-c", block], check=True, capture_output=True)
         ran.append(module)
     assert ran == ["polars", "pandas", "datasets"]
