@@ -254,6 +254,11 @@ pub fn inspection(found: &Inspection) -> String {
     head.extend(["first ", "last "]);
     let symbol_head = ["symbol ", "publisher", "rows", "files", "first ", "last ", "longest gap", "from "];
     let mut text = format!("{}\n{}\n", table(&head, &files), table(&symbol_head, &symbols));
+    let longest = found.symbols.iter().filter_map(|s| s.gaps.longest().first()).map(|gap| gap.length()).max();
+    if longest.is_some_and(|longest| longest >= LEAST_GAP) {
+        let _ =
+            writeln!(text, "windows reach across these gaps; max_gap breaks a stream at longer pauses (--max-gap 15m)");
+    }
     for sentence in found.delivery.sentences() {
         let _ = writeln!(text, "{sentence}");
     }

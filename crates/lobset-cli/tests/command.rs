@@ -139,6 +139,12 @@ fn inspect_shows_one_table_a_file_and_one_a_symbol() {
     assert!(ran.out.starts_with("file "), "{}", ran.out);
     assert!(ran.out.contains("glbx-mdp3-20240401.mbp-10.dbn.zst  mbp-10    3    6,000"), "{}", ran.out);
     assert!(ran.out.contains("M6AM4-M6AU4"));
+    // The market closes overnight, so there are gaps to tell of.
+    assert!(
+        ran.out.contains("longest gap") && ran.out.contains("max_gap breaks a stream at longer pauses"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]
