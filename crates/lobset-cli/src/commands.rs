@@ -95,7 +95,7 @@ fn simulate(
         format!(
             "{} files with {} records in {} ({:.1} bytes a record)\n",
             files.len(),
-            summary::grouped(rows),
+            lobset::output::grouped(rows),
             folder.display(),
             bytes as f64 / rows as f64
         )

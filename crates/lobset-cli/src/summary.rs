@@ -4,18 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use lobset::input::Drops;
-use lobset::output::{DatasetEntry, SplitEntry, SymbolEntry};
+use lobset::output::{DatasetEntry, SplitEntry, SymbolEntry, grouped};
 use lobset::validate::Validation;
 use lobset::{Inspection, Manifest, REPORT, Thresholds};
 
 use crate::args::to_second;
-
-/// A number with its thousands apart.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
-    groups.join(",")
-}
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)

@@ -102,6 +102,18 @@ impl Job {
         self.write("manifest.json", json.to_string());
     }
 
+    /// Writes a file, listed in `manifest.json` as it is then.
+    fn write_listed(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        self.write(name, bytes);
+        self.list();
+    }
+
+    /// A file of 1 TiB that no `manifest.json` names.
+    fn write_huge(&self, name: &str) {
+        std::fs::remove_file(self.path("manifest.json")).unwrap();
+        std::fs::File::create(self.path(name)).unwrap().set_len(1 << 40).unwrap();
+    }
+
     /// A file of the right size with one other byte in the middle.
     fn flip(&self, name: &str) {
         self.edit(name, |bytes| {
@@ -230,7 +242,7 @@ const CASES: &[Case] = &[
     ),
     (
         "manifest.json huge",
-        |job| std::fs::File::create(job.path("manifest.json")).unwrap().set_len(1 << 40).unwrap(),
+        |job| job.write_huge("manifest.json"),
         Refused("manifest.json", "is larger than 256 MiB: no manifest.json of Databento's is", "again"),
     ),
     (
@@ -287,18 +299,12 @@ const CASES: &[Case] = &[
     ),
     (
         "condition.json damaged before it was listed",
-        |job| {
-            job.write("condition.json", r#"[{"date": "yesterday", "condition": "available"}]"#);
-            job.list();
-        },
+        |job| job.write_listed("condition.json", r#"[{"date": "yesterday", "condition": "available"}]"#),
         Refused("condition.json", "\"yesterday\" is no date such as 2024-04-03", "again"),
     ),
     (
         "condition.json huge",
-        |job| {
-            std::fs::remove_file(job.path("manifest.json")).unwrap();
-            std::fs::File::create(job.path("condition.json")).unwrap().set_len(1 << 40).unwrap();
-        },
+        |job| job.write_huge("condition.json"),
         Refused("condition.json", "is larger than 16 MiB: no condition.json of Databento's is", "again"),
     ),
     (
@@ -321,14 +327,7 @@ const CASES: &[Case] = &[
         |job| std::fs::remove_file(job.path("symbology.json")).unwrap(),
         Refused("symbology.json", "is listed in manifest.json but is not there", "download it again"),
     ),
-    (
-        "symbology.json damaged, and not needed",
-        |job| {
-            job.write("symbology.json", "{");
-            job.list();
-        },
-        Read,
-    ),
+    ("symbology.json damaged, and not needed", |job| job.write_listed("symbology.json", "{"), Read),
     ("hidden files of macOS", |job| job.write("._glbx-mdp3-20240403.mbp-10.dbn.zst", "Mac OS X"), Read),
 ];
 
@@ -338,8 +337,10 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
     (
         "the inverse direction",
         |job| {
-            job.write("symbology.json", symbology("instrument_id", "raw_symbol", json!({"7": [interval("M6AM4")]})));
-            job.list();
+            job.write_listed(
+                "symbology.json",
+                symbology("instrument_id", "raw_symbol", json!({"7": [interval("M6AM4")]})),
+            )
         },
         Read,
     ),
@@ -365,25 +366,21 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
     ),
     (
         "symbology.json nested a million deep",
-        |job| {
-            job.write("symbology.json", "[".repeat(1 << 20));
-            job.list();
-        },
+        |job| job.write_listed("symbology.json", "[".repeat(1 << 20)),
         Refused("symbology.json", "cannot be read as Databento's symbology.json", "again"),
     ),
     (
         "symbology.json huge",
-        |job| {
-            std::fs::remove_file(job.path("manifest.json")).unwrap();
-            std::fs::File::create(job.path("symbology.json")).unwrap().set_len(1 << 40).unwrap();
-        },
+        |job| job.write_huge("symbology.json"),
         Refused("symbology.json", "is larger than 512 MiB: no symbology.json of Databento's is", "again"),
     ),
     (
         "symbology.json without instrument ids",
         |job| {
-            job.write("symbology.json", symbology("continuous", "raw_symbol", json!({"M6A.c.0": [interval("M6AM4")]})));
-            job.list();
+            job.write_listed(
+                "symbology.json",
+                symbology("continuous", "raw_symbol", json!({"M6A.c.0": [interval("M6AM4")]})),
+            )
         },
         Refused(
             "symbology.json",
@@ -395,16 +392,17 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
         "symbology.json of a parent symbol",
         |job| {
             let two = json!({"M6A.FUT": [interval("7"), interval("8")]});
-            job.write("symbology.json", symbology("parent", "instrument_id", two));
-            job.list();
+            job.write_listed("symbology.json", symbology("parent", "instrument_id", two));
         },
         Refused("symbology.json", "\"M6A.FUT\" stands for the instruments 7 and 8 at once on 2024-04-03", "raw_symbol"),
     ),
     (
         "symbology.json that does not know the instrument",
         |job| {
-            job.write("symbology.json", symbology("raw_symbol", "instrument_id", json!({"M6AU4": [interval("8")]})));
-            job.list();
+            job.write_listed(
+                "symbology.json",
+                symbology("raw_symbol", "instrument_id", json!({"M6AU4": [interval("8")]})),
+            )
         },
         Refused("", "instrument 7 has no symbol on 2024-04-0", "unmapped"),
     ),

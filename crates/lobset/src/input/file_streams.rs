@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use super::Slot;
+use crate::error::{Error, Result};
 
 /// The streams of one file, numbered in the order of their first records.
 #[derive(Debug, Default)]
@@ -48,8 +49,8 @@ impl<'a> StreamNames<'a> {
     /// Takes the symbol and the publisher of every stream; repetitions are welcome.
     ///
     /// # Errors
-    /// A text when the name of one stream is also the symbol of another.
-    pub fn new(streams: impl IntoIterator<Item = (&'a str, u16)>) -> Result<Self, String> {
+    /// [`Error::Data`] when the name of one stream is also the symbol of another.
+    pub fn new(streams: impl IntoIterator<Item = (&'a str, u16)>) -> Result<Self> {
         let mut symbols: BTreeMap<&str, BTreeSet<u16>> = BTreeMap::new();
         for (symbol, publisher) in streams {
             symbols.entry(symbol).or_default().insert(publisher);
@@ -59,8 +60,11 @@ impl<'a> StreamNames<'a> {
             for publisher in publishers {
                 let name = names.name(symbol, *publisher);
                 if names.0.contains_key(name.as_str()) {
-                    return Err(format!(
-                        "publisher {publisher} of the symbol {symbol:?} and the symbol {name:?} have the same name"
+                    return Err(Error::data(
+                        format!(
+                            "publisher {publisher} of the symbol {symbol:?} and the symbol {name:?} have the same name"
+                        ),
+                        "pick one publisher with publishers = [ID]",
                     ));
                 }
             }
@@ -101,6 +105,9 @@ mod tests {
         assert_eq!(names.name("NVDA", 41), "NVDA.41");
         assert_eq!(names.name("AAPL", 39), "AAPL");
         let error = StreamNames::new([("NVDA", 39), ("NVDA", 41), ("NVDA.41", 39)]).unwrap_err();
-        assert_eq!(error, "publisher 41 of the symbol \"NVDA\" and the symbol \"NVDA.41\" have the same name");
+        assert_eq!(
+            error.to_string(),
+            "publisher 41 of the symbol \"NVDA\" and the symbol \"NVDA.41\" have the same name"
+        );
     }
 }

@@ -86,17 +86,11 @@ fn type_name(kind: &DataType) -> String {
     }
 }
 
-/// A number with a comma before every three digits.
-fn thousands(number: u64) -> String {
+/// A number for people, with a comma before every three digits.
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    groups.join(",")
 }
 
 /// Rows of each split that stand in the file.
@@ -182,7 +176,7 @@ fn introduction(page: &mut String, manifest: &Manifest, thresholds: &Thresholds)
         escape(&config.currency),
         match inputs.len() {
             1 => "1 file".to_owned(),
-            n => format!("{} files", thousands(n as u64)),
+            n => format!("{} files", grouped(n as u64)),
         },
         sources.join(", "),
         config.nbins - 1,
@@ -196,7 +190,7 @@ fn splits(page: &mut String, manifest: &Manifest) {
         let found = written(manifest, &dataset.splits);
         rows.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
     }
-    let [fit, embargo, holdout] = rows.map(thousands);
+    let [fit, embargo, holdout] = rows.map(grouped);
     let _ = write!(
         page,
         "\n## Splits\n\n\
@@ -243,8 +237,7 @@ fn datasets(page: &mut String, manifest: &Manifest) {
         "\n## Datasets\n\n| symbol | config | file | rows | fit | embargo | holdout |\n|---|---|---|---:|---:|---:|---:|\n",
     );
     for (symbol, dataset) in manifest.datasets() {
-        let (rows, [fit, embargo, holdout]) =
-            (thousands(dataset.rows), written(manifest, &dataset.splits).map(thousands));
+        let (rows, [fit, embargo, holdout]) = (grouped(dataset.rows), written(manifest, &dataset.splits).map(grouped));
         let (name, config, file) = (escape(&symbol.symbol), escape(&config_name(&symbol.symbol)), &dataset.file);
         let _ = writeln!(page, "| {name} | {config} | `{file}` | {rows} | {fit} | {embargo} | {holdout} |");
     }
@@ -349,6 +342,6 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }

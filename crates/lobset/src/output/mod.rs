@@ -17,7 +17,7 @@ mod schema;
 mod thrift;
 mod window;
 
-pub use card::card;
+pub use card::{card, grouped};
 pub use chunk::EncodedGroup;
 pub use dataset::{
     CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name, dataset_stem,

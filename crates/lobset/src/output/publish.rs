@@ -27,7 +27,7 @@ mod ours;
 #[cfg(test)]
 mod tests;
 
-use ours::{check_file, check_folder, remove_dataset};
+use ours::{check_file, check_folder, kind_of, remove_dataset};
 
 /// The file without which a folder is no dataset.
 pub const MANIFEST: &str = "manifest.json";
@@ -301,11 +301,7 @@ fn lock(folder: &Path, out: &Path) -> Result<File> {
 }
 
 fn exists(path: &Path) -> Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Error::output(path, e)),
-    }
+    Ok(kind_of(path)?.is_some())
 }
 
 /// The same error about another path.

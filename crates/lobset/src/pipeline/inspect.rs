@@ -9,10 +9,10 @@ use super::Options;
 use super::describe::input_warnings;
 use super::monitor::{Monitor, Stage};
 use super::parallel::map_ordered;
-use super::scan::{Growing, RowReader, ScanRules, StreamScan};
+use super::scan::{RowReader, ScanRules, StreamScan, is_break, read_streams};
 use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::input::{CatalogFile, Delivery, Drops, Gaps, StreamNames, catalog, find, total_bytes, verified};
 use crate::output::InputEntry;
 use crate::time_text::Timestamp;
@@ -90,7 +90,7 @@ pub fn inspect<P: AsRef<Path>>(
                 found.files.push(entry);
                 for scan in seen {
                     match streams.get_mut(&scan.id) {
-                        Some(stream) => stream.append(&scan, rules.max_gap),
+                        Some(stream) => stream.append(&scan, rules.max_gap()),
                         None => drop(streams.insert(scan.id.clone(), Seen::new(scan))),
                     }
                 }
@@ -98,8 +98,7 @@ pub fn inspect<P: AsRef<Path>>(
             },
         )
     })?;
-    let names = StreamNames::new(streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))
-        .map_err(|message| Error::data(message, "pick one publisher with publishers = [ID]"))?;
+    let names = StreamNames::new(streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
     let symbol = |(id, stream): (&StreamId, &Seen)| SymbolInspection {
         symbol: names.name(&id.symbol, id.publisher_id),
         publisher_id: id.publisher_id,
@@ -140,9 +139,8 @@ impl Seen {
         }
     }
 
-    fn append(&mut self, scan: &StreamScan, max_gap: Option<u64>) {
-        let paused = max_gap.is_some_and(|most| scan.first_ts.saturating_sub(self.max_ts) > most);
-        if !paused && scan.first_instrument == self.instrument {
+    fn append(&mut self, scan: &StreamScan, max_gap: u64) {
+        if !is_break(self.max_ts, scan.first_ts, max_gap, scan.first_instrument == self.instrument) {
             self.gaps.note(self.max_ts, scan.first_ts);
         }
         self.gaps.extend(&scan.gaps, self.max_ts);
@@ -155,22 +153,6 @@ impl Seen {
 
 fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<(InputEntry, Vec<StreamScan>)> {
     let rules = rules.with_symbology(file.beside.symbology.as_ref());
-    let mut rows = RowReader::open(&file.path, &rules)?;
-    let mut growing: Vec<Growing> = Vec::new();
-    let mut last_ts = None;
-    let max_gap = rules.max_gap.unwrap_or(u64::MAX);
-    while rows.advance(monitor)? {
-        let (record, row) = rows.current()?;
-        last_ts = last_ts.max(Some(record.ts_recv));
-        let Some((number, _)) = row else { continue };
-        // Streams are numbered as their first rows come.
-        if number == growing.len() {
-            growing.push(Growing::begin(&record));
-        }
-        growing[number].push(&record, max_gap);
-    }
-    let streams: Vec<StreamScan> =
-        growing.into_iter().zip(rows.streams()).map(|(s, id)| s.finish(id, Vec::new())).collect();
-    let total = streams.iter().map(|stream| stream.rows).sum();
-    Ok((rows.entry(&file.path, total, file.first_ts, last_ts), streams))
+    let rows = RowReader::open(&file.path, &rules)?;
+    read_streams(&file.path, rows, rules.max_gap(), monitor, |_, _, _, _| Ok(()))
 }

@@ -33,7 +33,7 @@ pub struct ScanRules {
     price_range: Option<[f64; 2]>,
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
-    pub max_gap: Option<u64>,
+    max_gap: Option<u64>,
     /// The mappings for a file without any. It differs from folder to folder.
     symbology: Option<SymbologyFile>,
 }
@@ -49,6 +49,11 @@ impl ScanRules {
             max_gap: config.max_gap,
             symbology: None,
         }
+    }
+
+    /// The longest pause in nanoseconds that breaks no stream.
+    pub fn max_gap(&self) -> u64 {
+        self.max_gap.unwrap_or(u64::MAX)
     }
 
     /// The most memory that the mappings take, in bytes.
@@ -108,14 +113,21 @@ impl StreamScan {
     }
 }
 
+/// Whether a row starts a new unbroken stretch: it comes from another instrument, or after a pause longer than `max_gap` by
+/// the clock of the stream, the running maximum of `ts_recv` in `reached`.
+#[inline(always)]
+pub fn is_break(reached: u64, ts: u64, max_gap: u64, same_instrument: bool) -> bool {
+    !same_instrument || ts.saturating_sub(reached) > max_gap
+}
+
 /// A stream while its file is read: its scan, whose name, instruments and chunks come last.
-pub(super) struct Growing {
+struct Scanning {
     scan: StreamScan,
     instruments: InstrumentSpans,
 }
 
-impl Growing {
-    pub fn begin(record: &Record<'_>) -> Self {
+impl Scanning {
+    fn begin(record: &Record<'_>) -> Self {
         let scan = StreamScan {
             id: StreamId { symbol: String::new(), publisher_id: record.publisher_id },
             rows: 0,
@@ -133,10 +145,9 @@ impl Growing {
     }
 
     #[inline]
-    pub fn push(&mut self, record: &Record<'_>, max_gap: u64) {
+    fn push(&mut self, record: &Record<'_>, max_gap: u64) {
         let Self { scan, instruments } = self;
-        let paused = record.ts_recv.saturating_sub(scan.max_ts) > max_gap;
-        if record.instrument_id != scan.last_instrument || paused {
+        if is_break(scan.max_ts, record.ts_recv, max_gap, record.instrument_id == scan.last_instrument) {
             scan.breaks.push(scan.rows);
             scan.last_instrument = record.instrument_id;
         } else {
@@ -148,8 +159,8 @@ impl Growing {
         scan.rows += 1;
     }
 
-    pub fn finish(self, id: StreamId, chunks: Vec<Chunk>) -> StreamScan {
-        StreamScan { id, instruments: self.instruments.finish(), chunks, ..self.scan }
+    fn finish(self, id: StreamId) -> StreamScan {
+        StreamScan { id, instruments: self.instruments.finish(), ..self.scan }
     }
 }
 
@@ -229,30 +240,47 @@ pub fn read(
 }
 
 fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
-    let mut rows = RowReader::open(path, rules)?;
+    // A file that is refused leaves no tape.
+    let rows = RowReader::open(path, rules)?;
     let mut writer = TapeWriter::create(tape)?;
-    let mut growing: Vec<Growing> = Vec::new();
+    let (input, mut streams) = read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
+        writer.push(number, record, mid2, max_ts)
+    })?;
+    let (tape_bytes, chunks) = writer.finish()?;
+    streams.iter_mut().zip(chunks).for_each(|(stream, chunks)| stream.chunks = chunks);
+    Ok((FileScan { input, tape: tape.to_owned(), streams }, tape_bytes))
+}
+
+/// Reads a file to its end: what the manifest will say of it, and its streams without tapes. Hands each row to `take`: the
+/// number of its stream, its record and `mid2`, and the largest `ts_recv` of the stream so far.
+///
+/// # Errors
+/// As [`scan`], and what `take` returns.
+pub fn read_streams(
+    path: &Path,
+    mut rows: RowReader,
+    max_gap: u64,
+    monitor: &Monitor<'_>,
+    mut take: impl FnMut(usize, &Record<'_>, i64, u64) -> Result<()>,
+) -> Result<(InputEntry, Vec<StreamScan>)> {
+    let mut streams: Vec<Scanning> = Vec::new();
     let (mut first_ts, mut last_ts) = (None, None);
-    let max_gap = rules.max_gap.unwrap_or(u64::MAX);
     while rows.advance(monitor)? {
         let (record, row) = rows.current()?;
         first_ts.get_or_insert(record.ts_recv);
         last_ts = last_ts.max(Some(record.ts_recv));
         let Some((number, mid2)) = row else { continue };
         // Streams are numbered as their first rows come.
-        if number == growing.len() {
-            growing.push(Growing::begin(&record));
+        if number == streams.len() {
+            streams.push(Scanning::begin(&record));
         }
-        let stream = &mut growing[number];
+        let stream = &mut streams[number];
         stream.push(&record, max_gap);
-        writer.push(number, &record, mid2, stream.scan.max_ts)?;
+        take(number, &record, mid2, stream.scan.max_ts)?;
     }
-
-    let (tape_bytes, chunks) = writer.finish()?;
-    let found = growing.into_iter().zip(chunks).zip(rows.streams());
-    let streams: Vec<StreamScan> = found.map(|((stream, chunks), id)| stream.finish(id, chunks)).collect();
+    let streams: Vec<StreamScan> = streams.into_iter().zip(rows.streams()).map(|(s, id)| s.finish(id)).collect();
     let input = rows.entry(path, streams.iter().map(|s| s.rows).sum(), first_ts, last_ts);
-    Ok((FileScan { input, tape: tape.to_owned(), streams }, tape_bytes))
+    Ok((input, streams))
 }
 
 /// Reads a file's records and tells which of them are rows of which stream.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::instruments::{Alias, AliasSearch};
 use super::overlap::overlaps;
-use super::scan::{FileScan, StreamScan};
+use super::scan::{FileScan, StreamScan, is_break};
 use crate::config::{Aliases, Config};
-use crate::error::{Error, InputError, Result};
+use crate::error::{InputError, Result};
 use crate::input::{Gaps, StreamNames};
 use crate::label::{Candidates, Splits, Windows};
 use crate::tape::{RowCursor, SymbolTape};
@@ -118,11 +118,12 @@ impl<'a> Growing<'a> {
                 .with_help("give each symbol's rows once: remove the file that repeats them")
                 .into());
         }
-        let paused = found.first_ts.saturating_sub(self.max_ts) > max_gap;
-        if first_row > 0 && (paused || found.first_instrument != self.instrument) {
-            self.breaks.push(first_row);
-        } else if first_row > 0 {
-            self.gaps.note(self.max_ts, found.first_ts);
+        if first_row > 0 {
+            if is_break(self.max_ts, found.first_ts, max_gap, found.first_instrument == self.instrument) {
+                self.breaks.push(first_row);
+            } else {
+                self.gaps.note(self.max_ts, found.first_ts);
+            }
         }
         let mut breaks = found.breaks.clone();
         if found.first_ts < self.max_ts {
@@ -150,8 +151,7 @@ impl<'a> Growing<'a> {
             if ts < before && ts >= reached {
                 self.steps_back += 1;
             }
-            if instrument == Some(of)
-                && ts.saturating_sub(before) <= max_gap
+            if !is_break(before, ts, max_gap, instrument == Some(of))
                 && let Ok(place) = breaks.binary_search(&row)
             {
                 breaks.remove(place);
@@ -169,7 +169,7 @@ impl<'a> Growing<'a> {
 ///
 /// # Errors
 /// [`InputError`] when two files hold the same bytes or overlap in time for a stream, or when two symbols share an
-/// instrument at the same time; [`Error::Output`] when a work file cannot be read.
+/// instrument at the same time; [`Error::Output`](crate::Error::Output) when a work file cannot be read.
 pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     refuse_duplicates(scans)?;
     let windows = Windows::new(config);
@@ -177,8 +177,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     let ids = || scans.iter().flat_map(|(_, scan)| &scan.streams).map(|found| &found.id);
     let mut numbers: BTreeMap<&StreamId, usize> = ids().map(|id| (id, 0)).collect();
     numbers.values_mut().enumerate().for_each(|(number, place)| *place = number);
-    let names = StreamNames::new(numbers.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))
-        .map_err(|message| Error::data(message, "pick one publisher with publishers = [ID]"))?;
+    let names = StreamNames::new(numbers.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
 
     // The least stamp in a file and all after it: a stamp may be wrong, and files out of order by it.
     let mut least_later: Vec<u64> =

@@ -161,7 +161,7 @@ fn refuse(out: &Path, message: &str, help: &str) -> Result<()> {
 }
 
 /// What stands at a path, links not followed.
-fn kind_of(path: &Path) -> Result<Option<FileType>> {
+pub fn kind_of(path: &Path) -> Result<Option<FileType>> {
     // A slash at the end would have a link followed.
     match fs::symlink_metadata(path.components().as_path()) {
         Ok(found) => Ok(Some(found.file_type())),
