@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::Shown;
+
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -28,7 +30,7 @@ pub enum Error {
         help: String,
     },
     /// A place that cannot be written to.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {message}", Shown(path))]
     Output {
         /// The file or folder.
         path: PathBuf,
@@ -167,7 +169,7 @@ impl InputError {
 
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
+        write!(f, "{}: ", Shown(&self.path))?;
         match (self.record, self.byte) {
             (Some(record), Some(byte)) => write!(f, "record {record}, byte {byte}: ")?,
             (Some(record), None) => write!(f, "record {record}: ")?,
@@ -191,7 +193,7 @@ pub struct ValidationError {
 
 impl fmt::Display for ValidationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: validation failed", self.path.display())?;
+        write!(f, "{}: validation failed", Shown(&self.path))?;
         self.violations.iter().try_for_each(|v| write!(f, "\n  {v}"))
     }
 }

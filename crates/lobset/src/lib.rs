@@ -41,6 +41,7 @@ pub mod input;
 pub mod label;
 pub mod output;
 mod pipeline;
+mod printable;
 pub mod settings;
 pub mod storage;
 pub mod tape;
@@ -58,5 +59,6 @@ pub use pipeline::{
     CARD, Event, Executor, Inspection, Monitor, Options, REPORT, Receive, Stage, SymbolInspection, THRESHOLDS, Task,
     Threads, build, fit_thresholds, inspect, process, process_as_tasks, run_task,
 };
+pub use printable::printable;
 pub use time_text::Timestamp;
 pub use validate::validate;
