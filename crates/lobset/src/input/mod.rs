@@ -18,6 +18,7 @@ mod symbols;
 pub(crate) use batch::verified;
 pub use batch::{DayCondition, MAX_MANIFEST_BYTES, MAX_SUPPORT_BYTES};
 pub use batches::RecordBatches;
+pub(crate) use catalog::check_unchanged;
 pub use catalog::{CatalogFile, catalog, file_name, total_bytes};
 pub use delivery::Delivery;
 pub(crate) use file_streams::{FileStreams, StreamNames, with_publisher};

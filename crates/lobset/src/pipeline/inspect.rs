@@ -9,10 +9,10 @@ use super::Options;
 use super::describe::input_warnings;
 use super::monitor::{Monitor, Stage};
 use super::parallel::map_ordered;
-use super::scan::{RowReader, ScanRules, StreamScan, is_break, read_streams};
+use super::scan::{RowReader, ScanRules, StreamScan, is_break, read_streams, set_aside};
 use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
-use crate::error::Result;
+use crate::error::{InputError, Result};
 use crate::input::{CatalogFile, Delivery, Drops, Gaps, StreamNames, catalog, find, total_bytes, verified};
 use crate::output::InputEntry;
 use crate::time_text::Timestamp;
@@ -55,7 +55,7 @@ pub struct SymbolInspection {
 /// Reads all files and counts what is in them. Instruments without a mapping are counted, whatever the settings say.
 ///
 /// # Errors
-/// [`InputError`](crate::error::InputError) for a file that is refused.
+/// [`InputError`] with every file that is refused.
 pub fn inspect<P: AsRef<Path>>(
     inputs: &[P],
     config: &Config,
@@ -75,17 +75,21 @@ pub fn inspect<P: AsRef<Path>>(
         warnings: Vec::new(),
     };
     let mut streams: BTreeMap<StreamId, Seen> = BTreeMap::new();
+    let mut refused = Vec::new();
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
             options.threads(),
             files.len(),
             &files,
-            |file| {
-                verified(&file.path, file.beside.sha256.as_deref(), look(file, &rules, monitor), |(e, _)| {
-                    e.sha256.clone()
-                })
-            },
-            |(entry, seen)| {
+            |file| set_aside(look(file, &rules, monitor)),
+            |outcome| {
+                let (entry, seen) = match outcome {
+                    Ok(seen) => seen,
+                    Err(error) => {
+                        refused.push(error);
+                        return Ok(());
+                    }
+                };
                 found.drops += entry.drops;
                 found.files.push(entry);
                 for scan in seen {
@@ -98,6 +102,7 @@ pub fn inspect<P: AsRef<Path>>(
             },
         )
     })?;
+    InputError::check(refused)?;
     let names = StreamNames::new(streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
     let symbol = |(id, stream): (&StreamId, &Seen)| SymbolInspection {
         symbol: names.name(&id.symbol, id.publisher_id),
@@ -153,6 +158,8 @@ impl Seen {
 
 fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<(InputEntry, Vec<StreamScan>)> {
     let rules = rules.with_symbology(file.beside.symbology.as_ref());
-    let rows = RowReader::open(&file.path, &rules)?;
-    read_streams(&file.path, rows, rules.max_gap(), monitor, |_, _, _, _| Ok(()))
+    let outcome = RowReader::open(&file.path, &rules)
+        .and_then(|rows| read_streams(&file.path, rows, rules.max_gap(), monitor, |_, _, _, _| Ok(())));
+    file.check_unchanged()?;
+    verified(&file.path, file.beside.sha256.as_deref(), outcome, |(entry, _)| entry.sha256.clone())
 }

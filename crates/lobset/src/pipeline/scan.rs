@@ -10,13 +10,13 @@ use super::instruments::{InstrumentSpan, InstrumentSpans};
 use super::monitor::Monitor;
 use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
-use crate::error::{Error, Result};
+use crate::error::{Error, InputError, Result};
 use crate::input::{
     CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, SymbologyFile, Symbols, check_stamps,
-    file_name, file_sha256, hex, verified,
+    check_unchanged, file_name, file_sha256, hex, verified,
 };
 use crate::output::{InputEntry, write_whole};
-use crate::storage::{self, platform::Platform};
+use crate::storage::{self, Stat, platform::Platform};
 use crate::tape::{Chunk, TapeWriter};
 use crate::time_text::Timestamp;
 
@@ -178,7 +178,8 @@ struct Receipt {
 /// Scans a file, or finds that an earlier run has done so; the flag tells which.
 ///
 /// # Errors
-/// [`InputError`](crate::error::InputError) for a file that is refused, [`Error::Output`] for a work file that cannot be written.
+/// [`InputError`] for a file that is refused, or that changes meanwhile; [`Error::Output`] for a work file that cannot be
+/// written.
 pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, bool)> {
     let real = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let stem = hex(&Sha256::digest(real.as_os_str().as_encoded_bytes())[..12]);
@@ -187,10 +188,11 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
     let rules = rules.with_symbology(file.beside.symbology.as_ref());
     let listed = file.beside.sha256.as_deref();
     if let Some(scan) = finished_before(file, &rules, &receipt, &tape, monitor)? {
+        file.check_unchanged()?;
         let scan = verified(&file.path, listed, Ok(scan), |scan| scan.input.sha256.clone())?;
         return Ok((scan, true));
     }
-    let (scan, tape_bytes) = read(&file.path, listed, &rules, &tape, monitor)?;
+    let (scan, tape_bytes) = read(&file.path, &file.stat, listed, &rules, &tape, monitor)?;
     let done = Receipt { format: FORMAT, boot: Platform::here().boot(), rules, tape_bytes, scan };
     let text = serde_json::to_string(&done).map_err(|e| Error::output(&receipt, e))?;
     write_whole(&receipt, &text)?;
@@ -215,7 +217,7 @@ fn finished_before(
         && done.rules == *rules
         && done.tape_bytes == size(tape)
         && done.scan.tape == tape
-        && done.scan.input.bytes == size(&file.path)
+        && done.scan.input.bytes == file.stat.bytes
         && done.scan.input.sha256 == file_sha256(&file.path)?;
     if !holds {
         return Ok(None);
@@ -224,19 +226,32 @@ fn finished_before(
     Ok(Some(done.scan))
 }
 
-/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file. `listed` is the SHA-256
-/// that `manifest.json` gives for the file.
+/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file. `found` is what the file
+/// was when the run began, and `listed` the SHA-256 that `manifest.json` gives for it.
 ///
 /// # Errors
 /// As [`scan`].
 pub fn read(
     path: &Path,
+    found: &Stat,
     listed: Option<&str>,
     rules: &ScanRules,
     tape: &Path,
     monitor: &Monitor<'_>,
 ) -> Result<(FileScan, u64)> {
-    verified(path, listed, decode(path, rules, tape, monitor), |(scan, _)| scan.input.sha256.clone())
+    let outcome = decode(path, rules, tape, monitor);
+    // A file that is being written to may look damaged: that it changes says more.
+    check_unchanged(path, found)?;
+    verified(path, listed, outcome, |(scan, _)| scan.input.sha256.clone())
+}
+
+/// Sets a refused file aside, so that the step goes on to the others and names all that are refused in the end.
+pub fn set_aside<T>(outcome: Result<T>) -> Result<Result<T, InputError>> {
+    match outcome {
+        Ok(done) => Ok(Ok(done)),
+        Err(Error::Input(refused)) => Ok(Err(refused)),
+        Err(other) => Err(other),
+    }
 }
 
 fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
@@ -393,11 +408,17 @@ impl RowReader {
     }
 }
 
-/// `ts_recv` of a file's usable record with this number, from 0.
+/// `ts_recv` of a file's usable record with this number, from 0. `found` is what the file was when the run began.
 ///
 /// # Errors
 /// As [`scan`].
-pub fn ts_of_row(path: &Path, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
+pub fn ts_of_row(path: &Path, found: &Stat, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
+    let outcome = find_row(path, rules, number);
+    check_unchanged(path, found)?;
+    outcome
+}
+
+fn find_row(path: &Path, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
     let mut rows = RowReader::open(path, rules)?;
     let mut seen = 0;
     while rows.reader.advance()? {

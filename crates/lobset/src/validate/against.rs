@@ -101,6 +101,7 @@ pub(super) fn compare<P: AsRef<Path>>(
                 let (Some(targets), Some(walk)) = (drawn.get_mut(name), walks.get_mut(name)) else { continue };
                 walk.take(config, &reader.reader.record()?, mid2, targets, &mut violations);
             }
+            file.check_unchanged()?;
             verified(&file.path, file.beside.sha256.as_deref(), Ok(reader), |rows| rows.reader.sha256())?;
         }
         Ok(())
