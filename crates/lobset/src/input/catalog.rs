@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::DbnReader;
 use super::batch::verified;
 use super::find::{Beside, Found, FoundFile};
 use super::schemas::explain_schemas;
+use super::{DbnReader, Head};
 use crate::error::{Error, InputError, Result};
 use crate::storage::{self, Stat};
 
@@ -16,8 +16,8 @@ pub struct CatalogFile {
     pub path: PathBuf,
     /// Its size and identity when the run began.
     pub stat: Stat,
-    /// `ts_recv` of its first record; `None` for a file without records.
-    pub first_ts: Option<u64>,
+    /// The stamps of its first records.
+    pub head: Head,
     /// What lies beside it.
     pub beside: Beside,
 }
@@ -30,7 +30,8 @@ impl CatalogFile {
 
     /// Sorts files by time; those without records come last.
     pub(crate) fn order(&self) -> impl Ord + use<> {
-        (self.first_ts.is_none(), self.first_ts, self.name(), self.path.clone())
+        let middle = self.head.middle();
+        (middle.is_none(), middle, self.name(), self.path.clone())
     }
 }
 
@@ -60,7 +61,8 @@ pub(crate) fn check_unchanged(path: &Path, found: &Stat) -> Result<()> {
         .into())
 }
 
-/// Opens every file that was found and puts them in order of time; files without records come last.
+/// Opens every file that was found and puts them in order of time, by the middle one of their first stamps; files without
+/// records come last.
 ///
 /// # Errors
 /// [`InputError`] with every file that [`DbnReader`] refuses, or whose bytes are not those that `manifest.json` lists.
@@ -68,14 +70,16 @@ pub fn catalog(found: &Found) -> Result<Vec<CatalogFile>> {
     let mut files = Vec::new();
     let mut refused = Vec::new();
     for FoundFile { path, stat, beside } in &found.files {
-        let peek = || -> Result<Option<u64>> {
+        let peek = || -> Result<Head> {
             let mut reader = DbnReader::open(path)?;
-            if reader.advance()? { Ok(Some(reader.record()?.ts_recv)) } else { Ok(None) }
+            let mut head = Head::default();
+            while reader.advance()? && head.push(reader.record()?.ts_recv) {}
+            Ok(head)
         };
         let peeked = peek().or_else(|error| verified(path, beside.sha256.as_deref(), Err(error), |_| String::new()));
         match peeked {
-            Ok(first_ts) => {
-                files.push(CatalogFile { path: path.clone(), stat: stat.clone(), first_ts, beside: beside.clone() });
+            Ok(head) => {
+                files.push(CatalogFile { path: path.clone(), stat: stat.clone(), head, beside: beside.clone() });
             }
             Err(Error::Input(error)) => refused.push(error),
             Err(other) => return Err(other),

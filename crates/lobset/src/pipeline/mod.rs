@@ -9,6 +9,7 @@ mod instruments;
 mod local;
 mod monitor;
 mod movements;
+mod order;
 mod overlap;
 mod parallel;
 mod plan;
@@ -317,7 +318,13 @@ fn boundary_time(
     found: &Scans,
     rules: &ScanRules,
 ) -> Result<(Timestamp, Vec<usize>)> {
-    let firsts: Vec<u64> = found.files.iter().filter_map(|f| f.first_ts).collect();
+    let mut reached = 0;
+    let first = |(file, scan): (&CatalogFile, &FileScan)| {
+        let first = file.head.first(reached);
+        reached = reached.max(scan.input.last_ts.map_or(0, |last| last.0));
+        first
+    };
+    let firsts: Vec<u64> = found.files.iter().zip(&found.scans).filter_map(first).collect();
     let no_rows = || {
         let drops = found.scans.iter().map(|scan| scan.input.drops.other_publisher).sum::<u64>();
         match &config.publishers {

@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 
 use super::instruments::{InstrumentSpan, InstrumentSpans};
 use super::monitor::Monitor;
+use super::order::Order;
 use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
 use crate::error::{Error, InputError, Result};
 use crate::input::{
-    CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, SymbologyFile, Symbols, check_stamps,
-    check_unchanged, file_name, file_sha256, hex, verified,
+    CatalogFile, DbnReader, Drops, FileStreams, Gaps, Head, Impossible, QuoteRules, Record, SymbologyFile, Symbols,
+    Times, check_unchanged, file_name, file_sha256, hex, verified,
 };
 use crate::output::{InputEntry, write_whole};
 use crate::storage::{self, Stat, platform::Platform};
@@ -34,6 +35,7 @@ pub struct ScanRules {
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
     max_gap: Option<u64>,
+    strict: bool,
     /// The mappings for a file without any. It differs from folder to folder.
     symbology: Option<SymbologyFile>,
 }
@@ -47,6 +49,7 @@ impl ScanRules {
             unmapped: config.unmapped,
             publishers: config.publishers.clone(),
             max_gap: config.max_gap,
+            strict: config.strict,
             symbology: None,
         }
     }
@@ -73,6 +76,8 @@ impl ScanRules {
 pub struct FileScan {
     /// What the manifest will say of the file.
     pub input: InputEntry,
+    /// The stamps of its first records.
+    pub head: Head,
     /// The work file with the tapes.
     pub tape: PathBuf,
     /// Its streams that have rows.
@@ -124,6 +129,7 @@ pub fn is_break(reached: u64, ts: u64, max_gap: u64, same_instrument: bool) -> b
 struct Scanning {
     scan: StreamScan,
     instruments: InstrumentSpans,
+    order: Order,
 }
 
 impl Scanning {
@@ -141,12 +147,12 @@ impl Scanning {
             instruments: Vec::new(),
             chunks: Vec::new(),
         };
-        Self { scan, instruments: InstrumentSpans::new(record) }
+        Self { scan, instruments: InstrumentSpans::new(record), order: Order::new() }
     }
 
     #[inline]
     fn push(&mut self, record: &Record<'_>, max_gap: u64) {
-        let Self { scan, instruments } = self;
+        let Self { scan, instruments, .. } = self;
         if is_break(scan.max_ts, record.ts_recv, max_gap, record.instrument_id == scan.last_instrument) {
             scan.breaks.push(scan.rows);
             scan.last_instrument = record.instrument_id;
@@ -258,15 +264,26 @@ fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) ->
     // A file that is refused leaves no tape.
     let rows = RowReader::open(path, rules)?;
     let mut writer = TapeWriter::create(tape)?;
-    let (input, mut streams) = read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
-        writer.push(number, record, mid2, max_ts)
-    })?;
+    let Contents { input, head, mut streams } =
+        read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
+            writer.push(number, record, mid2, max_ts)
+        })?;
     let (tape_bytes, chunks) = writer.finish()?;
     streams.iter_mut().zip(chunks).for_each(|(stream, chunks)| stream.chunks = chunks);
-    Ok((FileScan { input, tape: tape.to_owned(), streams }, tape_bytes))
+    Ok((FileScan { input, head, tape: tape.to_owned(), streams }, tape_bytes))
 }
 
-/// Reads a file to its end: what the manifest will say of it, and its streams without tapes. Hands each row to `take`: the
+/// What reading a file to its end tells.
+pub struct Contents {
+    /// What the manifest will say of it.
+    pub input: InputEntry,
+    /// The stamps of its first records.
+    pub head: Head,
+    /// Its streams, without tapes.
+    pub streams: Vec<StreamScan>,
+}
+
+/// Reads a file to its end. Hands each row to `take`: the
 /// number of its stream, its record and `mid2`, and the largest `ts_recv` of the stream so far.
 ///
 /// # Errors
@@ -277,12 +294,15 @@ pub fn read_streams(
     max_gap: u64,
     monitor: &Monitor<'_>,
     mut take: impl FnMut(usize, &Record<'_>, i64, u64) -> Result<()>,
-) -> Result<(InputEntry, Vec<StreamScan>)> {
+) -> Result<Contents> {
     let mut streams: Vec<Scanning> = Vec::new();
-    let (mut first_ts, mut last_ts) = (None, None);
+    let (mut head, mut first_ts, mut last_ts) = (Head::default(), None, None);
     while rows.advance(monitor)? {
+        let number_of_record = rows.reader.records() - 1;
         let (record, row) = rows.current()?;
-        first_ts.get_or_insert(record.ts_recv);
+        if head.push(record.ts_recv) {
+            first_ts.get_or_insert(record.ts_recv);
+        }
         last_ts = last_ts.max(Some(record.ts_recv));
         let Some((number, mid2)) = row else { continue };
         // Streams are numbered as their first rows come.
@@ -291,11 +311,15 @@ pub fn read_streams(
         }
         let stream = &mut streams[number];
         stream.push(&record, max_gap);
+        stream.order.push(record.ts_recv, number_of_record);
         take(number, &record, mid2, stream.scan.max_ts)?;
+    }
+    for (stream, id) in streams.iter().zip(rows.streams()) {
+        stream.order.check(&rows.reader, &id.symbol)?;
     }
     let streams: Vec<StreamScan> = streams.into_iter().zip(rows.streams()).map(|(s, id)| s.finish(id)).collect();
     let input = rows.entry(path, streams.iter().map(|s| s.rows).sum(), first_ts, last_ts);
-    Ok((input, streams))
+    Ok(Contents { input, head, streams })
 }
 
 /// Reads a file's records and tells which of them are rows of which stream.
@@ -303,9 +327,12 @@ pub(crate) struct RowReader {
     pub reader: DbnReader,
     pub symbols: Symbols,
     pub drops: Drops,
+    impossible: Impossible,
+    strict: bool,
     quotes: QuoteRules,
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
+    times: Times,
     streams: FileStreams,
     /// Bytes of the file that the monitor knows of.
     reported: u64,
@@ -316,13 +343,17 @@ impl RowReader {
         let reader = DbnReader::open(path)?;
         let symbols = Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?;
         let quotes = QuoteRules::new(rules.keep_crossed, rules.price_range);
+        let times = Times::of(reader.metadata());
         Ok(Self {
             reader,
             symbols,
             drops: Drops::default(),
+            impossible: Impossible::default(),
+            strict: rules.strict,
             quotes,
             unmapped: rules.unmapped,
             publishers: rules.publishers.clone(),
+            times,
             streams: FileStreams::default(),
             reported: 0,
         })
@@ -344,9 +375,15 @@ impl RowReader {
     #[inline]
     pub fn current(&mut self) -> Result<(Record<'_>, Option<(usize, i64)>)> {
         let record = self.reader.record()?;
-        check_stamps(&record).map_err(|message| self.reader.error(message))?;
-        if record.ts_recv == dbn::UNDEF_TIMESTAMP {
-            return Err(self.reader.error("ts_recv is undefined, so the record has no place in time").into());
+        self.times.check(&record).map_err(|message| self.reader.error(message))?;
+        if let Err(message) = self.impossible.note(&record)
+            && self.strict
+        {
+            return Err(self
+                .reader
+                .error(message)
+                .with_help("without strict such records are counted and kept")
+                .into());
         }
         if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.publisher_id)) {
             self.drops.other_publisher += 1;
@@ -397,6 +434,8 @@ impl RowReader {
             first_ts: first_ts.map(Timestamp),
             last_ts: last_ts.map(Timestamp),
             drops: self.drops,
+            impossible: self.impossible,
+            checksummed: self.reader.checksummed(),
             symbology: self.symbols.symbology().map(str::to_owned),
         }
     }

@@ -200,9 +200,9 @@ impl Engine for Tasks<'_> {
         }
         InputError::check(explain_schemas(refused, &self.found))?;
         let catalog = |(file, scan): (&FoundFile, FileScan)| {
-            let first_ts = scan.input.first_ts.map(|t| t.0);
+            let head = scan.head.clone();
             let FoundFile { path, stat, beside } = file.clone();
-            (CatalogFile { path, stat, first_ts, beside }, scan)
+            (CatalogFile { path, stat, head, beside }, scan)
         };
         let mut found: Vec<(CatalogFile, FileScan)> = inputs.iter().zip(scans).map(catalog).collect();
         found.sort_by_cached_key(|(file, _)| file.order());
