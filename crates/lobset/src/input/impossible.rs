@@ -185,7 +185,8 @@ mod tests {
                 assert_eq!(counts(&Record { action, side, ..record(&book) }).0, [0; 5]);
             }
         }
-        let undefined = [BidAskPair { bid_px: UNDEF_PRICE, ask_px: UNDEF_PRICE, ..Default::default() }; 10];
+        let undefined: [BidAskPair; 10] =
+            std::array::from_fn(|_| BidAskPair { bid_px: UNDEF_PRICE, ask_px: UNDEF_PRICE, ..Default::default() });
         assert_eq!(counts(&Record { price: UNDEF_PRICE, depth: 9, ..record(&undefined) }).0, [0; 5]);
         // A thin book, prices below zero, and a crossed quote.
         let mut thin = ladder();
