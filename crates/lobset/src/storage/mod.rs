@@ -5,6 +5,7 @@
 
 #[cfg(not(feature = "object-store"))]
 mod absent;
+pub(crate) mod checksum;
 #[cfg(feature = "object-store")]
 mod object;
 pub(crate) mod platform;
