@@ -12,6 +12,8 @@ use super::plan::{BLOCK, Slice, slices};
 use super::streams::Stream;
 use crate::error::{Error, Result};
 use crate::label::{Windows, movements};
+use crate::output::MOVEMENTS;
+use crate::storage;
 use crate::storage::checksum::{check, checksum};
 
 /// Candidates whose movements one thread computes in one go: so many that the windows' sums at the start do not count.
@@ -161,14 +163,8 @@ pub(crate) fn to_bytes(values: &[f64]) -> Vec<u8> {
 /// [`Error::Output`] when a work file cannot be written or read.
 pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result<(MovementTape, Vec<u64>)> {
     let windows = Windows::new(run.config);
-    let path = folder.join("movements.f64");
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)
-        .map_err(|e| Error::output(&path, e))?;
+    let path = folder.join(MOVEMENTS);
+    let file = storage::create(&path).map_err(|e| Error::output(&path, e))?;
     let mut total = 0;
     let place = |stream: &Stream| {
         let count = stream.candidates.count();

@@ -419,6 +419,8 @@ impl Engine for Tasks<'_> {
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {
         let datasets: Vec<(PathBuf, String)> =
             std::mem::take(&mut self.datasets).into_iter().map(|(name, file)| (file, name)).collect();
-        self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)
+        let note = self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)?;
+        note.into_iter().for_each(|note| self.run.monitor.note(note));
+        Ok(())
     }
 }
