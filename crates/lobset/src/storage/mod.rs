@@ -105,20 +105,36 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if is_url(path) {
         return Ok(Box::new(object::Stream::open(path)?));
     }
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
+    // Opening a pipe would wait for somebody to write into it.
+    let found = fs::metadata(path)?;
+    if found.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
     }
-    Ok(Box::new(file))
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
+    }
+    Ok(Box::new(File::open(path)?))
 }
 
-/// The bytes of a small file.
+/// The bytes of a file that fits in memory.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, u64::MAX)
+}
+
+/// The bytes of a file that has no reason to be larger than `most`.
+///
+/// # Errors
+/// When it cannot be read, or is larger.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let message = format!("has more than {most} bytes, which no such file needs");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
     Ok(bytes)
 }
 

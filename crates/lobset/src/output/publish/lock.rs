@@ -109,3 +109,60 @@ fn not_locked(path: &Path, cause: &io::Error) -> Error {
         help: Some("write to a file system with file locks: on some network drives they are turned off".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The folder of a test, and the work folder in it.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().join("work");
+        (folder, work)
+    }
+
+    fn take(work: &Path) -> Result<Lock> {
+        Lock::take(work, Path::new("out"))
+    }
+
+    #[test]
+    fn a_lock_keeps_others_out_until_its_run_ends() {
+        let (_folder, work) = place();
+        let first = take(&work).unwrap();
+        assert!(take(&work).err().unwrap().to_string().contains("another run is working on it"));
+        first.check().unwrap();
+        // A process that has opened the lock file before its folder goes holds a lock on nothing.
+        let stale = File::open(work.join(NAME)).unwrap();
+        fs::remove_dir_all(&work).unwrap();
+        first.check().unwrap_err();
+        drop(first);
+        stale.try_lock().unwrap();
+        let second = take(&work).unwrap();
+        second.check().unwrap();
+        assert!(take(&work).is_err());
+    }
+
+    #[test]
+    fn only_a_regular_file_is_locked_and_it_keeps_what_it_holds() {
+        let (folder, work) = place();
+        fs::create_dir(&work).unwrap();
+        let path = work.join(NAME);
+        fs::write(&path, "precious").unwrap();
+        take(&work).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        fs::rename(&path, folder.path().join("kept")).unwrap();
+
+        // Opening the pipe would wait for somebody to write into it.
+        let pipe = || assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let link = || std::os::unix::fs::symlink("../kept", &path).unwrap();
+        let dangling = || std::os::unix::fs::symlink("../absent", &path).unwrap();
+        for put in [&pipe as &dyn Fn(), &link, &dangling] {
+            put();
+            let error = take(&work).err().unwrap();
+            assert!(error.to_string().contains("is no lock file of lobset"), "{error}");
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(fs::read(folder.path().join("kept")).unwrap(), b"precious");
+        assert!(!folder.path().join("absent").exists());
+    }
+}
