@@ -105,7 +105,11 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if is_url(path) {
         return Ok(Box::new(object::Stream::open(path)?));
     }
-    // Opening a pipe would wait for somebody to write into it.
+    Ok(Box::new(open_regular(path)?))
+}
+
+/// Opens a file, and nothing else: to open a pipe would wait for somebody to write into it.
+fn open_regular(path: &Path) -> io::Result<File> {
     let found = fs::metadata(path)?;
     if found.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
@@ -113,7 +117,7 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if !found.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
     }
-    Ok(Box::new(File::open(path)?))
+    File::open(path)
 }
 
 /// The bytes of a file that fits in memory.
@@ -152,7 +156,7 @@ impl Ranges {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { Ok(Self::File(File::open(path)?)) }
+        if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { open_regular(path).map(Self::File) }
     }
 
     /// Fills `into` from an offset on.
