@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lobset::error::ConfigError;
+use lobset::validate::Certificate;
 use lobset::{Error, Event, Monitor};
 
 use crate::Ray;
@@ -43,9 +44,15 @@ pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>
             let thresholds = lobset::fit_thresholds(&inputs, &out, &config, &options, &monitor)?;
             finish(talk, &[], &thresholds, || summary::thresholds(&out, &thresholds))
         }
-        Command::Validate { folder, against, seed, options } => {
-            let against = (!against.is_empty()).then_some((against.as_slice(), seed));
+        Command::Validate { folder, against, rows, certificate, options } => {
+            if let Some(path) = &certificate {
+                Certificate::check_place(path, &folder)?;
+            }
+            let against = (!against.is_empty()).then_some((against.as_slice(), rows));
             let validation = lobset::validate(&folder, against, &options, &monitor)?;
+            if let Some(path) = &certificate {
+                Certificate::new(&folder, &validation).write(path, &folder)?;
+            }
             finish(talk, &[], &validation, || summary::validation(&folder, &validation, talk.verbose))
         }
         Command::Inspect { inputs, config, options } => {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::{contents, market, run, small};
 use lobset::config::{Columns, Compression, PriceType};
 use lobset::{Config, Error, Event, Monitor, Options, Stage, process};
+use lobset::validate::Compare;
 
 #[test]
 fn order_threads_and_ways_of_naming_change_no_byte() {
@@ -52,7 +53,7 @@ fn every_form_of_output_is_validated_against_the_raw_files() {
         let out = folder.path().join(format!("out-{i}"));
         let manifest = run(&inputs, &out, &config).unwrap();
         assert!(manifest.validation.is_some());
-        let proof = lobset::validate(&out, Some((&inputs, 9)), &Options::default(), &Monitor::silent()).unwrap();
+        let proof = lobset::validate(&out, Some((&inputs, Compare::Random(9))), &Options::default(), &Monitor::silent()).unwrap();
         assert_eq!(proof.against.unwrap().rows, 1_000);
     }
 }
@@ -227,7 +228,7 @@ fn validation_finds_what_was_changed() {
     let inputs = market(&folder.path().join("market"), 2, 5_000);
     let out = folder.path().join("out");
     run(&inputs, &out, &small()).unwrap();
-    let check = || lobset::validate(&out, None::<(&[&Path], u64)>, &Options::default(), &Monitor::silent());
+    let check = || lobset::validate(&out, None::<(&[&Path], Compare)>, &Options::default(), &Monitor::silent());
     check().unwrap();
     let violations = |change: &dyn Fn(&mut serde_json::Value)| {
         let path = out.join("manifest.json");
@@ -291,6 +292,6 @@ fn other_raw_files_are_found_out() {
     let other = lobset_sim::Market { days: 2, rows: 5_000, seed: 2, ..Default::default() }
         .write(&folder.path().join("other"), |_| ())
         .unwrap();
-    let error = lobset::validate(&out, Some((&other, 1)), &Options::default(), &Monitor::silent()).unwrap_err();
+    let error = lobset::validate(&out, Some((&other, Compare::Random(1))), &Options::default(), &Monitor::silent()).unwrap_err();
     assert!(error.to_string().contains("is not what the raw record holds"), "{error}");
 }

@@ -27,6 +27,7 @@ mod ours;
 #[cfg(test)]
 mod tests;
 
+pub use ours::is_manifest;
 use ours::{check_file, check_folder, kind_of, remove_dataset};
 
 /// The file without which a folder is no dataset.
