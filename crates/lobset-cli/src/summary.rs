@@ -167,8 +167,14 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
     if let Some(against) = &found.against {
         let rows = against.rows;
         let _ = match against.seed {
-            Some(seed) => writeln!(text, "holds: {rows} random rows (seed {seed}) are those of the raw files, in all columns"),
-            None => writeln!(text, "holds: all {} rows are those of the raw files, in all columns, and none is missing", grouped(rows)),
+            Some(seed) => {
+                writeln!(text, "holds: {rows} random rows (seed {seed}) are those of the raw files, in all columns")
+            }
+            None => writeln!(
+                text,
+                "holds: all {} rows are those of the raw files, in all columns, and none is missing",
+                grouped(rows)
+            ),
         };
     }
     let _ = writeln!(

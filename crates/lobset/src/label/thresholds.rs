@@ -440,7 +440,8 @@ mod tests {
         let mut file = global();
         let fields = file.as_object_mut().unwrap();
         let keys = ["boundaries", "fit_rows", "embargo_rows", "mean", "std", "min", "max", "median"];
-        let fit: serde_json::Map<_, _> = keys.iter().map(|key| ((*key).to_owned(), fields.remove(*key).unwrap())).collect();
+        let fit: serde_json::Map<_, _> =
+            keys.iter().map(|key| ((*key).to_owned(), fields.remove(*key).unwrap())).collect();
         file["symbols"] = serde_json::json!({ "M6AM4": fit });
         file["settings"]["threshold_scope"] = "symbol".into();
         file

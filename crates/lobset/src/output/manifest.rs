@@ -49,7 +49,8 @@ pub struct Manifest {
     /// Names the inputs, as they were found, and the settings of a run over tasks, which is not done twice.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub plan: Option<String>,
-    /// How long it took. The only section that differs between two runs over the same input.
+    /// How long it took. Two runs over the same input differ in this section, in the hash of the report, which tells it, and in
+    /// that of the manifest, alone.
     pub timings: Timings,
 }
 

@@ -126,12 +126,15 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When it is anything else, or cannot be read.
 pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    if !is_url(path) && !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
-    }
     let too_large = || io::Error::new(io::ErrorKind::InvalidInput, format!("has more than {most} bytes"));
-    if stat(path)?.bytes > most {
-        return Err(too_large());
+    if !is_url(path) {
+        let found = fs::metadata(path)?;
+        if !found.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
+        }
+        if found.len() > most {
+            return Err(too_large());
+        }
     }
     let mut bytes = Vec::new();
     // It may have grown since.

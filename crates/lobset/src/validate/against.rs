@@ -99,7 +99,7 @@ pub(super) fn compare<P: AsRef<Path>>(
         Some(seed) => draw(folder, manifest, &thresholds, seed).map_err(|e| failed(vec![cause(&e)]))?,
         None => BTreeMap::new(),
     };
-    let mut violations = Violations::default();
+    let (mut of_inputs, mut violations) = (Violations::default(), Violations::default());
     let mut compared = 0;
     let total = total_bytes(&files) * passes.len() as u64;
     monitor.stage(Stage::Scan, total, || {
@@ -113,7 +113,9 @@ pub(super) fn compare<P: AsRef<Path>>(
                     (Some(entry), Some(fit)) => {
                         let every = EveryRow::open(folder, config, (symbol, entry), (fit, thresholds.fit_until.0));
                         // A damaged file of the folder is a violation here too.
-                        Target::Every(Box::new(every.map_err(|e| failed(vec![format!("{}: {}", entry.file, cause(&e))]))?))
+                        Target::Every(Box::new(
+                            every.map_err(|e| failed(vec![format!("{}: {}", entry.file, cause(&e))]))?,
+                        ))
                     }
                     _ => Target::Nothing,
                 };
@@ -121,7 +123,7 @@ pub(super) fn compare<P: AsRef<Path>>(
             }
             let read = walk(&files, manifest, config, &mut streams, &mut violations, monitor)?;
             if number == 0 {
-                check_inputs(&manifest.inputs, &read, &mut violations);
+                check_inputs(&manifest.inputs, &read, &mut of_inputs);
             }
             for stream in streams.into_values() {
                 compared += stream.finish(&mut violations);
@@ -129,10 +131,12 @@ pub(super) fn compare<P: AsRef<Path>>(
         }
         Ok(())
     })?;
-    if violations.0.is_empty() {
+    // What was read says more than what came of it, and comes first.
+    let violations: Vec<String> = of_inputs.0.into_iter().chain(violations.0).collect();
+    if violations.is_empty() {
         return Ok(Against { rows: compared, seed, all: seed.is_none() });
     }
-    Err(failed(violations.0))
+    Err(failed(violations))
 }
 
 /// Reads the raw files once, and hands each row to its stream. Returns what the manifest would say of the files.
@@ -162,13 +166,14 @@ fn walk(
                     let name = if alone { id.symbol } else { with_publisher(&id.symbol, id.publisher_id) };
                     if !known.contains_key(name.as_str()) {
                         let file = file_name(&file.path);
-                        violations.add(|| format!("{}: holds {name:?}, which the manifest does not name", printable(&file)));
+                        violations
+                            .add(|| format!("{}: holds {name:?}, which the manifest does not name", printable(&file)));
                     }
                     places.push(streams.binary_search_by(|stream| stream.symbol.symbol.as_str().cmp(&name)).ok());
                 }
             }
             if let Some(place) = places[number] {
-                streams[place].take(config, &reader.reader.record()?, mid2, violations)?;
+                streams[place].take(config, &reader.reader.record()?, mid2, violations);
             }
         }
         let reader = verified(&file.path, file.beside.sha256.as_deref(), Ok(reader), |rows| rows.reader.sha256())?;
@@ -186,7 +191,7 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
             others.push(file);
             continue;
         };
-        let input = left.swap_remove(place);
+        let input = left.remove(place);
         let counts = |entry: &InputEntry| (entry.bytes, entry.records, entry.rows, entry.drops);
         if counts(input) != counts(file) {
             violations.add(|| {
@@ -197,7 +202,7 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
     for file in others {
         let place = left.iter().position(|input| input.name == file.name);
         let name = printable(&file.name);
-        match place.map(|place| left.swap_remove(place)) {
+        match place.map(|place| left.remove(place)) {
             Some(input) => violations.add(|| {
                 format!("{name}: its SHA-256 is {}, but the input of this name had {}", file.sha256, input.sha256)
             }),
@@ -214,14 +219,15 @@ impl<'a> Stream<'a> {
         Self { symbol, rows: 0, max_ts: 0, instrument: 0, breaks: 0, steps_back: 0, target }
     }
 
-    fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) -> Result<()> {
+    fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
         let row = self.rows;
         self.rows += 1;
         let paused = config.max_gap.is_some_and(|gap| record.ts_recv.saturating_sub(self.max_ts) > gap);
         let breaks = row > 0 && (paused || record.instrument_id != self.instrument);
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
-                violations.add(|| format!("{:?}: row {row} starts a stretch, by the raw files alone", self.symbol.symbol));
+                violations
+                    .add(|| format!("{:?}: row {row} starts a stretch, by the raw files alone", self.symbol.symbol));
             }
             self.breaks += 1;
         }
@@ -232,9 +238,8 @@ impl<'a> Stream<'a> {
         match &mut self.target {
             Target::Nothing => {}
             Target::Drawn(drawn) => drawn.take(&raw, violations),
-            Target::Every(every) => every.take(&raw, violations)?,
+            Target::Every(every) => every.take(&raw, violations),
         }
-        Ok(())
     }
 
     /// Returns how many rows were compared.

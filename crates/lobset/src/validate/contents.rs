@@ -62,7 +62,8 @@ fn check_names(manifest: &Manifest, found: &mut Found) {
         let plain = !name.is_empty()
             && !name.starts_with('.')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%".contains(&b));
-        found.require(plain && Path::new(name).file_name().is_some(), || format!("{name:?} is no plain name of a file"));
+        found
+            .require(plain && Path::new(name).file_name().is_some(), || format!("{name:?} is no plain name of a file"));
         found.require(names.insert(name), || format!("{name:?} is named twice"));
     }
     let Manifest { thresholds, card, report, .. } = manifest;
@@ -117,7 +118,8 @@ fn check_symbols(manifest: &Manifest, found: &mut Found) {
 fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     let config = &manifest.config;
     let SymbolEntry { rows, labelled_rows, undefined_rows, gaps, breaks, boundary_row, fitted_rows, .. } = symbol;
-    let mut require = |holds: bool, reason: &str| found.require(holds, || format!("symbol {:?}: {reason}", symbol.symbol));
+    let mut require =
+        |holds: bool, reason: &str| found.require(holds, || format!("symbol {:?}: {reason}", symbol.symbol));
     require((1..=MOST_ROWS).contains(rows), "it has no rows, or too many");
     let ascending = breaks.windows(2).all(|pair| pair[0] < pair[1]);
     let inside = breaks.iter().all(|row| *row > 0 && row < rows);

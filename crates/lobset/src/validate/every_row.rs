@@ -12,7 +12,7 @@ use super::against::{RawRow, Violations};
 use super::group::DatasetFile;
 use super::movement::Slide;
 use super::raw::{Label, RawColumns};
-use super::{caught, unreadable};
+use super::{caught, cause, unreadable};
 use crate::config::Config;
 use crate::error::Result;
 use crate::label::{Fit, Windows};
@@ -144,10 +144,7 @@ impl<'a> EveryRow<'a> {
     }
 
     /// Takes the next row of the raw stream.
-    ///
-    /// # Errors
-    /// [`InputError`](crate::error::InputError) when the dataset cannot be read on.
-    pub(super) fn take(&mut self, raw: &RawRow<'_>, violations: &mut Violations) -> Result<()> {
+    pub(super) fn take(&mut self, raw: &RawRow<'_>, violations: &mut Violations) {
         let (row, file) = (raw.row, self.entry.file.as_str());
         if raw.breaks {
             self.slide.restart(row);
@@ -160,11 +157,14 @@ impl<'a> EveryRow<'a> {
             }
             self.open.extend(self.next.map(|label| (label, raw.max_ts)));
             self.compared += 1;
-            self.advance()?;
+            if let Err(e) = self.advance() {
+                violations.add(|| format!("{file}: {}", cause(&e)));
+                self.next = None;
+            }
         }
         let computed = self.slide.push(raw.mid2);
         // The row whose future window ends here, whether or not it has a past window.
-        let Some(ended) = row.checked_sub(self.reach).filter(|ended| *ended >= self.stretch) else { return Ok(()) };
+        let Some(ended) = row.checked_sub(self.reach).filter(|ended| *ended >= self.stretch) else { return };
         let stored = match self.open.front() {
             Some((label, _)) if label.row == ended => self.open.pop_front(),
             _ => None,
@@ -178,22 +178,21 @@ impl<'a> EveryRow<'a> {
             }
             (Some(_), None) => {
                 let lookback = self.lookback;
-                violations.add(|| format!("{file}: row {ended}: fewer than {lookback} rows lie before it in its stretch"));
+                violations
+                    .add(|| format!("{file}: row {ended}: fewer than {lookback} rows lie before it in its stretch"));
             }
             (None, Some((_, Some(_)))) if !self.drop_unbalanced => {
                 violations.add(|| format!("{file}: row {ended}: can have a label, but is not there"));
             }
             (None, _) => {}
         }
-        Ok(())
     }
 
     /// The stretch is over: what still waits for its future window should not be there.
     fn refuse_open(&mut self, violations: &mut Violations) {
         for (label, _) in self.open.drain(..) {
-            violations.add(|| {
-                format!("{}: row {}: its stretch ends within its future window", self.entry.file, label.row)
-            });
+            violations
+                .add(|| format!("{}: row {}: its stretch ends within its future window", self.entry.file, label.row));
         }
     }
 
@@ -215,11 +214,7 @@ impl<'a> EveryRow<'a> {
 }
 
 /// The next batch of a dataset, and its rows.
-fn read(
-    path: &Path,
-    reader: &mut ParquetRecordBatchReader,
-    symbol: &str,
-) -> Result<Option<(usize, RawColumns)>> {
+fn read(path: &Path, reader: &mut ParquetRecordBatchReader, symbol: &str) -> Result<Option<(usize, RawColumns)>> {
     let Some(batch) = caught(path, || reader.next().transpose().map_err(|e| unreadable(path, e)))? else {
         return Ok(None);
     };

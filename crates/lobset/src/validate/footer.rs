@@ -3,11 +3,11 @@
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::config::Config;
 use crate::label::Thresholds;
 use crate::output::{
     CONFIG_KEY, DatasetEntry, DatasetSchema, ROW_GROUP_ROWS, SYMBOL_KEY, SymbolEntry, THRESHOLDS_KEY, VERSION_KEY,
 };
-use crate::config::Config;
 
 /// What the footers of all datasets of a folder have in common.
 pub(super) struct FooterCheck<'a> {
@@ -15,6 +15,8 @@ pub(super) struct FooterCheck<'a> {
     thresholds: &'a Thresholds,
     version: &'a str,
     config: String,
+    /// The text of the thresholds, where it is the same for all symbols: it is long when the files are many.
+    shared: Option<String>,
 }
 
 impl<'a> FooterCheck<'a> {
@@ -23,7 +25,8 @@ impl<'a> FooterCheck<'a> {
         (version, config): (&'a str, &Config),
         thresholds: &'a Thresholds,
     ) -> Self {
-        Self { schema, thresholds, version, config: serde_json::to_string(config).unwrap_or_default() }
+        let shared = thresholds.symbols.is_empty().then(|| thresholds.to_json());
+        Self { schema, thresholds, version, config: serde_json::to_string(config).unwrap_or_default(), shared }
     }
 
     /// Checks schema, rows, row groups and metadata of a dataset with `bytes` bytes; returns the number of groups.
@@ -64,12 +67,13 @@ impl<'a> FooterCheck<'a> {
         value: &impl Fn(&str) -> Option<&'v str>,
         symbol: &str,
     ) -> Result<(), String> {
-        let thresholds = self.thresholds.only([symbol]).to_json();
+        let own = self.shared.is_none().then(|| self.thresholds.only([symbol]).to_json());
+        let thresholds = self.shared.as_deref().or(own.as_deref()).unwrap_or_default();
         let wanted = [
             (SYMBOL_KEY, symbol),
             (VERSION_KEY, self.version),
             (CONFIG_KEY, &self.config),
-            (THRESHOLDS_KEY, &thresholds),
+            (THRESHOLDS_KEY, thresholds),
         ];
         for (key, want) in wanted {
             if value(key) != Some(want) {
@@ -99,7 +103,8 @@ fn check_groups(footer: &ParquetMetaData, bytes: u64, rows: u64) -> Result<(), S
         for column in group.columns() {
             let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
             let end = start.checked_add(column.compressed_size());
-            let inside = start >= 4 && column.compressed_size() > 0 && end.is_some_and(|end| end.cast_unsigned() <= bytes);
+            let inside =
+                start >= 4 && column.compressed_size() > 0 && end.is_some_and(|end| end.cast_unsigned() <= bytes);
             if !inside || column.num_values() != group.num_rows() {
                 return Err(format!(
                     "row group {number}: the column {:?} does not lie in the file with a value for each row",

@@ -344,7 +344,8 @@ pub(crate) fn proved_after_writing(manifest: &Manifest) -> ValidationEntry {
 /// What holds once nothing was found: after a run, or where `whole` says how the rest went.
 fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEntry {
     let config = &manifest.config;
-    let (datasets, rows) = manifest.datasets().fold((0, 0), |(datasets, rows), (_, entry)| (datasets + 1, rows + entry.rows));
+    let (datasets, rows) =
+        manifest.datasets().fold((0, 0), |(datasets, rows), (_, entry)| (datasets + 1, rows + entry.rows));
     let mut checks = vec![
         "schema, row counts and row groups are those of the manifest".to_owned(),
         "every dataset carries the version and settings of the manifest, its symbol and its thresholds".to_owned(),
@@ -388,7 +389,8 @@ impl Whole {
         if self.local {
             checks.push("the folder holds the files that the manifest names, and nothing else".to_owned());
         } else {
-            not_checked.push("that nothing else lies in the folder: other runs may be at work in an object store".to_owned());
+            not_checked
+                .push("that nothing else lies in the folder: other runs may be at work in an object store".to_owned());
         }
         if !self.card_as_written {
             not_checked.push(format!("{CARD}: it was changed after the run, as its owner may"));
@@ -414,7 +416,8 @@ impl Whole {
                 grouped(left)
             ));
         }
-        not_checked.push("the event, and the book behind its best prices: --against INPUT --all compares them".to_owned());
+        not_checked
+            .push("the event, and the book behind its best prices: --against INPUT --all compares them".to_owned());
     }
 }
 

@@ -122,7 +122,11 @@ impl Recompute {
         let labelled = self.candidates.before(end) - self.candidates.before(start);
         if labelled != end - start {
             self.violation(|| {
-                format!("rows {start} to {}: {} of them cannot have a label, by the breaks in the manifest", end - 1, end - start - labelled)
+                format!(
+                    "rows {start} to {}: {} of them cannot have a label, by the breaks in the manifest",
+                    end - 1,
+                    end - start - labelled
+                )
             });
         }
     }

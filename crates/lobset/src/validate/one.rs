@@ -26,7 +26,8 @@ pub(crate) fn prove_dataset(
     mut fit_movements: impl FnMut(&[f64]) -> Result<()> + Send,
 ) -> Result<Vec<String>> {
     let violation = |text: String| Ok(vec![format!("{}: {text}", entry.file)]);
-    let schema = DatasetSchema::new(config, ts_out).and_then(|schema| Ok((LabelColumns::new(&schema, Depth::Written)?, schema)));
+    let schema =
+        DatasetSchema::new(config, ts_out).and_then(|schema| Ok((LabelColumns::new(&schema, Depth::Written)?, schema)));
     let (columns, schema) = match schema {
         Ok(both) => both,
         Err(e) => return violation(e.to_string()),

@@ -64,7 +64,8 @@ pub(super) struct Quotes<'a> {
 impl Quotes<'_> {
     /// Checks the rows of a batch, and notes their mid2.
     pub(super) fn check(&self, batch: &RecordBatch, rows: &PrimitiveArray<UInt64Type>, facts: &mut GroupFacts) {
-        let [bid, ask] = [QUOTE_COLUMNS[0], QUOTE_COLUMNS[1]].map(|name| batch.column_by_name(name).and_then(Prices::new));
+        let [bid, ask] =
+            [QUOTE_COLUMNS[0], QUOTE_COLUMNS[1]].map(|name| batch.column_by_name(name).and_then(Prices::new));
         let mids = batch.column_by_name("mid_price").and_then(|c| c.as_primitive_opt::<Float64Type>());
         let symbols = batch.column_by_name("symbol").and_then(|c| c.as_dictionary_opt::<Int32Type>());
         let (Some(bid), Some(ask), Some(mids), Some(symbols)) = (bid, ask, mids, symbols) else {

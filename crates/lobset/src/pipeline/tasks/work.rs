@@ -60,7 +60,9 @@ pub fn published(out: &Path) -> Result<Option<(Option<Manifest>, Stat)>> {
     match storage::stat(&path) {
         Ok(stat) => match Manifest::read(out) {
             Ok(manifest) => Ok(Some((Some(manifest), stat))),
-            Err(Error::Validation(_)) if storage::read_at_most(&path, LARGEST_MANIFEST).is_ok_and(|t| is_manifest(&t)) => {
+            Err(Error::Validation(_))
+                if storage::read_at_most(&path, LARGEST_MANIFEST).is_ok_and(|t| is_manifest(&t)) =>
+            {
                 Ok(Some((None, stat)))
             }
             Err(e) => Err(e),
