@@ -75,6 +75,17 @@ impl Error {
         Self::Output { path: path.to_owned(), message: cause.to_string(), help: None }
     }
 
+    /// A work file that cannot be read back, or not as it was written.
+    pub(crate) fn read_back(path: &Path, cause: &std::io::Error) -> Self {
+        let damaged = cause.kind() == std::io::ErrorKind::InvalidData;
+        let help = "delete the work folder and run again; if it happens again, check the disk and the memory";
+        Self::Output {
+            path: path.to_owned(),
+            message: format!("cannot read back the work file: {cause}"),
+            help: damaged.then(|| help.to_owned()),
+        }
+    }
+
     /// A shortage of data with its cure.
     pub(crate) fn data(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Data { message: message.into(), help: help.into() }

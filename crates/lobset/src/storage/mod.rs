@@ -5,6 +5,7 @@
 
 #[cfg(not(feature = "object-store"))]
 mod absent;
+pub(crate) mod checksum;
 #[cfg(feature = "object-store")]
 mod object;
 pub(crate) mod platform;
@@ -12,7 +13,7 @@ pub(crate) mod platform;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 #[cfg(not(feature = "object-store"))]
 use absent as object;
 use platform::Platform;
+use rustix::fs::OFlags;
 
 /// Column chunks and tapes are written in many small pieces: they share a call.
 const BUFFER: usize = 1 << 20;
@@ -199,6 +201,27 @@ impl Ranges {
     }
 }
 
+/// Options that open a file itself, where its name may be that of a link, and that do not wait for whoever is at the other
+/// end of a pipe. What was opened is for the caller to look at.
+pub(crate) fn unfollowed() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
+}
+
+/// Creates a work file, or empties the one that is there. A link in its place is not followed.
+///
+/// # Errors
+/// When it cannot be created, or something else stands there.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let file = unfollowed().read(true).write(true).create(true).truncate(false).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "something else than a file stands there"));
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
 /// A file being written. It is there once it is [finished](Self::finish); dropped before, it leaves nothing.
 pub struct Writer {
     path: PathBuf,
@@ -219,7 +242,7 @@ impl Writer {
         let to = if is_url(path) {
             Target::Object(Box::new(object::Upload::begin(path)?))
         } else {
-            Target::File(BufWriter::with_capacity(BUFFER, File::create(path)?))
+            Target::File(BufWriter::with_capacity(BUFFER, create(path)?))
         };
         Ok(Self { path: path.to_owned(), to: Some(to) })
     }
@@ -322,7 +345,11 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(folder))
 }
 
-fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
+/// Nothing needs to be removed that is not there.
+///
+/// # Errors
+/// All others than `NotFound`.
+pub(crate) fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
