@@ -179,11 +179,17 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
         let _ = writeln!(text, "not checked: {check}");
     }
     if let Some(against) = &found.against {
-        let _ = writeln!(
-            text,
-            "holds: {} random rows (seed {}) are those of the raw files, in all columns",
-            against.rows, against.seed
-        );
+        let rows = against.rows;
+        let _ = match against.seed {
+            Some(seed) => {
+                writeln!(text, "holds: {rows} random rows (seed {seed}) are those of the raw files, in all columns")
+            }
+            None => writeln!(
+                text,
+                "holds: all {} rows are those of the raw files, in all columns, and none is missing",
+                grouped(rows)
+            ),
+        };
     }
     let _ = writeln!(
         text,

@@ -6,7 +6,7 @@ use super::streams::Stream;
 use super::{Planned, Scanned};
 use crate::config::{Config, ThresholdScope};
 use crate::input::Delivery;
-use crate::output::{DatasetEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings};
+use crate::output::{DatasetEntry, FileEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings};
 
 /// Everything the manifest says, but for validation, card, report and timings.
 pub fn describe(
@@ -52,6 +52,7 @@ pub fn describe(
     };
     let symbols: Vec<SymbolEntry> = scanned.streams.iter().enumerate().map(describe_symbol).collect();
     Manifest {
+        sha256: String::new(),
         version: crate::VERSION.to_owned(),
         config: config.clone(),
         inputs: scanned.inputs.clone(),
@@ -64,8 +65,8 @@ pub fn describe(
         thresholds,
         symbols,
         validation: None,
-        card: String::new(),
-        report: String::new(),
+        card: FileEntry::default(),
+        report: FileEntry::default(),
         plan: None,
         timings: Timings::default(),
     }

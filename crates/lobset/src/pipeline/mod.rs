@@ -26,13 +26,14 @@ use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::{Delivery, find, hex};
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
-use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
+use crate::output::{FileEntry, InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
 use crate::printable::Shown;
 use crate::storage::{self, platform::Platform};
 use crate::time_text::Timestamp;
 use apart::check_apart;
 use describe::describe;
 use engine::{Engine, Scans, WriteInput};
+pub(crate) use fit::Sums;
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
 pub use monitor::{Event, Monitor, Stage};
@@ -169,16 +170,12 @@ fn produce(
     let Planned { thresholds, plans, .. } = &planned;
     let ts_out = has_ts_out(&scanned.inputs);
     let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
-    let text = thresholds.to_json();
-    let thresholds = ThresholdsEntry {
-        file: engine.put(THRESHOLDS, &text)?,
-        fitted: given.is_none(),
-        fit_until: scanned.fit_until,
-        sha256: hex(&Sha256::digest(text.as_bytes())),
-    };
+    let FileEntry { file, sha256 } = put(engine, THRESHOLDS, &thresholds.to_json())?;
+    let (fitted, fit_until) = (given.is_none(), scanned.fit_until);
+    let thresholds = ThresholdsEntry { file, fitted, fit_until, sha256 };
     let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
     manifest.plan = plan;
-    manifest.card = engine.put(CARD, &card(&manifest, &planned.thresholds))?;
+    manifest.card = put(engine, CARD, &card(&manifest, &planned.thresholds))?;
     let after_write = Instant::now();
 
     // 4. Read back what was written, and prove it.
@@ -200,9 +197,15 @@ fn produce(
         records_per_second: manifest.records() as f64 / seconds(started, after_validation),
         peak_memory_bytes: Platform::here().peak_memory(),
     };
-    manifest.report = engine.put(REPORT, &report(&manifest))?;
+    manifest.report = put(engine, REPORT, &report(&manifest))?;
+    manifest.seal();
     engine.publish(&manifest)?;
     Ok(manifest)
+}
+
+/// Writes a small file of the result; returns what the manifest says of it.
+fn put(engine: &mut impl Engine, file: &str, text: &str) -> Result<FileEntry> {
+    Ok(FileEntry { file: engine.put(file, text)?, sha256: hex(&Sha256::digest(text)) })
 }
 
 /// Phase 1 alone: the boundaries, written to `out` as a `thresholds.json`.

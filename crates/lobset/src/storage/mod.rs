@@ -142,6 +142,28 @@ pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bytes of a small file that has to be a regular one of no more than `most` bytes: nothing here waits for a pipe, or
+/// reads a device without an end.
+///
+/// # Errors
+/// When it is anything else, or cannot be read.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::new(io::ErrorKind::InvalidInput, format!("has more than {most} bytes"));
+    if !is_url(path) {
+        let found = fs::metadata(path)?;
+        if !found.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
+        }
+        if found.len() > most {
+            return Err(too_large());
+        }
+    }
+    let mut bytes = Vec::new();
+    // It may have grown since.
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
+}
+
 /// A file that is read here and there.
 pub enum Ranges {
     /// On a file system.

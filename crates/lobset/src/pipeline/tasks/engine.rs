@@ -397,7 +397,7 @@ impl Engine for Tasks<'_> {
         if violations.is_empty() && manifest.thresholds.fitted && !config.drop_unbalanced {
             let mut compare = |whose: &str, fit: &Fit, parts: &[(String, Pieces, u64)]| -> Result<()> {
                 let ranges = || parts.iter().map(|(_, pieces, count)| (pieces, 0..*count)).collect();
-                let count = |selection: &Selection| Ok(self.count_pieces(Stage::Validate, ranges(), selection, 0.0)?.0);
+                let count = |selection: &Selection| self.count_pieces(Stage::Validate, ranges(), selection, fit.mean);
                 let found = parts.iter().map(|(_, _, count)| count).sum();
                 violations.extend(validate::compare(whose, config.nbins, fit, found, count)?);
                 Ok(())
@@ -413,7 +413,7 @@ impl Engine for Tasks<'_> {
                 }
             }
         }
-        if violations.is_empty() { Ok(validate::summary(manifest)) } else { Err(failed(violations)) }
+        if violations.is_empty() { Ok(validate::proved_after_writing(manifest)) } else { Err(failed(violations)) }
     }
 
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {

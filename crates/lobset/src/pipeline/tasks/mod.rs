@@ -246,7 +246,7 @@ pub(super) fn run(
     check_apart(out, &found)?;
     let plan = plan_name(run.config, given, &found, prove)?;
     let seen = work::published(out)?;
-    if let Some((manifest, _)) = &seen
+    if let Some((Some(manifest), _)) = &seen
         && manifest.plan.as_ref() == Some(&plan)
         && work::is_whole(out, manifest)
     {
