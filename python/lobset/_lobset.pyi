@@ -33,7 +33,9 @@ type _Progress = Callable[[str, int, int], object]
 
 def command(words: Sequence[str]) -> int: ...
 def setting_names() -> list[str]: ...
-def resolve(toml: tuple[str, str] | None, values: Sequence[tuple[str, str]]) -> str: ...
+def resolve(
+    toml: tuple[str, str] | None, values: Sequence[tuple[str, str]], file: _Path | None = None
+) -> str: ...
 def process(
     inputs: Sequence[_Path],
     out: _Path,
@@ -81,7 +83,8 @@ def fit_thresholds(
 def validate(
     folder: _Path,
     against: Sequence[_Path],
-    seed: int,
+    seed: int | None,
+    certificate: _Path | None,
     symbology: _Path | None,
     threads: int,
     progress: _Progress | None,

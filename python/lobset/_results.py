@@ -195,7 +195,9 @@ class Validation:
     checks: list[str]
     """The checks that every dataset passed."""
     not_checked: list[str]
-    """Checks that the settings leave no way to make, and why."""
+    """What was not checked, and why."""
+    recomputed: int
+    """Rows whose `price_movement` was computed again from the mid prices in the files."""
     rows_against: int | None
     """Rows compared with the raw files, when asked for."""
     seconds: float
@@ -207,6 +209,7 @@ class Validation:
         against = values["against"]
         return cls(
             **values["proved"],
+            recomputed=values["recomputed"],
             rows_against=None if against is None else against["rows"],
             seconds=values["seconds"],
             manifest=Manifest._of(folder, values["manifest"]),

@@ -1,53 +1,13 @@
 //! The product as a user runs it: exit codes, what goes to stdout and stderr, settings from all sides.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod place;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Place {
-    /// A folder with a small market.
-    fn new() -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
-        let ran = place.run("simulate market --days 3 --rows 6000");
-        assert_eq!(ran.code, 0, "{}", ran.err);
-        place
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lobset"));
-        command.current_dir(self.folder.path()).args(line.split_whitespace()).env_clear();
-        command
-    }
-
-    fn run(&self, line: &str) -> Ran {
-        Ran::from(self.command(line).output().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
-const SMALL: &str =
-    "--lookback-rows 100 --lookforward-input 100 --lookforward-offset 10 --nbins 5 --min-symbol-samples 500";
+use place::{Place, Ran, SMALL};
 
 #[test]
 fn the_main_job_prints_a_summary_and_leaves_a_proved_folder() {
@@ -224,13 +184,87 @@ fn each_class_of_failure_has_its_exit_code_and_its_cure() {
     assert!(bad.err.starts_with("error: bad.dbn: byte 0: "), "{}", bad.err);
     assert_eq!(place.run(&format!("process market -o made/on/the/way {SMALL}")).code, 0);
     assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 0);
-    let manifest = place.path().join("out/manifest.json");
-    let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replacen("\"boundary_row\": ", "\"boundary_row\": 1", 1)).unwrap();
-    let invalid = place.run("validate out");
-    assert_eq!(invalid.code, 5);
-    assert!(invalid.err.contains("row ") && invalid.err.contains("by its place"), "{}", invalid.err);
+    // No manifest is no dataset; a damaged one, or any other damaged file, is a failed validation.
     assert_eq!(place.run("validate market").code, 3);
+    let files = ["manifest.json", "thresholds.json", "report.html", "AUDUSD_M6AM4_dataset.parquet"];
+    for file in files {
+        let path = place.path().join("out").join(file);
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [&flipped[..], &whole[..whole.len() / 2], b"{}", b""] {
+            std::fs::write(&path, damaged).unwrap();
+            let invalid = place.run("validate out");
+            assert_eq!(invalid.code, 5, "{file}: {}", invalid.err);
+            assert!(invalid.err.starts_with("error: out: validation failed\n"), "{}", invalid.err);
+            assert!(
+                invalid.err.contains(&format!("  {file}: ")) && !invalid.err.contains("panicked"),
+                "{}",
+                invalid.err
+            );
+        }
+        if file != "manifest.json" {
+            std::fs::remove_file(&path).unwrap();
+            assert_eq!(place.run("validate out").code, 5);
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(place.run("validate out").code, 0);
+}
+
+#[test]
+fn every_row_is_compared_and_a_certificate_is_left() {
+    let place = Place::new();
+    assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 0);
+    let ran = place.run("validate out --against market --all --certificate proof.json");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains(" rows are those of the raw files, in all columns, and none is missing"), "{}", ran.out);
+    assert!(!ran.out.contains("not checked"), "{}", ran.out);
+    let certificate: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(place.path().join("proof.json")).unwrap()).unwrap();
+    let sum = Command::new("sha256sum").arg(place.path().join("out/manifest.json")).output().unwrap().stdout;
+    assert_eq!(certificate["manifest"]["sha256"], String::from_utf8_lossy(&sum[..64]).as_ref());
+    assert_eq!((&certificate["against"]["all"], &certificate["against"]["rows"]), (&true.into(), &certificate["rows"]));
+    // It replaces itself and nothing else, and is no part of the dataset.
+    assert_eq!(place.run("validate out --certificate proof.json").code, 0);
+    std::fs::write(place.path().join("notes.json"), "{}").unwrap();
+    for file in ["notes.json", "out/proof.json", "out/manifest.json", "nowhere/proof.json"] {
+        let refused = place.run(&format!("validate out --certificate {file}"));
+        assert_eq!(refused.code, 4, "{}", refused.err);
+    }
+    assert_eq!(std::fs::read(place.path().join("notes.json")).unwrap(), b"{}");
+    assert_eq!(place.run("validate out").code, 0);
+    // A failed validation certifies nothing.
+    std::fs::remove_file(place.path().join("proof.json")).unwrap();
+    std::fs::write(place.path().join("out/note.txt"), "mine").unwrap();
+    let failed = place.run("validate out --certificate proof.json");
+    assert_eq!(failed.code, 5);
+    assert!(
+        failed.err.contains("  note.txt: lies in the folder, but the manifest does not name it\n"),
+        "{}",
+        failed.err
+    );
+    assert!(!place.path().join("proof.json").exists());
+    assert_eq!(place.run("validate out --all").code, 2);
+}
+
+#[test]
+fn a_thresholds_file_that_is_wrong_says_where() {
+    let place = Place::new();
+    assert_eq!(place.run(&format!("thresholds market -o t.json {SMALL}")).code, 0);
+    let text = std::fs::read_to_string(place.path().join("t.json")).unwrap();
+    for (from, to, reason) in [
+        ("\"mean\": ", "\"mean\": \"x\", \"was\": ", "invalid type: string \"x\", expected f64"),
+        ("\"median\"", "\"mode\"", "unknown field `mode`"),
+        ("\"threshold_scope\": \"global\"", "\"threshold_scope\": \"symbol\"", "threshold_scope is \"symbol\""),
+        ("\"fit_rows\": ", "\"fit_rows\": 0, \"embargo_rows\": 0, \"x\": ", "unknown field `x`"),
+    ] {
+        std::fs::write(place.path().join("bad.json"), text.replacen(from, to, 1)).unwrap();
+        let ran = place.run("build market -o out --thresholds bad.json --min-symbol-samples 500");
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        assert!(ran.err.starts_with("error: bad.json: is no thresholds.json: "), "{}", ran.err);
+        assert!(ran.err.contains(reason), "{reason} in {}", ran.err);
+    }
 }
 
 #[test]
@@ -284,7 +318,7 @@ fn help_teaches() {
 #[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_stops_a_run_and_leaves_nothing() {
-    let place = Place { folder: tempfile::tempdir().unwrap() };
+    let place = Place::empty();
     assert_eq!(place.run("simulate market --days 12 --rows 150000").code, 0);
     let mut command = place.command("process market -o out");
     let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -303,7 +337,7 @@ fn ctrl_c_stops_a_run_and_leaves_nothing() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_that_is_killed_leaves_out_as_it_was_and_the_next_one_goes_on() {
-    let place = Place { folder: tempfile::tempdir().unwrap() };
+    let place = Place::empty();
     assert_eq!(place.run("simulate market --days 8 --rows 120000").code, 0);
     assert_eq!(place.run("process market -o out --min-symbol-samples 5000").code, 0);
     let manifest = || std::fs::read(place.path().join("out/manifest.json")).unwrap();
@@ -340,7 +374,9 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         let mut bytes = std::fs::read(&path).unwrap();
         if name == "manifest.json" {
             let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-            json["timings"].take();
+            for key in ["timings", "report", "sha256"] {
+                json[key].take();
+            }
             bytes = json.to_string().into_bytes();
         }
         (name, bytes)
@@ -371,7 +407,7 @@ fn the_portable_ways_make_the_same_output() {
 #[cfg(target_os = "linux")]
 #[test]
 fn fifty_kills_at_random_moments_change_no_byte() {
-    let place = Place { folder: tempfile::tempdir().unwrap() };
+    let place = Place::empty();
     assert_eq!(place.run("simulate market --days 6 --rows 20000").code, 0);
     let out = place.path().join("out");
     let line = |nbins| format!("process market -o out --overwrite --min-symbol-samples 5000 --nbins {nbins} --json");

@@ -6,7 +6,9 @@ use super::streams::Stream;
 use super::{Planned, Scanned};
 use crate::config::{Config, ThresholdScope};
 use crate::input::{Delivery, Impossible};
-use crate::output::{DatasetEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings, grouped};
+use crate::output::{
+    DatasetEntry, FileEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings, grouped,
+};
 use crate::printable::printable;
 
 /// Everything the manifest says, but for validation, card, report and timings.
@@ -53,6 +55,7 @@ pub fn describe(
     };
     let symbols: Vec<SymbolEntry> = scanned.streams.iter().enumerate().map(describe_symbol).collect();
     Manifest {
+        sha256: String::new(),
         version: crate::VERSION.to_owned(),
         config: config.clone(),
         inputs: scanned.inputs.clone(),
@@ -66,8 +69,8 @@ pub fn describe(
         thresholds,
         symbols,
         validation: None,
-        card: String::new(),
-        report: String::new(),
+        card: FileEntry::default(),
+        report: FileEntry::default(),
         plan: None,
         timings: Timings::default(),
     }

@@ -20,7 +20,7 @@ use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
     Workspace, dataset_file_name, write_whole,
 };
-use crate::validate;
+use crate::validate::{self, Depth};
 
 /// Candidates whose classes one task counts: few enough for a core's own cache.
 const CLASS_TASK: u64 = 2 * BLOCK;
@@ -197,7 +197,9 @@ impl Engine for Local<'_> {
     }
 
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
-        validate::prove(&self.workspace.staged(), manifest, self.run.threads, self.run.monitor)
+        let Run { threads, monitor, .. } = self.run;
+        validate::prove(&self.workspace.staged(), manifest, threads, monitor, Depth::Written)?;
+        Ok(validate::proved_after_writing(manifest))
     }
 
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {
@@ -206,7 +208,8 @@ impl Engine for Local<'_> {
             self.movements = None;
             self.workspace.clear_scans()?;
         }
-        self.workspace.publish()
+        self.workspace.publish()?.into_iter().for_each(|note| self.run.monitor.note(note));
+        Ok(())
     }
 }
 

@@ -28,12 +28,14 @@ use crate::config::Config;
 use crate::error::{ConfigError, Error, InputError, Result};
 use crate::input::{CatalogFile, Delivery, find, hex};
 use crate::label::{FileUsed, LabelSettings, Thresholds};
-use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
+use crate::output::{FileEntry, InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
+use crate::printable::Shown;
 use crate::storage::{self, platform::Platform};
 use crate::time_text::Timestamp;
 use apart::check_apart;
 use describe::describe;
 use engine::{Engine, Scans, WriteInput};
+pub(crate) use fit::Sums;
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
 pub use monitor::{Event, Monitor, Stage};
@@ -143,7 +145,7 @@ fn run<P: AsRef<Path>>(
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = produce(&mut engine, run, given, prove, None, started);
     drop(engine);
-    close(workspace, config.keep_intermediate, outcome)
+    close(workspace, run, outcome)
 }
 
 fn paths<P: AsRef<Path>>(inputs: &[P]) -> Vec<PathBuf> {
@@ -171,16 +173,12 @@ fn produce(
     let Planned { thresholds, plans, .. } = &planned;
     let ts_out = has_ts_out(&scanned.inputs);
     let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
-    let text = thresholds.to_json();
-    let thresholds = ThresholdsEntry {
-        file: engine.put(THRESHOLDS, &text)?,
-        fitted: given.is_none(),
-        fit_until: scanned.fit_until,
-        sha256: hex(&Sha256::digest(text.as_bytes())),
-    };
+    let FileEntry { file, sha256 } = put(engine, THRESHOLDS, &thresholds.to_json())?;
+    let (fitted, fit_until) = (given.is_none(), scanned.fit_until);
+    let thresholds = ThresholdsEntry { file, fitted, fit_until, sha256 };
     let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
     manifest.plan = plan;
-    manifest.card = engine.put(CARD, &card(&manifest, &planned.thresholds))?;
+    manifest.card = put(engine, CARD, &card(&manifest, &planned.thresholds))?;
     let after_write = Instant::now();
 
     // 4. Read back what was written, and prove it.
@@ -203,9 +201,15 @@ fn produce(
         records_per_second: manifest.records() as f64 / seconds(started, after_validation),
         peak_memory_bytes: Platform::here().peak_memory(),
     };
-    manifest.report = engine.put(REPORT, &report(&manifest))?;
+    manifest.report = put(engine, REPORT, &report(&manifest))?;
+    manifest.seal();
     engine.publish(&manifest)?;
     Ok(manifest)
+}
+
+/// Writes a small file of the result; returns what the manifest says of it.
+fn put(engine: &mut impl Engine, file: &str, text: &str) -> Result<FileEntry> {
+    Ok(FileEntry { file: engine.put(file, text)?, sha256: hex(&Sha256::digest(text)) })
 }
 
 /// Phase 1 alone: the boundaries, written to `out` as a `thresholds.json`.
@@ -235,11 +239,11 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         let qualified = qualified(config, &scanned.streams, &labelled)?;
         let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
         scanned.check_unchanged()?;
-        workspace.publish_file(&thresholds.to_json())?;
+        workspace.publish_file(&thresholds.to_json())?.into_iter().for_each(|note| monitor.note(note));
         Ok(thresholds)
     })();
     drop(engine);
-    close(workspace, config.keep_intermediate, outcome)
+    close(workspace, run, outcome)
 }
 
 fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
@@ -247,15 +251,34 @@ fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
     given.map_or(Ok(()), |thresholds| thresholds.check_settings(config).map_err(ConfigError::into))
 }
 
-/// Removes the work folder, unless it is wanted or the next run can go on from it.
-fn close<T>(workspace: Workspace, keep: bool, outcome: Result<T>) -> Result<T> {
-    match &outcome {
-        Ok(_) if keep => workspace.clear_staged()?,
-        Ok(_) | Err(Error::Interrupted) => workspace.remove()?,
-        // The error at hand says more than one about clearing up after it.
-        Err(_) => drop(workspace.clear_staged()),
+/// Removes the work folder, unless it is wanted or the next run can go on from it. What can't be removed is no failure.
+fn close<T>(workspace: Workspace, run: Run<'_>, outcome: Result<T>) -> Result<T> {
+    let keep = match &outcome {
+        Ok(_) => run.config.keep_intermediate,
+        Err(Error::Interrupted) => false,
+        Err(_) => {
+            let scans = workspace.finished_scans();
+            if scans > 0 {
+                run.monitor.note(kept(scans, workspace.folder()));
+            }
+            scans > 0
+        }
+    };
+    let cleared = if keep { workspace.clear_staged() } else { workspace.remove() };
+    if let Err(error) = cleared {
+        run.monitor.note(error.to_string());
     }
     outcome
+}
+
+/// Says what a run that failed leaves behind.
+fn kept(scans: usize, folder: &Path) -> String {
+    let what = if scans == 1 {
+        "finished scan of 1 file is".to_owned()
+    } else {
+        format!("finished scans of {scans} files are")
+    };
+    format!("the {what} kept for the next run in {}; delete that folder if there is none", Shown(folder))
 }
 
 /// What scanning all files gives.

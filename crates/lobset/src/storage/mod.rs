@@ -5,6 +5,7 @@
 
 #[cfg(not(feature = "object-store"))]
 mod absent;
+pub(crate) mod checksum;
 #[cfg(feature = "object-store")]
 mod object;
 pub(crate) mod platform;
@@ -139,14 +140,27 @@ fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The bytes of a small file.
+/// The bytes of a file that fits in memory.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, u64::MAX)
+}
+
+/// The bytes of a file that has no reason to be larger than `most`.
+///
+/// # Errors
+/// When it cannot be read, or is larger.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("has more than {most} bytes"));
+    if !is_url(path) && stat(path)?.bytes > most {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    // It may have grown since.
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// A file that is read here and there.
@@ -163,7 +177,7 @@ impl Ranges {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { Ok(Self::File(open_regular(path)?)) }
+        if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { open_regular(path).map(Self::File) }
     }
 
     /// Fills `into` from an offset on.
@@ -206,6 +220,27 @@ impl Ranges {
     }
 }
 
+/// Options that open a file itself, where its name may be that of a link, and that do not wait for whoever is at the other
+/// end of a pipe. What was opened is for the caller to look at.
+pub(crate) fn unfollowed() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
+}
+
+/// Creates a work file, or empties the one that is there. A link in its place is not followed.
+///
+/// # Errors
+/// When it cannot be created, or something else stands there.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let file = unfollowed().read(true).write(true).create(true).truncate(false).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "something else than a file stands there"));
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
 /// A file being written. It is there once it is [finished](Self::finish); dropped before, it leaves nothing.
 pub struct Writer {
     path: PathBuf,
@@ -226,7 +261,7 @@ impl Writer {
         let to = if is_url(path) {
             Target::Object(Box::new(object::Upload::begin(path)?))
         } else {
-            Target::File(BufWriter::with_capacity(BUFFER, File::create(path)?))
+            Target::File(BufWriter::with_capacity(BUFFER, create(path)?))
         };
         Ok(Self { path: path.to_owned(), to: Some(to) })
     }
@@ -329,7 +364,11 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(folder))
 }
 
-fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
+/// Nothing needs to be removed that is not there.
+///
+/// # Errors
+/// All others than `NotFound`.
+pub(crate) fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

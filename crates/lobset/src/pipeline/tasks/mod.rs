@@ -251,7 +251,7 @@ pub(super) fn run(
     check_apart(out, &found)?;
     let plan = plan_name(run.config, given, &found, prove)?;
     let seen = work::published(out)?;
-    if let Some((manifest, _)) = &seen
+    if let Some((Some(manifest), _)) = &seen
         && manifest.plan.as_ref() == Some(&plan)
         && work::is_whole(out, manifest)
     {
@@ -260,7 +260,7 @@ pub(super) fn run(
     let work = Work::open(out, work, options.overwrite, seen.map(|(_, stat)| stat))?;
     let mut engine = Tasks::new(run, executor, task_threads, found, &work)?;
     let outcome = produce(&mut engine, run, given, prove, Some(plan), started);
-    work.close(run.config.keep_intermediate, outcome)
+    work.close(run, outcome)
 }
 
 /// Names a run: its settings and its inputs as they were found.
