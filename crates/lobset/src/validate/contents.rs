@@ -61,7 +61,7 @@ fn check_names(manifest: &Manifest, found: &mut Found) {
         // Symbols are percent-encoded in them.
         let plain = !name.is_empty()
             && !name.starts_with('.')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%".contains(&b));
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%@".contains(&b));
         found
             .require(plain && Path::new(name).file_name().is_some(), || format!("{name:?} is no plain name of a file"));
         found.require(names.insert(name), || format!("{name:?} is named twice"));
