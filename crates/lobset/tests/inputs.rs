@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{DAY, START, Tick, run, small, write_files};
 use lobset::error::InputError;
+use lobset::validate::Compare;
 use lobset::{Error, Event, Monitor, Options, Stage, Threads, inspect, process, process_as_tasks, validate};
 
 fn ticks(n: u64, from: u64) -> Vec<Tick> {
@@ -270,5 +271,5 @@ fn input_that_changes_during_a_run_is_refused() {
     };
     let again = root.path().join("again");
     rewritten(moments[0], &|monitor| refused(process(&[&folder], &again, &small(), None, &options, monitor)));
-    rewritten(moments[1], &|monitor| refused(validate(&out, Some((&[&folder], 1)), &options, monitor)));
+    rewritten(moments[1], &|monitor| refused(validate(&out, Some((&[&folder], Compare::Random(1))), &options, monitor)));
 }
