@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from lobset import _lobset
@@ -75,6 +74,7 @@ class Config:
         publishers: Sequence[int] | None = None,
         aliases: Literal["error", "keep"] | None = None,
         max_gap: str | dt.timedelta | None = None,
+        strict: bool | None = None,
         price_type: Literal["float", "fixed"] | None = None,
         columns: Literal["all", "book"] | None = None,
         compression: Literal["zstd", "snappy", "lz4", "none"] | None = None,
@@ -82,8 +82,10 @@ class Config:
         given = {name: value for name, value in locals().items() if name != "self" and value is not None}
         self._resolve(None, given)
 
-    def _resolve(self, toml: tuple[str, str] | None, given: dict[str, Any]) -> None:
-        values = json.loads(_lobset.resolve(toml, [(name, _text(value)) for name, value in given.items()]))
+    def _resolve(
+        self, toml: tuple[str, str] | None, given: dict[str, Any], file: str | os.PathLike[str] | None = None
+    ) -> None:
+        values = json.loads(_lobset.resolve(toml, [(name, _text(value)) for name, value in given.items()], file))
         object.__setattr__(self, "_values", values)
 
     @classmethod
@@ -98,15 +100,13 @@ class Config:
         """Settings of a TOML file, or of TOML text (any string with a line break or an equals sign).
 
         Raises:
-            ConfigError: for unknown settings and impossible values.
-            OSError: when the file cannot be read.
+            ConfigError: for unknown settings, impossible values, and a file that cannot be read.
         """
-        if isinstance(source, str) and ("\n" in source or "=" in source):
-            origin, text = "TOML", source
-        else:
-            origin, text = os.fspath(source), Path(source).read_text(encoding="utf-8")
         config = cls.__new__(cls)
-        config._resolve((origin, text), {})
+        if isinstance(source, str) and ("\n" in source or "=" in source):
+            config._resolve(("TOML", source), {})
+        else:
+            config._resolve(None, {}, source)
         return config
 
     def to_toml(self) -> str:
@@ -265,6 +265,11 @@ class Config:
     def max_gap(self) -> int | None:
         """A pause longer than this, in nanoseconds, breaks a symbol's stream."""
         return self._values["max_gap"]  # type: ignore[no-any-return]
+
+    @property
+    def strict(self) -> bool:
+        """Whether files with impossible values are refused; they are counted and warned about otherwise."""
+        return self._values["strict"]  # type: ignore[no-any-return]
 
     @property
     def price_type(self) -> Literal["float", "fixed"]:

@@ -227,6 +227,8 @@ class InspectedSymbol:
     files: int
     first_ts: np.datetime64
     last_ts: np.datetime64
+    steps_back: int
+    """How often `ts_recv` steps back within a file."""
     gaps: list[tuple[np.datetime64, np.datetime64]] = field(repr=False)
     """Its longest pauses in `ts_recv`, longest first, three at most: where each begins and ends."""
 
@@ -243,6 +245,8 @@ class Inspection:
     delivery: dict[str, Any] = field(repr=False)
     """As in `Manifest`."""
     warnings: list[str]
+    refusals: list[str]
+    """Why `process` would refuse the files with these settings, as far as reading them tells."""
 
     @property
     def records(self) -> int:
@@ -264,4 +268,5 @@ class Inspection:
             drops=values["drops"],
             delivery=values["delivery"],
             warnings=values["warnings"],
+            refusals=values["refusals"],
         )

@@ -209,7 +209,11 @@ const CASES: &[Case] = &[
     (
         "all data missing",
         |job| NAMES.iter().for_each(|name| std::fs::remove_file(job.path(name)).unwrap()),
-        Refused("glbx-mdp3-20240403.mbp-10.dbn.zst", "is not there (2 more files differ, such as", "download it again"),
+        Refused(
+            "glbx-mdp3-20240403.mbp-10.dbn.zst",
+            "is listed in manifest.json but is not there",
+            "download it again",
+        ),
     ),
     (
         "data that is not listed",

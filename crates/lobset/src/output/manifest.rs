@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::error::{Error, InputError, Result, ValidationError};
-use crate::input::{Delivery, Drops, Gap, hex};
+use crate::input::{Delivery, Drops, Gap, Impossible, hex};
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -104,6 +104,12 @@ pub struct InputEntry {
     pub last_ts: Option<Timestamp>,
     /// Records that did not become rows, by reason.
     pub drops: Drops,
+    /// Records with impossible values, by kind.
+    #[serde(default)]
+    pub impossible: Impossible,
+    /// True where every zstd frame of it carries a checksum, which was compared; `null` for a file that is not compressed.
+    #[serde(default)]
+    pub checksummed: Option<bool>,
     /// SHA-256 of the `symbology.json` that its symbols come from; `null` where they come from the file itself.
     #[serde(default)]
     pub symbology: Option<String>,

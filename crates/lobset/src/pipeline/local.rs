@@ -10,10 +10,10 @@ use super::monitor::Stage;
 use super::movements::{MovementTape, movement_tape};
 use super::parallel::{Pool, batches, map_batched, map_ordered};
 use super::plan::{BLOCK, ClassCounts, RowGroup, Slice, SymbolPlan, class_blocks, slices};
-use super::scan::{FileScan, ScanRules, scan, ts_of_row};
+use super::scan::{FileScan, ScanRules, scan, set_aside, ts_of_row};
 use super::streams::Stream;
 use super::write::{Labelling, dataset_entry, metadata};
-use crate::error::{Error, Result};
+use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, catalog, total_bytes};
 use crate::label::{Fit, Histogram, Selection, Thresholds};
 use crate::output::{
@@ -49,21 +49,29 @@ impl Engine for Local<'_> {
         let Run { threads, monitor, .. } = self.run;
         let files = catalog(self.found)?;
         let mut scans: Vec<FileScan> = Vec::with_capacity(files.len());
+        let mut refused = Vec::new();
         let mut reused = 0;
         monitor.stage(Stage::Scan, total_bytes(&files), || {
-            let work = |file: &CatalogFile| scan(file, rules, &self.workspace.scans(), monitor);
-            map_ordered(threads, files.len(), &files, work, |(scan, old)| {
-                reused += u64::from(old);
-                scans.push(scan);
+            // Goes on after a file that is refused: all such files are named, and the next run finds the others scanned.
+            let work = |file: &CatalogFile| set_aside(scan(file, rules, &self.workspace.scans(), monitor));
+            map_ordered(threads, files.len(), &files, work, |outcome| {
+                match outcome {
+                    Ok((scan, old)) => {
+                        reused += u64::from(old);
+                        scans.push(scan);
+                    }
+                    Err(error) => refused.push(error),
+                }
                 Ok(())
             })
         })?;
+        InputError::check(refused)?;
         let delivery = delivery(self.found, &files, &scans);
         Ok(Scans { files, scans, reused, delivery })
     }
 
     fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
-        ts_of_row(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()), number)
+        ts_of_row(&file.path, &file.stat, &rules.with_symbology(file.beside.symbology.as_ref()), number)
     }
 
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {

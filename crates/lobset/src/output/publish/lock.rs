@@ -30,7 +30,8 @@ impl Lock {
     pub fn take(folder: &Path, out: &Path) -> Result<Self> {
         let path = folder.join(NAME);
         for _ in 0..TRIES {
-            if kind_of(folder)?.is_some_and(|kind| !kind.is_dir()) {
+            let before = kind_of(folder)?;
+            if before.is_some_and(|kind| !kind.is_dir()) {
                 return Err(Error::Output {
                     path: folder.to_owned(),
                     message: "stands where the work folder goes, and is no folder".to_owned(),
@@ -53,7 +54,13 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(busy(folder, out)),
-                Err(TryLockError::Error(e)) => return Err(not_locked(&path, &e)),
+                Err(TryLockError::Error(e)) => {
+                    if before.is_none() {
+                        // The error at hand says more than one about clearing up after it.
+                        let _ = fs::remove_file(&path).and_then(|()| fs::remove_dir(folder));
+                    }
+                    return Err(not_locked(&path, &e));
+                }
             }
             // A run that ends removes its lock file while it holds the lock: a lock on that keeps nobody out.
             let lock = Self { path: path.clone(), file };
@@ -107,5 +114,62 @@ fn not_locked(path: &Path, cause: &io::Error) -> Error {
         path: path.to_owned(),
         message: format!("cannot be locked: {cause}"),
         help: Some("write to a file system with file locks: on some network drives they are turned off".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The folder of a test, and the work folder in it.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().join("work");
+        (folder, work)
+    }
+
+    fn take(work: &Path) -> Result<Lock> {
+        Lock::take(work, Path::new("out"))
+    }
+
+    #[test]
+    fn a_lock_keeps_others_out_until_its_run_ends() {
+        let (_folder, work) = place();
+        let first = take(&work).unwrap();
+        assert!(take(&work).err().unwrap().to_string().contains("another run is working on it"));
+        first.check().unwrap();
+        // A process that has opened the lock file before its folder goes holds a lock on nothing.
+        let stale = File::open(work.join(NAME)).unwrap();
+        fs::remove_dir_all(&work).unwrap();
+        first.check().unwrap_err();
+        drop(first);
+        stale.try_lock().unwrap();
+        let second = take(&work).unwrap();
+        second.check().unwrap();
+        assert!(take(&work).is_err());
+    }
+
+    #[test]
+    fn only_a_regular_file_is_locked_and_it_keeps_what_it_holds() {
+        let (folder, work) = place();
+        fs::create_dir(&work).unwrap();
+        let path = work.join(NAME);
+        fs::write(&path, "precious").unwrap();
+        take(&work).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        fs::rename(&path, folder.path().join("kept")).unwrap();
+
+        // Opening the pipe would wait for somebody to write into it.
+        let pipe = || assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let link = || std::os::unix::fs::symlink("../kept", &path).unwrap();
+        let dangling = || std::os::unix::fs::symlink("../absent", &path).unwrap();
+        for put in [&pipe as &dyn Fn(), &link, &dangling] {
+            put();
+            let error = take(&work).err().unwrap();
+            assert!(error.to_string().contains("is no lock file of lobset"), "{error}");
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(fs::read(folder.path().join("kept")).unwrap(), b"precious");
+        assert!(!folder.path().join("absent").exists());
     }
 }
