@@ -7,6 +7,7 @@ LOBSET := target/release/lobset
 PYTHON := .venv/bin/python
 TORCH := .venv-torch/bin/python
 READERS := .venv-readers/bin/python
+LINT := .venv-lint/bin/python
 
 .PHONY: build process-production test test-rust test-python test-readers test-torch wheel lint bench bench-scale compatibility clean
 
@@ -55,13 +56,18 @@ $(READERS): tests/compatibility/requirements.txt
 	scripts/python-env .venv-readers $<
 	touch $@
 
+$(LINT): scripts/lint-requirements.txt
+	scripts/python-env .venv-lint $<
+	touch $@
+
 $(TORCH):
 	scripts/torch-env .venv-torch
 
-lint:
+lint: $(LINT)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	PATH="$(CURDIR)/.venv-lint/bin:$$PATH" scripts/lint-dependencies
 
 bench: build
 	scripts/bench
@@ -76,4 +82,4 @@ bench-scale: wheel
 	$(PYTHON) benches/scale.py
 
 clean:
-	rm -rf target .venv .venv-torch .venv-readers .venv-bench market market.partial production
+	rm -rf target fuzz/target .venv .venv-torch .venv-readers .venv-lint .venv-bench market market.partial production
