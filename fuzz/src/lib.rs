@@ -42,8 +42,11 @@ pub fn config(data: &[u8]) {
     if let Some(layer) = seen(layers) {
         checked(&[layer]);
     }
-    let variable = |line: &str| line.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
-    checked(&[Layer::from_env(text.lines().filter_map(variable))]);
+    let variable = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.strip_prefix("LOBSET_")?.to_ascii_lowercase(), value.to_owned()))
+    };
+    checked(&[Layer { origin: "environment".to_owned(), values: text.lines().filter_map(variable).collect() }]);
 }
 
 /// Settings that come out of text are within their ranges.
@@ -110,7 +113,8 @@ fn validate(folder: &Path) {
 pub fn quantile(data: &[u8]) {
     let Some((nbins, bytes)) = data.split_first() else { return };
     let (whole, _) = bytes.as_chunks::<8>();
-    let values: Vec<f64> = whole.iter().map(|bytes| f64::from_le_bytes(*bytes) + 0.0).filter(|v| v.is_finite()).collect();
+    let values: Vec<f64> =
+        whole.iter().map(|bytes| f64::from_le_bytes(*bytes) + 0.0).filter(|v| v.is_finite()).collect();
     let Some(last) = values.len().checked_sub(1) else { return };
     let mut qs = inner_quantiles(u16::from(*nbins).max(2));
     qs.push(0.5);
@@ -174,7 +178,9 @@ pub fn dataset_files() -> &'static BTreeMap<String, Vec<u8>> {
         let (market, out) = (folder.path().join("market"), folder.path().join("out"));
         lobset_sim::Market { days: 2, rows: 400, ..Default::default() }.write(&market, |_| ()).unwrap();
         lobset::process(&[market], &out, &small(), None, &one_thread(), &Monitor::silent()).unwrap();
-        let file = |path: std::path::PathBuf| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap());
+        let file = |path: std::path::PathBuf| {
+            (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
+        };
         std::fs::read_dir(out).unwrap().map(|entry| file(entry.unwrap().path())).collect()
     })
 }

@@ -117,9 +117,7 @@ impl Market {
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(plans.len());
         let outcome = std::thread::scope(|scope| {
-            // Where the system starts fewer threads, those do all the work.
-            let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-            let workers: Vec<_> = (1..threads).map_while(start).collect();
+            let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mine = work();
             let ends = workers.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             ends.fold(mine, Result::and)

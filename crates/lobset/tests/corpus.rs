@@ -58,7 +58,10 @@ fn make_the_corpus() {
     put("manifest", "empty", b"{}");
     put("config", "defaults", &toml::to_string(&lobset::Config::default()).unwrap().into_bytes());
     let texts: [(&str, &[u8]); 4] = [
-        ("flat", b"currency = 'EURUSD'\nnbins = 9\nmax_gap = '15m'\nfit_until = 2024-10-01\nprice_range = [0.5, 1.5]\n"),
+        (
+            "flat",
+            b"currency = 'EURUSD'\nnbins = 9\nmax_gap = '15m'\nfit_until = 2024-10-01\nprice_range = [0.5, 1.5]\n",
+        ),
         ("environment", b"LOBSET_NBINS=9\nLOBSET_PUBLISHERS=[39, 40]\nLOBSET_FIT_UNTIL=2024-10-01T00:00:00Z\n"),
         ("wrong", b"nbinz = 7\ncompression = 'gzip'\nlookback_rows = -1\nsample_fraction = nan\n"),
         ("table", b"[nbins]\nx = 1\n[[targets]]\nkind = 'time'\n"),
