@@ -11,7 +11,10 @@ use common::{START, Tick, dbn_bytes, metadata, v4_message};
 use dbn::encode::dbn::v4;
 use dbn::encode::{DbnMetadataEncoder, DbnRecordEncoder, EncodeRecord};
 
-const TARGETS: [(&str, fn(&[u8])); 6] = [
+/// The name of a fuzzer and what it calls.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 6] = [
     ("rows", targets::rows),
     ("config", targets::config),
     ("thresholds", targets::thresholds),
