@@ -106,7 +106,7 @@ pub fn dataset(data: &[u8]) {
 }
 
 fn validate(folder: &Path) {
-    seen(lobset::validate(folder, None::<(&[&Path], u64)>, &one_thread(), &Monitor::silent()));
+    seen(lobset::validate(folder, None::<(&[&Path], _)>, &one_thread(), &Monitor::silent()));
 }
 
 /// The exact quantiles of any numbers, in parts, are those of the sorted numbers.
