@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from lobset import _lobset
@@ -82,8 +81,10 @@ class Config:
         given = {name: value for name, value in locals().items() if name != "self" and value is not None}
         self._resolve(None, given)
 
-    def _resolve(self, toml: tuple[str, str] | None, given: dict[str, Any]) -> None:
-        values = json.loads(_lobset.resolve(toml, [(name, _text(value)) for name, value in given.items()]))
+    def _resolve(
+        self, toml: tuple[str, str] | None, given: dict[str, Any], file: str | os.PathLike[str] | None = None
+    ) -> None:
+        values = json.loads(_lobset.resolve(toml, [(name, _text(value)) for name, value in given.items()], file))
         object.__setattr__(self, "_values", values)
 
     @classmethod
@@ -98,15 +99,13 @@ class Config:
         """Settings of a TOML file, or of TOML text (any string with a line break or an equals sign).
 
         Raises:
-            ConfigError: for unknown settings and impossible values.
-            OSError: when the file cannot be read.
+            ConfigError: for unknown settings, impossible values, and a file that cannot be read.
         """
-        if isinstance(source, str) and ("\n" in source or "=" in source):
-            origin, text = "TOML", source
-        else:
-            origin, text = os.fspath(source), Path(source).read_text(encoding="utf-8")
         config = cls.__new__(cls)
-        config._resolve((origin, text), {})
+        if isinstance(source, str) and ("\n" in source or "=" in source):
+            config._resolve(("TOML", source), {})
+        else:
+            config._resolve(None, {}, source)
         return config
 
     def to_toml(self) -> str:

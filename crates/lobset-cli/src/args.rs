@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
-use lobset::error::{ConfigError, InputError};
+use lobset::error::ConfigError;
 use lobset::settings::{Layer, SETTINGS, resolve};
 use lobset::{Config, Error, Options, Thresholds, Timestamp};
 use lobset_sim::Market;
@@ -330,10 +330,9 @@ fn settings(sub: &ArgMatches, thresholds: Option<&Thresholds>) -> Result<Box<Con
         layers.push(thresholds_layer(thresholds));
     }
     if let Some(path) = sub.get_one::<PathBuf>("config") {
-        let text = std::fs::read_to_string(path).map_err(|e| InputError::new(path, format!("cannot be read: {e}")))?;
-        layers.push(Layer::from_toml(&path.display().to_string(), &text)?);
+        layers.push(Layer::from_file(path)?);
     }
-    layers.push(Layer::from_env(std::env::vars()));
+    layers.push(Layer::from_env(std::env::vars_os())?);
     let flags = SETTINGS.iter().filter_map(|s| Some((s.key.to_owned(), sub.get_one::<String>(s.key)?.clone())));
     layers.push(Layer { origin: "flags".to_owned(), values: flags.collect() });
     let config = resolve(&layers)?;

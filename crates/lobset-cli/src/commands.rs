@@ -5,23 +5,39 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lobset::error::ConfigError;
-use lobset::{Error, Event, Monitor};
+use lobset::{Error, Event, Monitor, printable};
 
 use crate::Ray;
 use crate::args::{Command, Engine, Talk};
-use crate::progress::{Bars, say};
+use crate::print::{print, say};
+use crate::progress::Bars;
 use crate::summary;
 
-/// Runs a command and prints its result to stdout.
-pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>>) -> Result<(), Error> {
+/// Runs a command and prints its result to stdout. Returns an error with what the user should know beside it.
+pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>>) -> Result<(), (Error, Vec<String>)> {
     let bars = Bars::new(talk.quiet);
     let report = |event: Event| bars.event(event);
     let monitor = Monitor::new(&report, stop);
+    run_watched(command, talk, stop, ray, (&bars, &monitor)).map_err(|error| (error, monitor.take_notes()))
+}
+
+fn run_watched(
+    command: Command,
+    talk: &Talk,
+    stop: &AtomicBool,
+    ray: Option<Ray<'_>>,
+    (bars, monitor): (&Bars, &Monitor<'_>),
+) -> Result<(), Error> {
+    let finish = |written: Option<&Path>, warnings: &[String], text: &dyn Fn() -> String, result: Json<'_>| {
+        tell(talk, "warning", warnings);
+        tell(talk, "warning", &monitor.take_notes());
+        finish(talk, written, text, result)
+    };
     match command {
         Command::Process { inputs, out, config, thresholds, options, engine } => {
             let given = thresholds.as_deref();
             let manifest = match engine {
-                Engine::Threads => lobset::process(&inputs, &out, &config, given, &options, &monitor)?,
+                Engine::Threads => lobset::process(&inputs, &out, &config, given, &options, monitor)?,
                 Engine::Ray { address, work } => {
                     let connect = ray.ok_or_else(|| {
                         ConfigError::one(
@@ -30,49 +46,51 @@ pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>
                     })?;
                     let executor = connect(address.as_deref())?;
                     let work = work.as_deref();
-                    lobset::process_as_tasks(&*executor, &inputs, &out, work, &config, given, &options, &monitor)?
+                    lobset::process_as_tasks(&*executor, &inputs, &out, work, &config, given, &options, monitor)?
                 }
             };
-            finish(talk, &manifest.warnings, &manifest, || summary::manifest(&out, &manifest, talk.verbose))
+            let text = || summary::manifest(&out, &manifest, talk.verbose);
+            finish(Some(&out), &manifest.warnings, &text, &|| serde_json::to_string_pretty(&manifest))
         }
         Command::Build { inputs, out, config, thresholds, options } => {
-            let manifest = lobset::build(&inputs, &out, &config, &thresholds, &options, &monitor)?;
-            finish(talk, &manifest.warnings, &manifest, || summary::manifest(&out, &manifest, talk.verbose))
+            let manifest = lobset::build(&inputs, &out, &config, &thresholds, &options, monitor)?;
+            let text = || summary::manifest(&out, &manifest, talk.verbose);
+            finish(Some(&out), &manifest.warnings, &text, &|| serde_json::to_string_pretty(&manifest))
         }
         Command::Thresholds { inputs, out, config, options } => {
-            let thresholds = lobset::fit_thresholds(&inputs, &out, &config, &options, &monitor)?;
-            finish(talk, &[], &thresholds, || summary::thresholds(&out, &thresholds))
+            let thresholds = lobset::fit_thresholds(&inputs, &out, &config, &options, monitor)?;
+            let text = || summary::thresholds(&out, &thresholds);
+            finish(Some(&out), &[], &text, &|| serde_json::to_string_pretty(&thresholds))
         }
         Command::Validate { folder, against, seed, options } => {
             let against = (!against.is_empty()).then_some((against.as_slice(), seed));
-            let validation = lobset::validate(&folder, against, &options, &monitor)?;
-            finish(talk, &[], &validation, || summary::validation(&folder, &validation, talk.verbose))
+            let validation = lobset::validate(&folder, against, &options, monitor)?;
+            let text = || summary::validation(&folder, &validation, talk.verbose);
+            finish(None, &[], &text, &|| serde_json::to_string_pretty(&validation))
         }
         Command::Inspect { inputs, config, options } => {
-            let found = lobset::inspect(&inputs, &config, &options, &monitor)?;
-            finish(talk, &found.warnings, &found, || summary::inspection(&found))
+            let found = lobset::inspect(&inputs, &config, &options, monitor)?;
+            finish(None, &found.warnings, &|| summary::inspection(&found), &|| serde_json::to_string_pretty(&found))
         }
-        Command::Simulate { folder, market } => simulate(talk, &folder, &market, &bars, stop),
+        Command::Simulate { folder, market } => simulate(talk, &folder, &market, bars, stop),
     }
 }
 
-/// Warnings to stderr, the result to stdout.
-fn finish(
-    talk: &Talk,
-    warnings: &[String],
-    result: &impl serde::Serialize,
-    text: impl FnOnce() -> String,
-) -> Result<(), Error> {
+/// A result as JSON.
+type Json<'a> = &'a dyn Fn() -> serde_json::Result<String>;
+
+/// Lines to stderr, each of which is one line whatever symbols and files are called.
+fn tell(talk: &Talk, kind: &str, lines: &[String]) {
     if !talk.quiet {
-        warnings.iter().for_each(|w| say("warning", w));
+        lines.iter().for_each(|line| say(kind, &printable(line)));
     }
-    if talk.json {
-        let json = serde_json::to_string_pretty(result);
-        println!("{}", json.unwrap_or_default());
-    } else {
-        print!("{}", text());
-    }
-    Ok(())
+}
+
+/// The result to stdout. `written` is what the command has written.
+fn finish(talk: &Talk, written: Option<&Path>, text: &dyn Fn() -> String, json: Json<'_>) -> Result<(), Error> {
+    let done = written.map(|out| format!("{} is complete: only this report of it was lost", out.display()));
+    let text = if talk.json { json().unwrap_or_default() + "\n" } else { text() };
+    print(&text, done)
 }
 
 fn simulate(
@@ -91,7 +109,7 @@ fn simulate(
     let rows = u64::from(market.days) * u64::from(market.rows);
     let result =
         serde_json::json!({ "files": files, "rows": rows, "bytes": bytes, "seconds": started.elapsed().as_secs_f64() });
-    finish(talk, &[], &result, || {
+    let text = || {
         format!(
             "{} files with {} records in {} ({:.1} bytes a record)\n",
             files.len(),
@@ -99,7 +117,8 @@ fn simulate(
             folder.display(),
             bytes as f64 / rows as f64
         )
-    })
+    };
+    finish(talk, Some(folder), &text, &|| serde_json::to_string_pretty(&result))
 }
 
 /// The simulator's errors as the library's.

@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod print;
 mod progress;
 mod summary;
 
@@ -10,7 +11,9 @@ use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use commands::simulator_error;
-use lobset::{Error, Executor};
+use lobset::{Error, Executor, printable};
+use nix::sys::signal::{SigSet, Signal};
+use print::{print, say};
 
 /// Set by the first Ctrl-C; the second one ends the process at once.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -22,10 +25,13 @@ pub type Ray<'a> = &'a dyn Fn(Option<&str>) -> lobset::Result<Box<dyn Executor>>
 /// ends the process itself on `--help`, `--version` and flags that cannot be understood. Without `ray` there is no
 /// `--engine ray`.
 pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u8 {
+    // A file that may not grow any more is an error of the write, and no reason to die halfway. This fails for no signal
+    // that there is.
+    let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
     let matches = args::command().get_matches_from(words);
     let (talk, command) = match args::parse(&matches) {
         Ok(parsed) => parsed,
-        Err(error) => return fail(&error, matches.get_flag("json")),
+        Err(error) => return fail(&error, &[], matches.get_flag("json")),
     };
     let watch = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::SeqCst) {
@@ -33,11 +39,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u
         }
     });
     if let Err(error) = watch {
-        eprintln!("warning: Ctrl-C will not clean up: {error}");
+        say("warning", &format!("Ctrl-C will not clean up: {error}"));
     }
     match commands::run(command, &talk, &STOP, ray) {
         Ok(()) => 0,
-        Err(error) => fail(&error, talk.json),
+        Err((error, notes)) => fail(&error, &notes, talk.json),
     }
 }
 
@@ -54,17 +60,19 @@ fn class(error: &Error) -> (u8, &'static str) {
     }
 }
 
-fn fail(error: &Error, json: bool) -> u8 {
+fn fail(error: &Error, notes: &[String], json: bool) -> u8 {
     let (code, class) = class(error);
-    progress::say("error", &error.to_string());
+    say("error", &error.to_string());
     if let Some(help) = error.help() {
-        progress::say("help", help);
+        say("help", &printable(help));
     }
+    notes.iter().for_each(|note| say("note", &printable(note)));
     if json {
         let report = serde_json::json!({
-            "error": { "class": class, "exit_code": code, "message": error.to_string(), "help": error.help() }
+            "error": { "class": class, "exit_code": code, "message": error.to_string(), "help": error.help(), "notes": notes }
         });
-        println!("{report:#}");
+        // The exit code tells, whoever reads this.
+        let _ = print(&format!("{report:#}\n"), None);
     }
     code
 }

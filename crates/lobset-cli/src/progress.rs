@@ -1,25 +1,10 @@
-//! What goes to stderr: progress bars on a terminal, warnings and errors.
+//! Progress bars on a terminal.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use lobset::{Event, Stage};
-
-/// Prints a line such as `error: …` to stderr, its first word in colour on a terminal.
-pub fn say(kind: &str, message: &str) {
-    let colour = match kind {
-        "error" => "31",
-        "warning" => "33",
-        _ => "36",
-    };
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || !std::io::stderr().is_terminal();
-    if plain {
-        eprintln!("{kind}: {message}");
-    } else {
-        eprintln!("\x1b[1;{colour}m{kind}\x1b[0m: {message}");
-    }
-}
 
 /// One bar at a time, for the stage at hand.
 pub struct Bars {

@@ -6,9 +6,14 @@ use std::path::Path;
 use lobset::input::Drops;
 use lobset::output::{DatasetEntry, SplitEntry, SymbolEntry, grouped};
 use lobset::validate::Validation;
-use lobset::{Inspection, Manifest, REPORT, Thresholds};
+use lobset::{Inspection, Manifest, REPORT, Thresholds, printable};
 
 use crate::args::to_second;
+
+/// A path on one line, whatever it is called.
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
+}
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
@@ -36,7 +41,8 @@ fn longest_gap(manifest: &Manifest) -> Option<String> {
     let longest = |symbol: &'_ SymbolEntry| symbol.gaps.first().copied();
     let found = manifest.datasets().filter_map(|(symbol, _)| Some((longest(symbol)?, symbol)));
     let (gap, symbol) = found.max_by_key(|(gap, _)| gap.length()).filter(|(gap, _)| gap.length() >= LEAST_GAP)?;
-    let line = format!("longest gap: {} in {} from {}", span(gap.length()), symbol.symbol, to_second(gap.from));
+    let line =
+        format!("longest gap: {} in {} from {}", span(gap.length()), printable(&symbol.symbol), to_second(gap.from));
     Some(match manifest.config.max_gap {
         Some(most) if gap.length() > most => format!("{line}, where its stream breaks (max_gap)"),
         Some(_) => line,
@@ -46,6 +52,9 @@ fn longest_gap(manifest: &Manifest) -> Option<String> {
 
 /// Columns padded to their widest cell; those whose name ends in a space stand left, the others right.
 fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    // A cell is on one line, whatever symbols and files are called.
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell).into_owned()).collect()).collect();
     let widths: Vec<usize> = (0..header.len())
         .map(|c| {
             rows.iter().map(|r| r[c].chars().count()).chain([header[c].trim_end().chars().count()]).max().unwrap_or(0)
@@ -83,7 +92,12 @@ fn statistics<'a>(datasets: impl Iterator<Item = (&'a SymbolEntry, &'a DatasetEn
             rows.push(split_row(&symbol.symbol, name, split));
             if verbose && split.rows > 0 {
                 let percent = split.classes.iter().map(|c| format!("{:.2}", 100.0 * *c as f64 / split.rows as f64));
-                let _ = writeln!(shares, "  {} {name}: {}", symbol.symbol, percent.collect::<Vec<_>>().join(" "));
+                let _ = writeln!(
+                    shares,
+                    "  {} {name}: {}",
+                    printable(&symbol.symbol),
+                    percent.collect::<Vec<_>>().join(" ")
+                );
             }
         }
     }
@@ -110,7 +124,7 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         let _ = writeln!(
             text,
             "{}  {} rows, {}",
-            out.join(&dataset.file).display(),
+            shown(&out.join(&dataset.file)),
             grouped(dataset.rows),
             megabytes(dataset.bytes)
         );
@@ -129,7 +143,7 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         grouped(timings.records_per_second as u64)
     );
     for sentence in manifest.delivery.sentences() {
-        let _ = writeln!(text, "{sentence}");
+        let _ = writeln!(text, "{}", printable(&sentence));
     }
     if verbose {
         let _ = writeln!(
@@ -147,9 +161,9 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         Some(proved) => {
             writeln!(text, "validation passed: {} rows of {} datasets read back", grouped(proved.rows), proved.datasets)
         }
-        None => writeln!(text, "not validated: run lobset validate {}", out.display()),
+        None => writeln!(text, "not validated: run lobset validate {}", shown(out)),
     };
-    let _ = writeln!(text, "report: {}", out.join(REPORT).display());
+    let _ = writeln!(text, "report: {}", shown(&out.join(REPORT)));
     text
 }
 
@@ -177,7 +191,7 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
         grouped(found.proved.rows),
         found.proved.datasets,
         megabytes(bytes),
-        folder.display(),
+        shown(folder),
         found.seconds
     );
     text
@@ -190,7 +204,8 @@ pub fn thresholds(out: &Path, thresholds: &Thresholds) -> String {
     for (name, fit) in one.chain(thresholds.symbols.iter().map(|(name, fit)| (name.as_str(), fit))) {
         let _ = writeln!(
             text,
-            "{name}: {} rows fitted on, {} under embargo, mean {:.3e}, std {:.3e}, from {:.3e} to {:.3e}",
+            "{}: {} rows fitted on, {} under embargo, mean {:.3e}, std {:.3e}, from {:.3e} to {:.3e}",
+            printable(name),
             grouped(fit.fit_rows),
             grouped(fit.embargo_rows),
             fit.mean,
@@ -202,7 +217,7 @@ pub fn thresholds(out: &Path, thresholds: &Thresholds) -> String {
         let _ = writeln!(text, "  {}", boundaries.join(" "));
     }
     let _ = writeln!(text, "nothing at or after {} is known to them", to_second(thresholds.fit_until));
-    let _ = writeln!(text, "{}", out.display());
+    let _ = writeln!(text, "{}", shown(out));
     text
 }
 
@@ -253,7 +268,7 @@ pub fn inspection(found: &Inspection) -> String {
             writeln!(text, "windows reach across these gaps; max_gap breaks a stream at longer pauses (--max-gap 15m)");
     }
     for sentence in found.delivery.sentences() {
-        let _ = writeln!(text, "{sentence}");
+        let _ = writeln!(text, "{}", printable(&sentence));
     }
     text
 }

@@ -1,53 +1,13 @@
 //! The product as a user runs it: exit codes, what goes to stdout and stderr, settings from all sides.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod place;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Place {
-    /// A folder with a small market.
-    fn new() -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
-        let ran = place.run("simulate market --days 3 --rows 6000");
-        assert_eq!(ran.code, 0, "{}", ran.err);
-        place
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lobset"));
-        command.current_dir(self.folder.path()).args(line.split_whitespace()).env_clear();
-        command
-    }
-
-    fn run(&self, line: &str) -> Ran {
-        Ran::from(self.command(line).output().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
-const SMALL: &str =
-    "--lookback-rows 100 --lookforward-input 100 --lookforward-offset 10 --nbins 5 --min-symbol-samples 500";
+use place::{Place, Ran, SMALL};
 
 #[test]
 fn the_main_job_prints_a_summary_and_leaves_a_proved_folder() {
@@ -284,7 +244,7 @@ fn help_teaches() {
 #[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_stops_a_run_and_leaves_nothing() {
-    let place = Place { folder: tempfile::tempdir().unwrap() };
+    let place = Place::empty();
     assert_eq!(place.run("simulate market --days 12 --rows 150000").code, 0);
     let mut command = place.command("process market -o out");
     let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -303,7 +263,7 @@ fn ctrl_c_stops_a_run_and_leaves_nothing() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_that_is_killed_leaves_out_as_it_was_and_the_next_one_goes_on() {
-    let place = Place { folder: tempfile::tempdir().unwrap() };
+    let place = Place::empty();
     assert_eq!(place.run("simulate market --days 8 --rows 120000").code, 0);
     assert_eq!(place.run("process market -o out --min-symbol-samples 5000").code, 0);
     let manifest = || std::fs::read(place.path().join("out/manifest.json")).unwrap();
@@ -371,7 +331,7 @@ fn the_portable_ways_make_the_same_output() {
 #[cfg(target_os = "linux")]
 #[test]
 fn fifty_kills_at_random_moments_change_no_byte() {
-    let place = Place { folder: tempfile::tempdir().unwrap() };
+    let place = Place::empty();
     assert_eq!(place.run("simulate market --days 6 --rows 20000").code, 0);
     let out = place.path().join("out");
     let line = |nbins| format!("process market -o out --overwrite --min-symbol-samples 5000 --nbins {nbins} --json");

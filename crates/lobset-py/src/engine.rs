@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lobset::settings::{Layer, SETTINGS};
 use lobset::{Config, Error, Event, Monitor, Options, Stage, Thresholds};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 
 use crate::errors::OrRaise;
@@ -29,7 +29,9 @@ pub fn run<T: Send>(
         let stop = &stop;
         let job = move || {
             let report = |event: Event| tell(&sender, listening, event);
-            work(&Monitor::new(&report, stop), stop)
+            let monitor = Monitor::new(&report, stop);
+            let outcome = work(&monitor, stop);
+            (outcome, monitor.take_notes())
         };
         let worker = std::thread::Builder::new().spawn_scoped(scope, job)?;
         let mut raised = None;
@@ -56,10 +58,24 @@ pub fn run<T: Send>(
             return Err(error);
         }
         match outcome {
-            Ok(outcome) => outcome.or_raise(py),
+            Ok((outcome, notes)) => with_notes(py, outcome.or_raise(py), &notes),
             Err(_) => Err(PyRuntimeError::new_err("lobset panicked; this is a bug")),
         }
     })
+}
+
+/// What the user should know beside a result is a warning; beside an error it is a note of the exception.
+fn with_notes<T>(py: Python<'_>, outcome: PyResult<T>, notes: &[String]) -> PyResult<T> {
+    for note in notes.iter().map(|note| lobset::printable(note)) {
+        match &outcome {
+            Ok(_) => {
+                let warn = py.import("warnings")?.getattr("warn")?;
+                warn.call1((note, py.get_type::<PyUserWarning>(), 3)).map(drop)?;
+            }
+            Err(error) => error.value(py).call_method1("add_note", (note,)).map(drop)?,
+        }
+    }
+    outcome
 }
 
 /// Nobody listens to most runs: the channel then only tells when the work is over.
@@ -126,12 +142,22 @@ pub fn setting_names() -> Vec<&'static str> {
     SETTINGS.iter().map(|setting| setting.key).collect()
 }
 
-/// Lays settings given as text over those of a TOML document, checks them all and returns them as JSON.
+/// Lays settings given as text over those of a TOML document (its origin and its text) or of a TOML file, checks them all and
+/// returns them as JSON.
 #[pyfunction]
-pub fn resolve(py: Python<'_>, toml: Option<(String, String)>, values: Vec<(String, String)>) -> PyResult<String> {
+#[pyo3(signature = (toml, values, file=None))]
+pub fn resolve(
+    py: Python<'_>,
+    toml: Option<(String, String)>,
+    values: Vec<(String, String)>,
+    file: Option<PathBuf>,
+) -> PyResult<String> {
     let mut layers = Vec::new();
     if let Some((origin, text)) = toml {
         layers.push(Layer::from_toml(&origin, &text).or_raise(py)?);
+    }
+    if let Some(path) = file {
+        layers.push(py.detach(|| Layer::from_file(&path)).or_raise(py)?);
     }
     layers.push(Layer { origin: "Config".to_owned(), values });
     json(&lobset::settings::resolve(&layers).or_raise(py)?)

@@ -161,11 +161,18 @@ struct Trading {
     records: u32,
 }
 
-/// Simulates a day and writes its file.
+/// Simulates a day and writes its file, whole or not at all.
 pub(crate) fn write(plan: &DayPlan, folder: &Path) -> Result<(), Error> {
     let path = folder.join(plan.file_name());
     let fail = |e: &dyn std::fmt::Display| Error::Output { path: path.clone(), cause: e.to_string() };
     let file = File::create_new(&path).map_err(|e| fail(&e))?;
+    write_into(file, plan, &fail).inspect_err(|_| {
+        // The error at hand says more than one about clearing up after it.
+        let _ = std::fs::remove_file(&path);
+    })
+}
+
+fn write_into(file: File, plan: &DayPlan, fail: &dyn Fn(&dyn std::fmt::Display) -> Error) -> Result<(), Error> {
     let mut zstd = zstd::Encoder::new(BufWriter::new(file), 0).map_err(|e| fail(&e))?;
     zstd.include_checksum(true).map_err(|e| fail(&e))?;
     let mut encoder = DbnEncoder::new(zstd, &metadata(plan)).map_err(|e| fail(&e))?;

@@ -44,6 +44,9 @@ pub enum Error {
     Interrupted,
 }
 
+/// The last year that a market may start in. Nanoseconds since 1970 fit 64 bits up to 2262, and it lasts ten years at most.
+const LAST_YEAR: i32 = 2250;
+
 /// What to simulate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Market {
@@ -57,7 +60,7 @@ pub struct Market {
     pub currency: String,
     /// How many options there are beside the futures; they share nine tenths of the rows evenly.
     pub options: u32,
-    /// The first day.
+    /// The first day, of the years 1970 to 2250.
     pub start: Date,
 }
 
@@ -84,7 +87,8 @@ impl Market {
         self.write_until(folder, &AtomicBool::new(false), progress)
     }
 
-    /// As [`write`](Self::write), but ends between two days once `stop` is set, and takes away what it has written.
+    /// As [`write`](Self::write), but ends between two days once `stop` is set. Where it does not end well it takes away what
+    /// it has written.
     ///
     /// # Errors
     /// As [`write`](Self::write), and [`Error::Interrupted`].
@@ -117,17 +121,20 @@ impl Market {
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(plans.len());
         let outcome = std::thread::scope(|scope| {
-            let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            // Where the system gives no more threads, those that there are do it all.
+            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+            let workers: Vec<_> = (1..threads).map_while(spawn).collect();
             let mine = work();
             let ends = workers.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             ends.fold(mine, Result::and)
         });
-        if matches!(outcome, Err(Error::Interrupted)) {
-            let written = written.into_inner().unwrap_or_else(PoisonError::into_inner);
-            let fail = |e: std::io::Error| Error::Output { path: folder.to_owned(), cause: e.to_string() };
-            written.iter().try_for_each(std::fs::remove_file).map_err(fail)?;
+        if outcome.is_err() {
+            // The error at hand says more than one about clearing up after it.
+            for file in written.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                let _ = std::fs::remove_file(file);
+            }
             if is_new {
-                std::fs::remove_dir(folder).map_err(fail)?;
+                let _ = std::fs::remove_dir(folder);
             }
         }
         outcome?;
@@ -138,6 +145,9 @@ impl Market {
         let refuse = |text: &str| Err(Error::Options(text.to_owned()));
         if !(1..=2_600).contains(&self.days) {
             return refuse("days: between 1 and 2600");
+        }
+        if !(1970..=LAST_YEAR).contains(&self.start.year()) {
+            return refuse("start: a day of the years 1970 to 2250");
         }
         if self.rows == 0 {
             return refuse("rows: at least 1");
@@ -170,6 +180,38 @@ mod tests {
         let outcome = market.write_until(&folder, &stop, |_| stop.store(true, Ordering::Relaxed));
         assert!(matches!(outcome, Err(Error::Interrupted)));
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_simulation_that_fails_leaves_what_was_there_alone() {
+        let folder = folder("exists");
+        let market = Market { days: 3, rows: 500, ..Default::default() };
+        let files = market.write(&folder, |_| ()).unwrap();
+        std::fs::remove_file(&files[0]).unwrap();
+        std::fs::write(&files[2], "mine").unwrap();
+        assert!(matches!(market.write(&folder, |_| ()), Err(Error::Output { .. })));
+        assert!(!files[0].exists() && files[1].exists());
+        assert_eq!(std::fs::read(&files[2]).unwrap(), b"mine");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_market_starts_within_the_time_that_stamps_reach() {
+        for (day, fits) in [
+            (date!(1969 - 12 - 31), false),
+            (date!(2250 - 12 - 31), true),
+            (date!(2251 - 01 - 01), false),
+            (date!(9999 - 12 - 31), false),
+        ] {
+            let folder = folder("start");
+            let market = Market { days: 2, rows: 1, start: day, ..Default::default() };
+            let written = market.write(&folder, |_| ());
+            assert_eq!(written.is_ok(), fits, "{day}");
+            if let Ok(files) = written {
+                assert!(read(&files[1]).1[0].ts_recv > 8_800_000_000_000_000_000);
+                std::fs::remove_dir_all(&folder).unwrap();
+            }
+        }
     }
 
     fn folder(name: &str) -> PathBuf {

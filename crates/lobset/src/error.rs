@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::printable::Shown;
+use crate::printable::{Shown, printable};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -22,7 +22,7 @@ pub enum Error {
     #[error(transparent)]
     Input(#[from] InputError),
     /// The data is readable, but no dataset can be made from it with these settings.
-    #[error("{message}")]
+    #[error("{}", printable(message))]
     Data {
         /// What is missing.
         message: String,
@@ -30,7 +30,7 @@ pub enum Error {
         help: String,
     },
     /// A place that cannot be written to.
-    #[error("{}: {message}", Shown(path))]
+    #[error("{}: {}", Shown(path), printable(message))]
     Output {
         /// The file or folder.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum Error {
     #[error(transparent)]
     Validation(#[from] ValidationError),
     /// Tasks that could not be run, whoever was to run them.
-    #[error("{0}")]
+    #[error("{}", printable(_0))]
     Executor(String),
     /// The caller asked to stop.
     #[error("interrupted")]
@@ -75,6 +75,17 @@ impl Error {
         Self::Output { path: path.to_owned(), message: cause.to_string(), help: None }
     }
 
+    /// A work file that cannot be read back, or not as it was written.
+    pub(crate) fn read_back(path: &Path, cause: &std::io::Error) -> Self {
+        let damaged = cause.kind() == std::io::ErrorKind::InvalidData;
+        let help = "delete the work folder and run again; if it happens again, check the disk and the memory";
+        Self::Output {
+            path: path.to_owned(),
+            message: format!("cannot read back the work file: {cause}"),
+            help: damaged.then(|| help.to_owned()),
+        }
+    }
+
     /// A shortage of data with its cure.
     pub(crate) fn data(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Data { message: message.into(), help: help.into() }
@@ -98,10 +109,10 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.problems.as_slice() {
-            [one] => write!(f, "configuration: {one}"),
+            [one] => write!(f, "configuration: {}", printable(one)),
             many => {
                 write!(f, "configuration: {} problems", many.len())?;
-                many.iter().try_for_each(|p| write!(f, "\n  {p}"))
+                many.iter().try_for_each(|p| write!(f, "\n  {}", printable(p)))
             }
         }
     }
@@ -176,7 +187,7 @@ impl fmt::Display for InputError {
             (None, Some(byte)) => write!(f, "byte {byte}: ")?,
             (None, None) => {}
         }
-        f.write_str(&self.message)
+        f.write_str(&printable(&self.message))
     }
 }
 
@@ -194,7 +205,7 @@ pub struct ValidationError {
 impl fmt::Display for ValidationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: validation failed", Shown(&self.path))?;
-        self.violations.iter().try_for_each(|v| write!(f, "\n  {v}"))
+        self.violations.iter().try_for_each(|v| write!(f, "\n  {}", printable(v)))
     }
 }
 

@@ -1,11 +1,15 @@
 //! From text (a TOML file, the environment, flags) to a [`Config`], with every mistake found at once.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::error::ConfigError;
+use crate::printable::Shown;
+use crate::storage;
 use crate::time_text::parse_duration;
 
 /// A setting as text sees it.
@@ -123,13 +127,34 @@ pub struct Layer {
     pub values: Vec<(String, String)>,
 }
 
+/// Environment variables whose names begin like this are settings.
+const PREFIX: &str = "LOBSET_";
+
+/// A file with all settings and a page of comments takes a few kilobytes.
+const LARGEST_FILE: u64 = 1 << 20;
+
 impl Layer {
+    /// The settings of a TOML file, of at most a mebibyte.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it cannot be read, is no TOML or a value is a table.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let origin = Shown(path).to_string();
+        let unread = |e: &dyn std::fmt::Display| ConfigError::one(format!("{origin}: cannot be read: {e}"));
+        let bytes = storage::read_at_most(path, LARGEST_FILE).map_err(|e| unread(&e))?;
+        Self::from_toml(&origin, std::str::from_utf8(&bytes).map_err(|e| unread(&e))?)
+    }
+
     /// The settings of a TOML document.
     ///
     /// # Errors
     /// [`ConfigError`] when it is no TOML or a value is a table.
     pub fn from_toml(origin: &str, text: &str) -> Result<Self, ConfigError> {
-        let table: toml::Table = text.parse().map_err(|e| ConfigError::one(format!("{origin}: {e}")))?;
+        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+            ConfigError::one(format!("{origin}: line {line}: {}", e.message()))
+        })?;
         let mut values = Vec::new();
         let mut problems = Vec::new();
         for (key, value) in table {
@@ -141,13 +166,26 @@ impl Layer {
         if problems.is_empty() { Ok(Self { origin: origin.to_owned(), values }) } else { Err(ConfigError { problems }) }
     }
 
-    /// The settings among environment variables: those that start with `LOBSET_`.
-    pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let values = variables
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.strip_prefix("LOBSET_")?.to_ascii_lowercase(), value)))
-            .collect();
-        Self { origin: "environment".to_owned(), values }
+    /// The settings among environment variables: those that start with `LOBSET_`. Others may hold what they like.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for each of them that is no UTF-8.
+    pub fn from_env(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
+        let (mut values, mut problems) = (Vec::new(), Vec::new());
+        for (name, value) in variables {
+            if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                continue;
+            }
+            match (name.to_str().and_then(|name| name.strip_prefix(PREFIX)), value.into_string()) {
+                (Some(key), Ok(value)) => values.push((key.to_ascii_lowercase(), value)),
+                _ => problems.push(format!("environment: {}: is no UTF-8", name.to_string_lossy())),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Self { origin: "environment".to_owned(), values })
+        } else {
+            Err(ConfigError { problems })
+        }
     }
 }
 
@@ -234,7 +272,7 @@ mod tests {
         let file =
             Layer::from_toml("lobset.toml", "currency = 'USDJPY'\nfeatures = ['trade_counts']\nprice_range = [1, 2.5]")
                 .unwrap();
-        let env = Layer::from_env([("LOBSET_NBINS".into(), "7".into()), ("HOME".into(), "/".into())]);
+        let env = Layer::from_env([("LOBSET_NBINS".into(), "7".into()), ("HOME".into(), "/".into())]).unwrap();
         let found = resolve(&[file, env, layer("flags", &[("nbins", "5"), ("max_gap", "2h")])]).unwrap();
         assert_eq!((found.nbins, found.micro_pip_size), (5, 0.001));
         assert_eq!(found.max_gap, Some(7_200_000_000_000));

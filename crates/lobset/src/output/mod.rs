@@ -27,7 +27,7 @@ pub use manifest::{
     has_ts_out,
 };
 pub use pages::PAGE_ROWS;
-pub use publish::{MANIFEST, Workspace, work_folder, write_whole};
+pub use publish::{MANIFEST, MOVEMENTS, Workspace, work_folder, write_whole};
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 pub use schema::DatasetSchema;

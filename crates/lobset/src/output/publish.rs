@@ -9,31 +9,59 @@
 //! |---|---|
 //! | `lock` | locked while a run is at work |
 //! | `scans` | what the next run can go on from |
+//! | `movements.f64` | the movements of a run at work |
 //! | `staged` | a result that is being put together; removed without a look |
 //! | `replaced` | what OUT was, or a result about to become it; removed only when it is a dataset and nothing else, or empty |
 //! | `discarded` | a dataset that is being removed, file by file and the manifest last |
+//!
+//! A run over tasks keeps its work files in folders beside these. Links are followed nowhere in the work folder, and what is
+//! not on these lists is not removed.
 
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::printable::Shown;
 use crate::storage;
 use crate::storage::platform::{Platform, sync, sync_folder};
 
+mod lock;
 mod ours;
 #[cfg(test)]
 mod tests;
 
-use ours::{check_file, check_folder, kind_of, remove_dataset};
+use lock::Lock;
+use ours::{check_file, check_folder, check_staged, kind_of, remove_dataset};
 
 /// The file without which a folder is no dataset.
 pub const MANIFEST: &str = "manifest.json";
 
-/// How often a lock is tried for whose file has gone in the meantime.
-const LOCK_TRIES: usize = 100;
+/// The movements of a run at work, in the work folder.
+pub const MOVEMENTS: &str = "movements.f64";
+const SCANS: &str = "scans";
+const STAGED: &str = "staged";
+const REPLACED: &str = "replaced";
+const DISCARDED: &str = "discarded";
+
+/// What runs make in a work folder, and whether it is a folder.
+const ENTRIES: [(&str, bool); 12] = [
+    (lock::NAME, false),
+    (SCANS, true),
+    (STAGED, true),
+    (REPLACED, true),
+    (DISCARDED, true),
+    (MOVEMENTS, false),
+    // Of a run over tasks.
+    ("run.json", false),
+    ("receipts", true),
+    ("tapes", true),
+    ("movements", true),
+    ("segments", true),
+    ("datasets", true),
+];
 
 /// The work folder beside OUT, locked against a second run. It outlives a run that dies, for the next one to go on from.
 pub struct Workspace {
@@ -41,8 +69,7 @@ pub struct Workspace {
     overwrite: bool,
     folder: PathBuf,
     platform: Platform,
-    /// Holds the lock.
-    _lock: File,
+    lock: Lock,
 }
 
 impl Workspace {
@@ -71,8 +98,9 @@ impl Workspace {
     ) -> Result<Self> {
         let folder = work_folder(out).ok_or_else(|| Error::output(out, "is no name for a folder"))?;
         check(out, overwrite)?;
-        let lock = lock(&folder, out)?;
-        let workspace = Self { out: out.to_owned(), overwrite, folder, platform, _lock: lock };
+        let lock = Lock::take(&folder, out)?;
+        let workspace = Self { out: out.to_owned(), overwrite, folder, platform, lock };
+        workspace.check_entries()?;
         workspace.clear_staged()?;
         // What a killed run had moved away may be back.
         check(out, overwrite)?;
@@ -80,14 +108,30 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// Refuses a work folder in which something stands that no run has put there.
+    fn check_entries(&self) -> Result<()> {
+        for (name, is_folder) in ENTRIES {
+            let path = self.folder.join(name);
+            let Some(kind) = kind_of(&path)? else { continue };
+            if if is_folder { !kind.is_dir() } else { !kind.is_file() } {
+                return Err(Error::Output {
+                    path,
+                    message: format!("is no {} of lobset", if is_folder { "folder" } else { "file" }),
+                    help: Some("move it somewhere else: work files go there".to_owned()),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Where the result is put together.
     pub fn staged(&self) -> PathBuf {
-        self.folder.join("staged")
+        self.folder.join(STAGED)
     }
 
     /// Where tapes and what is known of them lie.
     pub fn scans(&self) -> PathBuf {
-        self.folder.join("scans")
+        self.folder.join(SCANS)
     }
 
     /// The work folder.
@@ -96,11 +140,11 @@ impl Workspace {
     }
 
     fn replaced(&self) -> PathBuf {
-        self.folder.join("replaced")
+        self.folder.join(REPLACED)
     }
 
     fn discarded(&self) -> PathBuf {
-        self.folder.join("discarded")
+        self.folder.join(DISCARDED)
     }
 
     /// Removes what a run that failed or died had put together. Puts OUT back first, if it was moved out of its place.
@@ -119,7 +163,7 @@ impl Workspace {
                         path: self.replaced(),
                         message: format!(
                             "was moved out of the way by a run that was killed, and something else stands at {} now",
-                            self.out.display()
+                            Shown(&self.out)
                         ),
                         help: Some("move one of the two somewhere else, and run again".to_owned()),
                     });
@@ -129,48 +173,65 @@ impl Workspace {
         remove(&self.staged())
     }
 
-    /// Makes the staged folder durable and puts it in OUT's place.
+    /// Makes the staged folder durable and puts it in OUT's place. Returns what the user should know if something went
+    /// wrong after that.
     ///
     /// # Errors
     /// [`Error::Output`] when a step fails. OUT is then what it was, unless the error names the work folder: there lies
-    /// what could not be put back or not be removed.
-    pub fn publish(&self) -> Result<()> {
+    /// what could not be put back.
+    pub fn publish(&self) -> Result<Option<String>> {
         let staged = self.staged();
+        check_staged(&staged)?;
         self.platform.sync_all_in(&staged).map_err(|e| Error::output(&staged, format!("cannot be synced: {e}")))?;
         // OUT may have appeared or changed since the run began.
         check_folder(&self.out, self.overwrite)?;
-        if !exists(&self.out)? {
-            self.platform.rename_new(&staged, &self.out).map_err(|e| self.not_placed(&e))?;
-            return self.sync_names();
-        }
-        // What `exchange` leaves behind must not bear the name that is removed without a look.
-        let replaced = self.replaced();
-        self.platform.rename(&staged, &replaced).map_err(|e| self.not_placed(&e))?;
-        if self.platform.exchange(&replaced, &self.out).map_err(|e| self.not_placed(&e))? {
-            if let Err(error) = check_folder(&replaced, true) {
-                self.platform.exchange(&replaced, &self.out).map_err(|e| self.not_put_back(&e))?;
-                return Err(at(error, &self.out));
-            }
+        self.lock.check()?;
+        let ours = identity(&staged).map_err(|e| Error::output(&staged, e))?;
+        let replaces = exists(&self.out)?;
+        if replaces {
+            self.replace()?;
         } else {
-            self.platform.rename(&replaced, &staged).map_err(|e| self.not_placed(&e))?;
-            self.replace_in_two_steps()?;
+            self.platform.rename_new(&staged, &self.out).map_err(|e| self.not_placed(&e))?;
         }
-        self.sync_names()?;
-        self.discard_replaced()
+        if identity(&self.out).ok() != Some(ours) {
+            return Err(Error::output(&self.out, "is not what this run has put there: something else took its place"));
+        }
+        // From here on OUT is whole.
+        let finished = self.sync_names().and_then(|()| if replaces { self.discard_replaced() } else { Ok(()) });
+        Ok(finished.err().map(|error| format!("{} is complete, but {error}", Shown(&self.out))))
+    }
+
+    /// Puts the staged folder in the place of OUT, which goes to `replaced`.
+    fn replace(&self) -> Result<()> {
+        // What `exchange` leaves behind must not bear the name that is removed without a look.
+        let (staged, replaced) = (self.staged(), self.replaced());
+        self.platform.rename(&staged, &replaced).map_err(|e| self.not_placed(&e))?;
+        if !self.platform.exchange(&replaced, &self.out).map_err(|e| self.not_placed(&e))? {
+            self.platform.rename(&replaced, &staged).map_err(|e| self.not_placed(&e))?;
+            return self.replace_in_two_steps();
+        }
+        if let Err(error) = check_folder(&replaced, true) {
+            self.platform.exchange(&replaced, &self.out).map_err(|e| self.not_put_back(&e))?;
+            return Err(at(error, &self.out));
+        }
+        Ok(())
     }
 
     /// Writes OUT as one file, durably, and whole or not at all; it replaces a thresholds file, with `overwrite`, or nothing.
+    /// Returns what the user should know if something went wrong after that.
     ///
     /// # Errors
     /// [`Error::Output`] when a step fails; OUT is then what it was.
-    pub fn publish_file(&self, text: &str) -> Result<()> {
+    pub fn publish_file(&self, text: &str) -> Result<Option<String>> {
         let staged = self.staged();
         let write = || {
-            let mut file = File::create(&staged)?;
+            let mut file = storage::create(&staged)?;
             file.write_all(text.as_bytes())?;
-            sync(&file)
+            sync(&file)?;
+            identity(&staged)
         };
-        write().map_err(|e| Error::output(&staged, e))?;
+        let ours = write().map_err(|e| Error::output(&staged, e))?;
+        self.lock.check()?;
         // OUT may have appeared or changed since the run began.
         let renamed = if self.overwrite && exists(&self.out)? {
             check_file(&self.out, true)?;
@@ -179,7 +240,10 @@ impl Workspace {
             self.platform.rename_new(&staged, &self.out)
         };
         renamed.map_err(|e| self.not_placed(&e))?;
-        self.sync_names()
+        if identity(&self.out).ok() != Some(ours) {
+            return Err(Error::output(&self.out, "is not what this run has put there: something else took its place"));
+        }
+        Ok(self.sync_names().err().map(|error| format!("{} is complete, but {error}", Shown(&self.out))))
     }
 
     /// OUT to `replaced`, the result to OUT.
@@ -234,7 +298,7 @@ impl Workspace {
     fn not_put_back(&self, cause: &io::Error) -> Error {
         Error::Output {
             path: self.out.clone(),
-            message: format!("cannot be put back: {cause}; what it was is {}", self.replaced().display()),
+            message: format!("cannot be put back: {cause}; what it was is {}", Shown(&self.replaced())),
             help: Some("move it back by hand, or run again".to_owned()),
         }
     }
@@ -247,13 +311,31 @@ impl Workspace {
         remove(&self.scans())
     }
 
-    /// Removes the work folder.
+    /// Files whose finished scans the next run can go on from.
+    pub fn finished_scans(&self) -> usize {
+        let entries = fs::read_dir(self.scans()).into_iter().flatten().flatten();
+        entries.filter(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "json")).count()
+    }
+
+    /// Removes what runs have made in the work folder, and the folder if it is empty then.
     ///
     /// # Errors
-    /// [`Error::Output`] when it cannot be removed.
+    /// [`Error::Output`] when something cannot be removed.
     pub fn remove(self) -> Result<()> {
         self.clear_staged()?;
-        remove(&self.folder)
+        // The lock goes last: until then nobody else works here.
+        for (name, _) in ENTRIES.iter().rev().filter(|(name, _)| ![REPLACED, DISCARDED].contains(name)) {
+            remove(&self.folder.join(name))?;
+        }
+        match fs::remove_dir(&self.folder) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Err(Error::Output {
+                path: self.folder.clone(),
+                message: "holds what no run of lobset has made, so it stays".to_owned(),
+                help: None,
+            }),
+            removed => storage::absent_is_fine(removed)
+                .map_err(|e| Error::output(&self.folder, format!("cannot be removed: {e}"))),
+        }
     }
 }
 
@@ -270,34 +352,9 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes a work folder, if it is not there, and locks it.
-fn lock(folder: &Path, out: &Path) -> Result<File> {
-    let path = folder.join("lock");
-    let busy = || Error::Output {
-        path: out.to_owned(),
-        message: "another run is working on it".to_owned(),
-        help: Some(format!("wait for it to end; its work folder is {}", folder.display())),
-    };
-    for _ in 0..LOCK_TRIES {
-        fs::create_dir_all(folder).map_err(|e| Error::output(folder, e))?;
-        let file = match File::create(&path) {
-            // The run before has just removed the folder.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            file => file.map_err(|e| Error::output(&path, e))?,
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(busy()),
-            Err(TryLockError::Error(e)) => return Err(Error::output(&path, format!("cannot be locked: {e}"))),
-        }
-        // A run that ends removes its lock file while it holds the lock: a lock on that keeps nobody out.
-        let identity = |found: fs::Metadata| (found.dev(), found.ino());
-        let held = file.metadata().map(identity).map_err(|e| Error::output(&path, e))?;
-        if fs::metadata(&path).map(identity).is_ok_and(|named| named == held) {
-            return Ok(file);
-        }
-    }
-    Err(busy())
+/// Tells a file or folder from any other, whatever its name; links are not followed.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 fn exists(path: &Path) -> Result<bool> {
@@ -313,7 +370,10 @@ fn at(error: Error, path: &Path) -> Error {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    let removed = if path.is_file() { storage::remove(path) } else { storage::remove_all(path) };
+    let removed = match kind_of(path)? {
+        Some(kind) if kind.is_dir() => storage::remove_all(path),
+        _ => storage::remove(path),
+    };
     removed.map_err(|e| Error::output(path, format!("cannot be removed: {e}")))
 }
 
@@ -323,5 +383,9 @@ fn remove(path: &Path) -> Result<()> {
 /// [`Error::Output`] when it cannot be written.
 pub fn write_whole(path: &Path, text: &str) -> Result<()> {
     let partial = path.with_extension("partial");
-    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|e| Error::output(path, e))
+    let write = || {
+        storage::create(&partial)?.write_all(text.as_bytes())?;
+        fs::rename(&partial, path)
+    };
+    write().map_err(|e| Error::output(path, e))
 }

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use super::manifest::{Manifest, SplitEntry};
 use crate::input::Drops;
+use crate::printable::printable;
 
 /// Makes text harmless in HTML.
 fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in printable(text).chars() {
         match c {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),

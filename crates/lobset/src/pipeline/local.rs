@@ -198,7 +198,8 @@ impl Engine for Local<'_> {
             self.movements = None;
             self.workspace.clear_scans()?;
         }
-        self.workspace.publish()
+        self.workspace.publish()?.into_iter().for_each(|note| self.run.monitor.note(note));
+        Ok(())
     }
 }
 

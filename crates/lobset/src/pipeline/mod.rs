@@ -27,6 +27,7 @@ use crate::error::{ConfigError, Error, Result};
 use crate::input::{Delivery, find, hex};
 use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
 use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
+use crate::printable::Shown;
 use crate::storage::{self, platform::Platform};
 use crate::time_text::Timestamp;
 use apart::check_apart;
@@ -140,7 +141,7 @@ fn run<P: AsRef<Path>>(
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = produce(&mut engine, run, given, prove, None, started);
     drop(engine);
-    close(workspace, config.keep_intermediate, outcome)
+    close(workspace, run, outcome)
 }
 
 fn paths<P: AsRef<Path>>(inputs: &[P]) -> Vec<PathBuf> {
@@ -230,11 +231,11 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         let labelled = engine.movements(&scanned.streams)?;
         let qualified = qualified(config, &scanned.streams, &labelled)?;
         let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
-        workspace.publish_file(&thresholds.to_json())?;
+        workspace.publish_file(&thresholds.to_json())?.into_iter().for_each(|note| monitor.note(note));
         Ok(thresholds)
     })();
     drop(engine);
-    close(workspace, config.keep_intermediate, outcome)
+    close(workspace, run, outcome)
 }
 
 fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
@@ -242,15 +243,34 @@ fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
     given.map_or(Ok(()), |thresholds| thresholds.check_settings(config).map_err(ConfigError::into))
 }
 
-/// Removes the work folder, unless it is wanted or the next run can go on from it.
-fn close<T>(workspace: Workspace, keep: bool, outcome: Result<T>) -> Result<T> {
-    match &outcome {
-        Ok(_) if keep => workspace.clear_staged()?,
-        Ok(_) | Err(Error::Interrupted) => workspace.remove()?,
-        // The error at hand says more than one about clearing up after it.
-        Err(_) => drop(workspace.clear_staged()),
+/// Removes the work folder, unless it is wanted or the next run can go on from it. What can't be removed is no failure.
+fn close<T>(workspace: Workspace, run: Run<'_>, outcome: Result<T>) -> Result<T> {
+    let keep = match &outcome {
+        Ok(_) => run.config.keep_intermediate,
+        Err(Error::Interrupted) => false,
+        Err(_) => {
+            let scans = workspace.finished_scans();
+            if scans > 0 {
+                run.monitor.note(kept(scans, workspace.folder()));
+            }
+            scans > 0
+        }
+    };
+    let cleared = if keep { workspace.clear_staged() } else { workspace.remove() };
+    if let Err(error) = cleared {
+        run.monitor.note(error.to_string());
     }
     outcome
+}
+
+/// Says what a run that failed leaves behind.
+fn kept(scans: usize, folder: &Path) -> String {
+    let what = if scans == 1 {
+        "finished scan of 1 file is".to_owned()
+    } else {
+        format!("finished scans of {scans} files are")
+    };
+    format!("the {what} kept for the next run in {}; delete that folder if there is none", Shown(folder))
 }
 
 /// What scanning all files gives.

@@ -1,6 +1,7 @@
 //! What a caller sees of a run while it lasts, and how it stops one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
@@ -32,23 +33,34 @@ pub enum Event {
 pub struct Monitor<'a> {
     report: &'a (dyn Fn(Event) + Sync),
     stop: &'a AtomicBool,
+    notes: Mutex<Vec<String>>,
 }
 
 impl<'a> Monitor<'a> {
     /// Calls `report`, on any thread, as the run goes on; ends it with [`Error::Interrupted`] soon after `stop` is set.
     pub fn new(report: &'a (dyn Fn(Event) + Sync), stop: &'a AtomicBool) -> Self {
-        Self { report, stop }
+        Self { report, stop, notes: Mutex::default() }
     }
 
     /// Nobody watches.
     pub fn silent() -> Monitor<'static> {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Monitor { report: &|_| (), stop: &NEVER }
+        Monitor::new(&|_| (), &NEVER)
     }
 
     /// Hears the same wish to stop, and tells nobody.
     pub(crate) fn muted(&self) -> Monitor<'a> {
-        Monitor { report: &|_| (), stop: self.stop }
+        Monitor::new(&|_| (), self.stop)
+    }
+
+    /// What the user should know beside the result or the error, and has not been told yet: what could not be cleared away,
+    /// say, or what is kept for the next run.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn note(&self, text: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
     /// True once the run is to stop.

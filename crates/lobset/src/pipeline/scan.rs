@@ -16,12 +16,13 @@ use crate::input::{
     file_name, file_sha256, hex, verified,
 };
 use crate::output::{InputEntry, write_whole};
+use crate::storage::checksum::{seal, unseal};
 use crate::storage::{self, platform::Platform};
-use crate::tape::{Chunk, TapeWriter};
+use crate::tape::{Chunk, TapeWriter, check_chunks};
 use crate::time_text::Timestamp;
 
 /// Changes whenever the form of tapes or receipts does.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Records between two looks at the monitor.
 const BREATH: u64 = 8192;
@@ -193,11 +194,11 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
     let (scan, tape_bytes) = read(&file.path, listed, &rules, &tape, monitor)?;
     let done = Receipt { format: FORMAT, boot: Platform::here().boot(), rules, tape_bytes, scan };
     let text = serde_json::to_string(&done).map_err(|e| Error::output(&receipt, e))?;
-    write_whole(&receipt, &text)?;
+    write_whole(&receipt, &seal(&text))?;
     Ok((done.scan, false))
 }
 
-/// The receipt of an earlier run, if it still holds: same file to the byte, same rules, tapes in place.
+/// The receipt of an earlier run, if it still holds: same file to the byte, same rules, tapes in place and undamaged.
 fn finished_before(
     file: &CatalogFile,
     rules: &ScanRules,
@@ -205,8 +206,9 @@ fn finished_before(
     tape: &Path,
     monitor: &Monitor<'_>,
 ) -> Result<Option<FileScan>> {
-    let Ok(text) = fs::read_to_string(receipt) else { return Ok(None) };
-    let Ok(done) = serde_json::from_str::<Receipt>(&text) else { return Ok(None) };
+    let Ok(sealed) = fs::read(receipt) else { return Ok(None) };
+    let Ok(text) = unseal(&sealed) else { return Ok(None) };
+    let Ok(done) = serde_json::from_str::<Receipt>(text) else { return Ok(None) };
     let boot = Platform::here().boot();
     let size = |path: &Path| storage::stat(path).map_or(u64::MAX, |found| found.bytes);
     let holds = done.format == FORMAT
@@ -216,6 +218,7 @@ fn finished_before(
         && done.tape_bytes == size(tape)
         && done.scan.tape == tape
         && done.scan.input.bytes == size(&file.path)
+        && check_chunks(tape, done.scan.streams.iter().flat_map(|stream| &stream.chunks)).is_ok()
         && done.scan.input.sha256 == file_sha256(&file.path)?;
     if !holds {
         return Ok(None);

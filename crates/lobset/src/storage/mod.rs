@@ -5,6 +5,7 @@
 
 #[cfg(not(feature = "object-store"))]
 mod absent;
+pub(crate) mod checksum;
 #[cfg(feature = "object-store")]
 mod object;
 pub(crate) mod platform;
@@ -12,7 +13,7 @@ pub(crate) mod platform;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 #[cfg(not(feature = "object-store"))]
 use absent as object;
 use platform::Platform;
+use rustix::fs::OFlags;
 
 /// Column chunks and tapes are written in many small pieces: they share a call.
 const BUFFER: usize = 1 << 20;
@@ -103,20 +105,40 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if is_url(path) {
         return Ok(Box::new(object::Stream::open(path)?));
     }
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
-    }
-    Ok(Box::new(file))
+    Ok(Box::new(open_regular(path)?))
 }
 
-/// The bytes of a small file.
+/// Opens a file, and nothing else: to open a pipe would wait for somebody to write into it.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let found = fs::metadata(path)?;
+    if found.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
+    }
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
+    }
+    File::open(path)
+}
+
+/// The bytes of a file that fits in memory.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, u64::MAX)
+}
+
+/// The bytes of a file that has no reason to be larger than `most`.
+///
+/// # Errors
+/// When it cannot be read, or is larger.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let message = format!("has more than {most} bytes, which no such file needs");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
     Ok(bytes)
 }
 
@@ -134,7 +156,7 @@ impl Ranges {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { Ok(Self::File(File::open(path)?)) }
+        if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { open_regular(path).map(Self::File) }
     }
 
     /// Fills `into` from an offset on.
@@ -177,6 +199,27 @@ impl Ranges {
     }
 }
 
+/// Options that open a file itself, where its name may be that of a link, and that do not wait for whoever is at the other
+/// end of a pipe. What was opened is for the caller to look at.
+pub(crate) fn unfollowed() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
+}
+
+/// Creates a work file, or empties the one that is there. A link in its place is not followed.
+///
+/// # Errors
+/// When it cannot be created, or something else stands there.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let file = unfollowed().read(true).write(true).create(true).truncate(false).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "something else than a file stands there"));
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
 /// A file being written. It is there once it is [finished](Self::finish); dropped before, it leaves nothing.
 pub struct Writer {
     path: PathBuf,
@@ -197,7 +240,7 @@ impl Writer {
         let to = if is_url(path) {
             Target::Object(Box::new(object::Upload::begin(path)?))
         } else {
-            Target::File(BufWriter::with_capacity(BUFFER, File::create(path)?))
+            Target::File(BufWriter::with_capacity(BUFFER, create(path)?))
         };
         Ok(Self { path: path.to_owned(), to: Some(to) })
     }
@@ -300,7 +343,11 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(folder))
 }
 
-fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
+/// Nothing needs to be removed that is not there.
+///
+/// # Errors
+/// All others than `NotFound`.
+pub(crate) fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

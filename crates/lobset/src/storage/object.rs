@@ -100,7 +100,10 @@ fn store(root: &str) -> io::Result<Arc<dyn ObjectStore>> {
     let url = Url::parse(root).map_err(invalid)?;
     // Credentials may be asked for while the client is made.
     let _inside = runtime()?.enter();
-    let (store, _) = parse_url_opts(&url, std::env::vars()).map_err(failure)?;
+    // No credential is anything but UTF-8, and other variables do not matter.
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let (store, _) = parse_url_opts(&url, variables).map_err(failure)?;
     let store: Arc<dyn ObjectStore> = Arc::from(store);
     stores.insert(root.to_owned(), Arc::clone(&store));
     Ok(store)

@@ -1,7 +1,7 @@
 //! Reading a symbol's tapes, across the files it lies in, from any row on.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use super::row::Row;
 use super::varint::SLACK;
 use super::writer::Chunk;
 use crate::error::{Error, Result};
+use crate::storage::checksum::check;
 use crate::storage::{self, Ranges};
 
 /// Where a symbol's tapes lie.
@@ -80,6 +81,13 @@ impl Chunk {
             Tape::Rows => rows..rows + u64::from(self.row_bytes),
         }
     }
+
+    fn checksum(&self, tape: Tape) -> u32 {
+        match tape {
+            Tape::Mid2 => self.mid2_checksum,
+            Tape::Rows => self.row_checksum,
+        }
+    }
 }
 
 impl SymbolTape {
@@ -132,7 +140,7 @@ impl SymbolTape {
             }
             let places: Vec<Range<u64>> = chunks.iter().map(|c| c.chunk.place(tape)).collect();
             let fetched = Ranges::open(&file).and_then(|ranges| ranges.ranges(&places));
-            let fetched = fetched.map_err(|e| Error::output(&file, format!("cannot read back the work file: {e}")))?;
+            let fetched = fetched.map_err(|e| Error::read_back(&file, &e))?;
             for ((located, place), bytes) in chunks.iter_mut().zip(places).zip(fetched) {
                 located.held = Some(Box::new((place.start, bytes)));
             }
@@ -173,7 +181,13 @@ struct OpenFile {
 }
 
 impl OpenFile {
+    /// Reads what a tape has in a chunk, whole, and checks it.
     fn read(&mut self, located: &Located, tape: Tape, into: &mut [u8]) -> Result<()> {
+        let read = self.read_unchecked(located, tape, into);
+        read.and_then(|()| check(into, located.chunk.checksum(tape))).map_err(|e| Error::read_back(&located.file, &e))
+    }
+
+    fn read_unchecked(&mut self, located: &Located, tape: Tape, into: &mut [u8]) -> std::io::Result<()> {
         let Located { file: path, chunk, held, .. } = located;
         let offset = chunk.place(tape).start;
         if let Some((start, bytes)) = held.as_deref()
@@ -183,13 +197,30 @@ impl OpenFile {
             into.copy_from_slice(&bytes[..into.len()]);
             return Ok(());
         }
-        let fail = |e: std::io::Error| Error::output(path, format!("cannot read back the work file: {e}"));
         let file = match &mut self.open {
             Some((open, file)) if Arc::ptr_eq(open, path) => file,
-            open => &mut open.insert((Arc::clone(path), Ranges::open(path).map_err(fail)?)).1,
+            open => &mut open.insert((Arc::clone(path), Ranges::open(path)?)).1,
         };
-        file.read_exact_at(into, offset).map_err(fail)
+        file.read_exact_at(into, offset)
     }
+}
+
+/// Reads chunks of a tape file and checks them: whether what an earlier run wrote is still what it wrote.
+///
+/// # Errors
+/// When the file cannot be read; of kind `InvalidData` when a chunk is damaged.
+pub fn check_chunks<'a>(file: &Path, chunks: impl IntoIterator<Item = &'a Chunk>) -> std::io::Result<()> {
+    let ranges = Ranges::open(file)?;
+    let mut bytes = Vec::new();
+    for chunk in chunks {
+        for tape in [Tape::Mid2, Tape::Rows] {
+            let place = chunk.place(tape);
+            bytes.resize((place.end - place.start) as usize, 0);
+            ranges.read_exact_at(&mut bytes, place.start)?;
+            check(&bytes, chunk.checksum(tape))?;
+        }
+    }
+    Ok(())
 }
 
 /// Walks over a symbol's mid2 values. Holds one chunk.

@@ -9,6 +9,7 @@ mod row;
 mod varint;
 mod writer;
 
+pub(crate) use cursor::check_chunks;
 pub use cursor::{MidCursor, RowCursor, SymbolTape, Tape};
 pub use row::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
 pub(crate) use varint::zigzag;

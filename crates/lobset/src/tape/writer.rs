@@ -10,6 +10,7 @@ use super::varint::SLACK;
 use crate::error::{Error, Result};
 use crate::input::Record;
 use crate::storage::Writer;
+use crate::storage::checksum::checksum;
 
 /// Rows of a chunk, unless memory runs short before.
 const CHUNK_ROWS: usize = 8192;
@@ -26,6 +27,10 @@ pub struct Chunk {
     pub row_bytes: u32,
     /// Where it starts in the tape file.
     pub offset: u64,
+    /// The checksum of the mid2 values.
+    pub mid2_checksum: u32,
+    /// The checksum of the rows.
+    pub row_checksum: u32,
     /// The running maximum of the symbol's `ts_recv` at its last row.
     pub max_ts: u64,
 }
@@ -114,6 +119,8 @@ impl TapeWriter {
             rows: symbol.count as u32,
             row_bytes: symbol.used as u32,
             offset: self.offset,
+            mid2_checksum: checksum(&symbol.mids),
+            row_checksum: checksum(rows),
             max_ts: symbol.max_ts,
         });
         let bytes = symbol.mids.len() + symbol.used;

@@ -41,30 +41,37 @@ struct Symbol {
 #[derive(Deserialize)]
 struct Named {
     file: String,
+    bytes: Option<u64>,
 }
 
 impl Names {
+    /// The names of all files but the manifest, with the sizes that it gives.
+    fn sizes(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
+        let datasets = self.symbols.iter().filter_map(|symbol| symbol.dataset.as_ref());
+        let files = datasets.chain([&self.thresholds]).map(|named| (named.file.as_str(), named.bytes));
+        files.chain([&self.card, &self.report].into_iter().flatten().map(|name| (name.as_str(), None)))
+    }
+
     /// The names of all files but the manifest; `None` when one of them leads out of the folder.
-    fn plain(self) -> Option<BTreeSet<String>> {
-        let datasets = self.symbols.into_iter().filter_map(|symbol| symbol.dataset);
-        let files = datasets.chain([self.thresholds]).map(|named| named.file);
-        files
-            .chain(self.card)
-            .chain(self.report)
-            .map(|name| (Path::new(&name).file_name() == Some(OsStr::new(&name))).then_some(name))
-            .collect()
+    fn plain(&self) -> Option<BTreeSet<String>> {
+        let plain = |name: &str| Path::new(name).file_name() == Some(OsStr::new(name));
+        self.sizes().map(|(name, _)| plain(name).then(|| name.to_owned())).collect()
     }
 }
 
 /// The files that the manifest in a folder names, without itself; `None` when there is no manifest of ours.
 fn named_files(folder: &Path) -> Option<BTreeSet<String>> {
+    read_names(folder)?.plain()
+}
+
+fn read_names(folder: &Path) -> Option<Names> {
     let path = folder.join(MANIFEST);
     // Neither a link nor a pipe, on which opening would wait.
     if !fs::symlink_metadata(&path).ok()?.is_file() {
         return None;
     }
     let bytes = BufReader::new(File::open(path).ok()?.take(LARGEST_MANIFEST));
-    serde_json::from_reader::<_, Names>(bytes).ok()?.plain()
+    serde_json::from_reader(bytes).ok()
 }
 
 /// Refuses a folder that may not be replaced.
@@ -114,6 +121,26 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
         &format!("holds what is not part of the dataset, so --overwrite leaves it alone: {first:?}{more}"),
         "move that somewhere else, or choose another name for the output folder",
     )
+}
+
+/// Checks that a folder that is about to be published holds what its manifest names, in full size, and nothing else.
+///
+/// # Errors
+/// [`Error::Output`] when it does not: somebody else has been at work in it.
+pub fn check_staged(staged: &Path) -> Result<()> {
+    let changed = |what: String| Error::Output {
+        path: staged.to_owned(),
+        message: format!("changed while the run was at work, so nothing is published: {what}"),
+        help: Some("leave work folders alone, and run again".to_owned()),
+    };
+    let names = read_names(staged).ok_or_else(|| changed("it has no manifest".to_owned()))?;
+    for (name, bytes) in names.sizes() {
+        let found = fs::symlink_metadata(staged.join(name)).ok().filter(fs::Metadata::is_file).map(|found| found.len());
+        if found.is_none() || bytes.is_some_and(|bytes| found != Some(bytes)) {
+            return Err(changed(format!("{name:?} is not the file that was written")));
+        }
+    }
+    check_folder(staged, true).map_err(|error| changed(error.to_string()))
 }
 
 /// Removes a folder that may be replaced, file by file and the manifest last: what is left by a process that dies is still

@@ -1,4 +1,6 @@
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 
 use super::*;
 
@@ -11,7 +13,8 @@ const OURS: &str = r#"{
 /// A dataset as far as publication is concerned, with its name in its card.
 fn write_dataset(folder: &Path, name: &str) {
     fs::create_dir_all(folder).unwrap();
-    for (file, text) in [("README.md", name), ("thresholds.json", "{}"), ("A_dataset.parquet", ""), (MANIFEST, OURS)] {
+    let small = [("README.md", name), ("thresholds.json", "{}"), ("report.html", "")];
+    for (file, text) in small.into_iter().chain([("A_dataset.parquet", ""), (MANIFEST, OURS)]) {
         fs::write(folder.join(file), text).unwrap();
     }
 }
@@ -28,7 +31,7 @@ fn open(out: &Path, overwrite: bool, platform: &Platform) -> Result<Workspace> {
 fn publish(out: &Path, name: &str, overwrite: bool, platform: &Platform) -> Result<()> {
     let workspace = open(out, overwrite, platform)?;
     write_dataset(&workspace.staged(), name);
-    workspace.publish()
+    workspace.publish()?.map_or(Ok(()), |note| Err(Error::output(out, note)))
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -78,6 +81,7 @@ fn a_kill_between_any_two_renames_loses_nothing() {
         for overwrite_again in [true, false] {
             let mut outs_missing = 0;
             for renames in 0.. {
+                assert!(renames < 10, "publication fails without a rename that does");
                 let folder = tempfile::tempdir().unwrap();
                 let out = folder.path().join("out");
                 write_dataset(&out, "old");
@@ -117,6 +121,7 @@ fn a_kill_between_any_two_renames_loses_nothing() {
 fn a_rename_that_fails_leaves_out_whole() {
     for platform in both() {
         for renames in 0.. {
+            assert!(renames < 10, "publication fails without a rename that does");
             let folder = tempfile::tempdir().unwrap();
             let out = folder.path().join("out");
             write_dataset(&out, "old");
@@ -248,7 +253,7 @@ const GUESTS: [Guest; 7] = [
     (|out| fs::write(out.join("notes.txt"), "mine"), r#""notes.txt""#),
     (|out| fs::write(out.join(".hidden"), "mine"), r#"".hidden""#),
     (|out| fs::create_dir(out.join("raw")), r#""raw""#),
-    (|out| std::os::unix::fs::symlink("README.md", out.join("link")), r#""link""#),
+    (|out| symlink("README.md", out.join("link")), r#""link""#),
     (|out| fs::write(out.join("a\nvalidation passed"), "mine"), r#""a\nvalidation passed""#),
     // A name of the dataset's own, with something else behind it.
     (
@@ -258,7 +263,7 @@ const GUESTS: [Guest; 7] = [
     (
         |out| {
             fs::rename(out.join("A_dataset.parquet"), out.join("../kept"))?;
-            std::os::unix::fs::symlink("../kept", out.join("A_dataset.parquet"))
+            symlink("../kept", out.join("A_dataset.parquet"))
         },
         r#""A_dataset.parquet""#,
     ),
@@ -333,7 +338,7 @@ fn links_and_names_that_lead_out_of_the_folder_make_no_dataset() {
     let folder = tempfile::tempdir().unwrap();
     let (dataset, out) = (folder.path().join("dataset"), folder.path().join("out"));
     write_dataset(&dataset, "old");
-    std::os::unix::fs::symlink(&dataset, &out).unwrap();
+    symlink(&dataset, &out).unwrap();
     for link in [out.clone(), out.join("")] {
         let error = open(&link, true, &Platform::default()).err().unwrap();
         assert!(error.to_string().contains("is a symbolic link"), "{error}");
@@ -348,12 +353,14 @@ fn links_and_names_that_lead_out_of_the_folder_make_no_dataset() {
     }
     // A manifest that is a link is nobody's.
     fs::remove_file(out.join(MANIFEST)).unwrap();
-    std::os::unix::fs::symlink(dataset.join(MANIFEST), out.join(MANIFEST)).unwrap();
+    symlink(dataset.join(MANIFEST), out.join(MANIFEST)).unwrap();
     let error = open(&out, true, &Platform::default()).err().unwrap();
     assert!(error.to_string().contains("is no dataset of lobset"), "{error}");
     // Fields that another version has not.
     fs::remove_file(out.join(MANIFEST)).unwrap();
-    fs::remove_file(out.join("README.md")).unwrap();
+    for file in ["README.md", "report.html"] {
+        fs::remove_file(out.join(file)).unwrap();
+    }
     let old = r#"{"version": "0", "config": {}, "thresholds": {"file": "thresholds.json", "new": 1},
         "symbols": [{"dataset": {"file": "A_dataset.parquet"}}]}"#;
     fs::write(out.join(MANIFEST), old).unwrap();
@@ -370,7 +377,7 @@ fn only_a_thresholds_file_is_replaced_by_one() {
         assert!(error.to_string().contains(want), "{error}");
     };
     check_file(&target, true).unwrap();
-    std::os::unix::fs::symlink(&target, &out).unwrap();
+    symlink(&target, &out).unwrap();
     refused(&out, "is no regular file");
     refused(Path::new("/dev/null"), "is no regular file");
     refused(folder.path(), "is a folder");
@@ -426,21 +433,96 @@ fn a_file_is_published_whole_and_replaces_only_when_asked() {
     }
 }
 
+/// Runs change nothing that a link in the place of the work folder, or of something in it, leads to.
 #[test]
-fn a_lock_keeps_others_out_until_its_run_ends() {
+fn links_in_the_place_of_work_files_are_refused() {
+    for name in ["", "lock", "scans", "staged", "replaced", "discarded", "movements.f64", "tapes"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, work) = (folder.path().join("out"), folder.path().join(".out.lobset-work"));
+        let mine = folder.path().join("mine");
+        let is_file = ["lock", "movements.f64"].contains(&name);
+        if is_file {
+            fs::write(&mine, "precious").unwrap();
+        } else {
+            for inside in ["scans", "staged", "tapes"] {
+                fs::create_dir_all(mine.join(inside)).unwrap();
+                fs::write(mine.join(inside).join("notes.json"), "precious").unwrap();
+            }
+        }
+        if !name.is_empty() {
+            fs::create_dir(&work).unwrap();
+        }
+        // A slash at the end would have the link followed.
+        symlink(&mine, work.join(name).components().as_path()).unwrap();
+        let error = open(&out, true, &Platform::default()).err().unwrap();
+        assert!(error.to_string().contains(name) && error.help().unwrap().contains("move it"), "{name}: {error}");
+        if is_file {
+            assert_eq!(fs::read(&mine).unwrap(), b"precious");
+        } else {
+            for inside in ["scans", "staged", "tapes"] {
+                assert_eq!(fs::read(mine.join(inside).join("notes.json")).unwrap(), b"precious", "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_published_is_what_was_staged() {
+    type Change = fn(&Path) -> io::Result<()>;
+    let changes: [(Change, &str); 5] = [
+        (|staged| fs::remove_file(staged.join("A_dataset.parquet")), "\"A_dataset.parquet\" is not the file"),
+        (|staged| fs::write(staged.join("A_dataset.parquet"), "longer"), "\"A_dataset.parquet\" is not the file"),
+        (|staged| fs::remove_file(staged.join("README.md")), "\"README.md\" is not the file"),
+        (|staged| fs::write(staged.join("extra"), ""), "\"extra\""),
+        (|staged| fs::remove_file(staged.join("../lock")), "lock: was removed while the run was at work"),
+    ];
+    for (change, want) in changes {
+        for before in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let out = folder.path().join("out");
+            if before {
+                write_dataset(&out, "old");
+            }
+            let workspace = open(&out, true, &Platform::default()).unwrap();
+            write_dataset(&workspace.staged(), "new");
+            let manifest = OURS.replace("\"A_dataset.parquet\"", "\"A_dataset.parquet\", \"bytes\": 0");
+            fs::write(workspace.staged().join(MANIFEST), manifest).unwrap();
+            change(&workspace.staged()).unwrap();
+            let error = workspace.publish().unwrap_err();
+            assert!(error.to_string().contains(want), "{error}");
+            assert_eq!(name_of(&out), before.then(|| "old".to_owned()));
+        }
+    }
+}
+
+/// Somebody has taken what was replaced into use: it is not ours to remove, and OUT is whole all the same.
+#[test]
+fn a_cleanup_that_fails_after_publication_is_told_and_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let here = Platform::default();
-    let first = open(&out, true, &here).unwrap();
-    assert!(open(&out, true, &here).err().unwrap().to_string().contains("another run is working on it"));
-    // A process that has opened the lock file before its folder goes holds a lock on nothing.
-    let work = first.folder().to_owned();
-    let stale = File::open(work.join("lock")).unwrap();
-    first.remove().unwrap();
-    stale.try_lock().unwrap();
-    let second = open(&out, true, &here).unwrap();
-    assert!(open(&out, true, &here).is_err());
-    second.remove().unwrap();
+    write_dataset(&out, "old");
+    // The rename to `discarded` is the last of all.
+    let renames = if swaps(&Platform::default()) { 2 } else { 4 };
+    let workspace = open(&out, true, &Platform::default().failing_once_after(renames)).unwrap();
+    write_dataset(&workspace.staged(), "new");
+    let note = workspace.publish().unwrap().unwrap();
+    assert!(note.contains("out is complete, but") && note.contains("replaced"), "{note}");
+    assert_eq!(name_of(&out).unwrap(), "new");
+    workspace.remove().unwrap();
+    assert_eq!(names_in(folder.path()), ["out"]);
+}
+
+#[test]
+fn what_no_run_has_made_stays_in_the_work_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let workspace = open(&out, false, &Platform::default()).unwrap();
+    fs::write(workspace.folder().join("notes.txt"), "mine").unwrap();
+    fs::write(workspace.scans().join("abc.json"), "").unwrap();
+    assert_eq!(workspace.finished_scans(), 1);
+    let error = workspace.remove().unwrap_err();
+    assert!(error.to_string().ends_with("holds what no run of lobset has made, so it stays"), "{error}");
+    assert_eq!(names_in(&folder.path().join(".out.lobset-work")), ["notes.txt"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::work::{MARKER, RECEIPTS};
 use crate::error::{Error, InputError, Result};
 use crate::pipeline::Monitor;
 use crate::storage;
+use crate::storage::checksum::{seal, unseal};
 
 /// Where a try works. Dropped before it is [committed](Self::commit), it removes what it has made.
 pub struct Attempt<'a> {
@@ -40,7 +41,10 @@ impl<'a> Attempt<'a> {
     pub fn receipt(&self) -> Result<Option<String>> {
         let path = self.receipt_path();
         match storage::read(&path) {
-            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Ok(sealed) => match unseal(&sealed) {
+                Ok(text) => Ok(Some(text.to_owned())),
+                Err(e) => Err(Error::read_back(&path, &e)),
+            },
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(InputError::unread(&path, e).into()),
         }
@@ -67,7 +71,7 @@ impl<'a> Attempt<'a> {
     pub fn commit(self, receipt: String) -> Result<String> {
         let path = self.receipt_path();
         let fail = |e| Error::output(&path, e);
-        if !storage::put_new(&path, receipt.as_bytes()).map_err(fail)? {
+        if !storage::put_new(&path, seal(&receipt).as_bytes()).map_err(fail)? {
             let first = self.receipt()?.unwrap_or_default();
             if first == receipt {
                 self.keep();

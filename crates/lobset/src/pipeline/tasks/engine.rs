@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use super::count::{ClassPart, Classes, Count, Part as CountPart};
 use super::datasets::{Datasets, Part as DatasetPart, Written};
 use super::merge::Merge;
-use super::movements::{Movements, Part as MovementPart};
+use super::movements::{Computed, Movements, Part as MovementPart};
 use super::pieces::{Piece, Pieces};
 use super::prove::{Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::{RECEIPTS, Work};
 use super::{Executor, Job, Spec, Task};
-use crate::error::{Error, InputError, Result, ValidationError};
+use crate::error::{Error, Result, ValidationError};
 use crate::input::{CatalogFile, Found, FoundFile, explain_schemas};
 use crate::label::{Fit, Histogram, Selection, Thresholds, Windows};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name};
@@ -26,6 +26,7 @@ use crate::pipeline::scan::{FileScan, ScanRules};
 use crate::pipeline::streams::Stream;
 use crate::pipeline::write::dataset_entry;
 use crate::pipeline::{Run, Stage, map_ordered};
+use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
 use crate::validate;
 
@@ -92,15 +93,16 @@ impl<'a> Tasks<'a> {
         // The largest first: what is left for the end is small, and nobody waits long for the last.
         pending.sort_by_key(|(place, _)| std::cmp::Reverse(amounts[*place]));
         let (places, tasks): (Vec<usize>, Vec<Task>) = pending.into_iter().unzip();
-        let parse = |text: &[u8]| {
-            serde_json::from_slice::<J::Receipt>(text)
+        let parse = |text: &str| {
+            serde_json::from_str::<J::Receipt>(text)
                 .map_err(|e| Error::Executor(format!("the receipt of a task of kind {} is none: {e}", J::KIND)))
         };
         let reused = old.len() as u64;
         monitor.stage(stage, amounts.iter().sum(), || {
             let read = |(place, path): &(usize, PathBuf)| {
-                let text = storage::read(path).map_err(|e| InputError::unread(path, e))?;
-                Ok((*place, parse(&text)?))
+                let sealed = storage::read(path).map_err(|e| Error::read_back(path, &e))?;
+                let text = unseal(&sealed).map_err(|e| Error::read_back(path, &e))?;
+                Ok((*place, parse(text)?))
             };
             map_ordered(READERS, old.len(), &old, read, |(place, receipt)| {
                 slots[place] = Some(receipt);
@@ -113,7 +115,7 @@ impl<'a> Tasks<'a> {
                 let Some(place) = places.get(number) else {
                     return Err(Error::Executor(format!("there is no task {number}")));
                 };
-                slots[*place] = Some(parse(text.as_bytes())?);
+                slots[*place] = Some(parse(&text)?);
                 monitor.advance(amounts[*place])
             })
         })?;
@@ -235,8 +237,8 @@ impl Engine for Tasks<'_> {
         let mut labelled = vec![0; streams.len()];
         for (slices, receipt) in batches.iter().zip(receipts) {
             let mut first = 0;
-            for (slice, found) in slices.iter().zip(receipt.labelled) {
-                let piece = Piece { range: slice.range.clone(), file: receipt.file.clone(), first };
+            for (slice, Computed { labelled: found, checksums }) in slices.iter().zip(receipt.parts) {
+                let piece = Piece { range: slice.range.clone(), file: receipt.file.clone(), first, checksums };
                 self.movements[slice.symbol].0.push(piece);
                 labelled[slice.symbol] += found;
                 first += slice.count();
@@ -336,7 +338,7 @@ impl Engine for Tasks<'_> {
                 thresholds: thresholds.only([symbol.as_str()]),
                 ts_out,
                 symbol: symbol.clone(),
-                segments: files[*place].iter().map(|w| w.file.clone()).collect(),
+                segments: files[*place].clone(),
                 rows: plans[*place].rows(),
             }
         };
@@ -386,8 +388,8 @@ impl Engine for Tasks<'_> {
         for receipt in receipts {
             violations.extend(receipt.violations);
             let mut first = 0;
-            for (count, symbol) in receipt.fitted.into_iter().zip(&mut symbols) {
-                let piece = Piece { range: 0..count, file: receipt.file.clone(), first };
+            for ((count, checksums), symbol) in receipt.fitted.into_iter().zip(&mut symbols) {
+                let piece = Piece { range: 0..count, file: receipt.file.clone(), first, checksums };
                 fitted.push((symbol, Pieces(vec![piece]), count));
                 first += count;
             }
@@ -417,6 +419,8 @@ impl Engine for Tasks<'_> {
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {
         let datasets: Vec<(PathBuf, String)> =
             std::mem::take(&mut self.datasets).into_iter().map(|(name, file)| (file, name)).collect();
-        self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)
+        let note = self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)?;
+        note.into_iter().for_each(|note| self.run.monitor.note(note));
+        Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! Task: the segments of a symbol to its dataset. Row groups are copied as they are.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::Job;
@@ -9,9 +7,11 @@ use super::attempt::Attempt;
 use super::datasets::Written;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::input::file_sha256;
 use crate::label::Thresholds;
 use crate::output::{DatasetSchema, DatasetWriter, dataset_stem};
 use crate::pipeline::write::metadata;
+use crate::storage::checksum::damaged;
 
 /// Splices segments, in order.
 #[derive(Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Merge {
     /// Some of the input has gateway stamps.
     pub ts_out: bool,
     pub symbol: String,
-    pub segments: Vec<PathBuf>,
+    pub segments: Vec<Written>,
     pub rows: u64,
 }
 
@@ -35,7 +35,11 @@ impl Job for Merge {
         let schema = DatasetSchema::new(&self.config, self.ts_out).map_err(|e| Error::output(&file, e))?;
         let metadata = metadata(&self.config, &self.symbol, &self.thresholds);
         let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
-        for segment in &self.segments {
+        for Written { file: segment, written } in &self.segments {
+            let sha256 = file_sha256(segment)?;
+            if sha256 != written.sha256 {
+                return Err(Error::read_back(segment, &damaged()));
+            }
             writer.splice(segment, |_| attempt.monitor.advance(0))?;
         }
         Ok(Written { file, written: writer.finish()? })

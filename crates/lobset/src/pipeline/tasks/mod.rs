@@ -255,7 +255,7 @@ pub(super) fn run(
     let work = Work::open(out, work, options.overwrite, seen.map(|(_, stat)| stat))?;
     let mut engine = Tasks::new(run, executor, task_threads, found, &work)?;
     let outcome = produce(&mut engine, run, given, prove, Some(plan), started);
-    work.close(run.config.keep_intermediate, outcome)
+    work.close(run, outcome)
 }
 
 /// Names a run: its settings and its inputs as they were found.

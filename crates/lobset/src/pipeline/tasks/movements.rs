@@ -12,7 +12,7 @@ use super::work::MOVEMENTS;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Windows, movements};
 use crate::pipeline::map_batched;
-use crate::pipeline::movements::{slide, to_bytes};
+use crate::pipeline::movements::{BlockWriter, slide};
 use crate::pipeline::plan::{Slice, slices};
 use crate::storage::Writer;
 use crate::tape::{SymbolTape, Tape};
@@ -32,11 +32,20 @@ pub struct Part {
     pub range: Range<u64>,
 }
 
-/// Where they are, and how many of each part are defined.
+/// Where they are.
 #[derive(Serialize, Deserialize)]
 pub struct Receipt {
     pub file: PathBuf,
-    pub labelled: Vec<u64>,
+    pub parts: Vec<Computed>,
+}
+
+/// What is known of a part's movements.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Computed {
+    /// How many are defined.
+    pub labelled: u64,
+    /// The checksum of each block.
+    pub checksums: Vec<u32>,
 }
 
 impl Job for Movements {
@@ -62,13 +71,17 @@ impl Job for Movements {
             })?;
             Ok((slice.symbol, values))
         };
-        let mut labelled = vec![0; self.parts.len()];
+        let mut parts: Vec<Computed> = self.parts.iter().map(|_| Computed::default()).collect();
         map_batched(attempt.threads, &tasks, Slice::count, work, |(part, values)| {
-            labelled[part] += values.iter().filter(|v| !v.is_nan()).count() as u64;
-            writer.write_all(&to_bytes(&values)).map_err(fail)
+            parts[part].labelled += values.iter().filter(|v| !v.is_nan()).count() as u64;
+            // A slice starts where a block does.
+            let mut blocks = BlockWriter::new(|block: &[u8]| writer.write_all(block).map_err(fail));
+            blocks.push(&values)?;
+            parts[part].checksums.extend(blocks.finish()?);
+            Ok(())
         })?;
         writer.finish().map_err(fail)?;
-        Ok(Receipt { file, labelled })
+        Ok(Receipt { file, parts })
     }
 
     fn amount(&self) -> u64 {

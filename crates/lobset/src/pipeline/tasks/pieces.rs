@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::pipeline::movements::from_bytes;
+use crate::pipeline::movements::read_blocks;
+use crate::pipeline::plan::BLOCK;
 use crate::storage::Ranges;
 
 /// A range of one symbol's movements in a file.
@@ -18,6 +19,25 @@ pub struct Piece {
     pub file: PathBuf,
     /// The place of the first in the file.
     pub first: u64,
+    /// The checksum of each block of them.
+    pub checksums: Vec<u32>,
+}
+
+impl Piece {
+    /// Appends a range of its movements.
+    fn read(&self, range: Range<u64>, values: &mut Vec<f64>) -> std::io::Result<()> {
+        // Whole blocks, in one request.
+        let start = self.range.start;
+        let blocks = (range.start - start) / BLOCK * BLOCK..(range.end - start).next_multiple_of(BLOCK);
+        let places = blocks.start..blocks.end.min(self.range.end - start);
+        let bytes = Ranges::open(&self.file)?.range((self.first + places.start) * 8..(self.first + places.end) * 8)?;
+        let copy = |into: &mut [u8], at: u64| {
+            let at = (at - places.start) as usize * 8;
+            into.copy_from_slice(&bytes[at..at + into.len()]);
+            Ok(())
+        };
+        read_blocks(range, self.range.clone(), &self.checksums, copy, values)
+    }
 }
 
 /// Movements of one symbol, in order.
@@ -46,9 +66,7 @@ impl Pieces {
         for piece in self.within(&range) {
             let from = range.start.max(piece.range.start);
             let to = range.end.min(piece.range.end);
-            let at = (piece.first + (from - piece.range.start)) * 8;
-            let bytes = Ranges::open(&piece.file).and_then(|file| file.range(at..at + (to - from) * 8));
-            from_bytes(&bytes.map_err(|e| Error::output(&piece.file, e))?, &mut values);
+            piece.read(from..to, &mut values).map_err(|e| Error::read_back(&piece.file, &e))?;
         }
         if values.len() as u64 != range.end - range.start {
             return Err(Error::Executor(format!("movements {range:?} of a symbol are in no file")));

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::Thresholds;
 use crate::output::SymbolEntry;
-use crate::pipeline::movement_bytes;
+use crate::pipeline::movements::BlockWriter;
 use crate::storage::Writer;
 use crate::validate::prove_dataset;
 
@@ -40,8 +40,8 @@ pub struct Receipt {
     pub violations: Vec<String>,
     /// The movements that the boundaries were fitted on, part after part.
     pub file: PathBuf,
-    /// How many of each part.
-    pub fitted: Vec<u64>,
+    /// How many of each part, and the checksum of each block of them.
+    pub fitted: Vec<(u64, Vec<u32>)>,
 }
 
 impl Job for Prove {
@@ -56,6 +56,7 @@ impl Job for Prove {
         let (mut violations, mut fitted) = (Vec::new(), Vec::new());
         for Part { file, symbol } in &parts {
             let mut count = 0;
+            let mut blocks = BlockWriter::new(|block: &[u8]| writer.write_all(block).map_err(fail));
             if let Some(entry) = &symbol.dataset {
                 let found = prove_dataset(
                     file,
@@ -65,13 +66,13 @@ impl Job for Prove {
                     attempt.threads,
                     |movements| {
                         count += movements.len() as u64;
-                        writer.write_all(&movement_bytes(movements)).map_err(fail)?;
+                        blocks.push(movements)?;
                         attempt.monitor.advance(0)
                     },
                 )?;
                 violations.extend(found);
             }
-            fitted.push(count);
+            fitted.push((count, blocks.finish()?));
         }
         writer.finish().map_err(fail)?;
         Ok(Receipt { violations, file, fitted })

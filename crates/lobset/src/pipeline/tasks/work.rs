@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::attempt::unique;
 use crate::error::{Error, Result};
 use crate::output::{MANIFEST, Manifest, Workspace};
+use crate::pipeline::Run;
+use crate::printable::Shown;
 use crate::storage::{self, Stat, platform::Platform};
 
+/// In a work folder that the user has named, from before the first work file to after the last: what lies there is ours.
+const OWNED: &str = "lobset-work.txt";
+const OWNED_TEXT: &str = "This folder holds work files of lobset. A run that ends removes them.\n";
 /// In the work folder while a run lasts: tasks that find it gone clear up after themselves.
 pub const MARKER: &str = "run.json";
 /// Receipts of finished tasks.
@@ -32,6 +37,8 @@ pub struct Work {
     out: PathBuf,
     /// In the names of what this run publishes.
     name: String,
+    /// The user has named the folder.
+    named: bool,
     place: Place,
 }
 
@@ -91,22 +98,55 @@ impl Work {
                 });
             }
             let beside = || PathBuf::from(format!("{}.lobset-work", out.display()));
+            let named = folder.is_some();
             let folder = folder.map_or_else(beside, Path::to_owned);
-            Self { folder, data: out.to_owned(), out: out.to_owned(), name, place: Place::Store(seen) }
+            Self { folder, data: out.to_owned(), out: out.to_owned(), name, named, place: Place::Store(seen) }
         } else {
             // Tasks run in processes with folders of their own: they need the whole path.
             let whole = std::path::absolute(out).map_err(|e| Error::output(out, e))?;
             let workspace = Workspace::open(&whole, overwrite)?;
             let beside = workspace.folder().to_owned();
             let data = beside.join(DATASETS);
+            let named = folder.is_some();
             let folder = folder.map_or(Ok(beside), |folder| {
                 if storage::is_url(folder) { Ok(folder.to_owned()) } else { std::path::absolute(folder) }
             });
             let folder = folder.map_err(|e| Error::output(out, e))?;
-            Self { folder, data, out: whole, name, place: Place::Folder(workspace) }
+            Self { folder, data, out: whole, name, named, place: Place::Folder(workspace) }
         };
+        work.own()?;
         work.prepare().map_err(|e| Error::output(&work.folder, e))?;
         Ok(work)
+    }
+
+    /// Marks a folder that the user has named as ours, if it is empty.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when something else lies in it, which must not be cleared away with work files.
+    fn own(&self) -> Result<()> {
+        if !self.named {
+            return Ok(());
+        }
+        let fail = |e| Error::output(&self.folder, e);
+        let mark = self.folder.join(OWNED);
+        if storage::read(&mark).is_ok_and(|text| text == OWNED_TEXT.as_bytes()) {
+            return Ok(());
+        }
+        let first = match storage::is_url(&self.folder) {
+            true => storage::list(&self.folder).map_err(fail)?.into_iter().next().map(|(path, _)| path),
+            false => {
+                std::fs::create_dir_all(&self.folder).map_err(fail)?;
+                std::fs::read_dir(&self.folder).map_err(fail)?.next().transpose().map_err(fail)?.map(|e| e.path())
+            }
+        };
+        match first {
+            None => storage::put_new(&mark, OWNED_TEXT.as_bytes()).map(drop).map_err(fail),
+            Some(first) => Err(Error::Output {
+                path: self.folder.clone(),
+                message: format!("holds {:?}, which is no work file of lobset", first.file_name().unwrap_or_default()),
+                help: Some("choose an empty folder for --work, or one that does not exist".to_owned()),
+            }),
+        }
     }
 
     fn prepare(&self) -> std::io::Result<()> {
@@ -184,11 +224,12 @@ impl Work {
     }
 
     /// Makes the result appear: `datasets` are the finished ones with their names in the output folder. Unless `keep` is
-    /// set, what the work folder holds may be gone then.
+    /// set, what the work folder holds may be gone then. Returns what the user should know if something went wrong after
+    /// publication.
     ///
     /// # Errors
     /// [`Error::Output`] when a step fails, or another run has published meanwhile.
-    pub fn publish(&self, datasets: &[(PathBuf, String)], manifest: &Manifest, keep: bool) -> Result<()> {
+    pub fn publish(&self, datasets: &[(PathBuf, String)], manifest: &Manifest, keep: bool) -> Result<Option<String>> {
         match &self.place {
             Place::Folder(workspace) => {
                 for (dataset, name) in datasets {
@@ -212,7 +253,10 @@ impl Work {
                         help: Some("let one run at a time write to a folder".to_owned()),
                     });
                 }
-                self.sweep(manifest).map_err(|e| Error::output(&self.out, e))
+                let swept = self.sweep(manifest);
+                Ok(swept
+                    .err()
+                    .map(|e| format!("{} is complete, but older files in it cannot be removed: {e}", Shown(&self.out))))
             }
         }
     }
@@ -233,21 +277,38 @@ impl Work {
     }
 
     /// Removes the work folder, unless it is wanted or the next run can go on from it.
-    pub fn close<T>(self, keep: bool, outcome: Result<T>) -> Result<T> {
-        let done = match &outcome {
-            Ok(_) => !keep,
-            Err(e) => matches!(e, Error::Interrupted),
-        };
-        if done {
-            self.clear().map_err(|e| Error::output(&self.folder, e))?;
-        }
-        if let Place::Folder(workspace) = self.place {
-            match done {
-                true => workspace.remove()?,
-                false => workspace.clear_staged()?,
+    /// What can't be removed is no failure.
+    pub fn close<T>(self, run: Run<'_>, outcome: Result<T>) -> Result<T> {
+        let keep = match &outcome {
+            Ok(_) => run.config.keep_intermediate,
+            Err(Error::Interrupted) => false,
+            Err(_) => {
+                let tasks = storage::list(&self.folder.join(RECEIPTS)).map_or(0, |found| found.len());
+                if tasks > 0 {
+                    run.monitor.note(format!(
+                        "{tasks} finished tasks are kept for the next run in {}; delete that folder if there is none",
+                        Shown(&self.folder)
+                    ));
+                }
+                tasks > 0
             }
+        };
+        let cleared = if keep { Ok(()) } else { self.give_back().map_err(|e| Error::output(&self.folder, e)) };
+        let closed = match self.place {
+            Place::Folder(workspace) if keep => workspace.clear_staged(),
+            Place::Folder(workspace) => workspace.remove(),
+            Place::Store(_) => Ok(()),
+        };
+        for error in [cleared.err(), closed.err()].into_iter().flatten() {
+            run.monitor.note(error.to_string());
         }
         outcome
+    }
+
+    /// Removes all work files, and our mark from a folder that the user has named.
+    fn give_back(&self) -> std::io::Result<()> {
+        self.clear()?;
+        if self.named { storage::remove(&self.folder.join(OWNED)) } else { Ok(()) }
     }
 }
 

@@ -1,0 +1,55 @@
+//! Where the tests of the command run it.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Place {
+    /// A folder with a small market.
+    pub fn new() -> Self {
+        let place = Self::empty();
+        let ran = place.run("simulate market --days 3 --rows 6000");
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        place
+    }
+
+    /// A folder with nothing in it.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lobset"));
+        command.current_dir(self.folder.path()).args(line.split_whitespace()).env_clear();
+        command
+    }
+
+    pub fn run(&self, line: &str) -> Ran {
+        Ran::from(self.command(line).output().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+pub const SMALL: &str =
+    "--lookback-rows 100 --lookforward-input 100 --lookforward-offset 10 --nbins 5 --min-symbol-samples 500";

@@ -1,0 +1,168 @@
+//! The lock of a work folder: one run at a time works on an output.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{identity, kind_of};
+use crate::error::{Error, Result};
+use crate::printable::Shown;
+use crate::storage;
+
+/// The lock file in a work folder. It is empty.
+pub const NAME: &str = "lock";
+
+/// How often a lock is tried for whose file has gone in the meantime.
+const TRIES: usize = 100;
+
+/// A lock that is held until it is dropped, or its process ends.
+pub struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    /// Makes a work folder, if it is not there, and locks it for the run that makes `out`.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when another run holds the lock, or something else than a folder or a lock file stands there.
+    pub fn take(folder: &Path, out: &Path) -> Result<Self> {
+        let path = folder.join(NAME);
+        for _ in 0..TRIES {
+            if kind_of(folder)?.is_some_and(|kind| !kind.is_dir()) {
+                return Err(Error::Output {
+                    path: folder.to_owned(),
+                    message: "stands where the work folder goes, and is no folder".to_owned(),
+                    help: Some("move it somewhere else, or choose another name for the output".to_owned()),
+                });
+            }
+            fs::create_dir_all(folder).map_err(|e| Error::output(folder, e))?;
+            // Neither is a link followed, nor does a file lose what it holds.
+            let opened = storage::unfollowed().read(true).write(true).create(true).truncate(false).open(&path);
+            let file = match opened {
+                // The run before has just removed the folder.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) if kind_of(&path)?.is_some_and(|kind| !kind.is_file()) => return Err(no_lock(&path, &e)),
+                file => file.map_err(|e| Error::output(&path, e))?,
+            };
+            let found = file.metadata().map_err(|e| Error::output(&path, e))?;
+            if !found.is_file() {
+                return Err(no_lock(&path, &"it is no regular file"));
+            }
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(busy(folder, out)),
+                Err(TryLockError::Error(e)) => return Err(not_locked(&path, &e)),
+            }
+            // A run that ends removes its lock file while it holds the lock: a lock on that keeps nobody out.
+            let lock = Self { path: path.clone(), file };
+            if lock.is_named() {
+                return Ok(lock);
+            }
+        }
+        Err(busy(folder, out))
+    }
+
+    /// True while the file that is locked is the one that others would try to lock.
+    fn is_named(&self) -> bool {
+        let held = self.file.metadata().map(|found| (found.dev(), found.ino()));
+        held.is_ok_and(|held| identity(&self.path).is_ok_and(|named| named == held))
+    }
+
+    /// Checks that nobody has taken the lock file away.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when somebody has: another run may be at work by now.
+    pub fn check(&self) -> Result<()> {
+        if self.is_named() {
+            return Ok(());
+        }
+        Err(Error::Output {
+            path: self.path.clone(),
+            message: "was removed while the run was at work, so nothing is published".to_owned(),
+            help: Some("leave work folders alone, and run again".to_owned()),
+        })
+    }
+}
+
+fn busy(folder: &Path, out: &Path) -> Error {
+    Error::Output {
+        path: out.to_owned(),
+        message: "another run is working on it".to_owned(),
+        help: Some(format!("wait for it to end; its work folder is {}", Shown(folder))),
+    }
+}
+
+fn no_lock(path: &Path, cause: &dyn std::fmt::Display) -> Error {
+    Error::Output {
+        path: path.to_owned(),
+        message: format!("is no lock file of lobset: {cause}"),
+        help: Some("move it somewhere else, or choose another name for the output".to_owned()),
+    }
+}
+
+fn not_locked(path: &Path, cause: &io::Error) -> Error {
+    Error::Output {
+        path: path.to_owned(),
+        message: format!("cannot be locked: {cause}"),
+        help: Some("write to a file system with file locks: on some network drives they are turned off".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The folder of a test, and the work folder in it.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().join("work");
+        (folder, work)
+    }
+
+    fn take(work: &Path) -> Result<Lock> {
+        Lock::take(work, Path::new("out"))
+    }
+
+    #[test]
+    fn a_lock_keeps_others_out_until_its_run_ends() {
+        let (_folder, work) = place();
+        let first = take(&work).unwrap();
+        assert!(take(&work).err().unwrap().to_string().contains("another run is working on it"));
+        first.check().unwrap();
+        // A process that has opened the lock file before its folder goes holds a lock on nothing.
+        let stale = File::open(work.join(NAME)).unwrap();
+        fs::remove_dir_all(&work).unwrap();
+        first.check().unwrap_err();
+        drop(first);
+        stale.try_lock().unwrap();
+        let second = take(&work).unwrap();
+        second.check().unwrap();
+        assert!(take(&work).is_err());
+    }
+
+    #[test]
+    fn only_a_regular_file_is_locked_and_it_keeps_what_it_holds() {
+        let (folder, work) = place();
+        fs::create_dir(&work).unwrap();
+        let path = work.join(NAME);
+        fs::write(&path, "precious").unwrap();
+        take(&work).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        fs::rename(&path, folder.path().join("kept")).unwrap();
+
+        // Opening the pipe would wait for somebody to write into it.
+        let pipe = || assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let link = || std::os::unix::fs::symlink("../kept", &path).unwrap();
+        let dangling = || std::os::unix::fs::symlink("../absent", &path).unwrap();
+        for put in [&pipe as &dyn Fn(), &link, &dangling] {
+            put();
+            let error = take(&work).err().unwrap();
+            assert!(error.to_string().contains("is no lock file of lobset"), "{error}");
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(fs::read(folder.path().join("kept")).unwrap(), b"precious");
+        assert!(!folder.path().join("absent").exists());
+    }
+}

@@ -1,0 +1,65 @@
+//! Checksums of what a run writes and reads back: a bit that flips on the way must not end up in a dataset.
+//!
+//! XXH3 is fast enough to check every block on every read, and finds what hardware does to bytes. It keeps out nobody who
+//! changes them on purpose.
+
+use std::io;
+
+use twox_hash::XxHash3_64;
+
+/// The checksum of a block: the low half of its XXH3. A damaged block has it once in four billion times.
+pub(crate) fn checksum(block: &[u8]) -> u32 {
+    XxHash3_64::oneshot(block) as u32
+}
+
+/// Refuses a block with another checksum.
+///
+/// # Errors
+/// Of kind `InvalidData`.
+pub(crate) fn check(block: &[u8], want: u32) -> io::Result<()> {
+    if checksum(block) == want { Ok(()) } else { Err(damaged()) }
+}
+
+/// The error of bytes that are not those that were written.
+pub(crate) fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is damaged: the bytes on disk are not those that were written")
+}
+
+/// A small text behind a line with its checksum.
+pub(crate) fn seal(text: &str) -> String {
+    format!("{:016x}\n{text}", XxHash3_64::oneshot(text.as_bytes()))
+}
+
+/// The text that [`seal`] was given.
+///
+/// # Errors
+/// Of kind `InvalidData` when it is damaged, or was never sealed.
+pub(crate) fn unseal(sealed: &[u8]) -> io::Result<&str> {
+    let parts = sealed.split_at_checked(16).and_then(|(sum, rest)| Some((sum, rest.strip_prefix(b"\n")?)));
+    let (sum, text) = parts.ok_or_else(damaged)?;
+    if sum != format!("{:016x}", XxHash3_64::oneshot(text)).as_bytes() {
+        return Err(damaged());
+    }
+    std::str::from_utf8(text).map_err(|_| damaged())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flipped_bit_is_seen() {
+        let sealed = seal("{\"rows\": 12}");
+        assert_eq!(unseal(sealed.as_bytes()).unwrap(), "{\"rows\": 12}");
+        for bit in 0..sealed.len() * 8 {
+            let mut flipped = sealed.clone().into_bytes();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(unseal(&flipped).unwrap_err().kind(), io::ErrorKind::InvalidData, "bit {bit}");
+            let block = &flipped[17..];
+            assert_eq!(check(block, checksum(&sealed.as_bytes()[17..])).is_err(), bit >= 17 * 8, "bit {bit}");
+        }
+        for cut in 0..sealed.len() {
+            assert!(unseal(&sealed.as_bytes()[..cut]).is_err(), "{cut} bytes");
+        }
+    }
+}
