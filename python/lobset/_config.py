@@ -74,6 +74,7 @@ class Config:
         publishers: Sequence[int] | None = None,
         aliases: Literal["error", "keep"] | None = None,
         max_gap: str | dt.timedelta | None = None,
+        strict: bool | None = None,
         price_type: Literal["float", "fixed"] | None = None,
         columns: Literal["all", "book"] | None = None,
         compression: Literal["zstd", "snappy", "lz4", "none"] | None = None,
@@ -264,6 +265,11 @@ class Config:
     def max_gap(self) -> int | None:
         """A pause longer than this, in nanoseconds, breaks a symbol's stream."""
         return self._values["max_gap"]  # type: ignore[no-any-return]
+
+    @property
+    def strict(self) -> bool:
+        """Whether files with impossible values are refused; they are counted and warned about otherwise."""
+        return self._values["strict"]  # type: ignore[no-any-return]
 
     @property
     def price_type(self) -> Literal["float", "fixed"]:

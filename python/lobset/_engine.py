@@ -151,19 +151,30 @@ def validate(
     *,
     against: PathLike | Iterable[PathLike] = (),
     seed: int = 1,
+    all: bool = False,
+    certificate: PathLike | None = None,
     symbology: PathLike | None = None,
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Validation:
-    """Proves a dataset folder; with `against`, also compares random rows with the raw files, whose symbols may come from
-    `symbology` as in `process`.
+    """Proves a dataset folder; with `against`, also compares 1,000 rows drawn with `seed`, or with `all` every row, with the raw
+    files, whose symbols may come from `symbology` as in `process`. `certificate` names a file for what was proved.
 
     Raises:
-        ValidationError: with every violation found.
-        InputError: when the folder or the raw files cannot be read.
+        ValidationError: with every violation found, damaged files of the folder among them.
+        InputError: when the folder holds no manifest, or the raw files cannot be read.
+        OutputError: when `certificate` lies in the folder, or is a file of another kind.
     """
     with _listener(progress) as listener:
-        text = _lobset.validate(os.fspath(folder), _paths(against), seed, _path(symbology), threads, listener)
+        text = _lobset.validate(
+            os.fspath(folder),
+            _paths(against),
+            None if all else seed,
+            _path(certificate),
+            _path(symbology),
+            threads,
+            listener,
+        )
     return Validation._of(place(folder), text)
 
 

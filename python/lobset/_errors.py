@@ -38,11 +38,13 @@ class ConfigError(LobsetError):
 
 
 class InputError(LobsetError):
-    """A file that cannot be used: `path`, and the `record` and `byte` where the trouble lies, counted from 0."""
+    """A file that cannot be used: `path`, and the `record` and `byte` where the trouble lies, counted from 0. `others` holds
+    an error for each of the other files that were refused with it."""
 
     path: Path
     record: int | None
     byte: int | None
+    others: "list[InputError]"
 
     def __init__(
         self,
@@ -52,11 +54,13 @@ class InputError(LobsetError):
         help: str | None = None,
         record: int | None = None,
         byte: int | None = None,
+        others: "list[InputError] | None" = None,
     ) -> None:
         super().__init__(message, help=help)
         self.path = Path(path)
         self.record = record
         self.byte = byte
+        self.others = others or []
 
 
 class DataError(LobsetError):

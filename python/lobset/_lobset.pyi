@@ -83,7 +83,8 @@ def fit_thresholds(
 def validate(
     folder: _Path,
     against: Sequence[_Path],
-    seed: int,
+    seed: int | None,
+    certificate: _Path | None,
     symbology: _Path | None,
     threads: int,
     progress: _Progress | None,

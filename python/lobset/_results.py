@@ -195,7 +195,9 @@ class Validation:
     checks: list[str]
     """The checks that every dataset passed."""
     not_checked: list[str]
-    """Checks that the settings leave no way to make, and why."""
+    """What was not checked, and why."""
+    recomputed: int
+    """Rows whose `price_movement` was computed again from the mid prices in the files."""
     rows_against: int | None
     """Rows compared with the raw files, when asked for."""
     seconds: float
@@ -207,6 +209,7 @@ class Validation:
         against = values["against"]
         return cls(
             **values["proved"],
+            recomputed=values["recomputed"],
             rows_against=None if against is None else against["rows"],
             seconds=values["seconds"],
             manifest=Manifest._of(folder, values["manifest"]),
@@ -224,6 +227,8 @@ class InspectedSymbol:
     files: int
     first_ts: np.datetime64
     last_ts: np.datetime64
+    steps_back: int
+    """How often `ts_recv` steps back within a file."""
     gaps: list[tuple[np.datetime64, np.datetime64]] = field(repr=False)
     """Its longest pauses in `ts_recv`, longest first, three at most: where each begins and ends."""
 
@@ -240,6 +245,8 @@ class Inspection:
     delivery: dict[str, Any] = field(repr=False)
     """As in `Manifest`."""
     warnings: list[str]
+    refusals: list[str]
+    """Why `process` would refuse the files with these settings, as far as reading them tells."""
 
     @property
     def records(self) -> int:
@@ -261,4 +268,5 @@ class Inspection:
             drops=values["drops"],
             delivery=values["delivery"],
             warnings=values["warnings"],
+            refusals=values["refusals"],
         )

@@ -109,7 +109,7 @@ def test_symbols_may_come_from_a_symbology_file(market, manifest, tmp_path):
         assert caught.value.path == names
 
 
-def test_results_are_typed(market, manifest):
+def test_results_are_typed(market, manifest, tmp_path):
     assert manifest.config == SMALL and manifest.version == lobset.__version__
     symbol = next(s for s in manifest.symbols if s.path)
     assert symbol.splits["fit"].classes.sum() == symbol.splits["fit"].rows > 0
@@ -121,6 +121,15 @@ def test_results_are_typed(market, manifest):
     assert thresholds.fit.fit_rows == sum(s.splits["fit"].rows for s in manifest.symbols if s.path)
     proof = lobset.validate(manifest.folder, against=market, progress=False)
     assert (proof.datasets, proof.rows_against) == (len(manifest.datasets), 1_000)
+    assert 0 < proof.recomputed < proof.rows
+    certificate = tmp_path / "proof.json"
+    proof = lobset.validate(manifest.folder, against=market, all=True, certificate=certificate, progress=False)
+    assert proof.rows_against == proof.rows and not proof.not_checked
+    certified = json.loads(certificate.read_text())
+    digest = hashlib.sha256((manifest.folder / "manifest.json").read_bytes()).hexdigest()
+    assert certified["manifest"]["sha256"] == digest and certified["against"]["all"]
+    with pytest.raises(lobset.OutputError, match="no certificate of lobset"):
+        lobset.validate(manifest.folder, certificate=manifest.folder.parent / "market", progress=False)
     found = lobset.inspect(market, progress=False)
     assert found.records == 60_000 and sum(s.rows for s in found.symbols) + sum(found.drops.values()) == 60_000
     assert found.symbols[0].first_ts < found.symbols[0].last_ts
@@ -177,9 +186,9 @@ def test_errors_have_types_and_name_the_file(market, manifest, tmp_path):
         if f.suffix == ".parquet":
             data[len(data) // 2] ^= 1
         (broken / f.name).write_bytes(data)
-    with pytest.raises(lobset.LobsetError) as caught:
+    with pytest.raises(lobset.ValidationError, match="its SHA-256 is") as caught:
         lobset.validate(broken, progress=False)
-    assert isinstance(caught.value, (lobset.ValidationError, lobset.InputError)) and caught.value.path
+    assert caught.value.path == broken and caught.value.violations
 
 
 def test_progress_is_told_and_other_threads_go_on(market, tmp_path):

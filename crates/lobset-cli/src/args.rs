@@ -6,6 +6,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
 use lobset::error::ConfigError;
 use lobset::settings::{Layer, SETTINGS, resolve};
+use lobset::validate::Compare;
 use lobset::{Config, Error, Options, Thresholds, Timestamp};
 use lobset_sim::Market;
 
@@ -51,7 +52,8 @@ pub enum Command {
     Validate {
         folder: PathBuf,
         against: Vec<PathBuf>,
-        seed: u64,
+        rows: Compare,
+        certificate: Option<PathBuf>,
         options: Options,
     },
     Inspect {
@@ -240,9 +242,24 @@ pub fn command() -> Clap {
                         .value_name("INPUT")
                         .num_args(1..)
                         .value_parser(value_parser!(PathBuf))
-                        .help("Also compare 1000 random rows, in all columns, with these raw files, and compute their labels by the plain definition"),
+                        .help("Also compare 1000 random rows, in all columns, with these raw files, and compute their labels by the plain definition; the files have to be those that the manifest names"),
                 )
                 .arg(number("seed", "N", "1".to_owned(), "Draws the rows for --against", value_parser!(u64)))
+                .arg(
+                    Arg::new("all")
+                        .long("all")
+                        .action(ArgAction::SetTrue)
+                        .requires("against")
+                        .conflicts_with("seed")
+                        .help("With --against: compare every row"),
+                )
+                .arg(
+                    Arg::new("certificate")
+                        .long("certificate")
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("Write what was proved, with the hashes of all files, as JSON; it replaces a certificate, and nothing else"),
+                )
                 .arg(symbology_file().requires("against")),
         )
         .subcommand(with_settings(
@@ -303,7 +320,9 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
         }
         "validate" => {
             let seed = sub.get_one::<u64>("seed").copied().unwrap_or(1);
-            Command::Validate { folder: one("folder"), against: many("against"), seed, options }
+            let rows = if flag("all") { Compare::All } else { Compare::Random(seed) };
+            let certificate = sub.get_one::<PathBuf>("certificate").cloned();
+            Command::Validate { folder: one("folder"), against: many("against"), rows, certificate, options }
         }
         "inspect" => Command::Inspect { inputs: many("input"), config: settings(sub, None)?, options },
         _ => {

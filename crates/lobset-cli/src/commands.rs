@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lobset::error::ConfigError;
+use lobset::validate::Certificate;
 use lobset::{Error, Event, Monitor, printable};
 
 use crate::Ray;
@@ -62,11 +63,17 @@ fn run_watched(
             let text = || summary::thresholds(&out, &thresholds);
             finish(Some(&out), &[], &text, &|| serde_json::to_string_pretty(&thresholds))
         }
-        Command::Validate { folder, against, seed, options } => {
-            let against = (!against.is_empty()).then_some((against.as_slice(), seed));
+        Command::Validate { folder, against, rows, certificate, options } => {
+            if let Some(path) = &certificate {
+                Certificate::check_place(path, &folder)?;
+            }
+            let against = (!against.is_empty()).then_some((against.as_slice(), rows));
             let validation = lobset::validate(&folder, against, &options, monitor)?;
+            if let Some(path) = &certificate {
+                Certificate::new(&folder, &validation).write(path, &folder)?;
+            }
             let text = || summary::validation(&folder, &validation, talk.verbose);
-            finish(None, &[], &text, &|| serde_json::to_string_pretty(&validation))
+            finish(certificate.as_deref(), &[], &text, &|| serde_json::to_string_pretty(&validation))
         }
         Command::Inspect { inputs, config, options } => {
             let found = lobset::inspect(&inputs, &config, &options, monitor)?;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use lobset::input::Drops;
-use lobset::output::{DatasetEntry, SplitEntry, SymbolEntry, grouped};
+use lobset::output::{DatasetEntry, InputEntry, SplitEntry, SymbolEntry, grouped};
 use lobset::validate::Validation;
 use lobset::{Inspection, Manifest, REPORT, Thresholds, printable};
 
@@ -142,7 +142,7 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         timings.total_seconds,
         grouped(timings.records_per_second as u64)
     );
-    for sentence in manifest.delivery.sentences() {
+    for sentence in checksums(&manifest.inputs).into_iter().chain(manifest.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));
     }
     if verbose {
@@ -179,11 +179,17 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
         let _ = writeln!(text, "not checked: {check}");
     }
     if let Some(against) = &found.against {
-        let _ = writeln!(
-            text,
-            "holds: {} random rows (seed {}) are those of the raw files, in all columns",
-            against.rows, against.seed
-        );
+        let rows = against.rows;
+        let _ = match against.seed {
+            Some(seed) => {
+                writeln!(text, "holds: {rows} random rows (seed {seed}) are those of the raw files, in all columns")
+            }
+            None => writeln!(
+                text,
+                "holds: all {} rows are those of the raw files, in all columns, and none is missing",
+                grouped(rows)
+            ),
+        };
     }
     let _ = writeln!(
         text,
@@ -229,13 +235,15 @@ pub fn inspection(found: &Inspection) -> String {
         .iter()
         .map(|f| {
             let mut cells = vec![
-                f.name.clone(),
+                printable(&f.name).into_owned(),
                 "mbp-10".to_owned(),
                 f.dbn_version.to_string(),
                 grouped(f.records),
                 grouped(f.rows),
             ];
             cells.extend(f.drops.named().map(|(_, count)| grouped(count)));
+            let checksums = f.checksummed.map_or("-", |all| if all { "yes" } else { "no" });
+            cells.extend([grouped(f.impossible.total()), checksums.to_owned()]);
             cells.extend([time(f.first_ts), time(f.last_ts)]);
             cells
         })
@@ -246,7 +254,7 @@ pub fn inspection(found: &Inspection) -> String {
         .map(|s| {
             let gap = s.gaps.longest().first();
             vec![
-                s.symbol.clone(),
+                printable(&s.symbol).into_owned(),
                 s.publisher_id.to_string(),
                 grouped(s.rows),
                 grouped(s.files),
@@ -259,7 +267,7 @@ pub fn inspection(found: &Inspection) -> String {
         .collect();
     let mut head = vec!["file ", "schema ", "dbn", "records", "rows"];
     head.extend(Drops::default().named().map(|(reason, _)| reason));
-    head.extend(["first ", "last "]);
+    head.extend(["impossible", "checksums", "first ", "last "]);
     let symbol_head = ["symbol ", "publisher", "rows", "files", "first ", "last ", "longest gap", "from "];
     let mut text = format!("{}\n{}\n", table(&head, &files), table(&symbol_head, &symbols));
     let longest = found.symbols.iter().filter_map(|s| s.gaps.longest().first()).map(|gap| gap.length()).max();
@@ -267,10 +275,24 @@ pub fn inspection(found: &Inspection) -> String {
         let _ =
             writeln!(text, "windows reach across these gaps; max_gap breaks a stream at longer pauses (--max-gap 15m)");
     }
-    for sentence in found.delivery.sentences() {
+    for sentence in checksums(&found.files).into_iter().chain(found.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));
     }
+    for refusal in &found.refusals {
+        let _ = writeln!(text, "process would refuse this: {refusal}");
+    }
     text
+}
+
+/// How many files have no checksums.
+fn checksums(files: &[InputEntry]) -> Option<String> {
+    match files.iter().filter(|file| file.checksummed != Some(true)).count() {
+        0 => None,
+        n => Some(format!(
+            "{n} of {} files have no zstd checksums: damage within them is found only where it breaks the format, or by manifest.json",
+            files.len()
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -184,13 +184,87 @@ fn each_class_of_failure_has_its_exit_code_and_its_cure() {
     assert!(bad.err.starts_with("error: bad.dbn: byte 0: "), "{}", bad.err);
     assert_eq!(place.run(&format!("process market -o made/on/the/way {SMALL}")).code, 0);
     assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 0);
-    let manifest = place.path().join("out/manifest.json");
-    let text = std::fs::read_to_string(&manifest).unwrap();
-    std::fs::write(&manifest, text.replacen("\"boundary_row\": ", "\"boundary_row\": 1", 1)).unwrap();
-    let invalid = place.run("validate out");
-    assert_eq!(invalid.code, 5);
-    assert!(invalid.err.contains("row ") && invalid.err.contains("by its place"), "{}", invalid.err);
+    // No manifest is no dataset; a damaged one, or any other damaged file, is a failed validation.
     assert_eq!(place.run("validate market").code, 3);
+    let files = ["manifest.json", "thresholds.json", "report.html", "AUDUSD_M6AM4_dataset.parquet"];
+    for file in files {
+        let path = place.path().join("out").join(file);
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [&flipped[..], &whole[..whole.len() / 2], b"{}", b""] {
+            std::fs::write(&path, damaged).unwrap();
+            let invalid = place.run("validate out");
+            assert_eq!(invalid.code, 5, "{file}: {}", invalid.err);
+            assert!(invalid.err.starts_with("error: out: validation failed\n"), "{}", invalid.err);
+            assert!(
+                invalid.err.contains(&format!("  {file}: ")) && !invalid.err.contains("panicked"),
+                "{}",
+                invalid.err
+            );
+        }
+        if file != "manifest.json" {
+            std::fs::remove_file(&path).unwrap();
+            assert_eq!(place.run("validate out").code, 5);
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(place.run("validate out").code, 0);
+}
+
+#[test]
+fn every_row_is_compared_and_a_certificate_is_left() {
+    let place = Place::new();
+    assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 0);
+    let ran = place.run("validate out --against market --all --certificate proof.json");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains(" rows are those of the raw files, in all columns, and none is missing"), "{}", ran.out);
+    assert!(!ran.out.contains("not checked"), "{}", ran.out);
+    let certificate: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(place.path().join("proof.json")).unwrap()).unwrap();
+    let sum = Command::new("sha256sum").arg(place.path().join("out/manifest.json")).output().unwrap().stdout;
+    assert_eq!(certificate["manifest"]["sha256"], String::from_utf8_lossy(&sum[..64]).as_ref());
+    assert_eq!((&certificate["against"]["all"], &certificate["against"]["rows"]), (&true.into(), &certificate["rows"]));
+    // It replaces itself and nothing else, and is no part of the dataset.
+    assert_eq!(place.run("validate out --certificate proof.json").code, 0);
+    std::fs::write(place.path().join("notes.json"), "{}").unwrap();
+    for file in ["notes.json", "out/proof.json", "out/manifest.json", "nowhere/proof.json"] {
+        let refused = place.run(&format!("validate out --certificate {file}"));
+        assert_eq!(refused.code, 4, "{}", refused.err);
+    }
+    assert_eq!(std::fs::read(place.path().join("notes.json")).unwrap(), b"{}");
+    assert_eq!(place.run("validate out").code, 0);
+    // A failed validation certifies nothing.
+    std::fs::remove_file(place.path().join("proof.json")).unwrap();
+    std::fs::write(place.path().join("out/note.txt"), "mine").unwrap();
+    let failed = place.run("validate out --certificate proof.json");
+    assert_eq!(failed.code, 5);
+    assert!(
+        failed.err.contains("  note.txt: lies in the folder, but the manifest does not name it\n"),
+        "{}",
+        failed.err
+    );
+    assert!(!place.path().join("proof.json").exists());
+    assert_eq!(place.run("validate out --all").code, 2);
+}
+
+#[test]
+fn a_thresholds_file_that_is_wrong_says_where() {
+    let place = Place::new();
+    assert_eq!(place.run(&format!("thresholds market -o t.json {SMALL}")).code, 0);
+    let text = std::fs::read_to_string(place.path().join("t.json")).unwrap();
+    for (from, to, reason) in [
+        ("\"mean\": ", "\"mean\": \"x\", \"was\": ", "invalid type: string \"x\", expected f64"),
+        ("\"median\"", "\"mode\"", "unknown field `mode`"),
+        ("\"threshold_scope\": \"global\"", "\"threshold_scope\": \"symbol\"", "threshold_scope is \"symbol\""),
+        ("\"fit_rows\": ", "\"fit_rows\": 0, \"embargo_rows\": 0, \"x\": ", "unknown field `x`"),
+    ] {
+        std::fs::write(place.path().join("bad.json"), text.replacen(from, to, 1)).unwrap();
+        let ran = place.run("build market -o out --thresholds bad.json --min-symbol-samples 500");
+        assert_eq!(ran.code, 3, "{}", ran.err);
+        assert!(ran.err.starts_with("error: bad.json: is no thresholds.json: "), "{}", ran.err);
+        assert!(ran.err.contains(reason), "{reason} in {}", ran.err);
+    }
 }
 
 #[test]
@@ -300,7 +374,9 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         let mut bytes = std::fs::read(&path).unwrap();
         if name == "manifest.json" {
             let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-            json["timings"].take();
+            for key in ["timings", "report", "sha256"] {
+                json[key].take();
+            }
             bytes = json.to_string().into_bytes();
         }
         (name, bytes)

@@ -6,6 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use lobset::settings::{Layer, SETTINGS};
+use lobset::validate::{Certificate, Compare};
 use lobset::{Config, Error, Event, Monitor, Options, Stage, Thresholds};
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
@@ -224,21 +225,33 @@ pub fn fit_thresholds(
     json(&run(py, progress, |monitor, _| lobset::fit_thresholds(&inputs, &out, &config, &options, monitor))?)
 }
 
-/// Proves an output folder, against raw files when given; returns what holds as JSON.
+/// Proves an output folder, against raw files when given (all rows without a seed), and writes a certificate when asked;
+/// returns what holds as JSON.
 #[pyfunction]
-#[pyo3(signature = (folder, against, seed, symbology, threads, progress))]
+#[pyo3(signature = (folder, against, seed, certificate, symbology, threads, progress))]
+#[expect(clippy::too_many_arguments, reason = "those of Python")]
 pub fn validate(
     py: Python<'_>,
     folder: PathBuf,
     against: Vec<PathBuf>,
-    seed: u64,
+    seed: Option<u64>,
+    certificate: Option<PathBuf>,
     symbology: Option<PathBuf>,
     threads: usize,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let options = Options { threads, symbology, ..Options::default() };
     json(&run(py, progress, |monitor, _| {
-        lobset::validate(&folder, (!against.is_empty()).then_some((against.as_slice(), seed)), &options, monitor)
+        if let Some(path) = &certificate {
+            Certificate::check_place(path, &folder)?;
+        }
+        let rows = seed.map_or(Compare::All, Compare::Random);
+        let against = (!against.is_empty()).then_some((against.as_slice(), rows));
+        let found = lobset::validate(&folder, against, &options, monitor)?;
+        if let Some(path) = &certificate {
+            Certificate::new(&folder, &found).write(path, &folder)?;
+        }
+        Ok(found)
     })?)
 }
 

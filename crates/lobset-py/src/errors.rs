@@ -26,6 +26,8 @@ fn made(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             known.set_item("path", &e.path)?;
             known.set_item("record", e.record)?;
             known.set_item("byte", e.byte)?;
+            let others = e.others.iter().map(|other| made(py, &Error::Input(other.clone())));
+            known.set_item("others", others.collect::<PyResult<Vec<_>>>()?)?;
             "InputError"
         }
         Error::Output { path, .. } => {

@@ -152,6 +152,9 @@ pub struct Config {
     pub aliases: Aliases,
     /// A pause in `ts_recv` longer than this, in nanoseconds, breaks a symbol's stream.
     pub max_gap: Option<u64>,
+    /// Refuse files with impossible values ([`Impossible`](crate::input::Impossible)), which are counted and warned about
+    /// otherwise.
+    pub strict: bool,
     /// How prices are written.
     pub price_type: PriceType,
     /// Which of a record's fields are written.
@@ -185,6 +188,7 @@ impl Default for Config {
             publishers: None,
             aliases: Aliases::Error,
             max_gap: None,
+            strict: false,
             price_type: PriceType::Float,
             columns: Columns::All,
             compression: Compression::Zstd,

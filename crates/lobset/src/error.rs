@@ -55,7 +55,7 @@ impl Error {
     pub fn help(&self) -> Option<&str> {
         match self {
             Self::Data { help, .. } => Some(help),
-            Self::Input(e) => e.help.as_deref(),
+            Self::Input(e) => e.shared_help(),
             Self::Output { help, .. } => help.as_deref(),
             Self::Config(_) | Self::Validation(_) | Self::Executor(_) | Self::Interrupted => None,
         }
@@ -64,7 +64,7 @@ impl Error {
     /// True where the same work may succeed another time, or on another machine.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Input(e) => e.transient,
+            Self::Input(e) => e.may_pass(),
             Self::Output { .. } => true,
             Self::Config(_) | Self::Data { .. } | Self::Validation(_) | Self::Executor(_) | Self::Interrupted => false,
         }
@@ -120,7 +120,10 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A refused input: the file, the place in it, and the cause.
+/// Refused files that a message lists before it says how many more there are.
+pub const MOST_REFUSED_SHOWN: usize = 20;
+
+/// A refused input: the file, the place in it, and the cause; and the other files that the same step refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputError {
     /// The file.
@@ -135,9 +138,42 @@ pub struct InputError {
     pub help: Option<String>,
     /// The file itself may be fine: reading it again may succeed.
     pub transient: bool,
+    /// The other refused files, in order. None of them has others of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<InputError>,
 }
 
 impl InputError {
+    /// One error for all refused files, so that they can be mended in one go; `None` where there are none.
+    pub(crate) fn all(refused: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let flat = |mut error: Self| {
+            let others = std::mem::take(&mut error.others);
+            std::iter::once(error).chain(others)
+        };
+        let mut refused: Vec<Self> = refused.into_iter().flat_map(flat).collect();
+        // Several files may be refused for one that lies beside them.
+        refused.dedup();
+        let mut refused = refused.into_iter();
+        let first = refused.next()?;
+        Some(Self { others: refused.collect(), ..first })
+    }
+
+    /// Fails with all refused files, if there are any.
+    pub(crate) fn check(refused: Vec<Self>) -> Result<()> {
+        Self::all(refused).map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// True when reading all of the files again may succeed.
+    fn may_pass(&self) -> bool {
+        self.transient && self.others.iter().all(|other| other.transient)
+    }
+
+    /// The cure, where it is the same for all refused files.
+    fn shared_help(&self) -> Option<&str> {
+        let help = self.help.as_deref();
+        help.filter(|_| self.others.iter().all(|other| other.help.as_deref() == help))
+    }
+
     /// Trouble with a file as a whole.
     pub fn new(path: &Path, message: impl fmt::Display) -> Self {
         Self {
@@ -147,6 +183,7 @@ impl InputError {
             message: message.to_string(),
             help: None,
             transient: false,
+            others: Vec::new(),
         }
     }
 
@@ -178,8 +215,9 @@ impl InputError {
     }
 }
 
-impl fmt::Display for InputError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl InputError {
+    /// This file alone: where, and what is wrong.
+    fn fmt_one(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", Shown(&self.path))?;
         match (self.record, self.byte) {
             (Some(record), Some(byte)) => write!(f, "record {record}, byte {byte}: ")?,
@@ -188,6 +226,27 @@ impl fmt::Display for InputError {
             (None, None) => {}
         }
         f.write_str(&printable(&self.message))
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.others.is_empty() {
+            return self.fmt_one(f);
+        }
+        let count = self.others.len() + 1;
+        write!(f, "{count} problems with the input")?;
+        for error in std::iter::once(self).chain(&self.others).take(MOST_REFUSED_SHOWN) {
+            f.write_str("\n  ")?;
+            error.fmt_one(f)?;
+            if let (None, Some(help)) = (self.shared_help(), &error.help) {
+                write!(f, " ({help})")?;
+            }
+        }
+        match count.saturating_sub(MOST_REFUSED_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
     }
 }
 
@@ -210,3 +269,47 @@ impl fmt::Display for ValidationError {
 }
 
 impl std::error::Error for ValidationError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(name: &str, help: &str) -> InputError {
+        InputError::new(Path::new(name), "is cut").with_help(help)
+    }
+
+    #[test]
+    fn all_refused_files_are_listed_up_to_a_limit() {
+        assert_eq!(InputError::all([]), None);
+        let one = InputError::all([refused("a", "again")]).unwrap();
+        assert_eq!(one.to_string(), "a: is cut");
+        let two = InputError::all([one.clone(), refused("b", "again")]).unwrap();
+        assert_eq!(two.to_string(), "2 problems with the input\n  a: is cut\n  b: is cut");
+        assert_eq!(Error::from(two.clone()).help(), Some("again"));
+        let three = InputError::all([two, refused("c", "or not")]).unwrap();
+        assert_eq!(three.others.len(), 2);
+        assert_eq!(
+            three.to_string(),
+            "3 problems with the input\n  a: is cut (again)\n  b: is cut (again)\n  c: is cut (or not)"
+        );
+        assert_eq!(Error::from(three).help(), None);
+        let many = InputError::all((0..25).map(|i| refused(&format!("f{i}"), "again"))).unwrap();
+        let text = many.to_string();
+        assert_eq!(text.lines().count(), 1 + MOST_REFUSED_SHOWN + 1);
+        assert!(text.ends_with("\n  f19: is cut\n  and 5 more"), "{text}");
+    }
+
+    #[test]
+    fn a_lasting_fault_among_passing_ones_is_not_tried_again() {
+        let passing = InputError { transient: true, ..refused("a", "") };
+        assert!(Error::from(InputError::all([passing.clone(), passing.clone()]).unwrap()).is_transient());
+        assert!(!Error::from(InputError::all([passing, refused("b", "")]).unwrap()).is_transient());
+    }
+
+    #[test]
+    fn errors_of_earlier_versions_are_read() {
+        let text = serde_json::to_string(&refused("a", "again")).unwrap();
+        assert!(!text.contains("others"));
+        assert_eq!(serde_json::from_str::<InputError>(&text).unwrap(), refused("a", "again"));
+    }
+}

@@ -113,6 +113,7 @@ settings! {
     publishers, "LIST", "keep the records of these publishers alone, by their ids: 39,40", |t| publishers(t);
     aliases, "WHAT", "one instrument under two symbols at the same time is an error, or both become datasets (keep)", |t| name(t, "error, keep");
     max_gap, "TIME", "a pause longer than this (15m, 2h) breaks a symbol's stream: no window reaches across", |t| optional(t, parse_duration);
+    strict, "BOOL", "refuse files with impossible values (unknown actions and sides, levels out of order), which are counted otherwise", |t| switch(t);
     price_type, "TYPE", "prices as float (price units) or fixed (integers of 1e-9)", |t| name(t, "float, fixed");
     columns, "SET", "all fields of a record, or book: ts_event and the ten levels", |t| name(t, "all, book");
     compression, "CODEC", "zstd, snappy, lz4 or none", |t| name(t, "zstd, snappy, lz4, none");

@@ -10,6 +10,7 @@ use common::reference::{Reference, Rows, quantiles, reference};
 use common::{DAY, START, Tick, read_labels, run, small, write_files};
 use dbn::UNDEF_PRICE;
 use lobset::config::{Config, ThresholdScope};
+use lobset::validate::Compare;
 use lobset::{Error, Thresholds};
 use proptest::prelude::*;
 
@@ -152,7 +153,7 @@ proptest! {
                 let manifest = outcome.unwrap();
                 prop_assert_eq!(manifest.datasets().count(), want.datasets.len());
                 compare(&out, &want, "AUDUSD");
-                let against = lobset::validate(&out, Some((&inputs, 3)), &Default::default(), &lobset::Monitor::silent()).unwrap();
+                let against = lobset::validate(&out, Some((&inputs, Compare::Random(3))), &Default::default(), &lobset::Monitor::silent()).unwrap();
                 prop_assert!(against.against.unwrap().rows > 0);
             }
             None => prop_assert!(matches!(outcome, Err(Error::Data { .. })), "{:?}", outcome.map(|_| ())),
@@ -216,7 +217,8 @@ fn real_files_equal_the_reference(name: &str, config: &Config) {
     run(&inputs, &out, config).unwrap();
     let (symbols, until, fit_files) = read_plain(&inputs);
     compare(&out, &reference(&symbols, until, &fit_files, config).unwrap(), &config.currency);
-    lobset::validate(&out, Some((&inputs, 1)), &Default::default(), &lobset::Monitor::silent()).unwrap();
+    lobset::validate(&out, Some((&inputs, Compare::Random(1))), &Default::default(), &lobset::Monitor::silent())
+        .unwrap();
 }
 
 #[test]
@@ -272,7 +274,8 @@ fn dropping_unbalanced_rows_leaves_the_marked_ones() {
     let want: Vec<_> = read_labels(&all.join(name)).into_iter().filter(|r| r.balanced).collect();
     assert!(!want.is_empty());
     assert_eq!(read_labels(&marked.join(name)), want);
-    lobset::validate(&marked, Some((&inputs, 5)), &Default::default(), &lobset::Monitor::silent()).unwrap();
+    lobset::validate(&marked, Some((&inputs, Compare::Random(5))), &Default::default(), &lobset::Monitor::silent())
+        .unwrap();
 }
 
 #[test]

@@ -14,6 +14,7 @@ use dbn::encode::dbn::v4;
 use dbn::encode::{DbnEncoder, EncodeRecord};
 use dbn::{Mbp10Msg, Metadata, UNDEF_TIMESTAMP, WithTsOut};
 use lobset::config::{Aliases, Columns};
+use lobset::validate::Compare;
 use lobset::{Config, Manifest, Monitor, Options, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
@@ -104,7 +105,7 @@ fn each_publisher_of_a_symbol_is_a_stream_of_its_own() {
     let error = failure(std::slice::from_ref(&file), &folder.path().join("nobody"), &nobody);
     assert!(error.contains("none of the usable records comes from publishers = [9]"), "{error}");
     let options = Options::default();
-    let found = lobset::validate(&out, Some((&[&file], 1)), &options, &Monitor::silent()).unwrap();
+    let found = lobset::validate(&out, Some((&[&file], Compare::Random(1))), &options, &Monitor::silent()).unwrap();
     assert_eq!(found.against.unwrap().rows, 1_000);
     let found = lobset::inspect(&[&file], &small(), &options, &Monitor::silent()).unwrap();
     let found: Vec<_> = found.symbols.iter().map(|s| (s.symbol.as_str(), s.publisher_id, s.rows)).collect();
@@ -121,7 +122,8 @@ fn validation_against_raw_files_tells_publishers_apart() {
     // The venues trade names.
     all.iter_mut().for_each(|m| m.hd.publisher_id = 39 + (m.hd.publisher_id - 38) % 3);
     let other = write(folder.path(), "other.dbn", &metadata(&[("NVDA", 7)]), &all);
-    let error = lobset::validate(&out, Some((&[other], 1)), &Options::default(), &Monitor::silent()).unwrap_err();
+    let error = lobset::validate(&out, Some((&[other], Compare::Random(1))), &Options::default(), &Monitor::silent())
+        .unwrap_err();
     assert!(
         error.to_string().contains("NVDA.40_dataset.parquet: row 50: ts_recv is not what the raw record holds"),
         "{error}"
@@ -410,7 +412,9 @@ fn files_with_gateway_stamps_are_read_in_every_version() {
         let want: Vec<_> = rows.iter().map(|row| want[*row as usize]).collect();
         assert!(want.contains(&None));
         assert_eq!(stored_stamps(&out.join(&dataset.file)), want);
-        let found = lobset::validate(&out, Some((&[&file], 1)), &Options::default(), &Monitor::silent()).unwrap();
+        let found =
+            lobset::validate(&out, Some((&[&file], Compare::Random(1))), &Options::default(), &Monitor::silent())
+                .unwrap();
         assert_eq!(found.against.unwrap().rows, 1_000);
         // The book alone leaves it out, as it does the other fields of the event.
         let book = folder.path().join("book");
@@ -440,7 +444,8 @@ fn a_dataset_has_gateway_stamps_when_any_file_has_them() {
     let of_live = stamps(&later);
     let want = |row: &u64| row.checked_sub(1_500).and_then(|at| of_live[at as usize]);
     assert_eq!(stored_stamps(&out.join(&dataset.file)), rows.iter().map(want).collect::<Vec<_>>());
-    lobset::validate(&out, Some((&[&plain, &live], 7)), &Options::default(), &Monitor::silent()).unwrap();
+    lobset::validate(&out, Some((&[&plain, &live], Compare::Random(7))), &Options::default(), &Monitor::silent())
+        .unwrap();
     assert_eq!(date(START).to_string(), "2024-04-03");
 }
 

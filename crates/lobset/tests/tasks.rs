@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{contents, market, real_data, run, small};
 use lobset::config::ThresholdScope;
+use lobset::validate::Compare;
 use lobset::{
     Config, Error, Executor, Manifest, Monitor, Options, Receive, Result, Task, Threads, process_as_tasks, run_task,
 };
@@ -83,8 +84,13 @@ fn file_urls_are_paths() {
     let url = |name: &str| PathBuf::from(format!("file://{}/{name}", folder.path().display()));
     run(&[url("market")], &url("threads"), &small()).unwrap();
     as_tasks(&Threads::new(2), &[url("market")], &url("tasks"), &small()).unwrap();
-    let proof =
-        lobset::validate(&url("tasks"), Some((&[url("market")], 3)), &Options::default(), &Monitor::silent()).unwrap();
+    let proof = lobset::validate(
+        &url("tasks"),
+        Some((&[url("market")], Compare::Random(3))),
+        &Options::default(),
+        &Monitor::silent(),
+    )
+    .unwrap();
     assert_eq!(proof.against.unwrap().rows, 1_000);
     assert_eq!(contents(&folder.path().join("threads")), contents(&folder.path().join("tasks")));
     lobset::Thresholds::read(&url("tasks/thresholds.json")).unwrap();

@@ -2,21 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use super::DbnReader;
 use super::batch::verified;
 use super::find::{Beside, Found, FoundFile};
 use super::schemas::explain_schemas;
-use crate::error::Result;
+use super::{DbnReader, Head};
+use crate::error::{Error, InputError, Result};
+use crate::storage::{self, Stat};
 
 /// An input file and where it stands in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogFile {
     /// Where it is.
     pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// `ts_recv` of its first record; `None` for a file without records.
-    pub first_ts: Option<u64>,
+    /// Its size and identity when the run began.
+    pub stat: Stat,
+    /// The stamps of its first records.
+    pub head: Head,
     /// What lies beside it.
     pub beside: Beside,
 }
@@ -29,26 +30,62 @@ impl CatalogFile {
 
     /// Sorts files by time; those without records come last.
     pub(crate) fn order(&self) -> impl Ord + use<> {
-        (self.first_ts.is_none(), self.first_ts, self.name(), self.path.clone())
+        let middle = self.head.middle();
+        (middle.is_none(), middle, self.name(), self.path.clone())
     }
 }
 
-/// Opens every file that was found and puts them in order of their first `ts_recv`; files without records come last.
+impl CatalogFile {
+    /// Refuses a file that is no longer what it was when the run began.
+    ///
+    /// # Errors
+    /// [`InputError`] when its size or its identity differs, or it is not there any more.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        check_unchanged(&self.path, &self.stat)
+    }
+}
+
+/// Refuses a file that is no longer what `found` says of it: what was read of it before need not be in it now.
 ///
 /// # Errors
-/// [`InputError`](crate::error::InputError) for a file that [`DbnReader`] refuses, or whose bytes are not those that `manifest.json` lists.
+/// [`InputError`] when its size or its identity differs, or it is not there any more.
+pub(crate) fn check_unchanged(path: &Path, found: &Stat) -> Result<()> {
+    let now = storage::stat(path).map_err(|e| InputError::unread(path, e))?;
+    let what = match () {
+        () if now == *found => return Ok(()),
+        () if now.bytes == found.bytes => "it was written to".to_owned(),
+        () => format!("it had {} bytes and has {}", found.bytes, now.bytes),
+    };
+    Err(InputError::new(path, format!("has changed since the run began: {what}"))
+        .with_help("let nothing write to the input during a run, and run again")
+        .into())
+}
+
+/// Opens every file that was found and puts them in order of time, by the middle one of their first stamps; files without
+/// records come last.
+///
+/// # Errors
+/// [`InputError`] with every file that [`DbnReader`] refuses, or whose bytes are not those that `manifest.json` lists.
 pub fn catalog(found: &Found) -> Result<Vec<CatalogFile>> {
     let mut files = Vec::new();
+    let mut refused = Vec::new();
     for FoundFile { path, stat, beside } in &found.files {
-        let peek = || -> Result<Option<u64>> {
+        let peek = || -> Result<Head> {
             let mut reader = DbnReader::open(path)?;
-            if reader.advance()? { Ok(Some(reader.record()?.ts_recv)) } else { Ok(None) }
+            let mut head = Head::default();
+            while reader.advance()? && head.push(reader.record()?.ts_recv) {}
+            Ok(head)
         };
-        let peeked =
-            peek().or_else(|refused| verified(path, beside.sha256.as_deref(), Err(refused), |_| String::new()));
-        let first_ts = peeked.map_err(|refused| explain_schemas(refused, found))?;
-        files.push(CatalogFile { path: path.clone(), bytes: stat.bytes, first_ts, beside: beside.clone() });
+        let peeked = peek().or_else(|error| verified(path, beside.sha256.as_deref(), Err(error), |_| String::new()));
+        match peeked {
+            Ok(head) => {
+                files.push(CatalogFile { path: path.clone(), stat: stat.clone(), head, beside: beside.clone() });
+            }
+            Err(Error::Input(error)) => refused.push(error),
+            Err(other) => return Err(other),
+        }
     }
+    InputError::check(explain_schemas(refused, found))?;
     files.sort_by_cached_key(CatalogFile::order);
     Ok(files)
 }
@@ -60,5 +97,5 @@ pub fn file_name(path: &Path) -> String {
 
 /// The size of files together, for progress.
 pub fn total_bytes(files: &[CatalogFile]) -> u64 {
-    files.iter().map(|f| f.bytes).sum()
+    files.iter().map(|f| f.stat.bytes).sum()
 }

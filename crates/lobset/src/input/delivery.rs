@@ -9,6 +9,7 @@ const MOST_NAMES: usize = 5;
 
 /// What Databento's own files beside the data say of it, and the files that were left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Delivery {
     /// Batch jobs whose `manifest.json` lies beside input files.
     pub jobs: Vec<String>,

@@ -6,12 +6,13 @@ use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use super::batch::{MANIFEST, SUPPORT_FILES, Support, check_size};
+use super::batch::{JobManifest, MANIFEST, SUPPORT_FILES, Support, check_size};
 use super::delivery::Delivery;
 use super::file_name;
 use super::symbology::SymbologyFile;
-use crate::error::{InputError, Result};
-use crate::storage::{self, Stat};
+use crate::error::{Error, InputError, Result};
+use crate::printable::Shown;
+use crate::storage::{self, Entry, Searched, Stat};
 use crate::time_text::Timestamp;
 
 /// What the files beside a data file say of it.
@@ -127,31 +128,42 @@ impl Found {
 /// that is Databento's: sizes at once, hashes when the file is read.
 ///
 /// A folder stands for the `.dbn` and `.dbn.zst` files in it and below, and so does the URL of one; a path that does not
-/// exist but holds `*`, `?` or `[` is a glob. Hidden files are skipped and counted, unless one is named itself. The mappings
-/// of `symbology` stand in for the `symbology.json` of each folder.
+/// exist but holds `*`, `?` or `[` is a glob. Links to files and folders are followed, and a folder that several paths lead
+/// to is searched once. Hidden files are skipped and counted, unless one is named itself. The mappings of `symbology` stand
+/// in for the `symbology.json` of each folder.
 ///
 /// # Errors
-/// [`InputError`] for a path that matches nothing, a file named twice, a folder with a `.dbz` file, a file that is missing or
-/// has another size than `manifest.json` says, or a damaged file beside the data.
+/// [`InputError`] with everything that is refused: a path that matches nothing, a file named twice, an entry or a folder
+/// that cannot be read, a link that leads nowhere, a named pipe or device in the place of a data file, a `.dbz` file in a
+/// folder, a file that is missing or has another size than `manifest.json` says, a damaged file beside the data.
 pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Found> {
     let symbology = symbology.map(|path| SymbologyFile::open(&storage::plain(path))).transpose()?;
     let mut search = Search::default();
     for input in inputs {
-        search.expand(&storage::plain(input.as_ref()))?;
+        search.expand(&storage::plain(input.as_ref()));
     }
-    let real = search.real()?;
-    let mut found = Found { delivery: search.delivery, real, ..Found::default() };
+    let Search { files, job_folders, wanted, delivery, folders, mut refused } = search;
+    let is_local = |path: &&PathBuf| !storage::is_url(path);
+    let real = Real { files: files.keys().filter(is_local).cloned().collect(), folders: folders.into_iter().collect() };
+    let mut found = Found { delivery, real, ..Found::default() };
     let mut by_folder: BTreeMap<PathBuf, Vec<(PathBuf, Stat)>> =
-        search.job_folders.into_iter().map(|folder| (folder, Vec::new())).collect();
-    for (path, stat) in search.files.into_values() {
+        job_folders.into_iter().map(|folder| (folder, Vec::new())).collect();
+    for (path, stat) in files.into_values() {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         by_folder.entry(folder).or_default().push((path, stat));
     }
     for (path, files) in by_folder {
-        let support = Support::read(&path)?;
-        let whole = support.job.is_some() && search.wanted.iter().any(|wanted| wanted.is_walk_over(&path));
+        let support = match Support::read(&path) {
+            Ok(support) => support,
+            Err(Error::Input(error)) => {
+                refused.push(error);
+                continue;
+            }
+            Err(other) => return Err(other),
+        };
+        let whole = support.job.is_some() && wanted.iter().any(|wanted| wanted.is_walk_over(&path));
         if let Some(job) = &support.job {
-            compare(&path, job, &files, &search.wanted)?;
+            refused.extend(compare(&path, job, &files, &wanted));
             found.delivery.jobs.push(job.job_id.clone());
         }
         for (path, stat) in files {
@@ -172,6 +184,7 @@ pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Fo
         }
         found.folders.push(Folder { path, whole, support });
     }
+    InputError::check(refused)?;
     if found.files.is_empty() {
         let folder = found.folders.iter().find_map(|folder| Some((&folder.path, folder.support.job.as_ref()?)));
         return Err(match folder {
@@ -227,123 +240,141 @@ struct Search {
     job_folders: BTreeSet<PathBuf>,
     wanted: Vec<Wanted>,
     delivery: Delivery,
+    /// The real paths of the local folders that were searched.
+    folders: BTreeSet<PathBuf>,
+    /// What cannot be used. The search goes on, so that all of it is told at once.
+    refused: Vec<InputError>,
 }
 
 impl Search {
-    fn expand(&mut self, input: &Path) -> Result<()> {
+    fn expand(&mut self, input: &Path) {
         if storage::is_url(input) && is_data(input) {
             return self.add_named(input);
         }
         if storage::is_url(input) || input.is_dir() {
-            let before = (self.files.len(), self.job_folders.len());
-            self.walk(input, false)?;
-            if before == (self.files.len(), self.job_folders.len()) {
+            let before = (self.files.len(), self.job_folders.len(), self.refused.len());
+            self.walk(input, false);
+            if before == (self.files.len(), self.job_folders.len(), self.refused.len()) {
                 let message = match self.delivery.hidden {
                     0 => "no .dbn or .dbn.zst file in this folder or below".to_owned(),
                     n => format!("no .dbn or .dbn.zst file in this folder or below, but for {n} hidden"),
                 };
-                return Err(InputError::new(input, message).with_help(HELP).into());
+                self.refused.push(InputError::new(input, message).with_help(HELP));
             }
-            return Ok(());
+            return;
         }
         let text = input.to_string_lossy();
         if input.exists() || !text.contains(['*', '?', '[']) {
             return self.add_named(input);
         }
-        self.expand_glob(input, &text)
+        if let Err(error) = self.expand_glob(input, &text) {
+            self.refused.push(error);
+        }
     }
 
-    fn expand_glob(&mut self, input: &Path, text: &str) -> Result<()> {
+    fn expand_glob(&mut self, input: &Path, text: &str) -> Result<(), InputError> {
         let bad = |e: &dyn std::fmt::Display| InputError::new(input, format!("cannot be used as a glob: {e}"));
         // A pattern that begins a name with a dot asks for hidden files.
         let asked: Vec<Pattern> =
             text.split('/').filter(|name| is_hidden_name(name)).filter_map(|name| Pattern::new(name).ok()).collect();
         let mut matched = 0;
         for entry in glob::glob(text).map_err(|e| bad(&e))? {
-            let path = entry.map_err(|e| bad(&e))?;
             matched += 1;
+            let path = match entry {
+                Ok(path) => path,
+                Err(e) => {
+                    self.refused.push(InputError::unreadable(e.path(), e.error()));
+                    continue;
+                }
+            };
             let hidden = is_hidden_but(&path, &asked);
             if path.is_dir() {
-                self.walk(&path, hidden)?;
+                self.walk(&path, hidden);
             } else if hidden {
                 self.delivery.keep_hidden(file_name(&path));
             } else if !SUPPORT_FILES.contains(&file_name(&path).as_str()) {
                 // The others are read where they lie beside data.
-                self.add_named(&path)?;
+                self.add_named(&path);
             }
         }
         if matched == 0 {
-            return Err(InputError::new(input, "matches no file").with_help(HELP).into());
+            return Err(InputError::new(input, "matches no file").with_help(HELP));
         }
         self.wanted.push(Wanted::Glob(Pattern::new(&normal(input).to_string_lossy()).map_err(|e| bad(&e))?));
         Ok(())
     }
 
     /// Takes the data files below `folder`; none of them where the folder itself is `hidden`.
-    fn walk(&mut self, folder: &Path, hidden: bool) -> Result<()> {
-        for (path, stat) in storage::list(folder).map_err(|e| InputError::unread(folder, e))? {
+    fn walk(&mut self, folder: &Path, hidden: bool) {
+        let Searched { entries, folders } = match storage::search(folder) {
+            Ok(found) => found,
+            Err(e) => return self.refused.push(InputError::unread(folder, e)),
+        };
+        for (path, entry) in entries {
             let hidden = hidden || is_hidden(path.strip_prefix(folder).unwrap_or(&path));
             let name = file_name(&path);
             if hidden && (is_data(&path) || is_dbz(&path)) {
                 self.delivery.keep_hidden(name);
+                continue;
             } else if hidden {
                 // Other programs keep what they like there.
-            } else if is_data(&path) {
-                self.add(path, stat)?;
-            } else if is_dbz(&path) {
-                let dbz = super::source::dbz(&path);
-                let rest = Pattern::escape(&folder.to_string_lossy());
-                let help = format!(
-                    "{}; or leave it out: '{}/**/*.dbn*'",
-                    dbz.help.clone().unwrap_or_default(),
-                    rest.trim_end_matches('/')
-                );
-                return Err(dbz.with_help(help).into());
-            } else if name == MANIFEST
-                && let Some(parent) = path.parent()
-            {
-                self.job_folders.insert(parent.to_owned());
+                continue;
+            }
+            match entry {
+                Entry::File(stat) if is_data(&path) => self.add(path, stat),
+                Entry::File(_) if is_dbz(&path) => {
+                    let dbz = super::source::dbz(&path);
+                    let rest = Pattern::escape(&folder.to_string_lossy());
+                    let help = format!(
+                        "{}; or leave it out: '{}/**/*.dbn*'",
+                        dbz.help.clone().unwrap_or_default(),
+                        rest.trim_end_matches('/')
+                    );
+                    self.refused.push(dbz.with_help(help));
+                }
+                Entry::File(_) => {
+                    if name == MANIFEST
+                        && let Some(parent) = path.parent()
+                    {
+                        self.job_folders.insert(parent.to_owned());
+                    }
+                }
+                Entry::Special(e) if is_data(&path) => self.refused.push(InputError::unread(&path, e)),
+                Entry::Special(_) => {}
+                Entry::Unreadable(e) => {
+                    let help = "make it readable or remove it, or name the files to read one by one";
+                    self.refused.push(InputError::unread(&path, e).with_help(help));
+                }
             }
         }
         if !hidden {
+            self.folders.extend(folders);
             self.wanted.push(Wanted::Walk(folder.to_owned()));
         }
-        Ok(())
     }
 
-    /// The real paths of what was found and of where it was looked for.
-    fn real(&self) -> Result<Real> {
-        let files = self.files.keys().filter(|path| !storage::is_url(path)).cloned().collect();
-        let folders = self.wanted.iter().filter_map(|wanted| match wanted {
-            Wanted::Walk(folder) if !storage::is_url(folder) => Some(folder),
-            Wanted::Walk(_) | Wanted::Glob(_) => None,
-        });
-        let real = |folder: &PathBuf| fs::canonicalize(folder).map_err(|e| InputError::unread(folder, e).into());
-        Ok(Real { files, folders: folders.map(real).collect::<Result<_>>()? })
+    fn add_named(&mut self, path: &Path) {
+        match storage::stat(path) {
+            Ok(stat) => self.add(path.to_owned(), stat),
+            Err(e) => self.refused.push(InputError::unread(path, e)),
+        }
     }
 
-    fn add_named(&mut self, path: &Path) -> Result<()> {
-        let stat = storage::stat(path).map_err(|e| InputError::unread(path, e))?;
-        self.add(path.to_owned(), stat)
-    }
-
-    fn add(&mut self, path: PathBuf, stat: Stat) -> Result<()> {
-        let real = if storage::is_url(&path) {
-            path.clone()
-        } else {
-            fs::canonicalize(&path).map_err(|e| InputError::unread(&path, e))?
-        };
-        match self.files.insert(real, (path.clone(), stat)) {
-            None => Ok(()),
-            Some((other, _)) => {
-                Err(InputError::new(&path, format!("is given twice, the other time as {}", other.display())).into())
+    fn add(&mut self, path: PathBuf, stat: Stat) {
+        let real = if storage::is_url(&path) { Ok(path.clone()) } else { fs::canonicalize(&path) };
+        match real.map(|real| self.files.insert(real, (path.clone(), stat))) {
+            Ok(None) => {}
+            Ok(Some((other, _))) => {
+                let message = format!("is given twice, the other time as {}", Shown(&other));
+                self.refused.push(InputError::new(&path, message));
             }
+            Err(e) => self.refused.push(InputError::unread(&path, e)),
         }
     }
 }
 
-/// Refuses what differs from a `manifest.json`: files that are missing, and sizes.
-fn compare(folder: &Path, job: &super::batch::JobManifest, files: &[(PathBuf, Stat)], wanted: &[Wanted]) -> Result<()> {
+/// What differs from a `manifest.json`: files that are missing, and sizes.
+fn compare(folder: &Path, job: &JobManifest, files: &[(PathBuf, Stat)], wanted: &[Wanted]) -> Vec<InputError> {
     let sizes: BTreeMap<String, &Stat> = files.iter().map(|(path, stat)| (file_name(path), stat)).collect();
     let mut problems: Vec<InputError> = Vec::new();
     for (name, listed) in &job.files {
@@ -363,13 +394,7 @@ fn compare(folder: &Path, job: &super::batch::JobManifest, files: &[(PathBuf, St
             Err(e) => problems.push(InputError::unread(&path, e)),
         }
     }
-    let others: Vec<String> = problems.iter().skip(1).map(|problem| file_name(&problem.path)).collect();
-    let Some(mut first) = problems.into_iter().next() else { return Ok(()) };
-    if let [other, ..] = others.as_slice() {
-        let more = if others.len() == 1 { "file differs" } else { "files differ" };
-        first.message = format!("{} ({} more {more}, such as {other})", first.message, others.len());
-    }
-    Err(first.into())
+    problems
 }
 
 /// The whole path of a local file.

@@ -9,6 +9,7 @@ const MOST_GAPS: usize = 3;
 
 /// A pause between two rows of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Gap {
     /// The running maximum of `ts_recv` before it.
     pub from: Timestamp,

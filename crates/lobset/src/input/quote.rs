@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Records that did not become rows, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Drops {
     /// The best bid or the best ask is missing.
     pub one_sided: u64,

@@ -1,4 +1,4 @@
-//! A strict reader of DBN: records in, or an error that says where; never a clean end that is none.
+//! A strict reader of DBN: records in, or an error that says where. A clean end always means a complete file.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,16 @@ use crate::error::{InputError, Result};
 
 /// The longest metadata header that is read. A year of every option on a US exchange stays below it.
 pub const MAX_METADATA_BYTES: u32 = 256 << 20;
+
+/// Metadata may be this long whatever the file holds.
+const FREE_METADATA_BYTES: usize = 1 << 20;
+
+/// Beyond that it may be so many times as long as the bytes of the file that it was decompressed from. Real metadata
+/// compresses to a tenth at most: each symbol and each interval differs from the others.
+const MAX_METADATA_RATIO: u64 = 256;
+
+/// Zeros in a row that metadata may hold: ends of symbols, reserved bytes, empty lists, a little padding.
+const MAX_ZEROS: usize = 4096;
 
 /// Records are decoded from a buffer of this size: it stays within a core's own cache.
 const BUFFER: usize = 128 << 10;
@@ -192,21 +202,7 @@ impl Opened {
                 format!("declares {length} bytes of metadata, more than {MAX_METADATA_BYTES}: the header is damaged");
             return Err(InputError::new(path, message).at(None, 4).into());
         }
-        let mut header = Vec::new();
-        // The state machine allocates what the header declares, so the bytes are gathered first: a false length costs
-        // no more memory than the file has bytes.
-        let mut piece = vec![0; 64 << 10];
-        while header.len() < length as usize {
-            let want = piece.len().min(length as usize - header.len());
-            let n = source.fill(&mut piece[..want])?;
-            if n == 0 {
-                let byte = 8 + header.len() as u64;
-                return Err(InputError::new(path, "the file ends within its metadata: it is truncated")
-                    .at(None, byte)
-                    .into());
-            }
-            header.extend_from_slice(&piece[..n]);
-        }
+        let header = gather_metadata(path, &mut source, length as usize)?;
         let mut fsm = if version == 4 {
             Fsm::V4(Box::new(state_machine(path)?))
         } else {
@@ -233,6 +229,35 @@ impl Opened {
         }
         Ok(Self { source, fsm, metadata, byte: 8 + u64::from(length) })
     }
+}
+
+/// Reads `length` bytes of metadata. The state machine allocates what the header declares, so the bytes are gathered first,
+/// and refused where they are more than the contents of a file can need: a false length costs no memory.
+fn gather_metadata(path: &Path, source: &mut Source, length: usize) -> Result<Vec<u8>> {
+    let mut header: Vec<u8> = Vec::new();
+    let mut piece = vec![0; 64 << 10];
+    while header.len() < length {
+        let want = piece.len().min(length - header.len());
+        let n = source.fill(&mut piece[..want])?;
+        let byte = 8 + header.len() as u64;
+        let refuse = |what: &str| {
+            let message = format!("declares {length} bytes of metadata, {what}: the header is damaged");
+            Err(InputError::new(path, message).at(None, byte).into())
+        };
+        if n == 0 {
+            let message = "the file ends within its metadata: it is truncated";
+            return Err(InputError::new(path, message).at(None, byte).into());
+        }
+        header.extend_from_slice(&piece[..n]);
+        let used = header.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if header.len() - used > MAX_ZEROS {
+            return refuse("of which thousands are zeros");
+        }
+        if header.len() > FREE_METADATA_BYTES && header.len() as u64 / MAX_METADATA_RATIO > source.bytes_read() {
+            return refuse("more than a file of its size can need");
+        }
+    }
+    Ok(header)
 }
 
 /// What a file of any schema says of itself.
@@ -268,7 +293,7 @@ impl DbnReader {
     ///
     /// # Errors
     /// [`InputError`] when the file is no DBN, is cut within its metadata, has another schema than mbp-10, or
-    /// declares metadata longer than [`MAX_METADATA_BYTES`].
+    /// declares metadata longer than [`MAX_METADATA_BYTES`] or than its contents need.
     pub fn open(path: &Path) -> Result<Self> {
         let Opened { source, fsm, metadata, byte } = Opened::new(path)?;
         check_schema(path, &metadata)?;
@@ -295,6 +320,12 @@ impl DbnReader {
     /// Bytes of the file read so far, compressed as they are.
     pub fn bytes_read(&self) -> u64 {
         self.source.bytes_read()
+    }
+
+    /// True where every zstd frame has a checksum of its contents, which is compared as it is read; `None` for a file that is
+    /// not compressed. Meaningful once [`advance`](Self::advance) has returned false.
+    pub fn checksummed(&self) -> Option<bool> {
+        self.source.checksummed()
     }
 
     /// The SHA-256 of the whole file; meaningful once [`advance`](Self::advance) has returned false.
@@ -428,7 +459,8 @@ impl DbnReader {
         self.error_at(self.records.saturating_sub(1), message)
     }
 
-    fn error_at(&self, record: u64, message: impl std::fmt::Display) -> InputError {
+    /// An error at a record that has been advanced over.
+    pub(crate) fn error_at(&self, record: u64, message: impl std::fmt::Display) -> InputError {
         InputError::new(&self.path, message).at(Some(record), self.byte + record * self.shape.size as u64)
     }
 }

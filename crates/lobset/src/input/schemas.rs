@@ -8,7 +8,8 @@ use glob::{MatchOptions, Pattern};
 
 use super::reader::read_metadata;
 use super::{Found, file_name};
-use crate::error::{Error, InputError};
+use crate::error::InputError;
+use crate::printable::printable;
 use crate::storage;
 
 /// What a file says that it holds.
@@ -37,7 +38,7 @@ impl Holds {
             Self::Mixture => "a mix of schemas",
             Self::Unreadable => "nothing that can be read",
         };
-        let names: Vec<String> = files.iter().take(2).map(|path| file_name(path)).collect();
+        let names: Vec<String> = files.iter().take(2).map(|path| printable(&file_name(path)).into_owned()).collect();
         match files.len() - names.len() {
             0 => format!("{what} in {}", names.join(" and ")),
             more => format!("{what} in {} and {more} more", names.join(", ")),
@@ -45,14 +46,15 @@ impl Holds {
     }
 }
 
-/// Where a file among many was refused for its schema, says what each of them holds and how to name those of mbp-10; other
-/// errors stay as they are. Opens all files again, which nobody minds when the run has failed.
-pub(crate) fn explain_schemas(refused: Error, found: &Found) -> Error {
-    let Error::Input(InputError { path, help, .. }) = &refused else { return refused };
-    let by_schema = found.files.len() > 1 && matches!(Holds::of(path), Holds::Other(_) | Holds::Mixture);
-    if !by_schema {
+/// Where files among many were refused for their schema, says once what each file of the input holds and how to name those
+/// of mbp-10; other errors stay as they are. Opens all files again, which nobody minds when the run has failed.
+pub(crate) fn explain_schemas(refused: Vec<InputError>, found: &Found) -> Vec<InputError> {
+    let by_schema = |error: &InputError| matches!(Holds::of(&error.path), Holds::Other(_) | Holds::Mixture);
+    if found.files.len() == 1 || refused.is_empty() {
         return refused;
     }
+    let (by_schema, others): (Vec<_>, Vec<_>) = refused.into_iter().partition(by_schema);
+    let Some(first) = by_schema.into_iter().next() else { return others };
     let mut by_content: BTreeMap<Holds, Vec<&Path>> = BTreeMap::new();
     for file in &found.files {
         by_content.entry(Holds::of(&file.path)).or_default().push(&file.path);
@@ -64,14 +66,14 @@ pub(crate) fn explain_schemas(refused: Error, found: &Found) -> Error {
         .into_iter()
         .chain(by_content.iter().map(|(holds, files)| holds.describe(files)))
         .collect();
-    let others: Vec<&Path> = by_content.into_values().flatten().collect();
-    let help = match (wanted.is_empty(), glob_of(&wanted, &others)) {
-        (true, _) => help.clone().unwrap_or_default(),
+    let rest: Vec<&Path> = by_content.into_values().flatten().collect();
+    let help = match (wanted.is_empty(), glob_of(&wanted, &rest)) {
+        (true, _) => first.help.clone().unwrap_or_default(),
         (_, Some(pattern)) => format!("pass only the mbp-10 files: '{pattern}'"),
         (_, None) => "pass only the mbp-10 files, or keep them in a folder of their own".to_owned(),
     };
     let message = format!("is not mbp-10; the input holds {}", contents.join("; "));
-    InputError::new(path, message).with_help(help).into()
+    std::iter::once(InputError::new(&first.path, message).with_help(help)).chain(others).collect()
 }
 
 /// A glob that matches all wanted files and none of the others.

@@ -68,10 +68,39 @@ pub(super) struct Source {
 
 struct Zstd {
     context: DCtx<'static>,
+    checksums: Checksums,
     /// Within a frame: the end of the file now is a truncation.
     open: bool,
     /// The last call filled its output, so that more may wait inside the context.
     full: bool,
+}
+
+/// Whether zstd frames end with a checksum of their contents, which the decoder then compares.
+#[derive(Default)]
+struct Checksums {
+    /// The first bytes of the frame at hand: its magic number, and the descriptor of its header.
+    head: [u8; 5],
+    known: usize,
+    /// A frame without one has been seen.
+    lacking: bool,
+}
+
+impl Checksums {
+    /// Takes the next bytes of a frame; `ended` tells that they are its last.
+    fn take(&mut self, bytes: &[u8], ended: bool) {
+        if self.known < self.head.len() {
+            let n = bytes.len().min(self.head.len() - self.known);
+            self.head[self.known..][..n].copy_from_slice(&bytes[..n]);
+            self.known += n;
+            // Bit 2 of the descriptor (RFC 8878, section 3.1.1.1.1). Skippable frames have no contents.
+            if self.known == self.head.len() && self.head[..4] == ZSTD_MAGIC {
+                self.lacking |= self.head[4] & 0b100 == 0;
+            }
+        }
+        if ended {
+            self.known = 0;
+        }
+    }
 }
 
 impl Source {
@@ -92,7 +121,8 @@ impl Source {
             return Err(dbz(path).into());
         }
         if is_zstd(source.pending()) {
-            source.zstd = Some(Zstd { context: DCtx::create(), open: false, full: false });
+            source.zstd =
+                Some(Zstd { context: DCtx::create(), checksums: Checksums::default(), open: false, full: false });
         }
         Ok(source)
     }
@@ -105,6 +135,11 @@ impl Source {
     /// The SHA-256 of the file's bytes, in hexadecimal; meaningful once `fill` has returned 0.
     pub(super) fn sha256(&self) -> String {
         hex(&self.hash.clone().finalize())
+    }
+
+    /// True where every zstd frame read so far has a checksum; `None` for a file that is not compressed.
+    pub(super) fn checksummed(&self) -> Option<bool> {
+        self.zstd.as_ref().map(|zstd| !zstd.checksums.lacking)
     }
 
     fn pending(&self) -> &[u8] {
@@ -169,6 +204,7 @@ impl Source {
                     .at(None, byte)
             })?;
             let (used, made) = (input.pos(), output.pos());
+            zstd.checksums.take(&self.buffer[self.start..][..used], left == 0);
             self.start += used;
             zstd.full = made == out.len();
             if used > 0 || made > 0 {

@@ -1,8 +1,9 @@
 //! Which times a record may have.
 
-use dbn::UNDEF_TIMESTAMP;
+use dbn::{Metadata, UNDEF_TIMESTAMP};
 
-use super::Record;
+use super::{LARGEST_STEP_BACK, Record};
+use crate::time_text::Timestamp;
 
 /// Checks that the stamps of a record fit the signed 64 bits of Arrow and Parquet, or are undefined.
 ///
@@ -15,6 +16,53 @@ pub(crate) fn check_stamps(record: &Record<'_>) -> Result<(), String> {
         return Ok(());
     }
     Err(late(record))
+}
+
+/// The times that a file's own metadata leaves its records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// From the start of the query to its end, where both are known. Databento filters by `ts_recv`; the end is exclusive, but
+    /// for files that were split, where it is the last record's. A live capture has no end, and its start binds nothing: what
+    /// it replays lies before it.
+    query: Option<(u64, u64)>,
+    first: u64,
+    span: u64,
+}
+
+impl Times {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let query = metadata.end.map(|end| (metadata.start, end.get()));
+        let (first, last) = query.map_or((0, i64::MAX.cast_unsigned()), |(start, end)| {
+            (start.saturating_sub(LARGEST_STEP_BACK), end.saturating_add(LARGEST_STEP_BACK))
+        });
+        Self { query, first, span: last.saturating_sub(first) }
+    }
+
+    /// Checks the stamps of a record: they fit 64 bits with a sign, `ts_recv` is defined and lies within the file's metadata.
+    ///
+    /// # Errors
+    /// A text that names the stamp.
+    #[inline(always)]
+    pub(crate) fn check(&self, record: &Record<'_>) -> Result<(), String> {
+        check_stamps(record)?;
+        if record.ts_recv.wrapping_sub(self.first) <= self.span && record.ts_recv != UNDEF_TIMESTAMP {
+            return Ok(());
+        }
+        Err(self.outside(record.ts_recv))
+    }
+
+    #[cold]
+    fn outside(&self, ts_recv: u64) -> String {
+        match self.query {
+            Some((start, end)) if ts_recv != UNDEF_TIMESTAMP => format!(
+                "ts_recv is {}, but the file's metadata says that its records lie from {} to {}",
+                Timestamp(ts_recv),
+                Timestamp(start),
+                Timestamp(end)
+            ),
+            _ => "ts_recv is undefined, so the record has no place in time".to_owned(),
+        }
+    }
 }
 
 #[cold]

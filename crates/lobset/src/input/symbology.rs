@@ -23,15 +23,12 @@ use sha2::{Digest, Sha256};
 
 use super::batch::{brief, read_small};
 use super::hex;
-use super::symbols::{Mappings, MappingsBuilder, instrument_id};
+use super::symbols::{Mappings, MappingsBuilder, check_symbol, instrument_id};
 use crate::error::{InputError, Result};
 use crate::time_text::Timestamp;
 
 /// The largest `symbology.json` that is read: a year of every option on a US exchange stays below it.
 pub const MAX_SYMBOLOGY_BYTES: u64 = 512 << 20;
-
-/// The longest symbol that is believed, in bytes. DBN itself has room for 70.
-const MAX_SYMBOL_BYTES: usize = 255;
 
 const HELP: &str = "download symbology.json again, or resolve the symbols anew with stype_out=\"instrument_id\"";
 
@@ -166,9 +163,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Mappings> {
         let mut claims: Vec<(u64, u64, u32)> = Vec::new();
         for Interval { d0, d1, s } in intervals.iter().filter(|interval| !interval.s.is_empty()) {
             let (id, name) = if inverse { (key, s) } else { (s, key) };
-            if name.is_empty() || name.len() > MAX_SYMBOL_BYTES || id.len() > MAX_SYMBOL_BYTES {
-                return Err(refuse(format!("maps a symbol of {} bytes", name.len().max(id.len()))).into());
-            }
+            check_symbol(name).map_err(refuse)?;
             let id = instrument_id(id, name).map_err(refuse)?;
             builder.add(id, name, *d0, *d1);
             claims.push((*d0, *d1, id));
@@ -248,7 +243,17 @@ mod tests {
         assert!(refusal(&interval("yesterday", "7")).contains("no date such as"));
         assert!(refusal(&interval("1969-12-31", "7")).contains("before 1970"));
         assert!(refusal(&interval("2022-06-06", "seven")).contains("names the instrument \"seven\""));
-        assert!(refusal(&interval("2022-06-06", &"7".repeat(300))).contains("a symbol of 300 bytes"));
+        let long = refusal(&interval("2022-06-06", &"7".repeat(300)));
+        assert!(long.contains("no 32-bit number") && long.len() < 400, "{long}");
+        let named = |name: &str| {
+            refusal(&of(
+                "raw_symbol",
+                "instrument_id",
+                &format!(r#"{{"{name}": [{{"d0": "2022-06-06", "d1": "2022-06-07", "s": "7"}}]}}"#),
+            ))
+        };
+        assert!(named(&"x".repeat(300)).contains("a symbol of 300 bytes"));
+        assert!(named("").contains("a symbol without a name"));
         assert!(refusal(&interval("2022-06-06", "4294967296")).contains("no 32-bit number"));
         // Days without a match are marked by an empty symbol.
         assert!(parsed(&interval("2022-06-06", "")).is_ok());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dbn::Metadata;
 use rustc_hash::FxHashMap;
 
+use super::batch::brief;
 use super::symbology::SymbologyFile;
 use crate::error::{InputError, Result};
 use crate::time_text::{DAY, Timestamp, midnight};
@@ -49,9 +50,22 @@ impl MappingsBuilder {
     }
 }
 
+/// The longest symbol that is believed, in bytes. DBN itself has room for 70.
+const MAX_SYMBOL_BYTES: usize = 255;
+
+/// Refuses what cannot be a symbol.
+pub(super) fn check_symbol(name: &str) -> Result<(), String> {
+    match name.len() {
+        0 => Err("maps an instrument to a symbol without a name".to_owned()),
+        1..=MAX_SYMBOL_BYTES => Ok(()),
+        bytes => Err(format!("maps a symbol of {bytes} bytes, and none is longer than {MAX_SYMBOL_BYTES}")),
+    }
+}
+
 /// Parses the instrument id of a mapping.
 pub(super) fn instrument_id(id: &str, name: &str) -> Result<u32, String> {
-    id.parse().map_err(|_| format!("the mapping of {name:?} names the instrument {id:?}, which is no 32-bit number"))
+    let bad = |_| format!("the mapping of {name:?} names the instrument {:?}, which is no 32-bit number", brief(&id));
+    id.parse().map_err(bad)
 }
 
 /// Where a file's symbols come from.
@@ -80,7 +94,7 @@ impl Symbols {
     /// Reads a file's mappings. Both directions are understood: symbols to instrument ids, and the inverse.
     ///
     /// # Errors
-    /// A text when the mappings do not speak of instrument ids, or an id is no number.
+    /// A text when the mappings do not speak of instrument ids, an id is no number, or a symbol has no name.
     pub fn new(metadata: &Metadata) -> Result<Self, String> {
         if metadata.mappings.is_empty() {
             return Ok(Self::from(Arc::default(), Source::Nowhere));
@@ -98,6 +112,7 @@ impl Symbols {
                 } else {
                     (&interval.symbol, &mapping.raw_symbol)
                 };
+                check_symbol(name)?;
                 let id = instrument_id(id, name)?;
                 let (Some(start), Some(end)) = (midnight(interval.start_date), midnight(interval.end_date)) else {
                     return Err(format!("the mapping of {name:?} starts before 1970"));
@@ -286,6 +301,23 @@ mod tests {
         let mut symbols = Symbols::new(&metadata).unwrap();
         assert_eq!(symbols.resolve(APRIL_3, 7), Ok(Some(0)));
         assert_eq!(symbols.names(), ["M6AM4"]);
+    }
+
+    #[test]
+    fn a_symbol_without_a_name_is_refused() {
+        let of = |name: &str| {
+            Symbols::new(&metadata(
+                SType::RawSymbol,
+                SType::InstrumentId,
+                &[
+                    ("M6AM4", date!(2024 - 04 - 03), date!(2024 - 04 - 04), "7"),
+                    (name, date!(2024 - 04 - 03), date!(2024 - 04 - 04), "8"),
+                ],
+            ))
+        };
+        assert_eq!(of("").unwrap_err(), "maps an instrument to a symbol without a name");
+        assert!(of(&"x".repeat(256)).unwrap_err().contains("a symbol of 256 bytes"));
+        assert!(of(&"x".repeat(255)).is_ok());
     }
 
     #[test]

@@ -37,18 +37,32 @@ pub fn dataset_file_name(currency: &str, symbol: &str) -> String {
     dataset_stem(currency, symbol) + ".parquet"
 }
 
-/// The same without its extension. Bytes outside `[A-Za-z0-9._-]` are percent-encoded.
+/// The longest form of a symbol in a file name. File systems take names of 255 bytes, of which the tag, the ending and the
+/// marks of unfinished files need their share.
+const MAX_SYMBOL_IN_NAME: usize = 150;
+
+/// The same without its extension. Bytes outside `[A-Za-z0-9._-]` are percent-encoded. A symbol that is too long for a file
+/// name is cut, and followed by `@` and the first half of its SHA-256.
 pub fn dataset_stem(currency: &str, symbol: &str) -> String {
-    use std::fmt::Write;
-    let mut name = format!("{currency}_");
+    let mut encoded = String::new();
+    let mut cut = 0;
     for byte in symbol.bytes() {
         if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
-            name.push(char::from(byte));
+            encoded.push(char::from(byte));
         } else {
-            let _ = write!(name, "%{byte:02X}");
+            encoded.push('%');
+            encoded.push_str(&hex(&[byte]).to_ascii_uppercase());
+        }
+        if encoded.len() <= MAX_SYMBOL_IN_NAME - 33 {
+            cut = encoded.len();
         }
     }
-    name + "_dataset"
+    if encoded.len() > MAX_SYMBOL_IN_NAME {
+        // No encoded symbol holds an `@`, so that the name is no other's.
+        encoded.truncate(cut);
+        encoded = format!("{encoded}@{}", hex(&Sha256::digest(symbol)[..16]));
+    }
+    format!("{currency}_{encoded}_dataset")
 }
 
 /// A file whose bytes are hashed and counted on their way.
@@ -202,5 +216,11 @@ mod tests {
     fn symbols_become_harmless_file_names() {
         assert_eq!(dataset_file_name("AUDUSD", "M6AM4"), "AUDUSD_M6AM4_dataset.parquet");
         assert_eq!(dataset_file_name("ES", "../a b/é%"), "ES_..%2Fa%20b%2F%C3%A9%25_dataset.parquet");
+        let whole = "x".repeat(150);
+        assert_eq!(dataset_stem("ES", &whole), format!("ES_{whole}_dataset"));
+        let long = dataset_file_name("ES", &"é".repeat(127));
+        // 19 characters take six bytes each, and the next one does not fit before the hash.
+        assert!(long.starts_with(&format!("ES_{}%C3@", "%C3%A9".repeat(19))), "{long}");
+        assert!(long.len() < 200 && long != dataset_file_name("ES", &"é".repeat(126)));
     }
 }

@@ -3,16 +3,29 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::config::Config;
-use crate::error::{Error, InputError, Result};
-use crate::input::{Delivery, Drops, Gap};
+use crate::error::{Error, InputError, Result, ValidationError};
+use crate::input::{Delivery, Drops, Gap, Impossible, hex};
 use crate::storage;
 use crate::time_text::Timestamp;
 
+/// No manifest is larger, in bytes: a symbol takes two kilobytes with the default settings and thirty with the most classes.
+pub const LARGEST_MANIFEST: u64 = 1 << 30;
+
+/// How every manifest begins; the 64 digits of its own hash follow.
+const HEAD: &str = "{\n  \"sha256\": \"";
+
+/// What stands in place of these digits while the hash is computed.
+const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
 /// The contents of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// SHA-256 of the manifest file itself, computed with 64 zeros in place of these digits. It is the first key of the file.
+    pub sha256: String,
     /// The version of lobset that wrote it.
     pub version: String,
     /// The settings.
@@ -22,7 +35,6 @@ pub struct Manifest {
     /// Every input file, in order of time.
     pub inputs: Vec<InputEntry>,
     /// Whether the inputs are what Databento delivered, and what was left out.
-    #[serde(default)]
     pub delivery: Delivery,
     /// Every symbol, by name.
     pub symbols: Vec<SymbolEntry>,
@@ -30,19 +42,21 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// What phase 3 proved; `null` when it did not run.
     pub validation: Option<ValidationEntry>,
-    /// The name of the dataset card.
-    pub card: String,
-    /// The name of the report for people.
-    pub report: String,
+    /// The dataset card.
+    pub card: FileEntry,
+    /// The report for people.
+    pub report: FileEntry,
     /// Names the inputs, as they were found, and the settings of a run over tasks, which is not done twice.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub plan: Option<String>,
-    /// How long it took. The only section that differs between two runs over the same input.
+    /// How long it took. Two runs over the same input differ in this section, in the hash of the report, which tells it, and in
+    /// that of the manifest, alone.
     pub timings: Timings,
 }
 
 /// Where the boundaries come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ThresholdsEntry {
     /// The name of the file with them.
     pub file: String,
@@ -54,8 +68,19 @@ pub struct ThresholdsEntry {
     pub sha256: String,
 }
 
+/// A small file of the output folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Its name.
+    pub file: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
 /// An input file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InputEntry {
     /// Its name, without folders.
     pub name: String,
@@ -79,6 +104,12 @@ pub struct InputEntry {
     pub last_ts: Option<Timestamp>,
     /// Records that did not become rows, by reason.
     pub drops: Drops,
+    /// Records with impossible values, by kind.
+    #[serde(default)]
+    pub impossible: Impossible,
+    /// True where every zstd frame of it carries a checksum, which was compared; `null` for a file that is not compressed.
+    #[serde(default)]
+    pub checksummed: Option<bool>,
     /// SHA-256 of the `symbology.json` that its symbols come from; `null` where they come from the file itself.
     #[serde(default)]
     pub symbology: Option<String>,
@@ -86,6 +117,7 @@ pub struct InputEntry {
 
 /// A stream: one symbol of one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SymbolEntry {
     /// Its name: the symbol as the mappings of the input have it, with `.publisher` behind it where several publishers
     /// have it.
@@ -117,6 +149,7 @@ pub struct SymbolEntry {
 
 /// A dataset file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DatasetEntry {
     /// Its name in the output folder.
     pub file: String,
@@ -134,6 +167,7 @@ pub struct DatasetEntry {
 
 /// Something for each split.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Splits3<T> {
     /// Rows the thresholds may know.
     pub fit: T,
@@ -152,6 +186,7 @@ impl<T> Splits3<T> {
 
 /// A split of a dataset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SplitEntry {
     /// Labelled rows.
     pub rows: u64,
@@ -177,6 +212,7 @@ impl SplitEntry {
 
 /// What phase 3 proved.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ValidationEntry {
     /// Datasets read back.
     pub datasets: u64,
@@ -190,6 +226,7 @@ pub struct ValidationEntry {
 
 /// How long a run took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timings {
     /// Threads used.
     pub threads: usize,
@@ -224,17 +261,49 @@ impl Manifest {
         text
     }
 
+    /// Puts the hash of the manifest into it, which has to be complete.
+    pub fn seal(&mut self) {
+        NO_HASH.clone_into(&mut self.sha256);
+        self.sha256 = hex(&Sha256::digest(self.to_json()));
+    }
+
     /// Reads the manifest of an output folder.
     ///
     /// # Errors
-    /// [`InputError`] when there is none.
+    /// [`InputError`] when there is none, or it cannot be read; [`ValidationError`] when it is not what lobset has written.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(super::MANIFEST);
-        let refuse = |e: &dyn std::fmt::Display| -> Error {
-            InputError::unreadable(&path, e).with_help("name a folder that lobset process or build has written").into()
+        let text = storage::read_at_most(&path, LARGEST_MANIFEST).map_err(|e| {
+            let error = InputError::unread(&path, e);
+            error.with_help("name a folder that lobset process or build has written")
+        })?;
+        Self::parse(&text).map_err(|reason| {
+            let violations = vec![format!("{}: {reason}", super::MANIFEST)];
+            Error::from(ValidationError { path: folder.to_owned(), violations })
+        })
+    }
+
+    /// Reads a manifest from the bytes of its file.
+    ///
+    /// # Errors
+    /// A text when a byte is not what lobset has written.
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let hash = text.strip_prefix(HEAD.as_bytes()).and_then(|rest| rest.split_at_checked(NO_HASH.len()));
+        let Some((digits, rest)) = hash else {
+            return Err(format!("it does not begin with {HEAD:?} and a hash of its own content"));
         };
-        let text = storage::read(&path).map_err(|e| refuse(&e))?;
-        serde_json::from_slice(&text).map_err(|e| refuse(&e))
+        let digest = Sha256::new().chain_update(HEAD).chain_update(NO_HASH).chain_update(rest).finalize();
+        let found = hex(&digest);
+        if digits != found.as_bytes() {
+            let digits = String::from_utf8_lossy(digits);
+            return Err(format!("its own SHA-256 is {found}, not {digits:?} as it says: it was changed or damaged"));
+        }
+        let manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        // One manifest has one text, so that one hash stands for it.
+        if manifest.to_json().as_bytes() != text {
+            return Err("it is not written as lobset writes it".to_owned());
+        }
+        Ok(manifest)
     }
 
     /// The symbols that have a dataset.
@@ -250,5 +319,64 @@ impl Manifest {
     /// Records of all inputs.
     pub fn records(&self) -> u64 {
         self.inputs.iter().map(|i| i.records).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time_text::Timestamp;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            sha256: String::new(),
+            version: crate::VERSION.to_owned(),
+            config: Config::default(),
+            thresholds: ThresholdsEntry {
+                file: "thresholds.json".to_owned(),
+                fitted: true,
+                fit_until: Timestamp(7),
+                sha256: String::new(),
+            },
+            inputs: Vec::new(),
+            delivery: Delivery::default(),
+            symbols: Vec::new(),
+            warnings: vec!["a \"sha256\": \"x\" in a text".to_owned()],
+            validation: None,
+            card: FileEntry::default(),
+            report: FileEntry::default(),
+            plan: None,
+            timings: Timings { total_seconds: 0.1 + 0.2, ..Timings::default() },
+        }
+    }
+
+    #[test]
+    fn a_sealed_manifest_comes_back_and_no_byte_of_it_can_change() {
+        let mut manifest = manifest();
+        manifest.seal();
+        let text = manifest.to_json();
+        assert_eq!(Manifest::parse(text.as_bytes()), Ok(manifest.clone()));
+        // The recipe of docs/publication.md, by other means.
+        let zeroed = text.replacen(&manifest.sha256, NO_HASH, 1);
+        assert_eq!(hex(&Sha256::digest(zeroed)), manifest.sha256);
+        for at in 0..text.len() {
+            for bit in 0..8 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                Manifest::parse(&bytes).unwrap_err();
+            }
+            Manifest::parse(&text.as_bytes()[..at]).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn keys_that_no_manifest_has_are_refused() {
+        let mut manifest = manifest();
+        manifest.seal();
+        let extra = manifest.to_json().replacen("\"warnings\"", "\"warning\": [],\n  \"warnings\"", 1);
+        let resealed = extra.replacen(&manifest.sha256, NO_HASH, 1);
+        let sealed = resealed.replacen(NO_HASH, &hex(&Sha256::digest(&resealed)), 1);
+        let error = Manifest::parse(sealed.as_bytes()).unwrap_err();
+        assert!(error.contains("unknown field `warning`"), "{error}");
     }
 }

@@ -23,10 +23,11 @@ pub use dataset::{
     CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name, dataset_stem,
 };
 pub use manifest::{
-    DatasetEntry, InputEntry, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings, ValidationEntry,
-    has_ts_out,
+    DatasetEntry, FileEntry, InputEntry, LARGEST_MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry,
+    Timings, ValidationEntry, has_ts_out,
 };
 pub use pages::PAGE_ROWS;
+pub(crate) use publish::is_manifest;
 pub use publish::{MANIFEST, MOVEMENTS, Workspace, work_folder, write_whole};
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};

@@ -34,6 +34,7 @@ mod ours;
 mod tests;
 
 use lock::Lock;
+pub use ours::is_manifest;
 use ours::{check_file, check_folder, check_staged, kind_of, remove_dataset};
 
 /// The file without which a folder is no dataset.

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use super::streams::Stream;
 use super::{Planned, Scanned};
 use crate::config::{Config, ThresholdScope};
-use crate::input::Delivery;
-use crate::output::{DatasetEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings};
+use crate::input::{Delivery, Impossible};
+use crate::output::{
+    DatasetEntry, FileEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings, grouped,
+};
+use crate::printable::printable;
 
 /// Everything the manifest says, but for validation, card, report and timings.
 pub fn describe(
@@ -52,20 +55,22 @@ pub fn describe(
     };
     let symbols: Vec<SymbolEntry> = scanned.streams.iter().enumerate().map(describe_symbol).collect();
     Manifest {
+        sha256: String::new(),
         version: crate::VERSION.to_owned(),
         config: config.clone(),
         inputs: scanned.inputs.clone(),
         delivery: scanned.delivery.clone(),
         warnings: input_warnings(&scanned.inputs, &scanned.delivery)
             .into_iter()
+            .chain(steps_back(symbols.iter().map(|s| (s.symbol.as_str(), s.steps_back, s.rows))))
             .chain(scanned.warnings.iter().cloned())
             .chain(warnings(&symbols, config, thresholds.fitted))
             .collect(),
         thresholds,
         symbols,
         validation: None,
-        card: String::new(),
-        report: String::new(),
+        card: FileEntry::default(),
+        report: FileEntry::default(),
         plan: None,
         timings: Timings::default(),
     }
@@ -77,10 +82,46 @@ pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String>
     for input in inputs.iter().filter(|input| input.records > 0 && input.drops.unmapped == input.records) {
         warnings.push(format!(
             "{}: none of its records has a symbol, so all were dropped; if it has no mappings, it needs a symbology.json",
-            input.name
+            printable(&input.name)
         ));
     }
+    warnings.extend(impossible(inputs));
     warnings
+}
+
+/// Warns of impossible values, once for all files.
+fn impossible(inputs: &[InputEntry]) -> Option<String> {
+    let with: Vec<&InputEntry> = inputs.iter().filter(|input| input.impossible.total() > 0).collect();
+    let mut all = Impossible::default();
+    with.iter().for_each(|input| all += input.impossible);
+    let kinds = all.named().into_iter().filter(|(_, count)| *count > 0);
+    let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{kind} {count}")).collect();
+    with.first().map(|first| {
+        format!(
+            "impossible values in {} of {} files, such as {} ({}): the data may be damaged; strict = true refuses them and names the record",
+            with.len(),
+            inputs.len(),
+            printable(&first.name),
+            kinds.join(", ")
+        )
+    })
+}
+
+/// Steps back of a symbol that are not worth a warning: Databento corrects its clocks now and then.
+const FEW_STEPS_BACK: u64 = 9;
+
+/// Warns of streams whose `ts_recv` steps back more than now and then: their names, steps and rows.
+pub fn steps_back<'a>(streams: impl Iterator<Item = (&'a str, u64, u64)>) -> Option<String> {
+    let often: Vec<_> = streams.filter(|(_, steps, _)| *steps > FEW_STEPS_BACK).collect();
+    let (name, steps, rows) = often.iter().max_by_key(|(_, steps, _)| steps)?;
+    let most =
+        format!("ts_recv steps back in {} of the {} rows of {}", grouped(*steps), grouped(*rows), printable(name));
+    let others = match often.len() - 1 {
+        0 => String::new(),
+        1 => ", and in one other symbol".to_owned(),
+        n => format!(", and in {n} other symbols"),
+    };
+    Some(format!("{most}{others}: the largest ts_recv so far stands in for them, and a wrong stamp may be the cause"))
 }
 
 /// A symbol whose own fit half is further from uniform than this gets a warning: a quarter of its rows would have to change

@@ -64,12 +64,12 @@ fn nothing_to_fit(message: &str) -> Error {
 /// What a slice of movements adds up to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sums {
-    sum: f64,
+    pub sum: f64,
     /// Of the distances from a mean.
-    squares: f64,
-    min: f64,
-    max: f64,
-    count: u64,
+    pub squares: f64,
+    pub min: f64,
+    pub max: f64,
+    pub count: u64,
 }
 
 impl Sums {

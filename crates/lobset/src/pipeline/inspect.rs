@@ -6,15 +6,17 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Options;
-use super::describe::input_warnings;
+use super::describe::{input_warnings, steps_back};
+use super::instruments::{AliasSearch, InstrumentSpan};
 use super::monitor::{Monitor, Stage};
 use super::parallel::map_ordered;
-use super::scan::{RowReader, ScanRules, StreamScan, is_break, read_streams};
+use super::scan::{Contents, RowReader, ScanRules, StreamScan, is_break, read_streams, set_aside};
 use super::streams::StreamId;
-use crate::config::{Config, Unmapped};
-use crate::error::Result;
+use crate::config::{Aliases, Config, Unmapped};
+use crate::error::{InputError, Result};
 use crate::input::{CatalogFile, Delivery, Drops, Gaps, StreamNames, catalog, find, total_bytes, verified};
 use crate::output::InputEntry;
+use crate::printable::printable;
 use crate::time_text::Timestamp;
 
 /// What [`inspect`] finds.
@@ -30,6 +32,9 @@ pub struct Inspection {
     pub delivery: Delivery,
     /// What a reader should know of the files.
     pub warnings: Vec<String>,
+    /// Why `process` would refuse the files with these settings, as far as reading them tells. Empty where it would not.
+    #[serde(default)]
+    pub refusals: Vec<String>,
 }
 
 /// What the files hold of a stream: one symbol of one publisher.
@@ -47,15 +52,19 @@ pub struct SymbolInspection {
     pub first_ts: Timestamp,
     /// Its last `ts_recv`.
     pub last_ts: Timestamp,
+    /// How often `ts_recv` steps back within a file.
+    #[serde(default)]
+    pub steps_back: u64,
     /// Its longest pauses in `ts_recv` that windows may reach across, longest first, three at most. Pauses at breaks of the
     /// stream are not among them.
     pub gaps: Gaps,
 }
 
-/// Reads all files and counts what is in them. Instruments without a mapping are counted, whatever the settings say.
+/// Reads all files and counts what is in them. Where `process` would refuse what can be read all the same, that is told: of
+/// instruments without a mapping, or under two symbols, and of repeated files.
 ///
 /// # Errors
-/// [`InputError`](crate::error::InputError) for a file that is refused.
+/// [`InputError`] with every file that is refused.
 pub fn inspect<P: AsRef<Path>>(
     inputs: &[P],
     config: &Config,
@@ -73,22 +82,30 @@ pub fn inspect<P: AsRef<Path>>(
         drops: Drops::default(),
         delivery: Delivery::default(),
         warnings: Vec::new(),
+        refusals: Vec::new(),
     };
     let mut streams: BTreeMap<StreamId, Seen> = BTreeMap::new();
+    let mut refused = Vec::new();
+    let mut spans = Vec::new();
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
             options.threads(),
             files.len(),
             &files,
-            |file| {
-                verified(&file.path, file.beside.sha256.as_deref(), look(file, &rules, monitor), |(e, _)| {
-                    e.sha256.clone()
-                })
-            },
-            |(entry, seen)| {
+            |file| set_aside(look(file, &rules, monitor)),
+            |outcome| {
+                let Contents { input: entry, streams: seen, .. } = match outcome {
+                    Ok(contents) => contents,
+                    Err(error) => {
+                        refused.push(error);
+                        return Ok(());
+                    }
+                };
+                let file = found.files.len();
                 found.drops += entry.drops;
                 found.files.push(entry);
                 for scan in seen {
+                    spans.push((file, scan.id.clone(), scan.instruments.clone()));
                     match streams.get_mut(&scan.id) {
                         Some(stream) => stream.append(&scan, rules.max_gap()),
                         None => drop(streams.insert(scan.id.clone(), Seen::new(scan))),
@@ -98,6 +115,7 @@ pub fn inspect<P: AsRef<Path>>(
             },
         )
     })?;
+    InputError::check(refused)?;
     let names = StreamNames::new(streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
     let symbol = |(id, stream): (&StreamId, &Seen)| SymbolInspection {
         symbol: names.name(&id.symbol, id.publisher_id),
@@ -106,14 +124,17 @@ pub fn inspect<P: AsRef<Path>>(
         files: stream.files,
         first_ts: Timestamp(stream.first_ts),
         last_ts: Timestamp(stream.max_ts),
+        steps_back: stream.steps_back,
         gaps: stream.gaps.clone(),
     };
     found.symbols = streams.iter().map(symbol).collect();
-    let spans = files.iter().zip(&found.files).map(|(file, entry)| {
+    let times = files.iter().zip(&found.files).map(|(file, entry)| {
         (file.path.as_path(), entry.first_ts.zip(entry.last_ts).map(|(first, last)| [first, last]))
     });
-    found.delivery = on_disk.delivery(spans);
+    found.delivery = on_disk.delivery(times);
     found.warnings = input_warnings(&found.files, &found.delivery);
+    found.warnings.extend(steps_back(found.symbols.iter().map(|s| (s.symbol.as_str(), s.steps_back, s.rows))));
+    found.refusals = refusals(config, &found.files, &spans);
     Ok(found)
 }
 
@@ -123,6 +144,7 @@ struct Seen {
     files: u64,
     first_ts: u64,
     max_ts: u64,
+    steps_back: u64,
     instrument: u32,
     gaps: Gaps,
 }
@@ -134,6 +156,7 @@ impl Seen {
             files: 1,
             first_ts: scan.first_ts,
             max_ts: scan.max_ts,
+            steps_back: scan.steps_back,
             instrument: scan.last_instrument,
             gaps: scan.gaps,
         }
@@ -146,13 +169,51 @@ impl Seen {
         self.gaps.extend(&scan.gaps, self.max_ts);
         self.rows += scan.rows;
         self.files += 1;
+        self.steps_back += scan.steps_back;
         self.max_ts = self.max_ts.max(scan.max_ts);
         self.instrument = scan.last_instrument;
     }
 }
 
-fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<(InputEntry, Vec<StreamScan>)> {
+/// Why `process` would refuse files that can be read. `spans` are the instruments of each file's streams.
+fn refusals(config: &Config, files: &[InputEntry], spans: &[(usize, StreamId, Vec<InstrumentSpan>)]) -> Vec<String> {
+    let mut refusals = Vec::new();
+    let unmapped: Vec<&InputEntry> = files.iter().filter(|file| file.drops.unmapped > 0).collect();
+    if let (Unmapped::Error, [first, ..]) = (config.unmapped, unmapped.as_slice()) {
+        refusals.push(format!(
+            "{} records in {} of {} files have no symbol, such as in {}: unmapped = \"drop\" drops and counts them",
+            unmapped.iter().map(|file| file.drops.unmapped).sum::<u64>(),
+            unmapped.len(),
+            files.len(),
+            printable(&first.name)
+        ));
+    }
+    let mut by_hash: BTreeMap<&str, &str> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.records > 0) {
+        if let Some(other) = by_hash.insert(&file.sha256, &file.name) {
+            refusals.push(format!("{} holds the same bytes as {}", printable(&file.name), printable(other)));
+        }
+    }
+    if config.aliases == Aliases::Error {
+        let numbers: BTreeMap<&StreamId, usize> = spans.iter().map(|(_, id, _)| id).zip(0..).collect();
+        let ids: BTreeMap<usize, &StreamId> = numbers.iter().map(|(id, number)| (*number, *id)).collect();
+        let mut search = AliasSearch::default();
+        spans.iter().for_each(|(file, id, spans)| search.take(id, spans, numbers[id], *file, 0));
+        for alias in search.finish() {
+            let [a, b] = alias.streams.map(|(stream, _)| &ids[&stream].symbol);
+            refusals.push(format!(
+                "instrument {} is both {a:?} and {b:?} from {} on: aliases = \"keep\" makes a dataset of each name",
+                alias.instrument_id, alias.since
+            ));
+        }
+    }
+    refusals
+}
+
+fn look(file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<Contents> {
     let rules = rules.with_symbology(file.beside.symbology.as_ref());
-    let rows = RowReader::open(&file.path, &rules)?;
-    read_streams(&file.path, rows, rules.max_gap(), monitor, |_, _, _, _| Ok(()))
+    let outcome = RowReader::open(&file.path, &rules)
+        .and_then(|rows| read_streams(&file.path, rows, rules.max_gap(), monitor, |_, _, _, _| Ok(())));
+    file.check_unchanged()?;
+    verified(&file.path, file.beside.sha256.as_deref(), outcome, |contents| contents.input.sha256.clone())
 }

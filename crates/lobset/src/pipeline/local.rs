@@ -10,17 +10,17 @@ use super::monitor::Stage;
 use super::movements::{MovementTape, movement_tape};
 use super::parallel::{Pool, batches, map_batched, map_ordered};
 use super::plan::{BLOCK, ClassCounts, RowGroup, Slice, SymbolPlan, class_blocks, slices};
-use super::scan::{FileScan, ScanRules, scan, ts_of_row};
+use super::scan::{FileScan, ScanRules, scan, set_aside, ts_of_row};
 use super::streams::Stream;
 use super::write::{Labelling, dataset_entry, metadata};
-use crate::error::{Error, Result};
+use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, catalog, total_bytes};
 use crate::label::{Fit, Histogram, Selection, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
     Workspace, dataset_file_name, write_whole,
 };
-use crate::validate;
+use crate::validate::{self, Depth};
 
 /// Candidates whose classes one task counts: few enough for a core's own cache.
 const CLASS_TASK: u64 = 2 * BLOCK;
@@ -49,21 +49,29 @@ impl Engine for Local<'_> {
         let Run { threads, monitor, .. } = self.run;
         let files = catalog(self.found)?;
         let mut scans: Vec<FileScan> = Vec::with_capacity(files.len());
+        let mut refused = Vec::new();
         let mut reused = 0;
         monitor.stage(Stage::Scan, total_bytes(&files), || {
-            let work = |file: &CatalogFile| scan(file, rules, &self.workspace.scans(), monitor);
-            map_ordered(threads, files.len(), &files, work, |(scan, old)| {
-                reused += u64::from(old);
-                scans.push(scan);
+            // Goes on after a file that is refused: all such files are named, and the next run finds the others scanned.
+            let work = |file: &CatalogFile| set_aside(scan(file, rules, &self.workspace.scans(), monitor));
+            map_ordered(threads, files.len(), &files, work, |outcome| {
+                match outcome {
+                    Ok((scan, old)) => {
+                        reused += u64::from(old);
+                        scans.push(scan);
+                    }
+                    Err(error) => refused.push(error),
+                }
                 Ok(())
             })
         })?;
+        InputError::check(refused)?;
         let delivery = delivery(self.found, &files, &scans);
         Ok(Scans { files, scans, reused, delivery })
     }
 
     fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
-        ts_of_row(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()), number)
+        ts_of_row(&file.path, &file.stat, &rules.with_symbology(file.beside.symbology.as_ref()), number)
     }
 
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
@@ -189,7 +197,9 @@ impl Engine for Local<'_> {
     }
 
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
-        validate::prove(&self.workspace.staged(), manifest, self.run.threads, self.run.monitor)
+        let Run { threads, monitor, .. } = self.run;
+        validate::prove(&self.workspace.staged(), manifest, threads, monitor, Depth::Written)?;
+        Ok(validate::proved_after_writing(manifest))
     }
 
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {

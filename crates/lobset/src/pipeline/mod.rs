@@ -9,9 +9,11 @@ mod instruments;
 mod local;
 mod monitor;
 mod movements;
+mod order;
 mod overlap;
 mod parallel;
 mod plan;
+mod qualify;
 mod scan;
 mod streams;
 mod tasks;
@@ -23,23 +25,25 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
-use crate::error::{ConfigError, Error, Result};
-use crate::input::{Delivery, find, hex};
-use crate::label::{FileUsed, LabelSettings, Thresholds, Windows};
-use crate::output::{InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
+use crate::error::{ConfigError, Error, InputError, Result};
+use crate::input::{CatalogFile, Delivery, find, hex};
+use crate::label::{FileUsed, LabelSettings, Thresholds};
+use crate::output::{FileEntry, InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
 use crate::printable::Shown;
 use crate::storage::{self, platform::Platform};
 use crate::time_text::Timestamp;
 use apart::check_apart;
 use describe::describe;
 use engine::{Engine, Scans, WriteInput};
+pub(crate) use fit::Sums;
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
 pub use monitor::{Event, Monitor, Stage};
 pub(crate) use movements::{read_movements, to_bytes as movement_bytes};
 pub(crate) use parallel::{Pool, map_batched, map_ordered};
 use plan::SymbolPlan;
-use scan::FileScan;
+use qualify::qualified;
+use scan::{FileScan, set_aside};
 pub(crate) use scan::{RowReader, ScanRules};
 use streams::{Joined, Stream};
 pub use tasks::{Executor, Receive, Task, Threads, process_as_tasks, run_task};
@@ -169,16 +173,12 @@ fn produce(
     let Planned { thresholds, plans, .. } = &planned;
     let ts_out = has_ts_out(&scanned.inputs);
     let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
-    let text = thresholds.to_json();
-    let thresholds = ThresholdsEntry {
-        file: engine.put(THRESHOLDS, &text)?,
-        fitted: given.is_none(),
-        fit_until: scanned.fit_until,
-        sha256: hex(&Sha256::digest(text.as_bytes())),
-    };
+    let FileEntry { file, sha256 } = put(engine, THRESHOLDS, &thresholds.to_json())?;
+    let (fitted, fit_until) = (given.is_none(), scanned.fit_until);
+    let thresholds = ThresholdsEntry { file, fitted, fit_until, sha256 };
     let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
     manifest.plan = plan;
-    manifest.card = engine.put(CARD, &card(&manifest, &planned.thresholds))?;
+    manifest.card = put(engine, CARD, &card(&manifest, &planned.thresholds))?;
     let after_write = Instant::now();
 
     // 4. Read back what was written, and prove it.
@@ -187,7 +187,8 @@ fn produce(
     }
     let after_validation = Instant::now();
 
-    // 5. The manifest last, then all of it at once.
+    // 5. The manifest last, then all of it at once, unless the input has changed meanwhile.
+    scanned.check_unchanged()?;
     let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
     manifest.timings = Timings {
         threads: run.threads,
@@ -200,9 +201,15 @@ fn produce(
         records_per_second: manifest.records() as f64 / seconds(started, after_validation),
         peak_memory_bytes: Platform::here().peak_memory(),
     };
-    manifest.report = engine.put(REPORT, &report(&manifest))?;
+    manifest.report = put(engine, REPORT, &report(&manifest))?;
+    manifest.seal();
     engine.publish(&manifest)?;
     Ok(manifest)
+}
+
+/// Writes a small file of the result; returns what the manifest says of it.
+fn put(engine: &mut impl Engine, file: &str, text: &str) -> Result<FileEntry> {
+    Ok(FileEntry { file: engine.put(file, text)?, sha256: hex(&Sha256::digest(text)) })
 }
 
 /// Phase 1 alone: the boundaries, written to `out` as a `thresholds.json`.
@@ -231,6 +238,7 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         let labelled = engine.movements(&scanned.streams)?;
         let qualified = qualified(config, &scanned.streams, &labelled)?;
         let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
+        scanned.check_unchanged()?;
         workspace.publish_file(&thresholds.to_json())?.into_iter().for_each(|note| monitor.note(note));
         Ok(thresholds)
     })();
@@ -275,6 +283,8 @@ fn kept(scans: usize, folder: &Path) -> String {
 
 /// What scanning all files gives.
 struct Scanned {
+    /// The files, in order of time.
+    files: Vec<CatalogFile>,
     /// What the manifest will say of the files.
     inputs: Vec<InputEntry>,
     /// What it will say of where they come from.
@@ -288,6 +298,14 @@ struct Scanned {
     fit_files: Vec<usize>,
     /// Files whose scan an earlier run had finished.
     reused: u64,
+}
+
+impl Scanned {
+    /// Refuses input that is no longer what was read: the hashes in the manifest would be those of no file.
+    fn check_unchanged(&self) -> Result<()> {
+        let changed = self.files.iter().map(|file| set_aside(file.check_unchanged())).collect::<Result<Vec<_>>>()?;
+        InputError::check(changed.into_iter().filter_map(Result::err).collect())
+    }
 }
 
 fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) -> Result<Scanned> {
@@ -312,7 +330,7 @@ fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) 
         stream.splits.boundary_row = row;
     }
     let inputs = scans.into_iter().map(|scan| scan.input).collect();
-    Ok(Scanned { inputs, delivery, streams, warnings, fit_until, fit_files, reused })
+    Ok(Scanned { files, inputs, delivery, streams, warnings, fit_until, fit_files, reused })
 }
 
 /// T and the places of the fit half's files.
@@ -323,7 +341,13 @@ fn boundary_time(
     found: &Scans,
     rules: &ScanRules,
 ) -> Result<(Timestamp, Vec<usize>)> {
-    let firsts: Vec<u64> = found.files.iter().filter_map(|f| f.first_ts).collect();
+    let mut reached = 0;
+    let first = |(file, scan): (&CatalogFile, &FileScan)| {
+        let first = file.head.first(reached);
+        reached = reached.max(scan.input.last_ts.map_or(0, |last| last.0));
+        first
+    };
+    let firsts: Vec<u64> = found.files.iter().zip(&found.scans).filter_map(first).collect();
     let no_rows = || {
         let drops = found.scans.iter().map(|scan| scan.input.drops.other_publisher).sum::<u64>();
         match &config.publishers {
@@ -402,31 +426,4 @@ fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified: &[u
         symbols,
     };
     Ok((thresholds, fitted_rows))
-}
-
-/// The places of the symbols with enough labelled rows.
-fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Result<Vec<usize>> {
-    let least = config.min_symbol_samples;
-    let qualified: Vec<usize> = (0..streams.len()).filter(|s| labelled[*s] >= least).collect();
-    if !qualified.is_empty() {
-        return Ok(qualified);
-    }
-    let need = config.lookback_rows + 1 + Windows::new(config).reach();
-    let largest = (0..streams.len()).max_by_key(|s| (labelled[*s], streams[*s].tape.rows()));
-    let (name, samples, rows) =
-        largest.map_or(("", 0, 0), |s| (streams[s].symbol.as_str(), labelled[s], streams[s].tape.rows()));
-    if samples == 0 {
-        return Err(Error::data(
-            format!(
-                "the windows are longer than the data: a label needs {need} rows without a break, and the largest symbol, {name:?}, has {rows} rows in all"
-            ),
-            "shorten lookback_rows, lookforward_input and lookforward_offset, or give more files",
-        ));
-    }
-    Err(Error::data(
-        format!(
-            "no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, and min_symbol_samples is {least}"
-        ),
-        format!("give more files, or lower min_symbol_samples to {samples} or less"),
-    ))
 }

@@ -5,15 +5,8 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::error::Result;
+use crate::input::{EDGE, LARGEST_STEP_BACK};
 use crate::tape::{Row, RowCursor, SymbolTape};
-
-/// Two files may lie on top of each other by this many nanoseconds. Packets that change places and clocks that are
-/// corrected move stamps by microseconds, seldom by milliseconds.
-const LARGEST_STEP_BACK: u64 = 10_000_000;
-
-/// Rows at the end of one file and at the start of the next. The middle one of their stamps says where the file ends or
-/// starts, so that a few wrong stamps do not.
-const EDGE: u64 = 9;
 
 /// Rows of a file that are looked up in those before it, if its clock does not pass theirs later.
 const LEAST_COMPARED: u64 = 64;
@@ -27,7 +20,7 @@ const MOST_COMPARED: u64 = 1 << 20;
 /// # Errors
 /// [`Error::Output`](crate::Error::Output) when a work file cannot be read.
 pub fn overlaps(before: &SymbolTape, reached: u64, next: &SymbolTape, least_ts: u64) -> Result<bool> {
-    let end = middle_stamp(before, before.rows().saturating_sub(EDGE))?;
+    let end = middle_stamp(before, before.rows().saturating_sub(EDGE as u64))?;
     let start = middle_stamp(next, 0)?;
     if end.saturating_sub(start) > LARGEST_STEP_BACK {
         return Ok(true);
@@ -52,7 +45,7 @@ pub fn overlaps(before: &SymbolTape, reached: u64, next: &SymbolTape, least_ts: 
 fn middle_stamp(tape: &SymbolTape, first: u64) -> Result<u64> {
     let mut cursor = RowCursor::new(tape, first)?;
     let mut stamps = Vec::new();
-    while (stamps.len() as u64) < EDGE && cursor.advance()?.is_some() {
+    while stamps.len() < EDGE && cursor.advance()?.is_some() {
         stamps.push(cursor.row().ts_recv);
     }
     stamps.sort_unstable();

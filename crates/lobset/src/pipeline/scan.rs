@@ -8,16 +8,17 @@ use sha2::{Digest, Sha256};
 
 use super::instruments::{InstrumentSpan, InstrumentSpans};
 use super::monitor::Monitor;
+use super::order::Order;
 use super::streams::StreamId;
 use crate::config::{Config, Unmapped};
-use crate::error::{Error, Result};
+use crate::error::{Error, InputError, Result};
 use crate::input::{
-    CatalogFile, DbnReader, Drops, FileStreams, Gaps, QuoteRules, Record, SymbologyFile, Symbols, check_stamps,
-    file_name, file_sha256, hex, verified,
+    CatalogFile, DbnReader, Drops, FileStreams, Gaps, Head, Impossible, QuoteRules, Record, SymbologyFile, Symbols,
+    Times, check_unchanged, file_name, file_sha256, hex, verified,
 };
 use crate::output::{InputEntry, write_whole};
 use crate::storage::checksum::{seal, unseal};
-use crate::storage::{self, platform::Platform};
+use crate::storage::{self, Stat, platform::Platform};
 use crate::tape::{Chunk, TapeWriter, check_chunks};
 use crate::time_text::Timestamp;
 
@@ -35,6 +36,7 @@ pub struct ScanRules {
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
     max_gap: Option<u64>,
+    strict: bool,
     /// The mappings for a file without any. It differs from folder to folder.
     symbology: Option<SymbologyFile>,
 }
@@ -48,6 +50,7 @@ impl ScanRules {
             unmapped: config.unmapped,
             publishers: config.publishers.clone(),
             max_gap: config.max_gap,
+            strict: config.strict,
             symbology: None,
         }
     }
@@ -74,6 +77,8 @@ impl ScanRules {
 pub struct FileScan {
     /// What the manifest will say of the file.
     pub input: InputEntry,
+    /// The stamps of its first records.
+    pub head: Head,
     /// The work file with the tapes.
     pub tape: PathBuf,
     /// Its streams that have rows.
@@ -125,6 +130,7 @@ pub fn is_break(reached: u64, ts: u64, max_gap: u64, same_instrument: bool) -> b
 struct Scanning {
     scan: StreamScan,
     instruments: InstrumentSpans,
+    order: Order,
 }
 
 impl Scanning {
@@ -142,12 +148,12 @@ impl Scanning {
             instruments: Vec::new(),
             chunks: Vec::new(),
         };
-        Self { scan, instruments: InstrumentSpans::new(record) }
+        Self { scan, instruments: InstrumentSpans::new(record), order: Order::new() }
     }
 
     #[inline]
     fn push(&mut self, record: &Record<'_>, max_gap: u64) {
-        let Self { scan, instruments } = self;
+        let Self { scan, instruments, .. } = self;
         if is_break(scan.max_ts, record.ts_recv, max_gap, record.instrument_id == scan.last_instrument) {
             scan.breaks.push(scan.rows);
             scan.last_instrument = record.instrument_id;
@@ -179,7 +185,8 @@ struct Receipt {
 /// Scans a file, or finds that an earlier run has done so; the flag tells which.
 ///
 /// # Errors
-/// [`InputError`](crate::error::InputError) for a file that is refused, [`Error::Output`] for a work file that cannot be written.
+/// [`InputError`] for a file that is refused, or that changes meanwhile; [`Error::Output`] for a work file that cannot be
+/// written.
 pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, bool)> {
     let real = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let stem = hex(&Sha256::digest(real.as_os_str().as_encoded_bytes())[..12]);
@@ -188,10 +195,11 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
     let rules = rules.with_symbology(file.beside.symbology.as_ref());
     let listed = file.beside.sha256.as_deref();
     if let Some(scan) = finished_before(file, &rules, &receipt, &tape, monitor)? {
+        file.check_unchanged()?;
         let scan = verified(&file.path, listed, Ok(scan), |scan| scan.input.sha256.clone())?;
         return Ok((scan, true));
     }
-    let (scan, tape_bytes) = read(&file.path, listed, &rules, &tape, monitor)?;
+    let (scan, tape_bytes) = read(&file.path, &file.stat, listed, &rules, &tape, monitor)?;
     let done = Receipt { format: FORMAT, boot: Platform::here().boot(), rules, tape_bytes, scan };
     let text = serde_json::to_string(&done).map_err(|e| Error::output(&receipt, e))?;
     write_whole(&receipt, &seal(&text))?;
@@ -217,7 +225,7 @@ fn finished_before(
         && done.rules == *rules
         && done.tape_bytes == size(tape)
         && done.scan.tape == tape
-        && done.scan.input.bytes == size(&file.path)
+        && done.scan.input.bytes == file.stat.bytes
         && check_chunks(tape, done.scan.streams.iter().flat_map(|stream| &stream.chunks)).is_ok()
         && done.scan.input.sha256 == file_sha256(&file.path)?;
     if !holds {
@@ -227,34 +235,58 @@ fn finished_before(
     Ok(Some(done.scan))
 }
 
-/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file. `listed` is the SHA-256
-/// that `manifest.json` gives for the file.
+/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file. `found` is what the file
+/// was when the run began, and `listed` the SHA-256 that `manifest.json` gives for it.
 ///
 /// # Errors
 /// As [`scan`].
 pub fn read(
     path: &Path,
+    found: &Stat,
     listed: Option<&str>,
     rules: &ScanRules,
     tape: &Path,
     monitor: &Monitor<'_>,
 ) -> Result<(FileScan, u64)> {
-    verified(path, listed, decode(path, rules, tape, monitor), |(scan, _)| scan.input.sha256.clone())
+    let outcome = decode(path, rules, tape, monitor);
+    // A file that is being written to may look damaged: that it changes says more.
+    check_unchanged(path, found)?;
+    verified(path, listed, outcome, |(scan, _)| scan.input.sha256.clone())
+}
+
+/// Sets a refused file aside, so that the step goes on to the others and names all that are refused in the end.
+pub fn set_aside<T>(outcome: Result<T>) -> Result<Result<T, InputError>> {
+    match outcome {
+        Ok(done) => Ok(Ok(done)),
+        Err(Error::Input(refused)) => Ok(Err(refused)),
+        Err(other) => Err(other),
+    }
 }
 
 fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
     // A file that is refused leaves no tape.
     let rows = RowReader::open(path, rules)?;
     let mut writer = TapeWriter::create(tape)?;
-    let (input, mut streams) = read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
-        writer.push(number, record, mid2, max_ts)
-    })?;
+    let Contents { input, head, mut streams } =
+        read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
+            writer.push(number, record, mid2, max_ts)
+        })?;
     let (tape_bytes, chunks) = writer.finish()?;
     streams.iter_mut().zip(chunks).for_each(|(stream, chunks)| stream.chunks = chunks);
-    Ok((FileScan { input, tape: tape.to_owned(), streams }, tape_bytes))
+    Ok((FileScan { input, head, tape: tape.to_owned(), streams }, tape_bytes))
 }
 
-/// Reads a file to its end: what the manifest will say of it, and its streams without tapes. Hands each row to `take`: the
+/// What reading a file to its end tells.
+pub struct Contents {
+    /// What the manifest will say of it.
+    pub input: InputEntry,
+    /// The stamps of its first records.
+    pub head: Head,
+    /// Its streams, without tapes.
+    pub streams: Vec<StreamScan>,
+}
+
+/// Reads a file to its end. Hands each row to `take`: the
 /// number of its stream, its record and `mid2`, and the largest `ts_recv` of the stream so far.
 ///
 /// # Errors
@@ -265,12 +297,15 @@ pub fn read_streams(
     max_gap: u64,
     monitor: &Monitor<'_>,
     mut take: impl FnMut(usize, &Record<'_>, i64, u64) -> Result<()>,
-) -> Result<(InputEntry, Vec<StreamScan>)> {
+) -> Result<Contents> {
     let mut streams: Vec<Scanning> = Vec::new();
-    let (mut first_ts, mut last_ts) = (None, None);
+    let (mut head, mut first_ts, mut last_ts) = (Head::default(), None, None);
     while rows.advance(monitor)? {
+        let number_of_record = rows.reader.records() - 1;
         let (record, row) = rows.current()?;
-        first_ts.get_or_insert(record.ts_recv);
+        if head.push(record.ts_recv) {
+            first_ts.get_or_insert(record.ts_recv);
+        }
         last_ts = last_ts.max(Some(record.ts_recv));
         let Some((number, mid2)) = row else { continue };
         // Streams are numbered as their first rows come.
@@ -279,11 +314,15 @@ pub fn read_streams(
         }
         let stream = &mut streams[number];
         stream.push(&record, max_gap);
+        stream.order.push(record.ts_recv, number_of_record);
         take(number, &record, mid2, stream.scan.max_ts)?;
+    }
+    for (stream, id) in streams.iter().zip(rows.streams()) {
+        stream.order.check(&rows.reader, &id.symbol)?;
     }
     let streams: Vec<StreamScan> = streams.into_iter().zip(rows.streams()).map(|(s, id)| s.finish(id)).collect();
     let input = rows.entry(path, streams.iter().map(|s| s.rows).sum(), first_ts, last_ts);
-    Ok((input, streams))
+    Ok(Contents { input, head, streams })
 }
 
 /// Reads a file's records and tells which of them are rows of which stream.
@@ -291,9 +330,12 @@ pub(crate) struct RowReader {
     pub reader: DbnReader,
     pub symbols: Symbols,
     pub drops: Drops,
+    impossible: Impossible,
+    strict: bool,
     quotes: QuoteRules,
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
+    times: Times,
     streams: FileStreams,
     /// Bytes of the file that the monitor knows of.
     reported: u64,
@@ -304,13 +346,17 @@ impl RowReader {
         let reader = DbnReader::open(path)?;
         let symbols = Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?;
         let quotes = QuoteRules::new(rules.keep_crossed, rules.price_range);
+        let times = Times::of(reader.metadata());
         Ok(Self {
             reader,
             symbols,
             drops: Drops::default(),
+            impossible: Impossible::default(),
+            strict: rules.strict,
             quotes,
             unmapped: rules.unmapped,
             publishers: rules.publishers.clone(),
+            times,
             streams: FileStreams::default(),
             reported: 0,
         })
@@ -332,9 +378,15 @@ impl RowReader {
     #[inline]
     pub fn current(&mut self) -> Result<(Record<'_>, Option<(usize, i64)>)> {
         let record = self.reader.record()?;
-        check_stamps(&record).map_err(|message| self.reader.error(message))?;
-        if record.ts_recv == dbn::UNDEF_TIMESTAMP {
-            return Err(self.reader.error("ts_recv is undefined, so the record has no place in time").into());
+        self.times.check(&record).map_err(|message| self.reader.error(message))?;
+        if let Err(message) = self.impossible.note(&record)
+            && self.strict
+        {
+            return Err(self
+                .reader
+                .error(message)
+                .with_help("without strict such records are counted and kept")
+                .into());
         }
         if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.publisher_id)) {
             self.drops.other_publisher += 1;
@@ -385,6 +437,8 @@ impl RowReader {
             first_ts: first_ts.map(Timestamp),
             last_ts: last_ts.map(Timestamp),
             drops: self.drops,
+            impossible: self.impossible,
+            checksummed: self.reader.checksummed(),
             symbology: self.symbols.symbology().map(str::to_owned),
         }
     }
@@ -396,11 +450,17 @@ impl RowReader {
     }
 }
 
-/// `ts_recv` of a file's usable record with this number, from 0.
+/// `ts_recv` of a file's usable record with this number, from 0. `found` is what the file was when the run began.
 ///
 /// # Errors
 /// As [`scan`].
-pub fn ts_of_row(path: &Path, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
+pub fn ts_of_row(path: &Path, found: &Stat, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
+    let outcome = find_row(path, rules, number);
+    check_unchanged(path, found)?;
+    outcome
+}
+
+fn find_row(path: &Path, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
     let mut rows = RowReader::open(path, rules)?;
     let mut seen = 0;
     while rows.reader.advance()? {

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::instruments::{Alias, AliasSearch};
 use super::overlap::overlaps;
-use super::scan::{FileScan, StreamScan, is_break};
+use super::scan::{FileScan, StreamScan, is_break, set_aside};
 use crate::config::{Aliases, Config};
 use crate::error::{InputError, Result};
 use crate::input::{Gaps, StreamNames};
 use crate::label::{Candidates, Splits, Windows};
+use crate::printable::Shown;
 use crate::tape::{RowCursor, SymbolTape};
 
 /// A stream across files: one symbol of one publisher.
@@ -113,7 +114,7 @@ impl<'a> Growing<'a> {
         let least_ts = found.least_ts();
         if first_row > 0 && least_ts <= self.max_ts && overlaps(&self.tape, self.max_ts, &tape, least_ts)? {
             let message =
-                format!("overlaps in time with {} for the symbol {:?}", self.last_path.display(), found.id.symbol);
+                format!("overlaps in time with {} for the symbol {:?}", Shown(self.last_path), found.id.symbol);
             return Err(InputError::new(path, message)
                 .with_help("give each symbol's rows once: remove the file that repeats them")
                 .into());
@@ -187,6 +188,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     }
     let mut growing: Vec<Option<Growing<'_>>> = numbers.iter().map(|_| None).collect();
     let mut aliases = AliasSearch::default();
+    let mut refused: Vec<InputError> = Vec::new();
     for (file, (path, scan)) in scans.iter().enumerate() {
         let tape_file = Arc::new(scan.tape.clone());
         for found in &scan.streams {
@@ -194,14 +196,15 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
             aliases.take(&found.id, &found.instruments, number, file, least_later[file]);
             let mut tape = SymbolTape::default();
             tape.extend(&tape_file, &found.chunks);
-            growing[number].get_or_insert_with(|| Growing::new(found, path)).append(
-                found,
-                (file, path),
-                tape,
-                max_gap,
-            )?;
+            let grown = growing[number].get_or_insert_with(|| Growing::new(found, path));
+            match set_aside(grown.append(found, (file, path), tape, max_gap))? {
+                // A file that overlaps for one symbol does so for others too.
+                Err(error) if refused.last().is_none_or(|last| last.path != error.path) => refused.push(error),
+                Ok(()) | Err(_) => {}
+            }
         }
     }
+    InputError::check(refused)?;
     let ids: Vec<&StreamId> = numbers.into_keys().collect();
     let warnings = check_aliases(&aliases.finish(), &ids, scans, config)?;
     let finish = |(id, grown): (&StreamId, Option<Growing<'_>>)| {
@@ -242,7 +245,7 @@ fn check_aliases(
     let message = if earlier == later {
         format!("instrument {instrument_id} is both {a:?} and {b:?} from {since} on")
     } else {
-        format!("instrument {instrument_id} is {b:?} here and {a:?} in {} from {since} on", scans[earlier].0.display())
+        format!("instrument {instrument_id} is {b:?} here and {a:?} in {} from {since} on", Shown(scans[earlier].0))
     };
     Err(InputError::new(scans[later].0, message)
         .with_help("give each instrument under one symbol; aliases = \"keep\" makes a dataset of each name, whose rows then count twice")
@@ -251,11 +254,12 @@ fn check_aliases(
 
 fn refuse_duplicates(scans: &[(&Path, &FileScan)]) -> Result<()> {
     let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
+    let mut refused = Vec::new();
     for (path, scan) in scans.iter().filter(|(_, scan)| scan.input.records > 0) {
         if let Some(other) = seen.insert(&scan.input.sha256, path) {
-            let message = format!("holds the same bytes as {}", other.display());
-            return Err(InputError::new(path, message).with_help("remove one of the two").into());
+            let message = format!("holds the same bytes as {}", Shown(other));
+            refused.push(InputError::new(path, message).with_help("remove one of the two"));
         }
     }
-    Ok(())
+    InputError::check(refused)
 }

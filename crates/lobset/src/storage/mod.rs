@@ -9,19 +9,22 @@ pub(crate) mod checksum;
 #[cfg(feature = "object-store")]
 mod object;
 pub(crate) mod platform;
+mod search;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 
 #[cfg(not(feature = "object-store"))]
 use absent as object;
 use platform::Platform;
-use rustix::fs::OFlags;
+pub use search::{Entry, Searched, search};
 
 /// Column chunks and tapes are written in many small pieces: they share a call.
 const BUFFER: usize = 1 << 20;
@@ -43,7 +46,7 @@ pub fn plain(path: &Path) -> PathBuf {
 }
 
 /// Size and identity of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     /// Its size.
     pub bytes: u64,
@@ -60,9 +63,31 @@ impl From<fs::Metadata> for Stat {
 /// What is known of a file.
 ///
 /// # Errors
-/// Of kind `NotFound` when there is none.
+/// Of kind `NotFound` when there is none, of kind `IsADirectory` or `InvalidInput` when it is no regular file.
 pub fn stat(path: &Path) -> io::Result<Stat> {
-    if is_url(path) { object::stat(path) } else { Ok(fs::metadata(path)?.into()) }
+    if is_url(path) { object::stat(path) } else { regular(fs::metadata(path)?) }
+}
+
+/// Refuses what is no regular file: opening a named pipe waits for a writer, and a device has no end.
+fn regular(found: fs::Metadata) -> io::Result<Stat> {
+    match special(found.file_type()) {
+        None => Ok(found.into()),
+        Some(what) => {
+            let kind = if found.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput };
+            Err(io::Error::new(kind, format!("is {what}, not a file")))
+        }
+    }
+}
+
+/// What stands in the place of a regular file.
+fn special(kind: fs::FileType) -> Option<&'static str> {
+    match kind {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a folder"),
+        kind if kind.is_fifo() => Some("a named pipe"),
+        kind if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
+    }
 }
 
 /// All files below a folder, by path.
@@ -100,24 +125,19 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, Stat)>) -> io::Result<()> {
 /// The bytes of a file from its start on.
 ///
 /// # Errors
-/// When it cannot be opened.
+/// When it cannot be opened, or is no regular file.
 pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    if is_url(path) {
-        return Ok(Box::new(object::Stream::open(path)?));
-    }
-    Ok(Box::new(open_regular(path)?))
+    if is_url(path) { Ok(Box::new(object::Stream::open(path)?)) } else { Ok(Box::new(open_regular(path)?)) }
 }
 
-/// Opens a file, and nothing else: to open a pipe would wait for somebody to write into it.
+/// Opens a regular file, and nothing else.
 fn open_regular(path: &Path) -> io::Result<File> {
-    let found = fs::metadata(path)?;
-    if found.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
-    }
-    if !found.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
-    }
-    File::open(path)
+    stat(path)?;
+    // Whatever takes the file's place meanwhile must not make this call wait.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
+    regular(file.metadata()?)?;
+    Ok(file)
 }
 
 /// The bytes of a file that fits in memory.
@@ -133,13 +153,14 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When it cannot be read, or is larger.
 pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        let message = format!("has more than {most} bytes, which no such file needs");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("has more than {most} bytes"));
+    if !is_url(path) && stat(path)?.bytes > most {
+        return Err(too_large());
     }
-    Ok(bytes)
+    let mut bytes = Vec::new();
+    // It may have grown since.
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// A file that is read here and there.

@@ -13,9 +13,11 @@ use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, SerializedPageReader};
 
-use super::{MOST_VIOLATIONS, unreadable};
+use super::quotes::{QUOTE_COLUMNS, Quotes};
+use super::{Depth, MOST_VIOLATIONS, unreadable};
 use crate::config::Config;
 use crate::error::{InputError, Result};
+use crate::input::QuoteRules;
 use crate::label::{Fit, Split, Splits, Thresholds, Windows};
 use crate::output::{DatasetSchema, RangeFile, SymbolEntry, Window, read_metadata};
 use crate::storage::{self, Ranges};
@@ -66,8 +68,9 @@ pub(super) fn read_footer(path: &Path, bytes: &impl ChunkReader) -> Result<Parqu
 pub(super) struct LabelColumns(FieldLevels);
 
 impl LabelColumns {
-    pub(super) fn new(schema: &DatasetSchema) -> ParquetResult<Self> {
-        let mask = ProjectionMask::columns(&schema.parquet, COLUMNS);
+    pub(super) fn new(schema: &DatasetSchema, depth: Depth) -> ParquetResult<Self> {
+        let more = if depth == Depth::Whole { &QUOTE_COLUMNS[..] } else { &[] };
+        let mask = ProjectionMask::columns(&schema.parquet, COLUMNS.iter().chain(more).copied());
         parquet_to_arrow_field_levels(&schema.parquet, mask, Some(schema.arrow.fields())).map(Self)
     }
 }
@@ -121,6 +124,10 @@ pub(super) struct Expect<'a> {
     until: u64,
     /// Ranges of rows in the files that were fitted on.
     fitted_rows: &'a [[u64; 2]],
+    /// Rows of the symbol's stream.
+    rows: u64,
+    /// What the quotes have to agree with, where they are read.
+    quotes: Option<Quotes<'a>>,
 }
 
 impl<'a> Expect<'a> {
@@ -129,13 +136,18 @@ impl<'a> Expect<'a> {
         columns: &'a LabelColumns,
         symbol: &'a SymbolEntry,
         thresholds: &'a Thresholds,
+        depth: Depth,
     ) -> Option<Self> {
+        let rules = QuoteRules::new(config.keep_crossed, config.price_range);
+        let quotes = Quotes { symbol: &symbol.symbol, rules };
         Some(Self {
             columns,
             fit: thresholds.for_symbol(&symbol.symbol)?,
             splits: Splits { boundary_row: symbol.boundary_row, reach: Windows::new(config).reach() },
             until: thresholds.fit_until.0,
             fitted_rows: &symbol.fitted_rows,
+            rows: symbol.rows,
+            quotes: (depth == Depth::Whole).then_some(quotes),
         })
     }
 }
@@ -155,17 +167,21 @@ pub(super) struct GroupFacts {
     pub balanced: Vec<bool>,
     /// Movements of the fit rows in the files fitted on.
     pub fit_movements: Vec<f64>,
+    /// Sums of best bid and best ask in 1e-9, and movements, where the quotes are read.
+    pub mids: Vec<i64>,
+    pub movements: Vec<f64>,
     pub violations: Vec<String>,
 }
 
 impl GroupFacts {
-    fn violation(&mut self, row: u64, reason: impl FnOnce() -> String) {
+    pub(super) fn violation(&mut self, row: u64, reason: impl FnOnce() -> String) {
         if self.violations.len() < MOST_VIOLATIONS {
             self.violations.push(format!("row {row}: {}", reason()));
         }
     }
 }
 
+/// Columns that are always read.
 const COLUMNS: [&str; 6] = ["ts_recv", "row", "price_movement", "classification_label", "split", "balanced"];
 
 /// Reads a row group's labels and checks them.
@@ -176,12 +192,19 @@ pub(super) fn check_group(
     group: usize,
     expect: &Expect<'_>,
 ) -> Result<GroupFacts> {
-    let group = Group { file: Arc::new(bytes), footer, group: footer.row_group(group) };
-    let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.0, &group, 1 << 14, None);
+    let group = footer.row_group(group);
+    let pages = Group { file: Arc::new(bytes), footer, group };
+    let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.0, &pages, 1 << 14, None);
     let reader = reader.map_err(|e| unreadable(path, e))?;
     let mut facts = GroupFacts::default();
     for batch in reader {
         check_batch(&batch.map_err(|e| unreadable(path, e))?, expect, &mut facts);
+        if facts.rows > group.num_rows() as u64 {
+            break;
+        }
+    }
+    if facts.rows != group.num_rows() as u64 {
+        return Err(unreadable(path, format!("a row group of {} rows holds {}", group.num_rows(), facts.rows)));
     }
     Ok(facts)
 }
@@ -203,6 +226,10 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
 
     for i in 0..batch.num_rows() {
         let row = rows.value(i);
+        if row >= expect.rows {
+            facts.violation(row, || format!("the symbol has {} rows", expect.rows));
+            continue;
+        }
         if facts.last_row.is_some_and(|last| row <= last) {
             facts.violation(row, || format!("comes after row {}", rows.value(i.saturating_sub(1))));
         }
@@ -233,13 +260,19 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
             facts.late += u64::from(ts < expect.until && want == Split::Holdout);
             facts.ts_recv.push(ts);
         }
-        if want == Split::Fit && expect.fitted_rows.iter().any(|[from, to]| (*from..*to).contains(&row)) {
+        // The ranges ascend.
+        let place = expect.fitted_rows.partition_point(|[_, to]| *to <= row);
+        if want == Split::Fit && expect.fitted_rows.get(place).is_some_and(|[from, _]| *from <= row) {
             facts.fit_movements.push(movement);
         }
         facts.row_numbers.push(row);
         facts.classes.push(u8::try_from(label).unwrap_or(u8::MAX));
         facts.splits.push(split.unwrap_or(want));
         facts.balanced.push(balanced.is_some_and(|b| b.value(i)));
+    }
+    if let Some(quotes) = &expect.quotes {
+        quotes.check(batch, rows, facts);
+        facts.movements.extend_from_slice(movements.values());
     }
     facts.rows += batch.num_rows() as u64;
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::error::{Error, Result};
 use crate::label::{Fit, Histogram, Selection, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
-use crate::pipeline::{Pool, map_ordered, movement_bytes, read_movements};
+use crate::pipeline::{Pool, Sums, map_ordered, movement_bytes, read_movements};
 
 /// Movements that one task counts.
 const TASK: u64 = 1 << 15;
@@ -79,6 +79,7 @@ impl<'a> LeakCheck<'a> {
         let tasks: Vec<u64> = (0..spill.count).step_by(TASK as usize).collect();
         let count = |selection: &Selection| {
             let counters = Pool::new();
+            let mut sums = Vec::with_capacity(tasks.len());
             let work = |from: &u64| {
                 let mut values = Vec::new();
                 let range = *from..(from + TASK).min(spill.count);
@@ -87,25 +88,33 @@ impl<'a> LeakCheck<'a> {
                     || selection.empty(),
                     |histogram| {
                         selection.count(&values, histogram);
-                        Ok(())
+                        Ok(Sums::of(&values, fit.mean))
                     },
                 )
             };
-            map_ordered(self.threads, tasks.len(), &tasks, work, |()| Ok(()))?;
-            Ok(selection.merge(&counters.into_all()))
+            map_ordered(self.threads, tasks.len(), &tasks, work, |found| {
+                sums.push(found);
+                Ok(())
+            })?;
+            Ok((selection.merge(&counters.into_all()), sums))
         };
         self.violations.extend(compare(&whose, self.nbins, fit, spill.count, count)?);
         Ok(())
     }
 }
 
-/// Selects the quantiles of the fit movements that the datasets hold, each pass counted by `count`, and compares.
+/// How far a mean and a deviation may lie from those in the file, as a share of the largest movement: sums of 2^15 numbers at
+/// most, each off by 2^-53, and the sums of those sums.
+const ROUNDING: f64 = 1e-11;
+
+/// Selects the quantiles of the fit movements that the datasets hold, each pass counted by `count` with the sums around the
+/// file's mean, and compares.
 pub(crate) fn compare(
     whose: &str,
     nbins: u16,
     fit: &Fit,
     found: u64,
-    count: impl Fn(&Selection) -> Result<Histogram>,
+    count: impl Fn(&Selection) -> Result<(Histogram, Vec<Sums>)>,
 ) -> Result<Vec<String>> {
     if found != fit.fit_rows {
         return Ok(vec![format!(
@@ -116,20 +125,34 @@ pub(crate) fn compare(
     let mut qs = inner_quantiles(nbins);
     qs.push(0.5);
     let mut selection = Selection::new();
-    let at_ranks = loop {
-        let histogram = count(&selection)?;
+    let (at_ranks, sums) = loop {
+        let (histogram, sums) = count(&selection)?;
         if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
-            break values;
+            break (values, sums);
         }
     };
-    let found = interpolate(found, &qs, &at_ranks);
-    let want = fit.boundaries.iter().chain([&fit.median]);
-    let differs = |(_, (a, b)): &(usize, (&f64, &f64))| a.to_bits() != b.to_bits();
-    let tell = |(k, (found, want)): (usize, (&f64, &f64))| {
-        let name = if k + 1 < qs.len() { format!("boundary {}", k + 1) } else { "the median".to_owned() };
-        format!(
-            "thresholds.json: {whose}: {name} is {want:e}, but the fit rows give {found:e}: something else was fitted on"
-        )
+    let mut violations = Vec::new();
+    let mut differs = |name: &str, want: f64, found: f64, slack: Option<f64>| {
+        if want.to_bits() != found.to_bits() && slack.is_none_or(|slack| (want - found).abs() > slack) {
+            violations.push(format!(
+                "thresholds.json: {whose}: {name} is {want:e}, but the fit rows give {found:e}: something else was fitted on"
+            ));
+        }
     };
-    Ok(found.iter().zip(want).enumerate().filter(differs).map(tell).collect())
+    let found_values = interpolate(found, &qs, &at_ranks);
+    for (k, (found, want)) in found_values.iter().zip(&fit.boundaries).enumerate() {
+        differs(&format!("boundary {}", k + 1), *want, *found, None);
+    }
+    if let Some(median) = found_values.last() {
+        differs("the median", fit.median, *median, None);
+    }
+    let (min, max) = sums.iter().fold((f64::MAX, f64::MIN), |(min, max), s| (min.min(s.min), max.max(s.max)));
+    differs("the minimum", fit.min, min, None);
+    differs("the maximum", fit.max, max, None);
+    let slack = Some(ROUNDING * min.abs().max(max.abs()));
+    let n = found as f64;
+    differs("the mean", fit.mean, sums.iter().map(|s| s.sum).sum::<f64>() / n, slack);
+    let std = (sums.iter().map(|s| s.squares).sum::<f64>() / n).sqrt();
+    differs("the standard deviation", fit.std, std, slack);
+    Ok(violations)
 }

@@ -1,33 +1,46 @@
 //! Phase 3: reads back what was written, and proves it.
 
 mod against;
+mod certificate;
+mod contents;
+mod drawn;
+mod every_row;
+mod folder;
+mod footer;
 mod group;
 mod leak;
+mod movement;
 mod one;
+mod quotes;
+mod raw;
+mod walk;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
 use parquet::file::metadata::ParquetMetaData;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use against::{AGAINST_ROWS, Against};
+pub use against::{AGAINST_ROWS, Against, Compare};
+pub use certificate::{Certificate, CertifiedInput};
+pub(crate) use folder::{check_card, check_thresholds};
+use footer::FooterCheck;
 use group::{DatasetFile, Expect, GroupFacts, LabelColumns, check_group, read_footer};
 use leak::LeakCheck;
 pub(crate) use leak::compare;
 pub(crate) use one::prove_dataset;
+use walk::Walk;
 
 use crate::config::{Columns, Config};
 use crate::error::{Error, InputError, Result, ValidationError};
-use crate::input::file_sha256;
-use crate::input::hex;
-use crate::label::{Quota, Split, Thresholds};
-use crate::output::{DatasetEntry, DatasetSchema, Manifest, SYMBOL_KEY, SplitEntry, SymbolEntry, ValidationEntry};
+use crate::input::{file_sha256, hex};
+use crate::label::Windows;
+use crate::output::{DatasetEntry, DatasetSchema, MANIFEST, Manifest, SymbolEntry, ValidationEntry, grouped};
 use crate::pipeline::{CARD, Monitor, Options, Stage, THRESHOLDS, map_batched};
-use crate::storage;
+use crate::{printable, storage};
 
 /// After this many violations a dataset is not searched for more.
 const MOST_VIOLATIONS: usize = 20;
@@ -39,31 +52,63 @@ pub struct Validation {
     pub manifest: Manifest,
     /// What holds.
     pub proved: ValidationEntry,
+    /// Rows whose `price_movement` was computed again from the mid prices in the files.
+    pub recomputed: u64,
     /// The rows compared with the raw files, when asked for.
     pub against: Option<Against>,
     /// Seconds it took.
     pub seconds: f64,
 }
 
-/// Proves an output folder: schema, counts, order, labels, splits, marks, hashes and that nothing leaked. With `against`,
-/// also compares [`AGAINST_ROWS`] random rows with the raw files, from which it computes their labels by the plain definition.
+/// How much is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// What a run proves of the files that it has just written: that they say what was computed.
+    Written,
+    /// Everything that the files allow: quotes and movements too.
+    Whole,
+}
+
+/// Proves an output folder: manifest, names, hashes, schema, counts, order, quotes, movements, labels, splits, marks and that
+/// nothing leaked. With `against`, also compares rows with the raw files, from which it computes their labels by the plain
+/// definition.
 ///
 /// # Errors
-/// [`ValidationError`] with every violation found; [`InputError`] when the folder or the raw files cannot be read.
+/// [`ValidationError`] with every violation found, damaged files of the folder among them; [`InputError`] when the folder
+/// holds no manifest, or the raw files cannot be read.
 pub fn validate<P: AsRef<Path>>(
     folder: &Path,
-    against: Option<(&[P], u64)>,
+    against: Option<(&[P], Compare)>,
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Validation> {
     let started = std::time::Instant::now();
     let folder = &storage::plain(folder);
+    let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
+    let local = !storage::is_url(folder);
+    // A pipe in its place would keep a reader waiting.
+    let found = std::fs::symlink_metadata(folder.join(MANIFEST));
+    if local && found.is_ok_and(|found| !found.is_file()) {
+        return Err(failed(vec![format!("{MANIFEST}: is no regular file")]));
+    }
     let manifest = Manifest::read(folder)?;
-    let proved = prove(folder, &manifest, options.threads(), monitor)?;
+    let mut violations = contents::contradictions(&manifest);
+    if violations.is_empty() && local {
+        violations = folder::check_names(folder, &manifest);
+    }
+    if violations.is_empty() {
+        violations.extend(folder::check_report(folder, &manifest).err());
+    }
+    if !violations.is_empty() {
+        return Err(failed(violations));
+    }
+    let Proof { recomputed, card_as_written } = prove(folder, &manifest, options.threads(), monitor, Depth::Whole)?;
     let against = against
-        .map(|(inputs, seed)| against::compare(folder, &manifest, inputs, seed, options, monitor))
+        .map(|(inputs, rows)| against::compare(folder, &manifest, inputs, rows, options, monitor))
         .transpose()?;
-    Ok(Validation { manifest, proved, against, seconds: started.elapsed().as_secs_f64() })
+    let all = against.is_some_and(|against| against.all);
+    let proved = summary(&manifest, Some(Whole { recomputed, card_as_written, local, all }));
+    Ok(Validation { manifest, proved, recomputed, against, seconds: started.elapsed().as_secs_f64() })
 }
 
 /// What opening a file weighs against reading a row.
@@ -80,9 +125,11 @@ enum Task {
 }
 
 enum Done {
-    Whole(usize, Result<(String, Box<GroupFacts>), String>),
-    Hash(usize, String),
+    /// A dataset's hash, and its facts where it was read whole.
+    Begun(usize, String, Option<Box<GroupFacts>>),
     Group(Box<GroupFacts>),
+    /// What cannot be read of a dataset, and why.
+    Failed(usize, String),
 }
 
 impl Task {
@@ -94,6 +141,14 @@ impl Task {
     }
 }
 
+/// What [`prove`] found beside violations.
+pub(crate) struct Proof {
+    /// Rows whose movement was computed again.
+    recomputed: u64,
+    /// The dataset card is the one that was written.
+    card_as_written: bool,
+}
+
 /// Proves the datasets in `folder` against what `manifest` says of them.
 ///
 /// # Errors
@@ -103,19 +158,21 @@ pub(crate) fn prove(
     manifest: &Manifest,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<ValidationEntry> {
+    depth: Depth,
+) -> Result<Proof> {
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let config = &manifest.config;
     let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
-    check_card(folder, manifest).map_err(|v| failed(vec![v]))?;
+    let card_as_written = check_card(folder, manifest).map_err(|v| failed(vec![v]))?;
+    let mut violations = contents::check_origin(manifest, &thresholds);
     let schema = DatasetSchema::new(config, manifest.has_ts_out()).map_err(|e| failed(vec![e.to_string()]))?;
-    let columns = LabelColumns::new(&schema).map_err(|e| failed(vec![e.to_string()]))?;
+    let columns = LabelColumns::new(&schema, depth).map_err(|e| failed(vec![e.to_string()]))?;
+    let footers = FooterCheck::new(&schema, (&manifest.version, config), &thresholds);
     let datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
 
     let mut tasks = Vec::new();
     let mut expects = Vec::new();
     let mut large = Vec::new();
-    let mut violations = Vec::new();
     for (number, (symbol, entry)) in datasets.iter().enumerate() {
         match storage::stat(&folder.join(&entry.file)).map(|found| found.bytes) {
             Ok(bytes) if bytes == entry.bytes => (),
@@ -124,7 +181,7 @@ pub(crate) fn prove(
             }
             Err(e) => violations.push(format!("{}: cannot be read: {e}", entry.file)),
         }
-        match Expect::new(config, &columns, symbol, &thresholds) {
+        match Expect::new(config, &columns, symbol, &thresholds, depth) {
             Some(expect) => expects.push(expect),
             None => violations.push(format!("{THRESHOLDS}: no boundaries for the symbol {:?}", symbol.symbol)),
         }
@@ -139,9 +196,16 @@ pub(crate) fn prove(
     }
     let look = |number: &usize| {
         let (symbol, entry) = datasets[*number];
-        let checked = DatasetFile::open(&folder.join(&entry.file)).and_then(|file| file.footer());
-        let checked = checked.map_err(|e| e.to_string());
-        Ok((*number, checked.and_then(|footer| check_footer(&footer, symbol, entry, &schema))))
+        let path = folder.join(&entry.file);
+        let checked = caught(&path, || {
+            if depth == Depth::Whole {
+                // Nothing is decoded of a file that is not what the manifest says.
+                check_sha256(&file_sha256(&path)?, entry).map_err(|reason| InputError::new(&path, reason))?;
+            }
+            let footer = DatasetFile::open(&path)?.footer()?;
+            Ok(footers.check(&footer, entry.bytes, symbol, entry).map_err(|reason| InputError::new(&path, reason))?)
+        });
+        Ok((*number, checked))
     };
     map_batched(
         threads,
@@ -154,7 +218,7 @@ pub(crate) fn prove(
                     tasks.push(Task::Hash(number));
                     tasks.extend((0..groups).map(|g| Task::Group(number, g)));
                 }
-                Err(violation) => violations.push(format!("{}: {violation}", datasets[number].1.file)),
+                Err(e) => violations.push(format!("{}: {}", datasets[number].1.file, cause(&e))),
             }
             Ok(())
         },
@@ -166,28 +230,25 @@ pub(crate) fn prove(
 
     // Footers are parsed once for all groups of a file, and only one file's is kept.
     let footer: Mutex<Option<(usize, Arc<ParquetMetaData>)>> = Mutex::new(None);
-    let work = |task: &Task| {
+    let read = |task: &Task, path: &Path| {
         let number = task.dataset();
         let (symbol, entry) = datasets[number];
-        let path = folder.join(&entry.file);
         match *task {
             Task::Whole(_) => {
-                let bytes = Bytes::from(storage::read(&path).map_err(|e| unreadable(&path, e))?);
-                let checked = read_footer(&path, &bytes).map_err(|e| e.to_string()).and_then(|footer| {
-                    check_footer(&footer, symbol, entry, &schema)?;
-                    Ok(footer)
-                });
-                let footer = match checked {
-                    Ok(footer) => footer,
-                    Err(violation) => return Ok(Done::Whole(number, Err(violation))),
-                };
-                let sha256 = hex(&Sha256::digest(&bytes));
-                let facts = check_group(&path, bytes, &footer, 0, &expects[number])?;
-                Ok(Done::Whole(number, Ok((sha256, Box::new(facts)))))
+                let bytes = storage::read_at_most(path, entry.bytes).map_err(|e| unreadable(path, e))?;
+                let (sha256, bytes) = (hex(&Sha256::digest(&bytes)), Bytes::from(bytes));
+                check_sha256(&sha256, entry).map_err(|reason| InputError::new(path, reason))?;
+                let footer = read_footer(path, &bytes)?;
+                let checked = footers.check(&footer, entry.bytes, symbol, entry);
+                checked.map_err(|reason| InputError::new(path, reason))?;
+                let facts = check_group(path, bytes, &footer, 0, &expects[number])?;
+                Ok(Done::Begun(number, sha256, Some(Box::new(facts))))
             }
-            Task::Hash(_) => Ok(Done::Hash(number, file_sha256(&path)?)),
+            // Hashed when its footer was looked at.
+            Task::Hash(_) if depth == Depth::Whole => Ok(Done::Begun(number, entry.sha256.clone(), None)),
+            Task::Hash(_) => Ok(Done::Begun(number, file_sha256(path)?, None)),
             Task::Group(_, group) => {
-                let file = DatasetFile::open(&path)?;
+                let file = DatasetFile::open(path)?;
                 let held = || footer.lock().unwrap_or_else(PoisonError::into_inner);
                 let cached =
                     held().as_ref().filter(|(cached, _)| *cached == number).map(|(_, footer)| Arc::clone(footer));
@@ -203,37 +264,48 @@ pub(crate) fn prove(
             }
         }
     };
+    let work = |task: &Task| {
+        let path = folder.join(&datasets[task.dataset()].1.file);
+        match caught(&path, || read(task, &path)) {
+            Err(e @ Error::Input(_)) => Ok(Done::Failed(task.dataset(), cause(&e))),
+            done => done,
+        }
+    };
 
     let mut leak = LeakCheck::new(manifest, &thresholds, threads);
-    let mut progress: Option<Walk<'_>> = None;
+    let mut progress: Option<(usize, Walk<'_>)> = None;
+    let (mut recomputed, mut unreadable) = (0, None);
+    let mut finish = |walk: Option<(usize, Walk<'_>)>, violations: &mut Vec<String>| {
+        let Some((_, walk)) = walk else { return };
+        let (rows, found) = walk.finish();
+        recomputed += rows;
+        violations.extend(found);
+    };
     let mut take = |done: Done| {
-        let (begun, facts) = match done {
-            Done::Whole(number, Ok((sha256, facts))) => (Some((number, sha256)), Some(facts)),
-            Done::Whole(number, Err(violation)) => {
-                violations.push(format!("{}: {violation}", datasets[number].1.file));
-                (None, None)
+        let facts = match done {
+            Done::Begun(number, sha256, facts) => {
+                finish(progress.take(), &mut violations);
+                let (symbol, entry) = datasets[number];
+                progress = Some((number, Walk::new(config, symbol, entry, depth)));
+                leak.begin(&symbol.symbol)?;
+                violations.extend(check_sha256(&sha256, entry).err().map(|reason| format!("{}: {reason}", entry.file)));
+                facts
             }
-            Done::Hash(number, sha256) => (Some((number, sha256)), None),
-            Done::Group(facts) => (None, Some(facts)),
+            Done::Group(facts) => Some(facts),
+            // Its other row groups may be unreadable too.
+            Done::Failed(number, _) if unreadable == Some(number) => None,
+            Done::Failed(number, reason) => {
+                // Counts of a dataset that is read in part say nothing.
+                finish(progress.take().filter(|(walked, _)| *walked != number), &mut violations);
+                violations.push(format!("{}: {reason}", datasets[number].1.file));
+                unreadable = Some(number);
+                None
+            }
         };
-        if let Some((number, sha256)) = begun {
-            if let Some(walk) = progress.take() {
-                violations.extend(walk.finish());
-            }
-            let (symbol, entry) = datasets[number];
-            progress = Some(Walk::new(config, symbol, entry));
-            leak.begin(&symbol.symbol)?;
-            if sha256 != entry.sha256 {
-                violations.push(format!(
-                    "{}: its SHA-256 is {sha256}, not {} as the manifest says",
-                    entry.file, entry.sha256
-                ));
-            }
-        }
         if let Some(facts) = facts {
             leak.take(&facts.fit_movements)?;
             let read = facts.rows;
-            if let Some(walk) = &mut progress {
+            if let Some((_, walk)) = &mut progress {
                 walk.take(*facts);
             }
             monitor.advance(read)?;
@@ -247,224 +319,130 @@ pub(crate) fn prove(
     };
     let total = datasets.iter().map(|(_, e)| e.rows).sum();
     monitor.stage(Stage::Validate, total, || map_batched(threads, &tasks, weight, work, &mut take))?;
-    violations.extend(progress.into_iter().flat_map(Walk::finish));
-    violations.extend(leak.finish()?);
-    if !violations.is_empty() {
-        return Err(failed(violations));
+    finish(progress.take(), &mut violations);
+    if unreadable.is_none() {
+        violations.extend(leak.finish()?);
     }
-    Ok(summary(manifest))
+    if violations.is_empty() { Ok(Proof { recomputed, card_as_written }) } else { Err(failed(violations)) }
 }
 
-/// What holds once nothing was found.
-pub(crate) fn summary(manifest: &Manifest) -> ValidationEntry {
+/// What [`validate`] knows beside the manifest.
+struct Whole {
+    recomputed: u64,
+    card_as_written: bool,
+    /// The folder is no object store.
+    local: bool,
+    /// Every row was compared with the raw files.
+    all: bool,
+}
+
+/// What a run has proved of the files that it has just written.
+pub(crate) fn proved_after_writing(manifest: &Manifest) -> ValidationEntry {
+    summary(manifest, None)
+}
+
+/// What holds once nothing was found: after a run, or where `whole` says how the rest went.
+fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEntry {
     let config = &manifest.config;
-    let (mut datasets, mut rows) = (0, 0);
-    for (_, entry) in manifest.datasets() {
-        datasets += 1;
-        rows += entry.rows;
-    }
+    let (datasets, rows) =
+        manifest.datasets().fold((0, 0), |(datasets, rows), (_, entry)| (datasets + 1, rows + entry.rows));
     let mut checks = vec![
-        "schema, row counts and row groups are those of the manifest",
-        "row is strictly increasing",
-        "classification_label is the number of boundaries not above price_movement",
-        "split follows from row and the boundary time",
-        "counts by class and split are those of the manifest",
-        "every file has the manifest's SHA-256",
+        "schema, row counts and row groups are those of the manifest".to_owned(),
+        "every dataset carries the version and settings of the manifest, its symbol and its thresholds".to_owned(),
+        "row is strictly increasing".to_owned(),
+        "classification_label is the number of boundaries not above price_movement".to_owned(),
+        "split follows from row and the boundary time".to_owned(),
+        "counts by class and split are those of the manifest".to_owned(),
+        "every file has the manifest's SHA-256".to_owned(),
     ];
     let mut not_checked = Vec::new();
     if config.columns == Columns::All {
-        checks.push("ts_recv never steps back but as often as the manifest counts, and agrees with split");
+        checks.push("ts_recv never steps back but as often as the manifest counts, and agrees with split".to_owned());
     } else {
-        not_checked.push("the order of ts_recv: columns = \"book\" leaves it out");
+        not_checked.push("the order of ts_recv: columns = \"book\" leaves it out".to_owned());
     }
     if config.force_uniform {
-        checks.push("balanced marks are those of the definition");
+        checks.push("balanced marks are those of the definition".to_owned());
     }
     match (manifest.thresholds.fitted, config.drop_unbalanced) {
-        (true, false) => {
-            checks.push("nothing leaked: the exact quantiles of the fit rows are the boundaries, bit for bit")
-        }
+        (true, false) => checks.push(
+            "nothing leaked: the exact quantiles of the fit rows are the boundaries, bit for bit; so are minimum, maximum and median"
+                .to_owned(),
+        ),
         (true, true) => not_checked
-            .push("the boundaries: drop_unbalanced left most of the rows they were fitted on out of the files"),
-        (false, _) => not_checked.push("the boundaries: they come from a thresholds file, fitted elsewhere"),
+            .push("the boundaries: drop_unbalanced left most of the rows they were fitted on out of the files".to_owned()),
+        (false, _) => {
+            not_checked.push("the boundaries: they come from a thresholds file, fitted elsewhere".to_owned());
+        }
     }
-    let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
-    ValidationEntry { datasets, rows, checks: owned(checks), not_checked: owned(not_checked) }
+    match whole {
+        Some(whole) => whole.tell(config, rows, &mut checks, &mut not_checked),
+        None => not_checked
+            .push("mid_price and price_movement, computed again from the quotes: lobset validate does that".to_owned()),
+    }
+    ValidationEntry { datasets, rows, checks, not_checked }
 }
 
-/// Reads back the thresholds of a folder and compares them with its manifest.
-pub(crate) fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, String> {
-    let path = folder.join(&manifest.thresholds.file);
-    let text = storage::read(&path).map_err(|e| format!("{THRESHOLDS}: cannot be read: {e}"))?;
-    let sha256 = hex(&Sha256::digest(&text));
-    if sha256 != manifest.thresholds.sha256 {
-        return Err(format!(
-            "{THRESHOLDS}: its SHA-256 is {sha256}, not {} as the manifest says",
-            manifest.thresholds.sha256
+impl Whole {
+    fn tell(&self, config: &Config, rows: u64, checks: &mut Vec<String>, not_checked: &mut Vec<String>) {
+        checks.push("the manifest has the hash that it carries, and does not contradict itself".to_owned());
+        if self.local {
+            checks.push("the folder holds the files that the manifest names, and nothing else".to_owned());
+        } else {
+            not_checked
+                .push("that nothing else lies in the folder: other runs may be at work in an object store".to_owned());
+        }
+        if !self.card_as_written {
+            not_checked.push(format!("{CARD}: it was changed after the run, as its owner may"));
+        }
+        checks.push("symbol is that of the dataset, every quote is usable, and mid_price is its middle".to_owned());
+        checks.push(format!(
+            "price_movement follows from mid_price, bit for bit, in {} of {} rows",
+            grouped(self.recomputed),
+            grouped(rows)
         ));
-    }
-    let thresholds = Thresholds::read(&path).map_err(|e| e.to_string())?;
-    thresholds.check_settings(&manifest.config).map_err(|e| format!("{THRESHOLDS}: {e}"))?;
-    if thresholds.fit_until != manifest.thresholds.fit_until {
-        return Err(format!(
-            "{THRESHOLDS}: its boundary time is {}, not {} as in the manifest",
-            thresholds.fit_until, manifest.thresholds.fit_until
-        ));
-    }
-    Ok(thresholds)
-}
-
-/// Checks that the dataset card is there. What it says is for its owner to add to.
-pub(crate) fn check_card(folder: &Path, manifest: &Manifest) -> Result<(), String> {
-    let found = storage::stat(&folder.join(&manifest.card));
-    found.map(drop).map_err(|e| format!("{CARD}: cannot be read: {e}"))
-}
-
-/// Schema, rows and row groups of a dataset, as its footer tells them; returns the number of groups.
-fn check_footer(
-    footer: &ParquetMetaData,
-    symbol: &SymbolEntry,
-    entry: &DatasetEntry,
-    schema: &DatasetSchema,
-) -> Result<usize, String> {
-    let file = footer.file_metadata();
-    let value = |key: &str| {
-        let pair = file.key_value_metadata().into_iter().flatten().find(|pair| pair.key == key);
-        pair.and_then(|pair| pair.value.as_deref())
-    };
-    // Where the text is another one, its meaning may still be the same.
-    if *file.schema_descr() != *schema.parquet || value(ARROW_SCHEMA_META_KEY) != Some(&schema.encoded) {
-        let found = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
-        if found.map_err(|e| e.to_string())?.fields() != schema.arrow.fields() {
-            return Err("its columns are not those of the settings".to_owned());
+        if self.all {
+            return;
         }
-    }
-    if file.num_rows().cast_unsigned() != entry.rows {
-        return Err(format!("has {} rows, not {} as the manifest says", file.num_rows(), entry.rows));
-    }
-    let groups = footer.num_row_groups();
-    if groups as u64 != entry.row_groups {
-        return Err(format!("has {groups} row groups, not {} as the manifest says", entry.row_groups));
-    }
-    if value(SYMBOL_KEY) != Some(symbol.symbol.as_str()) {
-        return Err(format!("its metadata does not name the symbol {:?}", symbol.symbol));
-    }
-    Ok(groups)
-}
-
-/// Checks that need the groups of a dataset in order.
-struct Walk<'a> {
-    entry: &'a DatasetEntry,
-    steps_allowed: u64,
-    unbalanced_kept: bool,
-    marks: Option<[Quota; 2]>,
-    last_row: Option<u64>,
-    max_ts: u64,
-    steps: u64,
-    late: u64,
-    counts: Vec<u64>,
-    nbins: usize,
-    violations: Vec<String>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(config: &Config, symbol: &SymbolEntry, entry: &'a DatasetEntry) -> Self {
-        let quota = |split: &SplitEntry| Quota::new(split.classes.clone());
-        let nbins = usize::from(config.nbins);
-        Self {
-            entry,
-            steps_allowed: symbol.steps_back,
-            unbalanced_kept: !config.drop_unbalanced,
-            marks: config.force_uniform.then(|| [quota(&entry.splits.fit), quota(&entry.splits.holdout)]),
-            last_row: None,
-            max_ts: 0,
-            steps: 0,
-            late: 0,
-            counts: vec![0; 3 * nbins],
-            nbins,
-            violations: Vec::new(),
-        }
-    }
-
-    fn take(&mut self, facts: GroupFacts) {
-        self.violations.extend(facts.violations);
-        if let (Some(last), Some(first)) = (self.last_row, facts.first_row)
-            && first <= last
-        {
-            self.violations.push(format!("row {first}: comes after row {last}"));
-        }
-        self.last_row = facts.last_row.or(self.last_row);
-        self.late += facts.late;
-        for ts in &facts.ts_recv {
-            self.steps += u64::from(*ts < self.max_ts);
-            self.max_ts = self.max_ts.max(*ts);
-        }
-        for (place, ((class, split), balanced)) in
-            facts.classes.iter().zip(&facts.splits).zip(&facts.balanced).enumerate()
-        {
-            let (class, split) = (usize::from(*class), *split);
-            if class >= self.nbins {
-                continue; // Reported where the label was compared.
-            }
-            let count = &mut self.counts[split as usize * self.nbins + class];
-            *count += 1;
-            let Some([fit, holdout]) = &self.marks else { continue };
-            // Of the marked rows alone no row's number in its class is known.
-            let want = match split {
-                Split::Fit if self.unbalanced_kept => fit.is_marked(class, *count),
-                Split::Holdout if self.unbalanced_kept => holdout.is_marked(class, *count),
-                Split::Embargo => false,
-                _ => true,
-            };
-            if *balanced != want && self.violations.len() < MOST_VIOLATIONS {
-                let row = facts.row_numbers[place];
-                self.violations.push(format!("row {row}: balanced is {balanced}, but row {count} of class {class} in {split} is {want} by definition"));
-            }
-        }
-    }
-
-    fn finish(mut self) -> Vec<String> {
-        // What concerns the whole dataset says more than single rows do, and comes first.
-        let rows = std::mem::take(&mut self.violations);
-        if self.steps > self.steps_allowed {
-            self.violations.push(format!(
-                "ts_recv steps back {} times, and the manifest counts {}",
-                self.steps, self.steps_allowed
+        let left = rows - self.recomputed.min(rows);
+        if !movement::fits_memory(Windows::new(config)) {
+            not_checked.push(format!(
+                "price_movement: windows of more than {} rows are compared by --against",
+                grouped(movement::MOST_ROWS)
+            ));
+        } else if left > 0 {
+            not_checked.push(format!(
+                "price_movement of {} rows whose windows reach out of the files: --against INPUT --all does that",
+                grouped(left)
             ));
         }
-        if self.late > self.steps_allowed {
-            self.violations.push(format!(
-                "{} holdout rows lie before the boundary time, and the manifest counts {} steps back",
-                self.late, self.steps_allowed
-            ));
-        }
-        for (place, (name, split)) in self.entry.splits.named().into_iter().enumerate() {
-            let found = &self.counts[place * self.nbins..][..self.nbins];
-            let want = if self.unbalanced_kept { &split.classes } else { &split.balanced };
-            if found != want.as_slice() {
-                self.violations.push(format!("{name}: rows by class are {found:?}, not {want:?} as the manifest says"));
-            }
-            if let Some(quotas) = &self.marks
-                && name != "embargo"
-            {
-                let quota = &quotas[usize::from(name == "holdout")];
-                let marked: Vec<u64> = (0..self.nbins).map(|class| quota.marked(class)).collect();
-                if marked != split.balanced {
-                    self.violations.push(format!(
-                        "{name}: the manifest counts {:?} marked rows by class, and the definition {marked:?}",
-                        split.balanced
-                    ));
-                }
-            }
-        }
-        let file = self.entry.file.clone();
-        self.violations.extend(rows);
-        self.violations.truncate(MOST_VIOLATIONS);
-        self.violations.into_iter().map(|v| format!("{file}: {v}")).collect()
+        not_checked
+            .push("the event, and the book behind its best prices: --against INPUT --all compares them".to_owned());
     }
+}
+
+fn check_sha256(found: &str, entry: &DatasetEntry) -> Result<(), String> {
+    if found == entry.sha256 {
+        return Ok(());
+    }
+    Err(format!("its SHA-256 is {found}, not {} as the manifest says", entry.sha256))
+}
+
+/// Runs what decodes a file. The Parquet reader may panic at what nobody wrote on purpose: that is a damaged file too.
+fn caught<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(unreadable(path, "the Parquet reader panicked, as it does at some damaged files")))
 }
 
 /// A dataset that cannot be opened or decoded.
 fn unreadable(path: &Path, cause: impl std::fmt::Display) -> Error {
     InputError::new(path, format!("cannot be read back: {cause}")).into()
+}
+
+/// What went wrong with a file, for a line that begins with its name.
+fn cause(error: &Error) -> String {
+    match error {
+        Error::Input(e) => printable(&e.message).into_owned(),
+        other => other.to_string(),
+    }
 }

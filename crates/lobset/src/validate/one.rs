@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::footer::FooterCheck;
 use super::group::{DatasetFile, Expect, GroupFacts, LabelColumns};
-use super::{Walk, check_footer};
+use super::{Depth, Walk, cause, check_sha256};
 use crate::config::Config;
 use crate::error::Result;
 use crate::input::file_sha256;
@@ -11,8 +12,8 @@ use crate::label::Thresholds;
 use crate::output::{DatasetEntry, DatasetSchema, SymbolEntry};
 use crate::pipeline::{THRESHOLDS, map_ordered};
 
-/// Proves the dataset of a symbol, made with `config` of input with or without gateway stamps, of which `entry` is what the manifest will say, and hands on the movements that the
-/// boundaries were fitted on. Returns the violations found.
+/// Proves the dataset of a symbol, made with `config` of input with or without gateway stamps, of which `entry` is what the
+/// manifest will say, and hands on the movements that the boundaries were fitted on. Returns the violations found.
 ///
 /// # Errors
 /// [`InputError`](crate::error::InputError) when it cannot be read; what `fit_movements` fails of.
@@ -25,28 +26,29 @@ pub(crate) fn prove_dataset(
     mut fit_movements: impl FnMut(&[f64]) -> Result<()> + Send,
 ) -> Result<Vec<String>> {
     let violation = |text: String| Ok(vec![format!("{}: {text}", entry.file)]);
-    let schema = DatasetSchema::new(config, ts_out).and_then(|schema| Ok((LabelColumns::new(&schema)?, schema)));
+    let schema =
+        DatasetSchema::new(config, ts_out).and_then(|schema| Ok((LabelColumns::new(&schema, Depth::Written)?, schema)));
     let (columns, schema) = match schema {
         Ok(both) => both,
         Err(e) => return violation(e.to_string()),
     };
-    let Some(expect) = Expect::new(config, &columns, symbol, thresholds) else {
+    let Some(expect) = Expect::new(config, &columns, symbol, thresholds, Depth::Written) else {
         return violation(format!("{THRESHOLDS} has no boundaries for the symbol {:?}", symbol.symbol));
     };
     let footer = match DatasetFile::open(path).and_then(|file| file.footer()) {
         Ok(footer) => footer,
         Err(e) if e.is_transient() => return Err(e),
-        Err(e) => return violation(e.to_string()),
+        Err(e) => return violation(cause(&e)),
     };
-    let groups = match check_footer(&footer, symbol, entry, &schema) {
+    let footers = FooterCheck::new(&schema, (crate::VERSION, config), thresholds);
+    let groups = match footers.check(&footer, entry.bytes, symbol, entry) {
         Ok(groups) => groups,
         Err(text) => return violation(text),
     };
-    let sha256 = file_sha256(path)?;
-    if sha256 != entry.sha256 {
-        return violation(format!("its SHA-256 is {sha256}, not {} as the manifest says", entry.sha256));
+    if let Err(text) = check_sha256(&file_sha256(path)?, entry) {
+        return violation(text);
     }
-    let mut walk = Walk::new(config, symbol, entry);
+    let mut walk = Walk::new(config, symbol, entry, Depth::Written);
     let groups: Vec<usize> = (0..groups).collect();
     let check = |group: &usize| DatasetFile::open(path)?.check_group(&footer, *group, &expect);
     map_ordered(threads, 1, &groups, check, |facts: GroupFacts| {
@@ -54,5 +56,5 @@ pub(crate) fn prove_dataset(
         walk.take(facts);
         Ok(())
     })?;
-    Ok(walk.finish())
+    Ok(walk.finish().1)
 }

@@ -30,7 +30,8 @@ impl Lock {
     pub fn take(folder: &Path, out: &Path) -> Result<Self> {
         let path = folder.join(NAME);
         for _ in 0..TRIES {
-            if kind_of(folder)?.is_some_and(|kind| !kind.is_dir()) {
+            let before = kind_of(folder)?;
+            if before.is_some_and(|kind| !kind.is_dir()) {
                 return Err(Error::Output {
                     path: folder.to_owned(),
                     message: "stands where the work folder goes, and is no folder".to_owned(),
@@ -53,7 +54,13 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(busy(folder, out)),
-                Err(TryLockError::Error(e)) => return Err(not_locked(&path, &e)),
+                Err(TryLockError::Error(e)) => {
+                    if before.is_none() {
+                        // The error at hand says more than one about clearing up after it.
+                        let _ = fs::remove_file(&path).and_then(|()| fs::remove_dir(folder));
+                    }
+                    return Err(not_locked(&path, &e));
+                }
             }
             // A run that ends removes its lock file while it holds the lock: a lock on that keeps nobody out.
             let lock = Self { path: path.clone(), file };

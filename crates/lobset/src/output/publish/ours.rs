@@ -12,12 +12,7 @@ use serde::de::IgnoredAny;
 use super::MANIFEST;
 use crate::error::{Error, Result};
 use crate::label::Thresholds;
-
-/// A manifest of ours is not larger: a symbol takes about two kilobytes in it.
-const LARGEST_MANIFEST: u64 = 4 << 30;
-
-/// A thresholds file of ours is not larger: a boundary takes some twenty bytes in it.
-const LARGEST_THRESHOLDS: u64 = 1 << 30;
+use crate::output::LARGEST_MANIFEST;
 
 /// What a manifest of any version of lobset says of the files of its dataset. Others name files `manifest.json` too: a batch
 /// job of Databento's, for one.
@@ -29,8 +24,8 @@ struct Names {
     _config: IgnoredAny,
     thresholds: Named,
     symbols: Vec<Symbol>,
-    card: Option<String>,
-    report: Option<String>,
+    card: Option<Small>,
+    report: Option<Small>,
 }
 
 #[derive(Deserialize)]
@@ -44,12 +39,28 @@ struct Named {
     bytes: Option<u64>,
 }
 
+/// A small file: manifests without a hash of their own have its name alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Small {
+    Name(String),
+    Named(Named),
+}
+
+impl Small {
+    fn name(&self) -> &str {
+        match self {
+            Self::Name(file) | Self::Named(Named { file, .. }) => file,
+        }
+    }
+}
+
 impl Names {
     /// The names of all files but the manifest, with the sizes that it gives.
     fn sizes(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
         let datasets = self.symbols.iter().filter_map(|symbol| symbol.dataset.as_ref());
         let files = datasets.chain([&self.thresholds]).map(|named| (named.file.as_str(), named.bytes));
-        files.chain([&self.card, &self.report].into_iter().flatten().map(|name| (name.as_str(), None)))
+        files.chain([&self.card, &self.report].into_iter().flatten().map(|small| (small.name(), None)))
     }
 
     /// The names of all files but the manifest; `None` when one of them leads out of the folder.
@@ -57,6 +68,11 @@ impl Names {
         let plain = |name: &str| Path::new(name).file_name() == Some(OsStr::new(name));
         self.sizes().map(|(name, _)| plain(name).then(|| name.to_owned())).collect()
     }
+}
+
+/// True for the text of a manifest of any version of lobset.
+pub fn is_manifest(text: &[u8]) -> bool {
+    serde_json::from_slice::<Names>(text).is_ok_and(|names| names.plain().is_some())
 }
 
 /// The files that the manifest in a folder names, without itself; `None` when there is no manifest of ours.
@@ -176,8 +192,7 @@ pub fn check_file(out: &Path, overwrite: bool) -> Result<()> {
     if !kind.is_file() {
         return refuse(out, "exists and is no regular file, so --overwrite leaves it alone", help);
     }
-    let bytes = fs::symlink_metadata(out).map_err(|e| Error::output(out, e))?.len();
-    if bytes > LARGEST_THRESHOLDS || Thresholds::read(out).is_err() {
+    if Thresholds::read(out).is_err() {
         return refuse(out, "exists and is no thresholds file of lobset, so --overwrite leaves it alone", help);
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::prove::{Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::{RECEIPTS, Work};
 use super::{Executor, Job, Spec, Task};
-use crate::error::{Error, Result, ValidationError};
+use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::{CatalogFile, Found, FoundFile, explain_schemas};
 use crate::label::{Fit, Histogram, Selection, Thresholds, Windows};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name};
@@ -187,18 +187,24 @@ impl Engine for Tasks<'_> {
     fn scan(&self, rules: &ScanRules) -> Result<Scans> {
         let job = |file: &FoundFile| Scan {
             file: file.path.clone(),
-            bytes: file.stat.bytes,
-            version: file.stat.version.clone(),
+            found: file.stat.clone(),
             listed: file.beside.sha256.clone(),
             rules: rules.with_symbology(file.beside.symbology.as_ref()),
         };
         let inputs = &self.found.files;
-        let scanned = self.map(Stage::Scan, inputs.iter().map(job).collect());
-        let (scans, reused) = scanned.map_err(|refused| explain_schemas(refused, &self.found))?;
+        let (outcomes, reused) = self.map(Stage::Scan, inputs.iter().map(job).collect())?;
+        let (mut scans, mut refused) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                Ok(scan) => scans.push(scan),
+                Err(error) => refused.push(error),
+            }
+        }
+        InputError::check(explain_schemas(refused, &self.found))?;
         let catalog = |(file, scan): (&FoundFile, FileScan)| {
-            let first_ts = scan.input.first_ts.map(|t| t.0);
+            let head = scan.head.clone();
             let FoundFile { path, stat, beside } = file.clone();
-            (CatalogFile { path, bytes: stat.bytes, first_ts, beside }, scan)
+            (CatalogFile { path, stat, head, beside }, scan)
         };
         let mut found: Vec<(CatalogFile, FileScan)> = inputs.iter().zip(scans).map(catalog).collect();
         found.sort_by_cached_key(|(file, _)| file.order());
@@ -208,10 +214,8 @@ impl Engine for Tasks<'_> {
     }
 
     fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
-        let found = self.found.files.iter().find(|found| found.path == file.path);
-        let version = found.map_or_else(String::new, |found| found.stat.version.clone());
         let rules = rules.with_symbology(file.beside.symbology.as_ref());
-        let job = RowTime { file: file.path.clone(), version, rules, number };
+        let job = RowTime { file: file.path.clone(), found: file.stat.clone(), rules, number };
         Ok(self.map(Stage::Scan, vec![job])?.0.into_iter().next().flatten())
     }
 
@@ -397,7 +401,7 @@ impl Engine for Tasks<'_> {
         if violations.is_empty() && manifest.thresholds.fitted && !config.drop_unbalanced {
             let mut compare = |whose: &str, fit: &Fit, parts: &[(String, Pieces, u64)]| -> Result<()> {
                 let ranges = || parts.iter().map(|(_, pieces, count)| (pieces, 0..*count)).collect();
-                let count = |selection: &Selection| Ok(self.count_pieces(Stage::Validate, ranges(), selection, 0.0)?.0);
+                let count = |selection: &Selection| self.count_pieces(Stage::Validate, ranges(), selection, fit.mean);
                 let found = parts.iter().map(|(_, _, count)| count).sum();
                 violations.extend(validate::compare(whose, config.nbins, fit, found, count)?);
                 Ok(())
@@ -413,7 +417,7 @@ impl Engine for Tasks<'_> {
                 }
             }
         }
-        if violations.is_empty() { Ok(validate::summary(manifest)) } else { Err(failed(violations)) }
+        if violations.is_empty() { Ok(validate::proved_after_writing(manifest)) } else { Err(failed(violations)) }
     }
 
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {

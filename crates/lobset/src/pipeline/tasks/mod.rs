@@ -123,6 +123,11 @@ trait Job: Serialize + DeserializeOwned {
     /// Does it.
     fn run(self, attempt: &Attempt<'_>) -> Result<Self::Receipt>;
 
+    /// False for a receipt that holds for this try alone, and is not kept for the next.
+    fn is_final(_: &Self::Receipt) -> bool {
+        true
+    }
+
     /// How much of its stage it is.
     fn amount(&self) -> u64;
 
@@ -199,7 +204,7 @@ fn perform<J: Job>(spec: &str, monitor: &Monitor<'_>) -> Result<String> {
     }
     let receipt = job.run(&attempt)?;
     let text = serde_json::to_string(&receipt).map_err(|e| Error::output(&attempt.work, e))?;
-    attempt.commit(text)
+    if J::is_final(&receipt) { attempt.commit(text) } else { Ok(text) }
 }
 
 /// The main job over tasks: as [`process`](super::process), with the steps run by `executor` and all files in storage that
@@ -246,7 +251,7 @@ pub(super) fn run(
     check_apart(out, &found)?;
     let plan = plan_name(run.config, given, &found, prove)?;
     let seen = work::published(out)?;
-    if let Some((manifest, _)) = &seen
+    if let Some((Some(manifest), _)) = &seen
         && manifest.plan.as_ref() == Some(&plan)
         && work::is_whole(out, manifest)
     {

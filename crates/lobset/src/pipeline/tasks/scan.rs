@@ -7,38 +7,49 @@ use serde::{Deserialize, Serialize};
 use super::Job;
 use super::attempt::Attempt;
 use super::work::TAPES;
-use crate::error::Result;
+use crate::error::{Error, InputError, Result};
 use crate::pipeline::scan::{self, FileScan, ScanRules};
+use crate::storage::Stat;
 
 /// Scans an input file.
 #[derive(Serialize, Deserialize)]
 pub struct Scan {
     pub file: PathBuf,
-    pub bytes: u64,
-    /// The state of the file that is meant.
-    pub version: String,
+    /// What the file was when the run began.
+    pub found: Stat,
     /// The SHA-256 that `manifest.json` gives for it.
     pub listed: Option<String>,
     pub rules: ScanRules,
 }
 
 impl Job for Scan {
-    type Receipt = FileScan;
+    /// A file that is refused, for good as far as one can tell, fails no task: the others are scanned too, and all that are
+    /// refused are named together.
+    type Receipt = std::result::Result<FileScan, InputError>;
     const KIND: &'static str = "scan";
 
-    fn run(self, attempt: &Attempt<'_>) -> Result<FileScan> {
+    fn run(self, attempt: &Attempt<'_>) -> Result<Self::Receipt> {
         let tape = attempt.file(TAPES, "tape");
-        let (scan, _) = scan::read(&self.file, self.listed.as_deref(), &self.rules, &tape, attempt.monitor)?;
-        Ok(scan)
+        let Self { file, found, listed, rules } = self;
+        match scan::read(&file, &found, listed.as_deref(), &rules, &tape, attempt.monitor) {
+            Ok((scan, _)) => Ok(Ok(scan)),
+            Err(Error::Input(refused)) if !refused.transient => Ok(Err(refused)),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// What refuses a file may be mended without a change of the file.
+    fn is_final(receipt: &Self::Receipt) -> bool {
+        receipt.is_ok()
     }
 
     fn amount(&self) -> u64 {
-        self.bytes
+        self.found.bytes
     }
 
     fn memory(&self) -> u64 {
         // Tapes wait for at most 64 MiB, and a file of few records has no more than ten times its size to wait.
-        (96 << 20).min((32 << 20) + self.bytes.saturating_mul(10)) + self.rules.memory()
+        (96 << 20).min((32 << 20) + self.found.bytes.saturating_mul(10)) + self.rules.memory()
     }
 }
 
@@ -46,7 +57,8 @@ impl Job for Scan {
 #[derive(Serialize, Deserialize)]
 pub struct RowTime {
     pub file: PathBuf,
-    pub version: String,
+    /// What the file was when the run began.
+    pub found: Stat,
     pub rules: ScanRules,
     pub number: u64,
 }
@@ -56,7 +68,7 @@ impl Job for RowTime {
     const KIND: &'static str = "row_time";
 
     fn run(self, _: &Attempt<'_>) -> Result<Option<u64>> {
-        scan::ts_of_row(&self.file, &self.rules, self.number)
+        scan::ts_of_row(&self.file, &self.found, &self.rules, self.number)
     }
 
     fn amount(&self) -> u64 {

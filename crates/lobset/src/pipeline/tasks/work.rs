@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::unique;
 use crate::error::{Error, Result};
-use crate::output::{MANIFEST, Manifest, Workspace};
+use crate::output::{LARGEST_MANIFEST, MANIFEST, Manifest, Workspace, is_manifest};
 use crate::pipeline::Run;
 use crate::printable::Shown;
 use crate::storage::{self, Stat, platform::Platform};
@@ -58,13 +58,22 @@ struct Marker {
     boot: Option<String>,
 }
 
-/// The manifest that stands in an output folder.
+/// The manifest that stands in an output folder: `None` in its place for one of ours that is damaged, or of another version.
 ///
 /// # Errors
-/// When there is one that cannot be read.
-pub fn published(out: &Path) -> Result<Option<(Manifest, Stat)>> {
-    match storage::stat(&out.join(MANIFEST)) {
-        Ok(stat) => Ok(Some((Manifest::read(out)?, stat))),
+/// When it is not one of ours, or cannot be read.
+pub fn published(out: &Path) -> Result<Option<(Option<Manifest>, Stat)>> {
+    let path = out.join(MANIFEST);
+    match storage::stat(&path) {
+        Ok(stat) => match Manifest::read(out) {
+            Ok(manifest) => Ok(Some((Some(manifest), stat))),
+            Err(Error::Validation(_))
+                if storage::read_at_most(&path, LARGEST_MANIFEST).is_ok_and(|t| is_manifest(&t)) =>
+            {
+                Ok(Some((None, stat)))
+            }
+            Err(e) => Err(e),
+        },
         Err(e) if [std::io::ErrorKind::NotFound, std::io::ErrorKind::NotADirectory].contains(&e.kind()) => Ok(None),
         Err(e) => Err(Error::output(out, e)),
     }
@@ -72,7 +81,7 @@ pub fn published(out: &Path) -> Result<Option<(Manifest, Stat)>> {
 
 /// The files that a manifest names beside the datasets.
 fn small_files(manifest: &Manifest) -> [&str; 3] {
-    [&manifest.thresholds.file, &manifest.card, &manifest.report]
+    [&manifest.thresholds.file, &manifest.card.file, &manifest.report.file]
 }
 
 /// True when every file that a manifest names is there in full size.

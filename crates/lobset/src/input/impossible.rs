@@ -1,0 +1,243 @@
+//! Values that no record of a venue has: signs of damage, or of a program that writes DBN wrongly.
+
+use std::ops::AddAssign;
+
+use dbn::{BidAskPair, UNDEF_PRICE};
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+
+/// Records with impossible values, by kind. A record may count for several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Impossible {
+    /// `action` is none of Databento's letters: A, C, F, M, N, R, T.
+    pub action: u64,
+    /// `side` is none of Databento's letters: A, B, N.
+    pub side: u64,
+    /// `depth` is above 9, the last of ten levels.
+    pub depth: u64,
+    /// Bids that do not fall or asks that do not rise from level to level, or a level behind a missing one.
+    pub levels: u64,
+    /// A price is the least number of 64 bits.
+    pub price: u64,
+}
+
+impl Impossible {
+    /// All kinds together. A record with several counts for each.
+    pub fn total(&self) -> u64 {
+        self.named().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Every kind with its count. Tables are made from this list.
+    pub fn named(&self) -> [(&'static str, u64); 5] {
+        // A new kind does not compile until it stands here.
+        let Self { action, side, depth, levels, price } = *self;
+        [
+            ("unknown action", action),
+            ("unknown side", side),
+            ("depth above 9", depth),
+            ("levels out of order", levels),
+            ("impossible price", price),
+        ]
+    }
+
+    /// Looks for impossible values in a record and counts them.
+    ///
+    /// # Errors
+    /// A text that names the first of them, when there is one.
+    #[inline(always)]
+    pub(crate) fn note(&mut self, record: &Record<'_>) -> Result<(), String> {
+        if is_letter(ACTIONS, record.action)
+            & is_letter(SIDES, record.side)
+            & (record.depth <= 9)
+            & (record.price != i64::MIN)
+            & is_ladder(record.levels)
+        {
+            return Ok(());
+        }
+        self.count(record)
+    }
+
+    #[cold]
+    fn count(&mut self, record: &Record<'_>) -> Result<(), String> {
+        let letter = |byte: u8| char::from(byte).escape_default();
+        let levels = record.levels.iter();
+        let least = record.price == i64::MIN
+            || levels.clone().any(|level| level.bid_px == i64::MIN || level.ask_px == i64::MIN);
+        let mut first = None;
+        let mut tell = |count: &mut u64, wrong: bool, what: &dyn Fn() -> String| {
+            if wrong {
+                *count += 1;
+                first.get_or_insert_with(what);
+            }
+        };
+        tell(&mut self.action, !is_letter(ACTIONS, record.action), &|| {
+            format!("action is '{}', none of A, C, F, M, N, R, T", letter(record.action))
+        });
+        tell(&mut self.side, !is_letter(SIDES, record.side), &|| {
+            format!("side is '{}', none of A, B, N", letter(record.side))
+        });
+        tell(&mut self.depth, record.depth > 9, &|| format!("depth is {}, above 9", record.depth));
+        tell(&mut self.price, least, &|| format!("a price is {}", i64::MIN));
+        let level = out_of_order(record.levels);
+        tell(&mut self.levels, level.is_some(), &|| {
+            let level = level.unwrap_or_default();
+            format!("levels {level} and {} are out of order", level + 1)
+        });
+        first.map_or(Ok(()), Err)
+    }
+}
+
+impl AddAssign for Impossible {
+    fn add_assign(&mut self, other: Self) {
+        self.action += other.action;
+        self.side += other.side;
+        self.depth += other.depth;
+        self.levels += other.levels;
+        self.price += other.price;
+    }
+}
+
+/// The letters of [`dbn::Action`] and of [`dbn::Side`], as bits from `A` on.
+const ACTIONS: u32 = bits(b"ACFMNRT");
+const SIDES: u32 = bits(b"ABN");
+
+const fn bits(letters: &[u8]) -> u32 {
+    let (mut bits, mut at) = (0, 0);
+    while at < letters.len() {
+        bits |= 1 << (letters[at] - b'A');
+        at += 1;
+    }
+    bits
+}
+
+#[inline(always)]
+fn is_letter(letters: u32, byte: u8) -> bool {
+    let place = u32::from(byte.wrapping_sub(b'A'));
+    (place < 32) & (letters.wrapping_shr(place) & 1 == 1)
+}
+
+/// True where `next` may stand behind `level`: it is missing, or both are there and the prices lead away from the middle.
+#[inline(always)]
+fn follows(level: &BidAskPair, next: &BidAskPair) -> bool {
+    // As numbers without a sign from the least valid price on, the least one of all comes out as the largest.
+    let rank = |price: i64| price.wrapping_sub(i64::MIN + 1).cast_unsigned();
+    let bid = (next.bid_px == UNDEF_PRICE) | ((level.bid_px != UNDEF_PRICE) & (rank(next.bid_px) < rank(level.bid_px)));
+    // A missing ask is the largest number: nothing is above it.
+    let ask = (next.ask_px == UNDEF_PRICE) | (level.ask_px < next.ask_px);
+    bid & ask
+}
+
+/// True where every level follows the one before and no price is the least number. Without branches: it is asked of every
+/// record, and the answer is always the same.
+#[inline(always)]
+fn is_ladder(levels: &[BidAskPair; 10]) -> bool {
+    let best = (levels[0].bid_px != i64::MIN) & (levels[0].ask_px != i64::MIN);
+    levels.windows(2).fold(best, |holds, pair| holds & follows(&pair[0], &pair[1]))
+}
+
+/// The first level whose next one is out of order.
+fn out_of_order(levels: &[BidAskPair; 10]) -> Option<usize> {
+    levels.windows(2).position(|pair| {
+        let whole = |level: &BidAskPair| level.bid_px != i64::MIN && level.ask_px != i64::MIN;
+        whole(&pair[0]) && whole(&pair[1]) && !follows(&pair[0], &pair[1])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ladder() -> [BidAskPair; 10] {
+        std::array::from_fn(|i| BidAskPair { bid_px: 100 - i as i64, ask_px: 101 + i as i64, ..Default::default() })
+    }
+
+    fn record(levels: &[BidAskPair; 10]) -> Record<'_> {
+        Record {
+            ts_recv: 0,
+            ts_event: 0,
+            ts_out: 0,
+            price: 1,
+            ts_in_delta: 0,
+            sequence: 0,
+            size: 0,
+            instrument_id: 0,
+            publisher_id: 0,
+            action: b'A',
+            side: b'B',
+            flags: 0,
+            depth: 0,
+            levels,
+        }
+    }
+
+    fn counts(record: &Record<'_>) -> ([u64; 5], String) {
+        let mut found = Impossible::default();
+        let outcome = found.note(record);
+        (found.named().map(|(_, count)| count), outcome.err().unwrap_or_default())
+    }
+
+    #[test]
+    fn what_databento_writes_is_possible() {
+        let book = ladder();
+        for action in *b"ACFMNRT" {
+            for side in *b"ABN" {
+                assert_eq!(counts(&Record { action, side, ..record(&book) }).0, [0; 5]);
+            }
+        }
+        let undefined = [BidAskPair { bid_px: UNDEF_PRICE, ask_px: UNDEF_PRICE, ..Default::default() }; 10];
+        assert_eq!(counts(&Record { price: UNDEF_PRICE, depth: 9, ..record(&undefined) }).0, [0; 5]);
+        // A thin book, prices below zero, and a crossed quote.
+        let mut thin = ladder();
+        thin[4..].iter_mut().for_each(|level| level.bid_px = UNDEF_PRICE);
+        thin[1..].iter_mut().for_each(|level| level.ask_px = UNDEF_PRICE);
+        assert_eq!(counts(&record(&thin)).0, [0; 5]);
+        let below: [BidAskPair; 10] =
+            std::array::from_fn(|i| BidAskPair { bid_px: -5 - i as i64, ask_px: -7 + i as i64, ..Default::default() });
+        assert_eq!(counts(&record(&below)).0, [0; 5]);
+    }
+
+    #[test]
+    fn every_byte_that_is_no_letter_is_counted() {
+        let book = ladder();
+        let counted = |action: u8| counts(&Record { action, ..record(&book) }).0[0];
+        assert_eq!((0..=255u8).map(counted).sum::<u64>(), 256 - 7);
+        let counted = |side: u8| counts(&Record { side, ..record(&book) }).0[1];
+        assert_eq!((0..=255u8).map(counted).sum::<u64>(), 256 - 3);
+        let (found, text) = counts(&Record { action: 0x1b, side: b'Z', depth: 10, price: i64::MIN, ..record(&book) });
+        assert_eq!(found, [1, 1, 1, 0, 1]);
+        assert_eq!(text, "action is '\\u{1b}', none of A, C, F, M, N, R, T");
+    }
+
+    #[test]
+    fn levels_out_of_order_are_counted_wherever_they_are() {
+        type Change = fn(&mut [BidAskPair; 10], usize);
+        let changes: [Change; 6] = [
+            |book, i| book[i].bid_px = book[i + 1].bid_px,
+            |book, i| book[i].ask_px = book[i + 1].ask_px,
+            |book, i| book[i + 1].bid_px = book[i].bid_px + 1,
+            |book, i| book[i + 1].ask_px = book[i].ask_px - 1,
+            |book, i| book[i].bid_px = UNDEF_PRICE,
+            |book, i| book[i].ask_px = UNDEF_PRICE,
+        ];
+        for change in changes {
+            for i in 0..9 {
+                let mut book = ladder();
+                change(&mut book, i);
+                assert_eq!(counts(&record(&book)).0, [0, 0, 0, 1, 0], "level {i}: {book:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_price_is_counted_wherever_it_is() {
+        for i in 0..10 {
+            let mut book = ladder();
+            book[i].bid_px = i64::MIN;
+            assert_eq!(counts(&record(&book)).0, [0, 0, 0, 0, 1], "bid {i}");
+            let mut book = ladder();
+            book[i].ask_px = i64::MIN;
+            assert_eq!(counts(&record(&book)).0, [0, 0, 0, 0, 1], "ask {i}");
+        }
+    }
+}

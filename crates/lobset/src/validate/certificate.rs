@@ -1,0 +1,174 @@
+//! What a validation has proved of which bytes, as a file to keep beside a model.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Against, Validation};
+use crate::error::{Error, InputError, Result};
+use crate::input::hex;
+use crate::output::{FileEntry, InputEntry, LARGEST_MANIFEST, MANIFEST};
+use crate::storage;
+use crate::time_text::Timestamp;
+
+/// What every certificate says that it is.
+const KIND: &str = "lobset validation certificate";
+
+/// What a validation has proved, and of which bytes. It carries no signature: sign its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// `lobset validation certificate`.
+    pub kind: String,
+    /// The version of lobset that made the checks.
+    pub version: String,
+    /// When they were made.
+    pub time: Timestamp,
+    /// The output folder, as it was named.
+    pub folder: String,
+    /// `manifest.json`, with the SHA-256 of its bytes.
+    pub manifest: FileEntry,
+    /// The version of lobset that wrote the folder.
+    pub written_by: String,
+    /// The other files of the folder, with the SHA-256 of their bytes. The card is listed as the manifest has it, which its
+    /// owner may have changed since: `not_checked` tells.
+    pub files: Vec<FileEntry>,
+    /// The raw files that the manifest names.
+    pub inputs: Vec<CertifiedInput>,
+    /// Datasets read back.
+    pub datasets: u64,
+    /// Rows read back.
+    pub rows: u64,
+    /// Rows whose `price_movement` was computed again from the mid prices in the files.
+    pub recomputed: u64,
+    /// What was compared with the raw files; `null` when they were not given.
+    pub against: Option<Against>,
+    /// The checks that every dataset passed.
+    pub checks: Vec<String>,
+    /// What was not checked, and why.
+    pub not_checked: Vec<String>,
+}
+
+/// A raw file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertifiedInput {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+impl Certificate {
+    /// Certifies what was found in `folder`, now.
+    pub fn new(folder: &Path, found: &Validation) -> Self {
+        let Validation { manifest, proved, recomputed, against, .. } = found;
+        let file = |file: &str, sha256: &str| FileEntry { file: file.to_owned(), sha256: sha256.to_owned() };
+        let thresholds = file(&manifest.thresholds.file, &manifest.thresholds.sha256);
+        let small = [thresholds, manifest.card.clone(), manifest.report.clone()];
+        let datasets = manifest.datasets().map(|(_, entry)| file(&entry.file, &entry.sha256));
+        let input = |input: &InputEntry| CertifiedInput {
+            name: input.name.clone(),
+            bytes: input.bytes,
+            sha256: input.sha256.clone(),
+        };
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            kind: KIND.to_owned(),
+            version: crate::VERSION.to_owned(),
+            time: Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)),
+            folder: folder.to_string_lossy().into_owned(),
+            manifest: file(MANIFEST, &hex(&Sha256::digest(manifest.to_json()))),
+            written_by: manifest.version.clone(),
+            files: small.into_iter().chain(datasets).collect(),
+            inputs: manifest.inputs.iter().map(input).collect(),
+            datasets: proved.datasets,
+            rows: proved.rows,
+            recomputed: *recomputed,
+            against: *against,
+            checks: proved.checks.clone(),
+            not_checked: proved.not_checked.clone(),
+        }
+    }
+
+    /// As written to its file.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Reads the file of a certificate.
+    ///
+    /// # Errors
+    /// [`InputError`] when it cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = storage::read_at_most(path, LARGEST_MANIFEST).map_err(|e| InputError::unread(path, e))?;
+        let refuse = |e: &dyn std::fmt::Display| InputError::new(path, format!("is no certificate of lobset: {e}"));
+        let certificate: Self = serde_json::from_slice(&text).map_err(|e| refuse(&e))?;
+        if certificate.kind != KIND {
+            return Err(refuse(&format!("its kind is {:?}", certificate.kind)).into());
+        }
+        Ok(certificate)
+    }
+
+    /// Checks that a certificate of `folder` may be written to `path`, before the folder is read for it.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when something else than a certificate stands there, or it lies in the folder.
+    pub fn check_place(path: &Path, folder: &Path) -> Result<()> {
+        if storage::is_url(path) {
+            return Err(refuse(path, "is no local file: certificates are written to one", "choose a local file"));
+        }
+        let beside = parent(path);
+        let place = fs::canonicalize(&beside).map_err(|e| Error::output(&beside, e))?;
+        let inside = fs::canonicalize(storage::plain(folder)).is_ok_and(|folder| place.starts_with(folder));
+        if inside {
+            return Err(refuse(
+                path,
+                "lies in the folder that is proved, where nothing but the dataset may lie",
+                "write it beside the folder",
+            ));
+        }
+        match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(Error::output(path, e)),
+            Ok(found) if found.is_file() && Self::read(path).is_ok() => Ok(()),
+            Ok(_) => Err(refuse(
+                path,
+                "exists and is no certificate of lobset, so it is left alone",
+                "choose another name for the certificate",
+            )),
+        }
+    }
+
+    /// Writes it to `path`, whole or not at all, where nothing or a certificate stands.
+    ///
+    /// # Errors
+    /// As [`check_place`](Self::check_place), and when it cannot be written.
+    pub fn write(&self, path: &Path, folder: &Path) -> Result<()> {
+        Self::check_place(path, folder)?;
+        let failed = |e: std::io::Error| Error::output(path, e);
+        let mut file = tempfile::Builder::new().prefix(".lobset-").tempfile_in(parent(path)).map_err(failed)?;
+        file.write_all(self.to_json().as_bytes()).map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        let replaced = fs::symlink_metadata(path).is_ok();
+        // Something may have appeared since the look.
+        let placed = if replaced { file.persist(path) } else { file.persist_noclobber(path) };
+        placed.map(drop).map_err(|e| failed(e.error))
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+fn refuse(path: &Path, message: &str, help: &str) -> Error {
+    Error::Output { path: path.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) }
+}

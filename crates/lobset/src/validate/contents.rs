@@ -1,0 +1,230 @@
+//! What a manifest says, held against itself and against the thresholds: everything that cannot be.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::folder::named;
+use super::{MOST_VIOLATIONS, proved_after_writing};
+use crate::config::{Config, ThresholdScope};
+use crate::error::ConfigError;
+use crate::label::{Candidates, Fit, Quota, Thresholds, Windows};
+use crate::output::{DatasetEntry, InputEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry};
+
+/// No stream has more rows: sums of row numbers and window lengths stay far from the end of 64 bits.
+const MOST_ROWS: u64 = 1 << 48;
+
+/// What is wrong, one line each.
+#[derive(Default)]
+struct Found(Vec<String>);
+
+impl Found {
+    fn require(&mut self, holds: bool, reason: impl FnOnce() -> String) {
+        if !holds && self.0.len() < MOST_VIOLATIONS {
+            self.0.push(format!("{MANIFEST}: {}", reason()));
+        }
+    }
+}
+
+/// Everything in a manifest that contradicts the rest of it. Where this is empty, its names are plain names of files, its
+/// counts add up, and its lists have the lengths that the settings ask for.
+pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
+    let mut found = Found::default();
+    if let Err(ConfigError { problems }) = manifest.config.check() {
+        found.0.extend(problems.into_iter().map(|problem| format!("{MANIFEST}: config: {problem}")));
+        // The rest is measured by the settings.
+        return found.0;
+    }
+    check_names(manifest, &mut found);
+    check_inputs(manifest, &mut found);
+    check_symbols(manifest, &mut found);
+    check_validation(manifest, &mut found);
+    let timings = &manifest.timings;
+    let seconds = [
+        timings.scan_seconds,
+        timings.plan_seconds,
+        timings.write_seconds,
+        timings.validate_seconds,
+        timings.total_seconds,
+        timings.records_per_second,
+    ];
+    found.require(seconds.iter().all(|v| v.is_finite() && *v >= 0.0), || "timings: a time is negative".to_owned());
+    found.0
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn check_names(manifest: &Manifest, found: &mut Found) {
+    let mut names = BTreeSet::new();
+    for name in named(manifest) {
+        // Symbols are percent-encoded in them.
+        let plain = !name.is_empty()
+            && !name.starts_with('.')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%".contains(&b));
+        found
+            .require(plain && Path::new(name).file_name().is_some(), || format!("{name:?} is no plain name of a file"));
+        found.require(names.insert(name), || format!("{name:?} is named twice"));
+    }
+    let Manifest { thresholds, card, report, .. } = manifest;
+    let hashes = [&thresholds.sha256, &card.sha256, &report.sha256].into_iter();
+    for sha256 in hashes.chain(manifest.datasets().map(|(_, entry)| &entry.sha256)) {
+        found.require(is_sha256(sha256), || format!("{sha256:?} is no SHA-256"));
+    }
+}
+
+fn check_inputs(manifest: &Manifest, found: &mut Found) {
+    let Manifest { inputs, delivery, symbols, .. } = manifest;
+    found.require(!inputs.is_empty(), || "it names no input".to_owned());
+    for input in inputs {
+        let InputEntry { name, sha256, records, rows, drops, first_ts, last_ts, .. } = input;
+        found.require(is_sha256(sha256), || format!("input {name:?}: {sha256:?} is no SHA-256"));
+        let dropped = drops.named().iter().try_fold(*rows, |sum, (_, count)| sum.checked_add(*count));
+        found.require(dropped == Some(*records), || {
+            format!("input {name:?}: its {records} records are not its {rows} rows and what was dropped")
+        });
+        let times = match (first_ts, last_ts) {
+            (Some(first), Some(last)) => first <= last && *records > 0,
+            (None, None) => *records == 0,
+            _ => false,
+        };
+        found.require(times, || format!("input {name:?}: its first and last time do not fit its {records} records"));
+    }
+    let files = delivery.checked.checked_add(delivery.unchecked);
+    found.require(files == Some(inputs.len() as u64), || {
+        format!("delivery counts {} and {} files, not {}", delivery.checked, delivery.unchecked, inputs.len())
+    });
+    let sum = |mut rows: Box<dyn Iterator<Item = u64> + '_>| rows.try_fold(0_u64, u64::checked_add);
+    let (read, split) = (sum(Box::new(inputs.iter().map(|i| i.rows))), sum(Box::new(symbols.iter().map(|s| s.rows))));
+    found.require(read.is_some() && read == split, || {
+        format!("the rows of its inputs ({read:?}) are not those of its symbols ({split:?})")
+    });
+}
+
+fn check_symbols(manifest: &Manifest, found: &mut Found) {
+    let mut names = BTreeSet::new();
+    for symbol in &manifest.symbols {
+        found.require(names.insert(&symbol.symbol), || format!("the symbol {:?} stands in it twice", symbol.symbol));
+        check_symbol(manifest, symbol, found);
+    }
+    found.require(manifest.datasets().next().is_some(), || "it names no dataset".to_owned());
+    let fitted = manifest.symbols.iter().any(|s| !s.fitted_rows.is_empty());
+    found.require(fitted == manifest.thresholds.fitted, || match fitted {
+        true => "it says that the thresholds come from a file, and names rows that they were fitted on".to_owned(),
+        false => "it says that the thresholds were fitted, and names no row that they were fitted on".to_owned(),
+    });
+}
+
+fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
+    let config = &manifest.config;
+    let SymbolEntry { rows, labelled_rows, undefined_rows, gaps, breaks, boundary_row, fitted_rows, .. } = symbol;
+    let mut require =
+        |holds: bool, reason: &str| found.require(holds, || format!("symbol {:?}: {reason}", symbol.symbol));
+    require((1..=MOST_ROWS).contains(rows), "it has no rows, or too many");
+    let ascending = breaks.windows(2).all(|pair| pair[0] < pair[1]);
+    let inside = breaks.iter().all(|row| *row > 0 && row < rows);
+    require(ascending && inside, "its breaks are not ascending rows of it");
+    require(boundary_row <= rows, "its boundary row lies behind its end");
+    let mut end = 0;
+    let ranges = fitted_rows.iter().all(|[from, to]| {
+        let fits = from < to && *from >= end && to <= rows;
+        end = *to;
+        fits
+    });
+    require(ranges, "the rows fitted on are not ascending ranges of its rows");
+    let longest = gaps.windows(2).all(|pair| pair[0].length() >= pair[1].length());
+    require(longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to), "its gaps are no list of gaps");
+    if *rows <= MOST_ROWS && ascending && inside {
+        let candidates = Candidates::new(Windows::new(config), *rows, breaks).count();
+        require(
+            labelled_rows.checked_add(*undefined_rows) == Some(candidates),
+            "its labelled and undefined rows are not those with whole windows",
+        );
+    }
+    match (&symbol.dataset, &symbol.reason) {
+        (Some(_), Some(_)) => require(false, "it has a dataset, and a reason why it has none"),
+        (None, None) => require(false, "it has no dataset, and no reason why"),
+        (None, Some(_)) => {}
+        (Some(dataset), None) => {
+            require(*labelled_rows >= config.min_symbol_samples, "it has a dataset, but fewer rows than that takes");
+            check_dataset(config, *labelled_rows, dataset, &mut require);
+        }
+    }
+}
+
+fn check_dataset(config: &Config, labelled: u64, dataset: &DatasetEntry, require: &mut impl FnMut(bool, &str)) {
+    let sum = |counts: &[u64]| counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
+    let (mut rows, mut marked) = (Some(0_u64), Some(0_u64));
+    for (name, split) in dataset.splits.named() {
+        let SplitEntry { rows: of_split, classes, balanced, short } = split;
+        let nbins = usize::from(config.nbins);
+        if classes.len() != nbins || balanced.len() != nbins || sum(classes) != Some(*of_split) {
+            require(false, &format!("{name}: its classes are not {nbins} counts that add up to {of_split} rows"));
+            return;
+        }
+        let quota = (config.force_uniform && name != "embargo").then(|| Quota::new(classes.clone()));
+        let want: Vec<u64> = (0..nbins).map(|class| quota.as_ref().map_or(0, |quota| quota.marked(class))).collect();
+        require(*balanced == want, &format!("{name}: its counts of marked rows are not those of the definition"));
+        let want: Vec<u64> = quota.iter().flat_map(Quota::short).map(|class| class as u64).collect();
+        require(*short == want, &format!("{name}: its short classes are not those of the definition"));
+        let add = |sum: Option<u64>, more: Option<u64>| sum?.checked_add(more?);
+        rows = add(rows, Some(*of_split));
+        marked = add(marked, sum(balanced));
+    }
+    require(rows == Some(labelled), "the rows of its splits are not its labelled rows");
+    let written = if config.drop_unbalanced { marked } else { rows };
+    require(dataset.rows > 0 && written == Some(dataset.rows), "the rows of its dataset are not those of its splits");
+    require((1..=dataset.rows).contains(&dataset.row_groups), "its dataset has no row groups, or more than rows");
+}
+
+fn check_validation(manifest: &Manifest, found: &mut Found) {
+    let Some(proved) = &manifest.validation else { return };
+    let (datasets, rows) = manifest.datasets().fold((0_u64, Some(0_u64)), |(datasets, rows), (_, entry)| {
+        (datasets + 1, rows.and_then(|rows| rows.checked_add(entry.rows)))
+    });
+    found.require(proved.datasets == datasets && Some(proved.rows) == rows, || {
+        format!("validation counts {} rows of {} datasets, which it does not name", proved.rows, proved.datasets)
+    });
+    if manifest.version == crate::VERSION && Some(proved.rows) == rows {
+        found.require(*proved == proved_after_writing(manifest), || {
+            "validation lists checks that this version does not make after such a run".to_owned()
+        });
+    }
+}
+
+/// Everything in which the thresholds of a run contradict its manifest, beside their settings.
+pub(super) fn check_origin(manifest: &Manifest, thresholds: &Thresholds) -> Vec<String> {
+    let mut found = Found::default();
+    if !manifest.thresholds.fitted {
+        return found.0;
+    }
+    let config = &manifest.config;
+    let mut require = |holds: bool, reason: &str| found.require(holds, || format!("thresholds: {reason}"));
+    require(thresholds.version == manifest.version, "another version of lobset has fitted them");
+    require(thresholds.sample_fraction == config.sample_fraction, "their sample_fraction is not that of the settings");
+    require(
+        thresholds.min_symbol_samples == config.min_symbol_samples,
+        "their min_symbol_samples is not that of the settings",
+    );
+    let mut inputs = manifest.inputs.iter();
+    let known = thresholds.files.iter().all(|file| inputs.any(|i| i.name == file.name && i.sha256 == file.sha256));
+    require(known, "the files that they were fitted on are not inputs, in order");
+    // With drop_unbalanced a symbol may have taken part that has no dataset.
+    if !config.drop_unbalanced {
+        let embargo = |entry: &DatasetEntry| entry.splits.embargo.rows;
+        let matches = |fit: &Fit, rows: u64| fit.embargo_rows == rows;
+        let holds = match (config.threshold_scope, &thresholds.global) {
+            (ThresholdScope::Global, Some(fit)) => {
+                matches(fit, manifest.datasets().map(|(_, entry)| embargo(entry)).fold(0, u64::saturating_add))
+            }
+            _ => manifest.datasets().all(|(symbol, entry)| {
+                thresholds.symbols.get(&symbol.symbol).is_some_and(|fit| matches(fit, embargo(entry)))
+            }),
+        };
+        require(holds, "their embargo_rows are not those of the datasets");
+        let datasets: BTreeSet<&str> = manifest.datasets().map(|(symbol, _)| symbol.symbol.as_str()).collect();
+        let all = thresholds.symbols.keys().all(|symbol| datasets.contains(symbol.as_str()));
+        require(all, "they have boundaries for a symbol without a dataset");
+    }
+    found.0
+}

@@ -1,0 +1,120 @@
+//! What the footer of a dataset says, before a page of it is read.
+
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::config::Config;
+use crate::label::Thresholds;
+use crate::output::{
+    CONFIG_KEY, DatasetEntry, DatasetSchema, ROW_GROUP_ROWS, SYMBOL_KEY, SymbolEntry, THRESHOLDS_KEY, VERSION_KEY,
+};
+
+/// What the footers of all datasets of a folder have in common.
+pub(super) struct FooterCheck<'a> {
+    schema: &'a DatasetSchema,
+    thresholds: &'a Thresholds,
+    version: &'a str,
+    config: String,
+    /// The text of the thresholds, where it is the same for all symbols: it is long when the files are many.
+    shared: Option<String>,
+}
+
+impl<'a> FooterCheck<'a> {
+    pub(super) fn new(
+        schema: &'a DatasetSchema,
+        (version, config): (&'a str, &Config),
+        thresholds: &'a Thresholds,
+    ) -> Self {
+        let shared = thresholds.symbols.is_empty().then(|| thresholds.to_json());
+        Self { schema, thresholds, version, config: serde_json::to_string(config).unwrap_or_default(), shared }
+    }
+
+    /// Checks schema, rows, row groups and metadata of a dataset with `bytes` bytes; returns the number of groups.
+    pub(super) fn check(
+        &self,
+        footer: &ParquetMetaData,
+        bytes: u64,
+        symbol: &SymbolEntry,
+        entry: &DatasetEntry,
+    ) -> Result<usize, String> {
+        let file = footer.file_metadata();
+        let pairs = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
+        let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
+        let Self { schema, .. } = self;
+        // Where the text is another one, its meaning may still be the same.
+        if *file.schema_descr() != *schema.parquet || value(ARROW_SCHEMA_META_KEY) != Some(&schema.encoded) {
+            let found = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
+            if found.map_err(|e| e.to_string())?.fields() != schema.arrow.fields() {
+                return Err("its columns are not those of the settings".to_owned());
+            }
+        }
+        if u64::try_from(file.num_rows()) != Ok(entry.rows) {
+            return Err(format!("has {} rows, not {} as the manifest says", file.num_rows(), entry.rows));
+        }
+        let groups = footer.num_row_groups();
+        if groups as u64 != entry.row_groups {
+            return Err(format!("has {groups} row groups, not {} as the manifest says", entry.row_groups));
+        }
+        self.check_metadata(pairs, &value, &symbol.symbol)?;
+        check_groups(footer, bytes, entry.rows)?;
+        Ok(groups)
+    }
+
+    /// Checks the key-value metadata, by which one file explains itself.
+    fn check_metadata<'v>(
+        &self,
+        pairs: &[parquet::file::metadata::KeyValue],
+        value: &impl Fn(&str) -> Option<&'v str>,
+        symbol: &str,
+    ) -> Result<(), String> {
+        let own = self.shared.is_none().then(|| self.thresholds.only([symbol]).to_json());
+        let thresholds = self.shared.as_deref().or(own.as_deref()).unwrap_or_default();
+        let wanted = [
+            (SYMBOL_KEY, symbol),
+            (VERSION_KEY, self.version),
+            (CONFIG_KEY, &self.config),
+            (THRESHOLDS_KEY, thresholds),
+        ];
+        for (key, want) in wanted {
+            if value(key) != Some(want) {
+                return Err(match key {
+                    SYMBOL_KEY => format!("its metadata does not name the symbol {symbol:?}"),
+                    _ => format!("its metadata {key:?} is not that of the manifest and the thresholds"),
+                });
+            }
+        }
+        if pairs.len() != wanted.len() + 1 {
+            return Err(format!("its metadata has {} keys, not {}", pairs.len(), wanted.len() + 1));
+        }
+        Ok(())
+    }
+}
+
+/// Checks that the row groups lie inside the file and are no larger than any that are written: what is allocated for them
+/// follows from these numbers.
+fn check_groups(footer: &ParquetMetaData, bytes: u64, rows: u64) -> Result<(), String> {
+    let mut found = 0_u64;
+    for (number, group) in footer.row_groups().iter().enumerate() {
+        let in_group = u64::try_from(group.num_rows()).ok().filter(|rows| (1..=ROW_GROUP_ROWS).contains(rows));
+        let Some(in_group) = in_group else {
+            return Err(format!("row group {number} has {} rows, not 1 to {ROW_GROUP_ROWS}", group.num_rows()));
+        };
+        found += in_group;
+        for column in group.columns() {
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let end = start.checked_add(column.compressed_size());
+            let inside =
+                start >= 4 && column.compressed_size() > 0 && end.is_some_and(|end| end.cast_unsigned() <= bytes);
+            if !inside || column.num_values() != group.num_rows() {
+                return Err(format!(
+                    "row group {number}: the column {:?} does not lie in the file with a value for each row",
+                    column.column_path().string()
+                ));
+            }
+        }
+    }
+    if found != rows {
+        return Err(format!("its row groups have {found} rows together, not {rows} as the manifest says"));
+    }
+    Ok(())
+}

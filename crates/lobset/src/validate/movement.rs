@@ -1,0 +1,169 @@
+//! Movements once more, from the mid prices of rows that follow each other.
+
+use std::collections::VecDeque;
+
+use super::MOST_VIOLATIONS;
+use crate::label::{Candidates, Windows};
+
+/// Windows that reach further than this from end to end are not computed again: 16 bytes a row are kept in memory.
+pub(super) const MOST_ROWS: u64 = 1 << 24;
+
+/// True when the movements of windows this long can be computed again.
+pub(super) fn fits_memory(windows: Windows) -> bool {
+    windows.lookback + windows.reach() <= MOST_ROWS
+}
+
+/// `(A*L - B*F) / (B*F)` from the sums B over the L rows behind and A over the F rows ahead; `None` where B <= 0.
+pub(super) fn movement(windows: Windows, behind: i128, ahead: i128) -> Option<f64> {
+    if behind <= 0 {
+        return None;
+    }
+    let below = behind * i128::from(windows.ahead);
+    let above = ahead * i128::from(windows.lookback) - below;
+    // Nearly all of them fit 64 bits, which are converted in one instruction.
+    Some(match (i64::try_from(above), i64::try_from(below)) {
+        (Ok(above), Ok(below)) => above as f64 / below as f64,
+        _ => above as f64 / below as f64,
+    })
+}
+
+/// Two windows that slide over an unbroken run of rows. Holds one sum for each row between their ends.
+pub(super) struct Slide {
+    windows: Windows,
+    /// The first row of the run, and the one to come.
+    start: u64,
+    next: u64,
+    /// Sums of mid2 over the rows of the run before row `first`, before the row after that, and so on to `next`.
+    sums: VecDeque<i128>,
+    first: u64,
+}
+
+impl Slide {
+    pub(super) fn new(windows: Windows) -> Self {
+        Self { windows, start: 0, next: 0, sums: VecDeque::from([0]), first: 0 }
+    }
+
+    /// A new run begins with this row.
+    pub(super) fn restart(&mut self, row: u64) {
+        self.sums.clear();
+        self.sums.push_back(0);
+        (self.start, self.next, self.first) = (row, row, row);
+    }
+
+    /// Takes the next row. Returns the row whose future window ends with it, if the run holds all of its past window too, and
+    /// that row's movement.
+    pub(super) fn push(&mut self, mid2: i64) -> Option<(u64, Option<f64>)> {
+        let last = self.sums.back().copied().unwrap_or(0);
+        self.sums.push_back(last + i128::from(mid2));
+        self.next += 1;
+        let Windows { lookback, offset, ahead } = self.windows;
+        let row = self.next.checked_sub(1 + offset + ahead).filter(|row| *row >= self.start + lookback)?;
+        let before = |row: u64| self.sums.get((row - self.first) as usize).copied().unwrap_or(0);
+        let behind = before(row) - before(row - lookback);
+        let ahead = before(self.next) - before(row + 1 + offset);
+        while self.first <= row - lookback {
+            self.sums.pop_front();
+            self.first += 1;
+        }
+        Some((row, movement(self.windows, behind, ahead)))
+    }
+}
+
+/// Computes the movements of a dataset from its own mid prices: of all rows whose windows lie in an unbroken run of its rows.
+pub(super) struct Recompute {
+    slide: Slide,
+    candidates: Candidates,
+    /// Movements of rows whose future window is not over, oldest first.
+    stored: VecDeque<f64>,
+    /// Rows whose movement was computed.
+    pub checked: u64,
+    pub violations: Vec<String>,
+}
+
+impl Recompute {
+    /// For a symbol whose rows with whole windows are `candidates`.
+    pub(super) fn new(windows: Windows, candidates: Candidates) -> Self {
+        Self { slide: Slide::new(windows), candidates, stored: VecDeque::new(), checked: 0, violations: Vec::new() }
+    }
+
+    fn violation(&mut self, text: impl FnOnce() -> String) {
+        if self.violations.len() < MOST_VIOLATIONS {
+            self.violations.push(text());
+        }
+    }
+
+    /// Takes the next rows of the dataset: their numbers, which increase, their mid2 and their movements.
+    pub(super) fn take(&mut self, rows: &[u64], mids: &[i64], movements: &[f64]) {
+        let reach = self.slide.windows.reach();
+        for ((row, mid2), stored) in rows.iter().zip(mids).zip(movements) {
+            if *row != self.slide.next || self.slide.next == self.slide.start {
+                self.end_run();
+                self.slide.restart(*row);
+                self.stored.clear();
+            }
+            self.stored.push_back(*stored);
+            let computed = self.slide.push(*mid2);
+            if row - self.slide.start < reach {
+                continue;
+            }
+            let stored = self.stored.pop_front().unwrap_or(f64::NAN);
+            let Some((row, want)) = computed else { continue };
+            self.checked += 1;
+            if want.map(f64::to_bits) != Some(stored.to_bits()) {
+                let want = want.map_or_else(|| "undefined".to_owned(), |want| format!("{want:e}"));
+                self.violation(|| format!("row {row}: price_movement is {stored:e}, but by its windows it is {want}"));
+            }
+        }
+    }
+
+    /// Checks that every row of the run that ends can have a label.
+    fn end_run(&mut self) {
+        let (start, end) = (self.slide.start, self.slide.next);
+        let labelled = self.candidates.before(end) - self.candidates.before(start);
+        if labelled != end - start {
+            self.violation(|| {
+                format!(
+                    "rows {start} to {}: {} of them cannot have a label, by the breaks in the manifest",
+                    end - 1,
+                    end - start - labelled
+                )
+            });
+        }
+    }
+
+    /// Ends the last run.
+    pub(super) fn finish(&mut self) {
+        self.end_run();
+        self.slide.restart(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_run_is_computed_as_by_the_definition(
+            mids in prop::collection::vec(-3i64..40, 0..60), first in 0u64..5,
+            lookback in 1u64..6, offset in 0u64..4, ahead in 1u64..6,
+        ) {
+            let windows = Windows { lookback, offset, ahead };
+            let mut slide = Slide::new(windows);
+            slide.restart(first);
+            let got: Vec<_> = mids.iter().filter_map(|mid2| slide.push(*mid2)).collect();
+            let (l, o, f) = (lookback as usize, offset as usize, ahead as usize);
+            let want: Vec<_> = (l..mids.len().saturating_sub(o + f)).map(|t| {
+                let behind: i64 = mids[t - l..t].iter().sum();
+                let ahead: i64 = mids[t + 1 + o..t + 1 + o + f].iter().sum();
+                let below = behind * f as i64;
+                let movement = (behind > 0).then(|| (ahead * l as i64 - below) as f64 / below as f64);
+                (first + t as u64, movement)
+            }).collect();
+            prop_assert_eq!(got, want);
+            prop_assert!(slide.sums.len() as u64 <= lookback + windows.reach() + 1);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Checks that need the row groups of a dataset in order.
+
+use super::group::GroupFacts;
+use super::movement::{Recompute, fits_memory};
+use super::{Depth, MOST_VIOLATIONS};
+use crate::config::Config;
+use crate::label::{Candidates, Quota, Split, Windows};
+use crate::output::{DatasetEntry, SplitEntry, SymbolEntry};
+
+/// Checks that need the groups of a dataset in order.
+pub(super) struct Walk<'a> {
+    entry: &'a DatasetEntry,
+    steps_allowed: u64,
+    unbalanced_kept: bool,
+    marks: Option<[Quota; 2]>,
+    last_row: Option<u64>,
+    max_ts: u64,
+    steps: u64,
+    late: u64,
+    counts: Vec<u64>,
+    nbins: usize,
+    recompute: Option<Recompute>,
+    violations: Vec<String>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(config: &Config, symbol: &SymbolEntry, entry: &'a DatasetEntry, depth: Depth) -> Self {
+        let windows = Windows::new(config);
+        let recompute = (depth == Depth::Whole && fits_memory(windows))
+            .then(|| Recompute::new(windows, Candidates::new(windows, symbol.rows, &symbol.breaks)));
+        let quota = |split: &SplitEntry| Quota::new(split.classes.clone());
+        let nbins = usize::from(config.nbins);
+        Self {
+            entry,
+            steps_allowed: symbol.steps_back,
+            unbalanced_kept: !config.drop_unbalanced,
+            marks: config.force_uniform.then(|| [quota(&entry.splits.fit), quota(&entry.splits.holdout)]),
+            last_row: None,
+            max_ts: 0,
+            steps: 0,
+            late: 0,
+            counts: vec![0; 3 * nbins],
+            nbins,
+            recompute,
+            violations: Vec::new(),
+        }
+    }
+
+    /// Takes what the next row group holds.
+    pub(super) fn take(&mut self, facts: GroupFacts) {
+        if facts.violations.is_empty()
+            && let Some(recompute) = &mut self.recompute
+        {
+            recompute.take(&facts.row_numbers, &facts.mids, &facts.movements);
+        }
+        self.violations.extend(facts.violations);
+        if let (Some(last), Some(first)) = (self.last_row, facts.first_row)
+            && first <= last
+        {
+            self.violations.push(format!("row {first}: comes after row {last}"));
+        }
+        self.last_row = facts.last_row.or(self.last_row);
+        self.late += facts.late;
+        for ts in &facts.ts_recv {
+            self.steps += u64::from(*ts < self.max_ts);
+            self.max_ts = self.max_ts.max(*ts);
+        }
+        for (place, ((class, split), balanced)) in
+            facts.classes.iter().zip(&facts.splits).zip(&facts.balanced).enumerate()
+        {
+            let (class, split) = (usize::from(*class), *split);
+            if class >= self.nbins {
+                continue; // Reported where the label was compared.
+            }
+            let count = &mut self.counts[split as usize * self.nbins + class];
+            *count += 1;
+            let Some([fit, holdout]) = &self.marks else { continue };
+            // Of the marked rows alone no row's number in its class is known.
+            let want = match split {
+                Split::Fit if self.unbalanced_kept => fit.is_marked(class, *count),
+                Split::Holdout if self.unbalanced_kept => holdout.is_marked(class, *count),
+                Split::Embargo => false,
+                _ => true,
+            };
+            if *balanced != want && self.violations.len() < MOST_VIOLATIONS {
+                let row = facts.row_numbers[place];
+                self.violations.push(format!("row {row}: balanced is {balanced}, but row {count} of class {class} in {split} is {want} by definition"));
+            }
+        }
+    }
+
+    /// Rows whose movement was computed again, and the violations found.
+    pub(super) fn finish(mut self) -> (u64, Vec<String>) {
+        let mut recomputed = 0;
+        // Where a row is damaged, the windows that hold it are too.
+        if self.violations.is_empty()
+            && let Some(mut recompute) = self.recompute.take()
+        {
+            recompute.finish();
+            recomputed = recompute.checked;
+            self.violations.extend(recompute.violations);
+        }
+        // What concerns the whole dataset says more than single rows do, and comes first.
+        let rows = std::mem::take(&mut self.violations);
+        if self.steps > self.steps_allowed {
+            self.violations.push(format!(
+                "ts_recv steps back {} times, and the manifest counts {}",
+                self.steps, self.steps_allowed
+            ));
+        }
+        if self.late > self.steps_allowed {
+            self.violations.push(format!(
+                "{} holdout rows lie before the boundary time, and the manifest counts {} steps back",
+                self.late, self.steps_allowed
+            ));
+        }
+        for (place, (name, split)) in self.entry.splits.named().into_iter().enumerate() {
+            let found = &self.counts[place * self.nbins..][..self.nbins];
+            let want = if self.unbalanced_kept { &split.classes } else { &split.balanced };
+            if found != want.as_slice() {
+                self.violations.push(format!("{name}: rows by class are {found:?}, not {want:?} as the manifest says"));
+            }
+            if let Some(quotas) = &self.marks
+                && name != "embargo"
+            {
+                let quota = &quotas[usize::from(name == "holdout")];
+                let marked: Vec<u64> = (0..self.nbins).map(|class| quota.marked(class)).collect();
+                if marked != split.balanced {
+                    self.violations.push(format!(
+                        "{name}: the manifest counts {:?} marked rows by class, and the definition {marked:?}",
+                        split.balanced
+                    ));
+                }
+            }
+        }
+        let file = self.entry.file.clone();
+        self.violations.extend(rows);
+        self.violations.truncate(MOST_VIOLATIONS);
+        (recomputed, self.violations.into_iter().map(|v| format!("{file}: {v}")).collect())
+    }
+}
