@@ -112,7 +112,9 @@ fn store(root: &str) -> io::Result<Arc<dyn ObjectStore>> {
 impl From<&ObjectMeta> for Stat {
     fn from(found: &ObjectMeta) -> Self {
         let version = found.e_tag.as_ref().or(found.version.as_ref());
-        let version = version.cloned().unwrap_or_else(|| found.last_modified.to_rfc3339());
+        // Azure's listings leave out the quotes around a tag, and S3's times of single objects have no fractions.
+        let version = version.map(|tag| tag.trim_matches('"').to_owned());
+        let version = version.unwrap_or_else(|| found.last_modified.timestamp().to_string());
         Self { bytes: found.size, version }
     }
 }

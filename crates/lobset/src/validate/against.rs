@@ -176,6 +176,7 @@ fn walk(
                 streams[place].take(config, &reader.reader.record()?, mid2, violations);
             }
         }
+        file.check_unchanged()?;
         let reader = verified(&file.path, file.beside.sha256.as_deref(), Ok(reader), |rows| rows.reader.sha256())?;
         read.push(reader.entry(&file.path, rows, None, None));
     }
