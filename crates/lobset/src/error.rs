@@ -135,12 +135,12 @@ pub struct InputError {
     /// What is wrong.
     pub message: String,
     /// What to do, where that is known.
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// The file itself may be fine: reading it again may succeed.
     pub transient: bool,
     /// The other refused files, in order. None of them has others of its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub others: Vec<InputError>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub others: Box<[InputError]>,
 }
 
 impl InputError {
@@ -183,7 +183,7 @@ impl InputError {
             message: message.to_string(),
             help: None,
             transient: false,
-            others: Vec::new(),
+            others: Box::default(),
         }
     }
 
@@ -210,7 +210,7 @@ impl InputError {
     /// Adds the cure.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(help.into().into_boxed_str());
         self
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{DAY, START, Tick, run, small, write_files};
 use lobset::error::InputError;
+use lobset::validate::Compare;
 use lobset::{Error, Event, Monitor, Options, Stage, Threads, inspect, process, process_as_tasks, validate};
 
 fn ticks(n: u64, from: u64) -> Vec<Tick> {
@@ -90,7 +91,7 @@ fn a_folder_that_cannot_be_listed_is_named() {
     days(&folder, 2);
     let closed = folder.join("closed");
     days(&closed, 1);
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
     // The superuser reads it all the same.
     let closed_to_us = fs::read_dir(&closed).is_err();
     let outcome = run(&[&folder], &out, &small());
@@ -207,8 +208,11 @@ fn all_repetitions_are_named_at_once() {
     assert_eq!(error.to_string().matches("holds the same bytes as").count(), 2, "{error}");
 }
 
+/// Tells whether an event is the one that is waited for.
+type Moment = fn(Event) -> bool;
+
 /// Runs `work` under a monitor and adds a byte to `file` when the news `when` comes first.
-fn touched<T>(file: &Path, when: fn(Event) -> bool, work: impl FnOnce(&Monitor<'_>) -> T) -> T {
+fn touched<T>(file: &Path, when: Moment, work: impl FnOnce(&Monitor<'_>) -> T) -> T {
     let seen = AtomicUsize::new(0);
     let report = |event: Event| {
         if when(event) && seen.fetch_add(1, Ordering::SeqCst) == 0 {
@@ -226,7 +230,7 @@ fn input_that_changes_during_a_run_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let (folder, out) = (root.path().join("in"), root.path().join("out"));
     let options = Options::default();
-    let moments: [(&str, fn(Event) -> bool); 4] = [
+    let moments: [(&str, Moment); 4] = [
         ("before it is read", |event| matches!(event, Event::Begin(Stage::Scan, _))),
         ("after it was read", |event| matches!(event, Event::End(Stage::Scan))),
         ("while labels are made", |event| matches!(event, Event::Begin(Stage::Write, _))),
@@ -254,9 +258,9 @@ fn input_that_changes_during_a_run_is_refused() {
     // A file of the same size with another time has changed too.
     let files = days(&folder, 2);
     process(&[&folder], &out, &small(), None, &options, &Monitor::silent()).unwrap();
-    let moments: [fn(Event) -> bool; 2] =
+    let moments: [Moment; 2] =
         [|event| matches!(event, Event::End(Stage::Scan)), |event| matches!(event, Event::Begin(Stage::Scan, _))];
-    let rewritten = |moment: fn(Event) -> bool, work: &dyn Fn(&Monitor<'_>) -> InputError| {
+    let rewritten = |moment: Moment, work: &dyn Fn(&Monitor<'_>) -> InputError| {
         let report = |event: Event| {
             if moment(event) {
                 fs::write(&files[0], fs::read(&files[0]).unwrap()).unwrap();
@@ -270,5 +274,5 @@ fn input_that_changes_during_a_run_is_refused() {
     };
     let again = root.path().join("again");
     rewritten(moments[0], &|monitor| refused(process(&[&folder], &again, &small(), None, &options, monitor)));
-    rewritten(moments[1], &|monitor| refused(validate(&out, Some((&[&folder], 1)), &options, monitor)));
+    rewritten(moments[1], &|monitor| refused(validate(&out, Some((&[&folder], Compare::Random(1))), &options, monitor)));
 }

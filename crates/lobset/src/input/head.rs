@@ -54,7 +54,9 @@ mod tests {
 
     fn head(stamps: &[u64]) -> Head {
         let mut head = Head::default();
-        stamps.iter().for_each(|stamp| drop(head.push(*stamp)));
+        for stamp in stamps {
+            head.push(*stamp);
+        }
         head
     }
 

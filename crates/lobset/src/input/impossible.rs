@@ -118,22 +118,32 @@ fn is_letter(letters: u32, byte: u8) -> bool {
 }
 
 /// True where `next` may stand behind `level`: it is missing, or both are there and the prices lead away from the middle.
-#[inline(always)]
 fn follows(level: &BidAskPair, next: &BidAskPair) -> bool {
-    // As numbers without a sign from the least valid price on, the least one of all comes out as the largest.
-    let rank = |price: i64| price.wrapping_sub(i64::MIN + 1).cast_unsigned();
-    let bid = (next.bid_px == UNDEF_PRICE) | ((level.bid_px != UNDEF_PRICE) & (rank(next.bid_px) < rank(level.bid_px)));
+    let is_bid = |price: i64| price != UNDEF_PRICE && price != i64::MIN;
+    let bid = next.bid_px == UNDEF_PRICE || (is_bid(level.bid_px) && is_bid(next.bid_px) && next.bid_px < level.bid_px);
     // A missing ask is the largest number: nothing is above it.
-    let ask = (next.ask_px == UNDEF_PRICE) | (level.ask_px < next.ask_px);
-    bid & ask
+    bid && (next.ask_px == UNDEF_PRICE || level.ask_px < next.ask_px)
 }
 
-/// True where every level follows the one before and no price is the least number. Without branches: it is asked of every
-/// record, and the answer is always the same.
+/// True where every level follows the one before and no price is the least number.
 #[inline(always)]
 fn is_ladder(levels: &[BidAskPair; 10]) -> bool {
+    is_full_ladder(levels) || is_any_ladder(levels)
+}
+
+/// The same for a book with ten bids, which is the usual one. Without branches: it is asked of every record, and the answer
+/// is nearly always the same.
+#[inline(always)]
+fn is_full_ladder(levels: &[BidAskPair; 10]) -> bool {
+    let ends = (levels[0].bid_px != UNDEF_PRICE) & (levels[9].bid_px != i64::MIN) & (levels[0].ask_px != i64::MIN);
+    let apart = |pair: &[BidAskPair]| (pair[1].bid_px < pair[0].bid_px) & (pair[0].ask_px < pair[1].ask_px);
+    levels.windows(2).fold(ends, |holds, pair| holds & apart(pair))
+}
+
+#[inline(never)]
+fn is_any_ladder(levels: &[BidAskPair; 10]) -> bool {
     let best = (levels[0].bid_px != i64::MIN) & (levels[0].ask_px != i64::MIN);
-    levels.windows(2).fold(best, |holds, pair| holds & follows(&pair[0], &pair[1]))
+    levels.windows(2).all(|pair| follows(&pair[0], &pair[1])) && best
 }
 
 /// The first level whose next one is out of order.
@@ -185,7 +195,8 @@ mod tests {
                 assert_eq!(counts(&Record { action, side, ..record(&book) }).0, [0; 5]);
             }
         }
-        let undefined = [BidAskPair { bid_px: UNDEF_PRICE, ask_px: UNDEF_PRICE, ..Default::default() }; 10];
+        let undefined: [BidAskPair; 10] =
+            std::array::from_fn(|_| BidAskPair { bid_px: UNDEF_PRICE, ask_px: UNDEF_PRICE, ..Default::default() });
         assert_eq!(counts(&Record { price: UNDEF_PRICE, depth: 9, ..record(&undefined) }).0, [0; 5]);
         // A thin book, prices below zero, and a crossed quote.
         let mut thin = ladder();

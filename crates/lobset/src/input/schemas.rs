@@ -68,7 +68,7 @@ pub(crate) fn explain_schemas(refused: Vec<InputError>, found: &Found) -> Vec<In
         .collect();
     let rest: Vec<&Path> = by_content.into_values().flatten().collect();
     let help = match (wanted.is_empty(), glob_of(&wanted, &rest)) {
-        (true, _) => first.help.clone().unwrap_or_default(),
+        (true, _) => first.help.as_deref().unwrap_or_default().to_owned(),
         (_, Some(pattern)) => format!("pass only the mbp-10 files: '{pattern}'"),
         (_, None) => "pass only the mbp-10 files, or keep them in a folder of their own".to_owned(),
     };

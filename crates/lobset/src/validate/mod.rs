@@ -407,7 +407,7 @@ impl Whole {
         let left = rows - self.recomputed.min(rows);
         if !movement::fits_memory(Windows::new(config)) {
             not_checked.push(format!(
-                "price_movement: windows of more than {} rows are compared by --against",
+                "price_movement: its windows are longer than {} rows; --against INPUT computes it from the raw files",
                 grouped(movement::MOST_ROWS)
             ));
         } else if left > 0 {
