@@ -274,5 +274,7 @@ fn input_that_changes_during_a_run_is_refused() {
     };
     let again = root.path().join("again");
     rewritten(moments[0], &|monitor| refused(process(&[&folder], &again, &small(), None, &options, monitor)));
-    rewritten(moments[1], &|monitor| refused(validate(&out, Some((&[&folder], Compare::Random(1))), &options, monitor)));
+    rewritten(moments[1], &|monitor| {
+        refused(validate(&out, Some((&[&folder], Compare::Random(1))), &options, monitor))
+    });
 }
