@@ -58,10 +58,10 @@ fn is_sha256(text: &str) -> bool {
 fn check_names(manifest: &Manifest, found: &mut Found) {
     let mut names = BTreeSet::new();
     for name in named(manifest) {
-        // Symbols are percent-encoded in them.
+        // Symbols are percent-encoded in them, and shortened ones have an @ before a hash.
         let plain = !name.is_empty()
             && !name.starts_with('.')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%".contains(&b));
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%@".contains(&b));
         found
             .require(plain && Path::new(name).file_name().is_some(), || format!("{name:?} is no plain name of a file"));
         found.require(names.insert(name), || format!("{name:?} is named twice"));
