@@ -7,8 +7,9 @@ LOBSET := target/release/lobset
 PYTHON := .venv/bin/python
 TORCH := .venv-torch/bin/python
 READERS := .venv-readers/bin/python
+LINT := .venv-lint/bin/python
 
-.PHONY: build process-production test test-rust test-python test-readers test-torch wheel lint bench bench-scale compatibility clean
+.PHONY: build process-production test test-rust test-siege test-python test-readers test-torch wheel lint fuzz siege bench bench-scale compatibility clean
 
 build:
 	cargo build --release --locked --bin lobset
@@ -21,10 +22,18 @@ process-production: build
 	fi
 	$(LOBSET) process $(if $(DATA),"$(DATA)",market) -o "$(OUT)" --currency $(CURRENCY) --overwrite
 
-test: test-rust test-python test-readers test-torch
+test: test-rust test-siege test-python test-readers test-torch
 
 test-rust:
 	cargo test --workspace --locked
+
+# Some of the cases of `make siege`, in seconds. The debug build knows the portable way of publishing too.
+test-siege: test-rust
+	@command -v strace >/dev/null || { \
+		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq strace; \
+	}
+	scripts/siege --short --lobset target/debug/lobset
 
 # What `pip install .` installs.
 wheel: $(PYTHON)
@@ -55,13 +64,34 @@ $(READERS): tests/compatibility/requirements.txt
 	scripts/python-env .venv-readers $<
 	touch $@
 
+$(LINT): scripts/lint-requirements.txt
+	scripts/python-env .venv-lint $<
+	touch $@
+
 $(TORCH):
 	scripts/torch-env .venv-torch
 
-lint:
+lint: $(LINT)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	PATH="$(CURDIR)/.venv-lint/bin:$$PATH" scripts/lint-dependencies
+
+# Every fault at every system call, and 500 kills: half an hour.
+siege: build
+	scripts/siege
+
+# SECONDS of each target. What is found lies in fuzz/artifacts, what leads on in fuzz/found.
+SECONDS ?= 60
+FUZZ := rows config thresholds manifest dataset quantile
+
+fuzz:
+	cargo fuzz build --sanitizer none --debug-assertions
+	for target in $(FUZZ); do \
+		mkdir -p fuzz/found/$$target && \
+		cargo fuzz run --sanitizer none --debug-assertions $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 || exit 1; \
+	done
 
 bench: build
 	scripts/bench
@@ -76,4 +106,4 @@ bench-scale: wheel
 	$(PYTHON) benches/scale.py
 
 clean:
-	rm -rf target .venv .venv-torch .venv-readers .venv-bench market market.partial production
+	rm -rf target fuzz/target .venv .venv-torch .venv-readers .venv-lint .venv-bench market market.partial production

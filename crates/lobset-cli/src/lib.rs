@@ -1,6 +1,5 @@
 //! The `lobset` command as a function: flags in, one call into the library, a summary or an error out. The binary calls it,
 //! and so does the command of the Python package.
-#![forbid(unsafe_code)]
 
 mod args;
 mod commands;

@@ -1,5 +1,4 @@
 //! The `lobset` command.
-#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -28,12 +28,13 @@ pub fn run<T: Send>(
     let listening = progress.is_some();
     std::thread::scope(|scope| {
         let stop = &stop;
-        let worker = scope.spawn(move || {
+        let job = move || {
             let report = |event: Event| tell(&sender, listening, event);
             let monitor = Monitor::new(&report, stop);
             let outcome = work(&monitor, stop);
             (outcome, monitor.take_notes())
-        });
+        };
+        let worker = std::thread::Builder::new().spawn_scoped(scope, job)?;
         let mut raised = None;
         let mut shown = Shown { stage: Stage::Scan, done: 0, total: 0 };
         // The receiver goes to where the lock is released, and comes back as long as the work lasts.

@@ -1,12 +1,18 @@
 //! `lobset._lobset`: what Python hands over becomes calls into the Rust library, and what comes back becomes JSON, Arrow or
 //! NumPy. The package `python/lobset` gives it its public face.
 
+#[forbid(unsafe_code)]
 mod depth;
+#[forbid(unsafe_code)]
 mod engine;
+#[forbid(unsafe_code)]
 mod errors;
+#[forbid(unsafe_code)]
 mod rows;
+#[forbid(unsafe_code)]
 mod samples;
 mod table;
+#[forbid(unsafe_code)]
 mod tasks;
 
 use pyo3::prelude::*;

@@ -222,7 +222,9 @@ impl Samples {
         };
         let all = || {
             std::thread::scope(|scope| {
-                let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+                // Where the system starts fewer threads, those do all the work.
+                let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
+                let workers: Vec<_> = (1..threads).map_while(start).collect();
                 let mine = work();
                 let ends = workers.into_iter().map(|w| w.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
                 ends.fold(mine, Result::and)

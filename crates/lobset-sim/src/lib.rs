@@ -12,7 +12,6 @@
 //! let files = market.write("market".as_ref(), |_| ())?;
 //! # Ok::<(), lobset_sim::Error>(())
 //! ```
-#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod book;

@@ -30,6 +30,7 @@ pub use head::Head;
 pub(crate) use head::{EDGE, LARGEST_STEP_BACK};
 pub use impossible::Impossible;
 pub use quote::{Drops, QuoteRules};
+pub(crate) use quote::{inexact_price, is_exact_float};
 pub use reader::{DbnReader, MAX_METADATA_BYTES, Record};
 pub(crate) use schemas::explain_schemas;
 pub(crate) use source::{file_sha256, hex};

@@ -5,6 +5,37 @@ use std::ops::AddAssign;
 use dbn::{BidAskPair, UNDEF_PRICE};
 use serde::{Deserialize, Serialize};
 
+use super::Record;
+
+/// True for a price in 1e-9 that comes back from a float in price units as it was. All up to 2^53, some nine million units,
+/// do, and most above.
+#[inline]
+pub(crate) fn is_exact_float(price: i64) -> bool {
+    is_small(price) || price == UNDEF_PRICE || (price as f64 / 1e9 * 1e9).round() as i64 == price
+}
+
+#[inline(always)]
+fn is_small(price: i64) -> bool {
+    price.wrapping_add(1 << 53).cast_unsigned() <= 1 << 54
+}
+
+/// The first price of a record that is no exact float.
+#[inline(always)]
+pub(crate) fn inexact_price(record: &Record<'_>) -> Option<i64> {
+    let small = |price: i64| is_small(price) | (price == UNDEF_PRICE);
+    let levels = record.levels.iter();
+    if levels.fold(small(record.price), |all, level| all & small(level.bid_px) & small(level.ask_px)) {
+        return None;
+    }
+    search_inexact(record)
+}
+
+#[cold]
+fn search_inexact(record: &Record<'_>) -> Option<i64> {
+    let book = record.levels.iter().flat_map(|level| [level.bid_px, level.ask_px]);
+    [record.price].into_iter().chain(book).find(|price| !is_exact_float(*price))
+}
+
 /// Records that did not become rows, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +147,17 @@ mod tests {
         assert_eq!(mid2(499_999_999, 650_000_000), None);
         assert_eq!(mid2(650_000_000, 800_000_001), None);
         assert_eq!(drops, Drops { one_sided: 2, crossed: 1, out_of_range: 2, ..Drops::default() });
+    }
+
+    #[test]
+    fn exact_floats_are_those_that_come_back() {
+        for price in [0, -1, 1 << 53, -(1 << 53), UNDEF_PRICE, 140_000_000_000_000_000] {
+            assert!(is_exact_float(price), "{price}");
+        }
+        for price in [(1 << 53) + 1, -(1 << 53) - 1, i64::MAX - 1] {
+            assert_eq!(is_exact_float(price), (price as f64 / 1e9 * 1e9).round() as i64 == price, "{price}");
+        }
+        assert!(!is_exact_float(9_007_199_254_740_993_007));
     }
 
     #[test]

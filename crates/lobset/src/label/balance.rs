@@ -10,9 +10,10 @@ pub struct Quota {
 impl Quota {
     /// k is the smallest count among the classes that hold at least a tenth of their fair share of the rows.
     pub fn new(counts: Vec<u64>) -> Self {
-        let rows: u64 = counts.iter().sum();
-        let nbins = counts.len() as u64;
-        let enough = |c: &&u64| u128::from(**c) * u128::from(nbins) * 10 >= u128::from(rows);
+        // Counts of a manifest may be any numbers.
+        let rows: u128 = counts.iter().map(|c| u128::from(*c)).sum();
+        let nbins = counts.len() as u128;
+        let enough = |c: &&u64| u128::from(**c) * nbins * 10 >= rows;
         let k = if rows == 0 { 0 } else { counts.iter().filter(enough).min().copied().unwrap_or(0) };
         Self { counts, k }
     }
@@ -69,6 +70,13 @@ mod tests {
         assert_eq!((0..4).map(|c| quota.marked(c)).collect::<Vec<_>>(), [26, 24, 26, 26]);
         assert_eq!(Quota::new(vec![0, 0]).k(), 0);
         assert_eq!(Quota::new(vec![0, 7]).k(), 7);
+    }
+
+    #[test]
+    fn counts_of_any_size_have_a_quota() {
+        let quota = Quota::new(vec![u64::MAX, u64::MAX, 3]);
+        assert_eq!((quota.k(), quota.short().collect::<Vec<_>>()), (u64::MAX, vec![2]));
+        assert_eq!(quota.marked(0), u64::MAX);
     }
 
     proptest! {

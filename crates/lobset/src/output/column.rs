@@ -17,6 +17,7 @@ use super::encoding::{Run, bits, delta_i32, delta_i64, hybrid, index_width};
 use super::pages::{Bound, DataPage, PAGE_ROWS, signed_order};
 use super::row_group::room;
 use super::runs::{PageRuns, RunList};
+use crate::input::is_exact_float;
 
 /// Values that most dictionaries stay below.
 const DICTIONARY: usize = 448;
@@ -50,17 +51,12 @@ impl Cell {
 
     /// Refuses prices that would not survive as floats.
     fn check(&self, values: &[u64]) -> Result<()> {
-        let lost = |price: &&u64| {
-            let price = price.cast_signed();
-            *self == Self::FloatPrice
-                && price.unsigned_abs() > 1 << 53
-                && (price as f64 / 1e9 * 1e9).round() as i64 != price
-        };
+        let lost = |price: &&u64| *self == Self::FloatPrice && !is_exact_float(price.cast_signed());
         match values.iter().find(lost) {
             Some(price) => {
                 let price = price.cast_signed();
                 Err(ParquetError::General(format!(
-                    "the price {price} (1e-9) does not survive as a float: set price_type = \"fixed\""
+                    "the price {price} (1e-9) is no exact float: set price_type = \"fixed\""
                 )))
             }
             None => Ok(()),

@@ -220,7 +220,7 @@ pub struct ValidationEntry {
     pub rows: u64,
     /// The checks that every one of them passed.
     pub checks: Vec<String>,
-    /// Checks that these settings leave no way to make, and why.
+    /// What was not checked, and why.
     pub not_checked: Vec<String>,
 }
 

@@ -224,8 +224,10 @@ impl Workspace {
     /// # Errors
     /// [`Error::Output`] when a step fails; OUT is then what it was.
     pub fn publish_file(&self, text: &str) -> Result<Option<String>> {
-        let staged = self.staged();
+        // Beside OUT's work files only folders are staged: the next run refuses anything else there.
+        let staged = self.staged().join("file");
         let write = || {
+            fs::create_dir_all(self.staged())?;
             let mut file = storage::create(&staged)?;
             file.write_all(text.as_bytes())?;
             sync(&file)?;

@@ -20,7 +20,7 @@ use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
     Workspace, dataset_file_name, write_whole,
 };
-use crate::validate::{self, Depth};
+use crate::validate::{self, Extent};
 
 /// Candidates whose classes one task counts: few enough for a core's own cache.
 const CLASS_TASK: u64 = 2 * BLOCK;
@@ -198,7 +198,7 @@ impl Engine for Local<'_> {
 
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
         let Run { threads, monitor, .. } = self.run;
-        validate::prove(&self.workspace.staged(), manifest, threads, monitor, Depth::Written)?;
+        validate::prove(&self.workspace.staged(), manifest, threads, monitor, Extent::Written)?;
         Ok(validate::proved_after_writing(manifest))
     }
 

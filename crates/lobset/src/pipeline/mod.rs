@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::Config;
+use crate::config::{Config, PriceType};
 use crate::error::{ConfigError, Error, InputError, Result};
 use crate::input::{CatalogFile, Delivery, find, hex};
 use crate::label::{FileUsed, LabelSettings, Thresholds};
@@ -163,6 +163,7 @@ fn produce(
 ) -> Result<Manifest> {
     // 1. Every file to tapes, once; symbols to streams across files.
     let scanned = scan_all(engine, run, given)?;
+    scanned.check_prices(run.config)?;
     let after_scan = Instant::now();
 
     // 2. Tapes to movements, boundaries and a plan of every row group.
@@ -287,6 +288,8 @@ struct Scanned {
     files: Vec<CatalogFile>,
     /// What the manifest will say of the files.
     inputs: Vec<InputEntry>,
+    /// In each file the record and the price of the first row with one that is no exact float.
+    inexact: Vec<Option<(u64, i64)>>,
     /// What it will say of where they come from.
     delivery: Delivery,
     streams: Vec<Stream>,
@@ -301,6 +304,20 @@ struct Scanned {
 }
 
 impl Scanned {
+    /// Refuses prices that the datasets could not hold.
+    fn check_prices(&self, config: &Config) -> Result<()> {
+        let inexact = self.files.iter().zip(&self.inexact).filter_map(|(file, inexact)| Some((file, (*inexact)?)));
+        let refuse = |(file, (record, price)): (&CatalogFile, (u64, i64))| {
+            let message = format!("the price {price} (1e-9) is no exact float");
+            let refused = InputError { record: Some(record), ..InputError::new(&file.path, message) };
+            refused.with_help("keep prices as integers: price_type = \"fixed\"")
+        };
+        match config.price_type {
+            PriceType::Float => InputError::check(inexact.map(refuse).collect()),
+            PriceType::Fixed => Ok(()),
+        }
+    }
+
     /// Refuses input that is no longer what was read: the hashes in the manifest would be those of no file.
     fn check_unchanged(&self) -> Result<()> {
         let changed = self.files.iter().map(|file| set_aside(file.check_unchanged())).collect::<Result<Vec<_>>>()?;
@@ -329,8 +346,9 @@ fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) 
     for (stream, row) in streams.iter_mut().zip(boundary_rows) {
         stream.splits.boundary_row = row;
     }
+    let inexact = scans.iter().map(|scan| scan.inexact).collect();
     let inputs = scans.into_iter().map(|scan| scan.input).collect();
-    Ok(Scanned { files, inputs, delivery, streams, warnings, fit_until, fit_files, reused })
+    Ok(Scanned { files, inputs, inexact, delivery, streams, warnings, fit_until, fit_files, reused })
 }
 
 /// T and the places of the fit half's files.

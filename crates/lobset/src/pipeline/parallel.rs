@@ -64,7 +64,8 @@ impl<R, C> Drop for PassOn<'_, R, C> {
 
 /// Runs `work` over `tasks` on `threads` threads, this one among them, and calls `consume` with each result, in order, one at
 /// a time: a thread hands on the result whose turn it is before it begins another task. At most `threads` tasks are under way
-/// or wait for their turn, and `ahead` more, so memory stays bounded whatever the number of tasks.
+/// or wait for their turn, and `ahead` more, so memory stays bounded whatever the number of tasks. Where the system starts
+/// fewer threads (a limit on processes or memory), those do all the work: only the time changes.
 ///
 /// # Errors
 /// The first error in the order of the tasks, whichever thread met one first; no task begins after that.
@@ -115,7 +116,8 @@ pub(crate) fn map_ordered<T: Sync, R: Send>(
         }
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, run).ok();
+        let others: Vec<_> = (1..threads).map_while(start).collect();
         run();
         for other in others {
             if let Err(panic) = other.join() {

@@ -14,7 +14,7 @@ use crate::config::{Config, Unmapped};
 use crate::error::{Error, InputError, Result};
 use crate::input::{
     CatalogFile, DbnReader, Drops, FileStreams, Gaps, Head, Impossible, QuoteRules, Record, SymbologyFile, Symbols,
-    Times, check_unchanged, file_name, file_sha256, hex, verified,
+    Times, check_unchanged, file_name, file_sha256, hex, inexact_price, verified,
 };
 use crate::output::{InputEntry, write_whole};
 use crate::storage::checksum::{seal, unseal};
@@ -79,6 +79,8 @@ pub struct FileScan {
     pub input: InputEntry,
     /// The stamps of its first records.
     pub head: Head,
+    /// The first row with a price that is no exact float: its record, and the price in 1e-9.
+    pub inexact: Option<(u64, i64)>,
     /// The work file with the tapes.
     pub tape: PathBuf,
     /// Its streams that have rows.
@@ -267,13 +269,13 @@ fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) ->
     // A file that is refused leaves no tape.
     let rows = RowReader::open(path, rules)?;
     let mut writer = TapeWriter::create(tape)?;
-    let Contents { input, head, mut streams } =
+    let Contents { input, head, inexact, mut streams } =
         read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
             writer.push(number, record, mid2, max_ts)
         })?;
     let (tape_bytes, chunks) = writer.finish()?;
     streams.iter_mut().zip(chunks).for_each(|(stream, chunks)| stream.chunks = chunks);
-    Ok((FileScan { input, head, tape: tape.to_owned(), streams }, tape_bytes))
+    Ok((FileScan { input, head, inexact, tape: tape.to_owned(), streams }, tape_bytes))
 }
 
 /// What reading a file to its end tells.
@@ -282,6 +284,8 @@ pub struct Contents {
     pub input: InputEntry,
     /// The stamps of its first records.
     pub head: Head,
+    /// As in [`FileScan`].
+    pub inexact: Option<(u64, i64)>,
     /// Its streams, without tapes.
     pub streams: Vec<StreamScan>,
 }
@@ -299,7 +303,7 @@ pub fn read_streams(
     mut take: impl FnMut(usize, &Record<'_>, i64, u64) -> Result<()>,
 ) -> Result<Contents> {
     let mut streams: Vec<Scanning> = Vec::new();
-    let (mut head, mut first_ts, mut last_ts) = (Head::default(), None, None);
+    let (mut head, mut first_ts, mut last_ts, mut inexact) = (Head::default(), None, None, None);
     while rows.advance(monitor)? {
         let number_of_record = rows.reader.records() - 1;
         let (record, row) = rows.current()?;
@@ -315,6 +319,9 @@ pub fn read_streams(
         let stream = &mut streams[number];
         stream.push(&record, max_gap);
         stream.order.push(record.ts_recv, number_of_record);
+        if inexact.is_none() {
+            inexact = inexact_price(&record).map(|price| (number_of_record, price));
+        }
         take(number, &record, mid2, stream.scan.max_ts)?;
     }
     for (stream, id) in streams.iter().zip(rows.streams()) {
@@ -322,7 +329,7 @@ pub fn read_streams(
     }
     let streams: Vec<StreamScan> = streams.into_iter().zip(rows.streams()).map(|(s, id)| s.finish(id)).collect();
     let input = rows.entry(path, streams.iter().map(|s| s.rows).sum(), first_ts, last_ts);
-    Ok(Contents { input, head, streams })
+    Ok(Contents { input, head, inexact, streams })
 }
 
 /// Reads a file's records and tells which of them are rows of which stream.

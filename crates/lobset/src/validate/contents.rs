@@ -58,7 +58,7 @@ fn is_sha256(text: &str) -> bool {
 fn check_names(manifest: &Manifest, found: &mut Found) {
     let mut names = BTreeSet::new();
     for name in named(manifest) {
-        // Symbols are percent-encoded in them.
+        // Symbols are percent-encoded in them, and shortened ones have an @ before a hash.
         let plain = !name.is_empty()
             && !name.starts_with('.')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%@".contains(&b));

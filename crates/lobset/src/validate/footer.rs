@@ -90,6 +90,12 @@ impl<'a> FooterCheck<'a> {
     }
 }
 
+/// No column takes more bytes for a row before compression: a value of eight, and as much for its dictionary and levels.
+const VALUE_BYTES: u64 = 32;
+
+/// What a column of a row group may take beside that: the headers of its pages, the texts of its dictionary.
+const CHUNK_BYTES: u64 = 1 << 20;
+
 /// Checks that the row groups lie inside the file and are no larger than any that are written: what is allocated for them
 /// follows from these numbers.
 fn check_groups(footer: &ParquetMetaData, bytes: u64, rows: u64) -> Result<(), String> {
@@ -105,6 +111,13 @@ fn check_groups(footer: &ParquetMetaData, bytes: u64, rows: u64) -> Result<(), S
             let end = start.checked_add(column.compressed_size());
             let inside =
                 start >= 4 && column.compressed_size() > 0 && end.is_some_and(|end| end.cast_unsigned() <= bytes);
+            let unpacked = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
+            if unpacked > in_group * VALUE_BYTES + CHUNK_BYTES {
+                return Err(format!(
+                    "row group {number}: the column {:?} is said to hold {unpacked} bytes, too many for {in_group} rows",
+                    column.column_path().string()
+                ));
+            }
             if !inside || column.num_values() != group.num_rows() {
                 return Err(format!(
                     "row group {number}: the column {:?} does not lie in the file with a value for each row",

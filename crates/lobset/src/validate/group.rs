@@ -14,7 +14,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMe
 use parquet::file::reader::{ChunkReader, SerializedPageReader};
 
 use super::quotes::{QUOTE_COLUMNS, Quotes};
-use super::{Depth, MOST_VIOLATIONS, unreadable};
+use super::{Extent, MOST_VIOLATIONS, unreadable};
 use crate::config::Config;
 use crate::error::{InputError, Result};
 use crate::input::QuoteRules;
@@ -68,8 +68,8 @@ pub(super) fn read_footer(path: &Path, bytes: &impl ChunkReader) -> Result<Parqu
 pub(super) struct LabelColumns(FieldLevels);
 
 impl LabelColumns {
-    pub(super) fn new(schema: &DatasetSchema, depth: Depth) -> ParquetResult<Self> {
-        let more = if depth == Depth::Whole { &QUOTE_COLUMNS[..] } else { &[] };
+    pub(super) fn new(schema: &DatasetSchema, extent: Extent) -> ParquetResult<Self> {
+        let more = if extent == Extent::Whole { &QUOTE_COLUMNS[..] } else { &[] };
         let mask = ProjectionMask::columns(&schema.parquet, COLUMNS.iter().chain(more).copied());
         parquet_to_arrow_field_levels(&schema.parquet, mask, Some(schema.arrow.fields())).map(Self)
     }
@@ -136,7 +136,7 @@ impl<'a> Expect<'a> {
         columns: &'a LabelColumns,
         symbol: &'a SymbolEntry,
         thresholds: &'a Thresholds,
-        depth: Depth,
+        extent: Extent,
     ) -> Option<Self> {
         let rules = QuoteRules::new(config.keep_crossed, config.price_range);
         let quotes = Quotes { symbol: &symbol.symbol, rules };
@@ -147,7 +147,7 @@ impl<'a> Expect<'a> {
             until: thresholds.fit_until.0,
             fitted_rows: &symbol.fitted_rows,
             rows: symbol.rows,
-            quotes: (depth == Depth::Whole).then_some(quotes),
+            quotes: (extent == Extent::Whole).then_some(quotes),
         })
     }
 }

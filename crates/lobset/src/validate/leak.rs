@@ -28,7 +28,11 @@ struct Spill {
 }
 
 fn fail(e: std::io::Error) -> Error {
-    Error::output(&std::env::temp_dir(), format!("cannot keep movements for the leak check: {e}"))
+    Error::Output {
+        path: std::env::temp_dir(),
+        message: format!("cannot keep movements for the leak check: {e}"),
+        help: Some("set TMPDIR to a folder with room for 8 bytes for each fit row".to_owned()),
+    }
 }
 
 impl<'a> LeakCheck<'a> {

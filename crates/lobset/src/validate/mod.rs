@@ -62,7 +62,7 @@ pub struct Validation {
 
 /// How much is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
+pub(crate) enum Extent {
     /// What a run proves of the files that it has just written: that they say what was computed.
     Written,
     /// Everything that the files allow: quotes and movements too.
@@ -102,7 +102,7 @@ pub fn validate<P: AsRef<Path>>(
     if !violations.is_empty() {
         return Err(failed(violations));
     }
-    let Proof { recomputed, card_as_written } = prove(folder, &manifest, options.threads(), monitor, Depth::Whole)?;
+    let Proof { recomputed, card_as_written } = prove(folder, &manifest, options.threads(), monitor, Extent::Whole)?;
     let against = against
         .map(|(inputs, rows)| against::compare(folder, &manifest, inputs, rows, options, monitor))
         .transpose()?;
@@ -158,7 +158,7 @@ pub(crate) fn prove(
     manifest: &Manifest,
     threads: usize,
     monitor: &Monitor<'_>,
-    depth: Depth,
+    extent: Extent,
 ) -> Result<Proof> {
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let config = &manifest.config;
@@ -166,7 +166,7 @@ pub(crate) fn prove(
     let card_as_written = check_card(folder, manifest).map_err(|v| failed(vec![v]))?;
     let mut violations = contents::check_origin(manifest, &thresholds);
     let schema = DatasetSchema::new(config, manifest.has_ts_out()).map_err(|e| failed(vec![e.to_string()]))?;
-    let columns = LabelColumns::new(&schema, depth).map_err(|e| failed(vec![e.to_string()]))?;
+    let columns = LabelColumns::new(&schema, extent).map_err(|e| failed(vec![e.to_string()]))?;
     let footers = FooterCheck::new(&schema, (&manifest.version, config), &thresholds);
     let datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
 
@@ -181,7 +181,7 @@ pub(crate) fn prove(
             }
             Err(e) => violations.push(format!("{}: cannot be read: {e}", entry.file)),
         }
-        match Expect::new(config, &columns, symbol, &thresholds, depth) {
+        match Expect::new(config, &columns, symbol, &thresholds, extent) {
             Some(expect) => expects.push(expect),
             None => violations.push(format!("{THRESHOLDS}: no boundaries for the symbol {:?}", symbol.symbol)),
         }
@@ -198,7 +198,7 @@ pub(crate) fn prove(
         let (symbol, entry) = datasets[*number];
         let path = folder.join(&entry.file);
         let checked = caught(&path, || {
-            if depth == Depth::Whole {
+            if extent == Extent::Whole {
                 // Nothing is decoded of a file that is not what the manifest says.
                 check_sha256(&file_sha256(&path)?, entry).map_err(|reason| InputError::new(&path, reason))?;
             }
@@ -245,7 +245,7 @@ pub(crate) fn prove(
                 Ok(Done::Begun(number, sha256, Some(Box::new(facts))))
             }
             // Hashed when its footer was looked at.
-            Task::Hash(_) if depth == Depth::Whole => Ok(Done::Begun(number, entry.sha256.clone(), None)),
+            Task::Hash(_) if extent == Extent::Whole => Ok(Done::Begun(number, entry.sha256.clone(), None)),
             Task::Hash(_) => Ok(Done::Begun(number, file_sha256(path)?, None)),
             Task::Group(_, group) => {
                 let file = DatasetFile::open(path)?;
@@ -286,7 +286,7 @@ pub(crate) fn prove(
             Done::Begun(number, sha256, facts) => {
                 finish(progress.take(), &mut violations);
                 let (symbol, entry) = datasets[number];
-                progress = Some((number, Walk::new(config, symbol, entry, depth)));
+                progress = Some((number, Walk::new(config, symbol, entry, extent)));
                 leak.begin(&symbol.symbol)?;
                 violations.extend(check_sha256(&sha256, entry).err().map(|reason| format!("{}: {reason}", entry.file)));
                 facts
@@ -407,7 +407,7 @@ impl Whole {
         let left = rows - self.recomputed.min(rows);
         if !movement::fits_memory(Windows::new(config)) {
             not_checked.push(format!(
-                "price_movement: windows of more than {} rows are compared by --against",
+                "price_movement: its windows are longer than {} rows; --against INPUT computes it from the raw files",
                 grouped(movement::MOST_ROWS)
             ));
         } else if left > 0 {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::footer::FooterCheck;
 use super::group::{DatasetFile, Expect, GroupFacts, LabelColumns};
-use super::{Depth, Walk, cause, check_sha256};
+use super::{Extent, Walk, cause, check_sha256};
 use crate::config::Config;
 use crate::error::Result;
 use crate::input::file_sha256;
@@ -26,13 +26,13 @@ pub(crate) fn prove_dataset(
     mut fit_movements: impl FnMut(&[f64]) -> Result<()> + Send,
 ) -> Result<Vec<String>> {
     let violation = |text: String| Ok(vec![format!("{}: {text}", entry.file)]);
-    let schema =
-        DatasetSchema::new(config, ts_out).and_then(|schema| Ok((LabelColumns::new(&schema, Depth::Written)?, schema)));
+    let schema = DatasetSchema::new(config, ts_out)
+        .and_then(|schema| Ok((LabelColumns::new(&schema, Extent::Written)?, schema)));
     let (columns, schema) = match schema {
         Ok(both) => both,
         Err(e) => return violation(e.to_string()),
     };
-    let Some(expect) = Expect::new(config, &columns, symbol, thresholds, Depth::Written) else {
+    let Some(expect) = Expect::new(config, &columns, symbol, thresholds, Extent::Written) else {
         return violation(format!("{THRESHOLDS} has no boundaries for the symbol {:?}", symbol.symbol));
     };
     let footer = match DatasetFile::open(path).and_then(|file| file.footer()) {
@@ -48,7 +48,7 @@ pub(crate) fn prove_dataset(
     if let Err(text) = check_sha256(&file_sha256(path)?, entry) {
         return violation(text);
     }
-    let mut walk = Walk::new(config, symbol, entry, Depth::Written);
+    let mut walk = Walk::new(config, symbol, entry, Extent::Written);
     let groups: Vec<usize> = (0..groups).collect();
     let check = |group: &usize| DatasetFile::open(path)?.check_group(&footer, *group, &expect);
     map_ordered(threads, 1, &groups, check, |facts: GroupFacts| {

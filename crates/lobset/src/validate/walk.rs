@@ -2,7 +2,7 @@
 
 use super::group::GroupFacts;
 use super::movement::{Recompute, fits_memory};
-use super::{Depth, MOST_VIOLATIONS};
+use super::{Extent, MOST_VIOLATIONS};
 use crate::config::Config;
 use crate::label::{Candidates, Quota, Split, Windows};
 use crate::output::{DatasetEntry, SplitEntry, SymbolEntry};
@@ -24,9 +24,9 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(config: &Config, symbol: &SymbolEntry, entry: &'a DatasetEntry, depth: Depth) -> Self {
+    pub(super) fn new(config: &Config, symbol: &SymbolEntry, entry: &'a DatasetEntry, extent: Extent) -> Self {
         let windows = Windows::new(config);
-        let recompute = (depth == Depth::Whole && fits_memory(windows))
+        let recompute = (extent == Extent::Whole && fits_memory(windows))
             .then(|| Recompute::new(windows, Candidates::new(windows, symbol.rows, &symbol.breaks)));
         let quota = |split: &SplitEntry| Quota::new(split.classes.clone());
         let nbins = usize::from(config.nbins);
