@@ -190,6 +190,30 @@ fn impossible_values_are_counted_and_refused_when_asked() {
     assert_eq!(run(&inputs, &folder.path().join("strict"), &strict).unwrap().warnings, Vec::<String>::new());
 }
 
+/// A price above nine million units takes more than 53 bits in 1e-9.
+#[test]
+fn a_price_that_is_no_exact_float_is_refused_by_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut messages = messages(400, START);
+    // Such a price may be an exact float all the same.
+    messages[100].levels[9].ask_px = 140_000_000_000_000_000;
+    let write = |messages: &[Mbp10Msg]| write(folder.path(), "a.dbn", &query(START, START + DAY), messages);
+    run(&[write(&messages)], &out, &small()).unwrap();
+    messages[200].levels[9].ask_px = 140_000_000_000_000_001;
+    let input = [write(&messages)];
+    let error = refused(run(&input, &out, &small()));
+    assert_eq!(error.record, Some(200));
+    assert!(
+        error.to_string().ends_with("a.dbn: record 200: the price 140000000000000001 (1e-9) is no exact float"),
+        "{error}"
+    );
+    assert!(error.help.unwrap().contains("price_type = \"fixed\""));
+    let fixed = Config { price_type: lobset::config::PriceType::Fixed, ..small() };
+    run(&input, &out, &fixed).unwrap();
+    validate(&out, Some((&input, Compare::All)), &Options::default(), &Monitor::silent()).unwrap();
+}
+
 #[test]
 fn files_without_checksums_are_known() {
     let folder = tempfile::tempdir().unwrap();

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn exact_floats_are_those_that_come_back() {
-        for price in [0, -1, 1 << 53, -(1 << 53), UNDEF_PRICE, 140_000_000_000_000_000, 9_007_199_255_000_000_000] {
+        for price in [0, -1, 1 << 53, -(1 << 53), UNDEF_PRICE, 140_000_000_000_000_000] {
             assert!(is_exact_float(price), "{price}");
         }
         for price in [(1 << 53) + 1, -(1 << 53) - 1, i64::MAX - 1] {
