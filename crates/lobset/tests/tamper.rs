@@ -127,6 +127,9 @@ fn refused(out: &Path) -> String {
     }
 }
 
+/// What a test does to a dataset.
+type Edit<'a> = &'a dyn Fn(&mut Columns);
+
 /// A dataset in memory.
 struct Columns {
     batch: RecordBatch,
@@ -178,8 +181,7 @@ fn every_byte_of_every_file_counts() {
     for (name, bytes) in &place.files {
         // Files that are found out after others were proved take longer.
         let step = match name.as_str() {
-            "manifest.json" => 1,
-            "thresholds.json" => bytes.len() / 300,
+            "manifest.json" | "thresholds.json" => bytes.len() / 300,
             _ => bytes.len() / 12,
         };
         let out = place.out();
@@ -314,7 +316,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
 
     let next = |v: f64| f64::from_bits(v.to_bits() + 1);
     let tick = |v: f64| ((v * 1e9).round() + 1_000.0) / 1e9;
-    let changes: [(&str, &dyn Fn(&mut Columns), &str); 13] = [
+    let changes: [(&str, Edit<'_>, &str); 13] = [
         (
             "a movement, by the least that can be",
             &|c| c.float("price_movement", 1_000, next),
@@ -424,7 +426,7 @@ fn what_only_the_raw_files_know_is_told_and_compared_with_them() {
     let against = found.against.unwrap();
     assert_eq!((against.rows, against.seed, against.all), (found.proved.rows, None, true));
     assert_eq!(found.proved.not_checked, [""; 0]);
-    let changes: [(&dyn Fn(&mut Columns), &str); 3] = [
+    let changes: [(Edit<'_>, &str); 3] = [
         (&|c| c.float("bid_px_03", 1_000, |v| v - 0.5), "bid_px_03 is not what the raw record holds"),
         (
             &|c| {
