@@ -90,6 +90,10 @@ fn read_names(folder: &Path) -> Option<Names> {
     serde_json::from_reader(bytes).ok()
 }
 
+fn is_empty(folder: &Path) -> Result<bool> {
+    Ok(fs::read_dir(folder).map_err(|e| Error::output(folder, e))?.next().is_none())
+}
+
 /// Refuses a folder that may not be replaced.
 ///
 /// # Errors
@@ -106,7 +110,7 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     if !overwrite {
         return refuse(out, "exists", "choose another name, or replace it with --overwrite");
     }
-    if fs::read_dir(out).map_err(|e| Error::output(out, e))?.next().is_none() {
+    if is_empty(out)? {
         return Ok(());
     }
     let Some(names) = named_files(out) else {
@@ -170,7 +174,13 @@ pub fn remove_dataset(folder: &Path) -> Result<()> {
         return Ok(());
     }
     let failed = |e: io::Error| Error::output(folder, format!("cannot be removed: {e}"));
-    for name in named_files(folder).unwrap_or_default().iter().map(String::as_str).chain([MANIFEST]) {
+    let names = match named_files(folder) {
+        Some(names) => names,
+        None if is_empty(folder)? => BTreeSet::new(),
+        // Without the manifest nobody would know what the other files are.
+        None => return Err(failed(io::Error::other("its manifest.json cannot be read"))),
+    };
+    for name in names.iter().map(String::as_str).chain([MANIFEST]) {
         crate::storage::remove(&folder.join(name)).map_err(failed)?;
     }
     fs::remove_dir(folder).map_err(failed)
