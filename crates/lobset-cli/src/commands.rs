@@ -14,12 +14,13 @@ use crate::print::{print, say};
 use crate::progress::Bars;
 use crate::summary;
 
-/// Runs a command and prints its result to stdout. Returns an error with what the user should know beside it.
-pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>>) -> Result<(), (Error, Vec<String>)> {
+/// Runs a command and prints its result to stdout. Returns beside an error what else the user should know.
+pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>>) -> (Result<(), Error>, Vec<String>) {
     let bars = Bars::new(talk.quiet);
     let report = |event: Event| bars.event(event);
     let monitor = Monitor::new(&report, stop);
-    run_watched(command, talk, stop, ray, (&bars, &monitor)).map_err(|error| (error, monitor.take_notes()))
+    let outcome = run_watched(command, talk, stop, ray, (&bars, &monitor));
+    (outcome, monitor.take_notes())
 }
 
 fn run_watched(

@@ -42,8 +42,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u
         say("warning", &format!("Ctrl-C will not clean up: {error}"));
     }
     match commands::run(command, &talk, &STOP, ray) {
-        Ok(()) => 0,
-        Err((error, notes)) => fail(&error, &notes, talk.json),
+        (Ok(()), _) => 0,
+        (Err(error), notes) => fail(&error, &notes, talk.json),
     }
 }
 
