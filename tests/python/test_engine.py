@@ -165,6 +165,9 @@ def test_config_knows_every_setting():
     assert len(caught.value.problems) == 3 and isinstance(caught.value, lobset.LobsetError)
     with pytest.raises(lobset.ConfigError, match="did you mean nbins"):
         lobset.Config.from_toml("nbin = 5\n")
+    for unreadable in ["absent.toml", "/dev/zero"]:
+        with pytest.raises(lobset.ConfigError, match="cannot be read"):
+            lobset.Config.from_toml(unreadable)
 
 
 def test_errors_have_types_and_name_the_file(market, manifest, tmp_path):
@@ -189,6 +192,27 @@ def test_errors_have_types_and_name_the_file(market, manifest, tmp_path):
     with pytest.raises(lobset.ValidationError, match="its SHA-256 is") as caught:
         lobset.validate(broken, progress=False)
     assert caught.value.path == broken and caught.value.violations
+
+
+def test_all_refused_files_are_told_and_so_is_what_is_kept(market, tmp_path):
+    files, folder = sorted(market.iterdir()), tmp_path / "market"
+    folder.mkdir()
+    for number, file in enumerate(files):
+        (folder / file.name).write_bytes(file.read_bytes()[: -1000 if number < 2 else None])
+    with pytest.raises(lobset.InputError) as caught:
+        lobset.process(folder, tmp_path / "out", SMALL, progress=False)
+    assert caught.value.path == folder / files[0].name
+    assert [other.path for other in caught.value.others] == [folder / files[1].name]
+    assert isinstance(caught.value.others[0], lobset.InputError)
+    assert pickle.loads(pickle.dumps(caught.value)).others[0].path == folder / files[1].name
+    (note,) = caught.value.__notes__
+    assert "for the next run in" in note and ".out.lobset-work" in note
+    # What is not ours in the work folder stays, and a run that ends well warns of it.
+    (tmp_path / ".out.lobset-work" / "notes.txt").write_text("mine")
+    with pytest.warns(UserWarning, match="no run of lobset has made"):
+        result = lobset.process(files, tmp_path / "out", SMALL, progress=False)
+    assert result.folder == tmp_path / "out"
+    assert (tmp_path / ".out.lobset-work" / "notes.txt").read_text() == "mine"
 
 
 def test_progress_is_told_and_other_threads_go_on(market, tmp_path):
