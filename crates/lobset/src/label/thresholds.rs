@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::{Config, ThresholdScope};
 use crate::error::{ConfigError, Error, InputError, Result};
@@ -342,31 +343,32 @@ impl Thresholds {
     /// # Errors
     /// [`ConfigError`] with every key that differs.
     pub fn check_settings(&self, config: &Config) -> Result<(), ConfigError> {
-        let (mine, theirs) = (LabelSettings::new(config), &self.settings);
-        let mut problems = Vec::new();
-        let mut compare = |key: &str, same: bool, mine: String, theirs: String| {
-            if !same {
-                problems.push(format!("{key}: {mine} differs from {theirs} in the thresholds file"));
-            }
+        let values = |settings: &LabelSettings| match serde_json::to_value(settings) {
+            Ok(Value::Object(values)) => values,
+            _ => serde_json::Map::new(),
         };
-        macro_rules! compare_keys {
-            ($($key:ident),*) => {
-                $(compare(stringify!($key), mine.$key == theirs.$key, format!("{:?}", mine.$key), format!("{:?}", theirs.$key));)*
-            };
-        }
-        compare_keys!(
-            lookback_rows,
-            lookforward_input,
-            lookforward_offset,
-            nbins,
-            threshold_scope,
-            keep_crossed,
-            price_range,
-            max_gap
-        );
+        let theirs = values(&self.settings);
+        let mut pairs: Vec<(String, Value, Value)> = values(&LabelSettings::new(config))
+            .into_iter()
+            .map(|(key, mine)| {
+                let theirs = theirs.get(&key).cloned().unwrap_or_default();
+                (key, mine, theirs)
+            })
+            .collect();
         if let Some(until) = config.fit_until {
-            compare("fit_until", until == self.fit_until, until.to_string(), self.fit_until.to_string());
+            pairs.push(("fit_until".to_owned(), until.to_string().into(), self.fit_until.to_string().into()));
         }
+        let unit = |key: &str| if key == "max_gap" { " ns" } else { "" };
+        let text = |key: &str, value: &Value| match value {
+            Value::Null => "none".to_owned(),
+            Value::String(text) => text.clone(),
+            other => format!("{other}{}", unit(key)),
+        };
+        let differing = pairs.iter().filter(|(_, mine, theirs)| mine != theirs);
+        let problem = |(key, mine, theirs): &(String, Value, Value)| {
+            format!("{key}: {} differs from {} in the thresholds file", text(key, mine), text(key, theirs))
+        };
+        let problems: Vec<String> = differing.map(problem).collect();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 }
@@ -421,6 +423,29 @@ mod tests {
                 assert_eq!(fit.class(movement), want);
             }
         }
+    }
+
+    #[test]
+    fn settings_that_differ_are_named_as_the_user_writes_them() {
+        let thresholds: Thresholds = serde_json::from_value(global()).unwrap();
+        let same = Config { nbins: 3, ..Config::default() };
+        assert_eq!(thresholds.check_settings(&same), Ok(()));
+        let other = Config {
+            threshold_scope: ThresholdScope::Symbol,
+            max_gap: Some(900_000_000_000),
+            price_range: Some([0.5, 2.0]),
+            fit_until: Some("2024-04-04".parse().unwrap()),
+            ..same
+        };
+        assert_eq!(
+            thresholds.check_settings(&other).unwrap_err().problems,
+            [
+                "max_gap: 900000000000 ns differs from none in the thresholds file",
+                "price_range: [0.5,2.0] differs from none in the thresholds file",
+                "threshold_scope: symbol differs from global in the thresholds file",
+                "fit_until: 2024-04-04T00:00:00.000000000Z differs from 2024-04-03T00:00:00.000000000Z in the thresholds file",
+            ]
+        );
     }
 
     fn global() -> serde_json::Value {
