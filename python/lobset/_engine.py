@@ -164,7 +164,10 @@ def validate(
         ValidationError: with every violation found, damaged files of the folder among them.
         InputError: when the folder holds no manifest, or the raw files cannot be read.
         OutputError: when `certificate` lies in the folder, or is a file of another kind.
+        ValueError: for `all` without `against`.
     """
+    if all and not _paths(against):
+        raise ValueError("all=True compares every row with the raw files: name them with against=")
     with _listener(progress) as listener:
         text = _lobset.validate(
             os.fspath(folder),

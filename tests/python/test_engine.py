@@ -215,6 +215,11 @@ def test_all_refused_files_are_told_and_so_is_what_is_kept(market, tmp_path):
     assert (tmp_path / ".out.lobset-work" / "notes.txt").read_text() == "mine"
 
 
+def test_all_rows_are_compared_with_something(manifest):
+    with pytest.raises(ValueError, match="against="):
+        lobset.validate(manifest.folder, all=True, progress=False)
+
+
 def test_progress_is_told_and_other_threads_go_on(market, tmp_path):
     heard, ticks, over = [], [], threading.Event()
 

@@ -43,7 +43,7 @@ fn run_watched(
                 Engine::Ray { address, work } => {
                     let connect = ray.ok_or_else(|| {
                         ConfigError::one(
-                            "--engine ray: the command of the Python package has it: pip install 'lobset[ray]'",
+                            "--engine ray: only in the command of the Python package: pip install 'lobset[ray]'",
                         )
                     })?;
                     let executor = connect(address.as_deref())?;

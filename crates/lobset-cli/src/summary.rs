@@ -79,8 +79,8 @@ fn split_row(symbol: &str, name: &str, split: &SplitEntry) -> Vec<String> {
         name.to_owned(),
         grouped(split.rows),
         grouped(split.balanced.iter().sum()),
-        format!("{least:.2}% to {most:.2}%"),
-        format!("{:.1}%", 100.0 * split.drift()),
+        if split.rows == 0 { "-".to_owned() } else { format!("{least:.2}% to {most:.2}%") },
+        if split.rows == 0 { "-".to_owned() } else { format!("{:.1}%", 100.0 * split.drift()) },
     ]
 }
 

@@ -57,7 +57,7 @@ fn phases_can_run_one_by_one() {
     assert_eq!(refused.code, 4);
     assert_eq!(
         refused.err,
-        "error: notes.json: exists and is no thresholds file of lobset, so --overwrite leaves it alone\n\
+        "error: notes.json: exists and is not a lobset thresholds file, so --overwrite leaves it alone\n\
          help: choose another name for the file\n"
     );
     assert_eq!(std::fs::read(place.path().join("notes.json")).unwrap(), b"{}");
@@ -240,7 +240,7 @@ fn every_row_is_compared_and_a_certificate_is_left() {
     let failed = place.run("validate out --certificate proof.json");
     assert_eq!(failed.code, 5);
     assert!(
-        failed.err.contains("  note.txt: lies in the folder, but the manifest does not name it\n"),
+        failed.err.contains("  note.txt: is in the folder, but the manifest does not name it\n"),
         "{}",
         failed.err
     );
@@ -262,7 +262,7 @@ fn a_thresholds_file_that_is_wrong_says_where() {
         std::fs::write(place.path().join("bad.json"), text.replacen(from, to, 1)).unwrap();
         let ran = place.run("build market -o out --thresholds bad.json --min-symbol-samples 500");
         assert_eq!(ran.code, 3, "{}", ran.err);
-        assert!(ran.err.starts_with("error: bad.json: is no thresholds.json: "), "{}", ran.err);
+        assert!(ran.err.starts_with("error: bad.json: is not a valid thresholds.json: "), "{}", ran.err);
         assert!(ran.err.contains(reason), "{reason} in {}", ran.err);
     }
 }

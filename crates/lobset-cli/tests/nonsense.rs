@@ -218,9 +218,9 @@ fn environments_that_are_no_settings() {
     let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let words: Vec<&OsStr> = PROCESS.split(' ').map(OsStr::new).collect();
     let value = place.run_with(&words, &[("LOBSET_NBINS".into(), bytes(b"9\xff"))]);
-    place.refuses("a value that is no UTF-8", &value, &["LOBSET_NBINS"]);
+    place.refuses("a value that is not valid UTF-8", &value, &["LOBSET_NBINS"]);
     let name = place.run_with(&words, &[(bytes(b"LOBSET_\xff"), "9".into())]);
-    place.refuses("a name that is no UTF-8", &name, &["LOBSET_"]);
+    place.refuses("a name that is not valid UTF-8", &name, &["LOBSET_"]);
     // Other programs' variables may hold what they like.
     let words: Vec<&OsStr> = ["inspect", "market"].map(OsStr::new).to_vec();
     let other = [(bytes(b"OTHER\xff"), bytes(b"\xfe")), ("NO_COLOR".into(), bytes(b"\xff"))];

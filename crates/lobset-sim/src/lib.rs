@@ -144,10 +144,10 @@ impl Market {
     fn check(&self) -> Result<(), Error> {
         let refuse = |text: &str| Err(Error::Options(text.to_owned()));
         if !(1..=2_600).contains(&self.days) {
-            return refuse("days: between 1 and 2600");
+            return refuse("days: must be between 1 and 2600");
         }
         if !(1970..=LAST_YEAR).contains(&self.start.year()) {
-            return refuse("start: a day of the years 1970 to 2250");
+            return refuse("start: must be a day from 1970 to 2250");
         }
         if self.rows == 0 {
             return refuse("rows: at least 1");

@@ -161,7 +161,7 @@ impl Layer {
         for (key, value) in table {
             match toml_text(&value) {
                 Some(text) => values.push((key, text)),
-                None => problems.push(format!("{origin}: {key}: a table is no value for a setting")),
+                None => problems.push(format!("{origin}: {key}: a setting cannot be a table")),
             }
         }
         if problems.is_empty() { Ok(Self { origin: origin.to_owned(), values }) } else { Err(ConfigError { problems }) }
@@ -170,7 +170,7 @@ impl Layer {
     /// The settings among environment variables: those that start with `LOBSET_`. Others may hold what they like.
     ///
     /// # Errors
-    /// [`ConfigError`] for each of them that is no UTF-8.
+    /// [`ConfigError`] for each of them that is not valid UTF-8.
     pub fn from_env(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
         for (name, value) in variables {
@@ -179,7 +179,7 @@ impl Layer {
             }
             match (name.to_str().and_then(|name| name.strip_prefix(PREFIX)), value.into_string()) {
                 (Some(key), Ok(value)) => values.push((key.to_ascii_lowercase(), value)),
-                _ => problems.push(format!("environment: {}: is no UTF-8", name.to_string_lossy())),
+                _ => problems.push(format!("environment: {}: is not valid UTF-8", name.to_string_lossy())),
             }
         }
         if problems.is_empty() {
@@ -219,7 +219,12 @@ pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
         }
     }
     if let Err(broken) = config.check() {
-        problems.extend(broken.problems);
+        // Named by where the setting comes from, if it was set at all.
+        let origin = |problem: &str| {
+            let set = |layer: &&Layer| layer.values.iter().any(|(key, _)| problem.starts_with(&format!("{key}: ")));
+            layers.iter().rev().find(set).map(|layer| format!("{}: ", layer.origin)).unwrap_or_default()
+        };
+        problems.extend(broken.problems.iter().map(|problem| origin(problem) + problem));
     }
     if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
 }

@@ -174,8 +174,8 @@ fn impossible_values_are_counted_and_refused_when_asked() {
 
     let strict = Config { strict: true, ..small() };
     for (record, said) in [
-        (10, "action is 'Z', none of A, C, F, M, N, R, T"),
-        (20, "side is '\\u{0}', none of A, B, N"),
+        (10, "action is 'Z', which is not one of A, C, F, M, N, R, T"),
+        (20, "side is '\\u{0}', which is not one of A, B, N"),
         (30, "depth is 200, above 9"),
         (40, "levels 3 and 4 are out of order"),
         (50, "a price is -9223372036854775808"),

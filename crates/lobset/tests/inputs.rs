@@ -65,10 +65,10 @@ fn what_cannot_be_read_in_a_folder_is_named() {
     let text = error.to_string();
     for part in [
         "5 problems with the input",
-        "a.dbn.zst: cannot be read: is a link that leads nowhere",
+        "a.dbn.zst: cannot be read: is a dangling symbolic link",
         "b.dbn: cannot be read: ",
-        "c.dbn: cannot be read: is a named pipe, not a file",
-        "d.dbn.zst: cannot be read: is a socket, not a file",
+        "c.dbn: cannot be read: is a named pipe, not a regular file",
+        "d.dbn.zst: cannot be read: is a socket, not a regular file",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
@@ -112,10 +112,10 @@ fn named_pipes_are_refused_and_not_waited_for() {
     for name in [pipe.as_path(), Path::new("/dev/zero")] {
         let error = refused(run(&[name], &root.path().join("out"), &small()));
         assert!(
-            error.message.contains("is a named pipe, not a file") || error.message.contains("is a device"),
+            error.message.contains("is a named pipe, not a regular file") || error.message.contains("is a device"),
             "{error}"
         );
-        assert!(refused(lobset::input::DbnReader::open(name).map(drop)).message.contains("not a file"));
+        assert!(refused(lobset::input::DbnReader::open(name).map(drop)).message.contains("not a regular file"));
     }
     // Nor where one stands for a file beside the data.
     let folder = root.path().join("in");

@@ -81,7 +81,7 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     std::fs::create_dir(&foreign).unwrap();
     std::fs::write(foreign.join("data.parquet"), "precious").unwrap();
     let error = run(&inputs, &foreign, &small()).unwrap_err();
-    assert!(error.to_string().contains("is no dataset of lobset"), "{error}");
+    assert!(error.to_string().contains("is not a lobset dataset"), "{error}");
     assert_eq!(std::fs::read(foreign.join("data.parquet")).unwrap(), b"precious");
 
     // A file that appears while the run is at work.

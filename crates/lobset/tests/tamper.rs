@@ -193,7 +193,7 @@ fn every_byte_of_every_file_counts() {
                 // Its owner may change it, and whoever asks is told.
                 let not_checked = check(&out).unwrap().proved.not_checked;
                 assert!(
-                    not_checked.iter().any(|line| line.starts_with("README.md: it was changed")),
+                    not_checked.iter().any(|line| line.starts_with("README.md: changed since the run")),
                     "{not_checked:?}"
                 );
             } else {
@@ -219,25 +219,25 @@ fn nothing_is_missing_and_nothing_else_lies_there() {
         match name.as_str() {
             // Without it a folder is no dataset.
             "manifest.json" => assert!(matches!(check(&out), Err(Error::Input(_)))),
-            _ => assert!(refused(&out).contains(&format!("{name}: is not there"))),
+            _ => assert!(refused(&out).contains(&format!("{name}: is missing"))),
         }
         std::fs::create_dir(out.join(name)).unwrap();
-        assert!(refused(&out).contains(&format!("{name}: is no regular file")));
+        assert!(refused(&out).contains(&format!("{name}: is not a regular file")));
         std::fs::remove_dir(out.join(name)).unwrap();
         std::os::unix::fs::symlink(place.folder.path().join("made").join(name), out.join(name)).unwrap();
-        assert!(refused(&out).contains(&format!("{name}: is no regular file")));
+        assert!(refused(&out).contains(&format!("{name}: is not a regular file")));
     }
     for name in ["notes.txt", ".hidden", "AUDUSD_X_dataset.parquet", "a\nb\u{1b}[2J"] {
         let out = place.out();
         std::fs::write(out.join(name), "x").unwrap();
         let text = refused(&out);
         let shown = lobset::printable(name);
-        assert!(text.contains(&format!("{shown}: lies in the folder, but the manifest does not name it")), "{text}");
+        assert!(text.contains(&format!("{shown}: is in the folder, but the manifest does not name it")), "{text}");
         assert!(!text.contains('\u{1b}'));
     }
     let out = place.out();
     std::fs::create_dir(out.join("cache")).unwrap();
-    assert!(refused(&out).contains("cache: lies in the folder"));
+    assert!(refused(&out).contains("cache: is in the folder"));
 }
 
 #[test]
@@ -256,12 +256,12 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         (|m| m.delivery.unchecked += 1, "delivery counts"),
         (|m| m.thresholds.fitted = false, "names rows that they were fitted on"),
         (|m| m.symbols.iter_mut().for_each(|s| s.fitted_rows.clear()), "names no row that they were fitted on"),
-        (|m| m.thresholds.file = "../thresholds.json".to_owned(), "is no plain name of a file"),
-        (|m| m.card.file = "/etc/passwd".to_owned(), "is no plain name of a file"),
+        (|m| m.thresholds.file = "../thresholds.json".to_owned(), "is not a plain file name"),
+        (|m| m.card.file = "/etc/passwd".to_owned(), "is not a plain file name"),
         (|m| m.report.file = "README.md".to_owned(), "\"README.md\" is named twice"),
         (|m| m.report.file = "manifest.json".to_owned(), "\"manifest.json\" is named twice"),
-        (|m| m.symbols[0].dataset.as_mut().unwrap().file = "..".to_owned(), "is no plain name of a file"),
-        (|m| m.symbols[0].dataset.as_mut().unwrap().file = String::new(), "is no plain name of a file"),
+        (|m| m.symbols[0].dataset.as_mut().unwrap().file = "..".to_owned(), "is not a plain file name"),
+        (|m| m.symbols[0].dataset.as_mut().unwrap().file = String::new(), "is not a plain file name"),
         (|m| m.symbols[1].symbol = m.symbols[0].symbol.clone(), "stands in it twice"),
         (|m| m.symbols[0].rows += 1, "the rows of its inputs"),
         (|m| m.symbols[0].rows = u64::MAX, "it has no rows, or too many"),
@@ -532,11 +532,11 @@ fn a_certificate_says_what_was_proved_and_replaces_nothing_else() {
     };
     let notes = place.folder.path().join("notes.json");
     std::fs::write(&notes, "{}").unwrap();
-    refused(&notes, "is no certificate of lobset");
-    refused(&out.join("certificate.json"), "lies in the folder that is proved");
-    refused(&out.join("manifest.json"), "lies in the folder that is proved");
+    refused(&notes, "is not a lobset certificate");
+    refused(&out.join("certificate.json"), "is inside the folder being validated");
+    refused(&out.join("manifest.json"), "is inside the folder being validated");
     let link = place.folder.path().join("link.json");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    refused(&link, "is no certificate of lobset");
+    refused(&link, "is not a lobset certificate");
     check(&out).unwrap();
 }

@@ -43,7 +43,7 @@ impl DatasetReader {
         let value = |key: &str| {
             let pair = pairs.into_iter().flatten().find(|pair| pair.key == key);
             pair.and_then(|pair| pair.value.as_deref()).ok_or_else(|| {
-                InputError::new(path, format!("is no dataset of lobset: its metadata lack {key}"))
+                InputError::new(path, format!("is not a lobset dataset: its metadata lack {key}"))
                     .with_help("name a *_dataset.parquet that lobset process has written")
             })
         };

@@ -72,10 +72,10 @@ impl Impossible {
             }
         };
         tell(&mut self.action, !is_letter(ACTIONS, record.action), &|| {
-            format!("action is '{}', none of A, C, F, M, N, R, T", letter(record.action))
+            format!("action is '{}', which is not one of A, C, F, M, N, R, T", letter(record.action))
         });
         tell(&mut self.side, !is_letter(SIDES, record.side), &|| {
-            format!("side is '{}', none of A, B, N", letter(record.side))
+            format!("side is '{}', which is not one of A, B, N", letter(record.side))
         });
         tell(&mut self.depth, record.depth > 9, &|| format!("depth is {}, above 9", record.depth));
         tell(&mut self.price, least, &|| format!("a price is {}", i64::MIN));
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!((0..=255u8).map(counted).sum::<u64>(), 256 - 3);
         let (found, text) = counts(&Record { action: 0x1b, side: b'Z', depth: 10, price: i64::MIN, ..record(&book) });
         assert_eq!(found, [1, 1, 1, 0, 1]);
-        assert_eq!(text, "action is '\\u{1b}', none of A, C, F, M, N, R, T");
+        assert_eq!(text, "action is '\\u{1b}', which is not one of A, C, F, M, N, R, T");
     }
 
     #[test]

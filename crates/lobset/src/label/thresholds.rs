@@ -283,7 +283,8 @@ impl Thresholds {
     pub fn read(path: &Path) -> Result<Self> {
         let read = storage::read_at_most(&storage::plain(path), LARGEST_THRESHOLDS);
         let text = read.map_err(|e| InputError::unread(path, e))?;
-        Self::parse(&text).map_err(|reason| InputError::new(path, format!("is no thresholds.json: {reason}")).into())
+        Self::parse(&text)
+            .map_err(|reason| InputError::new(path, format!("is not a valid thresholds.json: {reason}")).into())
     }
 
     /// Reads the bytes of a `thresholds.json`.

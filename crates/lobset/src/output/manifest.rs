@@ -290,13 +290,18 @@ impl Manifest {
     fn parse(text: &[u8]) -> Result<Self, String> {
         let hash = text.strip_prefix(HEAD.as_bytes()).and_then(|rest| rest.split_at_checked(NO_HASH.len()));
         let Some((digits, rest)) = hash else {
+            if text.is_empty() {
+                return Err("it is empty".to_owned());
+            }
             return Err(format!("it does not begin with {HEAD:?} and a hash of its own content"));
         };
         let digest = Sha256::new().chain_update(HEAD).chain_update(NO_HASH).chain_update(rest).finalize();
         let found = hex(&digest);
         if digits != found.as_bytes() {
             let digits = String::from_utf8_lossy(digits);
-            return Err(format!("its own SHA-256 is {found}, not {digits:?} as it says: it was changed or damaged"));
+            return Err(format!(
+                "it carries the SHA-256 {digits:?}, but its own is {found:?}: it was changed or damaged"
+            ));
         }
         let manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         // One manifest has one text, so that one hash stands for it.

@@ -71,6 +71,8 @@ pub struct Workspace {
     folder: PathBuf,
     platform: Platform,
     lock: Lock,
+    /// An earlier run has left finished scans.
+    inherits: bool,
 }
 
 impl Workspace {
@@ -100,12 +102,13 @@ impl Workspace {
         let folder = work_folder(out).ok_or_else(|| Error::output(out, "is no name for a folder"))?;
         check(out, overwrite)?;
         let lock = Lock::take(&folder, out)?;
-        let workspace = Self { out: out.to_owned(), overwrite, folder, platform, lock };
+        let mut workspace = Self { out: out.to_owned(), overwrite, folder, platform, lock, inherits: false };
         workspace.check_entries()?;
         workspace.clear_staged()?;
         // What a killed run had moved away may be back.
         check(out, overwrite)?;
         fs::create_dir_all(workspace.scans()).map_err(|e| Error::output(&workspace.scans(), e))?;
+        workspace.inherits = workspace.has_finished_scans();
         Ok(workspace)
     }
 
@@ -174,6 +177,16 @@ impl Workspace {
         remove(&self.staged())
     }
 
+    /// Checks that a result may take OUT's place, as far as that can be told before it does.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when it may not.
+    pub fn check_place(&self) -> Result<()> {
+        // OUT may have appeared or changed since the run began.
+        check_folder(&self.out, self.overwrite)?;
+        self.lock.check()
+    }
+
     /// Makes the staged folder durable and puts it in OUT's place. Returns what the user should know if something went
     /// wrong after that.
     ///
@@ -182,11 +195,9 @@ impl Workspace {
     /// what could not be put back.
     pub fn publish(&self) -> Result<Option<String>> {
         let staged = self.staged();
-        check_staged(&staged)?;
         self.platform.sync_all_in(&staged).map_err(|e| Error::output(&staged, format!("cannot be synced: {e}")))?;
-        // OUT may have appeared or changed since the run began.
-        check_folder(&self.out, self.overwrite)?;
-        self.lock.check()?;
+        check_staged(&staged)?;
+        self.check_place()?;
         let ours = identity(&staged).map_err(|e| Error::output(&staged, e))?;
         let replaces = exists(&self.out)?;
         if replaces {
@@ -314,10 +325,24 @@ impl Workspace {
         remove(&self.scans())
     }
 
-    /// Files whose finished scans the next run can go on from.
-    pub fn finished_scans(&self) -> usize {
-        let entries = fs::read_dir(self.scans()).into_iter().flatten().flatten();
-        entries.filter(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "json")).count()
+    /// True when the next run can go on from finished scans.
+    pub fn has_finished_scans(&self) -> bool {
+        let mut entries = fs::read_dir(self.scans()).into_iter().flatten().flatten();
+        entries.any(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "json"))
+    }
+
+    /// True when an earlier run had left finished scans before this one began.
+    pub fn inherits_scans(&self) -> bool {
+        self.inherits
+    }
+
+    /// Removes all but finished scans.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when something cannot be removed.
+    pub fn clear_unfinished(&self) -> Result<()> {
+        remove(&self.folder.join(MOVEMENTS))?;
+        self.clear_staged()
     }
 
     /// Removes what runs have made in the work folder, and the folder if it is empty then.

@@ -171,11 +171,29 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
         let Some(dataset) = &symbol.dataset else { continue };
         for (split, entry) in dataset.splits.named() {
             if entry.rows == 0 && split != "embargo" {
-                warnings.push(format!("{}: no row is {split}", symbol.symbol));
+                warnings.push(format!("{}: has no {split} rows", symbol.symbol));
             }
-            for class in &entry.short {
-                let count = entry.classes[*class as usize];
-                warnings.push(format!("{}: class {class} is short in {split}: {count} rows", symbol.symbol));
+            match entry.short.as_slice() {
+                [] => {}
+                [class] => {
+                    let count = entry.classes.get(*class as usize).copied().unwrap_or_default();
+                    warnings.push(format!(
+                        "{}: class {class} is short in {split}: {} rows",
+                        symbol.symbol,
+                        grouped(count)
+                    ));
+                }
+                classes => {
+                    let counts = classes.iter().filter_map(|class| entry.classes.get(*class as usize));
+                    let most = counts.max().copied().unwrap_or_default();
+                    let list: Vec<String> = classes.iter().map(u64::to_string).collect();
+                    warnings.push(format!(
+                        "{}: classes {} are short in {split}: at most {} rows each",
+                        symbol.symbol,
+                        list.join(", "),
+                        grouped(most)
+                    ));
+                }
             }
         }
     }

@@ -204,7 +204,10 @@ impl Engine for Local<'_> {
 
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {
         write_whole(&self.workspace.staged().join(MANIFEST), &manifest.to_json())?;
+        // Where publication fails the scans are still wanted.
+        self.workspace.check_place()?;
         if !self.run.config.keep_intermediate {
+            // What is not on disk yet need not get there.
             self.movements = None;
             self.workspace.clear_scans()?;
         }

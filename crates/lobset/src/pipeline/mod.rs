@@ -254,18 +254,17 @@ fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
 
 /// Removes the work folder, unless it is wanted or the next run can go on from it. What can't be removed is no failure.
 fn close<T>(workspace: Workspace, run: Run<'_>, outcome: Result<T>) -> Result<T> {
-    let keep = match &outcome {
-        Ok(_) => run.config.keep_intermediate,
-        Err(Error::Interrupted) => false,
-        Err(_) => {
-            let scans = workspace.finished_scans();
-            if scans > 0 {
-                run.monitor.note(kept(scans, workspace.folder()));
-            }
-            scans > 0
+    let cleared = match &outcome {
+        Ok(_) if run.config.keep_intermediate => workspace.clear_staged(),
+        Ok(_) => workspace.remove(),
+        // Whoever stops a run wants nothing of it, but may want what was there before.
+        Err(Error::Interrupted) if !workspace.inherits_scans() => workspace.remove(),
+        Err(_) if workspace.has_finished_scans() => {
+            run.monitor.note(kept(workspace.folder()));
+            workspace.clear_unfinished()
         }
+        Err(_) => workspace.remove(),
     };
-    let cleared = if keep { workspace.clear_staged() } else { workspace.remove() };
     if let Err(error) = cleared {
         run.monitor.note(error.to_string());
     }
@@ -273,13 +272,11 @@ fn close<T>(workspace: Workspace, run: Run<'_>, outcome: Result<T>) -> Result<T>
 }
 
 /// Says what a run that failed leaves behind.
-fn kept(scans: usize, folder: &Path) -> String {
-    let what = if scans == 1 {
-        "finished scan of 1 file is".to_owned()
-    } else {
-        format!("finished scans of {scans} files are")
-    };
-    format!("the {what} kept for the next run in {}; delete that folder if there is none", Shown(folder))
+fn kept(folder: &Path) -> String {
+    format!(
+        "finished scans are kept in {} for the next run; delete that folder if you do not intend one",
+        Shown(folder)
+    )
 }
 
 /// What scanning all files gives.

@@ -14,7 +14,7 @@ mod search;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -63,18 +63,18 @@ impl From<fs::Metadata> for Stat {
 /// What is known of a file.
 ///
 /// # Errors
-/// Of kind `NotFound` when there is none, of kind `IsADirectory` or `InvalidInput` when it is no regular file.
+/// Of kind `NotFound` when there is none, of kind `IsADirectory` or `InvalidInput` when it is not a regular file.
 pub fn stat(path: &Path) -> io::Result<Stat> {
     if is_url(path) { object::stat(path) } else { regular(fs::metadata(path)?) }
 }
 
-/// Refuses what is no regular file: opening a named pipe waits for a writer, and a device has no end.
+/// Refuses what is not a regular file: opening a named pipe waits for a writer, and a device has no end.
 fn regular(found: fs::Metadata) -> io::Result<Stat> {
     match special(found.file_type()) {
         None => Ok(found.into()),
         Some(what) => {
             let kind = if found.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput };
-            Err(io::Error::new(kind, format!("is {what}, not a file")))
+            Err(io::Error::new(kind, format!("is {what}, not a regular file")))
         }
     }
 }
@@ -125,7 +125,7 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, Stat)>) -> io::Result<()> {
 /// The bytes of a file from its start on.
 ///
 /// # Errors
-/// When it cannot be opened, or is no regular file.
+/// When it cannot be opened, or is not a regular file.
 pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     if is_url(path) { Ok(Box::new(object::Stream::open(path)?)) } else { Ok(Box::new(open_regular(path)?)) }
 }
@@ -313,6 +313,15 @@ impl Drop for Writer {
     }
 }
 
+/// A file that is about to get its name, with the permissions that the user gives to new files.
+///
+/// # Errors
+/// When it cannot be created.
+pub(crate) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let permissions = fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(".lobset-").permissions(permissions).tempfile_in(folder)
+}
+
 /// Puts a small file where none is, in one step; false when there is one already.
 ///
 /// # Errors
@@ -321,7 +330,7 @@ pub fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     if is_url(path) {
         return object::put(path, bytes, None);
     }
-    let mut partial = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    let mut partial = temporary_in(path.parent().unwrap_or(Path::new(".")))?;
     partial.write_all(bytes)?;
     let partial = partial.into_temp_path();
     match Platform::here().rename_new(&partial, path) {

@@ -74,7 +74,7 @@ pub struct Object {
 impl Object {
     /// The object at a URL. Its key is what stands in the URL, byte for byte.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let text = path.to_str().ok_or_else(|| invalid("is no UTF-8"))?.trim_end_matches('/');
+        let text = path.to_str().ok_or_else(|| invalid("is not valid UTF-8"))?.trim_end_matches('/');
         let bucket = text.find("://").map_or(0, |at| at + 3);
         let end = text[bucket..].find('/').map_or(text.len(), |at| bucket + at);
         let (root, key) = (&text[..end], text[end..].trim_start_matches('/'));

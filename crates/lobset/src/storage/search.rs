@@ -79,7 +79,7 @@ impl Searched {
     fn take(&mut self, path: &Path, links: &mut Vec<PathBuf>) -> io::Result<()> {
         let is_link = fs::symlink_metadata(path)?.is_symlink();
         let found = fs::metadata(path).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound if is_link => io::Error::new(e.kind(), "is a link that leads nowhere"),
+            io::ErrorKind::NotFound if is_link => io::Error::new(e.kind(), "is a dangling symbolic link"),
             _ => e,
         })?;
         if !found.is_dir() {

@@ -11,7 +11,7 @@ use super::{MOST_VIOLATIONS, cause, check_thresholds};
 use crate::config::Config;
 use crate::error::{Error, Result, ValidationError};
 use crate::input::{CatalogFile, Record, catalog, file_name, find, total_bytes, verified, with_publisher};
-use crate::output::{InputEntry, Manifest, SymbolEntry};
+use crate::output::{InputEntry, Manifest, SymbolEntry, grouped};
 use crate::pipeline::{Monitor, Options, RowReader, ScanRules, Stage};
 use crate::printable;
 
@@ -69,13 +69,24 @@ pub(super) struct RawRow<'a> {
 
 /// The violations of a dataset, of which no more than a few are kept.
 #[derive(Default)]
-pub(super) struct Violations(Vec<String>);
+pub(super) struct Violations {
+    kept: Vec<String>,
+    more: u64,
+}
 
 impl Violations {
     pub(super) fn add(&mut self, violation: impl FnOnce() -> String) {
-        if self.0.len() < MOST_VIOLATIONS {
-            self.0.push(violation());
+        if self.kept.len() < MOST_VIOLATIONS {
+            self.kept.push(violation());
+        } else {
+            self.more += 1;
         }
+    }
+
+    /// One line each, and one that counts those that were not kept.
+    fn lines(self) -> Vec<String> {
+        let more = (self.more > 0).then(|| format!("and {} more", grouped(self.more)));
+        self.kept.into_iter().chain(more).collect()
     }
 }
 
@@ -132,7 +143,7 @@ pub(super) fn compare<P: AsRef<Path>>(
         Ok(())
     })?;
     // What was read says more than what came of it, and comes first.
-    let violations: Vec<String> = of_inputs.0.into_iter().chain(violations.0).collect();
+    let violations: Vec<String> = of_inputs.lines().into_iter().chain(violations.lines()).collect();
     if violations.is_empty() {
         return Ok(Against { rows: compared, seed, all: seed.is_none() });
     }
@@ -250,7 +261,10 @@ impl<'a> Stream<'a> {
         let want = (*rows, breaks.len(), *steps_back);
         if found != want {
             violations.add(|| {
-                format!("{symbol:?}: rows, breaks and steps back are {found:?} in the raw files, and {want:?} in the manifest")
+                let text = |(rows, breaks, steps): (u64, usize, u64)| {
+                    format!("{rows} rows, {breaks} breaks and {steps} steps back")
+                };
+                format!("{symbol:?}: {} in the raw files, but {} in the manifest", text(found), text(want))
             });
         }
         match self.target {

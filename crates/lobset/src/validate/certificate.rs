@@ -34,10 +34,9 @@ pub struct Certificate {
     pub manifest: FileEntry,
     /// The version of lobset that wrote the folder.
     pub written_by: String,
-    /// The other files of the folder, with the SHA-256 of their bytes. The card is listed as the manifest has it, which its
-    /// owner may have changed since: `not_checked` tells.
+    /// The other files of the folder, with the SHA-256 of their bytes.
     pub files: Vec<FileEntry>,
-    /// The raw files that the manifest names.
+    /// The raw files, as the manifest names them; they were compared where `against` is not `null`.
     pub inputs: Vec<CertifiedInput>,
     /// Datasets read back.
     pub datasets: u64,
@@ -71,7 +70,8 @@ impl Certificate {
         let Validation { manifest, proved, recomputed, against, .. } = found;
         let file = |file: &str, sha256: &str| FileEntry { file: file.to_owned(), sha256: sha256.to_owned() };
         let thresholds = file(&manifest.thresholds.file, &manifest.thresholds.sha256);
-        let small = [thresholds, manifest.card.clone(), manifest.report.clone()];
+        let card = file(&manifest.card.file, &found.card_sha256);
+        let small = [thresholds, card, manifest.report.clone()];
         let datasets = manifest.datasets().map(|(_, entry)| file(&entry.file, &entry.sha256));
         let input = |input: &InputEntry| CertifiedInput {
             name: input.name.clone(),
@@ -110,7 +110,7 @@ impl Certificate {
     /// [`InputError`] when it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<Self> {
         let text = storage::read_at_most(path, LARGEST_MANIFEST).map_err(|e| InputError::unread(path, e))?;
-        let refuse = |e: &dyn std::fmt::Display| InputError::new(path, format!("is no certificate of lobset: {e}"));
+        let refuse = |e: &dyn std::fmt::Display| InputError::new(path, format!("is not a lobset certificate: {e}"));
         let certificate: Self = serde_json::from_slice(&text).map_err(|e| refuse(&e))?;
         if certificate.kind != KIND {
             return Err(refuse(&format!("its kind is {:?}", certificate.kind)).into());
@@ -132,7 +132,7 @@ impl Certificate {
         if inside {
             return Err(refuse(
                 path,
-                "lies in the folder that is proved, where nothing but the dataset may lie",
+                "is inside the folder being validated, which may hold the dataset alone",
                 "write it beside the folder",
             ));
         }
@@ -140,9 +140,12 @@ impl Certificate {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(Error::output(path, e)),
             Ok(found) if found.is_file() && Self::read(path).is_ok() => Ok(()),
+            Ok(found) if found.is_symlink() => {
+                Err(refuse(path, "is a symbolic link, so it is left alone", "name the file itself"))
+            }
             Ok(_) => Err(refuse(
                 path,
-                "exists and is no certificate of lobset, so it is left alone",
+                "exists and is not a lobset certificate, so it is left alone",
                 "choose another name for the certificate",
             )),
         }
@@ -155,7 +158,7 @@ impl Certificate {
     pub fn write(&self, path: &Path, folder: &Path) -> Result<()> {
         Self::check_place(path, folder)?;
         let failed = |e: std::io::Error| Error::output(path, e);
-        let mut file = tempfile::Builder::new().prefix(".lobset-").tempfile_in(parent(path)).map_err(failed)?;
+        let mut file = storage::temporary_in(&parent(path)).map_err(failed)?;
         file.write_all(self.to_json().as_bytes()).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
         let replaced = fs::symlink_metadata(path).is_ok();

@@ -8,7 +8,7 @@ use super::{MOST_VIOLATIONS, proved_after_writing};
 use crate::config::{Config, ThresholdScope};
 use crate::error::ConfigError;
 use crate::label::{Candidates, Fit, Quota, Thresholds, Windows};
-use crate::output::{DatasetEntry, InputEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry};
+use crate::output::{DatasetEntry, InputEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry, grouped};
 
 /// No stream has more rows: sums of row numbers and window lengths stay far from the end of 64 bits.
 const MOST_ROWS: u64 = 1 << 48;
@@ -62,8 +62,7 @@ fn check_names(manifest: &Manifest, found: &mut Found) {
         let plain = !name.is_empty()
             && !name.starts_with('.')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%@".contains(&b));
-        found
-            .require(plain && Path::new(name).file_name().is_some(), || format!("{name:?} is no plain name of a file"));
+        found.require(plain && Path::new(name).file_name().is_some(), || format!("{name:?} is not a plain file name"));
         found.require(names.insert(name), || format!("{name:?} is named twice"));
     }
     let Manifest { thresholds, card, report, .. } = manifest;
@@ -97,7 +96,8 @@ fn check_inputs(manifest: &Manifest, found: &mut Found) {
     let sum = |mut rows: Box<dyn Iterator<Item = u64> + '_>| rows.try_fold(0_u64, u64::checked_add);
     let (read, split) = (sum(Box::new(inputs.iter().map(|i| i.rows))), sum(Box::new(symbols.iter().map(|s| s.rows))));
     found.require(read.is_some() && read == split, || {
-        format!("the rows of its inputs ({read:?}) are not those of its symbols ({split:?})")
+        let text = |sum: Option<u64>| sum.map_or_else(|| "too many to add".to_owned(), grouped);
+        format!("the rows of its inputs ({}) are not those of its symbols ({})", text(read), text(split))
     });
 }
 

@@ -56,6 +56,8 @@ pub struct Validation {
     pub recomputed: u64,
     /// The rows compared with the raw files, when asked for.
     pub against: Option<Against>,
+    /// SHA-256 of the dataset card as it was found.
+    pub card_sha256: String,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -89,26 +91,35 @@ pub fn validate<P: AsRef<Path>>(
     // A pipe in its place would keep a reader waiting.
     let found = std::fs::symlink_metadata(folder.join(MANIFEST));
     if local && found.is_ok_and(|found| !found.is_file()) {
-        return Err(failed(vec![format!("{MANIFEST}: is no regular file")]));
+        return Err(failed(vec![format!("{MANIFEST}: is not a regular file")]));
     }
     let manifest = Manifest::read(folder)?;
-    let mut violations = contents::contradictions(&manifest);
-    if violations.is_empty() && local {
-        violations = folder::check_names(folder, &manifest);
+    let contradictions = contents::contradictions(&manifest);
+    if !contradictions.is_empty() {
+        return Err(failed(contradictions));
     }
-    if violations.is_empty() {
-        violations.extend(folder::check_report(folder, &manifest).err());
-    }
-    if !violations.is_empty() {
-        return Err(failed(violations));
-    }
-    let Proof { recomputed, card_as_written } = prove(folder, &manifest, options.threads(), monitor, Extent::Whole)?;
+    let mut violations = if local { folder::check_names(folder, &manifest) } else { Vec::new() };
+    violations.extend(folder::check_report(folder, &manifest).err());
+    let Proof { recomputed, card_sha256 } = match prove(folder, &manifest, options.threads(), monitor, Extent::Whole) {
+        Ok(proof) if violations.is_empty() => proof,
+        Ok(_) => return Err(failed(violations)),
+        Err(Error::Validation(found)) => {
+            // A missing file is told once.
+            let told = |line: &String| violations.iter().any(|v| v.split(": ").next() == line.split(": ").next());
+            let more: Vec<String> = found.violations.into_iter().filter(|line| !told(line)).collect();
+            violations.extend(more);
+            return Err(failed(violations));
+        }
+        Err(other) => return Err(other),
+    };
     let against = against
         .map(|(inputs, rows)| against::compare(folder, &manifest, inputs, rows, options, monitor))
         .transpose()?;
     let all = against.is_some_and(|against| against.all);
-    let proved = summary(&manifest, Some(Whole { recomputed, card_as_written, local, all }));
-    Ok(Validation { manifest, proved, recomputed, against, seconds: started.elapsed().as_secs_f64() })
+    let card_as_written = card_sha256 == manifest.card.sha256;
+    let whole = Whole { recomputed, card_as_written, local, compared: against.is_some(), all };
+    let proved = summary(&manifest, Some(whole));
+    Ok(Validation { manifest, proved, recomputed, against, card_sha256, seconds: started.elapsed().as_secs_f64() })
 }
 
 /// What opening a file weighs against reading a row.
@@ -145,8 +156,8 @@ impl Task {
 pub(crate) struct Proof {
     /// Rows whose movement was computed again.
     recomputed: u64,
-    /// The dataset card is the one that was written.
-    card_as_written: bool,
+    /// SHA-256 of the dataset card.
+    card_sha256: String,
 }
 
 /// Proves the datasets in `folder` against what `manifest` says of them.
@@ -163,7 +174,7 @@ pub(crate) fn prove(
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let config = &manifest.config;
     let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
-    let card_as_written = check_card(folder, manifest).map_err(|v| failed(vec![v]))?;
+    let card_sha256 = check_card(folder, manifest).map_err(|v| failed(vec![v]))?;
     let mut violations = contents::check_origin(manifest, &thresholds);
     let schema = DatasetSchema::new(config, manifest.has_ts_out()).map_err(|e| failed(vec![e.to_string()]))?;
     let columns = LabelColumns::new(&schema, extent).map_err(|e| failed(vec![e.to_string()]))?;
@@ -323,7 +334,7 @@ pub(crate) fn prove(
     if unreadable.is_none() {
         violations.extend(leak.finish()?);
     }
-    if violations.is_empty() { Ok(Proof { recomputed, card_as_written }) } else { Err(failed(violations)) }
+    if violations.is_empty() { Ok(Proof { recomputed, card_sha256 }) } else { Err(failed(violations)) }
 }
 
 /// What [`validate`] knows beside the manifest.
@@ -332,6 +343,8 @@ struct Whole {
     card_as_written: bool,
     /// The folder is no object store.
     local: bool,
+    /// The raw files were given.
+    compared: bool,
     /// Every row was compared with the raw files.
     all: bool,
 }
@@ -353,11 +366,14 @@ fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEntry {
         "classification_label is the number of boundaries not above price_movement".to_owned(),
         "split follows from row and the boundary time".to_owned(),
         "counts by class and split are those of the manifest".to_owned(),
-        "every file has the manifest's SHA-256".to_owned(),
+        match &whole {
+            Some(Whole { card_as_written: false, .. }) => format!("every file but {CARD} has the manifest's SHA-256"),
+            _ => "every file has the manifest's SHA-256".to_owned(),
+        },
     ];
     let mut not_checked = Vec::new();
     if config.columns == Columns::All {
-        checks.push("ts_recv never steps back but as often as the manifest counts, and agrees with split".to_owned());
+        checks.push("ts_recv steps back no more often than the manifest says, and agrees with split".to_owned());
     } else {
         not_checked.push("the order of ts_recv: columns = \"book\" leaves it out".to_owned());
     }
@@ -393,14 +409,17 @@ impl Whole {
                 .push("that nothing else lies in the folder: other runs may be at work in an object store".to_owned());
         }
         if !self.card_as_written {
-            not_checked.push(format!("{CARD}: it was changed after the run, as its owner may"));
+            not_checked.push(format!("{CARD}: changed since the run, which is allowed"));
         }
-        checks.push("symbol is that of the dataset, every quote is usable, and mid_price is its middle".to_owned());
+        checks.push("symbol is that of the dataset, every quote is usable, and mid_price is its midpoint".to_owned());
         checks.push(format!(
             "price_movement follows from mid_price, bit for bit, in {} of {} rows",
             grouped(self.recomputed),
             grouped(rows)
         ));
+        if !self.compared {
+            not_checked.push("the inputs: --against INPUT compares their sizes and hashes".to_owned());
+        }
         if self.all {
             return;
         }
@@ -412,7 +431,7 @@ impl Whole {
             ));
         } else if left > 0 {
             not_checked.push(format!(
-                "price_movement of {} rows whose windows reach out of the files: --against INPUT --all does that",
+                "price_movement of {} rows whose windows extend beyond the files: use --against INPUT --all",
                 grouped(left)
             ));
         }

@@ -135,7 +135,10 @@ impl<'a> Walk<'a> {
         }
         let file = self.entry.file.clone();
         self.violations.extend(rows);
-        self.violations.truncate(MOST_VIOLATIONS);
+        if self.violations.len() >= MOST_VIOLATIONS {
+            self.violations.truncate(MOST_VIOLATIONS);
+            self.violations.push("the list ends here; there may be more".to_owned());
+        }
         (recomputed, self.violations.into_iter().map(|v| format!("{file}: {v}")).collect())
     }
 }

@@ -49,7 +49,7 @@ impl Lock {
             };
             let found = file.metadata().map_err(|e| Error::output(&path, e))?;
             if !found.is_file() {
-                return Err(no_lock(&path, &"it is no regular file"));
+                return Err(no_lock(&path, &"it is not a regular file"));
             }
             match file.try_lock() {
                 Ok(()) => {}
@@ -104,7 +104,7 @@ fn busy(folder: &Path, out: &Path) -> Error {
 fn no_lock(path: &Path, cause: &dyn std::fmt::Display) -> Error {
     Error::Output {
         path: path.to_owned(),
-        message: format!("is no lock file of lobset: {cause}"),
+        message: format!("is not a lobset lock file: {cause}"),
         help: Some("move it somewhere else, or choose another name for the output".to_owned()),
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         for put in [&pipe as &dyn Fn(), &link, &dangling] {
             put();
             let error = take(&work).err().unwrap();
-            assert!(error.to_string().contains("is no lock file of lobset"), "{error}");
+            assert!(error.to_string().contains("is not a lobset lock file"), "{error}");
             fs::remove_file(&path).unwrap();
         }
         assert_eq!(fs::read(folder.path().join("kept")).unwrap(), b"precious");

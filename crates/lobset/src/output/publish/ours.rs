@@ -105,7 +105,7 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
         return refuse(out, "exists and is a symbolic link", "name the folder itself, or choose another one");
     }
     if !kind.is_dir() {
-        return refuse(out, "exists and is no folder", "choose another name for the output folder");
+        return refuse(out, "exists and is not a folder", "choose another name for the output folder");
     }
     if !overwrite {
         return refuse(out, "exists", "choose another name, or replace it with --overwrite");
@@ -116,7 +116,7 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     let Some(names) = named_files(out) else {
         return refuse(
             out,
-            "exists and is no dataset of lobset (it has no manifest.json of ours), so --overwrite leaves it alone",
+            "exists and is not a lobset dataset (it has no manifest.json of ours), so --overwrite leaves it alone",
             "choose another name for the output folder",
         );
     };
@@ -200,10 +200,10 @@ pub fn check_file(out: &Path, overwrite: bool) -> Result<()> {
         return refuse(out, "exists", "choose another name for the file, or replace it with --overwrite");
     }
     if !kind.is_file() {
-        return refuse(out, "exists and is no regular file, so --overwrite leaves it alone", help);
+        return refuse(out, "exists and is not a regular file, so --overwrite leaves it alone", help);
     }
     if Thresholds::read(out).is_err() {
-        return refuse(out, "exists and is no thresholds file of lobset, so --overwrite leaves it alone", help);
+        return refuse(out, "exists and is not a lobset thresholds file, so --overwrite leaves it alone", help);
     }
     Ok(())
 }

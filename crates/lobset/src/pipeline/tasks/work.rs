@@ -241,6 +241,8 @@ impl Work {
     pub fn publish(&self, datasets: &[(PathBuf, String)], manifest: &Manifest, keep: bool) -> Result<Option<String>> {
         match &self.place {
             Place::Folder(workspace) => {
+                // Where publication fails the datasets are still wanted.
+                workspace.check_place()?;
                 for (dataset, name) in datasets {
                     let to = workspace.staged().join(name);
                     std::fs::rename(dataset, &to).map_err(|e| Error::output(dataset, e))?;
