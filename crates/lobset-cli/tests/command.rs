@@ -239,11 +239,7 @@ fn every_row_is_compared_and_a_certificate_is_left() {
     std::fs::write(place.path().join("out/note.txt"), "mine").unwrap();
     let failed = place.run("validate out --certificate proof.json");
     assert_eq!(failed.code, 5);
-    assert!(
-        failed.err.contains("  note.txt: is in the folder, but the manifest does not name it\n"),
-        "{}",
-        failed.err
-    );
+    assert!(failed.err.contains("  note.txt: is in the folder, but the manifest does not name it\n"), "{}", failed.err);
     assert!(!place.path().join("proof.json").exists());
     assert_eq!(place.run("validate out --all").code, 2);
 }

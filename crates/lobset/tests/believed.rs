@@ -65,7 +65,7 @@ fn one_wrong_stamp_at_the_start_of_a_file_moves_nothing() {
     let whole = query(START, START + 4 * DAY);
     for place in 1..4 {
         for wrong in [START + SECOND / 2, START + 3 * DAY + 7 * SECOND] {
-            let mut manifests = ["good", "wrong"].map(|kind| {
+            let outcomes = ["good", "wrong"].map(|kind| {
                 let file = |day: u64| {
                     let mut all = messages(600, START + day * DAY);
                     if kind == "wrong" && day == place {
@@ -74,9 +74,20 @@ fn one_wrong_stamp_at_the_start_of_a_file_moves_nothing() {
                     write(&folder.path().join(kind), &format!("{}.dbn", 9 - day), &whole, &all)
                 };
                 let inputs: Vec<PathBuf> = (0..4).map(file).collect();
-                run(&inputs, &folder.path().join("out"), &small()).unwrap()
+                run(&inputs, &folder.path().join("out"), &small())
             });
-            let [good, wrong] = &mut manifests;
+            let [Ok(good), outcome] = outcomes else { panic!("{outcomes:?}") };
+            if wrong > START + DAY {
+                // All rows of the file lie before its first one.
+                let error = refused(outcome);
+                assert_eq!(error.record, Some(0));
+                assert!(
+                    error.message.contains("599 of the 600 rows of \"M6AM4\" come later and have earlier stamps"),
+                    "{error}"
+                );
+                continue;
+            }
+            let wrong = &outcome.unwrap();
             assert_eq!(names(wrong), ["9.dbn", "8.dbn", "7.dbn", "6.dbn"]);
             let moved = wrong.thresholds.fit_until.0 - good.thresholds.fit_until.0;
             // Where the wrong stamp is that of T itself, the next one is taken.
@@ -127,10 +138,32 @@ fn a_stream_that_runs_backwards_is_refused() {
     assert_eq!(error.record, Some(12));
     let said =
         "the stream of \"M6AM4\" runs backwards: here from 2024-04-03T00:00:01.998000000Z to 2024-04-03T00:00:01.987";
-    assert!(error.message.contains(said) && error.message.contains("of its 2000 rows lie as late"), "{error}");
+    assert!(
+        error.message.contains(said) && error.message.contains("of its 2,000 rows are out of order in this way"),
+        "{error}"
+    );
     // The second half first.
     let error = refused(outcome(&[&good[1_000..], &good[..1_000]].concat()));
     assert_eq!(error.record, Some(1_000));
+    // One wrong stamp is enough to put the rows after it behind, and the next file's.
+    for place in [0, 100, 1_500] {
+        let mut wrong = good.clone();
+        wrong[place].ts_recv += DAY;
+        let error = refused(outcome(&wrong));
+        assert_eq!(error.record, Some(place as u64), "{error}");
+    }
+    let mut first = good.clone();
+    first[1_999].ts_recv += DAY;
+    outcome(&first).unwrap();
+    let later: Vec<Mbp10Msg> = messages(2_000, START + 10 * SECOND);
+    let two = |first: &[Mbp10Msg]| {
+        let files = [("a.dbn", first), ("b.dbn", &later[..])];
+        let inputs = files.map(|(name, all)| write(folder.path(), name, &query(START, 0), all));
+        run(&inputs, &out, &small())
+    };
+    two(&good).unwrap();
+    let error = refused(two(&first));
+    assert!(error.path.ends_with("b.dbn") && error.message.contains("2,000 of its 2,000 rows"), "{error}");
     // Some late rows are counted, and told.
     let mut late = good.clone();
     (0..100).for_each(|i| late[100 + i * 19].ts_recv -= SECOND / 20);

@@ -154,7 +154,14 @@ fn out_and_the_input_are_apart() {
     assert_eq!([before(folder.path()), before(&at("ov")), before(&raw)], there);
     assert!(inputs.iter().zip(bytes).all(|(path, bytes)| std::fs::read(path).unwrap() == bytes));
     // Beside an input file is not in it.
-    run(&[&one], &at("ov/raw/beside"), &small()).unwrap();
+    let plain = market(&at("plain"), 1, 4_000);
+    run(&plain, &at("plain/beside"), &small()).unwrap();
+    // Nothing is put into a dataset, and nothing replaced there.
+    let text = run(&[&one], &at("ov/raw/beside"), &small()).unwrap_err().to_string();
+    assert!(text.ends_with("ov: is a lobset dataset, in which nothing else may lie"), "{text}");
+    let inside = lobset::fit_thresholds(&inputs, &at("ov/thresholds.json"), &small(), &options, &Monitor::silent());
+    assert!(inside.unwrap_err().to_string().ends_with("is a lobset dataset, in which nothing else may lie"));
+    assert_eq!(before(&at("ov")), there[1]);
 }
 
 #[test]
@@ -241,5 +248,5 @@ fn other_raw_files_are_found_out() {
     }
     let error = lobset::validate(&out, Some((&inputs[..1], Compare::All)), &Options::default(), &Monitor::silent());
     let error = error.unwrap_err().to_string();
-    assert!(error.contains(": was an input, and was not given"), "{error}");
+    assert!(error.contains(": was an input but was not given"), "{error}");
 }

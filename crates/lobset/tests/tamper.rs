@@ -537,6 +537,6 @@ fn a_certificate_says_what_was_proved_and_replaces_nothing_else() {
     refused(&out.join("manifest.json"), "is inside the folder being validated");
     let link = place.folder.path().join("link.json");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    refused(&link, "is not a lobset certificate");
+    refused(&link, "is a symbolic link");
     check(&out).unwrap();
 }

@@ -208,7 +208,13 @@ impl Opened {
         } else {
             Fsm::V3(Box::new(state_machine(path)?))
         };
-        let bad = |e: dbn::Error| InputError::new(path, format!("metadata cannot be decoded: {e}")).at(None, 8);
+        let bad = |e: dbn::Error| {
+            let cause = match e {
+                dbn::Error::Utf8 { context, .. } => format!("{context} is not valid UTF-8"),
+                other => other.to_string(),
+            };
+            InputError::new(path, format!("metadata cannot be decoded: {cause}")).at(None, 8)
+        };
         let metadata = on_fsm!(&mut fsm, fsm => {
             fsm.write_all(&prelude);
             fsm.write_all(&header);

@@ -293,7 +293,10 @@ impl Manifest {
             if text.is_empty() {
                 return Err("it is empty".to_owned());
             }
-            return Err(format!("it does not begin with {HEAD:?} and a hash of its own content"));
+            return Err(
+                "it carries no hash of its own content: an older version of lobset wrote it, or it was changed"
+                    .to_owned(),
+            );
         };
         let digest = Sha256::new().chain_update(HEAD).chain_update(NO_HASH).chain_update(rest).finalize();
         let found = hex(&digest);

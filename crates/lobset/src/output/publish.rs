@@ -35,7 +35,7 @@ mod tests;
 
 use lock::Lock;
 pub use ours::is_manifest;
-use ours::{check_file, check_folder, check_staged, kind_of, remove_dataset};
+use ours::{check_around, check_file, check_folder, check_staged, kind_of, remove_dataset};
 
 /// The file without which a folder is no dataset.
 pub const MANIFEST: &str = "manifest.json";
@@ -101,6 +101,7 @@ impl Workspace {
     ) -> Result<Self> {
         let folder = work_folder(out).ok_or_else(|| Error::output(out, "is no name for a folder"))?;
         check(out, overwrite)?;
+        check_around(parent(out))?;
         let lock = Lock::take(&folder, out)?;
         let mut workspace = Self { out: out.to_owned(), overwrite, folder, platform, lock, inherits: false };
         workspace.check_entries()?;
@@ -156,6 +157,8 @@ impl Workspace {
     /// # Errors
     /// [`Error::Output`] when something cannot be removed or put back.
     pub fn clear_staged(&self) -> Result<()> {
+        // Without the lock another run may be at work here by now.
+        self.lock.check()?;
         remove_dataset(&self.discarded())?;
         if exists(&self.replaced())? {
             match (exists(&self.out)?, exists(&self.staged())?) {
@@ -322,6 +325,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Output`] when they cannot be removed.
     pub fn clear_scans(&self) -> Result<()> {
+        self.lock.check()?;
         remove(&self.scans())
     }
 
@@ -341,8 +345,8 @@ impl Workspace {
     /// # Errors
     /// [`Error::Output`] when something cannot be removed.
     pub fn clear_unfinished(&self) -> Result<()> {
-        remove(&self.folder.join(MOVEMENTS))?;
-        self.clear_staged()
+        self.clear_staged()?;
+        remove(&self.folder.join(MOVEMENTS))
     }
 
     /// Removes what runs have made in the work folder, and the folder if it is empty then.

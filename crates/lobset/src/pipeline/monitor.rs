@@ -60,7 +60,11 @@ impl<'a> Monitor<'a> {
     }
 
     pub(crate) fn note(&self, text: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        // What a cleanup fails of, the next one fails of too.
+        if !notes.iter().any(|note| note.contains(&text)) {
+            notes.push(text);
+        }
     }
 
     /// True once the run is to stop.

@@ -2,23 +2,31 @@
 
 use crate::error::InputError;
 use crate::input::{DbnReader, LARGEST_STEP_BACK};
+use crate::output::grouped;
 use crate::time_text::Timestamp;
 
-/// Rows of a stream that may be late, whatever their share.
+/// Rows of a stream that may be late or behind, whatever their share.
 const HANDFUL: u64 = 9;
 
-/// A stream is refused when more than one in so many of its rows are late.
+/// A stream is refused when more than one in so many of its rows are late, or behind.
 const MOST_LATE: u64 = 10;
 
-/// How many rows of a stream in one file are late. A row is late when it lies more than [`LARGEST_STEP_BACK`] before a time
-/// that two rows in a row have reached: one wrong stamp makes no other row late.
+/// How many rows of a stream in one file are late, and how many are behind. A row is late when it lies more than
+/// [`LARGEST_STEP_BACK`] before a time that two rows in a row have reached: one wrong stamp makes no other row late. It is
+/// behind when it lies as much before any row that came earlier: one wrong stamp puts all rows behind that follow it.
 #[derive(Debug)]
 pub struct Order {
     before: u64,
     clock: u64,
+    /// The largest stamp, and its record.
+    reached: u64,
+    reached_at: u64,
     rows: u64,
     late: u64,
     first_late: Option<Late>,
+    behind: u64,
+    /// The record that the first row behind is behind of, and its stamp.
+    first_ahead: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +39,17 @@ struct Late {
 impl Order {
     /// Begins before the first row.
     pub fn new() -> Self {
-        Self { before: 0, clock: 0, rows: 0, late: 0, first_late: None }
+        Self {
+            before: 0,
+            clock: 0,
+            reached: 0,
+            reached_at: 0,
+            rows: 0,
+            late: 0,
+            first_late: None,
+            behind: 0,
+            first_ahead: None,
+        }
     }
 
     /// Takes the stamp of the next row, whose record has this number.
@@ -40,35 +58,58 @@ impl Order {
         self.clock = self.clock.max(ts.min(self.before));
         self.before = ts;
         self.rows += 1;
-        if ts < self.clock.saturating_sub(LARGEST_STEP_BACK) {
-            self.note(Late { record, ts, clock: self.clock });
+        if ts > self.reached {
+            (self.reached, self.reached_at) = (ts, record);
+        } else if ts < self.reached.saturating_sub(LARGEST_STEP_BACK) {
+            self.note(ts, record);
         }
     }
 
     #[cold]
-    fn note(&mut self, late: Late) {
-        self.late += 1;
-        self.first_late.get_or_insert(late);
+    fn note(&mut self, ts: u64, record: u64) {
+        self.behind += 1;
+        self.first_ahead.get_or_insert((self.reached_at, self.reached));
+        if ts < self.clock.saturating_sub(LARGEST_STEP_BACK) {
+            self.late += 1;
+            self.first_late.get_or_insert(Late { record, ts, clock: self.clock });
+        }
     }
 
-    /// Refuses a stream of which more than a handful and more than a tenth of the rows are late.
+    /// Refuses a stream of which too many rows are late or behind.
     ///
     /// # Errors
-    /// [`InputError`] at the first late row.
+    /// [`InputError`] at the first late row, or at the row with the wrong stamp.
     pub fn check(&self, reader: &DbnReader, symbol: &str) -> Result<(), InputError> {
-        let Some(first) = self.first_late else { return Ok(()) };
-        if self.late <= HANDFUL.max(self.rows / MOST_LATE) {
-            return Ok(());
-        }
+        let late = self.first_late.filter(|_| too_many(self.late, self.rows));
+        let Some(first) = late else { return self.check_behind(reader, symbol) };
         let message = format!(
-            "the stream of {symbol:?} runs backwards: here from {} to {}, and {} of its {} rows lie as late",
+            "the stream of {symbol:?} runs backwards: here from {} to {}, and {} of its {} rows are out of order in this way",
             Timestamp(first.clock),
             Timestamp(first.ts),
-            self.late,
-            self.rows
+            grouped(self.late),
+            grouped(self.rows)
         );
         Err(reader.error_at(first.record, message).with_help("sort the file by ts_recv, or download it again"))
     }
+}
+
+impl Order {
+    fn check_behind(&self, reader: &DbnReader, symbol: &str) -> Result<(), InputError> {
+        let ahead = self.first_ahead.filter(|_| too_many(self.behind, self.rows));
+        let Some((record, ts)) = ahead else { return Ok(()) };
+        let message = format!(
+            "ts_recv is {}, but {} of the {} rows of {symbol:?} come later and have earlier stamps",
+            Timestamp(ts),
+            grouped(self.behind),
+            grouped(self.rows)
+        );
+        Err(reader.error_at(record, message).with_help("download the file again, or leave it out"))
+    }
+}
+
+/// True where more than a handful of a stream's rows, and more than a tenth of them, contradict the order of time.
+pub fn too_many(wrong: u64, rows: u64) -> bool {
+    wrong > HANDFUL.max(rows / MOST_LATE)
 }
 
 #[cfg(test)]

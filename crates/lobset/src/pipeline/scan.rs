@@ -25,6 +25,9 @@ use crate::time_text::Timestamp;
 /// Changes whenever the form of tapes or receipts does.
 const FORMAT: u32 = 3;
 
+/// No receipt is larger, in bytes: a stream of a file takes about a kilobyte, and some hundred more for every 8,192 rows.
+const LARGEST_RECEIPT: u64 = 256 << 20;
+
 /// Records between two looks at the monitor.
 const BREATH: u64 = 8192;
 
@@ -216,7 +219,12 @@ fn finished_before(
     tape: &Path,
     monitor: &Monitor<'_>,
 ) -> Result<Option<FileScan>> {
-    let Ok(sealed) = fs::read(receipt) else { return Ok(None) };
+    // A link, a pipe or a device in their place is none of ours.
+    let ours = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    if !ours(receipt) || !ours(tape) {
+        return Ok(None);
+    }
+    let Ok(sealed) = storage::read_at_most(receipt, LARGEST_RECEIPT) else { return Ok(None) };
     let Ok(text) = unseal(&sealed) else { return Ok(None) };
     let Ok(done) = serde_json::from_str::<Receipt>(text) else { return Ok(None) };
     let boot = Platform::here().boot();

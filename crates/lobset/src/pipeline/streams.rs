@@ -7,14 +7,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::instruments::{Alias, AliasSearch};
+use super::order::too_many;
 use super::overlap::overlaps;
 use super::scan::{FileScan, StreamScan, is_break, set_aside};
 use crate::config::{Aliases, Config};
 use crate::error::{InputError, Result};
-use crate::input::{Gaps, StreamNames};
+use crate::input::{Gaps, LARGEST_STEP_BACK, StreamNames};
 use crate::label::{Candidates, Splits, Windows};
+use crate::output::grouped;
 use crate::printable::Shown;
 use crate::tape::{RowCursor, SymbolTape};
+use crate::time_text::Timestamp;
 
 /// A stream across files: one symbol of one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -128,7 +131,7 @@ impl<'a> Growing<'a> {
         }
         let mut breaks = found.breaks.clone();
         if found.first_ts < self.max_ts {
-            self.recount_head(&tape, &mut breaks, max_gap)?;
+            self.recount_head(found, path, &tape, &mut breaks, max_gap)?;
         }
         self.breaks.extend(breaks.iter().map(|b| first_row + b));
         self.steps_back += found.steps_back;
@@ -143,15 +146,26 @@ impl<'a> Growing<'a> {
 
     /// The next file's scan did not know how far the stream's clock had come. Counts the steps back that it could not see,
     /// and takes away the breaks that are no pauses by that clock.
-    fn recount_head(&mut self, tape: &SymbolTape, breaks: &mut Vec<u64>, max_gap: u64) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`InputError`] when too many of its rows are behind: a stamp before them is wrong.
+    fn recount_head(
+        &mut self,
+        found: &StreamScan,
+        path: &Path,
+        tape: &SymbolTape,
+        breaks: &mut Vec<u64>,
+        max_gap: u64,
+    ) -> Result<()> {
         let mut cursor = RowCursor::new(tape, 0)?;
-        let (mut row, mut reached, mut instrument) = (0, 0, None);
+        let (mut row, mut reached, mut instrument, mut behind) = (0, 0, None, 0);
         while reached < self.max_ts && cursor.advance()?.is_some() {
             let (ts, of) = (cursor.row().ts_recv, cursor.row().instrument_id);
             let before = self.max_ts.max(reached);
             if ts < before && ts >= reached {
                 self.steps_back += 1;
             }
+            behind += u64::from(ts < self.max_ts.saturating_sub(LARGEST_STEP_BACK));
             if !is_break(before, ts, max_gap, instrument == Some(of))
                 && let Ok(place) = breaks.binary_search(&row)
             {
@@ -161,6 +175,19 @@ impl<'a> Growing<'a> {
             reached = reached.max(ts);
             instrument = Some(of);
             row += 1;
+        }
+        if too_many(behind, found.rows) {
+            let message = format!(
+                "{} of its {} rows of {:?} lie before {}, which ts_recv reaches in {}: a stamp there is wrong, or the files overlap",
+                grouped(behind),
+                grouped(found.rows),
+                found.id.symbol,
+                Timestamp(self.max_ts),
+                Shown(self.last_path)
+            );
+            return Err(InputError::new(path, message)
+                .with_help("leave one of the two out, or download it again")
+                .into());
         }
         Ok(())
     }

@@ -50,13 +50,16 @@ pub fn plain(path: &Path) -> PathBuf {
 pub struct Stat {
     /// Its size.
     pub bytes: u64,
-    /// Differs when the contents do: an entity tag, or the time of the last change.
+    /// Differs when the contents do: an entity tag, or the times of the last change and the number of the file.
     pub version: String,
 }
 
 impl From<fs::Metadata> for Stat {
     fn from(found: fs::Metadata) -> Self {
-        Self { bytes: found.len(), version: format!("{}.{:09}", found.mtime(), found.mtime_nsec()) }
+        // The time of the last change to the file's own entry cannot be set back, and another file has another number.
+        let times = [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())];
+        let [changed, touched] = times.map(|(seconds, nanos)| format!("{seconds}.{nanos:09}"));
+        Self { bytes: found.len(), version: format!("{changed} {touched} {}", found.ino()) }
     }
 }
 

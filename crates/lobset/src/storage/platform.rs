@@ -60,7 +60,7 @@ impl Platform {
     /// When the system refuses.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.before_rename()?;
-        fs::rename(from, to)
+        uninterrupted(|| fs::rename(from, to))
     }
 
     /// Swaps two folders in one step. Returns false, and changes nothing, where the system or the file system cannot.
@@ -72,7 +72,7 @@ impl Platform {
             return Ok(false);
         }
         self.before_rename()?;
-        flagged_rename(a, b, Flag::Exchange)
+        uninterrupted(|| flagged_rename(a, b, Flag::Exchange))
     }
 
     /// Renames a file or folder to a name that is free.
@@ -84,10 +84,10 @@ impl Platform {
     /// Of kind `AlreadyExists` when the name is taken; else when the system refuses.
     pub fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.before_rename()?;
-        if !self.portable && flagged_rename(from, to, Flag::New)? {
+        if !self.portable && uninterrupted(|| flagged_rename(from, to, Flag::New))? {
             return Ok(());
         }
-        rename_new_portably(from, to)
+        uninterrupted(|| rename_new_portably(from, to))
     }
 
     /// Makes a folder and the files in it durable; folders in it are not looked into.
@@ -136,6 +136,16 @@ impl Platform {
     #[inline]
     fn before_rename(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Tries again where a signal came in between.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
     }
 }
 

@@ -11,9 +11,12 @@ use sha2::{Digest, Sha256};
 use super::{Against, Validation};
 use crate::error::{Error, InputError, Result};
 use crate::input::hex;
-use crate::output::{FileEntry, InputEntry, LARGEST_MANIFEST, MANIFEST};
+use crate::output::{FileEntry, InputEntry, MANIFEST};
 use crate::storage;
 use crate::time_text::Timestamp;
+
+/// No certificate is larger, in bytes: a file takes about two hundred.
+const LARGEST: u64 = 64 << 20;
 
 /// What every certificate says that it is.
 const KIND: &str = "lobset validation certificate";
@@ -109,7 +112,7 @@ impl Certificate {
     /// # Errors
     /// [`InputError`] when it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = storage::read_at_most(path, LARGEST_MANIFEST).map_err(|e| InputError::unread(path, e))?;
+        let text = storage::read_at_most(path, LARGEST).map_err(|e| InputError::unread(path, e))?;
         let refuse = |e: &dyn std::fmt::Display| InputError::new(path, format!("is not a lobset certificate: {e}"));
         let certificate: Self = serde_json::from_slice(&text).map_err(|e| refuse(&e))?;
         if certificate.kind != KIND {

@@ -12,6 +12,7 @@ use parquet::column::page::{PageIterator, PageReader};
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, SerializedPageReader};
+use parquet::file::statistics::Statistics;
 
 use super::quotes::{QUOTE_COLUMNS, Quotes};
 use super::{Extent, MOST_VIOLATIONS, unreadable};
@@ -206,7 +207,24 @@ pub(super) fn check_group(
     if facts.rows != group.num_rows() as u64 {
         return Err(unreadable(path, format!("a row group of {} rows holds {}", group.num_rows(), facts.rows)));
     }
+    // Readers leave out row groups by these.
+    if let (Some((least, most)), Some(first), Some(last)) = (row_bounds(group), facts.first_row, facts.last_row)
+        && (least, most) != (first, last)
+    {
+        facts.violation(first, || {
+            format!("its row group holds the rows to {last}, but its statistics say {least} to {most}")
+        });
+    }
     Ok(facts)
+}
+
+/// The least and the largest `row` of a row group, by its statistics.
+fn row_bounds(group: &RowGroupMetaData) -> Option<(u64, u64)> {
+    let column = group.columns().iter().find(|column| column.column_path().string() == "row")?;
+    match column.statistics()? {
+        Statistics::Int64(bounds) => Some((bounds.min_opt()?.cast_unsigned(), bounds.max_opt()?.cast_unsigned())),
+        _ => None,
+    }
 }
 
 fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts) {

@@ -87,7 +87,8 @@ impl Lock {
         }
         Err(Error::Output {
             path: self.path.clone(),
-            message: "was removed while the run was at work, so nothing is published".to_owned(),
+            message: "was removed while the run was at work, so nothing is published, and nothing cleared away"
+                .to_owned(),
             help: Some("leave work folders alone, and run again".to_owned()),
         })
     }

@@ -143,6 +143,22 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     )
 }
 
+/// Refuses a place inside a dataset: what is put there would not be part of it, and what is replaced there would be.
+///
+/// # Errors
+/// [`Error::Output`] when the folder, or one around it, holds a manifest of ours.
+pub fn check_around(folder: &Path) -> Result<()> {
+    let Ok(real) = fs::canonicalize(folder) else { return Ok(()) };
+    match real.ancestors().find(|around| named_files(around).is_some()) {
+        Some(dataset) => refuse(
+            dataset,
+            "is a lobset dataset, in which nothing else may lie",
+            "choose a place outside it for the output",
+        ),
+        None => Ok(()),
+    }
+}
+
 /// Checks that a folder that is about to be published holds what its manifest names, in full size, and nothing else.
 ///
 /// # Errors
@@ -160,7 +176,7 @@ pub fn check_staged(staged: &Path) -> Result<()> {
             return Err(changed(format!("{name:?} is not the file that was written")));
         }
     }
-    check_folder(staged, true).map_err(|error| changed(error.to_string()))
+    check_folder(staged, true).map_err(|_| changed("it holds more than its manifest names".to_owned()))
 }
 
 /// Removes a folder that may be replaced, file by file and the manifest last: what is left by a process that dies is still
