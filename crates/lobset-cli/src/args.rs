@@ -306,6 +306,9 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
             let text = |name: &str| sub.get_one::<String>(name).cloned();
             let engine = match text("engine").as_deref() {
                 Some("ray") => Engine::Ray { address: text("address"), work: sub.get_one::<PathBuf>("work").cloned() },
+                _ if sub.get_one::<PathBuf>("work").is_some() || sub.get_one::<String>("address").is_some() => {
+                    return Err(ConfigError::one("--work and --address: only with --engine ray").into());
+                }
                 _ => Engine::Threads,
             };
             Command::Process { inputs: many("input"), out: one("out"), config, thresholds, options, engine }

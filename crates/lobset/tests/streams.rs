@@ -327,6 +327,27 @@ fn a_break_is_no_gap_that_windows_reach_across() {
 }
 
 #[test]
+fn a_symbol_without_a_dataset_because_of_its_breaks_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    // The first instrument has a stretch of its own that is long enough.
+    let mut rows = ticks(1_400, START);
+    let mut both = ticks(1_200, START + 3_600 * SECOND);
+    for (i, tick) in both.iter_mut().enumerate() {
+        // Of the second one no 96 rows follow each other without a pause.
+        tick.ts += (i / 120) as u64 * 60 * SECOND;
+        tick.instrument = 7 + (i % 2) as u32;
+    }
+    rows.extend(both);
+    let inputs = write_files(&folder.path().join("in"), &[("M6AM4", 7), ("M6AU4", 8)], &[rows]);
+    let config = Config { max_gap: Some(30 * SECOND), ..small() };
+    let manifest = run(&inputs, &folder.path().join("out"), &config).unwrap();
+    let reason = manifest.symbols[1].reason.as_deref().unwrap();
+    let want =
+        "0 labelled rows, fewer than min_symbol_samples = 100; without the 9 breaks of its stream they would be enough";
+    assert_eq!(reason, want);
+}
+
+#[test]
 fn the_longest_gaps_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let hour = 3_600 * SECOND;

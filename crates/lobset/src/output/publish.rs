@@ -121,7 +121,10 @@ impl Workspace {
             if if is_folder { !kind.is_dir() } else { !kind.is_file() } {
                 return Err(Error::Output {
                     path,
-                    message: format!("is no {} of lobset", if is_folder { "folder" } else { "file" }),
+                    message: match kind.is_symlink() {
+                        true => "is a symbolic link, which no run has made".to_owned(),
+                        false => format!("is not a {}", if is_folder { "folder" } else { "regular file" }),
+                    },
                     help: Some("move it somewhere else: work files go there".to_owned()),
                 });
             }

@@ -6,6 +6,7 @@ use super::streams::Stream;
 use super::{Planned, Scanned};
 use crate::config::{Config, ThresholdScope};
 use crate::input::{Delivery, Impossible};
+use crate::label::{Candidates, Windows};
 use crate::output::{
     DatasetEntry, FileEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings, grouped,
 };
@@ -25,7 +26,11 @@ pub fn describe(
         let dataset = datasets.remove(&place);
         let reason = dataset.is_none().then(|| {
             if labelled_rows < least {
-                let few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
+                let mut few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
+                let unbroken = Candidates::new(Windows::new(config), stream.tape.rows(), &[]).count();
+                if unbroken >= least && stream.candidates.count() < least {
+                    few += &format!("; without the {} breaks of its stream they would be enough", stream.breaks.len());
+                }
                 match stream.candidates.count() - labelled_rows {
                     0 => few,
                     undefined => {
@@ -33,7 +38,7 @@ pub fn describe(
                     }
                 }
             } else if planned.thresholds.for_symbol(&stream.symbol).is_none() {
-                "no boundaries: it has no row in the fit half with its whole future window".to_owned()
+                "no boundaries: no row of the fit half has both of its windows whole within it".to_owned()
             } else {
                 "no row is marked as balanced, and drop_unbalanced drops the others".to_owned()
             }

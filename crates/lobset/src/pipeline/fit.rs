@@ -37,8 +37,8 @@ pub fn fit(
     match config.threshold_scope {
         ThresholdScope::Global => {
             let fitted = fit_group(engine, config, input, input.qualified, "all symbols together")?;
-            let global =
-                fitted.ok_or_else(|| nothing_to_fit("no row lies in the fit half with its whole future window"))?;
+            let global = fitted
+                .ok_or_else(|| nothing_to_fit("no row of the fit half has both of its windows whole within it"))?;
             Ok((Some(global), BTreeMap::new()))
         }
         ThresholdScope::Symbol => {
@@ -50,7 +50,9 @@ pub fn fit(
                 }
             }
             if fits.is_empty() {
-                return Err(nothing_to_fit("no symbol has a row in the fit half with its whole future window"));
+                return Err(nothing_to_fit(
+                    "no symbol has a row in the fit half with both of its windows whole within it",
+                ));
             }
             Ok((None, fits))
         }

@@ -31,21 +31,22 @@ impl Lock {
         let path = folder.join(NAME);
         for _ in 0..TRIES {
             let before = kind_of(folder)?;
-            if before.is_some_and(|kind| !kind.is_dir()) {
+            if let Some(kind) = before.filter(|kind| !kind.is_dir()) {
+                let what = if kind.is_symlink() { "a symbolic link" } else { "not a folder" };
                 return Err(Error::Output {
                     path: folder.to_owned(),
-                    message: "stands where the work folder goes, and is no folder".to_owned(),
+                    message: format!("is in the place of the work folder, and is {what}"),
                     help: Some("move it somewhere else, or choose another name for the output".to_owned()),
                 });
             }
-            fs::create_dir_all(folder).map_err(|e| Error::output(folder, e))?;
+            fs::create_dir_all(folder).map_err(|e| Error::output(folder, format!("cannot be created: {e}")))?;
             // Neither is a link followed, nor does a file lose what it holds.
             let opened = storage::unfollowed().read(true).write(true).create(true).truncate(false).open(&path);
             let file = match opened {
                 // The run before has just removed the folder.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) if kind_of(&path)?.is_some_and(|kind| !kind.is_file()) => return Err(no_lock(&path, &e)),
-                file => file.map_err(|e| Error::output(&path, e))?,
+                file => file.map_err(|e| Error::output(&path, format!("cannot be opened: {e}")))?,
             };
             let found = file.metadata().map_err(|e| Error::output(&path, e))?;
             if !found.is_file() {
