@@ -106,8 +106,7 @@ fn overwrite() -> Arg {
 }
 
 fn thresholds_file(required: bool) -> Arg {
-    let help =
-        "Apply these boundaries instead of fitting: a thresholds.json; settings not named elsewhere are taken from it";
+    let help = "Apply these boundaries instead of fitting: a thresholds.json; settings of labels that are not named elsewhere are taken from it";
     Arg::new("thresholds")
         .long("thresholds")
         .value_name("FILE")

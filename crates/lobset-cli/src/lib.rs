@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use commands::simulator_error;
+use lobset::error::InputError;
 use lobset::{Error, Executor, printable};
 use nix::sys::signal::{SigSet, Signal};
 use print::{print, say};
@@ -60,6 +61,19 @@ fn class(error: &Error) -> (u8, &'static str) {
     }
 }
 
+/// One by one what an error found, where that may be several.
+fn problems(error: &Error) -> Vec<String> {
+    match error {
+        Error::Config(e) => e.problems.clone(),
+        Error::Validation(e) => e.violations.clone(),
+        Error::Input(e) => {
+            let first = InputError { others: Box::default(), ..e.clone() };
+            [&first].into_iter().chain(&e.others).map(ToString::to_string).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn fail(error: &Error, notes: &[String], json: bool) -> u8 {
     let (code, class) = class(error);
     say("error", &error.to_string());
@@ -69,7 +83,10 @@ fn fail(error: &Error, notes: &[String], json: bool) -> u8 {
     notes.iter().for_each(|note| say("note", &printable(note)));
     if json {
         let report = serde_json::json!({
-            "error": { "class": class, "exit_code": code, "message": error.to_string(), "help": error.help(), "notes": notes }
+            "error": {
+                "class": class, "exit_code": code, "message": error.to_string(), "help": error.help(),
+                "problems": problems(error), "notes": notes
+            }
         });
         // The exit code tells, whoever reads this.
         let _ = print(&format!("{report:#}\n"), None);

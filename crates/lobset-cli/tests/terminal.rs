@@ -4,6 +4,7 @@
 mod place;
 
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use place::{Place, Ran, SMALL};
@@ -33,6 +34,29 @@ fn a_reader_who_goes_is_no_failure() {
         let outcome = place.command(line).stdout(closed()).stderr(closed()).status().unwrap();
         assert_eq!(outcome.code(), Some(3), "{line}");
     }
+}
+
+#[test]
+fn machines_get_the_problems_one_by_one() {
+    let place = Place::new();
+    let problems = |line: &str| {
+        let ran = place.run(line);
+        let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        report["error"]["problems"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(problems("process market -o out --nbins 1 --lookback-rows 0 --json").len(), 2);
+    for name in ["a.dbn", "b.dbn"] {
+        std::fs::write(place.path().join("market").join(name), "no data").unwrap();
+    }
+    let files = problems("process market -o out --json");
+    assert!(files.len() == 2 && files[0].contains("a.dbn: ") && files[1].contains("b.dbn: "), "{files:?}");
+    let error = place.command("process market -o").arg(std::ffi::OsStr::from_bytes(b"o\xff")).output().unwrap();
+    assert_eq!(Ran::from(error).code, 4);
 }
 
 #[test]

@@ -139,6 +139,7 @@ fn run<P: AsRef<Path>>(
     if storage::is_url(&out) {
         return tasks::run(&Threads::new(run.threads), 1, run, &inputs, &out, None, given, options, prove);
     }
+    check_name(&out)?;
     let found = find(&inputs, options.symbology.as_deref())?;
     check_apart(&out, &found)?;
     let workspace = Workspace::open(&out, options.overwrite)?;
@@ -150,6 +151,14 @@ fn run<P: AsRef<Path>>(
 
 fn paths<P: AsRef<Path>>(inputs: &[P]) -> Vec<PathBuf> {
     inputs.iter().map(|path| storage::plain(path.as_ref())).collect()
+}
+
+/// Refuses a name that work files could not hold.
+fn check_name(out: &Path) -> Result<()> {
+    match out.to_str() {
+        Some(_) => Ok(()),
+        None => Err(Error::output(out, "is not valid UTF-8, as names of outputs have to be")),
+    }
 }
 
 /// The steps, whatever carries them out.
@@ -229,6 +238,7 @@ pub fn fit_thresholds<P: AsRef<Path>>(
     if storage::is_url(&out) {
         return Err(ConfigError::one("out: thresholds alone are written to a local file").into());
     }
+    check_name(&out)?;
     let run = Run { config, threads: options.threads(), monitor };
     let found = find(&inputs, options.symbology.as_deref())?;
     check_apart(&out, &found)?;
