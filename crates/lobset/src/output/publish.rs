@@ -47,6 +47,31 @@ const STAGED: &str = "staged";
 const REPLACED: &str = "replaced";
 const DISCARDED: &str = "discarded";
 
+/// Of a run over tasks, while it lasts: tasks that find it gone clear up after themselves.
+pub const MARKER: &str = "run.json";
+/// Of a run over tasks: its folders.
+pub const TASK_FOLDERS: TaskFolders = TaskFolders {
+    receipts: "receipts",
+    tapes: "tapes",
+    movements: "movements",
+    segments: "segments",
+    datasets: "datasets",
+};
+
+/// The folders of a run over tasks.
+pub struct TaskFolders {
+    /// Receipts of finished tasks.
+    pub receipts: &'static str,
+    /// Tapes of input files.
+    pub tapes: &'static str,
+    /// Movements of symbols.
+    pub movements: &'static str,
+    /// Row groups of large symbols.
+    pub segments: &'static str,
+    /// Finished datasets, where the output is a local folder.
+    pub datasets: &'static str,
+}
+
 /// What runs make in a work folder, and whether it is a folder.
 const ENTRIES: [(&str, bool); 12] = [
     (lock::NAME, false),
@@ -55,13 +80,12 @@ const ENTRIES: [(&str, bool); 12] = [
     (REPLACED, true),
     (DISCARDED, true),
     (MOVEMENTS, false),
-    // Of a run over tasks.
-    ("run.json", false),
-    ("receipts", true),
-    ("tapes", true),
-    ("movements", true),
-    ("segments", true),
-    ("datasets", true),
+    (MARKER, false),
+    (TASK_FOLDERS.receipts, true),
+    (TASK_FOLDERS.tapes, true),
+    (TASK_FOLDERS.movements, true),
+    (TASK_FOLDERS.segments, true),
+    (TASK_FOLDERS.datasets, true),
 ];
 
 /// The work folder beside OUT, locked against a second run. It outlives a run that dies, for the next one to go on from.
