@@ -30,7 +30,7 @@ def load(folder, name, cache):
 def test_each_symbol_loads_by_its_name(default, tmp_path):
     manifest = json.loads((default / "manifest.json").read_text())
     made = {s["symbol"]: s["dataset"] for s in manifest["symbols"] if s["dataset"]}
-    assert len(made) >= 2 and manifest["card"] == "README.md"
+    assert len(made) >= 2 and manifest["card"]["file"] == "README.md"
     for symbol, dataset in made.items():
         loaded = load(default, symbol, tmp_path)
         assert set(loaded) == {"train"}

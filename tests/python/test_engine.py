@@ -128,7 +128,7 @@ def test_results_are_typed(market, manifest, tmp_path):
     certified = json.loads(certificate.read_text())
     digest = hashlib.sha256((manifest.folder / "manifest.json").read_bytes()).hexdigest()
     assert certified["manifest"]["sha256"] == digest and certified["against"]["all"]
-    with pytest.raises(lobset.OutputError, match="no certificate of lobset"):
+    with pytest.raises(lobset.OutputError, match="is not a lobset certificate"):
         lobset.validate(manifest.folder, certificate=manifest.folder.parent / "market", progress=False)
     found = lobset.inspect(market, progress=False)
     assert found.records == 60_000 and sum(s.rows for s in found.symbols) + sum(found.drops.values()) == 60_000
@@ -206,7 +206,7 @@ def test_all_refused_files_are_told_and_so_is_what_is_kept(market, tmp_path):
     assert isinstance(caught.value.others[0], lobset.InputError)
     assert pickle.loads(pickle.dumps(caught.value)).others[0].path == folder / files[1].name
     (note,) = caught.value.__notes__
-    assert "for the next run in" in note and ".out.lobset-work" in note
+    assert "for the next run" in note and ".out.lobset-work" in note
     # What is not ours in the work folder stays, and a run that ends well warns of it.
     (tmp_path / ".out.lobset-work" / "notes.txt").write_text("mine")
     with pytest.warns(UserWarning, match="no run of lobset has made"):
