@@ -160,9 +160,11 @@ fn all_refused_files_are_named_at_once() {
     cut(&files[1], 100);
     cut(&files[4], 30);
     fs::write(&files[2], "no DBN").unwrap();
+    // This one can be opened, and is found damaged at its end.
+    cut(&files[3], fs::metadata(&files[3]).unwrap().len() - 1);
     let error = refused(run(&[&folder], &out, &small()));
-    assert_eq!(names(&error), ["part-1.dbn.zst", "part-2.dbn", "part-4.dbn"]);
-    assert!(error.to_string().starts_with("3 problems with the input\n  "), "{error}");
+    assert_eq!(names(&error), ["part-1.dbn.zst", "part-2.dbn", "part-3.dbn.zst", "part-4.dbn"]);
+    assert!(error.to_string().starts_with("4 problems with the input\n  "), "{error}");
     // And so are files that are refused further in. The others are scanned, for the next run.
     days(&folder, 6);
     let whole = [&files[0], &files[5]].map(|file| (file, fs::read(file).unwrap()));

@@ -67,6 +67,16 @@ pub(crate) fn check_unchanged(path: &Path, found: &Stat) -> Result<()> {
 /// # Errors
 /// [`InputError`] with every file that [`DbnReader`] refuses, or whose bytes are not those that `manifest.json` lists.
 pub fn catalog(found: &Found) -> Result<Vec<CatalogFile>> {
+    let (files, refused) = open_all(found)?;
+    InputError::check(refused)?;
+    Ok(files)
+}
+
+/// The same, with the files that are refused beside those that are not.
+///
+/// # Errors
+/// What has nothing to do with a single file.
+pub(crate) fn open_all(found: &Found) -> Result<(Vec<CatalogFile>, Vec<InputError>)> {
     let mut files = Vec::new();
     let mut refused = Vec::new();
     for FoundFile { path, stat, beside } in &found.files {
@@ -85,9 +95,8 @@ pub fn catalog(found: &Found) -> Result<Vec<CatalogFile>> {
             Err(other) => return Err(other),
         }
     }
-    InputError::check(explain_schemas(refused, found))?;
     files.sort_by_cached_key(CatalogFile::order);
-    Ok(files)
+    Ok((files, explain_schemas(refused, found)))
 }
 
 /// The name of a file without its folders.

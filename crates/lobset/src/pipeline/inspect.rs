@@ -14,7 +14,7 @@ use super::scan::{Contents, RowReader, ScanRules, StreamScan, is_break, read_str
 use super::streams::StreamId;
 use crate::config::{Aliases, Config, Unmapped};
 use crate::error::{InputError, Result};
-use crate::input::{CatalogFile, Delivery, Drops, Gaps, StreamNames, catalog, find, total_bytes, verified};
+use crate::input::{CatalogFile, Delivery, Drops, Gaps, StreamNames, find, open_all, total_bytes, verified};
 use crate::output::InputEntry;
 use crate::printable::printable;
 use crate::time_text::Timestamp;
@@ -73,7 +73,7 @@ pub fn inspect<P: AsRef<Path>>(
 ) -> Result<Inspection> {
     config.check()?;
     let on_disk = find(inputs, options.symbology.as_deref())?;
-    let files = catalog(&on_disk)?;
+    let (files, mut refused) = open_all(&on_disk)?;
     let rules = ScanRules::new(&Config { unmapped: Unmapped::Drop, ..config.clone() });
     let total = total_bytes(&files);
     let mut found = Inspection {
@@ -85,7 +85,6 @@ pub fn inspect<P: AsRef<Path>>(
         refusals: Vec::new(),
     };
     let mut streams: BTreeMap<StreamId, Seen> = BTreeMap::new();
-    let mut refused = Vec::new();
     let mut spans = Vec::new();
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
@@ -115,6 +114,7 @@ pub fn inspect<P: AsRef<Path>>(
             },
         )
     })?;
+    refused.sort_by(|a, b| a.path.cmp(&b.path));
     InputError::check(refused)?;
     let names = StreamNames::new(streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
     let symbol = |(id, stream): (&StreamId, &Seen)| SymbolInspection {

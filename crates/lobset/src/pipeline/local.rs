@@ -14,7 +14,7 @@ use super::scan::{FileScan, ScanRules, scan, set_aside, ts_of_row};
 use super::streams::Stream;
 use super::write::{Labelling, dataset_entry, metadata};
 use crate::error::{Error, InputError, Result};
-use crate::input::{CatalogFile, Found, catalog, total_bytes};
+use crate::input::{CatalogFile, Found, open_all, total_bytes};
 use crate::label::{Fit, Histogram, Selection, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
@@ -47,12 +47,11 @@ impl<'a> Local<'a> {
 impl Engine for Local<'_> {
     fn scan(&self, rules: &ScanRules) -> Result<Scans> {
         let Run { threads, monitor, .. } = self.run;
-        let files = catalog(self.found)?;
+        let (files, mut refused) = open_all(self.found)?;
         let mut scans: Vec<FileScan> = Vec::with_capacity(files.len());
-        let mut refused = Vec::new();
         let mut reused = 0;
         monitor.stage(Stage::Scan, total_bytes(&files), || {
-            // Goes on after a file that is refused: all such files are named, and the next run finds the others scanned.
+            // Goes on though files are refused: all such files are named, and the next run finds the others scanned.
             let work = |file: &CatalogFile| set_aside(scan(file, rules, &self.workspace.scans(), monitor));
             map_ordered(threads, files.len(), &files, work, |outcome| {
                 match outcome {
@@ -65,6 +64,7 @@ impl Engine for Local<'_> {
                 Ok(())
             })
         })?;
+        refused.sort_by(|a, b| a.path.cmp(&b.path));
         InputError::check(refused)?;
         let delivery = delivery(self.found, &files, &scans);
         Ok(Scans { files, scans, reused, delivery })
