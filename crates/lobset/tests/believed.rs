@@ -7,12 +7,11 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use common::{DAY, START, Tick, contents, dbn_bytes, metadata, run, small};
-use dbn::encode::{DbnEncoder, DbnMetadataEncoder, EncodeRecord};
+use common::{DAY, START, contents, dbn_bytes, metadata, refused, run, small, ticks, write};
+use dbn::encode::DbnMetadataEncoder;
 use dbn::{Mbp10Msg, Metadata};
-use lobset::error::InputError;
 use lobset::input::{DbnReader, Impossible, MAX_METADATA_BYTES};
 use lobset::validate::Compare;
 use lobset::{Config, Error, Manifest, Monitor, Options, inspect, validate};
@@ -20,34 +19,12 @@ use lobset::{Config, Error, Manifest, Monitor, Options, inspect, validate};
 const SECOND: u64 = 1_000_000_000;
 
 fn messages(n: u64, from: u64) -> Vec<Mbp10Msg> {
-    (0..n)
-        .map(|i| {
-            let mid = 13_000 + (i * 7919 % 23) as i64 + (i / 40) as i64;
-            let tick = Tick { instrument: 7, ts: from + i * 1_000_000, bid: mid * 50_000, ask: (mid + 1) * 50_000 };
-            tick.message(i as u32)
-        })
-        .collect()
+    common::messages(&ticks(n, from))
 }
 
 /// Metadata of a query from `start` to `end`.
 fn query(start: u64, end: u64) -> Metadata {
     Metadata { start, end: NonZeroU64::new(end), ..metadata(&[("M6AM4", 7)]) }
-}
-
-fn write(folder: &Path, name: &str, metadata: &Metadata, messages: &[Mbp10Msg]) -> PathBuf {
-    fs::create_dir_all(folder).unwrap();
-    let path = folder.join(name);
-    let mut encoder = DbnEncoder::new(Vec::new(), metadata).unwrap();
-    messages.iter().for_each(|message| encoder.encode_record(message).unwrap());
-    fs::write(&path, encoder.get_ref()).unwrap();
-    path
-}
-
-fn refused(outcome: Result<impl std::fmt::Debug, Error>) -> InputError {
-    match outcome {
-        Err(Error::Input(refused)) => refused,
-        other => panic!("{other:?}"),
-    }
 }
 
 fn inspected(inputs: &[PathBuf], config: &Config) -> Result<lobset::Inspection, Error> {

@@ -7,9 +7,9 @@ mod targets;
 
 use std::path::PathBuf;
 
-use common::{START, Tick, dbn_bytes, metadata, v4_message};
+use common::{START, Tick, dbn_bytes, messages, metadata, old_bytes, v4_message};
+use dbn::encode::EncodeRecord;
 use dbn::encode::dbn::v4;
-use dbn::encode::{DbnMetadataEncoder, DbnRecordEncoder, EncodeRecord};
 
 /// The name of a fuzzer and what it calls.
 type Target = (&'static str, fn(&[u8]));
@@ -90,17 +90,8 @@ fn make_the_corpus() {
 fn dbn_files() -> Vec<(&'static str, Vec<u8>)> {
     let tick = |i: u64| Tick { instrument: 7, ts: START + i * 1_000, bid: 650_000_000, ask: 650_050_000 };
     let ticks: Vec<Tick> = (0..4).map(tick).collect();
-    let messages: Vec<_> = (0..).zip(&ticks).map(|(i, t)| t.message(i)).collect();
-    let old = |version: u8| {
-        let mut metadata = metadata(&[("M6AM4", 7)]);
-        metadata.version = version;
-        metadata.symbol_cstr_len = if version == 1 { 22 } else { 71 };
-        let mut bytes = Vec::new();
-        DbnMetadataEncoder::new(&mut bytes).encode(&metadata).unwrap();
-        let mut encoder = DbnRecordEncoder::new(&mut bytes);
-        messages.iter().for_each(|m| encoder.encode_record(m).unwrap());
-        bytes
-    };
+    let messages = messages(&ticks);
+    let old = |version: u8| old_bytes(version, &messages);
     let mut newest = metadata(&[("M6AM4", 7)]);
     newest.version = 4;
     newest.layout = Some(dbn::v4::layouts::default_layout().clone());

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{DAY, START, Tick, contents, dbn_bytes, metadata, real_data, run, small};
+use common::{DAY, START, contents, dbn_bytes, metadata, real_data, run, small, ticks};
 use lobset::config::Unmapped;
 use lobset::input::Delivery;
 use lobset::validate::Compare;
@@ -21,19 +21,9 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn ticks(day: u64, rows: u64) -> Vec<Tick> {
-    (0..rows)
-        .map(|i| {
-            let mid = 13_000 + (i * 7919 % 23) as i64 + (i / 40) as i64;
-            let ts = START + day * DAY + i * 1_000_000;
-            Tick { instrument: 7, ts, bid: mid * 50_000, ask: (mid + 1) * 50_000 }
-        })
-        .collect()
-}
-
 /// The data of one day in two zstd frames; the second one begins between two records.
 fn frames(day: u64, mappings: &[(&str, u32)]) -> [Vec<u8>; 2] {
-    let bytes = dbn_bytes(&metadata(mappings), &ticks(day, 600));
+    let bytes = dbn_bytes(&metadata(mappings), &ticks(600, START + day * DAY));
     let cut = bytes.len() - 300 * 368;
     [&bytes[..cut], &bytes[cut..]].map(|part| zstd::encode_all(part, 1).unwrap())
 }

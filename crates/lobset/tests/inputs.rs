@@ -11,31 +11,15 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{DAY, START, Tick, run, small, write_files};
+use common::{DAY, START, Tick, refused, run, small, ticks, write_files};
 use lobset::error::InputError;
 use lobset::validate::Compare;
-use lobset::{Error, Event, Monitor, Options, Stage, Threads, inspect, process, process_as_tasks, validate};
-
-fn ticks(n: u64, from: u64) -> Vec<Tick> {
-    (0..n)
-        .map(|i| {
-            let mid = 13_000 + (i * 7919 % 23) as i64 + (i / 40) as i64;
-            Tick { instrument: 7, ts: from + i * 1_000_000, bid: mid * 50_000, ask: (mid + 1) * 50_000 }
-        })
-        .collect()
-}
+use lobset::{Event, Monitor, Options, Stage, Threads, inspect, process, process_as_tasks, validate};
 
 /// A folder with one file a day, `part-0.dbn`, `part-1.dbn.zst` and so on.
 fn days(folder: &Path, days: u64) -> Vec<PathBuf> {
     let files: Vec<Vec<Tick>> = (0..days).map(|day| ticks(600, START + day * DAY)).collect();
     write_files(folder, &[("M6AM4", 7)], &files)
-}
-
-fn refused(outcome: Result<impl std::fmt::Debug, Error>) -> InputError {
-    match outcome {
-        Err(Error::Input(refused)) => refused,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// The names of all refused files, in order.

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampNanosecondType};
-use common::{DAY, START, Tick, date, metadata, read_labels, run, small, v4_message, write_files};
+use common::{
+    DAY, START, Tick, date, messages, metadata, read_labels, run, small, ticks, v4_message, write, write_files,
+};
 use dbn::encode::dbn::v4;
 use dbn::encode::{DbnEncoder, EncodeRecord};
-use dbn::{Mbp10Msg, Metadata, UNDEF_TIMESTAMP, WithTsOut};
+use dbn::{Mbp10Msg, UNDEF_TIMESTAMP, WithTsOut};
 use lobset::config::{Aliases, Columns};
 use lobset::validate::Compare;
 use lobset::{Config, Manifest, Monitor, Options, Timestamp};
@@ -20,28 +22,6 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000_000;
-
-/// A quote that wanders, every millisecond.
-fn ticks(n: u64, from: u64) -> Vec<Tick> {
-    (0..n)
-        .map(|i| {
-            let mid = 13_000 + (i * 7919 % 23) as i64 + (i / 40) as i64;
-            Tick { instrument: 7, ts: from + i * 1_000_000, bid: mid * 50_000, ask: (mid + 1) * 50_000 }
-        })
-        .collect()
-}
-
-fn messages(ticks: &[Tick]) -> Vec<Mbp10Msg> {
-    ticks.iter().enumerate().map(|(i, tick)| tick.message(i as u32)).collect()
-}
-
-fn write(folder: &Path, name: &str, metadata: &Metadata, messages: &[Mbp10Msg]) -> PathBuf {
-    std::fs::create_dir_all(folder).unwrap();
-    let path = folder.join(name);
-    let mut encoder = DbnEncoder::new(File::create(&path).unwrap(), metadata).unwrap();
-    messages.iter().for_each(|message| encoder.encode_record(message).unwrap());
-    path
-}
 
 fn symbols(manifest: &Manifest) -> Vec<&str> {
     manifest.datasets().map(|(symbol, _)| symbol.symbol.as_str()).collect()

@@ -5,22 +5,12 @@ mod common;
 
 use std::path::Path;
 
-use common::{START, Tick, dbn_bytes, metadata, run, small, v4_message, write_files};
+use common::{START, Tick, dbn_bytes, messages, metadata, old_bytes, run, small, ticks, v4_message, write_files};
 use dbn::encode::dbn::v4;
-use dbn::encode::{DbnMetadataEncoder, DbnRecordEncoder, EncodeRecord};
-use dbn::{Mbp10Msg, Schema, UNDEF_PRICE};
+use dbn::{Schema, UNDEF_PRICE};
 use lobset::config::Unmapped;
 use lobset::input::{DbnReader, MAX_METADATA_BYTES};
 use lobset::{Config, Error, Result};
-
-fn ticks(n: usize, from: u64) -> Vec<Tick> {
-    (0..n as u64)
-        .map(|i| {
-            let mid = 13_000 + (i * 7919 % 23) as i64 + (i / 40) as i64;
-            Tick { instrument: 7, ts: from + i * 1_000_000, bid: mid * 50_000, ask: (mid + 1) * 50_000 }
-        })
-        .collect()
-}
 
 /// Reads a file to its end and counts its records.
 fn count(path: &Path) -> Result<u64> {
@@ -125,15 +115,9 @@ fn every_cut_of_the_metadata_length_is_an_error_and_no_panic() {
 
 #[test]
 fn versions_1_to_4_are_read() {
-    let messages: Vec<Mbp10Msg> = ticks(4, START).iter().enumerate().map(|(i, t)| t.message(i as u32)).collect();
+    let messages = messages(&ticks(4, START));
     for version in 1..=3 {
-        let mut metadata = metadata(&[("M6AM4", 7)]);
-        metadata.version = version;
-        metadata.symbol_cstr_len = if version == 1 { 22 } else { 71 };
-        let mut bytes = Vec::new();
-        DbnMetadataEncoder::new(&mut bytes).encode(&metadata).unwrap();
-        let mut encoder = DbnRecordEncoder::new(&mut bytes);
-        messages.iter().for_each(|m| encoder.encode_record(m).unwrap());
+        let bytes = old_bytes(version, &messages);
         assert_eq!(bytes[3], version);
         assert_eq!(count_bytes(&bytes).unwrap(), 4);
     }

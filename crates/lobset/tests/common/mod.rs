@@ -1,5 +1,6 @@
 //! What the tests share: files made of plain rows, the slow reference, datasets read back.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::panic, reason = "a test fails by panicking")]
 
 pub mod reference;
 
@@ -10,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, UInt64Type};
-use dbn::encode::{DbnEncoder, EncodeRecord};
+use dbn::encode::{DbnEncoder, DbnMetadataEncoder, DbnRecordEncoder, EncodeRecord};
 use dbn::{
     BidAskPair, FlagSet, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, Schema, SymbolMapping, UNDEF_PRICE,
     rtype, v4,
 };
-use lobset::{Config, Manifest, Monitor, Options};
+use lobset::error::InputError;
+use lobset::{Config, Error, Manifest, Monitor, Options};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use time::Date;
 
@@ -144,6 +146,42 @@ pub fn dbn_bytes(metadata: &Metadata, ticks: &[Tick]) -> Vec<u8> {
     std::mem::take(encoder.get_mut())
 }
 
+/// A quote that wanders, every millisecond.
+pub fn ticks(n: u64, from: u64) -> Vec<Tick> {
+    (0..n)
+        .map(|i| {
+            let mid = 13_000 + (i * 7919 % 23) as i64 + (i / 40) as i64;
+            Tick { instrument: 7, ts: from + i * 1_000_000, bid: mid * 50_000, ask: (mid + 1) * 50_000 }
+        })
+        .collect()
+}
+
+/// The records of ticks.
+pub fn messages(ticks: &[Tick]) -> Vec<Mbp10Msg> {
+    ticks.iter().enumerate().map(|(i, tick)| tick.message(i as u32)).collect()
+}
+
+/// Writes records to a file without compression.
+pub fn write(folder: &Path, name: &str, metadata: &Metadata, messages: &[Mbp10Msg]) -> PathBuf {
+    std::fs::create_dir_all(folder).unwrap();
+    let path = folder.join(name);
+    let mut encoder = DbnEncoder::new(File::create(&path).unwrap(), metadata).unwrap();
+    messages.iter().for_each(|message| encoder.encode_record(message).unwrap());
+    path
+}
+
+/// The bytes of a DBN file of version 1, 2 or 3, with the symbol M6AM4.
+pub fn old_bytes(version: u8, messages: &[Mbp10Msg]) -> Vec<u8> {
+    let mut metadata = metadata(&[("M6AM4", 7)]);
+    metadata.version = version;
+    metadata.symbol_cstr_len = if version == 1 { 22 } else { 71 };
+    let mut bytes = Vec::new();
+    DbnMetadataEncoder::new(&mut bytes).encode(&metadata).unwrap();
+    let mut encoder = DbnRecordEncoder::new(&mut bytes);
+    messages.iter().for_each(|m| encoder.encode_record(m).unwrap());
+    bytes
+}
+
 /// Writes one file for each list of ticks; every second one is compressed.
 pub fn write_files(folder: &Path, mappings: &[(&str, u32)], files: &[Vec<Tick>]) -> Vec<PathBuf> {
     std::fs::create_dir_all(folder).unwrap();
@@ -212,6 +250,14 @@ pub fn read_labels(path: &Path) -> Vec<Labelled> {
         }
     }
     rows
+}
+
+/// The refusal of an input.
+pub fn refused(outcome: Result<impl std::fmt::Debug, Error>) -> InputError {
+    match outcome {
+        Err(Error::Input(refused)) => refused,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The folder with real market data, when this machine has it.
