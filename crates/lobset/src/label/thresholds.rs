@@ -1,21 +1,17 @@
 //! `thresholds.json`: the class boundaries, what they were fitted on, and how.
 
+mod on_disk;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use on_disk::LARGEST_THRESHOLDS;
+
 use crate::config::{Config, ThresholdScope};
-use crate::error::{ConfigError, Error, InputError, Result};
-use crate::storage;
+use crate::error::{ConfigError, Error, Result};
 use crate::time_text::Timestamp;
-
-/// No thresholds file is larger, in bytes: a boundary takes some twenty.
-pub const LARGEST_THRESHOLDS: u64 = 1 << 30;
-
-/// Contradictions that a message lists before it says how many more there are.
-const MOST_CONTRADICTIONS: usize = 5;
 
 /// The settings that define a label. Thresholds apply only where these are the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,32 +47,6 @@ impl LabelSettings {
             keep_crossed: config.keep_crossed,
             price_range: config.price_range,
             max_gap: config.max_gap,
-        }
-    }
-
-    /// The default settings of a run, with these in place of those that define the label.
-    fn to_config(&self) -> Config {
-        // A new setting does not compile until it stands here.
-        let Self {
-            lookback_rows,
-            lookforward_input,
-            lookforward_offset,
-            nbins,
-            threshold_scope,
-            keep_crossed,
-            price_range,
-            max_gap,
-        } = *self;
-        Config {
-            lookback_rows,
-            lookforward_input,
-            lookforward_offset,
-            nbins,
-            threshold_scope,
-            keep_crossed,
-            price_range,
-            max_gap,
-            ..Config::default()
         }
     }
 }
@@ -123,47 +93,11 @@ impl Fit {
         }
         self.boundaries.partition_point(|b| *b <= movement)
     }
-
-    /// Everything about these boundaries that cannot be, one text each.
-    fn contradictions(&self, nbins: u16) -> Vec<String> {
-        let Self { boundaries, fit_rows, mean, std, min, max, median, .. } = self;
-        let mut found = Vec::new();
-        let mut require = |holds: bool, reason: String| {
-            if !holds {
-                found.push(reason);
-            }
-        };
-        let want = usize::from(nbins.max(1)) - 1;
-        let increasing = increasing(boundaries);
-        require(boundaries.len() == want && increasing, format!("boundaries are not {want} increasing numbers"));
-        require(*fit_rows > 0, "fit_rows is 0".to_owned());
-        let numbers = [mean, std, min, max, median].into_iter().all(|v| v.is_finite());
-        require(numbers && min <= max, format!("min {min} and max {max} are not the ends of a range"));
-        let within = |v: &f64| (*min..=*max).contains(v);
-        if let (Some(first), Some(last), true) = (boundaries.first(), boundaries.last(), increasing) {
-            require(
-                within(first) && within(last),
-                format!("boundaries from {first} to {last} lie outside of min {min} to max {max}"),
-            );
-        }
-        require(within(median), format!("median {median} lies outside of min {min} to max {max}"));
-        // A mean and a deviation of equal numbers may be off by a rounding.
-        let slack = 1e-9 * min.abs().max(max.abs());
-        require(
-            *mean >= min - slack && *mean <= max + slack,
-            format!("mean {mean} lies outside of min {min} to max {max}"),
-        );
-        require(
-            *std >= 0.0 && *std <= max - min + slack,
-            format!("std {std} is no deviation of numbers from {min} to {max}"),
-        );
-        found
-    }
 }
 
 /// The contents of `thresholds.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "OnDisk")]
+#[serde(try_from = "on_disk::OnDisk")]
 pub struct Thresholds {
     /// The version of lobset that fitted them.
     pub version: String,
@@ -183,67 +117,6 @@ pub struct Thresholds {
     /// The boundaries by symbol, with `threshold_scope = "symbol"`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub symbols: BTreeMap<String, Fit>,
-}
-
-/// The keys of `thresholds.json`. With all of them in one place a value of a wrong type is reported as just that; a flattened
-/// `Option` would take it for a value that is not there.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OnDisk {
-    version: String,
-    fit_until: Timestamp,
-    settings: LabelSettings,
-    sample_fraction: f64,
-    min_symbol_samples: u64,
-    files: Vec<FileUsed>,
-    boundaries: Option<Vec<f64>>,
-    fit_rows: Option<u64>,
-    embargo_rows: Option<u64>,
-    mean: Option<f64>,
-    std: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    median: Option<f64>,
-    #[serde(default)]
-    symbols: BTreeMap<String, Fit>,
-}
-
-impl TryFrom<OnDisk> for Thresholds {
-    type Error = String;
-
-    fn try_from(file: OnDisk) -> Result<Self, String> {
-        let lacking: Vec<&str> = [
-            ("boundaries", file.boundaries.is_none()),
-            ("fit_rows", file.fit_rows.is_none()),
-            ("embargo_rows", file.embargo_rows.is_none()),
-            ("mean", file.mean.is_none()),
-            ("std", file.std.is_none()),
-            ("min", file.min.is_none()),
-            ("max", file.max.is_none()),
-            ("median", file.median.is_none()),
-        ]
-        .into_iter()
-        .filter_map(|(key, missing)| missing.then_some(key))
-        .collect();
-        let global = match file {
-            OnDisk {
-                boundaries: Some(boundaries),
-                fit_rows: Some(fit_rows),
-                embargo_rows: Some(embargo_rows),
-                mean: Some(mean),
-                std: Some(std),
-                min: Some(min),
-                max: Some(max),
-                median: Some(median),
-                ..
-            } => Some(Fit { boundaries, fit_rows, embargo_rows, mean, std, min, max, median }),
-            // None of the eight: each symbol has its own.
-            _ if lacking.len() == 8 => None,
-            _ => return Err(format!("the boundaries of all symbols lack {}", lacking.join(", "))),
-        };
-        let OnDisk { version, fit_until, settings, sample_fraction, min_symbol_samples, files, symbols, .. } = file;
-        Ok(Self { version, fit_until, settings, sample_fraction, min_symbol_samples, files, global, symbols })
-    }
 }
 
 impl Thresholds {
@@ -274,69 +147,6 @@ impl Thresholds {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
-    }
-
-    /// Reads a `thresholds.json`.
-    ///
-    /// # Errors
-    /// [`InputError`] when it cannot be read, has a key that none has, or contradicts itself.
-    pub fn read(path: &Path) -> Result<Self> {
-        let read = storage::read_at_most(&storage::plain(path), LARGEST_THRESHOLDS);
-        let text = read.map_err(|e| InputError::unread(path, e))?;
-        Self::parse(&text)
-            .map_err(|reason| InputError::new(path, format!("is not a valid thresholds.json: {reason}")).into())
-    }
-
-    /// Reads the bytes of a `thresholds.json`.
-    ///
-    /// # Errors
-    /// A text that says what is wrong with it.
-    pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let thresholds: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        let mut contradictions = thresholds.contradictions();
-        let more = contradictions.len().saturating_sub(MOST_CONTRADICTIONS);
-        contradictions.truncate(MOST_CONTRADICTIONS);
-        if more > 0 {
-            contradictions.push(format!("{more} more"));
-        }
-        if contradictions.is_empty() { Ok(thresholds) } else { Err(contradictions.join("; ")) }
-    }
-
-    /// Everything in it that cannot be, one text each.
-    fn contradictions(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let nbins = self.settings.nbins;
-        if let Err(ConfigError { problems }) = self.settings.to_config().check() {
-            found.extend(problems.iter().map(|problem| format!("settings: {problem}")));
-        }
-        if !(self.sample_fraction > 0.0 && self.sample_fraction <= 1.0) {
-            found.push(format!("sample_fraction {} is not above 0 and at most 1", self.sample_fraction));
-        }
-        if self.min_symbol_samples == 0 {
-            found.push("min_symbol_samples is 0".to_owned());
-        }
-        if self.files.is_empty() {
-            found.push("files names no file that was fitted on".to_owned());
-        }
-        let scope = match self.settings.threshold_scope {
-            ThresholdScope::Global => "global",
-            ThresholdScope::Symbol => "symbol",
-        };
-        match (&self.global, self.symbols.is_empty(), self.settings.threshold_scope) {
-            (None, true, _) => found.push("it holds no boundaries".to_owned()),
-            (Some(_), false, _) => {
-                found.push("it holds boundaries of all symbols, and of single symbols too".to_owned());
-            }
-            (Some(_), true, ThresholdScope::Symbol) | (None, false, ThresholdScope::Global) => {
-                found.push(format!("threshold_scope is {scope:?}, but its boundaries are those of the other scope"));
-            }
-            (Some(_), true, ThresholdScope::Global) | (None, false, ThresholdScope::Symbol) => {}
-        }
-        found.extend(self.global.iter().flat_map(|fit| fit.contradictions(nbins)));
-        for (symbol, fit) in &self.symbols {
-            found.extend(fit.contradictions(nbins).into_iter().map(|reason| format!("symbol {symbol:?}: {reason}")));
-        }
-        found
     }
 
     /// Checks that a run's settings are those the thresholds were fitted with.
@@ -428,7 +238,7 @@ mod tests {
 
     #[test]
     fn settings_that_differ_are_named_as_the_user_writes_them() {
-        let thresholds: Thresholds = serde_json::from_value(global()).unwrap();
+        let thresholds: Thresholds = serde_json::from_value(on_disk::tests::global()).unwrap();
         let same = Config { nbins: 3, ..Config::default() };
         assert_eq!(thresholds.check_settings(&same), Ok(()));
         let other = Config {
@@ -447,82 +257,6 @@ mod tests {
                 "fit_until: 2024-04-04T00:00:00.000000000Z differs from 2024-04-03T00:00:00.000000000Z in the thresholds file",
             ]
         );
-    }
-
-    fn global() -> serde_json::Value {
-        serde_json::json!({
-            "version": "0.1.0",
-            "fit_until": "2024-04-03T00:00:00Z",
-            "settings": LabelSettings::new(&Config { nbins: 3, ..Config::default() }),
-            "sample_fraction": 1.0,
-            "min_symbol_samples": 10,
-            "files": [{ "name": "a.dbn", "sha256": "0" }],
-            "boundaries": [-0.5, 0.5],
-            "fit_rows": 30, "embargo_rows": 2, "mean": 0.1, "std": 0.3, "min": -1.0, "max": 1.0, "median": 0.0
-        })
-    }
-
-    fn by_symbol() -> serde_json::Value {
-        let mut file = global();
-        let fields = file.as_object_mut().unwrap();
-        let keys = ["boundaries", "fit_rows", "embargo_rows", "mean", "std", "min", "max", "median"];
-        let fit: serde_json::Map<_, _> =
-            keys.iter().map(|key| ((*key).to_owned(), fields.remove(*key).unwrap())).collect();
-        file["symbols"] = serde_json::json!({ "M6AM4": fit });
-        file["settings"]["threshold_scope"] = "symbol".into();
-        file
-    }
-
-    #[test]
-    fn what_is_written_is_read_and_what_cannot_be_is_refused_by_its_key() {
-        for file in [global(), by_symbol()] {
-            let read = Thresholds::parse(file.to_string().as_bytes()).unwrap();
-            assert_eq!(Thresholds::parse(read.to_json().as_bytes()), Ok(read));
-        }
-        let refused = |mut file: serde_json::Value, pointer: &str, value: serde_json::Value| {
-            let (parent, key) = pointer.rsplit_once('/').unwrap();
-            file.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.to_owned(), value);
-            Thresholds::parse(file.to_string().as_bytes()).unwrap_err()
-        };
-        use serde_json::json;
-        for (pointer, value, reason) in [
-            ("/boundaries", json!("none"), "invalid type: string \"none\", expected a sequence"),
-            ("/boundaries", json!(null), "the boundaries of all symbols lack boundaries"),
-            ("/boundaries", json!([0.5, -0.5]), "boundaries are not 2 increasing numbers"),
-            ("/boundaries", json!([0.1, 0.2, 0.3]), "boundaries are not 2 increasing numbers"),
-            ("/boundaries", json!([-1.5, 0.5]), "boundaries from -1.5 to 0.5 lie outside of min -1 to max 1"),
-            ("/fit_rows", json!(0), "fit_rows is 0"),
-            ("/fit_rows", json!(-1), "invalid value: integer `-1`"),
-            ("/mean", json!(null), "lack mean"),
-            ("/mean", json!(1.5), "mean 1.5 lies outside"),
-            ("/std", json!(-0.1), "std -0.1 is no deviation"),
-            ("/std", json!(3.0), "std 3 is no deviation"),
-            ("/median", json!(2.0), "median 2 lies outside"),
-            ("/min", json!(2.0), "min 2 and max 1 are not the ends"),
-            ("/mode", json!(0.0), "unknown field `mode`"),
-            ("/settings/lookback", json!(7), "unknown field `lookback`"),
-            ("/settings/nbins", json!(4), "boundaries are not 3 increasing numbers"),
-            ("/settings/nbins", json!(0), "settings: nbins: 0 is outside 2 to 255"),
-            ("/settings/lookback_rows", json!(0), "settings: lookback_rows: 0 is outside"),
-            ("/settings/threshold_scope", json!("symbol"), "threshold_scope is \"symbol\""),
-            ("/symbols", by_symbol()["symbols"].clone(), "of all symbols, and of single symbols too"),
-            ("/sample_fraction", json!(0.0), "sample_fraction 0 is not above 0"),
-            ("/min_symbol_samples", json!(0), "min_symbol_samples is 0"),
-            ("/files", json!([]), "files names no file"),
-        ] {
-            let error = refused(global(), pointer, value);
-            assert!(error.contains(reason), "{pointer}: {error}");
-        }
-        for (pointer, value, reason) in [
-            ("/symbols", json!({}), "it holds no boundaries"),
-            ("/symbols/M6AM4/boundaries", json!(7), "invalid type: integer `7`, expected a sequence"),
-            ("/symbols/M6AM4/fit_rows", json!(0), "symbol \"M6AM4\": fit_rows is 0"),
-            ("/symbols/M6AM4/mode", json!(0), "unknown field `mode`"),
-            ("/settings/threshold_scope", json!("global"), "threshold_scope is \"global\""),
-        ] {
-            let error = refused(by_symbol(), pointer, value);
-            assert!(error.contains(reason), "{pointer}: {error}");
-        }
     }
 
     /// As a run would check the boundaries of these movements.
