@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dbn::Schema;
 use glob::{MatchOptions, Pattern};
 
-use super::reader::read_metadata;
+use super::opened::read_metadata;
 use super::{Found, file_name};
 use crate::error::InputError;
 use crate::printable::printable;
