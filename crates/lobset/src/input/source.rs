@@ -1,6 +1,6 @@
 //! The bytes of a DBN stream: a plain file, or zstd frames taken apart strictly.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 use super::file_name;
 use crate::error::{InputError, Result};
-use crate::storage;
+use crate::storage::{self, uninterrupted};
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -45,11 +45,9 @@ pub(crate) fn file_sha256(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(n) => hash.update(&buffer[..n]),
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(fail(e).into()),
+        match uninterrupted(|| file.read(&mut buffer)).map_err(fail)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
         }
     }
 }
@@ -153,13 +151,10 @@ impl Source {
         // Fills the buffer whole: the format is told from its first bytes, and a pipe may give them one by one.
         (self.start, self.end) = (0, 0);
         while self.end < self.buffer.len() {
-            match self.file.read(&mut self.buffer[self.end..]) {
-                Ok(0) => break,
-                Ok(n) => self.end += n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => {
-                    return Err(InputError::unread(&self.path, e).at(None, self.read).into());
-                }
+            let read = uninterrupted(|| self.file.read(&mut self.buffer[self.end..]));
+            match read.map_err(|e| InputError::unread(&self.path, e).at(None, self.read))? {
+                0 => break,
+                n => self.end += n,
             }
         }
         self.hash.update(&self.buffer[..self.end]);

@@ -28,7 +28,10 @@ pub use manifest::{
 };
 pub use pages::PAGE_ROWS;
 pub(crate) use publish::is_manifest;
-pub use publish::{MANIFEST, MARKER, MOVEMENTS, TASK_FOLDERS, TaskFolders, Workspace, work_folder, write_whole};
+pub use publish::{
+    DATASETS, MANIFEST, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, SEGMENTS, TAPES, Workspace, work_folder,
+    write_whole,
+};
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 pub use schema::DatasetSchema;

@@ -41,7 +41,7 @@ use ours::{check_around, check_file, check_folder, check_staged, kind_of, remove
 pub const MANIFEST: &str = "manifest.json";
 
 /// The movements of a run at work, in the work folder.
-pub const MOVEMENTS: &str = "movements.f64";
+pub const MOVEMENT_TAPE: &str = "movements.f64";
 const SCANS: &str = "scans";
 const STAGED: &str = "staged";
 const REPLACED: &str = "replaced";
@@ -49,28 +49,16 @@ const DISCARDED: &str = "discarded";
 
 /// Of a run over tasks, while it lasts: tasks that find it gone clear up after themselves.
 pub const MARKER: &str = "run.json";
-/// Of a run over tasks: its folders.
-pub const TASK_FOLDERS: TaskFolders = TaskFolders {
-    receipts: "receipts",
-    tapes: "tapes",
-    movements: "movements",
-    segments: "segments",
-    datasets: "datasets",
-};
-
-/// The folders of a run over tasks.
-pub struct TaskFolders {
-    /// Receipts of finished tasks.
-    pub receipts: &'static str,
-    /// Tapes of input files.
-    pub tapes: &'static str,
-    /// Movements of symbols.
-    pub movements: &'static str,
-    /// Row groups of large symbols.
-    pub segments: &'static str,
-    /// Finished datasets, where the output is a local folder.
-    pub datasets: &'static str,
-}
+/// Of a run over tasks: receipts of finished tasks.
+pub const RECEIPTS: &str = "receipts";
+/// Of a run over tasks: tapes of input files.
+pub const TAPES: &str = "tapes";
+/// Of a run over tasks: movements of symbols.
+pub const MOVEMENTS: &str = "movements";
+/// Of a run over tasks: row groups of large symbols.
+pub const SEGMENTS: &str = "segments";
+/// Of a run over tasks: finished datasets, where the output is a local folder.
+pub const DATASETS: &str = "datasets";
 
 /// What runs make in a work folder, and whether it is a folder.
 const ENTRIES: [(&str, bool); 12] = [
@@ -79,13 +67,13 @@ const ENTRIES: [(&str, bool); 12] = [
     (STAGED, true),
     (REPLACED, true),
     (DISCARDED, true),
-    (MOVEMENTS, false),
+    (MOVEMENT_TAPE, false),
     (MARKER, false),
-    (TASK_FOLDERS.receipts, true),
-    (TASK_FOLDERS.tapes, true),
-    (TASK_FOLDERS.movements, true),
-    (TASK_FOLDERS.segments, true),
-    (TASK_FOLDERS.datasets, true),
+    (RECEIPTS, true),
+    (TAPES, true),
+    (MOVEMENTS, true),
+    (SEGMENTS, true),
+    (DATASETS, true),
 ];
 
 /// The work folder beside OUT, locked against a second run. It outlives a run that dies, for the next one to go on from.
@@ -141,17 +129,14 @@ impl Workspace {
     fn check_entries(&self) -> Result<()> {
         for (name, is_folder) in ENTRIES {
             let path = self.folder.join(name);
-            let Some(kind) = kind_of(&path)? else { continue };
-            if if is_folder { !kind.is_dir() } else { !kind.is_file() } {
-                return Err(Error::Output {
-                    path,
-                    message: match kind.is_symlink() {
-                        true => "is a symbolic link, which no run has made".to_owned(),
-                        false => format!("is not a {}", if is_folder { "folder" } else { "regular file" }),
-                    },
-                    help: Some("move it somewhere else: work files go there".to_owned()),
-                });
-            }
+            let message = match kind_of(&path)? {
+                Some(kind) if kind.is_symlink() => "is a symbolic link, which no run has made",
+                Some(kind) if is_folder && !kind.is_dir() => "is not a folder",
+                Some(kind) if !is_folder && !kind.is_file() => "is not a regular file",
+                _ => continue,
+            };
+            let help = Some("move it somewhere else: work files go there".to_owned());
+            return Err(Error::Output { path, message: message.to_owned(), help });
         }
         Ok(())
     }
@@ -235,11 +220,16 @@ impl Workspace {
         } else {
             self.platform.rename_new(&staged, &self.out).map_err(|e| self.not_placed(&e))?;
         }
+        self.placed(ours, || if replaces { self.discard_replaced() } else { Ok(()) })
+    }
+
+    /// Checks that OUT is what was staged, and ends the publication; returns what went wrong with that.
+    fn placed(&self, ours: (u64, u64), clear: impl FnOnce() -> Result<()>) -> Result<Option<String>> {
         if identity(&self.out).ok() != Some(ours) {
             return Err(Error::output(&self.out, "is not what this run has put there: something else took its place"));
         }
         // From here on OUT is whole.
-        let finished = self.sync_names().and_then(|()| if replaces { self.discard_replaced() } else { Ok(()) });
+        let finished = self.sync_names().and_then(|()| clear());
         Ok(finished.err().map(|error| format!("{} is complete, but {error}", Shown(&self.out))))
     }
 
@@ -284,10 +274,7 @@ impl Workspace {
             self.platform.rename_new(&staged, &self.out)
         };
         renamed.map_err(|e| self.not_placed(&e))?;
-        if identity(&self.out).ok() != Some(ours) {
-            return Err(Error::output(&self.out, "is not what this run has put there: something else took its place"));
-        }
-        Ok(self.sync_names().err().map(|error| format!("{} is complete, but {error}", Shown(&self.out))))
+        self.placed(ours, || Ok(()))
     }
 
     /// OUT to `replaced`, the result to OUT.
@@ -373,7 +360,7 @@ impl Workspace {
     /// [`Error::Output`] when something cannot be removed.
     pub fn clear_unfinished(&self) -> Result<()> {
         self.clear_staged()?;
-        remove(&self.folder.join(MOVEMENTS))
+        remove(&self.folder.join(MOVEMENT_TAPE))
     }
 
     /// Removes what runs have made in the work folder, and the folder if it is empty then.
@@ -413,7 +400,11 @@ fn parent(path: &Path) -> &Path {
 
 /// Tells a file or folder from any other, whatever its name; links are not followed.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+    fs::symlink_metadata(path).map(|found| identity_of(&found))
+}
+
+fn identity_of(found: &fs::Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 fn exists(path: &Path) -> Result<bool> {

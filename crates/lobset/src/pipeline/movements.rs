@@ -12,7 +12,7 @@ use super::plan::{BLOCK, Slice, slices};
 use super::streams::Stream;
 use crate::error::{Error, Result};
 use crate::label::{Windows, movements};
-use crate::output::MOVEMENTS;
+use crate::output::MOVEMENT_TAPE;
 use crate::storage;
 use crate::storage::checksum::{check, checksum};
 
@@ -163,7 +163,7 @@ pub(crate) fn to_bytes(values: &[f64]) -> Vec<u8> {
 /// [`Error::Output`] when a work file cannot be written or read.
 pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result<(MovementTape, Vec<u64>)> {
     let windows = Windows::new(run.config);
-    let path = folder.join(MOVEMENTS);
+    let path = folder.join(MOVEMENT_TAPE);
     let file = storage::create(&path).map_err(|e| Error::output(&path, e))?;
     let mut total = 0;
     let place = |stream: &Stream| {

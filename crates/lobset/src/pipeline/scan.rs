@@ -157,8 +157,9 @@ impl Scanning {
     }
 
     #[inline]
-    fn push(&mut self, record: &Record<'_>, max_gap: u64) {
-        let Self { scan, instruments, .. } = self;
+    fn push(&mut self, record: &Record<'_>, number: u64, max_gap: u64) {
+        let Self { scan, instruments, order } = self;
+        order.push(record.ts_recv, number);
         if is_break(scan.max_ts, record.ts_recv, max_gap, record.instrument_id == scan.last_instrument) {
             scan.breaks.push(scan.rows);
             scan.last_instrument = record.instrument_id;
@@ -325,8 +326,7 @@ pub fn read_streams(
             streams.push(Scanning::begin(&record));
         }
         let stream = &mut streams[number];
-        stream.push(&record, max_gap);
-        stream.order.push(record.ts_recv, number_of_record);
+        stream.push(&record, number_of_record, max_gap);
         if inexact.is_none() {
             inexact = inexact_price(&record).map(|price| (number_of_record, price));
         }

@@ -376,6 +376,19 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(folder))
 }
 
+/// Makes a call again where a signal came in between.
+///
+/// # Errors
+/// All others than `Interrupted`.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Nothing needs to be removed that is not there.
 ///
 /// # Errors

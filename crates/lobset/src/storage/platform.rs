@@ -20,6 +20,8 @@ use std::sync::OnceLock;
 use nix::sys::resource::{UsageWho, getrusage};
 use rustix::io::Errno;
 
+use super::uninterrupted;
+
 /// Set in the environment of a debug build, this turns every call to its portable way. It is for tests: a release build
 /// does not look. (Names that begin with `LOBSET_` are settings.)
 pub const TEST_PORTABLE: &str = "TEST_LOBSET_PORTABLE";
@@ -136,16 +138,6 @@ impl Platform {
     #[inline]
     fn before_rename(&self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Tries again where a signal came in between.
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            outcome => return outcome,
-        }
     }
 }
 

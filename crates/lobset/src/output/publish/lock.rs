@@ -2,10 +2,9 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{identity, kind_of};
+use super::{identity, identity_of, kind_of};
 use crate::error::{Error, Result};
 use crate::printable::Shown;
 use crate::storage;
@@ -74,7 +73,7 @@ impl Lock {
 
     /// True while the file that is locked is the one that others would try to lock.
     fn is_named(&self) -> bool {
-        let held = self.file.metadata().map(|found| (found.dev(), found.ino()));
+        let held = self.file.metadata().map(|found| identity_of(&found));
         held.is_ok_and(|held| identity(&self.path).is_ok_and(|named| named == held))
     }
 

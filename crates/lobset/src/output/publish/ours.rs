@@ -1,7 +1,7 @@
 //! What `--overwrite` may replace: a dataset of lobset with nothing else in its folder, an empty folder, a thresholds file.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, FileType};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -120,27 +120,32 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
             "choose another name for the output folder",
         );
     };
-    let (mut first, mut others) = (None, 0_u64);
-    for entry in fs::read_dir(out).map_err(|e| Error::output(out, e))? {
-        let entry = entry.map_err(|e| Error::output(out, e))?;
-        let name = entry.file_name();
-        let named = name.to_str().is_some_and(|name| name == MANIFEST || names.contains(name));
-        if named && entry.file_type().map_err(|e| Error::output(out, e))?.is_file() {
-            continue;
-        }
-        others += 1;
-        if first.as_ref().is_none_or(|first| name < *first) {
-            first = Some(name);
-        }
-    }
-    let Some(first) = first else { return Ok(()) };
-    let more = if others > 1 { format!(" and {} more", others - 1) } else { String::new() };
+    let Some((first, count)) = others(out, &names)? else { return Ok(()) };
+    let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
     // Quoted, so that a name cannot pass for a part of the message.
     refuse(
         out,
         &format!("holds what is not part of the dataset, so --overwrite leaves it alone: {first:?}{more}"),
         "move that somewhere else, or choose another name for the output folder",
     )
+}
+
+/// What lies in a folder beside the manifest and the regular files that it names: the first by name, and how many there are.
+fn others(folder: &Path, names: &BTreeSet<String>) -> Result<Option<(OsString, u64)>> {
+    let mut others: Option<(OsString, u64)> = None;
+    for entry in fs::read_dir(folder).map_err(|e| Error::output(folder, e))? {
+        let entry = entry.map_err(|e| Error::output(folder, e))?;
+        let name = entry.file_name();
+        let named = name.to_str().is_some_and(|name| name == MANIFEST || names.contains(name));
+        if named && entry.file_type().map_err(|e| Error::output(folder, e))?.is_file() {
+            continue;
+        }
+        others = Some(match others {
+            Some((first, count)) => (first.min(name), count + 1),
+            None => (name, 1),
+        });
+    }
+    Ok(others)
 }
 
 /// Refuses a place inside a dataset: what is put there would not be part of it, and what is replaced there would be.
@@ -169,6 +174,9 @@ pub fn check_staged(staged: &Path) -> Result<()> {
         message: format!("changed while the run was at work, so nothing is published: {what}"),
         help: Some("leave work folders alone, and run again".to_owned()),
     };
+    if !kind_of(staged)?.is_some_and(|kind| kind.is_dir()) {
+        return Err(changed("it is not a folder".to_owned()));
+    }
     let names = read_names(staged).ok_or_else(|| changed("it has no manifest".to_owned()))?;
     for (name, bytes) in names.sizes() {
         let found = fs::symlink_metadata(staged.join(name)).ok().filter(fs::Metadata::is_file).map(|found| found.len());
@@ -176,7 +184,11 @@ pub fn check_staged(staged: &Path) -> Result<()> {
             return Err(changed(format!("{name:?} is not the file that was written")));
         }
     }
-    check_folder(staged, true).map_err(|_| changed("it holds more than its manifest names".to_owned()))
+    let plain = names.plain().ok_or_else(|| changed("a name in its manifest leads out of it".to_owned()))?;
+    match others(staged, &plain)? {
+        None => Ok(()),
+        Some(_) => Err(changed("it holds more than its manifest names".to_owned())),
+    }
 }
 
 /// Removes a folder that may be replaced, file by file and the manifest last: what is left by a process that dies is still

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::work::{MARKER, RECEIPTS};
 use crate::error::{Error, InputError, Result};
+use crate::output::{MARKER, RECEIPTS};
 use crate::pipeline::Monitor;
 use crate::storage;
 use crate::storage::checksum::{seal, unseal};

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::pieces::Pieces;
-use super::work::SEGMENTS;
 use super::{Job, boundaries};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Splits, Thresholds};
+use crate::output::SEGMENTS;
 use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, WrittenFile, dataset_stem};
 use crate::pipeline::plan::{ClassCounts, Quotas, RowGroup};
 use crate::pipeline::write::{Labelling, metadata};

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Job;
 use super::attempt::Attempt;
-use super::work::MOVEMENTS;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Windows, movements};
+use crate::output::MOVEMENTS;
 use crate::pipeline::map_batched;
 use crate::pipeline::movements::{BlockWriter, slide};
 use crate::pipeline::plan::{Slice, slices};

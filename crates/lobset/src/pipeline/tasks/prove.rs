@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Job;
 use super::attempt::Attempt;
-use super::work::MOVEMENTS;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::Thresholds;
+use crate::output::MOVEMENTS;
 use crate::output::SymbolEntry;
 use crate::pipeline::movements::BlockWriter;
 use crate::storage::Writer;

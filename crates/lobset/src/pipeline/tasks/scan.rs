@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Job;
 use super::attempt::Attempt;
-use super::work::TAPES;
 use crate::error::{Error, InputError, Result};
+use crate::output::TAPES;
 use crate::pipeline::scan::{self, FileScan, ScanRules};
 use crate::storage::Stat;
 

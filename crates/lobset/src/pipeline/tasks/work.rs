@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::unique;
 use crate::error::{Error, Result};
-pub use crate::output::MARKER;
-use crate::output::{LARGEST_MANIFEST, MANIFEST, Manifest, TASK_FOLDERS, Workspace, is_manifest};
+use crate::output::{
+    DATASETS, LARGEST_MANIFEST, MANIFEST, MARKER, MOVEMENTS, Manifest, RECEIPTS, SEGMENTS, TAPES, Workspace,
+    is_manifest,
+};
 use crate::pipeline::Run;
 use crate::printable::Shown;
 use crate::storage::{self, Stat, platform::Platform};
@@ -15,15 +17,6 @@ use crate::storage::{self, Stat, platform::Platform};
 /// In a work folder that the user has named, from before the first work file to after the last: what lies there is ours.
 const OWNED: &str = "lobset-work.txt";
 const OWNED_TEXT: &str = "This folder holds work files of lobset. A run that ends removes them.\n";
-/// Receipts of finished tasks.
-pub const RECEIPTS: &str = TASK_FOLDERS.receipts;
-/// Tapes of input files.
-pub const TAPES: &str = TASK_FOLDERS.tapes;
-/// Movements of symbols.
-pub const MOVEMENTS: &str = TASK_FOLDERS.movements;
-/// Row groups of large symbols.
-pub const SEGMENTS: &str = TASK_FOLDERS.segments;
-
 /// Where tasks work, and where the result goes.
 pub struct Work {
     /// Work files.
@@ -112,7 +105,7 @@ impl Work {
             let whole = std::path::absolute(out).map_err(|e| Error::output(out, e))?;
             let workspace = Workspace::open(&whole, overwrite)?;
             let beside = workspace.folder().to_owned();
-            let data = beside.join(TASK_FOLDERS.datasets);
+            let data = beside.join(DATASETS);
             let named = folder.is_some();
             let folder = folder.map_or(Ok(beside), |folder| {
                 if storage::is_url(folder) { Ok(folder.to_owned()) } else { std::path::absolute(folder) }
