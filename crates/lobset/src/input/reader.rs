@@ -165,7 +165,7 @@ impl DbnReader {
     ///
     /// # Errors
     /// [`InputError`] when the file is no DBN, is cut within its metadata, has another schema than mbp-10, or
-    /// declares metadata longer than [`MAX_METADATA_BYTES`] or than its contents need.
+    /// declares metadata longer than [`MAX_METADATA_BYTES`](crate::input::MAX_METADATA_BYTES) or than its contents need.
     pub fn open(path: &Path) -> Result<Self> {
         let Opened { source, fsm, metadata, byte } = Opened::new(path)?;
         check_schema(path, &metadata)?;
