@@ -121,7 +121,7 @@ fn simulate(
         format!(
             "{} files with {} records in {} ({:.1} bytes a record)\n",
             files.len(),
-            lobset::output::grouped(rows),
+            lobset::grouped(rows),
             folder.display(),
             bytes as f64 / rows as f64
         )

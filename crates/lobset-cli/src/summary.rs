@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use lobset::grouped;
 use lobset::input::Drops;
-use lobset::output::{DatasetEntry, InputEntry, SplitEntry, SymbolEntry, grouped};
+use lobset::input::InputEntry;
+use lobset::output::{DatasetEntry, SplitEntry, SymbolEntry};
 use lobset::validate::Validation;
 use lobset::{Inspection, Manifest, REPORT, Thresholds, printable};
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use lobset::Error;
-use lobset::depth::{DatasetReader, DepthSpec, RowCache, SampleFilter, SampleIndex, WindowCache};
+use lobset::dataset::{DatasetReader, RowCache, SampleFilter, SampleIndex};
+use lobset::depth::{DepthSpec, WindowCache};
 use lobset::label::Split;
 use numpy::{
     IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray1, PyReadwriteArrayDyn,

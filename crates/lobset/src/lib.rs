@@ -34,6 +34,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking"))]
 
 pub mod config;
+pub mod dataset;
 pub mod depth;
 pub mod error;
 pub mod input;
@@ -41,6 +42,7 @@ pub mod label;
 pub mod output;
 mod pipeline;
 mod printable;
+mod run;
 pub mod settings;
 pub mod storage;
 pub mod tape;
@@ -54,10 +56,12 @@ pub use config::Config;
 pub use error::{Error, Result};
 pub use label::Thresholds;
 pub use output::Manifest;
+pub use output::{CARD, REPORT, THRESHOLDS};
 pub use pipeline::{
-    CARD, Event, Executor, Inspection, Monitor, Options, REPORT, Receive, Stage, SymbolInspection, THRESHOLDS, Task,
-    Threads, build, fit_thresholds, inspect, process, process_as_tasks, run_task,
+    Executor, Inspection, Receive, SymbolInspection, Task, Threads, build, fit_thresholds, inspect, process,
+    process_as_tasks, run_task,
 };
-pub use printable::printable;
+pub use printable::{grouped, printable};
+pub use run::{Event, Monitor, Options, Stage};
 pub use time_text::Timestamp;
 pub use validate::validate;

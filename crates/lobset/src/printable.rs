@@ -1,4 +1,4 @@
-//! Text from outside, made safe to print: symbols, file names and the like may hold anything.
+//! Text for people: what comes from outside made safe to print, and large numbers made easy to read.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
@@ -26,6 +26,13 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// True for a character that `escape_debug` leaves alone, and for quotes and backslashes, which are harmless.
 fn is_plain(c: char) -> bool {
     matches!(c, ' '..='~') || c.escape_debug().len() == 1
+}
+
+/// A number for people, with a comma before every three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    groups.join(",")
 }
 
 /// Shows a path as [`printable`] text.

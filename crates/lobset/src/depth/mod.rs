@@ -10,17 +10,15 @@
 
 mod bin;
 mod columns;
-mod index;
 mod paint;
 mod prices;
-mod reader;
 mod sizes;
+mod windows;
 
 pub use bin::Bin;
 pub use columns::Levels;
-pub use index::{SampleFilter, SampleIndex};
 pub use prices::Prices;
-pub use reader::{DatasetReader, RowCache, WindowCache};
+pub use windows::WindowCache;
 
 use pulp::bytemuck::{self, Pod};
 

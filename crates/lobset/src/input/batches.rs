@@ -12,7 +12,8 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 
-use super::{DbnReader, Symbols, check_stamps, find};
+use super::stamps::check_stamps;
+use super::{DbnReader, Symbols, find};
 use crate::error::{InputError, Result};
 
 /// Records of a batch: its columns stay in a core's cache while they are filled.

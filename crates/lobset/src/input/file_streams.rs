@@ -3,9 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::Slot;
 use crate::error::{Error, Result};
+
+/// A stream across files: one symbol of one publisher.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StreamId {
+    /// The symbol, as the mappings of the input name it.
+    pub symbol: String,
+    /// The publisher: a dataset and a venue.
+    pub publisher_id: u16,
+}
 
 /// The streams of one file, numbered in the order of their first records.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ mod balance;
 mod movement;
 mod quantile;
 mod split;
+mod sums;
 mod thresholds;
 mod windows;
 
@@ -11,5 +12,6 @@ pub use balance::Quota;
 pub use movement::{movement, movements};
 pub use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
 pub use split::{Split, Splits};
+pub use sums::{SLICE, Sums};
 pub use thresholds::{FileUsed, Fit, LARGEST_THRESHOLDS, LabelSettings, Thresholds, check_classes};
 pub use windows::{Candidates, Windows};

@@ -9,6 +9,7 @@ use super::manifest::{Manifest, SplitEntry, Splits3};
 use super::schema::{Column, columns};
 use crate::config::PriceType;
 use crate::label::Thresholds;
+use crate::printable::grouped;
 
 /// Hugging Face's names for sizes, by the power of ten that they begin at.
 const SIZES: [&str; 11] = [
@@ -84,13 +85,6 @@ fn type_name(kind: &DataType) -> String {
         DataType::Boolean => "bool".to_owned(),
         other => other.to_string().to_lowercase(),
     }
-}
-
-/// A number for people, with a comma before every three digits.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
-    groups.join(",")
 }
 
 /// Rows of each split that stand in the file.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::arrow::ARROW_SCHEMA_META_KEY;
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ProjectionMask};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
@@ -147,7 +147,7 @@ impl DatasetWriter {
         let metadata = read_page_index(&file, bytes, metadata).map_err(|e| fail(&e))?;
         for (number, group) in metadata.row_groups().iter().enumerate() {
             let index = metadata.page_index_for_row_group(number);
-            let window = Window::of_group(&file, bytes, group).map_err(|e| fail(&e))?;
+            let window = Window::of_group(&file, bytes, group, &ProjectionMask::all()).map_err(|e| fail(&e))?;
             let close = |(place, column): (usize, &ColumnChunkMetaData)| ColumnCloseResult {
                 bytes_written: column.compressed_size().cast_unsigned(),
                 rows_written: group.num_rows().cast_unsigned(),

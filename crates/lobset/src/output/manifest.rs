@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::error::{Error, InputError, Result, ValidationError};
-use crate::input::{Delivery, Drops, Gap, Impossible, hex};
+use crate::input::{Delivery, Gap, InputEntry, has_ts_out, hex};
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -76,43 +76,6 @@ pub struct FileEntry {
     pub file: String,
     /// SHA-256 of its bytes.
     pub sha256: String,
-}
-
-/// An input file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputEntry {
-    /// Its name, without folders.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-    /// SHA-256 of its bytes.
-    pub sha256: String,
-    /// DBN version.
-    pub dbn_version: u8,
-    /// Databento's dataset code.
-    pub dataset: String,
-    /// True when its records carry gateway stamps (`ts_out`).
-    pub ts_out: bool,
-    /// Records in it.
-    pub records: u64,
-    /// Records that became rows.
-    pub rows: u64,
-    /// `ts_recv` of its first record.
-    pub first_ts: Option<Timestamp>,
-    /// The largest `ts_recv` in it.
-    pub last_ts: Option<Timestamp>,
-    /// Records that did not become rows, by reason.
-    pub drops: Drops,
-    /// Records with impossible values, by kind.
-    #[serde(default)]
-    pub impossible: Impossible,
-    /// True where every zstd frame of it carries a checksum, which was compared; `null` for a file that is not compressed.
-    #[serde(default)]
-    pub checksummed: Option<bool>,
-    /// SHA-256 of the `symbology.json` that its symbols come from; `null` where they come from the file itself.
-    #[serde(default)]
-    pub symbology: Option<String>,
 }
 
 /// A stream: one symbol of one publisher.
@@ -246,11 +209,6 @@ pub struct Timings {
     pub records_per_second: f64,
     /// Peak resident memory of the process in bytes, where the system tells.
     pub peak_memory_bytes: Option<u64>,
-}
-
-/// True when some of the input carries gateway stamps. A file without records counts for nothing.
-pub fn has_ts_out(inputs: &[InputEntry]) -> bool {
-    inputs.iter().any(|input| input.ts_out && input.records > 0)
 }
 
 impl Manifest {

@@ -17,20 +17,20 @@ mod schema;
 mod thrift;
 mod window;
 
-pub use card::{card, grouped};
+pub use card::card;
 pub use chunk::EncodedGroup;
 pub use dataset::{
     CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name, dataset_stem,
 };
 pub use manifest::{
-    DatasetEntry, FileEntry, InputEntry, LARGEST_MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry,
-    Timings, ValidationEntry, has_ts_out,
+    DatasetEntry, FileEntry, LARGEST_MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings,
+    ValidationEntry,
 };
 pub use pages::PAGE_ROWS;
 pub(crate) use publish::is_manifest;
 pub use publish::{
-    DATASETS, MANIFEST, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, SEGMENTS, TAPES, Workspace, work_folder,
-    write_whole,
+    CARD, DATASETS, MANIFEST, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, REPORT, SEGMENTS, TAPES, THRESHOLDS,
+    Workspace, work_folder, write_whole,
 };
 pub use report::report;
 pub use row_group::{ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};

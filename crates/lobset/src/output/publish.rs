@@ -39,6 +39,12 @@ use ours::{check_around, check_file, check_folder, check_staged, kind_of, remove
 
 /// The file without which a folder is no dataset.
 pub const MANIFEST: &str = "manifest.json";
+/// The file with the boundaries, in an output folder.
+pub const THRESHOLDS: &str = "thresholds.json";
+/// The dataset card, in an output folder.
+pub const CARD: &str = "README.md";
+/// The report for people, in an output folder.
+pub const REPORT: &str = "report.html";
 
 /// The movements of a run at work, in the work folder.
 pub const MOVEMENT_TAPE: &str = "movements.f64";

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
+use parquet::arrow::ProjectionMask;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::storage::Ranges;
 
-/// A range of a file's bytes.
+/// Ranges of a file's bytes.
 #[derive(Clone)]
 pub struct Window {
-    start: u64,
-    bytes: Bytes,
+    /// Where each starts, and its bytes; in order.
+    pieces: Vec<(u64, Bytes)>,
     /// Of the whole file.
     length: u64,
 }
@@ -24,18 +25,24 @@ pub struct Window {
 impl Window {
     fn new(file: &Ranges, length: u64, range: Range<u64>) -> Result<Self> {
         let bytes = file.range(range.clone()).map_err(|e| ParquetError::External(e.into()))?;
-        Ok(Self { start: range.start, bytes, length })
+        Ok(Self { pieces: vec![(range.start, bytes)], length })
     }
 
-    /// All columns of a row group of a file with `length` bytes.
+    /// Those columns of a row group that `mask` names, of a file with `length` bytes.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn of_group(file: &Ranges, length: u64, group: &RowGroupMetaData) -> Result<Self> {
-        let places = || group.columns().iter().map(|column| column.byte_range());
-        let start = places().map(|(start, _)| start).min().unwrap_or(0);
-        let end = places().map(|(start, size)| start + size).max().unwrap_or(0);
-        Self::new(file, length, start..end)
+    /// When they cannot be read.
+    pub fn of_group(file: &Ranges, length: u64, group: &RowGroupMetaData, mask: &ProjectionMask) -> Result<Self> {
+        let wanted = group.columns().iter().enumerate().filter(|(place, _)| mask.leaf_included(*place));
+        let mut places: Vec<Range<u64>> = wanted
+            .map(|(_, column)| {
+                let (start, size) = column.byte_range();
+                start..start + size
+            })
+            .collect();
+        places.sort_unstable_by_key(|place| place.start);
+        let bytes = file.ranges(&places).map_err(|e| ParquetError::External(e.into()))?;
+        Ok(Self { pieces: places.iter().map(|place| place.start).zip(bytes).collect(), length })
     }
 
     /// The footer of a file with `length` bytes.
@@ -45,16 +52,19 @@ impl Window {
     pub fn of_footer(file: &Ranges, length: u64) -> Result<Self> {
         let tail = length.checked_sub(8).ok_or_else(|| ParquetError::EOF("is too short for a footer".to_owned()))?;
         let last = Self::new(file, length, tail..length)?;
-        let size = last.bytes.slice(..4).get_u32_le();
+        let size = last.slice(tail)?.get_u32_le();
         let start =
             tail.checked_sub(u64::from(size)).ok_or_else(|| ParquetError::EOF("its footer is cut".to_owned()))?;
         Self::new(file, length, start..length)
     }
 
+    /// What was read from byte `start` on.
     fn slice(&self, start: u64) -> Result<Bytes> {
-        let from = start.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
-        match from.filter(|at| *at <= self.bytes.len()) {
-            Some(at) => Ok(self.bytes.slice(at..)),
+        let after = self.pieces.partition_point(|(from, _)| *from <= start);
+        let piece = after.checked_sub(1).map(|place| &self.pieces[place]);
+        let held = piece.and_then(|(from, bytes)| Some((bytes, usize::try_from(start - from).ok()?)));
+        match held.filter(|(bytes, at)| *at <= bytes.len()) {
+            Some((bytes, at)) => Ok(bytes.slice(at..)),
             None => Err(ParquetError::EOF(format!("byte {start} is outside of what was read"))),
         }
     }

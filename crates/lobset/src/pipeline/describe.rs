@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::planned::Planned;
+use super::scanned::Scanned;
 use super::streams::Stream;
-use super::{Planned, Scanned};
 use crate::config::{Config, ThresholdScope};
-use crate::input::{Delivery, Impossible};
+use crate::input::{Delivery, Impossible, InputEntry};
 use crate::label::{Candidates, Windows};
-use crate::output::{
-    DatasetEntry, FileEntry, InputEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings, grouped,
-};
-use crate::printable::printable;
+use crate::output::{DatasetEntry, FileEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings};
+use crate::printable::{grouped, printable};
 
 /// Everything the manifest says, but for validation, card, report and timings.
 pub fn describe(

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::fit::Sums;
-use super::plan::{ClassCounts, Slice, SymbolPlan};
-use super::scan::{FileScan, ScanRules};
+use super::counts::{ClassCounts, Slice};
+use super::plan::SymbolPlan;
+use super::scan::FileScan;
 use super::streams::Stream;
 use crate::error::Result;
-use crate::input::{CatalogFile, Delivery, Found};
-use crate::label::{Fit, Histogram, Selection, Thresholds};
+use crate::input::{CatalogFile, Delivery, Found, ScanRules};
+use crate::label::{Fit, Histogram, Selection, Sums, Thresholds};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry};
 
 /// What scanning gives.
@@ -53,7 +53,7 @@ pub trait Engine {
     /// Computes all movements, which the engine keeps, and returns each symbol's labelled rows.
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>>;
 
-    /// One pass of a selection over ranges of candidates, and the sums of each [`SLICE`](super::fit::SLICE) of them.
+    /// One pass of a selection over ranges of candidates, and the sums of each [`SLICE`](crate::label::SLICE) of them.
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)>;
 
     /// The class counts of the blocks of whole symbols, in order.

@@ -2,18 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
+use super::counts::Slice;
 use super::engine::Engine;
-use super::plan::Slice;
 use super::streams::Stream;
 use crate::config::{Config, ThresholdScope};
 use crate::error::{Error, Result};
 use crate::label::{Fit, Selection, check_classes, inner_quantiles, interpolate, ranks};
-
-/// Movements that are counted in one go: few enough for a core's own cache. Sums are added up slice by slice, so it is
-/// part of the definition of `mean` and `std`.
-pub const SLICE: u64 = 1 << 15;
 
 /// The symbols that may be fitted on and, of each, the ranges of rows in the files to be fitted on.
 pub struct FitInput<'a> {
@@ -61,31 +55,6 @@ pub fn fit(
 
 fn nothing_to_fit(message: &str) -> Error {
     Error::data(message, "set fit_until to a later time, raise sample_fraction, or shorten the windows")
-}
-
-/// What a slice of movements adds up to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Sums {
-    pub sum: f64,
-    /// Of the distances from a mean.
-    pub squares: f64,
-    pub min: f64,
-    pub max: f64,
-    pub count: u64,
-}
-
-impl Sums {
-    /// Those of movements that are numbers.
-    pub fn of(values: &[f64], mean: f64) -> Self {
-        Self {
-            sum: values.iter().sum(),
-            squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
-            // Numbers, also for a slice without any: text has no infinity.
-            min: values.iter().copied().fold(f64::MAX, f64::min),
-            max: values.iter().copied().fold(f64::MIN, f64::max),
-            count: values.len() as u64,
-        }
-    }
 }
 
 /// `None` when the symbols have no row to fit on.

@@ -5,18 +5,19 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Options;
 use super::describe::{input_warnings, steps_back};
 use super::instruments::{AliasSearch, InstrumentSpan};
-use super::monitor::{Monitor, Stage};
-use super::parallel::map_ordered;
-use super::scan::{Contents, RowReader, ScanRules, StreamScan, is_break, read_streams, set_aside};
-use super::streams::StreamId;
+use super::scan::{Contents, StreamScan, read_streams, set_aside};
 use crate::config::{Aliases, Config, Unmapped};
 use crate::error::{InputError, Result};
-use crate::input::{CatalogFile, Delivery, Drops, Gaps, StreamNames, find, open_all, total_bytes, verified};
-use crate::output::InputEntry;
+use crate::input::{
+    CatalogFile, Delivery, Drops, Gaps, InputEntry, RowReader, ScanRules, StreamId, StreamNames, find, is_break,
+    open_all, total_bytes, verified,
+};
 use crate::printable::printable;
+use crate::run::Options;
+use crate::run::map_ordered;
+use crate::run::{Monitor, Stage};
 use crate::time_text::Timestamp;
 
 /// What [`inspect`] finds.

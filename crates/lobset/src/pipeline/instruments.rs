@@ -3,8 +3,7 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::streams::StreamId;
-use crate::input::Record;
+use crate::input::{Record, StreamId};
 use crate::time_text::{DAY, Timestamp};
 
 /// When a stream's rows of one instrument came, on one day: an `instrument_id` means something only within its day.

@@ -3,23 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Run;
+use super::counts::{ClassCounts, Slice, class_blocks, slices};
 use super::engine::{Engine, Scans, WriteInput, delivery};
-use super::fit::{SLICE, Sums};
-use super::monitor::Stage;
 use super::movements::{MovementTape, movement_tape};
-use super::parallel::{Pool, batches, map_batched, map_ordered};
-use super::plan::{BLOCK, ClassCounts, RowGroup, Slice, SymbolPlan, class_blocks, slices};
-use super::scan::{FileScan, ScanRules, scan, set_aside, ts_of_row};
+use super::plan::{RowGroup, SymbolPlan};
+use super::scan::{FileScan, scan, set_aside, ts_of_row};
 use super::streams::Stream;
 use super::write::{Labelling, dataset_entry, metadata};
 use crate::error::{Error, InputError, Result};
-use crate::input::{CatalogFile, Found, open_all, total_bytes};
-use crate::label::{Fit, Histogram, Selection, Thresholds};
+use crate::input::{CatalogFile, Found, ScanRules, open_all, total_bytes};
+use crate::label::{Fit, Histogram, SLICE, Selection, Sums, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
     Workspace, dataset_file_name, write_whole,
 };
+use crate::run::Run;
+use crate::run::Stage;
+use crate::run::{Pool, batches, map_batched, map_ordered};
+use crate::tape::BLOCK;
 use crate::validate::{self, Extent};
 
 /// Candidates whose classes one task counts: few enough for a core's own cache.

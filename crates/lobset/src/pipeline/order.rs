@@ -2,7 +2,7 @@
 
 use crate::error::InputError;
 use crate::input::{DbnReader, LARGEST_STEP_BACK};
-use crate::output::grouped;
+use crate::printable::grouped;
 use crate::time_text::Timestamp;
 
 /// Rows of a stream that may be late or behind, whatever their share.

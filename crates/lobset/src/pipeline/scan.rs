@@ -7,73 +7,23 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::instruments::{InstrumentSpan, InstrumentSpans};
-use super::monitor::Monitor;
 use super::order::Order;
-use super::streams::StreamId;
-use crate::config::{Config, Unmapped};
 use crate::error::{Error, InputError, Result};
 use crate::input::{
-    CatalogFile, DbnReader, Drops, FileStreams, Gaps, Head, Impossible, QuoteRules, Record, SymbologyFile, Symbols,
-    Times, check_unchanged, file_name, file_sha256, hex, inexact_price, verified,
+    CatalogFile, Gaps, Head, InputEntry, Record, RowReader, ScanRules, StreamId, check_unchanged, file_sha256, hex,
+    inexact_price, is_break, verified,
 };
-use crate::output::{InputEntry, write_whole};
+use crate::output::write_whole;
+use crate::run::Monitor;
 use crate::storage::checksum::{seal, unseal};
 use crate::storage::{self, Stat, platform::Platform};
 use crate::tape::{Chunk, TapeWriter, check_chunks};
-use crate::time_text::Timestamp;
 
 /// Changes whenever the form of tapes or receipts does.
 const FORMAT: u32 = 3;
 
 /// No receipt is larger, in bytes: a stream of a file takes about a kilobyte, and some hundred more for every 8,192 rows.
 const LARGEST_RECEIPT: u64 = 256 << 20;
-
-/// Records between two looks at the monitor.
-const BREATH: u64 = 8192;
-
-/// The settings that decide what a scan finds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ScanRules {
-    keep_crossed: bool,
-    price_range: Option<[f64; 2]>,
-    unmapped: Unmapped,
-    publishers: Option<Vec<u16>>,
-    max_gap: Option<u64>,
-    strict: bool,
-    /// The mappings for a file without any. It differs from folder to folder.
-    symbology: Option<SymbologyFile>,
-}
-
-impl ScanRules {
-    /// Those of a run's settings.
-    pub fn new(config: &Config) -> Self {
-        Self {
-            keep_crossed: config.keep_crossed,
-            price_range: config.price_range,
-            unmapped: config.unmapped,
-            publishers: config.publishers.clone(),
-            max_gap: config.max_gap,
-            strict: config.strict,
-            symbology: None,
-        }
-    }
-
-    /// The longest pause in nanoseconds that breaks no stream.
-    pub fn max_gap(&self) -> u64 {
-        self.max_gap.unwrap_or(u64::MAX)
-    }
-
-    /// The most memory that the mappings take, in bytes.
-    pub fn memory(&self) -> u64 {
-        self.symbology.as_ref().map_or(0, SymbologyFile::memory)
-    }
-
-    /// The same for a file with this `symbology.json`.
-    #[must_use]
-    pub fn with_symbology(&self, symbology: Option<&SymbologyFile>) -> Self {
-        Self { symbology: symbology.cloned(), ..self.clone() }
-    }
-}
 
 /// What a scan leaves behind: the receipt of a file's tapes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,13 +72,6 @@ impl StreamScan {
     pub fn least_ts(&self) -> u64 {
         self.instruments.iter().map(|span| span.first_ts).min().unwrap_or(self.first_ts)
     }
-}
-
-/// Whether a row starts a new unbroken stretch: it comes from another instrument, or after a pause longer than `max_gap` by
-/// the clock of the stream, the running maximum of `ts_recv` in `reached`.
-#[inline(always)]
-pub fn is_break(reached: u64, ts: u64, max_gap: u64, same_instrument: bool) -> bool {
-    !same_instrument || ts.saturating_sub(reached) > max_gap
 }
 
 /// A stream while its file is read: its scan, whose name, instruments and chunks come last.
@@ -338,131 +281,6 @@ pub fn read_streams(
     let streams: Vec<StreamScan> = streams.into_iter().zip(rows.streams()).map(|(s, id)| s.finish(id)).collect();
     let input = rows.entry(path, streams.iter().map(|s| s.rows).sum(), first_ts, last_ts);
     Ok(Contents { input, head, inexact, streams })
-}
-
-/// Reads a file's records and tells which of them are rows of which stream.
-pub(crate) struct RowReader {
-    pub reader: DbnReader,
-    pub symbols: Symbols,
-    pub drops: Drops,
-    impossible: Impossible,
-    strict: bool,
-    quotes: QuoteRules,
-    unmapped: Unmapped,
-    publishers: Option<Vec<u16>>,
-    times: Times,
-    streams: FileStreams,
-    /// Bytes of the file that the monitor knows of.
-    reported: u64,
-}
-
-impl RowReader {
-    pub fn open(path: &Path, rules: &ScanRules) -> Result<Self> {
-        let reader = DbnReader::open(path)?;
-        let symbols = Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?;
-        let quotes = QuoteRules::new(rules.keep_crossed, rules.price_range);
-        let times = Times::of(reader.metadata());
-        Ok(Self {
-            reader,
-            symbols,
-            drops: Drops::default(),
-            impossible: Impossible::default(),
-            strict: rules.strict,
-            quotes,
-            unmapped: rules.unmapped,
-            publishers: rules.publishers.clone(),
-            times,
-            streams: FileStreams::default(),
-            reported: 0,
-        })
-    }
-
-    /// Moves to the next record; false at the end of the file. Tells the monitor of the bytes read, now and then.
-    #[inline]
-    pub fn advance(&mut self, monitor: &Monitor<'_>) -> Result<bool> {
-        let more = self.reader.advance()?;
-        if !more || self.reader.records().is_multiple_of(BREATH) {
-            let read = self.reader.bytes_read();
-            monitor.advance(read - self.reported)?;
-            self.reported = read;
-        }
-        Ok(more)
-    }
-
-    /// The current record and, when it is a row, its stream's number and `mid2`. Drops are counted.
-    #[inline]
-    pub fn current(&mut self) -> Result<(Record<'_>, Option<(usize, i64)>)> {
-        let record = self.reader.record()?;
-        self.times.check(&record).map_err(|message| self.reader.error(message))?;
-        if let Err(message) = self.impossible.note(&record)
-            && self.strict
-        {
-            return Err(self
-                .reader
-                .error(message)
-                .with_help("without strict such records are counted and kept")
-                .into());
-        }
-        if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.publisher_id)) {
-            self.drops.other_publisher += 1;
-            return Ok((record, None));
-        }
-        let slot = match self.symbols.resolve(record.ts_recv, record.instrument_id) {
-            Ok(Some(slot)) => slot,
-            Ok(None) if self.unmapped == Unmapped::Drop => {
-                self.drops.unmapped += 1;
-                return Ok((record, None));
-            }
-            Ok(None) => return Err(self.no_mapping(&record)),
-            Err(message) => {
-                return Err(self
-                    .reader
-                    .error(message)
-                    .with_help("download one of the two symbols alone: a file holds each instrument once")
-                    .into());
-            }
-        };
-        match self.quotes.mid2(&record.levels[0], &mut self.drops) {
-            Ok(Some(mid2)) => Ok((record, Some((self.streams.number(slot, record.publisher_id), mid2)))),
-            Ok(None) => Ok((record, None)),
-            Err(message) => Err(self.reader.error(message).into()),
-        }
-    }
-
-    /// The streams that have rows so far, by number.
-    pub fn streams(&self) -> impl Iterator<Item = StreamId> {
-        let names = self.symbols.names();
-        self.streams
-            .all()
-            .iter()
-            .map(|(symbol, publisher)| StreamId { symbol: names[*symbol as usize].clone(), publisher_id: *publisher })
-    }
-
-    /// What the manifest will say of the file, now that it is read to its end.
-    pub fn entry(&self, path: &Path, rows: u64, first_ts: Option<u64>, last_ts: Option<u64>) -> InputEntry {
-        InputEntry {
-            name: file_name(path),
-            bytes: self.reader.bytes_read(),
-            sha256: self.reader.sha256(),
-            dbn_version: self.reader.metadata().version,
-            dataset: self.reader.metadata().dataset.clone(),
-            ts_out: self.reader.has_ts_out(),
-            records: self.reader.records(),
-            rows,
-            first_ts: first_ts.map(Timestamp),
-            last_ts: last_ts.map(Timestamp),
-            drops: self.drops,
-            impossible: self.impossible,
-            checksummed: self.reader.checksummed(),
-            symbology: self.symbols.symbology().map(str::to_owned),
-        }
-    }
-
-    #[cold]
-    fn no_mapping(&self, record: &Record<'_>) -> Error {
-        let (message, help) = self.symbols.unmapped(record.ts_recv, record.instrument_id);
-        self.reader.error(message).with_help(help).into()
-    }
 }
 
 /// `ts_recv` of a file's usable record with this number, from 0. `found` is what the file was when the run began.

@@ -4,29 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::instruments::{Alias, AliasSearch};
 use super::order::too_many;
 use super::overlap::overlaps;
-use super::scan::{FileScan, StreamScan, is_break, set_aside};
+use super::scan::{FileScan, StreamScan, set_aside};
 use crate::config::{Aliases, Config};
 use crate::error::{InputError, Result};
-use crate::input::{Gaps, LARGEST_STEP_BACK, StreamNames};
+use crate::input::{Gaps, LARGEST_STEP_BACK, StreamId, StreamNames, is_break};
 use crate::label::{Candidates, Splits, Windows};
-use crate::output::grouped;
-use crate::printable::Shown;
+use crate::printable::{Shown, grouped};
 use crate::tape::{RowCursor, SymbolTape};
 use crate::time_text::Timestamp;
-
-/// A stream across files: one symbol of one publisher.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct StreamId {
-    /// The symbol, as the mappings of the input name it.
-    pub symbol: String,
-    /// The publisher: a dataset and a venue.
-    pub publisher_id: u16,
-}
 
 /// One stream's rows, across all files.
 #[derive(Debug, Clone)]

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::monitor::Monitor;
-use super::plan::{ClassCounts, Quotas, SymbolPlan};
+use super::counts::ClassCounts;
+use super::plan::{Quotas, SymbolPlan};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Fit, Split, Splits, Thresholds};
@@ -11,6 +11,7 @@ use crate::output::{
     CONFIG_KEY, DatasetEntry, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY,
     WrittenFile,
 };
+use crate::run::Monitor;
 use crate::tape::{RowCursor, SymbolTape};
 
 /// Rows between two looks at the monitor.

@@ -12,6 +12,7 @@ pub(crate) mod platform;
 mod search;
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -123,6 +124,11 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, Stat)>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// [`plain`] paths.
+pub fn plain_all<P: AsRef<Path>>(paths: &[P]) -> Vec<PathBuf> {
+    paths.iter().map(|path| plain(path.as_ref())).collect()
 }
 
 /// The bytes of a file from its start on.
@@ -374,6 +380,12 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
         return object::remove_all(folder);
     }
     absent_is_fine(fs::remove_dir_all(folder))
+}
+
+/// A name that nobody else has, on whatever machine.
+pub(crate) fn unique() -> String {
+    // Each RandomState has keys of its own, from the system's randomness and a counter.
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Makes a call again where a signal came in between.

@@ -5,12 +5,14 @@
 //! that a row takes about a tenth of its record, and whoever reads the tape is told which cells to touch.
 
 mod cursor;
+mod movements;
 mod row;
 mod varint;
 mod writer;
 
 pub(crate) use cursor::check_chunks;
 pub use cursor::{MidCursor, RowCursor, SymbolTape, Tape};
+pub(crate) use movements::{BLOCK, BlockWriter, read_blocks, read_movements, to_bytes};
 pub use row::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
 pub(crate) use varint::zigzag;
 pub use writer::{Chunk, TapeWriter};

@@ -10,10 +10,13 @@ use super::every_row::{EveryRow, passes};
 use super::{MOST_VIOLATIONS, cause, check_thresholds};
 use crate::config::Config;
 use crate::error::{Error, Result, ValidationError};
-use crate::input::{CatalogFile, Record, catalog, file_name, find, total_bytes, verified, with_publisher};
-use crate::output::{InputEntry, Manifest, SymbolEntry, grouped};
-use crate::pipeline::{Monitor, Options, RowReader, ScanRules, Stage};
-use crate::printable;
+use crate::input::{
+    CatalogFile, InputEntry, Record, RowReader, ScanRules, catalog, file_name, find, total_bytes, verified,
+    with_publisher,
+};
+use crate::output::{Manifest, SymbolEntry};
+use crate::printable::{grouped, printable};
+use crate::run::{Monitor, Options, Stage};
 
 /// Rows that [`Compare::Random`] compares, where the datasets have as many.
 pub const AGAINST_ROWS: u64 = 1_000;

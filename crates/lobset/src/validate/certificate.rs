@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Against, Validation};
 use crate::error::{Error, InputError, Result};
-use crate::input::hex;
-use crate::output::{FileEntry, InputEntry, MANIFEST};
+use crate::input::{InputEntry, hex};
+use crate::output::{FileEntry, MANIFEST};
 use crate::storage;
 use crate::time_text::Timestamp;
 

@@ -7,8 +7,10 @@ use super::folder::named;
 use super::{MOST_VIOLATIONS, proved_after_writing};
 use crate::config::{Config, ThresholdScope};
 use crate::error::ConfigError;
+use crate::input::InputEntry;
 use crate::label::{Candidates, Fit, Quota, Thresholds, Windows};
-use crate::output::{DatasetEntry, InputEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry, grouped};
+use crate::output::{DatasetEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry};
+use crate::printable::grouped;
 
 /// No stream has more rows: sums of row numbers and window lengths stay far from the end of 64 bits.
 const MOST_ROWS: u64 = 1 << 48;

@@ -9,10 +9,10 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::against::{AGAINST_ROWS, RawRow, Violations};
-use super::group::DatasetFile;
 use super::movement::movement;
 use super::raw::{Label, RawColumns};
 use super::{caught, unreadable};
+use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::{Fit, Thresholds, Windows};
 use crate::output::Manifest;
@@ -93,7 +93,7 @@ pub(super) fn draw<'a>(
 /// Reads rows of a dataset by their places.
 fn read(path: &Path, places: &[u64], symbol: &str) -> Result<Vec<DrawnRow>> {
     let file = DatasetFile::open(path)?;
-    let footer = file.footer().map(Arc::new)?;
+    let footer = file.footer().map(Arc::new).map_err(|e| unreadable(path, e))?;
     let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
     let mut selectors = Vec::new();
     let mut at = 0;

@@ -9,11 +9,11 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::against::{RawRow, Violations};
-use super::group::DatasetFile;
 use super::movement::Slide;
 use super::raw::{Label, RawColumns};
 use super::{caught, cause, unreadable};
 use crate::config::Config;
+use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::{Fit, Windows};
 use crate::output::{DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
@@ -99,7 +99,7 @@ impl<'a> EveryRow<'a> {
         let windows = Windows::new(config);
         let mut reader = caught(&path, || {
             let file = DatasetFile::open(&path)?;
-            let footer = file.footer().map(Arc::new)?;
+            let footer = file.footer().map(Arc::new).map_err(|e| unreadable(&path, e))?;
             let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
             let footer = footer.map_err(|e| unreadable(&path, e))?;
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer);

@@ -9,8 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{MOST_VIOLATIONS, cause};
 use crate::input::{file_sha256, hex};
 use crate::label::{LARGEST_THRESHOLDS, Thresholds};
-use crate::output::{MANIFEST, Manifest};
-use crate::pipeline::THRESHOLDS;
+use crate::output::{MANIFEST, Manifest, THRESHOLDS};
 use crate::printable;
 use crate::storage;
 

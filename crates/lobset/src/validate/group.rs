@@ -17,62 +17,46 @@ use parquet::file::statistics::Statistics;
 use super::quotes::{QUOTE_COLUMNS, Quotes};
 use super::{Extent, MOST_VIOLATIONS, unreadable};
 use crate::config::Config;
-use crate::error::{InputError, Result};
+use crate::dataset::DatasetFile;
+use crate::error::Result;
 use crate::input::QuoteRules;
 use crate::label::{Fit, Split, Splits, Thresholds, Windows};
-use crate::output::{DatasetSchema, RangeFile, SymbolEntry, Window, read_metadata};
-use crate::storage::{self, Ranges};
-
-/// A dataset to read back.
-pub(super) struct DatasetFile<'a> {
-    path: &'a Path,
-    file: Ranges,
-    bytes: u64,
-}
-
-impl<'a> DatasetFile<'a> {
-    /// Opens a dataset.
-    pub(super) fn open(path: &'a Path) -> Result<Self> {
-        let bytes = storage::stat(path).map_err(|e| InputError::unread(path, e))?.bytes;
-        let file = Ranges::open(path).map_err(|e| InputError::unread(path, e))?;
-        Ok(Self { path, file, bytes })
-    }
-
-    /// Reads its footer.
-    pub(super) fn footer(&self) -> Result<ParquetMetaData> {
-        read_metadata(&self.file, self.bytes).map_err(|e| unreadable(self.path, e))
-    }
-
-    /// All of it, read as it is asked for.
-    pub(super) fn whole(self) -> RangeFile {
-        RangeFile::new(self.file, self.bytes)
-    }
-
-    /// Reads a row group's labels and checks them: straight from a local file, in one request from elsewhere.
-    pub(super) fn check_group(self, footer: &ParquetMetaData, group: usize, expect: &Expect<'_>) -> Result<GroupFacts> {
-        match self.file {
-            Ranges::File(file) => check_group(self.path, file, footer, group, expect),
-            file @ Ranges::Object(_) => {
-                let window = Window::of_group(&file, self.bytes, footer.row_group(group));
-                check_group(self.path, window.map_err(|e| unreadable(self.path, e))?, footer, group, expect)
-            }
-        }
-    }
-}
+use crate::output::{DatasetSchema, SymbolEntry};
 
 /// Reads the footer of a dataset that lies in memory.
-pub(super) fn read_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ParquetMetaData> {
+pub(super) fn parse_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ParquetMetaData> {
     ParquetMetaDataReader::new().parse_and_finish(bytes).map_err(|e| unreadable(path, e))
 }
 
+/// Reads the footer of a dataset.
+pub(super) fn read_footer(path: &Path) -> Result<ParquetMetaData> {
+    DatasetFile::open(path)?.footer().map_err(|e| unreadable(path, e))
+}
+
+/// Reads a row group's labels and checks them.
+pub(super) fn read_group(
+    path: &Path,
+    footer: &ParquetMetaData,
+    group: usize,
+    expect: &Expect<'_>,
+) -> Result<GroupFacts> {
+    let bytes = DatasetFile::open(path)?.group(footer, group, &expect.columns.mask);
+    check_group(path, bytes.map_err(|e| unreadable(path, e))?, footer, group, expect)
+}
+
 /// How the columns with labels are read; the same for all datasets of a run.
-pub(super) struct LabelColumns(FieldLevels);
+pub(super) struct LabelColumns {
+    levels: FieldLevels,
+    /// Of the columns of a file.
+    pub mask: ProjectionMask,
+}
 
 impl LabelColumns {
     pub(super) fn new(schema: &DatasetSchema, extent: Extent) -> ParquetResult<Self> {
         let more = if extent == Extent::Whole { &QUOTE_COLUMNS[..] } else { &[] };
         let mask = ProjectionMask::columns(&schema.parquet, COLUMNS.iter().chain(more).copied());
-        parquet_to_arrow_field_levels(&schema.parquet, mask, Some(schema.arrow.fields())).map(Self)
+        let levels = parquet_to_arrow_field_levels(&schema.parquet, mask.clone(), Some(schema.arrow.fields()))?;
+        Ok(Self { levels, mask })
     }
 }
 
@@ -195,7 +179,7 @@ pub(super) fn check_group(
 ) -> Result<GroupFacts> {
     let group = footer.row_group(group);
     let pages = Group { file: Arc::new(bytes), footer, group };
-    let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.0, &pages, 1 << 14, None);
+    let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.levels, &pages, 1 << 14, None);
     let reader = reader.map_err(|e| unreadable(path, e))?;
     let mut facts = GroupFacts::default();
     for batch in reader {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::Write;
 
 use crate::error::{Error, Result};
-use crate::label::{Fit, Histogram, Selection, Thresholds, inner_quantiles, interpolate, ranks};
+use crate::label::{Fit, Histogram, Selection, Sums, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
-use crate::pipeline::{Pool, Sums, map_ordered, movement_bytes, read_movements};
+use crate::run::{Pool, map_ordered};
+use crate::tape::{read_movements, to_bytes};
 
 /// Movements that one task counts.
 const TASK: u64 = 1 << 15;
@@ -55,7 +56,7 @@ impl<'a> LeakCheck<'a> {
 
     pub(super) fn take(&mut self, movements: &[f64]) -> Result<()> {
         let Some((_, spill)) = &mut self.spill else { return Ok(()) };
-        spill.file.write_all(&movement_bytes(movements)).map_err(fail)?;
+        spill.file.write_all(&to_bytes(movements)).map_err(fail)?;
         spill.count += movements.len() as u64;
         Ok(())
     }

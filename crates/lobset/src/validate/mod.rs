@@ -28,7 +28,7 @@ pub use against::{AGAINST_ROWS, Against, Compare};
 pub use certificate::{Certificate, CertifiedInput};
 pub(crate) use folder::{check_card, check_thresholds};
 use footer::FooterCheck;
-use group::{DatasetFile, Expect, GroupFacts, LabelColumns, check_group, read_footer};
+use group::{Expect, GroupFacts, LabelColumns, check_group, parse_footer, read_footer, read_group};
 use leak::LeakCheck;
 pub(crate) use leak::compare;
 pub(crate) use one::prove_dataset;
@@ -38,9 +38,10 @@ use crate::config::{Columns, Config};
 use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::{file_sha256, hex};
 use crate::label::Windows;
-use crate::output::{DatasetEntry, DatasetSchema, MANIFEST, Manifest, SymbolEntry, ValidationEntry, grouped};
-use crate::pipeline::{CARD, Monitor, Options, Stage, THRESHOLDS, map_batched};
-use crate::{printable, storage};
+use crate::output::{CARD, DatasetEntry, DatasetSchema, MANIFEST, Manifest, SymbolEntry, THRESHOLDS, ValidationEntry};
+use crate::printable::{grouped, printable};
+use crate::run::{Monitor, Options, Stage, map_batched};
+use crate::storage;
 
 /// After this many violations a dataset is not searched for more.
 const MOST_VIOLATIONS: usize = 20;
@@ -213,7 +214,7 @@ pub(crate) fn prove(
                 // Nothing is decoded of a file that is not what the manifest says.
                 check_sha256(&file_sha256(&path)?, entry).map_err(|reason| InputError::new(&path, reason))?;
             }
-            let footer = DatasetFile::open(&path)?.footer()?;
+            let footer = read_footer(&path)?;
             Ok(footers.check(&footer, entry.bytes, symbol, entry).map_err(|reason| InputError::new(&path, reason))?)
         });
         Ok((*number, checked))
@@ -249,7 +250,7 @@ pub(crate) fn prove(
                 let bytes = storage::read_at_most(path, entry.bytes).map_err(|e| unreadable(path, e))?;
                 let (sha256, bytes) = (hex(&Sha256::digest(&bytes)), Bytes::from(bytes));
                 check_sha256(&sha256, entry).map_err(|reason| InputError::new(path, reason))?;
-                let footer = read_footer(path, &bytes)?;
+                let footer = parse_footer(path, &bytes)?;
                 let checked = footers.check(&footer, entry.bytes, symbol, entry);
                 checked.map_err(|reason| InputError::new(path, reason))?;
                 let facts = check_group(path, bytes, &footer, 0, &expects[number])?;
@@ -259,19 +260,18 @@ pub(crate) fn prove(
             Task::Hash(_) if extent == Extent::Whole => Ok(Done::Begun(number, entry.sha256.clone(), None)),
             Task::Hash(_) => Ok(Done::Begun(number, file_sha256(path)?, None)),
             Task::Group(_, group) => {
-                let file = DatasetFile::open(path)?;
                 let held = || footer.lock().unwrap_or_else(PoisonError::into_inner);
                 let cached =
                     held().as_ref().filter(|(cached, _)| *cached == number).map(|(_, footer)| Arc::clone(footer));
                 let footer = match cached {
                     Some(footer) => footer,
                     None => {
-                        let footer = Arc::new(file.footer()?);
+                        let footer = Arc::new(read_footer(path)?);
                         *held() = Some((number, Arc::clone(&footer)));
                         footer
                     }
                 };
-                Ok(Done::Group(Box::new(file.check_group(&footer, group, &expects[number])?)))
+                Ok(Done::Group(Box::new(read_group(path, &footer, group, &expects[number])?)))
             }
         }
     };

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use super::footer::FooterCheck;
-use super::group::{DatasetFile, Expect, GroupFacts, LabelColumns};
+use super::group::{Expect, GroupFacts, LabelColumns, read_footer, read_group};
 use super::{Extent, Walk, cause, check_sha256};
 use crate::config::Config;
 use crate::error::Result;
 use crate::input::file_sha256;
 use crate::label::Thresholds;
-use crate::output::{DatasetEntry, DatasetSchema, SymbolEntry};
-use crate::pipeline::{THRESHOLDS, map_ordered};
+use crate::output::{DatasetEntry, DatasetSchema, SymbolEntry, THRESHOLDS};
+use crate::run::map_ordered;
 
 /// Proves the dataset of a symbol, made with `config` of input with or without gateway stamps, of which `entry` is what the
 /// manifest will say, and hands on the movements that the boundaries were fitted on. Returns the violations found.
@@ -35,7 +35,7 @@ pub(crate) fn prove_dataset(
     let Some(expect) = Expect::new(config, &columns, symbol, thresholds, Extent::Written) else {
         return violation(format!("{THRESHOLDS} has no boundaries for the symbol {:?}", symbol.symbol));
     };
-    let footer = match DatasetFile::open(path).and_then(|file| file.footer()) {
+    let footer = match read_footer(path) {
         Ok(footer) => footer,
         Err(e) if e.is_transient() => return Err(e),
         Err(e) => return violation(cause(&e)),
@@ -50,7 +50,7 @@ pub(crate) fn prove_dataset(
     }
     let mut walk = Walk::new(config, symbol, entry, Extent::Written);
     let groups: Vec<usize> = (0..groups).collect();
-    let check = |group: &usize| DatasetFile::open(path)?.check_group(&footer, *group, &expect);
+    let check = |group: &usize| read_group(path, &footer, *group, &expect);
     map_ordered(threads, 1, &groups, check, |facts: GroupFacts| {
         fit_movements(&facts.fit_movements)?;
         walk.take(facts);

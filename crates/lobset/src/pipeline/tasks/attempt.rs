@@ -1,14 +1,13 @@
 //! One try at a task: files under names of its own, and a receipt that counts if it is the first.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, InputError, Result};
 use crate::output::{MARKER, RECEIPTS};
-use crate::pipeline::Monitor;
-use crate::storage;
+use crate::run::Monitor;
 use crate::storage::checksum::{seal, unseal};
+use crate::storage::{self, unique};
 
 /// Where a try works. Dropped before it is [committed](Self::commit), it removes what it has made.
 pub struct Attempt<'a> {
@@ -20,12 +19,6 @@ pub struct Attempt<'a> {
     /// In the names of all its files.
     name: String,
     made: Mutex<Vec<PathBuf>>,
-}
-
-/// A name that no other try has, on whatever machine.
-pub fn unique() -> String {
-    // Each RandomState has keys of its own, from the system's randomness and a counter.
-    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 impl<'a> Attempt<'a> {

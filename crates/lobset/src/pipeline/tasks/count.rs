@@ -8,10 +8,10 @@ use super::attempt::Attempt;
 use super::pieces::Pieces;
 use super::{Job, boundaries};
 use crate::error::Result;
-use crate::label::{Candidates, Histogram, Selection, Splits, Thresholds};
-use crate::pipeline::fit::{SLICE, Sums};
-use crate::pipeline::plan::{BLOCK, ClassCounts, Slice, class_blocks, slices};
-use crate::pipeline::{Pool, map_batched};
+use crate::label::{Candidates, Histogram, SLICE, Selection, Splits, Sums, Thresholds};
+use crate::pipeline::counts::{ClassCounts, Slice, class_blocks, slices};
+use crate::run::{Pool, map_batched};
+use crate::tape::BLOCK;
 
 /// Movements that are read in one request: a multiple of slices and of blocks.
 const READ: u64 = 64 * BLOCK;

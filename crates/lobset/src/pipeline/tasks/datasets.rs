@@ -13,9 +13,10 @@ use crate::error::{Error, Result};
 use crate::label::{Candidates, Splits, Thresholds};
 use crate::output::SEGMENTS;
 use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, WrittenFile, dataset_stem};
-use crate::pipeline::plan::{ClassCounts, Quotas, RowGroup};
+use crate::pipeline::counts::ClassCounts;
+use crate::pipeline::plan::{Quotas, RowGroup};
 use crate::pipeline::write::{Labelling, metadata};
-use crate::pipeline::{Pool, map_ordered};
+use crate::run::{Pool, map_ordered};
 use crate::tape::{SymbolTape, Tape};
 
 /// Writes row groups.

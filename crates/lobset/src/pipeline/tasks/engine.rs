@@ -15,20 +15,22 @@ use super::scan::{RowTime, Scan};
 use super::work::Work;
 use super::{Executor, Job, Spec, Task};
 use crate::error::{Error, InputError, Result, ValidationError};
+use crate::input::ScanRules;
 use crate::input::{CatalogFile, Found, FoundFile, explain_schemas};
-use crate::label::{Fit, Histogram, Selection, Thresholds, Windows};
+use crate::label::{Fit, Histogram, SLICE, Selection, Sums, Thresholds, Windows};
 use crate::output::RECEIPTS;
 use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name};
+use crate::pipeline::counts::{ClassCounts, Slice, slices};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
-use crate::pipeline::fit::{SLICE, Sums};
 use crate::pipeline::movements::slide;
-use crate::pipeline::plan::{BLOCK, ClassCounts, RowGroup, Slice, slices};
-use crate::pipeline::scan::{FileScan, ScanRules};
+use crate::pipeline::plan::RowGroup;
+use crate::pipeline::scan::FileScan;
 use crate::pipeline::streams::Stream;
 use crate::pipeline::write::dataset_entry;
-use crate::pipeline::{Run, Stage, map_ordered};
+use crate::run::{Run, Stage, map_ordered};
 use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
+use crate::tape::BLOCK;
 use crate::validate;
 
 /// Receipts of a run before that are read at once.

@@ -27,13 +27,14 @@ use sha2::{Digest, Sha256};
 pub(super) use engine::Tasks;
 use work::Work;
 
-use super::{Options, Run, check_apart, paths, produce};
+use super::apart::check_apart;
+use super::produce::{check_config, produce};
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::{Found, find, hex};
 use crate::label::{Fit, Thresholds};
 use crate::output::Manifest;
-use crate::pipeline::{Monitor, check_config, map_ordered};
+use crate::run::{Monitor, Options, Run, map_ordered};
 use crate::storage;
 use attempt::Attempt;
 
@@ -230,7 +231,17 @@ pub fn process_as_tasks<P: AsRef<Path>>(
     let task_threads = options.threads.max(1);
     let run = Run { config, threads: task_threads, monitor };
     let (out, work) = (storage::plain(out), work.map(storage::plain));
-    self::run(executor, task_threads, run, &paths(inputs), &out, work.as_deref(), thresholds, options, true)
+    self::run(
+        executor,
+        task_threads,
+        run,
+        &storage::plain_all(inputs),
+        &out,
+        work.as_deref(),
+        thresholds,
+        options,
+        true,
+    )
 }
 
 /// The steps as tasks, from the files to what is published.

@@ -11,10 +11,11 @@ use super::attempt::Attempt;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Windows, movements};
 use crate::output::MOVEMENTS;
-use crate::pipeline::map_batched;
-use crate::pipeline::movements::{BlockWriter, slide};
-use crate::pipeline::plan::{Slice, slices};
+use crate::pipeline::counts::{Slice, slices};
+use crate::pipeline::movements::slide;
+use crate::run::map_batched;
 use crate::storage::Writer;
+use crate::tape::BlockWriter;
 use crate::tape::{SymbolTape, Tape};
 
 /// Computes the movements of ranges of candidates, which stand in one file one after the other.

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::pipeline::movements::read_blocks;
-use crate::pipeline::plan::BLOCK;
 use crate::storage::Ranges;
+use crate::tape::{BLOCK, read_blocks};
 
 /// A range of one symbol's movements in a file.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::label::Thresholds;
 use crate::output::MOVEMENTS;
 use crate::output::SymbolEntry;
-use crate::pipeline::movements::BlockWriter;
 use crate::storage::Writer;
+use crate::tape::BlockWriter;
 use crate::validate::prove_dataset;
 
 /// Proves datasets.

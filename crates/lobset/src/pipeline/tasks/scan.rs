@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::Job;
 use super::attempt::Attempt;
 use crate::error::{Error, InputError, Result};
+use crate::input::ScanRules;
 use crate::output::TAPES;
-use crate::pipeline::scan::{self, FileScan, ScanRules};
+use crate::pipeline::scan::{self, FileScan};
 use crate::storage::Stat;
 
 /// Scans an input file.

@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::attempt::unique;
 use crate::error::{Error, Result};
 use crate::output::{
     DATASETS, LARGEST_MANIFEST, MANIFEST, MARKER, MOVEMENTS, Manifest, RECEIPTS, SEGMENTS, TAPES, Workspace,
     is_manifest,
 };
-use crate::pipeline::Run;
 use crate::printable::Shown;
-use crate::storage::{self, Stat, platform::Platform};
+use crate::run::Run;
+use crate::storage::{self, Stat, platform::Platform, unique};
 
 /// In a work folder that the user has named, from before the first work file to after the last: what lies there is ours.
 const OWNED: &str = "lobset-work.txt";

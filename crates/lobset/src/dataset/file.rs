@@ -1,0 +1,110 @@
+//! A dataset file, wherever it lies: a local one is read as it is asked for, one in an object store in few requests.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use bytes::Bytes;
+use bytes::buf::Reader;
+use parquet::arrow::ProjectionMask;
+use parquet::errors::Result as ParquetResult;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+
+use crate::error::{InputError, Result};
+use crate::output::{RangeFile, Window, read_metadata};
+use crate::storage::{self, Ranges};
+
+/// A dataset file that was opened.
+pub(crate) struct DatasetFile {
+    file: Ranges,
+    bytes: u64,
+}
+
+impl DatasetFile {
+    /// Opens a dataset.
+    ///
+    /// # Errors
+    /// [`InputError`] when it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = storage::stat(path).map_err(|e| InputError::unread(path, e))?.bytes;
+        let file = Ranges::open(path).map_err(|e| InputError::unread(path, e))?;
+        Ok(Self { file, bytes })
+    }
+
+    /// Reads its footer.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none.
+    pub fn footer(&self) -> ParquetResult<ParquetMetaData> {
+        read_metadata(&self.file, self.bytes)
+    }
+
+    /// All of it, read as it is asked for.
+    pub fn whole(self) -> RangeFile {
+        RangeFile::new(self.file, self.bytes)
+    }
+
+    /// Columns of a row group: a local file is read as it is asked for, an object in as few requests as that takes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn group(self, footer: &ParquetMetaData, group: usize, columns: &ProjectionMask) -> ParquetResult<GroupBytes> {
+        match self.file {
+            Ranges::File(file) => Ok(GroupBytes::File(file)),
+            file @ Ranges::Object(_) => {
+                Window::of_group(&file, self.bytes, footer.row_group(group), columns).map(GroupBytes::Held)
+            }
+        }
+    }
+}
+
+/// The bytes of a row group.
+pub(crate) enum GroupBytes {
+    /// In a local file.
+    File(File),
+    /// In memory.
+    Held(Window),
+}
+
+/// Reads them on from a byte.
+pub(crate) enum GroupReader {
+    File(BufReader<File>),
+    Held(Reader<Bytes>),
+}
+
+impl Read for GroupReader {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(into),
+            Self::Held(held) => held.read(into),
+        }
+    }
+}
+
+impl Length for GroupBytes {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File(file) => Length::len(file),
+            Self::Held(held) => held.len(),
+        }
+    }
+}
+
+impl ChunkReader for GroupBytes {
+    type T = GroupReader;
+
+    fn get_read(&self, start: u64) -> ParquetResult<GroupReader> {
+        match self {
+            Self::File(file) => file.get_read(start).map(GroupReader::File),
+            Self::Held(held) => held.get_read(start).map(GroupReader::Held),
+        }
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        match self {
+            Self::File(file) => file.get_bytes(start, length),
+            Self::Held(held) => held.get_bytes(start, length),
+        }
+    }
+}

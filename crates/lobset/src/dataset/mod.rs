@@ -1,0 +1,13 @@
+//! Reading what was written: datasets by path or URL, their rows as vectors, and which of their rows are samples.
+
+mod file;
+mod index;
+mod reader;
+mod recent;
+mod rows;
+
+pub(crate) use file::DatasetFile;
+pub use index::{SampleFilter, SampleIndex};
+pub use reader::DatasetReader;
+pub(crate) use recent::Recent;
+pub use rows::RowCache;

@@ -1,0 +1,189 @@
+//! Columns and samples out of a dataset, row group by row group.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, UInt64Type};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::DataType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use super::file::DatasetFile;
+use super::index::{IndexBuilder, SampleFilter, SampleIndex};
+use crate::config::Config;
+use crate::error::{InputError, Result};
+use crate::label::Split;
+use crate::output::{CONFIG_KEY, SYMBOL_KEY};
+use crate::storage;
+
+/// A dataset that was opened for reading. Holds its footer.
+#[derive(Debug)]
+pub struct DatasetReader {
+    path: PathBuf,
+    footer: ArrowReaderMetadata,
+    /// The first row of each row group, and the number of all rows.
+    starts: Vec<u64>,
+    config: Config,
+    symbol: String,
+}
+
+impl DatasetReader {
+    /// Opens a dataset.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be read, or was not written by lobset.
+    pub fn open(path: &Path) -> Result<Self> {
+        let path = storage::plain(path);
+        let path = path.as_path();
+        let footer = DatasetFile::open(path)?.footer().map(Arc::new).map_err(|e| InputError::unreadable(path, e))?;
+        let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
+        let footer = footer.map_err(|e| InputError::unreadable(path, e))?;
+        let pairs = footer.metadata().file_metadata().key_value_metadata();
+        let value = |key: &str| {
+            let pair = pairs.into_iter().flatten().find(|pair| pair.key == key);
+            pair.and_then(|pair| pair.value.as_deref()).ok_or_else(|| {
+                InputError::new(path, format!("is not a lobset dataset: its metadata lack {key}"))
+                    .with_help("name a *_dataset.parquet that lobset process has written")
+            })
+        };
+        let config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
+        let symbol = value(SYMBOL_KEY)?.to_owned();
+        let mut starts = vec![0];
+        for group in footer.metadata().row_groups() {
+            starts.push(starts.last().copied().unwrap_or(0) + group.num_rows().cast_unsigned());
+        }
+        Ok(Self { path: path.to_owned(), config, symbol, starts, footer })
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its symbol.
+    pub fn symbol(&self) -> &str {
+        &self.symbol
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> u64 {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// The columns that fit a vector of floats, in the file's order: all numbers but the labels'.
+    pub fn numeric_columns(&self) -> Vec<String> {
+        let ours = ["row", "price_movement", "classification_label"];
+        let number = |kind: &DataType| kind.is_integer() || kind.is_floating();
+        let fields = self.footer.schema().fields().iter();
+        fields
+            .filter(|f| number(f.data_type()) && !ours.contains(&f.name().as_str()))
+            .map(|f| f.name().clone())
+            .collect()
+    }
+
+    /// Finds the samples.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be read or has no column `balanced` though it is asked for.
+    pub fn index(&self, filter: SampleFilter) -> Result<SampleIndex> {
+        if filter.balanced && !self.config.force_uniform {
+            return Err(InputError::new(
+                &self.path,
+                "has no column balanced: it was written with force_uniform = false",
+            )
+            .with_help("ask for all rows with balanced=False, or write the dataset with force_uniform = true")
+            .into());
+        }
+        let mut builder = IndexBuilder::new(filter);
+        for group in 0..self.starts.len() - 1 {
+            let batch = self.read(group, &["row", "split", "balanced"])?;
+            let rows = self.column(&batch, "row")?.as_primitive_opt::<UInt64Type>();
+            let splits = self.column(&batch, "split")?.as_dictionary_opt::<Int32Type>();
+            let (Some(rows), Some(splits)) = (rows, splits) else { return Err(self.foreign("row or split")) };
+            let names = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign("split"))?;
+            let by_key: Vec<Option<Split>> = names.iter().map(|n| n.and_then(Split::from_name)).collect();
+            let marks = batch.column_by_name("balanced").and_then(|c| c.as_boolean_opt());
+            for place in 0..batch.num_rows() {
+                let split = by_key.get(splits.keys().value(place) as usize).copied().flatten();
+                let split = split.ok_or_else(|| self.foreign("split"))?;
+                builder.push(rows.value(place), split, marks.is_some_and(|m| m.value(place)));
+            }
+        }
+        Ok(builder.finish())
+    }
+
+    /// The classes of the samples, in order.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be read.
+    pub fn labels(&self, index: &SampleIndex) -> Result<Vec<u8>> {
+        let mut labels = Vec::new();
+        for (group, rows) in self.starts.windows(2).enumerate() {
+            let mut samples = index.within(rows[0]..rows[1]).peekable();
+            if samples.peek().is_none() {
+                continue;
+            }
+            let batch = self.read(group, &["classification_label"])?;
+            let classes = self.classes(&batch)?;
+            labels.extend(samples.map(|place| classes[(place - rows[0]) as usize]));
+        }
+        Ok(labels)
+    }
+
+    /// The row group that holds the row at `place`, and its place in there.
+    pub(crate) fn locate(&self, place: u64) -> (usize, usize) {
+        let group = self.starts.partition_point(|start| *start <= place) - 1;
+        (group, (place - self.starts[group]) as usize)
+    }
+
+    /// Rows of the smallest row group, at least 1.
+    pub(crate) fn smallest_group(&self) -> u64 {
+        self.starts.windows(2).map(|starts| starts[1] - starts[0]).min().unwrap_or(1).max(1)
+    }
+
+    /// Columns of one row group; names that the file lacks are left out.
+    pub(crate) fn read(&self, group: usize, columns: &[&str]) -> Result<RecordBatch> {
+        let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
+        let bytes = DatasetFile::open(&self.path)?.group(self.footer.metadata(), group, &mask);
+        let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
+        let rows = (self.starts[group + 1] - self.starts[group]) as usize;
+        let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![group])
+            .with_batch_size(rows.max(1))
+            .build()
+            .map_err(|e| InputError::unreadable(&self.path, e))?;
+        let batch = batches.next().ok_or_else(|| InputError::unreadable(&self.path, "a row group without rows"))?;
+        let batch = batch.map_err(|e| InputError::unreadable(&self.path, e))?;
+        if batch.num_rows() == rows {
+            Ok(batch)
+        } else {
+            Err(InputError::unreadable(&self.path, "a row group shorter than the footer says").into())
+        }
+    }
+
+    pub(crate) fn column<'a>(&self, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {
+        batch.column_by_name(name).map(|c| c.as_ref()).ok_or_else(|| {
+            InputError::new(&self.path, format!("has no column {name:?}"))
+                .with_help("the columns that a dataset has are listed in the README")
+                .into()
+        })
+    }
+
+    pub(crate) fn classes(&self, batch: &RecordBatch) -> Result<Vec<u8>> {
+        let labels = self.column(batch, "classification_label")?.as_primitive_opt::<Int32Type>();
+        let labels = labels.ok_or_else(|| self.foreign("classification_label"))?;
+        labels.values().iter().map(|l| u8::try_from(*l).map_err(|_| self.foreign("classification_label"))).collect()
+    }
+
+    pub(crate) fn foreign(&self, column: &str) -> crate::Error {
+        InputError::unreadable(&self.path, format!("the column {column} holds what lobset never writes")).into()
+    }
+}

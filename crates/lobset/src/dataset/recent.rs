@@ -1,0 +1,39 @@
+//! What was decoded last, for readers that come back to it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::Result;
+
+/// The latest row groups that were decoded.
+pub(crate) struct Recent<T> {
+    most: usize,
+    /// The latest at the end.
+    held: VecDeque<(usize, Arc<T>)>,
+}
+
+impl<T> Recent<T> {
+    pub fn new(most: usize) -> Self {
+        Self { most, held: VecDeque::new() }
+    }
+
+    pub fn get(&mut self, group: usize, decode: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let item = match self.held.iter().position(|(held, _)| *held == group) {
+            Some(place) => self.held.remove(place),
+            None => None,
+        };
+        let item = match item {
+            Some(item) => item,
+            None => {
+                // Room is made first: decoding needs it.
+                while self.held.len() >= self.most {
+                    self.held.pop_front();
+                }
+                (group, Arc::new(decode()?))
+            }
+        };
+        let found = Arc::clone(&item.1);
+        self.held.push_back(item);
+        Ok(found)
+    }
+}

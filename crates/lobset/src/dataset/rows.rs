@@ -1,0 +1,98 @@
+//! Rows of a dataset as vectors of floats.
+
+use std::sync::{Mutex, PoisonError};
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+
+use super::reader::DatasetReader;
+use super::recent::Recent;
+use crate::error::{InputError, Result};
+
+/// Rows of a dataset as vectors of floats. Keeps the row groups used last; threads may share it.
+pub struct RowCache {
+    reader: DatasetReader,
+    columns: Vec<String>,
+    groups: Mutex<Recent<Matrix>>,
+}
+
+/// A row group's numbers, row by row, and its classes.
+struct Matrix {
+    cells: Vec<f32>,
+    classes: Vec<u8>,
+}
+
+/// Row groups of vectors that are kept.
+const ROW_GROUPS_KEPT: usize = 2;
+
+impl RowCache {
+    /// Vectors of these columns, in this order.
+    ///
+    /// # Errors
+    /// [`InputError`] when a column is missing or holds no numbers.
+    pub fn new(reader: DatasetReader, columns: Vec<String>) -> Result<Self> {
+        let known = reader.numeric_columns();
+        if let Some(odd) = columns.iter().find(|c| !known.contains(c)) {
+            return Err(InputError::new(reader.path(), format!("has no column {odd:?} that fits a vector of floats"))
+                .with_help(format!("it has {}", known.join(", ")))
+                .into());
+        }
+        Ok(Self { reader, columns, groups: Mutex::new(Recent::new(ROW_GROUPS_KEPT)) })
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The dataset.
+    pub fn reader(&self) -> &DatasetReader {
+        &self.reader
+    }
+
+    /// Writes the numbers of the row at `place` into `out`, NaN for null, and returns its class.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be read or has no such row.
+    pub fn row(&self, place: u64, out: &mut [f32]) -> Result<u8> {
+        if place >= self.reader.rows() {
+            let message = format!("has {} rows, so none with the number {place}", self.reader.rows());
+            return Err(InputError::new(self.reader.path(), message).into());
+        }
+        let (group, row) = self.reader.locate(place);
+        let matrix = {
+            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+            groups.get(group, || self.decode(group))?
+        };
+        out.copy_from_slice(&matrix.cells[row * self.columns.len()..][..self.columns.len()]);
+        Ok(matrix.classes[row])
+    }
+
+    fn decode(&self, group: usize) -> Result<Matrix> {
+        let names: Vec<&str> = self.columns.iter().map(String::as_str).chain(["classification_label"]).collect();
+        let batch = self.reader.read(group, &names)?;
+        let width = self.columns.len();
+        let mut cells = vec![0.0; width * batch.num_rows()];
+        for (place, name) in self.columns.iter().enumerate() {
+            let column = self.reader.column(&batch, name)?;
+            let slots = cells.iter_mut().skip(place).step_by(width);
+            floats(column, slots).ok_or_else(|| self.reader.foreign(name))?;
+        }
+        Ok(Matrix { cells, classes: self.reader.classes(&batch)? })
+    }
+}
+
+/// A column's numbers as f32, NaN for null.
+fn floats<'a>(column: &dyn Array, slots: impl Iterator<Item = &'a mut f32>) -> Option<()> {
+    macro_rules! copy {
+        ($($kind:ty),*) => {
+            $(if let Some(column) = column.as_primitive_opt::<$kind>() {
+                slots.zip(column.iter()).for_each(|(slot, v)| *slot = v.map_or(f32::NAN, |v| v as f32));
+                return Some(());
+            })*
+        };
+    }
+    copy!(Float64Type, Int64Type, UInt32Type, Int32Type, UInt16Type, UInt8Type, UInt64Type);
+    None
+}

@@ -1,0 +1,174 @@
+//! Depth tensors of a dataset's windows, row group by row group, in bounded memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Bin, DepthSpec, Levels};
+use crate::dataset::{DatasetReader, Recent};
+use crate::error::{InputError, Result};
+
+/// A row group's levels in micro-pips, and its classes.
+struct Group {
+    levels: Levels<'static>,
+    classes: Vec<u8>,
+}
+
+/// Consecutive time bins that lie on one grid.
+#[derive(Default)]
+struct BinRun {
+    /// The first row of the grid.
+    phase: u64,
+    /// Number of the first bin held, on the grid.
+    first: u64,
+    bins: VecDeque<Arc<Bin>>,
+}
+
+/// Depth tensors of a dataset. Keeps the row groups used last and the time bins that neighbouring windows share; threads
+/// may share it.
+pub struct WindowCache {
+    reader: DatasetReader,
+    spec: DepthSpec,
+    state: Mutex<State>,
+}
+
+struct State {
+    groups: Recent<Group>,
+    run: BinRun,
+}
+
+impl WindowCache {
+    /// Tensors of `spec` out of a dataset. Memory holds `row_groups` of them (by default, and at least, one more than a
+    /// window spans; about 42 MB each with all features), and the bins of a few windows.
+    ///
+    /// # Errors
+    /// [`InputError`] when the dataset was written with `drop_unbalanced`: the rows between are lost.
+    pub fn new(reader: DatasetReader, spec: DepthSpec, row_groups: Option<usize>) -> Result<Self> {
+        if reader.config().drop_unbalanced {
+            return Err(InputError::new(
+                reader.path(),
+                "was written with drop_unbalanced = true, so the rows between its samples are lost and no window is whole",
+            )
+            .with_help("write it again with drop_unbalanced = false and let the loader pick the marked rows: balanced=True")
+            .into());
+        }
+        let spanned = (spec.samples() as u64).div_ceil(reader.smallest_group()) as usize + 1;
+        let kept = row_groups.unwrap_or(0).max(spanned + 1);
+        let state = State { groups: Recent::new(kept), run: BinRun::default() };
+        Ok(Self { reader, spec, state: Mutex::new(state) })
+    }
+
+    /// What its tensors picture.
+    pub fn spec(&self) -> &DepthSpec {
+        &self.spec
+    }
+
+    /// The dataset.
+    pub fn reader(&self) -> &DatasetReader {
+        &self.reader
+    }
+
+    /// Writes the tensor of the window that ends at `place` into `out` ([`DepthSpec::cells`] long) and returns the class
+    /// of that row.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be read, or the window begins before it.
+    pub fn tensor(&self, place: u64, out: &mut [f32]) -> Result<u8> {
+        let refuse = |message: String| Err(InputError::new(self.reader.path(), message).into());
+        let samples = self.spec.samples() as u64;
+        if place >= self.reader.rows() || place + 1 < samples {
+            return refuse(format!("row {place} of {} has no window of {samples} rows", self.reader.rows()));
+        }
+        let (bins, base, class) = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let (group, row) = self.reader.locate(place);
+            let last = self.group(&mut state, group)?;
+            let best = |side| last.levels.micro_pips(&self.spec, side, 0, row);
+            let Some(base) = self.spec.base(best(0), best(1)) else {
+                return refuse(format!("row {place} lacks its best bid or its best ask"));
+            };
+            (self.bins(&mut state, place + 1 - samples)?, base, last.classes[row])
+        };
+        self.spec.paint(&bins, base, out);
+        Ok(class)
+    }
+
+    fn group(&self, state: &mut State, group: usize) -> Result<Arc<Group>> {
+        state.groups.get(group, || decode(&self.reader, &self.spec, group))
+    }
+
+    /// The bins of the window that starts at a row. Those that the window before had are not made again.
+    fn bins(&self, state: &mut State, from: u64) -> Result<Vec<Arc<Bin>>> {
+        let (rows, count) = (self.spec.ticks_per_bin() as u64, self.spec.time_bins() as u64);
+        let (phase, first) = (from % rows, from / rows);
+        let held = state.run.first..state.run.first + state.run.bins.len() as u64;
+        if state.run.phase != phase || first > held.end || first + count < held.start {
+            state.run = BinRun { phase, first, bins: VecDeque::new() };
+        }
+        if first < state.run.first {
+            let missing = (state.run.first - first) as usize;
+            let bins = self.make(state, from, missing)?;
+            bins.into_iter().rev().for_each(|bin| state.run.bins.push_front(bin));
+            state.run.first = first;
+        }
+        let end = state.run.first + state.run.bins.len() as u64;
+        if end < first + count {
+            let bins = self.make(state, phase + end * rows, (first + count - end) as usize)?;
+            state.run.bins.extend(bins);
+        }
+        let offset = (first - state.run.first) as usize;
+        let found = state.run.bins.range(offset..offset + count as usize).cloned().collect();
+        // Enough for windows that go back and forth within a few lengths of their own.
+        let most = 8 * count as usize;
+        if state.run.bins.len() > most {
+            if offset > most / 2 {
+                let extra = state.run.bins.len() - most;
+                state.run.bins.drain(..extra.min(offset));
+                state.run.first += extra.min(offset) as u64;
+            } else {
+                state.run.bins.truncate(most);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The bins that start at a row.
+    fn make(&self, state: &mut State, mut from: u64, count: usize) -> Result<Vec<Arc<Bin>>> {
+        let rows = self.spec.ticks_per_bin();
+        let mut bins = Vec::with_capacity(count);
+        while bins.len() < count {
+            let (group, start) = self.reader.locate(from);
+            let held = self.group(state, group)?;
+            let whole = ((held.levels.rows() - start) / rows).min(count - bins.len());
+            let made = if whole > 0 {
+                Bin::of_rows(&self.spec, &held.levels, start..start + whole * rows)
+            } else {
+                Bin::of_rows(&self.spec, &self.join(state, group, start)?, 0..rows)
+            };
+            from += (made.len() * rows) as u64;
+            bins.extend(made.into_iter().map(Arc::new));
+        }
+        Ok(bins)
+    }
+
+    /// The rows of one bin that lies in several row groups.
+    fn join(&self, state: &mut State, mut group: usize, mut start: usize) -> Result<Levels<'static>> {
+        let rows = self.spec.ticks_per_bin();
+        let mut joined = Levels::empty();
+        while joined.rows() < rows {
+            let held = self.group(state, group)?;
+            let end = held.levels.rows().min(start + rows - joined.rows());
+            joined.append(&held.levels, start..end);
+            (group, start) = (group + 1, 0);
+        }
+        Ok(joined)
+    }
+}
+
+/// Reads a row group's levels: prices, and what the features need.
+fn decode(reader: &DatasetReader, spec: &DepthSpec, group: usize) -> Result<Group> {
+    let names = spec.columns();
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["classification_label"]).collect();
+    let batch = reader.read(group, &names)?;
+    let levels = Levels::from_batch(&batch, spec).map_err(|e| InputError::unreadable(reader.path(), e))?;
+    Ok(Group { levels: levels.into_micro_pips(spec), classes: reader.classes(&batch)? })
+}

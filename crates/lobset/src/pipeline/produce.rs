@@ -1,0 +1,87 @@
+//! The steps of a run, whatever carries them out: scan, plan, write, validate.
+
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+
+use super::describe::describe;
+use super::engine::{Engine, WriteInput};
+use super::planned::{Planned, plan_all};
+use super::scanned::scan_all;
+use crate::config::Config;
+use crate::error::{ConfigError, Result};
+use crate::input::{has_ts_out, hex};
+use crate::label::Thresholds;
+use crate::output::{CARD, FileEntry, Manifest, REPORT, THRESHOLDS, ThresholdsEntry, Timings, card, report};
+use crate::run::Run;
+use crate::storage::platform::Platform;
+
+/// Checks the settings of a run, and that boundaries which are given were fitted with the same.
+///
+/// # Errors
+/// [`ConfigError`] with all problems.
+pub fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
+    config.check()?;
+    given.map_or(Ok(()), |thresholds| thresholds.check_settings(config).map_err(ConfigError::into))
+}
+
+/// The steps, whatever carries them out.
+pub fn produce(
+    engine: &mut impl Engine,
+    run: Run<'_>,
+    given: Option<&Thresholds>,
+    prove: bool,
+    plan: Option<String>,
+    started: Instant,
+) -> Result<Manifest> {
+    // 1. Every file to tapes, once; symbols to streams across files.
+    let scanned = scan_all(engine, run, given)?;
+    scanned.check_prices(run.config)?;
+    let after_scan = Instant::now();
+
+    // 2. Tapes to movements, boundaries and a plan of every row group.
+    let planned = plan_all(engine, run, &scanned, given)?;
+    let after_plan = Instant::now();
+
+    // 3. Rows and labels to datasets.
+    let Planned { thresholds, plans, .. } = &planned;
+    let ts_out = has_ts_out(&scanned.inputs);
+    let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
+    let FileEntry { file, sha256 } = put(engine, THRESHOLDS, &thresholds.to_json())?;
+    let (fitted, fit_until) = (given.is_none(), scanned.fit_until);
+    let thresholds = ThresholdsEntry { file, fitted, fit_until, sha256 };
+    let mut manifest = describe(run.config, &scanned, &planned, datasets, thresholds);
+    manifest.plan = plan;
+    manifest.card = put(engine, CARD, &card(&manifest, &planned.thresholds))?;
+    let after_write = Instant::now();
+
+    // 4. Read back what was written, and prove it.
+    if prove {
+        manifest.validation = Some(engine.prove(&manifest)?);
+    }
+    let after_validation = Instant::now();
+
+    // 5. The manifest last, then all of it at once, unless the input has changed meanwhile.
+    scanned.check_unchanged()?;
+    let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
+    manifest.timings = Timings {
+        threads: run.threads,
+        scans_reused: scanned.reused,
+        scan_seconds: seconds(started, after_scan),
+        plan_seconds: seconds(after_scan, after_plan),
+        write_seconds: seconds(after_plan, after_write),
+        validate_seconds: seconds(after_write, after_validation),
+        total_seconds: seconds(started, after_validation),
+        records_per_second: manifest.records() as f64 / seconds(started, after_validation),
+        peak_memory_bytes: Platform::here().peak_memory(),
+    };
+    manifest.report = put(engine, REPORT, &report(&manifest))?;
+    manifest.seal();
+    engine.publish(&manifest)?;
+    Ok(manifest)
+}
+
+/// Writes a small file of the result; returns what the manifest says of it.
+fn put(engine: &mut impl Engine, file: &str, text: &str) -> Result<FileEntry> {
+    Ok(FileEntry { file: engine.put(file, text)?, sha256: hex(&Sha256::digest(text)) })
+}

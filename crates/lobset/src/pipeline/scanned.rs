@@ -1,0 +1,124 @@
+//! What scanning all files gives: streams, the boundary time, and what the manifest says of the input.
+
+use std::path::Path;
+
+use super::engine::{Engine, Scans};
+use super::scan::{FileScan, set_aside};
+use super::streams::{Joined, Stream, join};
+use crate::config::{Config, PriceType};
+use crate::error::{Error, InputError, Result};
+use crate::input::{CatalogFile, Delivery, InputEntry, ScanRules};
+use crate::label::Thresholds;
+use crate::run::{Run, map_batched};
+use crate::time_text::Timestamp;
+
+/// What scanning all files gives.
+pub struct Scanned {
+    /// The files, in order of time.
+    pub files: Vec<CatalogFile>,
+    /// What the manifest will say of the files.
+    pub inputs: Vec<InputEntry>,
+    /// In each file the record and the price of the first row with one that is no exact float.
+    pub inexact: Vec<Option<(u64, i64)>>,
+    /// What it will say of where they come from.
+    pub delivery: Delivery,
+    pub streams: Vec<Stream>,
+    /// What the user should know of the input.
+    pub warnings: Vec<String>,
+    /// The boundary time T.
+    pub fit_until: Timestamp,
+    /// Places of the files of the fit half.
+    pub fit_files: Vec<usize>,
+    /// Files whose scan an earlier run had finished.
+    pub reused: u64,
+}
+
+impl Scanned {
+    /// Refuses prices that the datasets could not hold.
+    pub fn check_prices(&self, config: &Config) -> Result<()> {
+        let inexact = self.files.iter().zip(&self.inexact).filter_map(|(file, inexact)| Some((file, (*inexact)?)));
+        let refuse = |(file, (record, price)): (&CatalogFile, (u64, i64))| {
+            let message = format!("the price {price} (1e-9) is no exact float");
+            let refused = InputError { record: Some(record), ..InputError::new(&file.path, message) };
+            refused.with_help("keep prices as integers: price_type = \"fixed\"")
+        };
+        match config.price_type {
+            PriceType::Float => InputError::check(inexact.map(refuse).collect()),
+            PriceType::Fixed => Ok(()),
+        }
+    }
+
+    /// Refuses input that is no longer what was read: the hashes in the manifest would be those of no file.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let changed = self.files.iter().map(|file| set_aside(file.check_unchanged())).collect::<Result<Vec<_>>>()?;
+        InputError::check(changed.into_iter().filter_map(Result::err).collect())
+    }
+}
+
+pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) -> Result<Scanned> {
+    let rules = ScanRules::new(run.config);
+    let found = engine.scan(&rules)?;
+    let (fit_until, fit_files) = boundary_time(engine, run.config, given, &found, &rules)?;
+    let Scans { files, scans, reused, delivery } = found;
+    let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
+    let Joined { mut streams, warnings } = join(&with_paths, run.config)?;
+    let mut boundary_rows = Vec::with_capacity(streams.len());
+    map_batched(
+        run.threads,
+        &streams,
+        |_| 1,
+        |stream| stream.tape.first_row_at(fit_until.0),
+        |row| {
+            boundary_rows.push(row);
+            Ok(())
+        },
+    )?;
+    for (stream, row) in streams.iter_mut().zip(boundary_rows) {
+        stream.splits.boundary_row = row;
+    }
+    let inexact = scans.iter().map(|scan| scan.inexact).collect();
+    let inputs = scans.into_iter().map(|scan| scan.input).collect();
+    Ok(Scanned { files, inputs, inexact, delivery, streams, warnings, fit_until, fit_files, reused })
+}
+
+/// T and the places of the fit half's files.
+fn boundary_time(
+    engine: &impl Engine,
+    config: &Config,
+    given: Option<&Thresholds>,
+    found: &Scans,
+    rules: &ScanRules,
+) -> Result<(Timestamp, Vec<usize>)> {
+    let mut reached = 0;
+    let first = |(file, scan): (&CatalogFile, &FileScan)| {
+        let first = file.head.first(reached);
+        reached = reached.max(scan.input.last_ts.map_or(0, |last| last.0));
+        first
+    };
+    let firsts: Vec<u64> = found.files.iter().zip(&found.scans).filter_map(first).collect();
+    let no_rows = || {
+        let drops = found.scans.iter().map(|scan| scan.input.drops.other_publisher).sum::<u64>();
+        match &config.publishers {
+            Some(wanted) if drops > 0 => Error::data(
+                format!("none of the usable records comes from publishers = {wanted:?}"),
+                "lobset inspect lists the publisher of each symbol",
+            ),
+            _ => Error::data("none of the files holds a usable row", "look at the drops with lobset inspect"),
+        }
+    };
+    let rows: u64 = found.scans.iter().map(|s| s.input.rows).sum();
+    if rows == 0 {
+        return Err(no_rows());
+    }
+    let before = |until: Timestamp| (0..firsts.len()).filter(|i| firsts[*i] < until.0).collect();
+    if let Some(until) = given.map(|t| t.fit_until).or(config.fit_until) {
+        return Ok((until, before(until)));
+    }
+    if let [_] = firsts[..] {
+        // Files without records come last, so the only one with records is the first.
+        let middle = engine.row_time(&found.files[0], rules, rows / 2)?.ok_or_else(no_rows)?;
+        return Ok((Timestamp(middle), vec![0]));
+    }
+    let half = firsts.len() / 2;
+    Ok((Timestamp(firsts[half]), (0..half).collect()))
+}
