@@ -16,18 +16,17 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Display;
-use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::small::{brief, elsewhere, read_if_there};
 use super::source::file_sha256;
 use super::symbology::{MAX_SYMBOLOGY_BYTES, SymbologyFile};
 use super::{file_name, hex};
 use crate::error::{Error, InputError, Result};
-use crate::storage;
 use crate::time_text::Timestamp;
 
 /// Lists the files of a job. An output folder of lobset has a file of this name too.
@@ -157,52 +156,6 @@ pub(crate) fn verified<T>(
         }
         failed => failed,
     }
-}
-
-/// The bytes of a file that must be no larger than `limit`.
-pub(super) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = storage::open(path).map_err(|e| InputError::unread(path, e))?;
-    read_at_most(path, file, limit)
-}
-
-fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    use ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
-    match storage::open(path) {
-        Ok(file) => read_at_most(path, file, limit).map(Some),
-        // A store may say this of an object that is not there, to a key that may not list.
-        Err(e) if e.kind() == PermissionDenied && storage::is_url(path) => Ok(None),
-        Err(e) if [IsADirectory, NotADirectory, NotFound].contains(&e.kind()) => Ok(None),
-        Err(e) => Err(InputError::unread(path, e).into()),
-    }
-}
-
-fn read_at_most(path: &Path, file: impl Read, limit: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // A local file tells its size for nothing; whatever it says, no more than the limit is read.
-    let large = !storage::is_url(path) && storage::stat(path).is_ok_and(|stat| stat.bytes > limit);
-    if !large {
-        file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| InputError::unread(path, e))?;
-    }
-    if large || bytes.len() as u64 > limit {
-        let message = format!("is larger than {} MiB: no {} of Databento's is", limit >> 20, file_name(path));
-        return Err(InputError::new(path, message).with_help(elsewhere(path)).into());
-    }
-    Ok(bytes)
-}
-
-fn elsewhere(path: &Path) -> String {
-    format!("download {} again; if it is not Databento's, keep it elsewhere", file_name(path))
-}
-
-/// An error or a value for a message, which may hold whatever a file holds: cut short.
-pub(super) fn brief(text: &impl Display) -> String {
-    const MOST: usize = 200;
-    let text = text.to_string();
-    let mut short: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
-    if text.chars().nth(MOST).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 fn damaged(path: &Path, why: &impl Display) -> InputError {

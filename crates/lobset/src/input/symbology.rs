@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::batch::{brief, read_small};
 use super::hex;
-use super::symbols::{Mappings, MappingsBuilder, check_symbol, instrument_id};
+use super::mappings::{Mappings, MappingsBuilder, check_symbol, instrument_id};
+use super::small::{brief, read_small};
 use crate::error::{InputError, Result};
 use crate::time_text::Timestamp;
 

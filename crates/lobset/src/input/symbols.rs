@@ -6,67 +6,10 @@ use std::sync::Arc;
 use dbn::Metadata;
 use rustc_hash::FxHashMap;
 
-use super::batch::brief;
+use super::mappings::{Mappings, MappingsBuilder, Slot, check_symbol, instrument_id};
 use super::symbology::SymbologyFile;
 use crate::error::{InputError, Result};
 use crate::time_text::{DAY, Timestamp, midnight};
-
-/// A symbol's number within its file.
-pub type Slot = u32;
-
-/// Symbols by instrument and day.
-#[derive(Debug, Default)]
-pub struct Mappings {
-    names: Vec<String>,
-    /// By instrument: first day (inclusive) and last (exclusive) as nanoseconds, and the symbol.
-    intervals: FxHashMap<u32, Vec<(u64, u64, Slot)>>,
-}
-
-/// Mappings that are being gathered.
-#[derive(Default)]
-pub(super) struct MappingsBuilder {
-    mappings: Mappings,
-    slots: FxHashMap<String, Slot>,
-}
-
-impl MappingsBuilder {
-    /// Maps an instrument to a symbol from midnight `start` to before midnight `end`.
-    pub(super) fn add(&mut self, id: u32, name: &str, start: u64, end: u64) {
-        let Mappings { names, intervals } = &mut self.mappings;
-        let slot = match self.slots.get(name) {
-            Some(slot) => *slot,
-            None => {
-                let slot = names.len() as Slot;
-                names.push(name.to_owned());
-                self.slots.insert(name.to_owned(), slot);
-                slot
-            }
-        };
-        intervals.entry(id).or_default().push((start, end, slot));
-    }
-
-    pub(super) fn finish(self) -> Mappings {
-        self.mappings
-    }
-}
-
-/// The longest symbol that is believed, in bytes. DBN itself has room for 70.
-const MAX_SYMBOL_BYTES: usize = 255;
-
-/// Refuses what cannot be a symbol.
-pub(super) fn check_symbol(name: &str) -> Result<(), String> {
-    match name.len() {
-        0 => Err("maps an instrument to a symbol without a name".to_owned()),
-        1..=MAX_SYMBOL_BYTES => Ok(()),
-        bytes => Err(format!("maps a symbol of {bytes} bytes, and none is longer than {MAX_SYMBOL_BYTES}")),
-    }
-}
-
-/// Parses the instrument id of a mapping.
-pub(super) fn instrument_id(id: &str, name: &str) -> Result<u32, String> {
-    let bad = |_| format!("the mapping of {name:?} names the instrument {:?}, which is no 32-bit number", brief(&id));
-    id.parse().map_err(bad)
-}
 
 /// Where a file's symbols come from.
 #[derive(Debug)]
@@ -150,7 +93,7 @@ impl Symbols {
 
     /// The symbols that the file maps, by slot.
     pub fn names(&self) -> &[String] {
-        &self.mappings.names
+        self.mappings.names()
     }
 
     /// The SHA-256 of the `symbology.json` that the symbols come from; `None` where they are the file's own.
@@ -203,32 +146,13 @@ impl Symbols {
         let slot = match self.today.get(&instrument_id) {
             Some(slot) => *slot,
             None => {
-                let slot = self.search(ts_recv, instrument_id)?;
+                let slot = self.mappings.search(ts_recv, instrument_id)?;
                 self.today.insert(instrument_id, slot);
                 slot
             }
         };
         self.last = Some((instrument_id, slot));
         Ok(slot)
-    }
-
-    fn search(&self, ts_recv: u64, instrument_id: u32) -> Result<Option<Slot>, String> {
-        let Mappings { names, intervals } = &*self.mappings;
-        let mut found = None;
-        for &(start, end, slot) in intervals.get(&instrument_id).into_iter().flatten() {
-            if !(start..end).contains(&ts_recv) {
-                continue;
-            }
-            match found {
-                Some(other) if other != slot => {
-                    let (a, b) = (&names[other as usize], &names[slot as usize]);
-                    let day = Timestamp(ts_recv - ts_recv % DAY).to_string();
-                    return Err(format!("instrument {instrument_id} is both {a:?} and {b:?} on {}", &day[..10]));
-                }
-                _ => found = Some(slot),
-            }
-        }
-        Ok(found)
     }
 }
 
