@@ -1,6 +1,7 @@
 //! Rows to labels: windows, exact movements, exact quantiles, splits and balanced marks. No files but the tapes.
 
 mod balance;
+mod count;
 mod movement;
 mod quantile;
 mod split;
@@ -9,6 +10,7 @@ mod thresholds;
 mod windows;
 
 pub use balance::Quota;
+pub(crate) use count::Counter;
 pub use movement::{movement, movements};
 pub use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
 pub use split::{Split, Splits};

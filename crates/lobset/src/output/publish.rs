@@ -127,7 +127,7 @@ impl Workspace {
         // What a killed run had moved away may be back.
         check(out, overwrite)?;
         fs::create_dir_all(workspace.scans()).map_err(|e| Error::output(&workspace.scans(), e))?;
-        workspace.inherits = workspace.has_finished_scans();
+        workspace.inherits = workspace.finished_scans() > 0;
         Ok(workspace)
     }
 
@@ -349,10 +349,10 @@ impl Workspace {
         remove(&self.scans())
     }
 
-    /// True when the next run can go on from finished scans.
-    pub fn has_finished_scans(&self) -> bool {
-        let mut entries = fs::read_dir(self.scans()).into_iter().flatten().flatten();
-        entries.any(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "json"))
+    /// How many finished scans the next run can go on from.
+    pub fn finished_scans(&self) -> usize {
+        let entries = fs::read_dir(self.scans()).into_iter().flatten().flatten();
+        entries.filter(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "json")).count()
     }
 
     /// True when an earlier run had left finished scans before this one began.

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::label::{Candidates, Fit, Split, Splits};
 use crate::tape::BLOCK;
 
-/// A range of one symbol's candidates.
+/// A range of candidates of one of several: of a stream among all streams, of a part among those of a task.
 #[derive(Debug, Clone)]
 pub struct Slice {
-    pub symbol: usize,
+    /// Which of them.
+    pub place: usize,
+    /// The candidates.
     pub range: Range<u64>,
 }
 
@@ -22,11 +24,11 @@ impl Slice {
 }
 
 /// Cuts ranges of candidates into slices of at most `most`, at multiples of it from each range's start.
-pub fn slices(symbol: usize, range: Range<u64>, most: u64) -> impl Iterator<Item = Slice> {
+pub fn slices(place: usize, range: Range<u64>, most: u64) -> impl Iterator<Item = Slice> {
     let end = range.end;
     range
         .step_by(usize::try_from(most).unwrap_or(usize::MAX))
-        .map(move |from| Slice { symbol, range: from..(from + most).min(end) })
+        .map(move |from| Slice { place, range: from..(from + most).min(end) })
 }
 
 /// Labelled rows of each class, split by split.

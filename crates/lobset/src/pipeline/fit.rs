@@ -71,9 +71,9 @@ fn fit_group(
         let Stream { candidates, splits, .. } = &input.streams[symbol];
         let places = |from: u64, to: u64| candidates.before(from)..candidates.before(to.max(from));
         for [from, to] in &input.fitted_rows[symbol] {
-            fitted.push(Slice { symbol, range: places(*from, (*to).min(splits.fit_end())) });
+            fitted.push(Slice { place: symbol, range: places(*from, (*to).min(splits.fit_end())) });
         }
-        embargo.push(Slice { symbol, range: places(splits.fit_end(), splits.boundary_row) });
+        embargo.push(Slice { place: symbol, range: places(splits.fit_end(), splits.boundary_row) });
     }
 
     let mut qs = inner_quantiles(config.nbins);

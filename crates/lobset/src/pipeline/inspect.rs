@@ -15,9 +15,7 @@ use crate::input::{
     open_all, total_bytes, verified,
 };
 use crate::printable::printable;
-use crate::run::Options;
-use crate::run::map_ordered;
-use crate::run::{Monitor, Stage};
+use crate::run::{Monitor, Options, Stage, map_ordered};
 use crate::time_text::Timestamp;
 
 /// What [`inspect`] finds.

@@ -12,14 +12,12 @@ use super::streams::Stream;
 use super::write::{Labelling, dataset_entry, metadata};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, ScanRules, open_all, total_bytes};
-use crate::label::{Fit, Histogram, SLICE, Selection, Sums, Thresholds};
+use crate::label::{Counter, Fit, Histogram, SLICE, Selection, Sums, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
     Workspace, dataset_file_name, write_whole,
 };
-use crate::run::Run;
-use crate::run::Stage;
-use crate::run::{Pool, batches, map_batched, map_ordered};
+use crate::run::{BATCH, Pool, Run, Stage, batches, map_batched, map_ordered};
 use crate::tape::BLOCK;
 use crate::validate::{self, Extent};
 
@@ -84,26 +82,21 @@ impl Engine for Local<'_> {
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
         let Run { threads, monitor, .. } = self.run;
         let tape = self.tape()?;
-        let tasks: Vec<Slice> = ranges.iter().flat_map(|r| slices(r.symbol, r.range.clone(), SLICE)).collect();
-        let counters = Pool::new();
+        let tasks: Vec<Slice> = ranges.iter().flat_map(|r| slices(r.place, r.range.clone(), SLICE)).collect();
+        let counter = Counter::new(selection, mean);
         let mut sums = Vec::with_capacity(tasks.len());
         let work = |slice: &Slice| {
-            let new = || (selection.empty(), Vec::new());
-            counters.lend(new, |(histogram, values)| {
-                tape.read(slice.symbol, slice.range.clone(), values)?;
-                values.retain(|v| !v.is_nan());
-                selection.count(values, histogram);
-                Ok((Sums::of(values, mean), slice.count()))
-            })
+            let found = counter.count(|values| tape.read(slice.place, slice.range.clone(), values))?;
+            Ok((found, slice.count()))
         };
         let rows = tasks.iter().map(Slice::count).sum();
         monitor.stage(Stage::Plan, rows, || {
             map_batched(threads, &tasks, Slice::count, work, |(found, rows)| {
-                sums.push(found);
+                sums.extend(found);
                 monitor.advance(rows)
             })
         })?;
-        Ok((selection.merge(counters.into_all().iter().map(|(histogram, _)| histogram)), sums))
+        Ok((counter.finish(), sums))
     }
 
     fn classes(&self, streams: &[Stream], _: &Thresholds, symbols: &[(Slice, &Fit)]) -> Result<Vec<Vec<ClassCounts>>> {
@@ -112,12 +105,12 @@ impl Engine for Local<'_> {
         let tasks: Vec<(usize, Slice)> = symbols
             .iter()
             .enumerate()
-            .flat_map(|(i, (s, _))| slices(s.symbol, s.range.clone(), CLASS_TASK).map(move |slice| (i, slice)))
+            .flat_map(|(i, (s, _))| slices(s.place, s.range.clone(), CLASS_TASK).map(move |slice| (i, slice)))
             .collect();
         let work = |(place, slice): &(usize, Slice)| {
-            let Stream { candidates, splits, .. } = &streams[slice.symbol];
+            let Stream { candidates, splits, .. } = &streams[slice.place];
             let mut values = Vec::new();
-            tape.read(slice.symbol, slice.range.clone(), &mut values)?;
+            tape.read(slice.place, slice.range.clone(), &mut values)?;
             let counted = class_blocks(&values, candidates, slice.range.clone(), *splits, symbols[*place].1, nbins);
             Ok((*place, slice.count(), counted))
         };
@@ -148,14 +141,12 @@ impl Engine for Local<'_> {
         let tasks: Vec<GroupTask<'_>> = group_tasks(input).collect();
         let tape = self.tape()?;
         let encoders = Pool::new();
-        let work = |batch: &&[GroupTask<'_>]| {
+        let work = |batch: &Vec<&GroupTask<'_>>| {
             let (mut encoder, mut movements) =
                 encoders.take(|| (RowGroupEncoder::new(Arc::clone(&schema), config), Vec::new()));
-            for task in *batch {
-                let range = task.group.candidates.clone();
-                tape.read(task.plan.symbol, range.clone(), &mut movements)?;
-                let mut counts = task.group.before.clone();
-                task.labelling().encode(config, &mut encoder, range, &movements, &mut counts, monitor)?;
+            for task in batch {
+                tape.read(task.plan.symbol, task.group.candidates.clone(), &mut movements)?;
+                task.labelling().encode(config, &mut encoder, task.group, &movements, monitor)?;
             }
             Ok((encoder, movements))
         };
@@ -183,11 +174,17 @@ impl Engine for Local<'_> {
         };
         let total = tasks.iter().map(GroupTask::candidates).sum();
         monitor.stage(Stage::Write, total, || {
-            map_ordered(threads, 0, &batches(&tasks, GroupTask::candidates), work, |(mut encoder, movements)| {
-                encoder.take_groups(&mut splice)?;
-                encoders.put((encoder, movements));
-                Ok(())
-            })
+            map_ordered(
+                threads,
+                0,
+                &batches(&tasks, BATCH, |task| task.candidates()),
+                work,
+                |(mut encoder, movements)| {
+                    encoder.take_groups(&mut splice)?;
+                    encoders.put((encoder, movements));
+                    Ok(())
+                },
+            )
         })?;
         Ok(entries)
     }

@@ -1,6 +1,7 @@
 //! Scan, plan, write, validate: the one place where they meet.
 
 mod apart;
+mod close;
 mod counts;
 mod describe;
 mod engine;
@@ -25,6 +26,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use apart::check_apart;
+use close::close;
 use engine::Engine;
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
@@ -39,7 +41,6 @@ use crate::error::{ConfigError, Error, Result};
 use crate::input::find;
 use crate::label::Thresholds;
 use crate::output::{Manifest, Workspace};
-use crate::printable::Shown;
 use crate::run::{Monitor, Options, Run};
 use crate::storage;
 
@@ -150,31 +151,4 @@ pub fn fit_thresholds<P: AsRef<Path>>(
     })();
     drop(engine);
     close(workspace, run, outcome)
-}
-
-/// Removes the work folder, unless it is wanted or the next run can go on from it. What can't be removed is no failure.
-fn close<T>(workspace: Workspace, run: Run<'_>, outcome: Result<T>) -> Result<T> {
-    let cleared = match &outcome {
-        Ok(_) if run.config.keep_intermediate => workspace.clear_staged(),
-        Ok(_) => workspace.remove(),
-        // Whoever stops a run wants nothing of it, but may want what was there before.
-        Err(Error::Interrupted) if !workspace.inherits_scans() => workspace.remove(),
-        Err(_) if workspace.has_finished_scans() => {
-            run.monitor.note(kept(workspace.folder()));
-            workspace.clear_unfinished()
-        }
-        Err(_) => workspace.remove(),
-    };
-    if let Err(error) = cleared {
-        run.monitor.note(error.to_string());
-    }
-    outcome
-}
-
-/// Says what a run that failed leaves behind.
-fn kept(folder: &Path) -> String {
-    format!(
-        "finished scans are kept in {} for the next run; delete that folder if you do not intend one",
-        Shown(folder)
-    )
 }

@@ -5,20 +5,59 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::counts::{Slice, slices};
 use super::streams::Stream;
 use crate::error::{Error, Result};
-use crate::label::{Windows, movements};
+use crate::label::{Candidates, Windows, movements};
 use crate::output::MOVEMENT_TAPE;
-use crate::run::Run;
-use crate::run::Stage;
-use crate::run::map_batched;
+use crate::run::{Monitor, Run, Stage, map_batched};
 use crate::storage;
-use crate::tape::{BLOCK, BlockWriter, read_blocks};
+use crate::tape::{BLOCK, BlockWriter, SymbolTape, read_blocks};
 
 /// Candidates whose movements one thread computes in one go: so many that the windows' sums at the start do not count.
 pub fn slide(windows: Windows) -> u64 {
     (16 * BLOCK).max((4 * (windows.lookback + windows.reach())).next_multiple_of(BLOCK))
+}
+
+/// What is known of movements once they are computed and written.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Computed {
+    /// How many are defined.
+    pub labelled: u64,
+    /// The checksum of each block.
+    pub checksums: Vec<u32>,
+}
+
+impl Computed {
+    /// Computes the movements of a range of candidates, which starts where a block does, and hands their blocks to `write`.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the tape cannot be read; what `write` fails of.
+    pub fn of(
+        tape: &SymbolTape,
+        windows: Windows,
+        candidates: &Candidates,
+        range: Range<u64>,
+        monitor: &Monitor<'_>,
+        write: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<Self> {
+        let mut labelled = 0;
+        let mut blocks = BlockWriter::new(write);
+        movements(tape, windows, candidates, range, |values| {
+            labelled += values.iter().filter(|v| !v.is_nan()).count() as u64;
+            blocks.push(values)?;
+            monitor.advance(values.len() as u64)
+        })?;
+        Ok(Self { labelled, checksums: blocks.finish()? })
+    }
+
+    /// Appends what is known of those that follow.
+    pub fn append(&mut self, next: Self) {
+        self.labelled += next.labelled;
+        self.checksums.extend(next.checksums);
+    }
 }
 
 /// The movements of all candidates of all symbols, in a work file. NaN stands where there is none.
@@ -71,24 +110,19 @@ pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result
     let firsts: Vec<u64> = symbols.iter().map(|symbol| symbol.first).collect();
     let mut labelled = vec![0; streams.len()];
     let work = |slice: &Slice| {
-        let stream = &streams[slice.symbol];
-        let (mut at, mut found) = ((firsts[slice.symbol] + slice.range.start) * 8, 0);
-        // A slice starts where a block does.
-        let mut writer = BlockWriter::new(|block: &[u8]| {
+        let Stream { tape, candidates, .. } = &streams[slice.place];
+        let mut at = (firsts[slice.place] + slice.range.start) * 8;
+        let write = |block: &[u8]| {
             at += block.len() as u64;
             file.write_all_at(block, at - block.len() as u64).map_err(|e| Error::output(&path, e))
-        });
-        movements(&stream.tape, windows, &stream.candidates, slice.range.clone(), |values| {
-            found += values.iter().filter(|v| !v.is_nan()).count() as u64;
-            writer.push(values)?;
-            run.monitor.advance(values.len() as u64)
-        })?;
-        Ok((slice.symbol, found, writer.finish()?))
+        };
+        let range = slice.range.clone();
+        Ok((slice.place, Computed::of(tape, windows, candidates, range, run.monitor, write)?))
     };
     run.monitor.stage(Stage::Plan, total, || {
-        map_batched(run.threads, &tasks, Slice::count, work, |(symbol, found, checksums)| {
-            labelled[symbol] += found;
-            symbols[symbol].checksums.extend(checksums);
+        map_batched(run.threads, &tasks, Slice::count, work, |(symbol, computed)| {
+            labelled[symbol] += computed.labelled;
+            symbols[symbol].checksums.extend(computed.checksums);
             Ok(())
         })
     })?;

@@ -85,13 +85,13 @@ pub fn symbol_plans(
         .iter()
         .filter_map(|&symbol| {
             let stream = &streams[symbol];
-            let whole = Slice { symbol, range: 0..stream.candidates.count() };
+            let whole = Slice { place: symbol, range: 0..stream.candidates.count() };
             Some((whole, thresholds.for_symbol(&stream.symbol)?))
         })
         .collect();
     let blocks = engine.classes(streams, thresholds, &with_fit)?;
     let plan = |((slice, _), blocks): (&(Slice, &Fit), Vec<ClassCounts>)| {
-        plan_symbol(slice.symbol, &blocks, slice.count(), usize::from(config.nbins), config.drop_unbalanced)
+        plan_symbol(slice.place, &blocks, slice.count(), usize::from(config.nbins), config.drop_unbalanced)
     };
     Ok(with_fit.iter().zip(blocks).map(plan).collect())
 }

@@ -15,7 +15,7 @@ use crate::input::{
 };
 use crate::output::write_whole;
 use crate::run::Monitor;
-use crate::storage::checksum::{seal, unseal};
+use crate::storage::checksum::{seal_json, unseal_json};
 use crate::storage::{self, Stat, platform::Platform};
 use crate::tape::{Chunk, TapeWriter, check_chunks};
 
@@ -120,9 +120,9 @@ impl Scanning {
     }
 }
 
-/// A receipt, and what it holds for.
+/// What is kept of a finished scan: the receipt, and what it holds for.
 #[derive(Serialize, Deserialize)]
-struct Receipt {
+struct FinishedScan {
     format: u32,
     /// Tapes are not forced to disk, so they are trusted only until the machine restarts.
     boot: Option<String>,
@@ -149,9 +149,8 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
         return Ok((scan, true));
     }
     let (scan, tape_bytes) = read(&file.path, &file.stat, listed, &rules, &tape, monitor)?;
-    let done = Receipt { format: FORMAT, boot: Platform::here().boot(), rules, tape_bytes, scan };
-    let text = serde_json::to_string(&done).map_err(|e| Error::output(&receipt, e))?;
-    write_whole(&receipt, &seal(&text))?;
+    let done = FinishedScan { format: FORMAT, boot: Platform::here().boot(), rules, tape_bytes, scan };
+    write_whole(&receipt, &seal_json(&done).map_err(|e| Error::output(&receipt, e))?)?;
     Ok((done.scan, false))
 }
 
@@ -169,8 +168,7 @@ fn finished_before(
         return Ok(None);
     }
     let Ok(sealed) = storage::read_at_most(receipt, LARGEST_RECEIPT) else { return Ok(None) };
-    let Ok(text) = unseal(&sealed) else { return Ok(None) };
-    let Ok(done) = serde_json::from_str::<Receipt>(text) else { return Ok(None) };
+    let Ok(done) = unseal_json::<FinishedScan>(&sealed) else { return Ok(None) };
     let boot = Platform::here().boot();
     let size = |path: &Path| storage::stat(path).map_or(u64::MAX, |found| found.bytes);
     let holds = done.format == FORMAT

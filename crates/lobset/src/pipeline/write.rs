@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::counts::ClassCounts;
-use super::plan::{Quotas, SymbolPlan};
+use super::plan::{Quotas, RowGroup, SymbolPlan};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Fit, Split, Splits, Thresholds};
@@ -71,8 +70,7 @@ pub struct Labelling<'a> {
 }
 
 impl Labelling<'_> {
-    /// Reads a row group's rows from the tape, labels them and encodes their columns. `counts` holds the rows of each class
-    /// that come before, and afterwards those of this group too.
+    /// Reads a row group's rows from the tape, labels them and encodes their columns. `movements` are those of its candidates.
     ///
     /// # Errors
     /// [`Error::Output`] when a work file cannot be read.
@@ -80,16 +78,17 @@ impl Labelling<'_> {
         &self,
         config: &Config,
         encoder: &mut RowGroupEncoder,
-        candidates: std::ops::Range<u64>,
+        group: &RowGroup,
         movements: &[f64],
-        counts: &mut ClassCounts,
         monitor: &Monitor<'_>,
     ) -> Result<()> {
         let fail = |message: &str| Error::output(Path::new(self.symbol), message);
         let mut movements = movements.iter().copied();
         let (mark, drop_unmarked) = (config.force_uniform, config.drop_unbalanced);
+        // The number of a row in its class and split goes on from the groups before.
+        let mut counts = group.before.clone();
         let mut breath = 0;
-        for rows in self.candidates.rows(candidates) {
+        for rows in self.candidates.rows(group.candidates.clone()) {
             let mut cursor = RowCursor::new(self.tape, rows.start)?;
             encoder.leap();
             for (row, movement) in rows.zip(&mut movements) {

@@ -7,4 +7,4 @@ mod parallel;
 pub use monitor::{Event, Monitor, Stage};
 pub use options::Options;
 pub(crate) use options::Run;
-pub(crate) use parallel::{Pool, batches, map_batched, map_ordered};
+pub(crate) use parallel::{BATCH, Pool, batches, map_batched, map_ordered};

@@ -128,22 +128,28 @@ pub(crate) fn map_ordered<T: Sync, R: Send>(
     shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).outcome
 }
 
-/// What a batch of tasks weighs at least, where so many tasks are left. A candidate or a row weighs 1.
-const BATCH: u64 = 1 << 14;
-
-/// Light tasks taken together, up to a `weight` of a few ten thousand rows.
-pub(crate) fn batches<T>(tasks: &[T], weight: impl Fn(&T) -> u64) -> Vec<&[T]> {
-    let mut batches = Vec::new();
-    let (mut from, mut gathered) = (0, 0);
-    for (number, task) in tasks.iter().enumerate() {
-        gathered += weight(task);
-        if gathered >= BATCH || number + 1 == tasks.len() {
-            batches.push(&tasks[from..=number]);
-            (from, gathered) = (number + 1, 0);
+/// Puts light items together, in order, as long as they weigh no more than `most` together.
+pub(crate) fn batches<T>(items: impl IntoIterator<Item = T>, most: u64, weight: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+    let mut all: Vec<Vec<T>> = Vec::new();
+    let mut gathered = 0;
+    for item in items {
+        let weight = weight(&item);
+        match all.last_mut() {
+            Some(batch) if gathered + weight <= most => {
+                batch.push(item);
+                gathered += weight;
+            }
+            _ => {
+                all.push(vec![item]);
+                gathered = weight;
+            }
         }
     }
-    batches
+    all
 }
+
+/// What a batch of tasks for one thread weighs at most. A candidate or a row weighs 1.
+pub(crate) const BATCH: u64 = 1 << 15;
 
 /// As [`map_ordered`], but in [`batches`]: thousands of small symbols would spend their time on passing results on.
 ///
@@ -156,8 +162,8 @@ pub(crate) fn map_batched<T: Sync, R: Send>(
     work: impl Fn(&T) -> Result<R> + Sync,
     mut consume: impl FnMut(R) -> Result<()> + Send,
 ) -> Result<()> {
-    let batches = batches(tasks, weight);
-    let work = |batch: &&[T]| batch.iter().map(&work).collect::<Result<Vec<R>>>();
+    let batches = batches(tasks, BATCH, |task| weight(task));
+    let work = |batch: &Vec<&T>| batch.iter().map(|task| work(task)).collect::<Result<Vec<R>>>();
     map_ordered(threads, 1, &batches, work, |results| results.into_iter().try_for_each(&mut consume))
 }
 

@@ -5,6 +5,8 @@
 
 use std::io;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use twox_hash::XxHash3_64;
 
 /// The checksum of a block: the low half of its XXH3. A damaged block has it once in four billion times.
@@ -41,6 +43,22 @@ pub(crate) fn unseal(sealed: &[u8]) -> io::Result<&str> {
         return Err(damaged());
     }
     std::str::from_utf8(text).map_err(|_| damaged())
+}
+
+/// A value as JSON behind a line with its checksum.
+///
+/// # Errors
+/// When it has no JSON.
+pub(crate) fn seal_json(value: &impl Serialize) -> io::Result<String> {
+    Ok(seal(&serde_json::to_string(value)?))
+}
+
+/// The value that [`seal_json`] was given.
+///
+/// # Errors
+/// Of kind `InvalidData` when it is damaged, or another kind of value.
+pub(crate) fn unseal_json<T: DeserializeOwned>(sealed: &[u8]) -> io::Result<T> {
+    serde_json::from_str(unseal(sealed)?).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use super::attempt::Attempt;
 use super::pieces::Pieces;
 use super::{Job, boundaries};
 use crate::error::Result;
-use crate::label::{Candidates, Histogram, SLICE, Selection, Splits, Sums, Thresholds};
+use crate::label::{Candidates, Counter, Histogram, Selection, Splits, Sums, Thresholds};
 use crate::pipeline::counts::{ClassCounts, Slice, class_blocks, slices};
-use crate::run::{Pool, map_batched};
+use crate::run::map_batched;
 use crate::tape::BLOCK;
 
 /// Movements that are read in one request: a multiple of slices and of blocks.
@@ -18,7 +18,7 @@ const READ: u64 = 64 * BLOCK;
 
 /// A range of one symbol's movements.
 #[derive(Serialize, Deserialize)]
-pub struct Part {
+pub struct CountPart {
     pub pieces: Pieces,
     pub range: Range<u64>,
 }
@@ -33,7 +33,7 @@ pub struct Count {
     pub selection: Selection,
     /// For the sums of squares.
     pub mean: f64,
-    pub parts: Vec<Part>,
+    pub parts: Vec<CountPart>,
 }
 
 impl Job for Count {
@@ -41,22 +41,10 @@ impl Job for Count {
     const KIND: &'static str = "count";
 
     fn run(self, attempt: &Attempt<'_>) -> Result<(Histogram, Vec<Sums>)> {
-        let counters = Pool::new();
+        let counter = Counter::new(&self.selection, self.mean);
         let work = |slice: &Slice| {
             attempt.monitor.advance(0)?;
-            let values = self.parts[slice.symbol].pieces.read(slice.range.clone())?;
-            counters.lend(
-                || (self.selection.empty(), Vec::new()),
-                |(histogram, numbers)| {
-                    let sums = values.chunks(SLICE as usize).map(|slice| {
-                        numbers.clear();
-                        numbers.extend(slice.iter().copied().filter(|v| !v.is_nan()));
-                        self.selection.count(numbers, histogram);
-                        Sums::of(numbers, self.mean)
-                    });
-                    Ok(sums.collect::<Vec<_>>())
-                },
-            )
+            counter.count(|values| self.parts[slice.place].pieces.read(slice.range.clone(), values))
         };
         let mut sums = Vec::new();
         let tasks = reads(&self.parts, |part| &part.range);
@@ -64,7 +52,7 @@ impl Job for Count {
             sums.extend(found);
             Ok(())
         })?;
-        Ok((self.selection.merge(counters.into_all().iter().map(|(histogram, _)| histogram)), sums))
+        Ok((counter.finish(), sums))
     }
 
     fn amount(&self) -> u64 {
@@ -103,11 +91,12 @@ impl Job for Classes {
     fn run(self, attempt: &Attempt<'_>) -> Result<Vec<Vec<ClassCounts>>> {
         let work = |slice: &Slice| {
             attempt.monitor.advance(0)?;
-            let part = &self.parts[slice.symbol];
+            let part = &self.parts[slice.place];
             let fit = boundaries(&self.thresholds, &part.symbol)?;
-            let values = part.pieces.read(slice.range.clone())?;
+            let mut values = Vec::new();
+            part.pieces.read(slice.range.clone(), &mut values)?;
             let range = slice.range.clone();
-            Ok((slice.symbol, class_blocks(&values, &part.candidates, range, part.splits, fit, self.nbins)))
+            Ok((slice.place, class_blocks(&values, &part.candidates, range, part.splits, fit, self.nbins)))
         };
         let mut blocks = vec![Vec::new(); self.parts.len()];
         let tasks = reads(&self.parts, |part| &part.range);

@@ -11,8 +11,7 @@ use super::{Job, boundaries};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Splits, Thresholds};
-use crate::output::SEGMENTS;
-use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, WrittenFile, dataset_stem};
+use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, SEGMENTS, WrittenFile, dataset_stem};
 use crate::pipeline::counts::ClassCounts;
 use crate::pipeline::plan::{Quotas, RowGroup};
 use crate::pipeline::write::{Labelling, metadata};
@@ -27,12 +26,12 @@ pub struct Datasets {
     pub thresholds: Thresholds,
     /// Some of the input has gateway stamps.
     pub ts_out: bool,
-    pub parts: Vec<Part>,
+    pub parts: Vec<DatasetPart>,
 }
 
 /// Consecutive row groups of one symbol.
 #[derive(Serialize, Deserialize)]
-pub struct Part {
+pub struct DatasetPart {
     pub symbol: String,
     pub tape: SymbolTape,
     pub candidates: Candidates,
@@ -61,7 +60,7 @@ impl Job for Datasets {
         let Self { config, thresholds, ts_out, parts } = self;
         let schema = Arc::new(DatasetSchema::new(&config, ts_out).map_err(|e| Error::output(&attempt.work, e))?);
         let encoders = Pool::new();
-        let write = |part: Part| {
+        let write = |part: DatasetPart| {
             let fit = boundaries(&thresholds, &part.symbol)?;
             let quotas = Quotas::new(&part.counts);
             let (file, metadata) = if part.whole {
@@ -81,10 +80,10 @@ impl Job for Datasets {
                     fit,
                     quotas: &quotas,
                 };
-                let movements = part.pieces.read(group.candidates.clone())?;
-                let (mut counts, range) = (group.before.clone(), group.candidates.clone());
+                let mut movements = Vec::new();
+                part.pieces.read(group.candidates.clone(), &mut movements)?;
                 let mut encoder = encoders.take(|| RowGroupEncoder::new(Arc::clone(&schema), &config));
-                labelling.encode(&config, &mut encoder, range, &movements, &mut counts, attempt.monitor)?;
+                labelling.encode(&config, &mut encoder, group, &movements, attempt.monitor)?;
                 Ok(encoder)
             };
             let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;

@@ -5,29 +5,27 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::count::{ClassPart, Classes, Count, Part as CountPart};
-use super::datasets::{Datasets, Part as DatasetPart, Written};
+use super::count::{ClassPart, Classes, Count, CountPart};
+use super::datasets::{DatasetPart, Datasets, Written};
 use super::merge::Merge;
-use super::movements::{Computed, Movements, Part as MovementPart};
+use super::movements::{MovementPart, Movements};
 use super::pieces::{Piece, Pieces};
 use super::prove::{Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::Work;
 use super::{Executor, Job, Spec, Task};
 use crate::error::{Error, InputError, Result, ValidationError};
-use crate::input::ScanRules;
-use crate::input::{CatalogFile, Found, FoundFile, explain_schemas};
+use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
 use crate::label::{Fit, Histogram, SLICE, Selection, Sums, Thresholds, Windows};
-use crate::output::RECEIPTS;
-use crate::output::{DatasetEntry, Manifest, ValidationEntry, dataset_file_name};
+use crate::output::{DatasetEntry, Manifest, RECEIPTS, ValidationEntry, dataset_file_name};
 use crate::pipeline::counts::{ClassCounts, Slice, slices};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
-use crate::pipeline::movements::slide;
+use crate::pipeline::movements::{Computed, slide};
 use crate::pipeline::plan::RowGroup;
 use crate::pipeline::scan::FileScan;
 use crate::pipeline::streams::Stream;
 use crate::pipeline::write::dataset_entry;
-use crate::run::{Run, Stage, map_ordered};
+use crate::run::{Run, Stage, batches, map_ordered};
 use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
 use crate::tape::BLOCK;
@@ -140,7 +138,7 @@ impl<'a> Tasks<'a> {
         let parts = ranges.into_iter().flat_map(|(pieces, range)| {
             slices(0, range, most).map(|slice| CountPart { pieces: pieces.part(&slice.range), range: slice.range })
         });
-        let jobs = batches(parts.collect(), most, |part| part.range.end - part.range.start)
+        let jobs = batches(parts, most, |part| part.range.end - part.range.start)
             .into_iter()
             .map(|parts| Count { selection: selection.clone(), mean, parts })
             .collect();
@@ -158,26 +156,6 @@ impl<'a> Tasks<'a> {
 /// Rows of a task of a step over `total` rows that is cut into at most about `tasks`; a multiple of blocks and slices.
 fn task_size(total: u64, tasks: u64) -> u64 {
     (total / tasks).max(LEAST).next_multiple_of(BLOCK.max(SLICE))
-}
-
-/// Puts light items together, in order, until `most` is reached.
-fn batches<T>(items: Vec<T>, most: u64, weight: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
-    let mut all: Vec<Vec<T>> = Vec::new();
-    let mut gathered = most;
-    for item in items {
-        let weight = weight(&item);
-        match all.last_mut() {
-            Some(batch) if gathered + weight <= most => {
-                batch.push(item);
-                gathered += weight;
-            }
-            _ => {
-                all.push(vec![item]);
-                gathered = weight;
-            }
-        }
-    }
-    all
 }
 
 /// The rows that the labels of a range of candidates look at.
@@ -231,7 +209,7 @@ impl Engine for Tasks<'_> {
             (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
         let batches = batches(parts, most, Slice::count);
         let part = |slice: &Slice| {
-            let stream = &streams[slice.symbol];
+            let stream = &streams[slice.place];
             MovementPart {
                 tape: stream.tape.part(rows_seen(stream, windows, &slice.range)),
                 candidates: stream.candidates.part(slice.range.clone()),
@@ -246,8 +224,8 @@ impl Engine for Tasks<'_> {
             let mut first = 0;
             for (slice, Computed { labelled: found, checksums }) in slices.iter().zip(receipt.parts) {
                 let piece = Piece { range: slice.range.clone(), file: receipt.file.clone(), first, checksums };
-                self.movements[slice.symbol].0.push(piece);
-                labelled[slice.symbol] += found;
+                self.movements[slice.place].0.push(piece);
+                labelled[slice.place] += found;
                 first += slice.count();
             }
         }
@@ -255,7 +233,7 @@ impl Engine for Tasks<'_> {
     }
 
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
-        let ranges = ranges.iter().map(|slice| (&self.movements[slice.symbol], slice.range.clone()));
+        let ranges = ranges.iter().map(|slice| (&self.movements[slice.place], slice.range.clone()));
         self.count_pieces(Stage::Plan, ranges.collect(), selection, mean)
     }
 
@@ -269,22 +247,22 @@ impl Engine for Tasks<'_> {
         let parts: Vec<(usize, Slice)> = symbols
             .iter()
             .enumerate()
-            .flat_map(|(i, (s, _))| slices(s.symbol, s.range.clone(), most).map(move |slice| (i, slice)))
+            .flat_map(|(i, (s, _))| slices(s.place, s.range.clone(), most).map(move |slice| (i, slice)))
             .collect();
         let batches = batches(parts, most, |(_, slice)| slice.count());
         let part = |(_, slice): &(usize, Slice)| {
-            let stream = &streams[slice.symbol];
+            let stream = &streams[slice.place];
             ClassPart {
                 symbol: stream.symbol.clone(),
                 candidates: stream.candidates.part(slice.range.clone()),
                 splits: stream.splits,
-                pieces: self.movements[slice.symbol].part(&slice.range),
+                pieces: self.movements[slice.place].part(&slice.range),
                 range: slice.range.clone(),
             }
         };
         let job = |slices: &Vec<(usize, Slice)>| Classes {
             nbins: usize::from(self.run.config.nbins),
-            thresholds: thresholds.only(slices.iter().map(|(_, slice)| streams[slice.symbol].symbol.as_str())),
+            thresholds: thresholds.only(slices.iter().map(|(_, slice)| streams[slice.place].symbol.as_str())),
             parts: slices.iter().map(part).collect(),
         };
         let (receipts, _) = self.map(Stage::Plan, batches.iter().map(job).collect())?;
@@ -379,7 +357,7 @@ impl Engine for Tasks<'_> {
         let parts = manifest
             .datasets()
             .map(|(symbol, entry)| (entry.rows, ProvePart { file: self.dataset(entry), symbol: symbol.clone() }));
-        let batches = batches(parts.collect(), LEAST, |(rows, _)| *rows);
+        let batches = batches(parts, LEAST, |(rows, _)| *rows);
         let symbols: Vec<String> = batches.iter().flatten().map(|(_, part)| part.symbol.symbol.clone()).collect();
         let job = |parts: Vec<(u64, ProvePart)>| Prove {
             config: config.clone(),

@@ -28,6 +28,7 @@ pub(super) use engine::Tasks;
 use work::Work;
 
 use super::apart::check_apart;
+use super::close::close;
 use super::produce::{check_config, produce};
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
@@ -271,7 +272,7 @@ pub(super) fn run(
     let work = Work::open(out, work, options.overwrite, seen.map(|(_, stat)| stat))?;
     let mut engine = Tasks::new(run, executor, task_threads, found, &work)?;
     let outcome = produce(&mut engine, run, given, prove, Some(plan), started);
-    work.close(run, outcome)
+    close(work, run, outcome)
 }
 
 /// Names a run: its settings and its inputs as they were found.

@@ -9,25 +9,24 @@ use serde::{Deserialize, Serialize};
 use super::Job;
 use super::attempt::Attempt;
 use crate::error::{Error, Result};
-use crate::label::{Candidates, Windows, movements};
+use crate::label::{Candidates, Windows};
 use crate::output::MOVEMENTS;
 use crate::pipeline::counts::{Slice, slices};
-use crate::pipeline::movements::slide;
+use crate::pipeline::movements::{Computed, slide};
 use crate::run::map_batched;
 use crate::storage::Writer;
-use crate::tape::BlockWriter;
 use crate::tape::{SymbolTape, Tape};
 
 /// Computes the movements of ranges of candidates, which stand in one file one after the other.
 #[derive(Serialize, Deserialize)]
 pub struct Movements {
     pub windows: Windows,
-    pub parts: Vec<Part>,
+    pub parts: Vec<MovementPart>,
 }
 
 /// A range of one symbol's candidates.
 #[derive(Serialize, Deserialize)]
-pub struct Part {
+pub struct MovementPart {
     pub tape: SymbolTape,
     pub candidates: Candidates,
     pub range: Range<u64>,
@@ -35,25 +34,16 @@ pub struct Part {
 
 /// Where they are.
 #[derive(Serialize, Deserialize)]
-pub struct Receipt {
+pub struct MovementFile {
     pub file: PathBuf,
     pub parts: Vec<Computed>,
 }
 
-/// What is known of a part's movements.
-#[derive(Default, Serialize, Deserialize)]
-pub struct Computed {
-    /// How many are defined.
-    pub labelled: u64,
-    /// The checksum of each block.
-    pub checksums: Vec<u32>,
-}
-
 impl Job for Movements {
-    type Receipt = Receipt;
+    type Receipt = MovementFile;
     const KIND: &'static str = "movements";
 
-    fn run(mut self, attempt: &Attempt<'_>) -> Result<Receipt> {
+    fn run(mut self, attempt: &Attempt<'_>) -> Result<MovementFile> {
         for part in &mut self.parts {
             part.tape.fetch(Tape::Mid2)?;
         }
@@ -64,25 +54,22 @@ impl Job for Movements {
         let tasks: Vec<Slice> =
             self.parts.iter().enumerate().flat_map(|(i, part)| slices(i, part.range.clone(), most)).collect();
         let work = |slice: &Slice| {
-            let Part { tape, candidates, .. } = &self.parts[slice.symbol];
-            let mut values = Vec::with_capacity(slice.count() as usize);
-            movements(tape, self.windows, candidates, slice.range.clone(), |found| {
-                values.extend_from_slice(found);
-                attempt.monitor.advance(0)
-            })?;
-            Ok((slice.symbol, values))
+            let MovementPart { tape, candidates, .. } = &self.parts[slice.place];
+            let mut blocks = Vec::with_capacity(8 * slice.count() as usize);
+            let computed =
+                Computed::of(tape, self.windows, candidates, slice.range.clone(), attempt.monitor, |block| {
+                    blocks.extend_from_slice(block);
+                    Ok(())
+                })?;
+            Ok((slice.place, computed, blocks))
         };
         let mut parts: Vec<Computed> = self.parts.iter().map(|_| Computed::default()).collect();
-        map_batched(attempt.threads, &tasks, Slice::count, work, |(part, values)| {
-            parts[part].labelled += values.iter().filter(|v| !v.is_nan()).count() as u64;
-            // A slice starts where a block does.
-            let mut blocks = BlockWriter::new(|block: &[u8]| writer.write_all(block).map_err(fail));
-            blocks.push(&values)?;
-            parts[part].checksums.extend(blocks.finish()?);
-            Ok(())
+        map_batched(attempt.threads, &tasks, Slice::count, work, |(part, computed, blocks)| {
+            parts[part].append(computed);
+            writer.write_all(&blocks).map_err(fail)
         })?;
         writer.finish().map_err(fail)?;
-        Ok(Receipt { file, parts })
+        Ok(MovementFile { file, parts })
     }
 
     fn amount(&self) -> u64 {

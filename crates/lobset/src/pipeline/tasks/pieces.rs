@@ -56,20 +56,21 @@ impl Pieces {
         &self.0[first..after]
     }
 
-    /// Reads a range of movements.
+    /// Reads a range of movements into `values`.
     ///
     /// # Errors
     /// [`Error::Output`] when a work file cannot be read.
-    pub fn read(&self, range: Range<u64>) -> Result<Vec<f64>> {
-        let mut values = Vec::with_capacity((range.end - range.start) as usize);
+    pub fn read(&self, range: Range<u64>, values: &mut Vec<f64>) -> Result<()> {
+        values.clear();
+        values.reserve_exact((range.end - range.start) as usize);
         for piece in self.within(&range) {
             let from = range.start.max(piece.range.start);
             let to = range.end.min(piece.range.end);
-            piece.read(from..to, &mut values).map_err(|e| Error::read_back(&piece.file, &e))?;
+            piece.read(from..to, values).map_err(|e| Error::read_back(&piece.file, &e))?;
         }
         if values.len() as u64 != range.end - range.start {
             return Err(Error::Executor(format!("movements {range:?} of a symbol are in no file")));
         }
-        Ok(values)
+        Ok(())
     }
 }

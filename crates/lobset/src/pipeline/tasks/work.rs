@@ -9,8 +9,8 @@ use crate::output::{
     DATASETS, LARGEST_MANIFEST, MANIFEST, MARKER, MOVEMENTS, Manifest, RECEIPTS, SEGMENTS, TAPES, Workspace,
     is_manifest,
 };
+use crate::pipeline::close::WorkFolder;
 use crate::printable::Shown;
-use crate::run::Run;
 use crate::storage::{self, Stat, platform::Platform, unique};
 
 /// In a work folder that the user has named, from before the first work file to after the last: what lies there is ours.
@@ -28,6 +28,8 @@ pub struct Work {
     name: String,
     /// The user has named the folder.
     named: bool,
+    /// Earlier runs have left finished tasks.
+    inherits: bool,
     place: Place,
 }
 
@@ -87,7 +89,7 @@ impl Work {
     /// [`Error::Output`] when `out` exists and may not be replaced, or cannot be written.
     pub fn open(out: &Path, folder: Option<&Path>, overwrite: bool, seen: Option<Stat>) -> Result<Self> {
         let name = unique();
-        let work = if storage::is_url(out) {
+        let mut work = if storage::is_url(out) {
             if seen.is_some() && !overwrite {
                 return Err(Error::Output {
                     path: out.to_owned(),
@@ -98,7 +100,15 @@ impl Work {
             let beside = || PathBuf::from(format!("{}.lobset-work", out.display()));
             let named = folder.is_some();
             let folder = folder.map_or_else(beside, Path::to_owned);
-            Self { folder, data: out.to_owned(), out: out.to_owned(), name, named, place: Place::Store(seen) }
+            Self {
+                folder,
+                data: out.to_owned(),
+                out: out.to_owned(),
+                name,
+                named,
+                inherits: false,
+                place: Place::Store(seen),
+            }
         } else {
             // Tasks run in processes with folders of their own: they need the whole path.
             let whole = std::path::absolute(out).map_err(|e| Error::output(out, e))?;
@@ -110,10 +120,11 @@ impl Work {
                 if storage::is_url(folder) { Ok(folder.to_owned()) } else { std::path::absolute(folder) }
             });
             let folder = folder.map_err(|e| Error::output(out, e))?;
-            Self { folder, data, out: whole, name, named, place: Place::Folder(workspace) }
+            Self { folder, data, out: whole, name, named, inherits: false, place: Place::Folder(workspace) }
         };
         work.own()?;
         work.prepare().map_err(|e| Error::output(&work.folder, e))?;
+        work.inherits = finished_tasks(&work.folder) > 0;
         Ok(work)
     }
 
@@ -276,40 +287,55 @@ impl Work {
         Ok(())
     }
 
-    /// Removes the work folder, unless it is wanted or the next run can go on from it.
-    /// What can't be removed is no failure.
-    pub fn close<T>(self, run: Run<'_>, outcome: Result<T>) -> Result<T> {
-        let keep = match &outcome {
-            Ok(_) => run.config.keep_intermediate,
-            Err(Error::Interrupted) => false,
-            Err(_) => {
-                let tasks = storage::list(&self.folder.join(RECEIPTS)).map_or(0, |found| found.len());
-                if tasks > 0 {
-                    run.monitor.note(format!(
-                        "{tasks} finished tasks are kept for the next run in {}; delete that folder if there is none",
-                        Shown(&self.folder)
-                    ));
-                }
-                tasks > 0
-            }
-        };
-        let cleared = if keep { Ok(()) } else { self.give_back().map_err(|e| Error::output(&self.folder, e)) };
-        let closed = match self.place {
-            Place::Folder(workspace) if keep => workspace.clear_staged(),
-            Place::Folder(workspace) => workspace.remove(),
-            Place::Store(_) => Ok(()),
-        };
-        for error in [cleared.err(), closed.err()].into_iter().flatten() {
-            run.monitor.note(error.to_string());
-        }
-        outcome
-    }
-
     /// Removes all work files, and our mark from a folder that the user has named.
     fn give_back(&self) -> std::io::Result<()> {
         self.clear()?;
         if self.named { storage::remove(&self.folder.join(OWNED)) } else { Ok(()) }
     }
+}
+
+impl WorkFolder for Work {
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn finished(&self) -> Option<String> {
+        match finished_tasks(&self.folder) {
+            0 => None,
+            1 => Some("one finished task is".to_owned()),
+            tasks => Some(format!("{tasks} finished tasks are")),
+        }
+    }
+
+    fn inherits(&self) -> bool {
+        self.inherits
+    }
+
+    fn keep_all(self) -> Result<()> {
+        match self.place {
+            Place::Folder(workspace) => workspace.clear_staged(),
+            Place::Store(_) => Ok(()),
+        }
+    }
+
+    fn keep_finished(self) -> Result<()> {
+        // Tries that did not finish have removed their own files.
+        self.keep_all()
+    }
+
+    fn remove(self) -> Result<()> {
+        let cleared = self.give_back().map_err(|e| Error::output(&self.folder, e));
+        let removed = match self.place {
+            Place::Folder(workspace) => workspace.remove(),
+            Place::Store(_) => Ok(()),
+        };
+        cleared.and(removed)
+    }
+}
+
+/// Receipts in a work folder.
+fn finished_tasks(folder: &Path) -> usize {
+    storage::list(&folder.join(RECEIPTS)).map_or(0, |found| found.len())
 }
 
 /// True for the names that [`Work::published_name`] and tries give: a stem, sixteen hexadecimal digits, an extension.
