@@ -3,7 +3,7 @@
 //! Shape `(channels, 402, T)` of f32 in [-1, 1], where T = `samples / ticks_per_bin`. Row 0 is the highest price, row 401
 //! the lowest. In each time bin asks add up from the best ask upward, bids from the best bid downward, both over the whole
 //! ladder, and a cell is asks minus bids over the channel's largest absolute value. Positive cells are ask depth, negative
-//! ones bid depth, and the line where they meet is the path of the price. The formulas are those of DESIGN.md, section 8.
+//! ones bid depth, and the line where they meet is the path of the price. `docs/formulas.md` has the formulas.
 //!
 //! It takes two steps. [`Bin::of_rows`] sums up time bins, level by level; [`paint`](DepthSpec::paint) lays bins on the ladder
 //! around the last row's mid price. Windows that share time bins share the first step.
