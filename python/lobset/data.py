@@ -37,19 +37,11 @@ class Samples:
     def __init__(self, path: PathLike, arguments: dict[str, Any]) -> None:
         self._path = os.fspath(path)
         self._arguments = arguments
-        self._identity = self._look()
+        self._identity = _lobset.identity(self._path)
         self._samples = self._open(None)
 
     def _open(self, built: bytes | None) -> _lobset.Samples:
         raise NotImplementedError("make a DepthDataset or a RowDataset")
-
-    def _look(self) -> tuple[int, int]:
-        """What tells a file from the one that takes its place; a missing one is told of by whoever opens it."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return (0, 0)
-        return (found.st_size, found.st_mtime_ns)
 
     @property
     def path(self) -> str:
@@ -106,7 +98,7 @@ class Samples:
     def __setstate__(self, state: dict[str, Any]) -> None:
         built = state.pop("_built")
         self.__dict__.update(state)
-        if self._look() != self._identity:
+        if _lobset.identity(self._path) != self._identity:
             message = f"{self._path}: is not the file any more that this dataset was opened on"
             raise InputError(message, path=Path(self._path))
         self._samples = self._open(built)
@@ -120,7 +112,7 @@ class DepthDataset(Samples):
     """Depth tensors: item i is (the tensor of the `samples` rows that end at a row, the class of that row).
 
     Args:
-        path: A `*_dataset.parquet`.
+        path: A `*_dataset.parquet`, by path or URL.
         split: `"fit"` or `"holdout"`.
         balanced: Only rows of the uniform subset.
         features: Channels; by default the dataset's own, as are the three that follow.
@@ -165,7 +157,7 @@ class RowDataset(Samples):
     """Rows: item i is (the row's columns as a vector of float32, NaN for null; its class).
 
     Args:
-        path: A `*_dataset.parquet`.
+        path: A `*_dataset.parquet`, by path or URL.
         split: `"fit"` or `"holdout"`.
         balanced: Only rows of the uniform subset.
         columns: Numeric columns, in this order; by default the sixty of the book and `mid_price`.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -10,8 +11,10 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import REAL
 
@@ -42,6 +45,7 @@ import ray
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
 
+import lobset.data
 import lobset.ray
 
 CONFIG = lobset.Config(
@@ -360,6 +364,29 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
     second = lobset.Manifest.read("s3://made/audusd")
     assert second.json != first.json
     check(second, hashes(tmp_path / "out"))
+
+    # Loaders read datasets where they lie.
+    symbol, url = next(iter(second.datasets.items()))
+    path = tmp_path / "out" / f"AUDUSD_{symbol}_dataset.parquet"
+    windows = {"samples": 200, "ticks_per_bin": 20}
+    for remote, local in (
+        (lobset.data.RowDataset(url, balanced=False), lobset.data.RowDataset(path, balanced=False)),
+        (lobset.data.DepthDataset(url, balanced=False, **windows), lobset.data.DepthDataset(path, balanced=False, **windows)),
+    ):
+        assert len(remote) == len(local) > 0
+        for number in (0, len(local) // 2, len(local) - 1):
+            assert_same_sample(remote[number], local[number])
+        # So do processes that are forked later.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                sample = pool.apply_async(remote.__getitem__, (7,)).get(timeout=60)
+        assert_same_sample(sample, local[7])
+
+
+def assert_same_sample(found, want):
+    assert found[1] == want[1]
+    np.testing.assert_array_equal(found[0], want[0])
 
 
 def test_a_batch_job_in_a_store_is_held_against_its_manifest(cluster, server, market, tmp_path):

@@ -43,7 +43,7 @@ mod _lobset {
     #[pymodule_export]
     use super::rows::RowStream;
     #[pymodule_export]
-    use super::samples::Samples;
+    use super::samples::{Samples, identity};
     #[pymodule_export]
     use super::tasks::{manifest, process_as_tasks, run_task, try_task};
 

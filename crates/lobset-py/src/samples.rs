@@ -54,6 +54,13 @@ fn position(index: &SampleIndex, sample: i64) -> PyResult<u64> {
     found.ok_or_else(|| PyIndexError::new_err(format!("sample {sample} of {}", index.len())))
 }
 
+/// Tells a file from any that takes its place; `None` for one that cannot be looked at.
+#[pyfunction]
+pub fn identity(py: Python<'_>, path: PathBuf) -> Option<String> {
+    let found = py.detach(|| lobset::storage::stat(&lobset::storage::plain(&path)));
+    found.ok().map(|found| format!("{} {}", found.bytes, found.version))
+}
+
 /// What a sample is made of.
 enum Kind {
     Depth(WindowCache),

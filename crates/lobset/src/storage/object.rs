@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -34,10 +34,32 @@ const UPLOADS: usize = 3;
 /// Ranges no further apart are read in one request: a gap costs less than the latency of another one.
 const GAP: u64 = 256 << 10;
 
+/// What the requests of a process need.
+struct Client {
+    process: u32,
+    runtime: Runtime,
+    /// The client of each bucket: clients keep connections and credentials.
+    stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+}
+
+/// That of this process. A process that was forked makes its own: the threads of its parent's runtime are not in it.
+fn client() -> io::Result<&'static Client> {
+    static CLIENT: RwLock<Option<&Client>> = RwLock::new(None);
+    let process = std::process::id();
+    let mine = |client: &&Client| client.process == process;
+    if let Some(client) = CLIENT.read().unwrap_or_else(PoisonError::into_inner).filter(mine) {
+        return Ok(client);
+    }
+    let mut held = CLIENT.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some(client) = held.filter(mine) {
+        return Ok(client);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    Ok(*held.insert(Box::leak(Box::new(Client { process, runtime, stores: Mutex::default() }))))
+}
+
 fn runtime() -> io::Result<&'static Runtime> {
-    static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
-    let make = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    RUNTIME.get_or_init(make).as_ref().map_err(|e| io::Error::new(e.kind(), e.to_string()))
+    Ok(&client()?.runtime)
 }
 
 fn wait<T>(work: impl Future<Output = object_store::Result<T>>) -> io::Result<T> {
@@ -90,16 +112,16 @@ impl Object {
     }
 }
 
-/// The client of a bucket: clients keep connections and credentials, so there is one for each.
+/// The client of a bucket.
 fn store(root: &str) -> io::Result<Arc<dyn ObjectStore>> {
-    static STORES: OnceLock<Mutex<HashMap<String, Arc<dyn ObjectStore>>>> = OnceLock::new();
-    let mut stores = STORES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let Client { runtime, stores, .. } = client()?;
+    let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(store) = stores.get(root) {
         return Ok(Arc::clone(store));
     }
     let url = Url::parse(root).map_err(invalid)?;
     // Credentials may be asked for while the client is made.
-    let _inside = runtime()?.enter();
+    let _inside = runtime.enter();
     // No credential is anything but UTF-8, and other variables do not matter.
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
