@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 from lobset import data
 from lobset._config import Feature
 
-__all__ = ["DepthDataset", "DepthStream", "RowDataset", "UniformSampler"]
+__all__ = ["DepthDataset", "RowDataset", "SampleStream", "UniformSampler"]
 
 PathLike = str | os.PathLike[str]
 
@@ -107,7 +107,7 @@ class UniformSampler(Sampler):
         self.epoch = epoch
 
 
-class DepthStream(IterableDataset):
+class SampleStream(IterableDataset):
     """An iterable dataset for data larger than memory: blocks of neighbouring samples in shuffled order.
 
     Sharded over the workers of a `DataLoader` and the ranks of `torch.distributed`, when that is initialised: all of

@@ -58,7 +58,7 @@ def test_eight_workers_give_every_sample_exactly_once(dataset, method):
     want = want[np.lexsort(want.T)]
     rows[0]  # Something is held before the workers begin.
     mapped = DataLoader(rows, batch_size=50, shuffle=True, num_workers=8, multiprocessing_context=method)
-    stream = lobset.torch.DepthStream(rows, seed=1, block=64)
+    stream = lobset.torch.SampleStream(rows, seed=1, block=64)
     streamed = DataLoader(stream, batch_size=50, num_workers=8, multiprocessing_context=method)
     for loader in (mapped, streamed):
         found = torch.cat([x for x, _ in loader]).numpy()
@@ -68,7 +68,7 @@ def test_eight_workers_give_every_sample_exactly_once(dataset, method):
     found = torch.cat([x for x, _ in loader]).numpy()
     want = depth.samples.batch(np.arange(len(depth)))[0]
     assert np.array_equal(found.view(np.uint32), want.view(np.uint32))
-    streamed = DataLoader(lobset.torch.DepthStream(depth, seed=1, block=16), batch_size=8, num_workers=8, multiprocessing_context=method)
+    streamed = DataLoader(lobset.torch.SampleStream(depth, seed=1, block=16), batch_size=8, num_workers=8, multiprocessing_context=method)
     found = torch.cat([x for x, _ in streamed]).numpy()
     assert sorted(x.tobytes() for x in found) == sorted(x.tobytes() for x in want)
 
@@ -104,7 +104,7 @@ def test_the_uniform_sampler_favours_no_class(dataset):
 
 def test_a_stream_resumes(dataset):
     def stream():
-        return lobset.torch.DepthStream(lobset.torch.RowDataset(dataset), seed=3, block=64)
+        return lobset.torch.SampleStream(lobset.torch.RowDataset(dataset), seed=3, block=64)
 
     want = [y for _, y in stream()]
     first = stream()

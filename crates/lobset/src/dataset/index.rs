@@ -16,7 +16,7 @@ pub struct SampleFilter {
 }
 
 /// Words of a block, whose samples are counted once.
-const BLOCK: usize = 8;
+const COUNTED_WORDS: usize = 8;
 
 /// The samples of a dataset, in order: one bit for each of its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,7 +36,7 @@ impl SampleIndex {
             len += block.iter().map(|w| u64::from(w.count_ones())).sum::<u64>();
             before
         };
-        let before = words.chunks(BLOCK).map(count).collect();
+        let before = words.chunks(COUNTED_WORDS).map(count).collect();
         Self { words, before, len }
     }
 
@@ -62,7 +62,7 @@ impl SampleIndex {
         }
         let block = self.before.partition_point(|before| *before <= sample) - 1;
         let mut left = sample - self.before[block];
-        for (number, word) in self.words.iter().enumerate().skip(block * BLOCK) {
+        for (number, word) in self.words.iter().enumerate().skip(block * COUNTED_WORDS) {
             let ones = u64::from(word.count_ones());
             if left < ones {
                 let mut rest = *word;

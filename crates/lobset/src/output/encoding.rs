@@ -115,7 +115,7 @@ pub(super) fn delta_i32(out: &mut Vec<u8>, values: &[i32]) {
     );
 }
 
-const BLOCK: usize = 128;
+const DELTA_BLOCK: usize = 128;
 const MINIBLOCKS: usize = 4;
 
 fn delta<T: Copy + Into<i64>>(
@@ -124,14 +124,14 @@ fn delta<T: Copy + Into<i64>>(
     step: impl Fn(T, T) -> i64,
     above: impl Fn(i64, i64) -> u64,
 ) {
-    put_varint(out, BLOCK as u64);
+    put_varint(out, DELTA_BLOCK as u64);
     put_varint(out, MINIBLOCKS as u64);
     put_varint(out, values.len() as u64);
     put_varint(out, zigzag(values.first().map_or(0, |v| (*v).into())));
-    let mut deltas = [0i64; BLOCK];
+    let mut deltas = [0i64; DELTA_BLOCK];
     let mut start = 1;
     while start < values.len() {
-        let n = BLOCK.min(values.len() - start);
+        let n = DELTA_BLOCK.min(values.len() - start);
         for (i, d) in deltas[..n].iter_mut().enumerate() {
             *d = step(values[start + i], values[start + i - 1]);
         }
@@ -139,13 +139,13 @@ fn delta<T: Copy + Into<i64>>(
         put_varint(out, zigzag(min));
         let widths_at = out.len();
         out.extend_from_slice(&[0; MINIBLOCKS]);
-        for (i, mini) in deltas[..n].chunks(BLOCK / MINIBLOCKS).enumerate() {
+        for (i, mini) in deltas[..n].chunks(DELTA_BLOCK / MINIBLOCKS).enumerate() {
             let widest = mini.iter().fold(0, |all, d| all | above(*d, min));
             let width = 64 - widest.leading_zeros();
             out[widths_at + i] = width as u8;
             if width > 0 {
                 // A miniblock is always whole: the missing values are zeros.
-                let padding = std::iter::repeat_n(0, BLOCK / MINIBLOCKS - mini.len());
+                let padding = std::iter::repeat_n(0, DELTA_BLOCK / MINIBLOCKS - mini.len());
                 pack(out, mini.iter().map(|d| above(*d, min)).chain(padding), width);
             }
         }

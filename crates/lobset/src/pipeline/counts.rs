@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::label::{Candidates, Fit, Split, Splits};
-use crate::tape::BLOCK;
+use crate::tape::MOVEMENT_BLOCK;
 
 /// A range of candidates of one of several: of a stream among all streams, of a part among those of a task.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ pub fn class_blocks(
     nbins: usize,
 ) -> Vec<ClassCounts> {
     let mut rows = candidates.rows(range).flatten();
-    let blocks = values.chunks(BLOCK as usize).map(|block| {
+    let blocks = values.chunks(MOVEMENT_BLOCK as usize).map(|block| {
         let mut counts = ClassCounts::new(nbins);
         for (value, row) in block.iter().zip(&mut rows) {
             if !value.is_nan() {

@@ -18,11 +18,11 @@ use crate::output::{
     Workspace, dataset_file_name, write_whole,
 };
 use crate::run::{BATCH, Pool, Run, Stage, batches, map_batched, map_ordered};
-use crate::tape::BLOCK;
+use crate::tape::MOVEMENT_BLOCK;
 use crate::validate::{self, Extent};
 
 /// Candidates whose classes one task counts: few enough for a core's own cache.
-const CLASS_TASK: u64 = 2 * BLOCK;
+const CLASS_TASK: u64 = 2 * MOVEMENT_BLOCK;
 
 /// The engine and what it keeps between steps.
 pub struct Local<'a> {

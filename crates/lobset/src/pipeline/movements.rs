@@ -14,11 +14,11 @@ use crate::label::{Candidates, Windows, movements};
 use crate::output::MOVEMENT_TAPE;
 use crate::run::{Monitor, Run, Stage, map_batched};
 use crate::storage;
-use crate::tape::{BLOCK, BlockWriter, SymbolTape, read_blocks};
+use crate::tape::{BlockWriter, MOVEMENT_BLOCK, SymbolTape, read_blocks};
 
 /// Candidates whose movements one thread computes in one go: so many that the windows' sums at the start do not count.
 pub fn slide(windows: Windows) -> u64 {
-    (16 * BLOCK).max((4 * (windows.lookback + windows.reach())).next_multiple_of(BLOCK))
+    (16 * MOVEMENT_BLOCK).max((4 * (windows.lookback + windows.reach())).next_multiple_of(MOVEMENT_BLOCK))
 }
 
 /// What is known of movements once they are computed and written.
@@ -101,7 +101,11 @@ pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result
     let place = |stream: &Stream| {
         let count = stream.candidates.count();
         total += count;
-        SymbolMovements { first: total - count, count, checksums: Vec::with_capacity(count.div_ceil(BLOCK) as usize) }
+        SymbolMovements {
+            first: total - count,
+            count,
+            checksums: Vec::with_capacity(count.div_ceil(MOVEMENT_BLOCK) as usize),
+        }
     };
     let mut symbols: Vec<SymbolMovements> = streams.iter().map(place).collect();
     let most = slide(windows);

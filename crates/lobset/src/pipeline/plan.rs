@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::ClassCounts;
 use crate::label::{Quota, Split};
 use crate::output::ROW_GROUP_ROWS;
-use crate::tape::BLOCK;
+use crate::tape::MOVEMENT_BLOCK;
 
 /// The marks of a symbol.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ pub fn plan_symbol(
     let mut seen = ClassCounts::new(nbins);
     let mut group = RowGroup { candidates: 0..0, before: seen.clone(), rows: 0 };
     for (number, block) in blocks.iter().enumerate() {
-        let from = number as u64 * BLOCK;
+        let from = number as u64 * MOVEMENT_BLOCK;
         let rows = written(&plan, &seen, block);
         if group.rows > 0 && group.rows + rows > ROW_GROUP_ROWS {
             let full = RowGroup { candidates: from..from, before: seen.clone(), rows: 0 };
@@ -107,7 +107,7 @@ pub fn plan_symbol(
         }
         seen.add(block);
         group.rows += rows;
-        group.candidates.end = (from + BLOCK).min(candidates);
+        group.candidates.end = (from + MOVEMENT_BLOCK).min(candidates);
     }
     if group.rows > 0 {
         plan.groups.push(group);

@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::storage::checksum::{check, checksum};
 
 /// Movements of a block, which has a checksum of its own. Classes are counted block by block, and row groups are made of them.
-pub(crate) const BLOCK: u64 = 16_384;
+pub(crate) const MOVEMENT_BLOCK: u64 = 16_384;
 
-const BLOCK_BYTES: usize = 8 * BLOCK as usize;
+const MOVEMENT_BLOCK_BYTES: usize = 8 * MOVEMENT_BLOCK as usize;
 
 /// Writes movements in blocks and keeps the checksum of each.
 pub(crate) struct BlockWriter<W> {
@@ -31,12 +31,12 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
     /// # Errors
     /// What writing fails of.
     pub fn push(&mut self, mut values: &[f64]) -> Result<()> {
-        self.bytes.reserve_exact(BLOCK_BYTES - self.bytes.len());
+        self.bytes.reserve_exact(MOVEMENT_BLOCK_BYTES - self.bytes.len());
         while !values.is_empty() {
-            let (now, later) = values.split_at(values.len().min((BLOCK_BYTES - self.bytes.len()) / 8));
+            let (now, later) = values.split_at(values.len().min((MOVEMENT_BLOCK_BYTES - self.bytes.len()) / 8));
             self.bytes.extend(now.iter().flat_map(|v| v.to_le_bytes()));
             values = later;
-            if self.bytes.len() == BLOCK_BYTES {
+            if self.bytes.len() == MOVEMENT_BLOCK_BYTES {
                 self.flush()?;
             }
         }
@@ -75,11 +75,11 @@ pub(crate) fn read_blocks(
     out: &mut Vec<f64>,
 ) -> std::io::Result<()> {
     out.reserve_exact((range.end - range.start) as usize);
-    let mut bytes = vec![0; BLOCK_BYTES];
-    let blocks = (range.start - whole.start) / BLOCK..(range.end - whole.start).div_ceil(BLOCK);
+    let mut bytes = vec![0; MOVEMENT_BLOCK_BYTES];
+    let blocks = (range.start - whole.start) / MOVEMENT_BLOCK..(range.end - whole.start).div_ceil(MOVEMENT_BLOCK);
     for block in blocks {
-        let from = whole.start + block * BLOCK;
-        let to = whole.end.min(from + BLOCK);
+        let from = whole.start + block * MOVEMENT_BLOCK;
+        let to = whole.end.min(from + MOVEMENT_BLOCK);
         let bytes = &mut bytes[..8 * (to - from) as usize];
         read(bytes, from - whole.start)?;
         let want = checksums.get(block as usize).ok_or(std::io::ErrorKind::UnexpectedEof)?;

@@ -11,10 +11,10 @@ use crate::error::Result;
 use crate::label::{Candidates, Counter, Histogram, Selection, Splits, Sums, Thresholds};
 use crate::pipeline::counts::{ClassCounts, Slice, class_blocks, slices};
 use crate::run::map_batched;
-use crate::tape::BLOCK;
+use crate::tape::MOVEMENT_BLOCK;
 
 /// Movements that are read in one request: a multiple of slices and of blocks.
-const READ: u64 = 64 * BLOCK;
+const READ: u64 = 64 * MOVEMENT_BLOCK;
 
 /// A range of one symbol's movements.
 #[derive(Serialize, Deserialize)]

@@ -28,7 +28,7 @@ use crate::pipeline::write::dataset_entry;
 use crate::run::{Run, Stage, batches, map_ordered};
 use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
-use crate::tape::BLOCK;
+use crate::tape::MOVEMENT_BLOCK;
 use crate::validate;
 
 /// Receipts of a run before that are read at once.
@@ -155,7 +155,7 @@ impl<'a> Tasks<'a> {
 
 /// Rows of a task of a step over `total` rows that is cut into at most about `tasks`; a multiple of blocks and slices.
 fn task_size(total: u64, tasks: u64) -> u64 {
-    (total / tasks).max(LEAST).next_multiple_of(BLOCK.max(SLICE))
+    (total / tasks).max(LEAST).next_multiple_of(MOVEMENT_BLOCK.max(SLICE))
 }
 
 /// The rows that the labels of a range of candidates look at.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::storage::Ranges;
-use crate::tape::{BLOCK, read_blocks};
+use crate::tape::{MOVEMENT_BLOCK, read_blocks};
 
 /// A range of one symbol's movements in a file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,7 +27,8 @@ impl Piece {
     fn read(&self, range: Range<u64>, values: &mut Vec<f64>) -> std::io::Result<()> {
         // Whole blocks, in one request.
         let start = self.range.start;
-        let blocks = (range.start - start) / BLOCK * BLOCK..(range.end - start).next_multiple_of(BLOCK);
+        let blocks = (range.start - start) / MOVEMENT_BLOCK * MOVEMENT_BLOCK
+            ..(range.end - start).next_multiple_of(MOVEMENT_BLOCK);
         let places = blocks.start..blocks.end.min(self.range.end - start);
         let bytes = Ranges::open(&self.file)?.range((self.first + places.start) * 8..(self.first + places.end) * 8)?;
         let copy = |into: &mut [u8], at: u64| {
