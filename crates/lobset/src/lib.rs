@@ -12,6 +12,7 @@
 //! | keep | [`tape`] | rows | work files: what labels need, and rows as their changes |
 //! | label | [`label`] | mid prices | movements, exact quantiles, classes, splits, marks |
 //! | write | [`output`] | rows and labels | Parquet datasets, `README.md`, `manifest.json`, `report.html` |
+//! | read back | [`dataset`], [`depth`] | datasets | samples for training: vectors, depth tensors |
 //! | prove | [`mod@validate`] | datasets | violations, or none |
 //!
 //! Files are named by path or URL ([`storage`]). The pipeline puts the steps together: on the threads of this machine
