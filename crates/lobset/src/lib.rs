@@ -59,5 +59,5 @@ pub use pipeline::{
     Threads, build, fit_thresholds, inspect, process, process_as_tasks, run_task,
 };
 pub use printable::printable;
-pub use time_text::Timestamp;
+pub use time_text::{Duration, Timestamp};
 pub use validate::validate;

@@ -24,10 +24,10 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{Config, PriceType};
+use crate::config::{Config, LabelSettings, PriceType};
 use crate::error::{ConfigError, Error, InputError, Result};
 use crate::input::{CatalogFile, Delivery, find, hex};
-use crate::label::{FileUsed, LabelSettings, Thresholds};
+use crate::label::{FileUsed, Thresholds};
 use crate::output::{FileEntry, InputEntry, Manifest, ThresholdsEntry, Timings, Workspace, card, has_ts_out, report};
 use crate::printable::Shown;
 use crate::storage::{self, platform::Platform};
@@ -435,7 +435,8 @@ fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified: &[u
     let used: Vec<usize> = sampled.into_iter().map(|i| scanned.fit_files[i]).collect();
     let fitted_rows: Vec<_> = streams.iter().map(|s| s.rows_in_files(|file| used.contains(&file))).collect();
     let input = fit::FitInput { streams, qualified, fitted_rows: &fitted_rows };
-    let (global, symbols) = fit::fit(engine, run.config, &input)?;
+    let settings = LabelSettings::new(run.config);
+    let (global, symbols) = fit::fit(engine, &settings, &input)?;
     let file_used = |i: &usize| {
         let input = &scanned.inputs[*i];
         FileUsed { name: input.name.clone(), sha256: input.sha256.clone() }
@@ -443,7 +444,7 @@ fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified: &[u
     let thresholds = Thresholds {
         version: crate::VERSION.to_owned(),
         fit_until: scanned.fit_until,
-        settings: LabelSettings::new(run.config),
+        settings,
         sample_fraction: run.config.sample_fraction,
         min_symbol_samples: run.config.min_symbol_samples,
         files: used.iter().map(file_used).collect(),

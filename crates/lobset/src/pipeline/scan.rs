@@ -10,7 +10,7 @@ use super::instruments::{InstrumentSpan, InstrumentSpans};
 use super::monitor::Monitor;
 use super::order::Order;
 use super::streams::StreamId;
-use crate::config::{Config, Unmapped};
+use crate::config::{Config, ScanSettings, Unmapped};
 use crate::error::{Error, InputError, Result};
 use crate::input::{
     CatalogFile, DbnReader, Drops, FileStreams, Gaps, Head, Impossible, QuoteRules, Record, SymbologyFile, Symbols,
@@ -31,15 +31,10 @@ const LARGEST_RECEIPT: u64 = 256 << 20;
 /// Records between two looks at the monitor.
 const BREATH: u64 = 8192;
 
-/// The settings that decide what a scan finds.
+/// What decides what a scan finds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanRules {
-    keep_crossed: bool,
-    price_range: Option<[f64; 2]>,
-    unmapped: Unmapped,
-    publishers: Option<Vec<u16>>,
-    max_gap: Option<u64>,
-    strict: bool,
+    settings: ScanSettings,
     /// The mappings for a file without any. It differs from folder to folder.
     symbology: Option<SymbologyFile>,
 }
@@ -47,20 +42,12 @@ pub struct ScanRules {
 impl ScanRules {
     /// Those of a run's settings.
     pub fn new(config: &Config) -> Self {
-        Self {
-            keep_crossed: config.keep_crossed,
-            price_range: config.price_range,
-            unmapped: config.unmapped,
-            publishers: config.publishers.clone(),
-            max_gap: config.max_gap,
-            strict: config.strict,
-            symbology: None,
-        }
+        Self { settings: ScanSettings::new(config), symbology: None }
     }
 
     /// The longest pause in nanoseconds that breaks no stream.
     pub fn max_gap(&self) -> u64 {
-        self.max_gap.unwrap_or(u64::MAX)
+        self.settings.max_gap.map_or(u64::MAX, |gap| gap.0)
     }
 
     /// The most memory that the mappings take, in bytes.
@@ -360,17 +347,18 @@ impl RowReader {
     pub fn open(path: &Path, rules: &ScanRules) -> Result<Self> {
         let reader = DbnReader::open(path)?;
         let symbols = Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?;
-        let quotes = QuoteRules::new(rules.keep_crossed, rules.price_range);
+        let settings = &rules.settings;
+        let quotes = QuoteRules::new(settings.keep_crossed, settings.price_range);
         let times = Times::of(reader.metadata());
         Ok(Self {
             reader,
             symbols,
             drops: Drops::default(),
             impossible: Impossible::default(),
-            strict: rules.strict,
+            strict: settings.strict,
             quotes,
-            unmapped: rules.unmapped,
-            publishers: rules.publishers.clone(),
+            unmapped: settings.unmapped,
+            publishers: settings.publishers.clone(),
             times,
             streams: FileStreams::default(),
             reported: 0,
