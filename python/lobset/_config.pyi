@@ -89,7 +89,7 @@ class Config(Settings):
         """Keep the work folder."""
     @property
     def fit_until(self) -> str | None:
-        """The boundary time T, a date or an RFC 3339 time; by default the start of the file in the middle. In RFC 3339."""
+        """The boundary time T, a date (2024-10-01) or an RFC 3339 time; by default the start of the file in the middle. Held as RFC 3339 text."""
     @property
     def keep_crossed(self) -> bool:
         """Keep quotes whose best bid is above the best ask."""
@@ -101,13 +101,13 @@ class Config(Settings):
         """What happens to an instrument that the file's mappings do not name: error (the file is refused), drop (its records are dropped and counted)."""
     @property
     def publishers(self) -> tuple[int, ...] | None:
-        """Keep the records of these publishers alone, by their ids; by default of all."""
+        """Keep the records of these publishers alone, by their ids (39,40); by default of all."""
     @property
     def aliases(self) -> Literal["error", "keep"]:
         """What happens when one instrument stands under two symbols at the same time: error (the input is refused), keep (each symbol gets its stream, with a warning that its rows count twice)."""
     @property
     def max_gap(self) -> int | None:
-        """A pause in `ts_recv` longer than this (15m, 2h) breaks a symbol's stream: no window reaches across. In nanoseconds."""
+        """A pause in `ts_recv` longer than this (15m, 2h) breaks a symbol's stream: no window reaches across. Held in nanoseconds."""
     @property
     def strict(self) -> bool:
         """Refuse files with impossible values (unknown actions and sides, levels out of order), which are counted and warned about otherwise."""
@@ -116,7 +116,7 @@ class Config(Settings):
         """How prices are written: float (64-bit floats in price units), fixed (64-bit integers in 1e-9 of a price unit, as in the DBN record)."""
     @property
     def columns(self) -> Literal["all", "book"]:
-        """Which of a record's fields are written: all (all of them), book (`ts_event`, the ten levels and the columns of labels)."""
+        """Which of a record's fields are written: all (every field), book (`ts_event`, the ten levels and the columns of labels)."""
     @property
     def compression(self) -> Literal["zstd", "snappy", "lz4", "none"]:
         """The codec of the Parquet pages: zstd (Zstandard, level 1), snappy (Snappy), lz4 (LZ4, raw blocks), none (pages as they are)."""

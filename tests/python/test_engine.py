@@ -151,7 +151,7 @@ def test_config_knows_every_setting():
     names = {line["name"] for line in json.loads(_lobset.settings())}
     assert set(reflection.signature(lobset.Config).parameters) == names
     assert all(isinstance(getattr(lobset.Config, name), property) and getattr(lobset.Config, name).__doc__ for name in names)
-    assert "In nanoseconds." in lobset.Config.max_gap.__doc__
+    assert "Held in nanoseconds." in lobset.Config.max_gap.__doc__
     config = lobset.Config(
         currency="USDJPY", features=["trade_counts"], price_range=(90.5, 200.0), max_gap="15m", fit_until="2024-10-01"
     )

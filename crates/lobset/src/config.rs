@@ -51,7 +51,7 @@ settings! {
     selection min_symbol_samples: u64 = 50_000, "ROWS", check at_least_one;
     /// Keep the work folder.
     run keep_intermediate: bool = false, "BOOL";
-    /// The boundary time T, a date or an RFC 3339 time; by default the start of the file in the middle.
+    /// The boundary time T, a date (2024-10-01) or an RFC 3339 time; by default the start of the file in the middle.
     selection fit_until: Option<Timestamp> = None, "TIME";
     /// Keep quotes whose best bid is above the best ask.
     rows keep_crossed: bool = false, "BOOL";
@@ -59,7 +59,7 @@ settings! {
     rows price_range: Option<[f64; 2]> = None, "LOW,HIGH", check ascending_prices;
     /// What happens to an instrument that the file's mappings do not name.
     input unmapped: Unmapped = Unmapped::Error, "WHAT";
-    /// Keep the records of these publishers alone, by their ids; by default of all.
+    /// Keep the records of these publishers alone, by their ids (39,40); by default of all.
     input publishers: Option<Vec<u16>> = None, "LIST", check not_empty;
     /// What happens when one instrument stands under two symbols at the same time.
     selection aliases: Aliases = Aliases::Error, "WHAT";

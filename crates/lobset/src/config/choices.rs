@@ -89,7 +89,7 @@ choices! {
     }
     /// Which of a record's fields are written.
     Columns {
-        /// all of them
+        /// every field
         All = "all",
         /// `ts_event`, the ten levels and the columns of labels
         Book = "book",

@@ -147,6 +147,14 @@ macro_rules! by_scope {
     ({$($scan:tt)*} {$($label:tt)*}) => {
         scoped! {
             /// The settings that decide what a scan finds. A scan of an earlier run holds only where these are the same.
+            ///
+            /// What scans may not depend on cannot be read from it:
+            ///
+            /// ```compile_fail,E0609
+            /// fn depends(settings: &lobset::config::ScanSettings) -> u16 {
+            ///     settings.nbins
+            /// }
+            /// ```
             ScanSettings { $($scan)* }
         }
         scoped! {

@@ -49,8 +49,8 @@ impl Kind {
     /// How JSON and Python hold a value, where its type alone does not tell.
     pub const fn unit(&self) -> Option<&'static str> {
         match self {
-            Self::Duration => Some("In nanoseconds"),
-            Self::Time => Some("In RFC 3339"),
+            Self::Duration => Some("Held in nanoseconds"),
+            Self::Time => Some("Held as RFC 3339 text"),
             _ => None,
         }
     }

@@ -31,7 +31,7 @@ const LARGEST_RECEIPT: u64 = 256 << 20;
 /// Records between two looks at the monitor.
 const BREATH: u64 = 8192;
 
-/// What decides what a scan finds.
+/// Everything that decides what a scan finds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanRules {
     settings: ScanSettings,
