@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lobset import _lobset
 from lobset._config import Config, Feature
+from lobset._settings import default
 
 
 class DepthProcessor:
@@ -31,10 +32,10 @@ class DepthProcessor:
 
     def __init__(
         self,
-        features: Sequence[Feature] = ("volume", "variance"),
-        samples: int = 50_000,
-        ticks_per_bin: int = 100,
-        micro_pip_size: float = 1e-5,
+        features: Sequence[Feature] = default("features"),
+        samples: int = default("samples"),
+        ticks_per_bin: int = default("ticks_per_bin"),
+        micro_pip_size: float = default("micro_pip_size"),
     ) -> None:
         self._arguments = (tuple(features), samples, ticks_per_bin, micro_pip_size)
         self._processor = _lobset.DepthProcessor(list(features), samples, ticks_per_bin, micro_pip_size)

@@ -22,8 +22,9 @@ __all__ = [
     "process_as_tasks",
     "resolve",
     "run_task",
-    "setting_names",
+    "settings",
     "simulate",
+    "to_toml",
     "try_task",
     "validate",
 ]
@@ -32,7 +33,8 @@ type _Path = str | os.PathLike[str]
 type _Progress = Callable[[str, int, int], object]
 
 def command(words: Sequence[str]) -> int: ...
-def setting_names() -> list[str]: ...
+def settings() -> str: ...
+def to_toml(config: str) -> str: ...
 def resolve(
     toml: tuple[str, str] | None, values: Sequence[tuple[str, str]], file: _Path | None = None
 ) -> str: ...

@@ -148,23 +148,27 @@ def test_thresholds_and_build_in_two_steps_give_the_same_datasets(market, manife
 
 
 def test_config_knows_every_setting():
-    names = set(_lobset.setting_names())
+    names = {line["name"] for line in json.loads(_lobset.settings())}
     assert set(reflection.signature(lobset.Config).parameters) == names
-    assert all(isinstance(getattr(lobset.Config, name), property) for name in names)
+    assert all(isinstance(getattr(lobset.Config, name), property) and getattr(lobset.Config, name).__doc__ for name in names)
+    assert "Held in nanoseconds." in lobset.Config.max_gap.__doc__
     config = lobset.Config(
         currency="USDJPY", features=["trade_counts"], price_range=(90.5, 200.0), max_gap="15m", fit_until="2024-10-01"
     )
     assert (config.nbins, config.micro_pip_size, config.max_gap) == (9, 0.001, 900_000_000_000)
     assert lobset.Config.from_toml(config.to_toml()) == config == pickle.loads(pickle.dumps(config))
     assert eval(repr(config), {"Config": lobset.Config}) == config and "nbins" not in repr(config)
+    assert (config.features, config.price_range, config.publishers) == (("trade_counts",), (90.5, 200.0), None)
+    assert 'max_gap = "15m"\n' in config.to_toml() and "max_gap='15m'" in repr(config)
     assert config.replace(max_gap=None, nbins=5).max_gap is None and hash(config) != hash(config.replace(nbins=5))
     with pytest.raises(AttributeError, match="replace"):
         config.nbins = 7
     with pytest.raises(lobset.ConfigError) as caught:
         lobset.Config(nbins=1, lookback_rows=0, compression="gzip")
     assert len(caught.value.problems) == 3 and isinstance(caught.value, lobset.LobsetError)
-    with pytest.raises(lobset.ConfigError, match="did you mean nbins"):
-        lobset.Config.from_toml("nbin = 5\n")
+    for misspelled in [lambda: lobset.Config.from_toml("nbin = 5\n"), lambda: lobset.Config(nbin=5), lambda: config.replace(nbin=5)]:
+        with pytest.raises(lobset.ConfigError, match="nbin: unknown setting; did you mean nbins"):
+            misspelled()
     for unreadable in ["absent.toml", "/dev/zero"]:
         with pytest.raises(lobset.ConfigError, match="cannot be read"):
             lobset.Config.from_toml(unreadable)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
+use lobset::config::LabelSettings;
 use lobset::error::ConfigError;
 use lobset::settings::{Layer, SETTINGS, resolve};
 use lobset::validate::Compare;
@@ -143,27 +144,17 @@ fn with_settings(command: Clap) -> Clap {
         .value_name("FILE")
         .help("Settings in TOML")
         .value_parser(value_parser!(PathBuf));
+    let defaults = Config::default();
     let flags = SETTINGS.iter().map(|setting| {
-        let default = default_text(setting.key);
-        let help =
-            if default.is_empty() { setting.help.to_owned() } else { format!("{} [default: {default}]", setting.help) };
-        let arg =
-            Arg::new(setting.key).long(setting.flag()).value_name(setting.value).help(help).help_heading("Settings");
-        let arg = arg.allow_negative_numbers(true);
+        let mut help = setting.meaning();
+        if setting.is_set(&defaults) {
+            help += &format!(" [default: {}]", setting.text(&defaults));
+        }
+        let arg = Arg::new(setting.key).long(setting.flag()).value_name(setting.placeholder).help(help);
+        let arg = arg.help_heading("Settings").allow_negative_numbers(true);
         if setting.is_switch() { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
     });
     command.arg(config).args(flags).after_help(SETTINGS_HELP)
-}
-
-/// The default of a setting, as its help shows it.
-fn default_text(key: &str) -> String {
-    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
-    match &defaults[key] {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Array(items) => items.iter().filter_map(|i| i.as_str()).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    }
 }
 
 fn number(
@@ -365,17 +356,8 @@ fn settings(sub: &ArgMatches, thresholds: Option<&Thresholds>) -> Result<Box<Con
 
 /// The settings that a thresholds file was fitted with, as the lowest layer.
 fn thresholds_layer(thresholds: &Thresholds) -> Layer {
-    let settings = serde_json::to_value(&thresholds.settings).unwrap_or_default();
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::Null => "none".to_owned(),
-        serde_json::Value::String(text) => text.clone(),
-        // Only max_gap is a time; as text it would be seconds.
-        other => other.to_string(),
-    };
-    let values = settings.as_object().into_iter().flatten().map(|(key, value)| {
-        let unit = if key == "max_gap" && value.is_number() { "ns" } else { "" };
-        (key.clone(), text(value) + unit)
-    });
+    let config = thresholds.settings.to_config();
+    let values = LabelSettings::settings().map(|setting| (setting.key.to_owned(), setting.text(&config)));
     Layer { origin: "thresholds file".to_owned(), values: values.collect() }
 }
 

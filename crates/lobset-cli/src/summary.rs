@@ -46,7 +46,7 @@ fn longest_gap(manifest: &Manifest) -> Option<String> {
     let line =
         format!("longest gap: {} in {} from {}", span(gap.length()), printable(&symbol.symbol), to_second(gap.from));
     Some(match manifest.config.max_gap {
-        Some(most) if gap.length() > most => format!("{line}, where its stream breaks (max_gap)"),
+        Some(most) if gap.length() > most.0 => format!("{line}, where its stream breaks (max_gap)"),
         Some(_) => line,
         None => format!("{line}; windows reach across gaps unless max_gap is set"),
     })

@@ -1,6 +1,6 @@
 //! Depth tensors of tables.
 
-use lobset::config::Feature;
+use lobset::config::{Feature, SettingValue};
 use lobset::depth::DepthSpec;
 use lobset::error::ConfigError;
 use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
@@ -12,10 +12,7 @@ use crate::table::Table;
 
 /// Features by their names.
 pub fn parse_features(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Feature>> {
-    let parse = |name: String| {
-        serde_json::from_value(serde_json::Value::String(name.clone()))
-            .map_err(|_| ConfigError::one(format!("features: {name:?} is not one of volume, variance, trade_counts")))
-    };
+    let parse = |name: String| Feature::parse(&name).map_err(|reason| ConfigError::one(format!("features: {reason}")));
     names.into_iter().map(parse).collect::<Result<_, _>>().or_raise(py)
 }
 

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use lobset::settings::{Layer, SETTINGS};
 use lobset::validate::{Certificate, Compare};
-use lobset::{Config, Error, Event, Monitor, Options, Stage, Thresholds};
+use lobset::{Error, Event, Monitor, Options, Stage, Thresholds};
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 
 use crate::errors::OrRaise;
+use crate::settings;
 
 /// Between two looks for signals.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -127,41 +127,9 @@ pub fn json(value: &impl serde::Serialize) -> PyResult<String> {
     serde_json::to_string(value).map_err(|e| PyRuntimeError::new_err(e.to_string()))
 }
 
-/// Settings from JSON.
-pub fn config(text: &str) -> PyResult<Config> {
-    serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("no settings: {e}")))
-}
-
 /// Boundaries to apply, from where they lie.
 pub fn thresholds(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Option<Thresholds>> {
     py.detach(|| path.map(|path| Thresholds::read(&lobset::storage::plain(&path))).transpose()).or_raise(py)
-}
-
-/// The names of all settings.
-#[pyfunction]
-pub fn setting_names() -> Vec<&'static str> {
-    SETTINGS.iter().map(|setting| setting.key).collect()
-}
-
-/// Lays settings given as text over those of a TOML document (its origin and its text) or of a TOML file, checks them all and
-/// returns them as JSON.
-#[pyfunction]
-#[pyo3(signature = (toml, values, file=None))]
-pub fn resolve(
-    py: Python<'_>,
-    toml: Option<(String, String)>,
-    values: Vec<(String, String)>,
-    file: Option<PathBuf>,
-) -> PyResult<String> {
-    let mut layers = Vec::new();
-    if let Some((origin, text)) = toml {
-        layers.push(Layer::from_toml(&origin, &text).or_raise(py)?);
-    }
-    if let Some(path) = file {
-        layers.push(py.detach(|| Layer::from_file(&path)).or_raise(py)?);
-    }
-    layers.push(Layer { origin: "Config".to_owned(), values });
-    json(&lobset::settings::resolve(&layers).or_raise(py)?)
 }
 
 /// The main job; returns the manifest as JSON.
@@ -179,7 +147,7 @@ pub fn process(
     overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    let config = self::config(config)?;
+    let config = settings::config(config)?;
     let given = self::thresholds(py, thresholds)?;
     let options = Options { threads, overwrite, symbology };
     json(&run(py, progress, |monitor, _| lobset::process(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
@@ -200,7 +168,7 @@ pub fn build(
     overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    let config = self::config(config)?;
+    let config = settings::config(config)?;
     let given = py.detach(|| Thresholds::read(&thresholds)).or_raise(py)?;
     let options = Options { threads, overwrite, symbology };
     json(&run(py, progress, |monitor, _| lobset::build(&inputs, &out, &config, &given, &options, monitor))?)
@@ -220,7 +188,7 @@ pub fn fit_thresholds(
     overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    let config = self::config(config)?;
+    let config = settings::config(config)?;
     let options = Options { threads, overwrite, symbology };
     json(&run(py, progress, |monitor, _| lobset::fit_thresholds(&inputs, &out, &config, &options, monitor))?)
 }
@@ -266,7 +234,7 @@ pub fn inspect(
     threads: usize,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    let config = self::config(config)?;
+    let config = settings::config(config)?;
     let options = Options { threads, symbology, ..Options::default() };
     json(&run(py, progress, |monitor, _| lobset::inspect(&inputs, &config, &options, monitor))?)
 }

@@ -11,6 +11,8 @@ mod errors;
 mod rows;
 #[forbid(unsafe_code)]
 mod samples;
+#[forbid(unsafe_code)]
+mod settings;
 mod table;
 #[forbid(unsafe_code)]
 mod tasks;
@@ -39,11 +41,13 @@ mod _lobset {
     #[pymodule_export]
     use super::depth::DepthProcessor;
     #[pymodule_export]
-    use super::engine::{build, fit_thresholds, inspect, process, resolve, setting_names, simulate, validate};
+    use super::engine::{build, fit_thresholds, inspect, process, simulate, validate};
     #[pymodule_export]
     use super::rows::RowStream;
     #[pymodule_export]
     use super::samples::{Samples, identity};
+    #[pymodule_export]
+    use super::settings::{resolve, settings, to_toml};
     #[pymodule_export]
     use super::tasks::{manifest, process_as_tasks, run_task, try_task};
 

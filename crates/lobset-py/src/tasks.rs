@@ -7,8 +7,9 @@ use lobset::{Error, Executor, Manifest, Monitor, Options, Receive, Result, Task}
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
-use crate::engine::{config, json, run};
+use crate::engine::{json, run};
 use crate::errors::OrRaise;
+use crate::settings;
 
 /// Does a task that an executor was given and returns its receipt. Ctrl-C, or the cancellation of a task, stops it.
 #[pyfunction]
@@ -108,7 +109,7 @@ pub fn process_as_tasks(
     overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    let config = self::config(config)?;
+    let config = settings::config(config)?;
     let given = crate::engine::thresholds(py, thresholds)?;
     let options = Options { threads, overwrite, symbology };
     let executor = PyExecutor::new(executor);

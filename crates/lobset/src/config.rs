@@ -1,199 +1,78 @@
-//! Every setting: its meaning, its range, its default and the presets.
+//! The table of settings, and everything that follows from it: [`Config`], its checks, the structs of single scopes, and
+//! [`SETTINGS`], from which the command line, the environment, TOML files, Python and the README have theirs.
 
-use serde::{Deserialize, Serialize};
+mod choices;
+mod setting;
+mod table;
+mod values;
+
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
+
+pub use choices::{Aliases, Columns, Compression, Feature, PriceType, ThresholdScope, Unmapped};
+pub use setting::{Scope, Setting};
+use table::{by_scope, optional, scope, scoped, settings};
+pub use values::{Choice, Kind, SettingValue};
 
 use crate::error::ConfigError;
-use crate::time_text::Timestamp;
+use crate::time_text::{Duration, Timestamp};
 
-/// Default of [`Config::currency`].
-pub const DEFAULT_CURRENCY: &str = "AUDUSD";
-/// Default of [`Config::lookback_rows`].
-pub const DEFAULT_LOOKBACK_ROWS: u64 = 5_000;
-/// Default of [`Config::lookforward_input`].
-pub const DEFAULT_LOOKFORWARD_INPUT: u64 = 5_000;
-/// Default of [`Config::lookforward_offset`].
-pub const DEFAULT_LOOKFORWARD_OFFSET: u64 = 500;
-/// Default of [`Config::samples`].
-pub const DEFAULT_SAMPLES: u64 = 50_000;
-/// Default of [`Config::ticks_per_bin`].
-pub const DEFAULT_TICKS_PER_BIN: u64 = 100;
-/// Default of [`Config::micro_pip_size`].
-pub const DEFAULT_MICRO_PIP_SIZE: f64 = 0.00001;
-/// Default of [`Config::nbins`].
-pub const DEFAULT_NBINS: u16 = 21;
-/// Default of [`Config::sample_fraction`].
-pub const DEFAULT_SAMPLE_FRACTION: f64 = 1.0;
-/// Default of [`Config::min_symbol_samples`].
-pub const DEFAULT_MIN_SYMBOL_SAMPLES: u64 = 50_000;
 /// The longest window, in rows. It keeps every exact sum and product of a label within 128 bits.
 pub const MAX_WINDOW_ROWS: u64 = 1 << 30;
 
-/// What one channel of a depth tensor shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Feature {
-    /// The median of sizes.
-    Volume,
-    /// The sample variance of sizes.
-    Variance,
-    /// The sum of order counts.
-    TradeCounts,
-}
-
-/// Whose movements a set of boundaries is fitted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ThresholdScope {
-    /// One set of boundaries for all symbols.
-    Global,
-    /// One set for each symbol.
-    Symbol,
-}
-
-/// What happens to an instrument that the file's mappings do not name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unmapped {
-    /// The file is refused.
-    Error,
-    /// Its records are dropped and counted.
-    Drop,
-}
-
-/// What happens when one instrument stands under two symbols at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Aliases {
-    /// The input is refused.
-    Error,
-    /// Each symbol gets its stream, with a warning that its rows count twice.
-    Keep,
-}
-
-/// How prices are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PriceType {
-    /// 64-bit floats in price units.
-    Float,
-    /// 64-bit integers in 1e-9 of a price unit, as in the DBN record.
-    Fixed,
-}
-
-/// Which of a record's fields are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Columns {
-    /// All of them.
-    All,
-    /// `ts_event`, the ten levels and the columns of labels.
-    Book,
-}
-
-/// The codec of the Parquet pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// Zstandard, level 1.
-    Zstd,
-    /// Snappy.
-    Snappy,
-    /// LZ4 (raw blocks).
-    Lz4,
-    /// Pages as they are.
-    None,
-}
-
-/// The settings of a run. Each field has the name of its key in `lobset.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
+settings! {
     /// Tag in the file names, and the preset that fills the other defaults.
-    pub currency: String,
-    /// Channels of the depth tensors made from this dataset.
-    pub features: Vec<Feature>,
-    /// L, rows of the past window; 1 to [`MAX_WINDOW_ROWS`].
-    pub lookback_rows: u64,
-    /// F, rows of the future window; 1 to [`MAX_WINDOW_ROWS`].
-    pub lookforward_input: u64,
-    /// O, rows skipped between the row and the future window; 0 to [`MAX_WINDOW_ROWS`].
-    pub lookforward_offset: u64,
+    output currency: String = "AUDUSD".to_owned(), "TAG", check tag;
+    /// Channels of the depth tensors made from the dataset.
+    tensor features: Vec<Feature> = vec![Feature::Volume, Feature::Variance], "LIST", check distinct;
+    /// L, rows of the past window.
+    label lookback_rows: u64 = 5_000, "ROWS", in 1..=MAX_WINDOW_ROWS;
+    /// F, rows of the future window.
+    label lookforward_input: u64 = 5_000, "ROWS", in 1..=MAX_WINDOW_ROWS;
+    /// O, rows skipped between the row and the future window.
+    label lookforward_offset: u64 = 500, "ROWS", in 0..=MAX_WINDOW_ROWS;
     /// Rows in one depth tensor's window, a multiple of `ticks_per_bin`.
-    pub samples: u64,
+    tensor samples: u64 = 50_000, "ROWS";
     /// Rows per time bin of a depth tensor.
-    pub ticks_per_bin: u64,
+    tensor ticks_per_bin: u64 = 100, "ROWS";
     /// Price step of a depth tensor's ladder, in price units.
-    pub micro_pip_size: f64,
-    /// Classes; 2 to 255.
-    pub nbins: u16,
-    /// Share of the fit half's files that the thresholds are fitted on; above 0, at most 1.
-    pub sample_fraction: f64,
-    /// One set of boundaries for all symbols, or one each.
-    pub threshold_scope: ThresholdScope,
+    tensor micro_pip_size: f64 = 0.00001, "PRICE", check positive_step;
+    /// Classes.
+    label nbins: u16 = 21, "N", in 2..=255;
+    /// Share of the fit half's files that the boundaries are fitted on; above 0, at most 1.
+    selection sample_fraction: f64 = 1.0, "SHARE", check share;
+    /// Whose movements a set of boundaries is fitted on.
+    label threshold_scope: ThresholdScope = ThresholdScope::Global, "SCOPE";
     /// Mark an exactly uniform subset in the column `balanced`.
-    pub force_uniform: bool,
+    output force_uniform: bool = true, "BOOL";
     /// Write the marked rows alone.
-    pub drop_unbalanced: bool,
+    output drop_unbalanced: bool = false, "BOOL";
     /// Labelled rows that a symbol needs to get a dataset; at least 1.
-    pub min_symbol_samples: u64,
+    selection min_symbol_samples: u64 = 50_000, "ROWS", check at_least_one;
     /// Keep the work folder.
-    pub keep_intermediate: bool,
-    /// The boundary time T; by default the first `ts_recv` of the file in the middle.
-    pub fit_until: Option<Timestamp>,
+    run keep_intermediate: bool = false, "BOOL";
+    /// The boundary time T, a date (2024-10-01) or an RFC 3339 time; by default the start of the file in the middle.
+    selection fit_until: Option<Timestamp> = None, "TIME";
     /// Keep quotes whose best bid is above the best ask.
-    pub keep_crossed: bool,
-    /// Drop quotes outside `[low, high]`, in price units.
-    pub price_range: Option<[f64; 2]>,
-    /// What happens to an instrument without a mapping.
-    pub unmapped: Unmapped,
-    /// Keep the records of these publishers alone; all by default.
-    pub publishers: Option<Vec<u16>>,
+    rows keep_crossed: bool = false, "BOOL";
+    /// Drop quotes outside these two prices.
+    rows price_range: Option<[f64; 2]> = None, "LOW,HIGH", check ascending_prices;
+    /// What happens to an instrument that the file's mappings do not name.
+    input unmapped: Unmapped = Unmapped::Error, "WHAT";
+    /// Keep the records of these publishers alone, by their ids (39,40); by default of all.
+    input publishers: Option<Vec<u16>> = None, "LIST", check not_empty;
     /// What happens when one instrument stands under two symbols at the same time.
-    pub aliases: Aliases,
-    /// A pause in `ts_recv` longer than this, in nanoseconds, breaks a symbol's stream.
-    pub max_gap: Option<u64>,
-    /// Refuse files with impossible values ([`Impossible`](crate::input::Impossible)), which are counted and warned about
-    /// otherwise.
-    pub strict: bool,
+    selection aliases: Aliases = Aliases::Error, "WHAT";
+    /// A pause in `ts_recv` longer than this (15m, 2h) breaks a symbol's stream: no window reaches across.
+    rows max_gap: Option<Duration> = None, "TIME", check longer_than_zero;
+    /// Refuse files with impossible values (unknown actions and sides, levels out of order), which are counted and warned about otherwise.
+    input strict: bool = false, "BOOL";
     /// How prices are written.
-    pub price_type: PriceType,
+    output price_type: PriceType = PriceType::Float, "TYPE";
     /// Which of a record's fields are written.
-    pub columns: Columns,
+    output columns: Columns = Columns::All, "SET";
     /// The codec of the Parquet pages.
-    pub compression: Compression,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            currency: DEFAULT_CURRENCY.to_owned(),
-            features: vec![Feature::Volume, Feature::Variance],
-            lookback_rows: DEFAULT_LOOKBACK_ROWS,
-            lookforward_input: DEFAULT_LOOKFORWARD_INPUT,
-            lookforward_offset: DEFAULT_LOOKFORWARD_OFFSET,
-            samples: DEFAULT_SAMPLES,
-            ticks_per_bin: DEFAULT_TICKS_PER_BIN,
-            micro_pip_size: DEFAULT_MICRO_PIP_SIZE,
-            nbins: DEFAULT_NBINS,
-            sample_fraction: DEFAULT_SAMPLE_FRACTION,
-            threshold_scope: ThresholdScope::Global,
-            force_uniform: true,
-            drop_unbalanced: false,
-            min_symbol_samples: DEFAULT_MIN_SYMBOL_SAMPLES,
-            keep_intermediate: false,
-            fit_until: None,
-            keep_crossed: false,
-            price_range: None,
-            unmapped: Unmapped::Error,
-            publishers: None,
-            aliases: Aliases::Error,
-            max_gap: None,
-            strict: false,
-            price_type: PriceType::Float,
-            columns: Columns::All,
-            compression: Compression::Zstd,
-        }
-    }
+    output compression: Compression = Compression::Zstd, "CODEC";
 }
 
 impl Config {
@@ -216,74 +95,72 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with all problems at once.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let mut problems = Vec::new();
-        let mut require = |holds: bool, key: &str, message: String| {
-            if !holds {
-                problems.push(format!("{key}: {message}"));
-            }
-        };
-        let window = |rows: u64, least: u64| (least..=MAX_WINDOW_ROWS).contains(&rows);
-        let tag = !self.currency.is_empty()
-            && self.currency.len() <= 32
-            && self.currency.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-            && !self.currency.starts_with('.');
-        require(
-            tag,
-            "currency",
-            format!("{:?} is not a tag of 1 to 32 letters, digits, '.', '_' or '-'", self.currency),
-        );
-        let mut features = self.features.clone();
-        features.sort_unstable();
-        features.dedup();
-        require(
-            !features.is_empty() && features.len() == self.features.len(),
-            "features",
-            "name each of volume, variance, trade_counts at most once, and one at least".to_owned(),
-        );
-        for (key, rows, least) in [
-            ("lookback_rows", self.lookback_rows, 1),
-            ("lookforward_input", self.lookforward_input, 1),
-            ("lookforward_offset", self.lookforward_offset, 0),
-        ] {
-            require(window(rows, least), key, format!("{rows} is outside {least} to {MAX_WINDOW_ROWS}"));
+        let mut problems = self.problems_of_each();
+        if self.ticks_per_bin == 0 || self.samples == 0 || !self.samples.is_multiple_of(self.ticks_per_bin) {
+            let Self { samples, ticks_per_bin, .. } = self;
+            problems.push(format!("samples: {samples} is not a positive multiple of ticks_per_bin = {ticks_per_bin}"));
         }
-        require(
-            self.ticks_per_bin > 0 && self.samples > 0 && self.samples.is_multiple_of(self.ticks_per_bin.max(1)),
-            "samples",
-            format!("{} is not a positive multiple of ticks_per_bin = {}", self.samples, self.ticks_per_bin),
-        );
-        require(
-            self.micro_pip_size.is_finite() && self.micro_pip_size > 0.0,
-            "micro_pip_size",
-            format!("{} is not a positive price step", self.micro_pip_size),
-        );
-        require((2..=255).contains(&self.nbins), "nbins", format!("{} is outside 2 to 255", self.nbins));
-        require(
-            self.sample_fraction > 0.0 && self.sample_fraction <= 1.0,
-            "sample_fraction",
-            format!("{} is not above 0 and at most 1", self.sample_fraction),
-        );
-        require(self.min_symbol_samples > 0, "min_symbol_samples", "must be at least 1".to_owned());
-        require(
-            self.force_uniform || !self.drop_unbalanced,
-            "drop_unbalanced",
-            "needs force_uniform = true, which marks the rows to keep".to_owned(),
-        );
-        if let Some([low, high]) = self.price_range {
-            require(
-                low < high && low.abs() <= 9.2e9 && high.abs() <= 9.2e9,
-                "price_range",
-                format!("[{low}, {high}] is not a low and a higher price within 9.2e9"),
-            );
+        if self.drop_unbalanced && !self.force_uniform {
+            problems.push("drop_unbalanced: needs force_uniform = true, which marks the rows to keep".to_owned());
         }
-        require(
-            self.publishers.as_ref().is_none_or(|publishers| !publishers.is_empty()),
-            "publishers",
-            "name one publisher at least, or leave the setting out to keep all".to_owned(),
-        );
-        require(self.max_gap != Some(0), "max_gap", "must be longer than zero".to_owned());
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
+    let inside = least <= value && value <= most;
+    require(inside, || format!("{value} is outside {least} to {most}"))
+}
+
+fn require(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(message()) }
+}
+
+fn tag(text: &str) -> Result<(), String> {
+    let holds = (1..=32).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && !text.starts_with('.');
+    require(holds, || format!("{text:?} is not a tag of 1 to 32 letters, digits, '.', '_' or '-'"))
+}
+
+fn distinct(features: &[Feature]) -> Result<(), String> {
+    let mut sorted = features.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    require(!sorted.is_empty() && sorted.len() == features.len(), || {
+        let names: Vec<&str> = Feature::CHOICES.iter().map(|choice| choice.name).collect();
+        format!("name each of {} at most once, and one at least", names.join(", "))
+    })
+}
+
+fn positive_step(size: &f64) -> Result<(), String> {
+    require(size.is_finite() && *size > 0.0, || format!("{size} is not a positive price step"))
+}
+
+fn share(share: &f64) -> Result<(), String> {
+    require(*share > 0.0 && *share <= 1.0, || format!("{share} is not above 0 and at most 1"))
+}
+
+fn at_least_one(count: &u64) -> Result<(), String> {
+    require(*count > 0, || "must be at least 1".to_owned())
+}
+
+fn ascending_prices(range: &Option<[f64; 2]>) -> Result<(), String> {
+    range.map_or(Ok(()), |[low, high]| {
+        require(low < high && low.abs() <= 9.2e9 && high.abs() <= 9.2e9, || {
+            format!("[{low}, {high}] is not a low and a higher price within 9.2e9")
+        })
+    })
+}
+
+fn not_empty(publishers: &Option<Vec<u16>>) -> Result<(), String> {
+    require(publishers.as_ref().is_none_or(|publishers| !publishers.is_empty()), || {
+        "name one publisher at least, or leave the setting out to keep all".to_owned()
+    })
+}
+
+fn longer_than_zero(length: &Option<Duration>) -> Result<(), String> {
+    require(*length != Some(Duration(0)), || "must be longer than zero".to_owned())
 }
 
 #[cfg(test)]
@@ -295,7 +172,7 @@ mod tests {
         assert_eq!(Config::preset("AUDUSD"), Config::default());
         assert_eq!(Config::preset("GBPUSD").lookforward_input, 3_000);
         assert_eq!(Config::preset("EURJPY").nbins, 9);
-        assert_eq!(Config::preset("ES").nbins, DEFAULT_NBINS);
+        assert_eq!(Config::preset("ES").nbins, Config::default().nbins);
     }
 
     #[test]
@@ -312,6 +189,95 @@ mod tests {
         };
         let problems = config.check().unwrap_err().problems;
         let keys: Vec<_> = problems.iter().map(|p| p.split(':').next().unwrap()).collect();
-        assert_eq!(keys, ["currency", "lookback_rows", "nbins", "sample_fraction", "drop_unbalanced", "price_range"]);
+        assert_eq!(keys, ["currency", "lookback_rows", "nbins", "sample_fraction", "price_range", "drop_unbalanced"]);
+    }
+
+    /// Another value of a setting, as text.
+    fn another(setting: &Setting, config: &Config) -> String {
+        fn of(kind: &Kind) -> [&'static str; 2] {
+            match kind {
+                Kind::Switch => ["true", "false"],
+                Kind::Integer => ["100", "200"],
+                Kind::Number => ["0.25", "0.5"],
+                Kind::Text => ["A", "B"],
+                Kind::Choice(choices) => [choices[0].name, choices[1].name],
+                Kind::Time => ["2024-10-01", "2024-10-02"],
+                Kind::Duration => ["15m", "1h"],
+                Kind::List(item) => [of(item)[0], "none"],
+                Kind::Pair(_) => ["0.25,0.5", "none"],
+            }
+        }
+        let [first, second] = of(&setting.kind);
+        let mut changed = config.clone();
+        setting.set(&mut changed, first).unwrap();
+        (if changed == *config { second } else { first }).to_owned()
+    }
+
+    #[test]
+    fn each_setting_is_written_where_its_scope_decides_and_nowhere_else() {
+        let plain = Config::default();
+        for setting in SETTINGS {
+            let mut changed = plain.clone();
+            setting.set(&mut changed, &another(setting, &plain)).unwrap();
+            assert_ne!(changed, plain, "{}", setting.key);
+            let json = |config: &Config| serde_json::to_string(config).unwrap();
+            let differs = [
+                ScanSettings::new(&changed) != ScanSettings::new(&plain),
+                LabelSettings::new(&changed) != LabelSettings::new(&plain),
+                json(&changed) != json(&plain),
+                changed.without_run_settings() != plain,
+            ];
+            let wanted = match setting.scope {
+                Scope::Rows => [true, true, true, true],
+                Scope::Input => [true, false, true, true],
+                Scope::Label => [false, true, true, true],
+                Scope::Selection | Scope::Tensor | Scope::Output => [false, false, true, true],
+                Scope::Run => [false, false, false, false],
+            };
+            assert_eq!(differs, wanted, "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn thresholds_files_and_work_folders_keep_their_keys() {
+        let keys = |settings: &mut dyn Iterator<Item = &'static Setting>| settings.map(|s| s.key).collect::<Vec<_>>();
+        assert_eq!(
+            keys(&mut LabelSettings::settings()),
+            [
+                "lookback_rows",
+                "lookforward_input",
+                "lookforward_offset",
+                "nbins",
+                "threshold_scope",
+                "keep_crossed",
+                "price_range",
+                "max_gap"
+            ]
+        );
+        assert_eq!(
+            keys(&mut ScanSettings::settings()),
+            ["keep_crossed", "price_range", "unmapped", "publishers", "max_gap", "strict"]
+        );
+        let config = Config { nbins: 7, max_gap: Some(Duration(5)), strict: true, samples: 3, ..Config::default() };
+        let labels = LabelSettings::new(&config);
+        assert_eq!(labels.to_config(), Config { nbins: 7, max_gap: Some(Duration(5)), ..Config::default() });
+        assert!(serde_json::to_string(&labels).unwrap().ends_with("\"price_range\":null,\"max_gap\":5}"));
+    }
+
+    #[test]
+    fn every_value_comes_back_from_its_text_and_from_json() {
+        let plain = Config::default();
+        for setting in SETTINGS {
+            let mut changed = plain.clone();
+            setting.set(&mut changed, &another(setting, &plain)).unwrap();
+            for config in [&plain, &changed] {
+                let mut back = Config { currency: String::new(), nbins: 99, ..changed.clone() };
+                setting.set(&mut back, &setting.text(config)).unwrap();
+                assert_eq!(setting.json(&back), setting.json(config), "{}", setting.key);
+                let json = serde_json::json!({ setting.key: setting.json(config) });
+                let read: Config = serde_json::from_value(json).unwrap();
+                assert_eq!(setting.json(&read), setting.json(config), "{}", setting.key);
+            }
+        }
     }
 }

@@ -64,5 +64,5 @@ pub use pipeline::{
 };
 pub use printable::{grouped, printable};
 pub use run::{Event, Monitor, Options, Stage};
-pub use time_text::Timestamp;
+pub use time_text::{Duration, Timestamp};
 pub use validate::validate;

@@ -2,122 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::str::FromStr;
-
-use serde::de::DeserializeOwned;
 
 use crate::config::Config;
+pub use crate::config::SETTINGS;
 use crate::error::ConfigError;
 use crate::printable::Shown;
 use crate::storage;
-use crate::time_text::parse_duration;
-
-/// A setting as text sees it.
-pub struct Setting {
-    /// The key in `lobset.toml`; `LOBSET_` and upper case in the environment; `--` and hyphens as a flag.
-    pub key: &'static str,
-    /// What stands for the value in help texts.
-    pub value: &'static str,
-    /// One line of meaning.
-    pub help: &'static str,
-    set: fn(&mut Config, &str) -> Result<(), String>,
-}
-
-impl Setting {
-    /// The flag without its leading hyphens.
-    pub fn flag(&self) -> String {
-        self.key.replace('_', "-")
-    }
-
-    /// The environment variable.
-    pub fn variable(&self) -> String {
-        format!("LOBSET_{}", self.key.to_ascii_uppercase())
-    }
-
-    /// True for a switch, whose flag needs no value.
-    pub fn is_switch(&self) -> bool {
-        self.value == "BOOL"
-    }
-}
-
-fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a number this setting can hold"))
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "1" | "yes" => Ok(true),
-        "false" | "0" | "no" => Ok(false),
-        _ => Err(format!("{text:?} is neither true nor false")),
-    }
-}
-
-/// Parses one of an enum's names, listing them all when there is no match.
-fn name<T: DeserializeOwned>(text: &str, names: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned()))
-        .map_err(|_| format!("{text:?} is not one of {names}"))
-}
-
-fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
-    if text.is_empty() || text == "none" { Ok(None) } else { parse(text).map(Some) }
-}
-
-fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.trim_matches(['[', ']']).split(',').map(str::trim).filter(|t| !t.is_empty())
-}
-
-/// An empty list is kept, for the check to refuse: it must not stand for all publishers.
-fn publishers(text: &str) -> Result<Option<Vec<u16>>, String> {
-    if text == "none" { Ok(None) } else { list(text).map(number).collect::<Result<_, _>>().map(Some) }
-}
-
-fn price_range(text: &str) -> Result<[f64; 2], String> {
-    let prices = list(text).map(number).collect::<Result<Vec<f64>, _>>()?;
-    prices.try_into().map_err(|_| format!("{text:?} is not two prices: low,high"))
-}
-
-macro_rules! settings {
-    ($($key:ident, $value:literal, $help:literal, |$text:ident| $parse:expr;)*) => {
-        /// Every setting, in the order of [`Config`]'s fields.
-        pub const SETTINGS: &[Setting] = &[$(
-            Setting {
-                key: stringify!($key),
-                value: $value,
-                help: $help,
-                set: |config, $text| { config.$key = $parse?; Ok(()) },
-            },
-        )*];
-    };
-}
-
-settings! {
-    currency, "TAG", "tag in the file names, and the preset that fills the other defaults", |t| Ok::<_, String>(t.to_owned());
-    features, "LIST", "channels of depth tensors made from this dataset: volume, variance, trade_counts", |t| list(t).map(|f| name(f, "volume, variance, trade_counts")).collect::<Result<Vec<_>, _>>();
-    lookback_rows, "ROWS", "L, rows of the past window", |t| number(t);
-    lookforward_input, "ROWS", "F, rows of the future window", |t| number(t);
-    lookforward_offset, "ROWS", "O, rows skipped between the row and the future window", |t| number(t);
-    samples, "ROWS", "rows in one depth tensor's window", |t| number(t);
-    ticks_per_bin, "ROWS", "rows per time bin of a depth tensor", |t| number(t);
-    micro_pip_size, "PRICE", "price step of a depth tensor's ladder", |t| number(t);
-    nbins, "N", "classes, 2 to 255", |t| number(t);
-    sample_fraction, "SHARE", "share of the fit half's files that the thresholds are fitted on", |t| number(t);
-    threshold_scope, "SCOPE", "one set of boundaries for all symbols (global), or one each (symbol)", |t| name(t, "global, symbol");
-    force_uniform, "BOOL", "mark an exactly uniform subset in the column `balanced`", |t| switch(t);
-    drop_unbalanced, "BOOL", "write the marked rows alone", |t| switch(t);
-    min_symbol_samples, "ROWS", "labelled rows that a symbol needs to get a dataset", |t| number(t);
-    keep_intermediate, "BOOL", "keep the work folder", |t| switch(t);
-    fit_until, "TIME", "the boundary time T (2024-10-01, or RFC 3339); default: the start of the file in the middle", |t| optional(t, str::parse);
-    keep_crossed, "BOOL", "keep quotes whose best bid is above the best ask", |t| switch(t);
-    price_range, "LOW,HIGH", "drop quotes outside these prices", |t| optional(t, price_range);
-    unmapped, "WHAT", "an instrument without a mapping is an error, or its records are counted and dropped (drop)", |t| name(t, "error, drop");
-    publishers, "LIST", "keep the records of these publishers alone, by their ids: 39,40", |t| publishers(t);
-    aliases, "WHAT", "one instrument under two symbols at the same time is an error, or both become datasets (keep)", |t| name(t, "error, keep");
-    max_gap, "TIME", "a pause longer than this (15m, 2h) breaks a symbol's stream: no window reaches across", |t| optional(t, parse_duration);
-    strict, "BOOL", "refuse files with impossible values (unknown actions and sides, levels out of order), which are counted otherwise", |t| switch(t);
-    price_type, "TYPE", "prices as float (price units) or fixed (integers of 1e-9)", |t| name(t, "float, fixed");
-    columns, "SET", "all fields of a record, or book: ts_event and the ten levels", |t| name(t, "all, book");
-    compression, "CODEC", "zstd, snappy, lz4 or none", |t| name(t, "zstd, snappy, lz4, none");
-}
 
 /// Settings from one source, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -190,6 +80,12 @@ impl Layer {
     }
 }
 
+/// A configuration as a TOML document of all settings that have a value, which [`Layer::from_toml`] reads back.
+pub fn to_toml(config: &Config) -> String {
+    let set = SETTINGS.iter().filter(|setting| setting.is_set(config));
+    set.map(|setting| format!("{} = {}\n", setting.key, setting.toml(config))).collect()
+}
+
 fn toml_text(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(s) => Some(s.clone()),
@@ -210,7 +106,7 @@ pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
     for layer in layers {
         for (key, value) in &layer.values {
             let outcome = match SETTINGS.iter().find(|s| s.key == key) {
-                Some(setting) => (setting.set)(&mut config, value),
+                Some(setting) => setting.set(&mut config, value),
                 None => Err(unknown(key)),
             };
             if let Err(message) = outcome {
@@ -254,9 +150,9 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
+    use crate::config::Feature;
+    use crate::time_text::{Duration, Timestamp};
 
     fn layer(origin: &str, values: &[(&str, &str)]) -> Layer {
         Layer {
@@ -266,11 +162,21 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_every_field_of_config() {
-        let json = serde_json::to_value(Config::default()).unwrap();
-        let fields: BTreeSet<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-        let keys: BTreeSet<_> = SETTINGS.iter().map(|s| s.key).collect();
-        assert_eq!(fields, keys);
+    fn a_configuration_comes_back_from_its_toml() {
+        let config = Config {
+            currency: "BTC-USD".to_owned(),
+            features: vec![Feature::TradeCounts, Feature::Volume],
+            keep_intermediate: true,
+            fit_until: Some(Timestamp(1_712_102_400_123_456_789)),
+            price_range: Some([-0.5, 2e9]),
+            publishers: Some(vec![39, 40]),
+            max_gap: Some(Duration(1_500_000_000)),
+            ..Config::default()
+        };
+        for config in [config, Config::default(), Config::preset("USDJPY")] {
+            let layer = Layer::from_toml("lobset.toml", &to_toml(&config)).unwrap();
+            assert_eq!(resolve(&[layer]), Ok(config));
+        }
     }
 
     #[test]
@@ -281,7 +187,7 @@ mod tests {
         let env = Layer::from_env([("LOBSET_NBINS".into(), "7".into()), ("HOME".into(), "/".into())]).unwrap();
         let found = resolve(&[file, env, layer("flags", &[("nbins", "5"), ("max_gap", "2h")])]).unwrap();
         assert_eq!((found.nbins, found.micro_pip_size), (5, 0.001));
-        assert_eq!(found.max_gap, Some(7_200_000_000_000));
+        assert_eq!(found.max_gap, Some(Duration(7_200_000_000_000)));
         assert_eq!(found.price_range, Some([1.0, 2.5]));
     }
 

@@ -58,22 +58,43 @@ pub(crate) fn midnight(date: Date) -> Option<u64> {
     u64::try_from(date.midnight().assume_utc().unix_timestamp_nanos()).ok()
 }
 
-/// Parses `"500ms"`, `"30s"`, `"15m"`, `"2h"`, `"1d"` or a plain number of seconds into nanoseconds.
-pub(crate) fn parse_duration(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not a duration such as 500ms, 30s, 15m, 2h or 1d");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ns" => 1,
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "" | "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        "d" => DAY,
-        _ => return Err(wrong()),
-    };
-    let nanos = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(wrong)?;
-    if nanos == 0 { Err("must be longer than zero".to_owned()) } else { Ok(nanos) }
+/// The units of a duration, longest first, in nanoseconds.
+const UNITS: [(&str, u64); 7] = [
+    ("d", DAY),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
+/// A length of time in nanoseconds. As text: a whole number of the longest unit that fits (`15m`, `1500ms`), and a plain
+/// number means seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Duration(pub u64);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(_, length): &&(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*length);
+        let (unit, length) = UNITS.iter().find(fits).unwrap_or(&("ns", 1));
+        write!(f, "{}{unit}", self.0 / length)
+    }
+}
+
+impl FromStr for Duration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = if digits.len() == text.len() { "s" } else { &text[digits.len()..] };
+        let length = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, length)| length);
+        length
+            .and_then(|length| digits.parse::<u64>().ok()?.checked_mul(*length))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not a duration such as 500ms, 30s, 15m, 2h or 1d"))
+    }
 }
 
 #[cfg(test)]
@@ -92,10 +113,20 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        assert_eq!(parse_duration("15m"), Ok(900_000_000_000));
-        assert_eq!(parse_duration("90"), Ok(90_000_000_000));
-        assert!(parse_duration("0s").is_err());
-        assert!(parse_duration("5 parsecs").is_err());
-        assert!(parse_duration("99999999999999999999d").is_err());
+        assert_eq!("15m".parse(), Ok(Duration(900_000_000_000)));
+        assert_eq!("90".parse(), Ok(Duration(90_000_000_000)));
+        for wrong in ["", "m", "-1m", "1.5h", "5 parsecs", "1y", "99999999999999999999d", "18446744073709551615us"] {
+            assert!(wrong.parse::<Duration>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn durations_keep_every_nanosecond_through_text() {
+        let texts =
+            ["0ns", "1ns", "1001ns", "1500ms", "90s", "15m", "1h", "36h", "1d", "365d", "18446744073709551615ns"];
+        for text in texts {
+            assert_eq!(text.parse::<Duration>().unwrap().to_string(), text);
+        }
+        assert_eq!(serde_json::to_string(&Duration(900_000_000_000)).unwrap(), "900000000000");
     }
 }

@@ -11,7 +11,7 @@ use common::{DAY, START, Tick, read_labels, run, small, write_files};
 use dbn::UNDEF_PRICE;
 use lobset::config::{Config, ThresholdScope};
 use lobset::validate::Compare;
-use lobset::{Error, Thresholds};
+use lobset::{Duration, Error, Thresholds};
 use proptest::prelude::*;
 
 /// What a market of a test is made of.
@@ -142,7 +142,7 @@ proptest! {
             lookforward_input: windows.2,
             nbins,
             sample_fraction: fraction,
-            max_gap: gap.then_some(60_000_000_000),
+            max_gap: gap.then_some(Duration(60_000_000_000)),
             ..small()
         };
         let out = folder.path().join("out");

@@ -17,7 +17,7 @@ use dbn::encode::{DbnEncoder, EncodeRecord};
 use dbn::{Mbp10Msg, UNDEF_TIMESTAMP, WithTsOut};
 use lobset::config::{Aliases, Columns};
 use lobset::validate::Compare;
-use lobset::{Config, Manifest, Monitor, Options, Timestamp};
+use lobset::{Config, Duration, Manifest, Monitor, Options, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
@@ -180,7 +180,7 @@ proptest! {
     fn a_stream_does_not_depend_on_where_its_files_are_cut(
         steps in prop::collection::vec(prop_oneof![20 => 0..2_000_000_i64, 2 => -900_000..0_i64, 1 => 0..3_000_000_000_i64], 900),
         cuts in prop::collection::vec(1..899_usize, 1..4),
-        max_gap in prop_oneof![Just(None), Just(Some(500_000_000)), Just(Some(1_000_000))],
+        max_gap in prop_oneof![Just(None), Just(Some(Duration(500_000_000))), Just(Some(Duration(1_000_000)))],
     ) {
         let mut rows = ticks(steps.len() as u64, START);
         let mut ts = START;
@@ -319,7 +319,7 @@ fn a_symbol_without_a_dataset_because_of_its_breaks_says_so() {
     }
     rows.extend(both);
     let inputs = write_files(&folder.path().join("in"), &[("M6AM4", 7), ("M6AU4", 8)], &[rows]);
-    let config = Config { max_gap: Some(30 * SECOND), ..small() };
+    let config = Config { max_gap: Some(Duration(30 * SECOND)), ..small() };
     let manifest = run(&inputs, &folder.path().join("out"), &config).unwrap();
     let reason = manifest.symbols[1].reason.as_deref().unwrap();
     let want =

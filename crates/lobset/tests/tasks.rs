@@ -11,7 +11,8 @@ use common::{contents, market, real_data, run, small};
 use lobset::config::ThresholdScope;
 use lobset::validate::Compare;
 use lobset::{
-    Config, Error, Executor, Manifest, Monitor, Options, Receive, Result, Task, Threads, process_as_tasks, run_task,
+    Config, Duration, Error, Executor, Manifest, Monitor, Options, Receive, Result, Task, Threads, process_as_tasks,
+    run_task,
 };
 
 fn as_tasks(executor: &dyn Executor, inputs: &[PathBuf], out: &Path, config: &Config) -> Result<Manifest> {
@@ -46,7 +47,7 @@ fn tasks_give_the_bytes_of_threads() {
         small(),
         Config { threshold_scope: ThresholdScope::Symbol, ..small() },
         Config { drop_unbalanced: true, sample_fraction: 0.5, ..small() },
-        Config { max_gap: Some(120_000_000_000), force_uniform: false, ..small() },
+        Config { max_gap: Some(Duration(120_000_000_000)), force_uniform: false, ..small() },
     ];
     for (i, config) in configs.iter().enumerate() {
         let out = |name: &str| folder.path().join(format!("{name}-{i}"));

@@ -13,7 +13,7 @@ use super::reader::{DbnReader, Record};
 use super::stamps::Times;
 use super::symbology::SymbologyFile;
 use super::symbols::Symbols;
-use crate::config::{Config, Unmapped};
+use crate::config::{Config, ScanSettings, Unmapped};
 use crate::error::{Error, Result};
 use crate::run::Monitor;
 use crate::time_text::Timestamp;
@@ -21,15 +21,10 @@ use crate::time_text::Timestamp;
 /// Records between two looks at the monitor.
 const BREATH: u64 = 8192;
 
-/// The settings that decide what a scan finds.
+/// Everything that decides what a scan finds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanRules {
-    keep_crossed: bool,
-    price_range: Option<[f64; 2]>,
-    unmapped: Unmapped,
-    publishers: Option<Vec<u16>>,
-    max_gap: Option<u64>,
-    strict: bool,
+    settings: ScanSettings,
     /// The mappings for a file without any. It differs from folder to folder.
     symbology: Option<SymbologyFile>,
 }
@@ -37,20 +32,12 @@ pub struct ScanRules {
 impl ScanRules {
     /// Those of a run's settings.
     pub fn new(config: &Config) -> Self {
-        Self {
-            keep_crossed: config.keep_crossed,
-            price_range: config.price_range,
-            unmapped: config.unmapped,
-            publishers: config.publishers.clone(),
-            max_gap: config.max_gap,
-            strict: config.strict,
-            symbology: None,
-        }
+        Self { settings: ScanSettings::new(config), symbology: None }
     }
 
     /// The longest pause in nanoseconds that breaks no stream.
     pub fn max_gap(&self) -> u64 {
-        self.max_gap.unwrap_or(u64::MAX)
+        self.settings.max_gap.map_or(u64::MAX, |gap| gap.0)
     }
 
     /// The most memory that the mappings take, in bytes.
@@ -92,17 +79,18 @@ impl RowReader {
     pub fn open(path: &Path, rules: &ScanRules) -> Result<Self> {
         let reader = DbnReader::open(path)?;
         let symbols = Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?;
-        let quotes = QuoteRules::new(rules.keep_crossed, rules.price_range);
+        let settings = &rules.settings;
+        let quotes = QuoteRules::new(settings.keep_crossed, settings.price_range);
         let times = Times::of(reader.metadata());
         Ok(Self {
             reader,
             symbols,
             drops: Drops::default(),
             impossible: Impossible::default(),
-            strict: rules.strict,
+            strict: settings.strict,
             quotes,
-            unmapped: rules.unmapped,
-            publishers: rules.publishers.clone(),
+            unmapped: settings.unmapped,
+            publishers: settings.publishers.clone(),
             times,
             streams: FileStreams::default(),
             reported: 0,

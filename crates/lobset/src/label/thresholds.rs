@@ -5,51 +5,12 @@ mod on_disk;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 pub use on_disk::LARGEST_THRESHOLDS;
 
-use crate::config::{Config, ThresholdScope};
+use crate::config::{Config, LabelSettings};
 use crate::error::{ConfigError, Error, Result};
 use crate::time_text::Timestamp;
-
-/// The settings that define a label. Thresholds apply only where these are the same.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LabelSettings {
-    /// As in [`Config`].
-    pub lookback_rows: u64,
-    /// As in [`Config`].
-    pub lookforward_input: u64,
-    /// As in [`Config`].
-    pub lookforward_offset: u64,
-    /// As in [`Config`].
-    pub nbins: u16,
-    /// As in [`Config`].
-    pub threshold_scope: ThresholdScope,
-    /// As in [`Config`].
-    pub keep_crossed: bool,
-    /// As in [`Config`].
-    pub price_range: Option<[f64; 2]>,
-    /// As in [`Config`].
-    pub max_gap: Option<u64>,
-}
-
-impl LabelSettings {
-    /// Those of a run's settings.
-    pub fn new(config: &Config) -> Self {
-        Self {
-            lookback_rows: config.lookback_rows,
-            lookforward_input: config.lookforward_input,
-            lookforward_offset: config.lookforward_offset,
-            nbins: config.nbins,
-            threshold_scope: config.threshold_scope,
-            keep_crossed: config.keep_crossed,
-            price_range: config.price_range,
-            max_gap: config.max_gap,
-        }
-    }
-}
 
 /// A file that the thresholds were fitted on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,31 +115,12 @@ impl Thresholds {
     /// # Errors
     /// [`ConfigError`] with every key that differs.
     pub fn check_settings(&self, config: &Config) -> Result<(), ConfigError> {
-        let values = |settings: &LabelSettings| match serde_json::to_value(settings) {
-            Ok(Value::Object(values)) => values,
-            _ => serde_json::Map::new(),
-        };
-        let theirs = values(&self.settings);
-        let mut pairs: Vec<(String, Value, Value)> = values(&LabelSettings::new(config))
-            .into_iter()
-            .map(|(key, mine)| {
-                let theirs = theirs.get(&key).cloned().unwrap_or_default();
-                (key, mine, theirs)
-            })
-            .collect();
-        if let Some(until) = config.fit_until {
-            pairs.push(("fit_until".to_owned(), until.to_string().into(), self.fit_until.to_string().into()));
-        }
-        let unit = |key: &str| if key == "max_gap" { " ns" } else { "" };
-        let text = |key: &str, value: &Value| match value {
-            Value::Null => "none".to_owned(),
-            Value::String(text) => text.clone(),
-            other => format!("{other}{}", unit(key)),
-        };
-        let differing = pairs.iter().filter(|(_, mine, theirs)| mine != theirs);
-        let problem = |(key, mine, theirs): &(String, Value, Value)| {
-            format!("{key}: {} differs from {} in the thresholds file", text(key, mine), text(key, theirs))
-        };
+        let fitted = self.settings.to_config();
+        let compared =
+            LabelSettings::settings().map(|setting| (setting.key, setting.text(config), setting.text(&fitted)));
+        let until = config.fit_until.map(|until| ("fit_until", until.to_string(), self.fit_until.to_string()));
+        let differing = compared.chain(until).filter(|(_, mine, theirs)| mine != theirs);
+        let problem = |(key, mine, theirs)| format!("{key}: {mine} differs from {theirs} in the thresholds file");
         let problems: Vec<String> = differing.map(problem).collect();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
@@ -222,7 +164,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::ThresholdScope;
     use crate::label::{inner_quantiles, interpolate, ranks};
+    use crate::time_text::Duration;
 
     #[test]
     fn the_class_is_the_number_of_boundaries_not_above() {
@@ -243,7 +187,7 @@ mod tests {
         assert_eq!(thresholds.check_settings(&same), Ok(()));
         let other = Config {
             threshold_scope: ThresholdScope::Symbol,
-            max_gap: Some(900_000_000_000),
+            max_gap: Some(Duration(900_000_000_000)),
             price_range: Some([0.5, 2.0]),
             fit_until: Some("2024-04-04".parse().unwrap()),
             ..same
@@ -251,9 +195,9 @@ mod tests {
         assert_eq!(
             thresholds.check_settings(&other).unwrap_err().problems,
             [
-                "max_gap: 900000000000 ns differs from none in the thresholds file",
-                "price_range: [0.5,2.0] differs from none in the thresholds file",
                 "threshold_scope: symbol differs from global in the thresholds file",
+                "price_range: 0.5,2.0 differs from none in the thresholds file",
+                "max_gap: 15m differs from none in the thresholds file",
                 "fit_until: 2024-04-04T00:00:00.000000000Z differs from 2024-04-03T00:00:00.000000000Z in the thresholds file",
             ]
         );

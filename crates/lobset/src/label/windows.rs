@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, LabelSettings};
 
 /// The shape of a label's two windows, in rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,9 @@ pub struct Windows {
 impl Windows {
     /// The windows that the settings ask for.
     pub fn new(config: &Config) -> Self {
-        Self { lookback: config.lookback_rows, offset: config.lookforward_offset, ahead: config.lookforward_input }
+        let LabelSettings { lookback_rows: lookback, lookforward_offset: offset, lookforward_input: ahead, .. } =
+            LabelSettings::new(config);
+        Self { lookback, offset, ahead }
     }
 
     /// O + F: the last row of the future window lies this far after the row.

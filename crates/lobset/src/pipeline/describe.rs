@@ -61,7 +61,7 @@ pub fn describe(
     Manifest {
         sha256: String::new(),
         version: crate::VERSION.to_owned(),
-        config: config.clone(),
+        config: config.without_run_settings(),
         inputs: scanned.inputs.clone(),
         delivery: scanned.delivery.clone(),
         warnings: input_warnings(&scanned.inputs, &scanned.delivery)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::counts::Slice;
 use super::engine::Engine;
 use super::streams::Stream;
-use crate::config::{Config, ThresholdScope};
+use crate::config::{LabelSettings, ThresholdScope};
 use crate::error::{Error, Result};
 use crate::label::{Fit, Selection, check_classes, inner_quantiles, interpolate, ranks};
 
@@ -25,12 +25,12 @@ pub struct FitInput<'a> {
 /// [`Error::Data`] when there is nothing to fit on or a class would be empty, [`Error::Output`] for the work files.
 pub fn fit(
     engine: &impl Engine,
-    config: &Config,
+    settings: &LabelSettings,
     input: &FitInput<'_>,
 ) -> Result<(Option<Fit>, BTreeMap<String, Fit>)> {
-    match config.threshold_scope {
+    match settings.threshold_scope {
         ThresholdScope::Global => {
-            let fitted = fit_group(engine, config, input, input.qualified, "all symbols together")?;
+            let fitted = fit_group(engine, settings, input, input.qualified, "all symbols together")?;
             let global = fitted
                 .ok_or_else(|| nothing_to_fit("no row of the fit half has both of its windows whole within it"))?;
             Ok((Some(global), BTreeMap::new()))
@@ -39,7 +39,7 @@ pub fn fit(
             let mut fits = BTreeMap::new();
             for &symbol in input.qualified {
                 let name = &input.streams[symbol].symbol;
-                if let Some(fit) = fit_group(engine, config, input, &[symbol], &format!("symbol {name:?}"))? {
+                if let Some(fit) = fit_group(engine, settings, input, &[symbol], &format!("symbol {name:?}"))? {
                     fits.insert(name.clone(), fit);
                 }
             }
@@ -60,7 +60,7 @@ fn nothing_to_fit(message: &str) -> Error {
 /// `None` when the symbols have no row to fit on.
 fn fit_group(
     engine: &impl Engine,
-    config: &Config,
+    settings: &LabelSettings,
     input: &FitInput<'_>,
     symbols: &[usize],
     whose: &str,
@@ -76,7 +76,7 @@ fn fit_group(
         embargo.push(Slice { place: symbol, range: places(splits.fit_end(), splits.boundary_row) });
     }
 
-    let mut qs = inner_quantiles(config.nbins);
+    let mut qs = inner_quantiles(settings.nbins);
     qs.push(0.5);
     let mut selection = Selection::new();
     let (mut n, mut mean, mut squares, mut min, mut max) = (0, 0.0, 0.0, f64::MAX, f64::MIN);

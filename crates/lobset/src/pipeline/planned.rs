@@ -7,9 +7,9 @@ use super::plan::{SymbolPlan, plan_symbol};
 use super::qualify::qualified;
 use super::scanned::Scanned;
 use super::streams::Stream;
-use crate::config::Config;
+use crate::config::{Config, LabelSettings};
 use crate::error::{Error, Result};
-use crate::label::{FileUsed, Fit, LabelSettings, Thresholds};
+use crate::label::{FileUsed, Fit, Thresholds};
 use crate::run::Run;
 
 /// What planning gives.
@@ -52,7 +52,8 @@ pub fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified:
     let used: Vec<usize> = sampled.into_iter().map(|i| scanned.fit_files[i]).collect();
     let fitted_rows: Vec<_> = streams.iter().map(|s| s.rows_in_files(|file| used.contains(&file))).collect();
     let input = FitInput { streams, qualified, fitted_rows: &fitted_rows };
-    let (global, symbols) = fit(engine, run.config, &input)?;
+    let settings = LabelSettings::new(run.config);
+    let (global, symbols) = fit(engine, &settings, &input)?;
     let file_used = |i: &usize| {
         let input = &scanned.inputs[*i];
         FileUsed { name: input.name.clone(), sha256: input.sha256.clone() }
@@ -60,7 +61,7 @@ pub fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified:
     let thresholds = Thresholds {
         version: crate::VERSION.to_owned(),
         fit_until: scanned.fit_until,
-        settings: LabelSettings::new(run.config),
+        settings,
         sample_fraction: run.config.sample_fraction,
         min_symbol_samples: run.config.min_symbol_samples,
         files: used.iter().map(file_used).collect(),

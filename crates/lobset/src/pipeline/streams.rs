@@ -10,7 +10,7 @@ use super::overlap::overlaps;
 use super::scan::{FileScan, StreamScan, set_aside};
 use crate::config::{Aliases, Config};
 use crate::error::{InputError, Result};
-use crate::input::{Gaps, LARGEST_STEP_BACK, StreamId, StreamNames, is_break};
+use crate::input::{Gaps, LARGEST_STEP_BACK, ScanRules, StreamId, StreamNames, is_break};
 use crate::label::{Candidates, Splits, Windows};
 use crate::printable::{Shown, grouped};
 use crate::tape::{RowCursor, SymbolTape};
@@ -189,7 +189,7 @@ impl<'a> Growing<'a> {
 pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     refuse_duplicates(scans)?;
     let windows = Windows::new(config);
-    let max_gap = config.max_gap.unwrap_or(u64::MAX);
+    let max_gap = ScanRules::new(config).max_gap();
     let ids = || scans.iter().flat_map(|(_, scan)| &scan.streams).map(|found| &found.id);
     let mut numbers: BTreeMap<&StreamId, usize> = ids().map(|id| (id, 0)).collect();
     numbers.values_mut().enumerate().for_each(|(number, place)| *place = number);

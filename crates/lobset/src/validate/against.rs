@@ -239,7 +239,7 @@ impl<'a> Stream<'a> {
     fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
         let row = self.rows;
         self.rows += 1;
-        let paused = config.max_gap.is_some_and(|gap| record.ts_recv.saturating_sub(self.max_ts) > gap);
+        let paused = config.max_gap.is_some_and(|gap| record.ts_recv.saturating_sub(self.max_ts) > gap.0);
         let breaks = row > 0 && (paused || record.instrument_id != self.instrument);
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {

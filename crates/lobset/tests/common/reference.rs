@@ -36,7 +36,7 @@ fn candidates(rows: &Rows, until: u64, config: &Config) -> Vec<Candidate> {
     let breaks = |i: usize| {
         i > 0
             && (rows[i].0 != rows[i - 1].0
-                || config.max_gap.is_some_and(|gap| rows[i].1.saturating_sub(running[i - 1]) > gap))
+                || config.max_gap.is_some_and(|gap| rows[i].1.saturating_sub(running[i - 1]) > gap.0))
     };
     let mut found = Vec::new();
     for t in 0..rows.len() {

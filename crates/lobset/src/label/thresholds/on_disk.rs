@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{FileUsed, Fit, LabelSettings, Thresholds, increasing};
-use crate::config::{Config, ThresholdScope};
+use super::{FileUsed, Fit, Thresholds, increasing};
+use crate::config::{LabelSettings, ThresholdScope};
 use crate::error::{ConfigError, InputError, Result};
 use crate::storage;
 use crate::time_text::Timestamp;
@@ -121,16 +121,14 @@ impl Thresholds {
         if self.files.is_empty() {
             found.push("files names no file that was fitted on".to_owned());
         }
-        let scope = match self.settings.threshold_scope {
-            ThresholdScope::Global => "global",
-            ThresholdScope::Symbol => "symbol",
-        };
-        match (&self.global, self.symbols.is_empty(), self.settings.threshold_scope) {
+        let scope = self.settings.threshold_scope;
+        match (&self.global, self.symbols.is_empty(), scope) {
             (None, true, _) => found.push("it holds no boundaries".to_owned()),
             (Some(_), false, _) => {
                 found.push("it holds boundaries of all symbols, and of single symbols too".to_owned());
             }
             (Some(_), true, ThresholdScope::Symbol) | (None, false, ThresholdScope::Global) => {
+                let scope = scope.name();
                 found.push(format!("threshold_scope is {scope:?}, but its boundaries are those of the other scope"));
             }
             (Some(_), true, ThresholdScope::Global) | (None, false, ThresholdScope::Symbol) => {}
@@ -140,34 +138,6 @@ impl Thresholds {
             found.extend(fit.contradictions(nbins).into_iter().map(|reason| format!("symbol {symbol:?}: {reason}")));
         }
         found
-    }
-}
-
-impl LabelSettings {
-    /// The default settings of a run, with these in place of those that define the label.
-    fn to_config(&self) -> Config {
-        // A new setting does not compile until it stands here.
-        let Self {
-            lookback_rows,
-            lookforward_input,
-            lookforward_offset,
-            nbins,
-            threshold_scope,
-            keep_crossed,
-            price_range,
-            max_gap,
-        } = *self;
-        Config {
-            lookback_rows,
-            lookforward_input,
-            lookforward_offset,
-            nbins,
-            threshold_scope,
-            keep_crossed,
-            price_range,
-            max_gap,
-            ..Config::default()
-        }
     }
 }
 
@@ -212,6 +182,7 @@ impl Fit {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::Config;
 
     pub fn global() -> serde_json::Value {
         serde_json::json!({

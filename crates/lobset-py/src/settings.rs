@@ -1,0 +1,98 @@
+//! The table of settings, and configurations as JSON.
+
+use std::path::PathBuf;
+
+use lobset::Config;
+use lobset::config::{Kind, SETTINGS, Setting};
+use lobset::settings::Layer;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::engine::json;
+use crate::errors::OrRaise;
+
+/// A line of the table, for Python.
+#[derive(Serialize)]
+struct Line {
+    name: &'static str,
+    scope: &'static str,
+    kind: &'static str,
+    /// The names that the value, or each item of a list, is one of.
+    choices: Vec<&'static str>,
+    optional: bool,
+    default: Value,
+    meaning: String,
+    /// How a value is held, where its type alone does not tell.
+    unit: Option<&'static str>,
+}
+
+impl Line {
+    fn new(setting: &Setting, defaults: &Config) -> Self {
+        Self {
+            name: setting.key,
+            scope: setting.scope.name(),
+            kind: match setting.kind {
+                Kind::Switch => "switch",
+                Kind::Integer => "integer",
+                Kind::Number => "number",
+                Kind::Text => "text",
+                Kind::Choice(_) => "choice",
+                Kind::Time => "time",
+                Kind::Duration => "duration",
+                Kind::List(_) => "list",
+                Kind::Pair(_) => "pair",
+            },
+            choices: setting.kind.choices().iter().map(|choice| choice.name).collect(),
+            optional: setting.optional,
+            default: setting.json(defaults),
+            meaning: setting.meaning(),
+            unit: setting.kind.unit(),
+        }
+    }
+}
+
+/// The table of settings as JSON.
+#[pyfunction]
+pub fn settings() -> PyResult<String> {
+    let defaults = Config::default();
+    json(&SETTINGS.iter().map(|setting| Line::new(setting, &defaults)).collect::<Vec<_>>())
+}
+
+/// All values of a configuration, those of how to run among them.
+fn all_values(config: &Config) -> Map<String, Value> {
+    SETTINGS.iter().map(|setting| (setting.key.to_owned(), setting.json(config))).collect()
+}
+
+/// Settings from the JSON of their values, or of some of them; the others are the defaults.
+pub fn config(text: &str) -> PyResult<Config> {
+    serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("no settings: {e}")))
+}
+
+/// A configuration, given as JSON, as a TOML document.
+#[pyfunction]
+pub fn to_toml(config: &str) -> PyResult<String> {
+    Ok(lobset::settings::to_toml(&self::config(config)?))
+}
+
+/// Lays settings given as text over those of a TOML document (its origin and its text) or of a TOML file, checks them all and
+/// returns all their values as JSON.
+#[pyfunction]
+#[pyo3(signature = (toml, values, file=None))]
+pub fn resolve(
+    py: Python<'_>,
+    toml: Option<(String, String)>,
+    values: Vec<(String, String)>,
+    file: Option<PathBuf>,
+) -> PyResult<String> {
+    let mut layers = Vec::new();
+    if let Some((origin, text)) = toml {
+        layers.push(Layer::from_toml(&origin, &text).or_raise(py)?);
+    }
+    if let Some(path) = file {
+        layers.push(py.detach(|| Layer::from_file(&path)).or_raise(py)?);
+    }
+    layers.push(Layer { origin: "Config".to_owned(), values });
+    json(&all_values(&lobset::settings::resolve(&layers).or_raise(py)?))
+}

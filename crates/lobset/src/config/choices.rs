@@ -1,0 +1,108 @@
+//! Settings that are one of a few names. Each name, and what it stands for, is written here alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::values::{Choice, Kind, SettingValue};
+
+/// An enum for each setting, whose variants are known by their names in every text: TOML, flags, JSON, Python.
+macro_rules! choices {
+    ($(
+        $(#[doc = $doc:literal])+
+        $type:ident { $(#[doc = $meaning:literal] $variant:ident = $name:literal,)+ }
+    )+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $type {
+            $(#[doc = $meaning] #[serde(rename = $name)] $variant,)+
+        }
+
+        impl $type {
+            /// Every variant, by its name.
+            pub const CHOICES: &[Choice] = &[$(Choice { name: $name, meaning: $meaning.trim_ascii() },)+];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+
+        impl SettingValue for $type {
+            const KIND: Kind = Kind::Choice(Self::CHOICES);
+
+            fn parse(text: &str) -> Result<Self, String> {
+                match text {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(format!("{text:?} is not one of {}", [$($name),+].join(", "))),
+                }
+            }
+
+            fn text(&self) -> String {
+                self.name().to_owned()
+            }
+
+            fn toml(&self) -> String {
+                format!("{:?}", self.name())
+            }
+        }
+    )+};
+}
+
+choices! {
+    /// What one channel of a depth tensor shows.
+    Feature {
+        /// the median of sizes
+        Volume = "volume",
+        /// the sample variance of sizes
+        Variance = "variance",
+        /// the sum of order counts
+        TradeCounts = "trade_counts",
+    }
+    /// Whose movements a set of boundaries is fitted on.
+    ThresholdScope {
+        /// one set of boundaries for all symbols
+        Global = "global",
+        /// one set for each symbol
+        Symbol = "symbol",
+    }
+    /// What happens to an instrument that the file's mappings do not name.
+    Unmapped {
+        /// the file is refused
+        Error = "error",
+        /// its records are dropped and counted
+        Drop = "drop",
+    }
+    /// What happens when one instrument stands under two symbols at the same time.
+    Aliases {
+        /// the input is refused
+        Error = "error",
+        /// each symbol gets its stream, with a warning that its rows count twice
+        Keep = "keep",
+    }
+    /// How prices are written.
+    PriceType {
+        /// 64-bit floats in price units
+        Float = "float",
+        /// 64-bit integers in 1e-9 of a price unit, as in the DBN record
+        Fixed = "fixed",
+    }
+    /// Which of a record's fields are written.
+    Columns {
+        /// every field
+        All = "all",
+        /// `ts_event`, the ten levels and the columns of labels
+        Book = "book",
+    }
+    /// The codec of the Parquet pages.
+    Compression {
+        /// Zstandard, level 1
+        Zstd = "zstd",
+        /// Snappy
+        Snappy = "snappy",
+        /// LZ4, raw blocks
+        Lz4 = "lz4",
+        /// pages as they are
+        None = "none",
+    }
+}

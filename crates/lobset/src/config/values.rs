@@ -1,0 +1,239 @@
+//! The types that a setting can have: how each is parsed, and how it is written.
+
+use std::str::FromStr;
+
+use crate::time_text::{Duration, Timestamp};
+
+/// One name that a setting can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// The name.
+    pub name: &'static str,
+    /// What it stands for.
+    pub meaning: &'static str,
+}
+
+/// What a type of settings is, for faces with types of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// True or false.
+    Switch,
+    /// A whole number, 0 or larger.
+    Integer,
+    /// A floating-point number.
+    Number,
+    /// Any text.
+    Text,
+    /// One of these names.
+    Choice(&'static [Choice]),
+    /// A point in time.
+    Time,
+    /// A length of time.
+    Duration,
+    /// Any number of values of one kind.
+    List(&'static Kind),
+    /// Two values of one kind.
+    Pair(&'static Kind),
+}
+
+impl Kind {
+    /// The names that a value, or each item of a list, is one of; none for other kinds.
+    pub fn choices(&self) -> &'static [Choice] {
+        match self {
+            Self::Choice(choices) => choices,
+            Self::List(item) | Self::Pair(item) => item.choices(),
+            _ => &[],
+        }
+    }
+
+    /// How JSON and Python hold a value, where its type alone does not tell.
+    pub const fn unit(&self) -> Option<&'static str> {
+        match self {
+            Self::Duration => Some("Held in nanoseconds"),
+            Self::Time => Some("Held as RFC 3339 text"),
+            _ => None,
+        }
+    }
+}
+
+/// A type that a setting can have. In JSON a value is what serde makes of it.
+pub trait SettingValue: Sized {
+    /// What kind of value it is.
+    const KIND: Kind;
+    /// The setting may be left without a value.
+    const OPTIONAL: bool = false;
+
+    /// Parses what a user writes in a flag, an environment variable or a TOML file.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    fn parse(text: &str) -> Result<Self, String>;
+
+    /// The text that [`parse`](Self::parse) reads back as this value.
+    fn text(&self) -> String;
+
+    /// The value in TOML.
+    fn toml(&self) -> String {
+        self.text()
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a number this setting can hold"))
+}
+
+/// The items of a list, in brackets or without.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_matches(['[', ']']).split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn joined<T>(values: &[T], separator: &str, write: impl Fn(&T) -> String) -> String {
+    values.iter().map(write).collect::<Vec<_>>().join(separator)
+}
+
+/// A TOML string. Control characters are escaped as in JSON, which TOML reads.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+macro_rules! integers {
+    ($($type:ty),+) => {$(
+        impl SettingValue for $type {
+            const KIND: Kind = Kind::Integer;
+
+            fn parse(text: &str) -> Result<Self, String> {
+                number(text)
+            }
+
+            fn text(&self) -> String {
+                self.to_string()
+            }
+        }
+    )+};
+}
+
+integers!(u16, u64);
+
+impl SettingValue for f64 {
+    const KIND: Kind = Kind::Number;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        number(text)
+    }
+
+    fn text(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl SettingValue for bool {
+    const KIND: Kind = Kind::Switch;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "true" | "1" | "yes" => Ok(true),
+            "false" | "0" | "no" => Ok(false),
+            _ => Err(format!("{text:?} is neither true nor false")),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for String {
+    const KIND: Kind = Kind::Text;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.clone()
+    }
+
+    fn toml(&self) -> String {
+        quoted(self)
+    }
+}
+
+macro_rules! times {
+    ($($type:ty, $kind:expr;)+) => {$(
+        impl SettingValue for $type {
+            const KIND: Kind = $kind;
+
+            fn parse(text: &str) -> Result<Self, String> {
+                text.parse()
+            }
+
+            fn text(&self) -> String {
+                self.to_string()
+            }
+
+            fn toml(&self) -> String {
+                quoted(&self.to_string())
+            }
+        }
+    )+};
+}
+
+times! {
+    Timestamp, Kind::Time;
+    Duration, Kind::Duration;
+}
+
+impl<T: SettingValue> SettingValue for Vec<T> {
+    const KIND: Kind = Kind::List(&T::KIND);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        items(text).map(T::parse).collect()
+    }
+
+    fn text(&self) -> String {
+        joined(self, ",", T::text)
+    }
+
+    fn toml(&self) -> String {
+        format!("[{}]", joined(self, ", ", T::toml))
+    }
+}
+
+impl SettingValue for [f64; 2] {
+    const KIND: Kind = Kind::Pair(&f64::KIND);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let numbers = Vec::<f64>::parse(text)?;
+        numbers.try_into().map_err(|_| format!("{text:?} is not two numbers: low,high"))
+    }
+
+    fn text(&self) -> String {
+        joined(self, ",", f64::text)
+    }
+
+    fn toml(&self) -> String {
+        format!("[{}]", joined(self, ", ", f64::toml))
+    }
+}
+
+/// How a setting without a value is written.
+pub(super) const NONE: &str = "none";
+
+impl<T: SettingValue> SettingValue for Option<T> {
+    const KIND: Kind = T::KIND;
+    const OPTIONAL: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        // An empty list is a value: it must not stand for a list that is not given, such as that of all publishers.
+        let empty = text.is_empty() && !matches!(T::KIND, Kind::List(_));
+        if empty || text == NONE { Ok(None) } else { T::parse(text).map(Some) }
+    }
+
+    fn text(&self) -> String {
+        self.as_ref().map_or_else(|| NONE.to_owned(), T::text)
+    }
+
+    fn toml(&self) -> String {
+        self.as_ref().map_or_else(|| quoted(NONE), T::toml)
+    }
+}

@@ -1,0 +1,158 @@
+//! The table of settings: the files that are written from it, and where its settings are written.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Mutex;
+
+use common::{contents, market, run, small};
+use lobset::config::{Kind, SETTINGS, Scope, Setting};
+use lobset::{Config, Executor, Manifest, Monitor, Options, Receive, Result, Task, process_as_tasks, run_task};
+
+/// Compares a file of the repository with what it should be, or writes it.
+fn up_to_date(path: &str, update: impl Fn(&str) -> String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    let wanted = update(&found);
+    if std::env::var_os("LOBSET_UPDATE").is_some() {
+        std::fs::write(&path, wanted).unwrap();
+    } else if found != wanted {
+        panic!(
+            "{} is not what the table of settings says\nhelp: LOBSET_UPDATE=1 cargo test --workspace --locked --test settings rewrites it",
+            path.display()
+        );
+    }
+}
+
+/// The type of a property.
+fn held(kind: &Kind) -> String {
+    match kind {
+        Kind::Switch => "bool".to_owned(),
+        Kind::Integer | Kind::Duration => "int".to_owned(),
+        Kind::Number => "float".to_owned(),
+        Kind::Text | Kind::Time => "str".to_owned(),
+        Kind::Choice(choices) => {
+            let names: Vec<_> = choices.iter().map(|choice| format!("{:?}", choice.name)).collect();
+            format!("Literal[{}]", names.join(", "))
+        }
+        Kind::List(item) => format!("tuple[{}, ...]", held(item)),
+        Kind::Pair(item) => format!("tuple[{0}, {0}]", held(item)),
+    }
+}
+
+/// The type of a keyword.
+fn taken(kind: &Kind) -> String {
+    match kind {
+        Kind::Time => "str | dt.date".to_owned(),
+        Kind::Duration => "str | dt.timedelta".to_owned(),
+        Kind::List(item) => format!("Sequence[{}]", taken(item)),
+        Kind::Pair(item) => format!("tuple[{0}, {0}]", taken(item)),
+        other => held(other),
+    }
+}
+
+#[test]
+fn the_python_stub_is_up_to_date() {
+    let features = SETTINGS.iter().find(|setting| setting.key == "features").map(|setting| setting.kind);
+    let Some(Kind::List(feature)) = features else { panic!("features is not a list") };
+    let mut stub = format!(
+        "# Written from the table of settings in crates/lobset/src/config.rs, which a test of the library compares it with:\n\
+         # LOBSET_UPDATE=1 cargo test --workspace --locked --test settings\n\n\
+         import datetime as dt\n\
+         from collections.abc import Sequence\n\
+         from typing import Literal\n\n\
+         from lobset._settings import Settings\n\n\
+         __all__ = [\"Config\", \"Feature\"]\n\n\
+         Feature = {}\n\n\
+         class Config(Settings):\n    def __init__(\n        self,\n        *,\n",
+        held(feature)
+    );
+    for Setting { key, kind, .. } in SETTINGS {
+        writeln!(stub, "        {key}: {} | None = None,", taken(kind)).unwrap();
+    }
+    stub += "    ) -> None: ...\n";
+    for setting in SETTINGS {
+        let Setting { key, kind, optional, .. } = setting;
+        let none = if *optional { " | None" } else { "" };
+        let unit = kind.unit().map(|unit| format!(" {unit}.")).unwrap_or_default();
+        let meaning = setting.meaning();
+        writeln!(
+            stub,
+            "    @property\n    def {key}(self) -> {}{none}:\n        \"\"\"{meaning}.{unit}\"\"\"",
+            held(kind)
+        )
+        .unwrap();
+    }
+    up_to_date("python/lobset/_config.pyi", |_| stub.clone());
+}
+
+#[test]
+fn the_table_of_the_readme_is_up_to_date() {
+    let defaults = Config::default();
+    let mut table = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for setting in SETTINGS {
+        let default =
+            if setting.is_set(&defaults) { format!("`{}`", setting.toml(&defaults)) } else { "none".to_owned() };
+        let meaning = setting.meaning();
+        assert!(!meaning.contains('|') && !meaning.contains('\n'), "{meaning}");
+        writeln!(table, "| `{}` | {default} | {meaning} |", setting.key).unwrap();
+    }
+    up_to_date("README.md", |page| {
+        let (start, end) = (
+            "<!-- The table of settings begins: a test of the library writes it. -->\n\n",
+            "\n<!-- The table of settings ends. -->\n",
+        );
+        let (before, rest) = page.split_once(start).unwrap();
+        let (_, after) = rest.split_once(end).unwrap();
+        format!("{before}{start}{table}{end}{after}")
+    });
+}
+
+/// Runs tasks one by one, and keeps their specs.
+#[derive(Default)]
+struct Specs(Mutex<Vec<String>>);
+
+impl Executor for Specs {
+    fn map(&self, tasks: &[Task], _: &Monitor<'_>, receive: &mut Receive<'_>) -> Result<()> {
+        tasks.iter().enumerate().try_for_each(|(place, task)| {
+            self.0.lock().unwrap().push(task.spec.clone());
+            receive(place, run_task(task.kind, &task.spec, &Monitor::silent())?)
+        })
+    }
+}
+
+#[test]
+fn settings_of_how_to_run_change_no_byte_and_stand_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = market(&folder.path().join("market"), 2, 6_000);
+    let specs = Specs::default();
+    let keep = |keep_intermediate| Config { keep_intermediate, ..small() };
+    for (name, config) in [("gone", keep(false)), ("kept", keep(true))] {
+        let out = folder.path().join(format!("threads-{name}"));
+        let manifest = run(&inputs, &out, &config).unwrap();
+        assert_eq!(Manifest::read(&out).unwrap(), manifest);
+        let out = folder.path().join(format!("tasks-{name}"));
+        let (options, monitor) = (Options::default(), Monitor::silent());
+        process_as_tasks(&specs, &inputs, &out, None, &config, None, &options, &monitor).unwrap();
+    }
+    let want = contents(&folder.path().join("threads-gone"));
+    for name in ["threads-kept", "tasks-gone", "tasks-kept"] {
+        assert_eq!(contents(&folder.path().join(name)), want, "{name}");
+    }
+
+    let keys = || SETTINGS.iter().filter(|setting| setting.scope == Scope::Run).map(|setting| setting.key.as_bytes());
+    assert!(keys().count() > 0);
+    let names_one = |bytes: &[u8]| keys().any(|key| bytes.windows(key.len()).any(|part| part == key));
+    let files = lobset::storage::list(folder.path()).unwrap();
+    let work = |path: &Path| path.to_string_lossy().contains(".lobset-work/");
+    assert!(files.iter().filter(|(path, _)| work(path)).count() > 10, "the work folders are kept");
+    for (path, _) in files {
+        assert!(!names_one(&std::fs::read(&path).unwrap()), "{}", path.display());
+    }
+    let specs = specs.0.into_inner().unwrap();
+    assert!(
+        specs.iter().any(|spec| spec.contains("lookback_rows")) && specs.iter().all(|spec| !names_one(spec.as_bytes()))
+    );
+}

@@ -1,0 +1,166 @@
+"""The table of settings, which the library hands over, and what follows from it."""
+
+import datetime as dt
+import inspect
+import json
+import os
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from lobset import _lobset
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A line of the table."""
+
+    name: str
+    scope: str
+    kind: str
+    choices: tuple[str, ...]
+    """The names that the value, or each item of a list, is one of."""
+    optional: bool
+    default: Any
+    """As in JSON."""
+    meaning: str
+    unit: str | None
+    """How a value is held, where its type alone does not tell."""
+
+    def value(self, values: dict[str, Any]) -> Any:
+        """The setting's value among those of a configuration as in JSON; what does not change is a tuple, not a list."""
+        found = values.get(self.name, self.default)
+        return tuple(found) if isinstance(found, list) else found
+
+    def documentation(self) -> str:
+        """Its meaning, and what Python sees of its value."""
+        unit = f" {self.unit}." if self.unit else ""
+        return f"{self.meaning}.{unit} By default {self.value({})!r}."
+
+
+SETTINGS = {
+    line["name"]: Setting(**{**line, "choices": tuple(line["choices"])}) for line in json.loads(_lobset.settings())
+}
+"""Every setting by its name, in the order of the documentation."""
+
+
+def default(name: str) -> Any:
+    """The default of a setting."""
+    return SETTINGS[name].value({})
+
+
+def _text(value: object) -> str:
+    """A value as the library reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dt.timedelta):
+        return f"{round(value / dt.timedelta(microseconds=1))}us"
+    if isinstance(value, dt.datetime):
+        if value.tzinfo is None:
+            raise TypeError("fit_until: a datetime needs a time zone")
+        return value.astimezone(dt.UTC).isoformat()
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, Sequence):
+        return ",".join(_text(item) for item in value)
+    return str(value)
+
+
+class Settings:
+    """What a `Config` can do, whatever the settings are. It has a property for each of them."""
+
+    __slots__ = ("_values",)
+    _values: dict[str, Any]
+
+    def __init__(self, **given: Any) -> None:
+        self._resolve(None, {name: value for name, value in given.items() if value is not None})
+
+    def _resolve(
+        self, toml: tuple[str, str] | None, given: dict[str, Any], file: str | os.PathLike[str] | None = None
+    ) -> None:
+        texts = [(name, _text(value)) for name, value in given.items()]
+        self._take(json.loads(_lobset.resolve(toml, texts, file)))
+
+    def _take(self, values: dict[str, Any]) -> None:
+        """Holds values as in JSON. Settings of how to run are in no file; theirs are the defaults."""
+        held = {name: values.get(name, setting.default) for name, setting in SETTINGS.items()}
+        object.__setattr__(self, "_values", held)
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> Self:
+        """Settings that the library has resolved."""
+        config = cls.__new__(cls)
+        config._take(values)
+        return config
+
+    @classmethod
+    def from_toml(cls, source: str | os.PathLike[str]) -> Self:
+        """Settings of a TOML file, or of TOML text (any string with a line break or an equals sign).
+
+        Raises:
+            ConfigError: for unknown settings, impossible values, and a file that cannot be read.
+        """
+        config = cls.__new__(cls)
+        if isinstance(source, str) and ("\n" in source or "=" in source):
+            config._resolve(("TOML", source), {})
+        else:
+            config._resolve(None, {}, source)
+        return config
+
+    def to_toml(self) -> str:
+        """All settings that have a value as TOML, in the order of the documentation."""
+        return _lobset.to_toml(self._json())
+
+    def replace(self, **changes: Any) -> Self:
+        """The same settings with some changed. `None` takes a setting back to none, where that is a value."""
+        config = type(self).__new__(type(self))
+        changes = {name: "none" if value is None else value for name, value in changes.items()}
+        config._resolve(("Config", self.to_toml()), changes)
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings by their names; lengths of time in nanoseconds."""
+        return json.loads(self._json())  # type: ignore[no-any-return]
+
+    def _json(self) -> str:
+        return json.dumps(self._values)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Config does not change; make another one with replace({name}=…)")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return hash(self._json())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self)._of, (self._values,))
+
+    def __repr__(self) -> str:
+        """The currency, and what differs from its preset."""
+        values = tomllib.loads(self.to_toml())
+        currency = values["currency"]
+        preset = tomllib.loads(type(self)(currency=currency).to_toml())
+        changed = {name: value for name, value in values.items() if value != preset.get(name)}
+        return f"{type(self).__name__}(" + ", ".join(f"{n}={v!r}" for n, v in {"currency": currency, **changed}.items()) + ")"
+
+
+def _signature() -> inspect.Signature:
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    keywords = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in SETTINGS]
+    return inspect.Signature([this, *keywords])
+
+
+def _property(setting: Setting) -> property:
+    return property(lambda config: setting.value(config._values), doc=setting.documentation())
+
+
+Settings.__init__.__signature__ = _signature()  # type: ignore[attr-defined]
+for _setting in SETTINGS.values():
+    setattr(Settings, _setting.name, _property(_setting))
