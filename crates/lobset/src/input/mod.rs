@@ -1,9 +1,9 @@
 //! DBN bytes to rows: strict reading, files in order, symbols by day, usable quotes.
 
 mod batch;
-mod batches;
 mod catalog;
 mod delivery;
+mod event;
 mod file_streams;
 mod find;
 mod gaps;
@@ -20,10 +20,10 @@ mod symbols;
 
 pub(crate) use batch::verified;
 pub use batch::{DayCondition, MAX_MANIFEST_BYTES, MAX_SUPPORT_BYTES};
-pub use batches::RecordBatches;
 pub use catalog::{CatalogFile, catalog, file_name, total_bytes};
 pub(crate) use catalog::{check_unchanged, open_all};
 pub use delivery::Delivery;
+pub use event::Event;
 pub(crate) use file_streams::{FileStreams, StreamNames, with_publisher};
 pub use find::{Beside, Found, FoundFile, find};
 pub use gaps::{Gap, Gaps};

@@ -11,6 +11,7 @@ mod writer;
 
 pub(crate) use cursor::check_chunks;
 pub use cursor::{MidCursor, RowCursor, SymbolTape, Tape};
+pub(crate) use row::book;
 pub use row::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
 pub(crate) use varint::zigzag;
 pub use writer::{Chunk, TapeWriter};

@@ -1,27 +1,28 @@
 //! Stored rows against raw records, column by column.
 
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
-use dbn::{BidAskPair, UNDEF_PRICE, UNDEF_TIMESTAMP};
 
 use crate::input::Record;
 use crate::label::Split;
+use crate::output::{Column, Kind, names};
+use crate::tape::book;
 
-/// Columns that no record holds: they follow from the whole stream, and are checked by other means.
-const DERIVED: [&str; 5] = ["row", "price_movement", "classification_label", "split", "balanced"];
+/// Columns that no record holds. They follow from the whole stream: [`Label`] is compared with the definition, and the
+/// marks with the counts of the manifest.
+const LABELS: [&str; 5] =
+    [names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
-/// Whether the value in a row is that of a record and its mid2.
-type Check = Box<dyn Fn(usize, &Record<'_>, i64) -> bool + Send>;
+/// Whether the value in a row is this one, in the 64 bits of the table of columns.
+type Check = Box<dyn Fn(usize, u64) -> bool + Send>;
 
 /// A batch of stored rows.
 pub(super) struct RawColumns {
-    checks: Vec<(String, Check)>,
+    checks: Vec<(Column, Check)>,
     rows: PrimitiveArray<UInt64Type>,
     movements: PrimitiveArray<Float64Type>,
     classes: PrimitiveArray<Int32Type>,
@@ -31,32 +32,38 @@ pub(super) struct RawColumns {
 }
 
 impl RawColumns {
-    /// Every column of a batch with the way to check it.
+    /// Every column of a batch with the way to check it. `table` has the columns that the dataset may have.
     ///
     /// # Errors
     /// A text for a column that has no way to be checked.
-    pub(super) fn new(batch: &RecordBatch, symbol: &str) -> Result<Self, String> {
+    pub(super) fn new(batch: &RecordBatch, table: &[Column], symbol: &str) -> Result<Self, String> {
         let schema = batch.schema();
         let mut checks = Vec::new();
-        for (field, column) in schema.fields().iter().zip(batch.columns()) {
-            let name = field.name();
-            if DERIVED.contains(&name.as_str()) {
+        for (field, stored) in schema.fields().iter().zip(batch.columns()) {
+            let name = field.name().as_str();
+            let unknown = || format!("there is no way to check the column {name:?}");
+            let column = table.iter().find(|column| column.name == name).ok_or_else(unknown)?;
+            if column.is_label() {
+                if !LABELS.contains(&name) {
+                    return Err(unknown());
+                }
                 continue;
             }
-            let check = check(name, column, symbol);
-            checks.push((name.clone(), check.ok_or_else(|| format!("there is no way to check the column {name:?}"))?));
+            let check = check(column.kind, stored, symbol);
+            let check = check.ok_or_else(|| format!("the column {name:?} has another type than its name promises"))?;
+            checks.push((column.clone(), check));
         }
         let column = |name: &str| batch.column_by_name(name);
         let labels = || {
-            let splits = column("split")?.as_dictionary_opt::<Int32Type>()?;
-            let names = splits.values().as_string_opt::<i32>()?;
+            let splits = column(names::SPLIT)?.as_dictionary_opt::<Int32Type>()?;
+            let by_key = splits.values().as_string_opt::<i32>()?;
             Some(Self {
                 checks,
-                rows: typed(column("row")?)?,
-                movements: typed(column("price_movement")?)?,
-                classes: typed(column("classification_label")?)?,
+                rows: typed(column(names::ROW)?)?,
+                movements: typed(column(names::PRICE_MOVEMENT)?)?,
+                classes: typed(column(names::CLASSIFICATION_LABEL)?)?,
                 splits: splits.keys().clone(),
-                split_names: names.iter().map(|name| name.and_then(Split::from_name)).collect(),
+                split_names: by_key.iter().map(|name| name.and_then(Split::from_name)).collect(),
             })
         };
         labels().ok_or_else(|| "a column has another type than its name promises".to_owned())
@@ -77,55 +84,44 @@ impl RawColumns {
     ///
     /// # Errors
     /// A text that names the column that differs.
-    pub(super) fn compare(&self, row: usize, record: &Record<'_>, mid2: i64) -> Result<(), String> {
-        match self.checks.iter().find(|(_, check)| !check(row, record, mid2)) {
-            Some((name, _)) => Err(format!("{name} is not what the raw record holds")),
+    pub(super) fn compare(&self, row: usize, record: &Record<'_>) -> Result<(), String> {
+        let book = book(record.levels);
+        let holds = |(column, check): &&(Column, Check)| match column.of_record(&record.event, &book) {
+            Some(want) => check(row, want),
+            None => false,
+        };
+        match self.checks.iter().find(|pair| !holds(pair)) {
+            Some((column, _)) => Err(format!("{} is not what the raw record holds", column.name)),
             None => Ok(()),
         }
     }
 }
 
-fn check(name: &str, column: &ArrayRef, symbol: &str) -> Option<Check> {
-    match name {
-        "ts_recv" => times(column, |r| r.ts_recv),
-        "ts_event" => times(column, |r| r.ts_event),
-        "ts_out" => times(column, |r| r.ts_out),
-        "publisher_id" => numbers::<UInt16Type>(column, |r| r.publisher_id),
-        "instrument_id" => numbers::<UInt32Type>(column, |r| r.instrument_id),
-        "action" => letters(column, |r| r.action),
-        "side" => letters(column, |r| r.side),
-        "depth" => numbers::<UInt8Type>(column, |r| r.depth),
-        "price" => prices(column, |r| r.price),
-        "size" => numbers::<UInt32Type>(column, |r| r.size),
-        "flags" => numbers::<UInt8Type>(column, |r| r.flags),
-        "ts_in_delta" => numbers::<Int32Type>(column, |r| r.ts_in_delta),
-        "sequence" => numbers::<UInt32Type>(column, |r| r.sequence),
-        "mid_price" => {
-            let column = typed::<Float64Type>(column)?;
-            Some(Box::new(move |row, _, mid2| column.value(row).to_bits() == (mid2 as f64 / 2e9).to_bits()))
+/// The way to check stored values of a kind; `None` where they have another type.
+fn check(kind: Kind, stored: &ArrayRef, symbol: &str) -> Option<Check> {
+    match kind {
+        Kind::Time => numbers::<TimestampNanosecondType>(kind, stored, |value, want| value.cast_unsigned() == want),
+        Kind::FixedPrice => numbers::<Int64Type>(kind, stored, |value, want| value.cast_unsigned() == want),
+        Kind::FloatPrice => floats(kind, stored, |want| want.cast_signed() as f64 / 1e9),
+        Kind::Mid => floats(kind, stored, |want| want.cast_signed() as f64 / 2e9),
+        Kind::Float => floats(kind, stored, f64::from_bits),
+        Kind::U8 => numbers::<UInt8Type>(kind, stored, |value, want| u64::from(value) == want),
+        Kind::U16 => numbers::<UInt16Type>(kind, stored, |value, want| u64::from(value) == want),
+        Kind::U32 => numbers::<UInt32Type>(kind, stored, |value, want| u64::from(value) == want),
+        Kind::U64 => numbers::<UInt64Type>(kind, stored, |value, want| value == want),
+        Kind::I32 => numbers::<Int32Type>(kind, stored, |value, want| value == want as i32),
+        Kind::Bool => {
+            let stored = stored.as_boolean_opt()?.clone();
+            Some(Box::new(move |row, want| stored.is_valid(row) && u64::from(stored.value(row)) == want))
         }
-        "symbol" => {
-            let column = column.as_dictionary_opt::<Int32Type>()?.clone();
-            let names = column.values().as_string_opt::<i32>()?;
-            let named: Arc<[bool]> = names.iter().map(|name| name == Some(symbol)).collect();
-            Some(Box::new(move |row, _, _| {
-                let key = usize::try_from(column.keys().value(row)).ok();
-                key.and_then(|key| named.get(key)) == Some(&true)
+        Kind::Letter => {
+            let stored = stored.as_string_opt::<i32>()?.clone();
+            Some(Box::new(move |row, want| {
+                stored.is_valid(row) && *stored.value(row) == *char::from(want as u8).encode_utf8(&mut [0; 4])
             }))
         }
-        _ => {
-            let (stem, level) = name.rsplit_once('_')?;
-            let level = level.parse::<usize>().ok().filter(|l| name.len() == stem.len() + 3 && *l < 10)?;
-            match stem {
-                "bid_px" => prices(column, move |r| r.levels[level].bid_px),
-                "ask_px" => prices(column, move |r| r.levels[level].ask_px),
-                "bid_sz" => of_level(column, level, |l| l.bid_sz),
-                "ask_sz" => of_level(column, level, |l| l.ask_sz),
-                "bid_ct" => of_level(column, level, |l| l.bid_ct),
-                "ask_ct" => of_level(column, level, |l| l.ask_ct),
-                _ => None,
-            }
-        }
+        Kind::Symbol => texts(stored, &[symbol]),
+        Kind::Name(names) => texts(stored, names),
     }
 }
 
@@ -134,46 +130,33 @@ fn typed<T: ArrowPrimitiveType>(column: &ArrayRef) -> Option<PrimitiveArray<T>> 
 }
 
 fn numbers<T: ArrowPrimitiveType>(
-    column: &ArrayRef,
-    want: impl Fn(&Record<'_>) -> T::Native + Send + 'static,
-) -> Option<Check>
-where
-    T::Native: PartialEq,
-{
-    let column = typed::<T>(column)?;
-    Some(Box::new(move |row, record, _| column.is_valid(row) && column.value(row) == want(record)))
-}
-
-fn of_level(column: &ArrayRef, level: usize, want: impl Fn(&BidAskPair) -> u32 + Send + 'static) -> Option<Check> {
-    numbers::<UInt32Type>(column, move |record| want(&record.levels[level]))
-}
-
-fn times(column: &ArrayRef, want: impl Fn(&Record<'_>) -> u64 + Send + 'static) -> Option<Check> {
-    let column = typed::<TimestampNanosecondType>(column)?;
-    Some(Box::new(move |row, record, _| match want(record) {
-        UNDEF_TIMESTAMP => column.is_null(row),
-        want => column.is_valid(row) && column.value(row).cast_unsigned() == want,
+    kind: Kind,
+    stored: &ArrayRef,
+    is: impl Fn(T::Native, u64) -> bool + Send + 'static,
+) -> Option<Check> {
+    let stored = typed::<T>(stored)?;
+    let null = kind.null();
+    Some(Box::new(move |row, want| match Some(want) == null {
+        true => stored.is_null(row),
+        false => stored.is_valid(row) && is(stored.value(row), want),
     }))
 }
 
-fn prices(column: &ArrayRef, want: impl Fn(&Record<'_>) -> i64 + Send + 'static) -> Option<Check> {
-    if let Some(column) = typed::<Int64Type>(column) {
-        return Some(Box::new(move |row, record, _| match want(record) {
-            UNDEF_PRICE => column.is_null(row),
-            want => column.is_valid(row) && column.value(row) == want,
-        }));
-    }
-    let column = typed::<Float64Type>(column)?;
-    Some(Box::new(move |row, record, _| match want(record) {
-        UNDEF_PRICE => column.is_null(row),
-        want => column.is_valid(row) && column.value(row).to_bits() == (want as f64 / 1e9).to_bits(),
-    }))
+/// Floats, bit for bit.
+fn floats(kind: Kind, stored: &ArrayRef, float: impl Fn(u64) -> f64 + Send + 'static) -> Option<Check> {
+    numbers::<Float64Type>(kind, stored, move |value, want| value.to_bits() == float(want).to_bits())
 }
 
-fn letters(column: &ArrayRef, want: impl Fn(&Record<'_>) -> u8 + Send + 'static) -> Option<Check> {
-    let column = column.as_string_opt::<i32>()?.clone();
-    Some(Box::new(move |row, record, _| {
-        column.is_valid(row) && *column.value(row) == *char::from(want(record)).encode_utf8(&mut [0; 4])
+/// Texts by their numbers in a list.
+fn texts(stored: &ArrayRef, list: &[&str]) -> Option<Check> {
+    let stored = stored.as_dictionary_opt::<Int32Type>()?.clone();
+    let texts = stored.values().as_string_opt::<i32>()?;
+    // By key, the number of its text in the list.
+    let number = |text: &str| list.iter().position(|known| *known == text).map(|number| number as u64);
+    let numbers: Vec<Option<u64>> = texts.iter().map(|text| text.and_then(number)).collect();
+    Some(Box::new(move |row, want| {
+        let key = stored.keys().is_valid(row).then(|| usize::try_from(stored.keys().value(row)).ok()).flatten();
+        key.and_then(|key| numbers.get(key).copied()).flatten() == Some(want)
     }))
 }
 
