@@ -10,7 +10,7 @@ use arrow_array::{
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::ArrowError;
 
-use super::kind::Kind;
+use super::kind::{Kind, mid, price};
 
 /// Values as `kind` explains them. Symbols are not among them: their names are not known here.
 ///
@@ -34,10 +34,10 @@ pub(super) fn array(kind: Kind, values: impl Iterator<Item = u64>) -> Result<Arr
         }
         Kind::FloatPrice => {
             let (values, nulls) = signed(kind, values);
-            let units: Vec<f64> = values.into_iter().map(|price| price as f64 / 1e9).collect();
+            let units: Vec<f64> = values.into_iter().map(|value| price(value.cast_unsigned())).collect();
             Arc::new(Float64Array::new(units.into(), nulls))
         }
-        Kind::Mid => Arc::new(Float64Array::from_iter_values(values.map(|sum| sum.cast_signed() as f64 / 2e9))),
+        Kind::Mid => Arc::new(Float64Array::from_iter_values(values.map(mid))),
         Kind::Float => Arc::new(Float64Array::from_iter_values(values.map(f64::from_bits))),
         Kind::U8 => integers!(UInt8Array, u8),
         Kind::U16 => integers!(UInt16Array, u16),

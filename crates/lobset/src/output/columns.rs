@@ -12,7 +12,7 @@ use crate::label::Split;
 use crate::tape::{BOOK_WORDS, Book, halves};
 
 /// Names of columns that other code asks for.
-pub mod names {
+pub(crate) mod names {
     /// When Databento received the record.
     pub const TS_RECV: &str = "ts_recv";
     /// The instrument's name.

@@ -3,6 +3,21 @@
 use arrow_schema::{DataType, TimeUnit};
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 
+/// The time that is null.
+pub(super) const NO_TIME: u64 = UNDEF_TIMESTAMP;
+/// The price that is null.
+pub(super) const NO_PRICE: u64 = UNDEF_PRICE.cast_unsigned();
+
+/// A price in 1e-9, in price units.
+pub(super) fn price(bits: u64) -> f64 {
+    bits.cast_signed() as f64 / 1e9
+}
+
+/// Half of the sum of two prices in 1e-9, in price units.
+pub(super) fn mid(bits: u64) -> f64 {
+    bits.cast_signed() as f64 / 2e9
+}
+
 /// The kind of a column: every value is 64 bits, and this says how to read them. An integer of fewer bits is in the lowest
 /// ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +73,8 @@ impl Kind {
     /// The bits that stand for null.
     pub fn null(self) -> Option<u64> {
         match self {
-            Self::Time => Some(UNDEF_TIMESTAMP),
-            Self::FloatPrice | Self::FixedPrice => Some(UNDEF_PRICE.cast_unsigned()),
+            Self::Time => Some(NO_TIME),
+            Self::FloatPrice | Self::FixedPrice => Some(NO_PRICE),
             _ => None,
         }
     }

@@ -4,7 +4,6 @@ mod arrays;
 mod blocks;
 mod card;
 mod chunk;
-mod column;
 mod columns;
 mod dataset;
 mod encoding;
@@ -16,6 +15,7 @@ mod publish;
 mod records;
 mod report;
 mod row_group;
+mod run_column;
 mod runs;
 mod schema;
 mod series;
@@ -25,8 +25,8 @@ mod window;
 pub use blocks::ROW_GROUP_ROWS;
 pub use card::{card, grouped};
 pub use chunk::EncodedGroup;
-pub(crate) use columns::columns;
-pub use columns::{Column, Role, RowLabel, names};
+pub use columns::{Column, Role, RowLabel};
+pub(crate) use columns::{columns, names};
 pub use dataset::{
     CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name, dataset_stem,
 };

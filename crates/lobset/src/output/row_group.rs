@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use parquet::errors::Result;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, EncodedGroup};
-use super::column::{Cell, RunColumn, Scratch};
 use super::columns::{Column, Part, RowLabel, Source};
 use super::kind::Kind;
+use super::run_column::{Cell, RunColumn, Scratch};
 use super::schema::DatasetSchema;
 use super::series::Series;
 use crate::config::{Config, PriceType};
@@ -35,12 +35,12 @@ impl Values {
             return Self::Book(word, part);
         }
         let cell = match column.kind {
-            Kind::Time => return Self::Series(Series::times()),
-            Kind::U64 => return Self::Series(Series::longs()),
-            Kind::I32 if !column.repeats => return Self::Series(Series::signed()),
-            Kind::U32 if !column.repeats => return Self::Series(Series::unsigned()),
-            Kind::Float => return Self::Series(Series::floats()),
-            Kind::Bool => return Self::Series(Series::bools()),
+            Kind::Time => return Self::Series(Series::Times(room(1))),
+            Kind::U64 => return Self::Series(Series::Longs(room(1))),
+            Kind::I32 if !column.repeats => return Self::Series(Series::Signed(room(1))),
+            Kind::U32 if !column.repeats => return Self::Series(Series::Unsigned(room(1))),
+            Kind::Float => return Self::Series(Series::Floats(room(1))),
+            Kind::Bool => return Self::Series(Series::Bools(room(1))),
             Kind::U8 | Kind::U16 | Kind::U32 => Cell::Unsigned,
             Kind::I32 => Cell::Signed,
             Kind::FloatPrice => Cell::FloatPrice,
@@ -107,7 +107,7 @@ impl BookWord {
     }
 }
 
-/// Encodes row groups, one after the other. Holds the rows of one, 36 bytes each and two for each run of a column, what its
+/// Encodes row groups, one after the other. Holds the rows of one, 41 bytes each and two for each run of a column, what its
 /// dictionaries need, and the pages of those that nobody has taken. A column's pages take the room that its runs give back.
 pub struct RowGroupEncoder {
     schema: Arc<DatasetSchema>,

@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 
-use dbn::UNDEF_TIMESTAMP;
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::blocks::room;
 use super::chunk::Compressor;
-use super::column::{Scratch, definition_levels};
 use super::encoding::{bits, delta_i32, delta_i64};
+use super::kind::NO_TIME;
 use super::pages::{Bound, float_bounds, signed_order};
+use super::run_column::{Scratch, definition_levels};
 
 /// The values of a column, in as many bytes as Parquet takes for them.
 pub(super) enum Series {
@@ -28,30 +27,6 @@ pub(super) enum Series {
 }
 
 impl Series {
-    pub(super) fn times() -> Self {
-        Self::Times(room(1))
-    }
-
-    pub(super) fn longs() -> Self {
-        Self::Longs(room(1))
-    }
-
-    pub(super) fn signed() -> Self {
-        Self::Signed(room(1))
-    }
-
-    pub(super) fn unsigned() -> Self {
-        Self::Unsigned(room(1))
-    }
-
-    pub(super) fn floats() -> Self {
-        Self::Floats(room(1))
-    }
-
-    pub(super) fn bools() -> Self {
-        Self::Bools(room(1))
-    }
-
     /// Appends values, each the 64 bits of a column.
     pub(super) fn extend(&mut self, values: &[u64]) {
         match self {
@@ -88,7 +63,7 @@ impl Series {
 }
 
 /// What stands for null in [`times`].
-const NO_STAMP: i64 = UNDEF_TIMESTAMP.cast_signed();
+const NO_STAMP: i64 = NO_TIME.cast_signed();
 
 /// Times; where the column allows null, [`NO_STAMP`] is. As plain values: DELTA_BINARY_PACKED saves 4 % of a dataset, but
 /// fastparquet (2024.2 to 2026.9) reads differences of more than 28 bits, a quarter of a second, as other numbers.

@@ -203,3 +203,145 @@ impl Label {
         Err(format!("split is {}, and {want} by definition", split.map_or("none of the three", Split::name)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use arrow_array::{DictionaryArray, Float64Array, Int32Array, Int64Array, UInt64Array};
+    use arrow_schema::{Field, Schema};
+    use dbn::encode::{DbnEncoder, EncodeRecord};
+    use dbn::{BidAskPair, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, SymbolMapping, rtype};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::input::DbnReader;
+    use crate::output::{RecordBatches, columns};
+
+    /// Two records that differ in every field.
+    fn write(path: &Path) {
+        let interval =
+            |start_date, end_date, symbol: &str| MappingInterval { start_date, end_date, symbol: symbol.into() };
+        let dates = (time::macros::date!(1970 - 01 - 01), time::macros::date!(1970 - 01 - 02));
+        let mappings = [("A", "20"), ("B", "21")].map(|(raw_symbol, id)| SymbolMapping {
+            raw_symbol: raw_symbol.into(),
+            intervals: vec![interval(dates.0, dates.1, id)],
+        });
+        let metadata = Metadata::builder()
+            .dataset("GLBX.MDP3")
+            .schema(Some(dbn::Schema::Mbp10))
+            .start(0)
+            .stype_in(Some(SType::RawSymbol))
+            .stype_out(SType::InstrumentId)
+            .mappings(mappings.to_vec())
+            .build();
+        let mut encoder = DbnEncoder::new(File::create(path).unwrap(), &metadata).unwrap();
+        for n in [0, 1_u32] {
+            let small = n as u8;
+            let level = |level: u32| BidAskPair {
+                bid_px: i64::from(1_000 + 2 * level + n),
+                ask_px: i64::from(2_000 + 2 * level + n),
+                bid_sz: 3_000 + 2 * level + n,
+                ask_sz: 4_000 + 2 * level + n,
+                bid_ct: 5_000 + 2 * level + n,
+                ask_ct: 6_000 + 2 * level + n,
+            };
+            let message = Mbp10Msg {
+                hd: RecordHeader::new::<Mbp10Msg>(rtype::MBP_10, 10 + u16::from(small), 20 + n, 30 + u64::from(n)),
+                price: 40 + i64::from(n),
+                size: 50 + n,
+                action: (b'A' + small).cast_signed(),
+                side: (b'M' + small).cast_signed(),
+                flags: dbn::FlagSet::new(60 + small),
+                depth: 7 + small,
+                ts_recv: 80 + u64::from(n),
+                ts_in_delta: -90 - small as i32,
+                sequence: 100 + n,
+                levels: std::array::from_fn(|i| level(i as u32)),
+            };
+            encoder.encode_record(&message).unwrap();
+        }
+    }
+
+    /// A batch with other columns.
+    fn with(batch: &RecordBatch, more: Vec<(&str, ArrayRef)>) -> RecordBatch {
+        let schema = batch.schema();
+        let kept = schema.fields().iter().zip(batch.columns());
+        let kept = kept.filter(|(field, _)| more.iter().all(|(name, _)| name != field.name()));
+        let kept = kept.map(|(field, column)| (field.name().clone(), Arc::clone(column))).collect::<Vec<_>>();
+        let all = kept.into_iter().chain(more.into_iter().map(|(name, column)| (name.to_owned(), column)));
+        let (fields, columns): (Vec<_>, Vec<_>) =
+            all.map(|(name, column)| (Field::new(name, column.data_type().clone(), true), column)).unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    }
+
+    /// The two records as rows of a dataset.
+    fn rows(path: &Path) -> RecordBatch {
+        let batch = RecordBatches::open(path, None, None).unwrap().next().unwrap().unwrap();
+        let splits: DictionaryArray<Int32Type> = ["fit", "fit"].into_iter().collect();
+        let labels: Vec<(&str, ArrayRef)> = vec![
+            ("row", Arc::new(UInt64Array::from(vec![0, 1]))),
+            ("mid_price", Arc::new(Float64Array::from(vec![3_000.0 / 2e9, 3_002.0 / 2e9]))),
+            ("price_movement", Arc::new(Float64Array::from(vec![0.0, 0.0]))),
+            ("classification_label", Arc::new(Int32Array::from(vec![1, 1]))),
+            ("split", Arc::new(splits)),
+        ];
+        with(&batch, labels)
+    }
+
+    #[test]
+    fn every_column_that_a_record_holds_is_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.dbn");
+        write(&path);
+        let batch = rows(&path);
+        let table = columns(&Config::default(), true);
+        let mut reader = DbnReader::open(&path).unwrap();
+        assert!(reader.advance().unwrap());
+        let record = reader.record().unwrap();
+        assert_eq!(RawColumns::new(&batch, &table, "A").unwrap().compare(0, &record), Ok(()));
+        let differs = |name: &str| Err(format!("{name} is not what the raw record holds"));
+        let mut compared = 0;
+        for column in table.iter().filter(|column| !LABELS.contains(&column.name.as_str())) {
+            let Some(stored) = batch.column_by_name(&column.name) else {
+                assert_eq!(column.name, "ts_out");
+                continue;
+            };
+            // The cell of the other record, and a null.
+            let other = arrow_array::new_null_array(stored.data_type(), 2);
+            for cell in [stored.slice(1, 1), other.slice(0, 1)] {
+                let changed = with(&batch.slice(0, 1), vec![(&column.name, cell)]);
+                let found = RawColumns::new(&changed, &table, "A").unwrap().compare(0, &record);
+                assert_eq!(found, differs(&column.name));
+            }
+            compared += 1;
+        }
+        assert_eq!(compared, 12 + 60 + 2);
+        let live: ArrayRef = Arc::new(arrow_array::TimestampNanosecondArray::from(vec![5, 5]).with_timezone("UTC"));
+        let live = with(&batch, vec![("ts_out", live)]);
+        assert_eq!(RawColumns::new(&live, &table, "A").unwrap().compare(0, &record), differs("ts_out"));
+    }
+
+    #[test]
+    fn a_column_without_a_way_to_be_checked_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.dbn");
+        write(&path);
+        let batch = rows(&path);
+        let mut table = columns(&Config::default(), true);
+        let error = |batch: &RecordBatch, table: &[Column]| RawColumns::new(batch, table, "A").err().unwrap();
+        let more: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 0.5]));
+        let unknown = with(&batch, vec![("price_movement_fast", more)]);
+        let no_way = "there is no way to check the column \"price_movement_fast\"";
+        assert_eq!(error(&unknown, &table), no_way);
+        // A label that the table has, but the comparison with the definition does not know.
+        let mut label = table.iter().find(|column| column.name == names::PRICE_MOVEMENT).unwrap().clone();
+        label.name = "price_movement_fast".to_owned();
+        table.push(label);
+        assert_eq!(error(&unknown, &table), no_way);
+        let signed = with(&batch, vec![("size", Arc::new(Int64Array::from(vec![50, 51])))]);
+        assert_eq!(error(&signed, &table), "the column \"size\" has another type than its name promises");
+    }
+}

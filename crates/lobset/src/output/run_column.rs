@@ -1,8 +1,7 @@
-//! One column of one row group, gathered row by row or change by change.
+//! One column of one row group as runs of equal values, told row by row or change by change.
 
 use std::hash::BuildHasher;
 
-use dbn::UNDEF_PRICE;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parquet::basic::Encoding;
@@ -13,6 +12,7 @@ use rustc_hash::FxBuildHasher;
 use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, DataPages, Dictionary, ROW_BYTES};
 use super::encoding::{Run, hybrid, index_width};
+use super::kind::{NO_PRICE, mid, price};
 use super::pages::{Bound, DataPage, PAGE_ROWS, float_bounds, signed_order};
 use super::runs::{PageRuns, RunList};
 use crate::input::is_exact_float;
@@ -44,7 +44,7 @@ pub(super) enum Cell {
 
 impl Cell {
     fn is_null(&self, bits: u64) -> bool {
-        matches!(self, Self::FloatPrice | Self::FixedPrice) && bits.cast_signed() == UNDEF_PRICE
+        matches!(self, Self::FloatPrice | Self::FixedPrice) && bits == NO_PRICE
     }
 
     /// Refuses prices that would not survive as floats.
@@ -62,8 +62,7 @@ impl Cell {
     }
 
     fn float(&self, bits: u64) -> f64 {
-        let unit = if *self == Self::Mid { 2e9 } else { 1e9 };
-        bits.cast_signed() as f64 / unit
+        if *self == Self::Mid { mid(bits) } else { price(bits) }
     }
 
     fn text(&self, bits: u64) -> String {
