@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use lobset::input::RecordBatches;
+use lobset::output::RecordBatches;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 

@@ -134,8 +134,7 @@ impl Samples {
         built: Option<&[u8]>,
     ) -> PyResult<Self> {
         let reader = py.detach(|| DatasetReader::open(&path)).or_raise(py)?;
-        let book = |name: &String| name.starts_with("bid_") || name.starts_with("ask_") || name == "mid_price";
-        let columns = columns.unwrap_or_else(|| reader.numeric_columns().into_iter().filter(book).collect());
+        let columns = columns.unwrap_or_else(|| reader.book_columns());
         let filter = filter(which, 1)?;
         let cache = RowCache::new(reader, columns).or_raise(py)?;
         let index = index(py, cache.reader(), filter, built)?;

@@ -78,10 +78,10 @@ fn write_tape(file: &CatalogFile, path: &Path) -> Outcome<(u64, SymbolTape)> {
     let mut writer = TapeWriter::create(path)?;
     while reader.advance()? {
         let record = reader.record()?;
-        let slot = symbols.resolve(record.ts_recv, record.instrument_id)?;
+        let slot = symbols.resolve(record.event.ts_recv, record.event.instrument_id)?;
         let mid2 = quotes.mid2(&record.levels[0], &mut drops)?;
         if let (Some(slot), Some(mid2)) = (slot, mid2) {
-            writer.push(slot as usize, &record, mid2, record.ts_recv)?;
+            writer.push(slot as usize, &record, mid2, record.event.ts_recv)?;
         }
     }
     let (_, chunks) = writer.finish()?;

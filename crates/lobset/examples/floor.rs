@@ -34,9 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: floor INPUT OUT.parquet [zstd]".into());
     };
     let compression = if codec.is_empty() { Compression::SNAPPY } else { Compression::ZSTD(ZstdLevel::try_new(1)?) };
-    let schema = DatasetSchema::new(&Config::default(), false)?.arrow;
+    let schema = DatasetSchema::new(&Config::default(), false)?;
     let properties = WriterProperties::builder().set_compression(compression).build();
-    let mut writer = ArrowWriter::try_new(File::create(out)?, Arc::clone(&schema), Some(properties))?;
+    let mut writer = ArrowWriter::try_new(File::create(out)?, Arc::clone(&schema.arrow), Some(properties))?;
     let mut rows = Vec::with_capacity(1 << 14);
     let mut records = 0;
     for file in catalog(&find(&[input], None)?)? {

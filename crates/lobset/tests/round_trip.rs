@@ -15,6 +15,7 @@ use bytes::Bytes;
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use lobset::Config;
 use lobset::config::{Columns, Compression, PriceType};
+use lobset::input::Event;
 use lobset::label::Split;
 use lobset::output::{DatasetSchema, DatasetWriter, PAGE_ROWS, RowGroupEncoder, RowLabel};
 use lobset::tape::{BOOK_WORDS, Row, is_price};
@@ -43,7 +44,8 @@ fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
     (0..count)
         .map(|i| {
             let at = |column| value(i, column);
-            let mut row = Row {
+            let [action, side, flags, depth] = (at(8) as u32).to_le_bytes();
+            let event = Event {
                 ts_recv: 1_712_102_400_000_000_000 + at(0),
                 ts_event: if at(1) % 1_000_003 == 7 { UNDEF_TIMESTAMP } else { 1_712_102_400_000_000_000 - at(1) },
                 ts_out: if at(106) % 3 == 1 { UNDEF_TIMESTAMP } else { 1_712_102_400_000_000_000 + at(106) },
@@ -53,9 +55,12 @@ fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
                 size: at(5) as u32,
                 instrument_id: at(6) as u32,
                 publisher_id: at(7) as u16,
-                marks: at(8) as u32,
-                ..Row::default()
+                action,
+                side,
+                flags,
+                depth,
             };
+            let mut row = Row { event, ..Row::default() };
             for word in 0..BOOK_WORDS {
                 row.book[word] = match is_price(word) {
                     true => price(at(9 + word)) as u64,
@@ -101,8 +106,9 @@ fn metadata(path: &Path) -> ParquetMetaData {
 fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
     let plain = path.with_extension("plain.parquet");
     encode(path, config, rows, group);
-    let schema = DatasetSchema::new(config, TS_OUT).unwrap().arrow;
+    let schema = DatasetSchema::new(config, TS_OUT).unwrap();
     let all = batch(&schema, "M6AM4", rows);
+    let schema = schema.arrow;
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(group))
         .set_data_page_row_count_limit(PAGE_ROWS)
@@ -322,7 +328,7 @@ fn a_window_of_rows_is_read_from_the_pages_that_hold_it() {
     });
     let config = Config::default();
     encode(&path, &config, &rows, 100_000);
-    let all = batch(&DatasetSchema::new(&config, TS_OUT).unwrap().arrow, "M6AM4", &rows);
+    let all = batch(&DatasetSchema::new(&config, TS_OUT).unwrap(), "M6AM4", &rows);
     let columns = ["row", "bid_px_00", "price_movement"];
     let chunks = metadata(&path).row_group(0).columns().to_vec();
     let sizes = chunks.iter().filter(|c| columns.contains(&c.column_descr().name())).map(|c| c.compressed_size());

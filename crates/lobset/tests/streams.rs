@@ -434,7 +434,7 @@ fn files_with_gateway_stamps_are_read_in_every_version() {
         let names = ParquetRecordBatchReaderBuilder::try_new(File::open(book.join(&dataset.file)).unwrap()).unwrap();
         assert!(names.schema().column_with_name("ts_out").is_none());
         // Records as Arrow batches carry it too.
-        let batches = lobset::input::RecordBatches::open(&file, None, None).unwrap();
+        let batches = lobset::output::RecordBatches::open(&file, None, None).unwrap();
         let batches: Vec<_> = batches.map(Result::unwrap).collect();
         let column = batches[0].column_by_name("ts_out").unwrap().as_primitive::<TimestampNanosecondType>();
         assert_eq!(column.value(5).cast_unsigned(), all[5].ts_recv + 4_005);
@@ -478,7 +478,7 @@ fn records_as_batches_take_symbols_from_symbology_and_refuse_late_stamps() {
     let mut all = messages(&ticks(5, START));
     let file = write(folder.path(), "unmapped.dbn", &metadata(&[]), &all);
     let symbols = |symbology: Option<&Path>| {
-        let batch = lobset::input::RecordBatches::open(&file, None, symbology).unwrap().next().unwrap().unwrap();
+        let batch = lobset::output::RecordBatches::open(&file, None, symbology).unwrap().next().unwrap().unwrap();
         let symbols = batch.column_by_name("symbol").unwrap().as_dictionary::<Int32Type>().clone();
         let names = symbols.values().as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
         (symbols.null_count(), names)
@@ -495,6 +495,6 @@ fn records_as_batches_take_symbols_from_symbology_and_refuse_late_stamps() {
 
     all[3].hd.ts_event = u64::MAX - 1;
     let late = write(folder.path(), "late.dbn", &metadata(&[("M6AM4", 7)]), &all);
-    let error = lobset::input::RecordBatches::open(&late, None, None).unwrap().next().unwrap().unwrap_err();
+    let error = lobset::output::RecordBatches::open(&late, None, None).unwrap().next().unwrap().unwrap_err();
     assert!(error.to_string().contains("record 3") && error.to_string().contains("after the year 2262"), "{error}");
 }

@@ -135,7 +135,10 @@ fn versions_1_to_4_are_read() {
     let mut reader = DbnReader::open(file.path()).unwrap();
     reader.advance().unwrap();
     let record = reader.record().unwrap();
-    assert_eq!((record.ts_recv, record.instrument_id, record.levels), (messages[0].ts_recv, 7, &messages[0].levels));
+    assert_eq!(
+        (record.event.ts_recv, record.event.instrument_id, record.levels),
+        (messages[0].ts_recv, 7, &messages[0].levels)
+    );
     assert!(refusal(&bytes[..bytes.len() - 1]).record == Some(3));
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
@@ -15,7 +14,7 @@ use super::index::{IndexBuilder, SampleFilter, SampleIndex};
 use crate::config::Config;
 use crate::error::{InputError, Result};
 use crate::label::Split;
-use crate::output::{CONFIG_KEY, SYMBOL_KEY};
+use crate::output::{CONFIG_KEY, Column, Role, SYMBOL_KEY, columns, names};
 use crate::storage;
 
 /// A dataset that was opened for reading. Holds its footer.
@@ -77,15 +76,21 @@ impl DatasetReader {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    /// The columns that fit a vector of floats, in the file's order: all numbers but the labels'.
+    /// The columns that fit a vector of floats, in the file's order: all numbers but those that say which row it is or what
+    /// its label is. Columns that no dataset of these settings has are not among them.
     pub fn numeric_columns(&self) -> Vec<String> {
-        let ours = ["row", "price_movement", "classification_label"];
-        let number = |kind: &DataType| kind.is_integer() || kind.is_floating();
-        let fields = self.footer.schema().fields().iter();
-        fields
-            .filter(|f| number(f.data_type()) && !ours.contains(&f.name().as_str()))
-            .map(|f| f.name().clone())
-            .collect()
+        self.features(|_| true)
+    }
+
+    /// The columns of the ten levels, and the mid price.
+    pub fn book_columns(&self) -> Vec<String> {
+        self.features(|column| column.role == Role::Book || column.name == names::MID_PRICE)
+    }
+
+    fn features(&self, wanted: impl Fn(&Column) -> bool) -> Vec<String> {
+        let is_there = |column: &Column| self.footer.schema().column_with_name(&column.name).is_some();
+        let features = columns(&self.config, true).into_iter().filter(|column| column.is_feature() && wanted(column));
+        features.filter(is_there).map(|column| column.name).collect()
     }
 
     /// Finds the samples.
@@ -103,16 +108,16 @@ impl DatasetReader {
         }
         let mut builder = IndexBuilder::new(filter);
         for group in 0..self.starts.len() - 1 {
-            let batch = self.read(group, &["row", "split", "balanced"])?;
-            let rows = self.column(&batch, "row")?.as_primitive_opt::<UInt64Type>();
-            let splits = self.column(&batch, "split")?.as_dictionary_opt::<Int32Type>();
+            let batch = self.read(group, &[names::ROW, names::SPLIT, names::BALANCED])?;
+            let rows = self.column(&batch, names::ROW)?.as_primitive_opt::<UInt64Type>();
+            let splits = self.column(&batch, names::SPLIT)?.as_dictionary_opt::<Int32Type>();
             let (Some(rows), Some(splits)) = (rows, splits) else { return Err(self.foreign("row or split")) };
-            let names = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign("split"))?;
-            let by_key: Vec<Option<Split>> = names.iter().map(|n| n.and_then(Split::from_name)).collect();
-            let marks = batch.column_by_name("balanced").and_then(|c| c.as_boolean_opt());
+            let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign(names::SPLIT))?;
+            let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
+            let marks = batch.column_by_name(names::BALANCED).and_then(|c| c.as_boolean_opt());
             for place in 0..batch.num_rows() {
                 let split = by_key.get(splits.keys().value(place) as usize).copied().flatten();
-                let split = split.ok_or_else(|| self.foreign("split"))?;
+                let split = split.ok_or_else(|| self.foreign(names::SPLIT))?;
                 builder.push(rows.value(place), split, marks.is_some_and(|m| m.value(place)));
             }
         }
@@ -130,7 +135,7 @@ impl DatasetReader {
             if samples.peek().is_none() {
                 continue;
             }
-            let batch = self.read(group, &["classification_label"])?;
+            let batch = self.read(group, &[names::CLASSIFICATION_LABEL])?;
             let classes = self.classes(&batch)?;
             labels.extend(samples.map(|place| classes[(place - rows[0]) as usize]));
         }
@@ -178,9 +183,13 @@ impl DatasetReader {
     }
 
     pub(crate) fn classes(&self, batch: &RecordBatch) -> Result<Vec<u8>> {
-        let labels = self.column(batch, "classification_label")?.as_primitive_opt::<Int32Type>();
-        let labels = labels.ok_or_else(|| self.foreign("classification_label"))?;
-        labels.values().iter().map(|l| u8::try_from(*l).map_err(|_| self.foreign("classification_label"))).collect()
+        let labels = self.column(batch, names::CLASSIFICATION_LABEL)?.as_primitive_opt::<Int32Type>();
+        let labels = labels.ok_or_else(|| self.foreign(names::CLASSIFICATION_LABEL))?;
+        labels
+            .values()
+            .iter()
+            .map(|l| u8::try_from(*l).map_err(|_| self.foreign(names::CLASSIFICATION_LABEL)))
+            .collect()
     }
 
     pub(crate) fn foreign(&self, column: &str) -> crate::Error {

@@ -9,6 +9,7 @@ use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt8Type, UInt16Typ
 use super::reader::DatasetReader;
 use super::recent::Recent;
 use crate::error::{InputError, Result};
+use crate::output::names;
 
 /// Rows of a dataset as vectors of floats. Keeps the row groups used last; threads may share it.
 pub struct RowCache {
@@ -70,8 +71,8 @@ impl RowCache {
     }
 
     fn decode(&self, group: usize) -> Result<Matrix> {
-        let names: Vec<&str> = self.columns.iter().map(String::as_str).chain(["classification_label"]).collect();
-        let batch = self.reader.read(group, &names)?;
+        let columns: Vec<&str> = self.columns.iter().map(String::as_str).chain([names::CLASSIFICATION_LABEL]).collect();
+        let batch = self.reader.read(group, &columns)?;
         let width = self.columns.len();
         let mut cells = vec![0.0; width * batch.num_rows()];
         for (place, name) in self.columns.iter().enumerate() {

@@ -8,7 +8,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 
-use super::{DepthSpec, LEVELS, Prices, column_name};
+use super::{DepthSpec, LEVELS, Prices};
+use crate::output::names;
 
 /// Ten levels a side of consecutive rows; the first index is the side: 0 bids, 1 asks.
 #[derive(Debug, Clone)]
@@ -80,14 +81,14 @@ impl<'a> Levels<'a> {
             place.ok_or_else(|| format!("no column {name:?}"))
         };
         let price = |side, level| {
-            let name = column_name("px", side, level);
+            let name = names::of_level("px", side, level);
             prices(place(&name)?).ok_or_else(|| format!("{name} is neither float64 nor int64"))
         };
         let integer = |needed: bool, kind: &str, side, level| {
             if !needed {
                 return Ok(Cow::Borrowed(&[][..]));
             }
-            let name = column_name(kind, side, level);
+            let name = names::of_level(kind, side, level);
             integers(place(&name)?).ok_or_else(|| format!("{name} does not hold whole numbers of 32 bits"))
         };
         Self::new(

@@ -24,6 +24,7 @@ use pulp::bytemuck::{self, Pod};
 
 use crate::config::{Config, Feature};
 use crate::error::ConfigError;
+use crate::output::names;
 
 /// Steps of the ladder around the last row's mid price, which both sides use.
 pub const LADDER: usize = 402;
@@ -129,7 +130,8 @@ impl DepthSpec {
     pub fn columns(&self) -> Vec<String> {
         let kinds = [(true, "px"), (self.needs_sizes(), "sz"), (self.needs_counts(), "ct")];
         let kinds = kinds.into_iter().filter_map(|(needed, kind)| needed.then_some(kind));
-        let levels = |kind| (0..2).flat_map(move |side| (0..LEVELS).map(move |level| column_name(kind, side, level)));
+        let levels =
+            |kind| (0..2).flat_map(move |side| (0..LEVELS).map(move |level| names::of_level(kind, side, level)));
         kinds.flat_map(levels).collect()
     }
 
@@ -172,11 +174,6 @@ impl DepthSpec {
         let doubled = i128::from(bid?) + i128::from(ask?);
         i64::try_from((doubled + 1).div_euclid(2)).ok()
     }
-}
-
-/// The name of a level's column: `kind` is px, sz or ct; `side` 0 for bids, 1 for asks.
-fn column_name(kind: &str, side: usize, level: usize) -> String {
-    format!("{}_{kind}_{level:02}", ["bid", "ask"][side])
 }
 
 /// The numbers of a vector.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Bin, DepthSpec, Levels};
 use crate::dataset::{DatasetReader, Recent};
 use crate::error::{InputError, Result};
+use crate::output::names;
 
 /// A row group's levels in micro-pips, and its classes.
 struct Group {
@@ -166,9 +167,9 @@ impl WindowCache {
 
 /// Reads a row group's levels: prices, and what the features need.
 fn decode(reader: &DatasetReader, spec: &DepthSpec, group: usize) -> Result<Group> {
-    let names = spec.columns();
-    let names: Vec<&str> = names.iter().map(String::as_str).chain(["classification_label"]).collect();
-    let batch = reader.read(group, &names)?;
+    let columns = spec.columns();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).chain([names::CLASSIFICATION_LABEL]).collect();
+    let batch = reader.read(group, &columns)?;
     let levels = Levels::from_batch(&batch, spec).map_err(|e| InputError::unreadable(reader.path(), e))?;
     Ok(Group { levels: levels.into_micro_pips(spec), classes: reader.classes(&batch)? })
 }

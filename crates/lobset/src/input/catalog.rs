@@ -83,7 +83,7 @@ pub(crate) fn open_all(found: &Found) -> Result<(Vec<CatalogFile>, Vec<InputErro
         let peek = || -> Result<Head> {
             let mut reader = DbnReader::open(path)?;
             let mut head = Head::default();
-            while reader.advance()? && head.push(reader.record()?.ts_recv) {}
+            while reader.advance()? && head.push(reader.record()?.event.ts_recv) {}
             Ok(head)
         };
         let peeked = peek().or_else(|error| verified(path, beside.sha256.as_deref(), Err(error), |_| String::new()));

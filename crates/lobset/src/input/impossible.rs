@@ -47,10 +47,10 @@ impl Impossible {
     /// A text that names the first of them, when there is one.
     #[inline(always)]
     pub(crate) fn note(&mut self, record: &Record<'_>) -> Result<(), String> {
-        if is_letter(ACTIONS, record.action)
-            & is_letter(SIDES, record.side)
-            & (record.depth <= 9)
-            & (record.price != i64::MIN)
+        if is_letter(ACTIONS, record.event.action)
+            & is_letter(SIDES, record.event.side)
+            & (record.event.depth <= 9)
+            & (record.event.price != i64::MIN)
             & is_ladder(record.levels)
         {
             return Ok(());
@@ -62,7 +62,7 @@ impl Impossible {
     fn count(&mut self, record: &Record<'_>) -> Result<(), String> {
         let letter = |byte: u8| char::from(byte).escape_default();
         let levels = record.levels.iter();
-        let least = record.price == i64::MIN
+        let least = record.event.price == i64::MIN
             || levels.clone().any(|level| level.bid_px == i64::MIN || level.ask_px == i64::MIN);
         let mut first = None;
         let mut tell = |count: &mut u64, wrong: bool, what: &dyn Fn() -> String| {
@@ -71,13 +71,13 @@ impl Impossible {
                 first.get_or_insert_with(what);
             }
         };
-        tell(&mut self.action, !is_letter(ACTIONS, record.action), &|| {
-            format!("action is '{}', which is not one of A, C, F, M, N, R, T", letter(record.action))
+        tell(&mut self.action, !is_letter(ACTIONS, record.event.action), &|| {
+            format!("action is '{}', which is not one of A, C, F, M, N, R, T", letter(record.event.action))
         });
-        tell(&mut self.side, !is_letter(SIDES, record.side), &|| {
-            format!("side is '{}', which is not one of A, B, N", letter(record.side))
+        tell(&mut self.side, !is_letter(SIDES, record.event.side), &|| {
+            format!("side is '{}', which is not one of A, B, N", letter(record.event.side))
         });
-        tell(&mut self.depth, record.depth > 9, &|| format!("depth is {}, above 9", record.depth));
+        tell(&mut self.depth, record.event.depth > 9, &|| format!("depth is {}, above 9", record.event.depth));
         tell(&mut self.price, least, &|| format!("a price is {}", i64::MIN));
         let level = out_of_order(record.levels);
         tell(&mut self.levels, level.is_some(), &|| {
@@ -157,28 +157,18 @@ fn out_of_order(levels: &[BidAskPair; 10]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::Event;
 
     fn ladder() -> [BidAskPair; 10] {
         std::array::from_fn(|i| BidAskPair { bid_px: 100 - i as i64, ask_px: 101 + i as i64, ..Default::default() })
     }
 
+    fn event() -> Event {
+        Event { price: 1, action: b'A', side: b'B', ..Event::default() }
+    }
+
     fn record(levels: &[BidAskPair; 10]) -> Record<'_> {
-        Record {
-            ts_recv: 0,
-            ts_event: 0,
-            ts_out: 0,
-            price: 1,
-            ts_in_delta: 0,
-            sequence: 0,
-            size: 0,
-            instrument_id: 0,
-            publisher_id: 0,
-            action: b'A',
-            side: b'B',
-            flags: 0,
-            depth: 0,
-            levels,
-        }
+        Record { event: event(), levels }
     }
 
     fn counts(record: &Record<'_>) -> ([u64; 5], String) {
@@ -192,12 +182,15 @@ mod tests {
         let book = ladder();
         for action in *b"ACFMNRT" {
             for side in *b"ABN" {
-                assert_eq!(counts(&Record { action, side, ..record(&book) }).0, [0; 5]);
+                assert_eq!(counts(&Record { event: Event { action, side, ..event() }, levels: &book }).0, [0; 5]);
             }
         }
         let undefined: [BidAskPair; 10] =
             std::array::from_fn(|_| BidAskPair { bid_px: UNDEF_PRICE, ask_px: UNDEF_PRICE, ..Default::default() });
-        assert_eq!(counts(&Record { price: UNDEF_PRICE, depth: 9, ..record(&undefined) }).0, [0; 5]);
+        assert_eq!(
+            counts(&Record { event: Event { price: UNDEF_PRICE, depth: 9, ..event() }, levels: &undefined }).0,
+            [0; 5]
+        );
         // A thin book, prices below zero, and a crossed quote.
         let mut thin = ladder();
         thin[4..].iter_mut().for_each(|level| level.bid_px = UNDEF_PRICE);
@@ -211,11 +204,14 @@ mod tests {
     #[test]
     fn every_byte_that_is_no_letter_is_counted() {
         let book = ladder();
-        let counted = |action: u8| counts(&Record { action, ..record(&book) }).0[0];
+        let counted = |action: u8| counts(&Record { event: Event { action, ..event() }, levels: &book }).0[0];
         assert_eq!((0..=255u8).map(counted).sum::<u64>(), 256 - 7);
-        let counted = |side: u8| counts(&Record { side, ..record(&book) }).0[1];
+        let counted = |side: u8| counts(&Record { event: Event { side, ..event() }, levels: &book }).0[1];
         assert_eq!((0..=255u8).map(counted).sum::<u64>(), 256 - 3);
-        let (found, text) = counts(&Record { action: 0x1b, side: b'Z', depth: 10, price: i64::MIN, ..record(&book) });
+        let (found, text) = counts(&Record {
+            event: Event { action: 0x1b, side: b'Z', depth: 10, price: i64::MIN, ..event() },
+            levels: &book,
+        });
         assert_eq!(found, [1, 1, 1, 0, 1]);
         assert_eq!(text, "action is '\\u{1b}', which is not one of A, C, F, M, N, R, T");
     }

@@ -1,10 +1,10 @@
 //! DBN bytes to rows: strict reading, files in order, symbols by day, usable quotes.
 
 mod batch;
-mod batches;
 mod catalog;
 mod delivery;
 mod entry;
+mod event;
 mod file_streams;
 mod find;
 mod gaps;
@@ -24,11 +24,11 @@ mod symbols;
 
 pub(crate) use batch::verified;
 pub use batch::{DayCondition, MAX_MANIFEST_BYTES, MAX_SUPPORT_BYTES};
-pub use batches::RecordBatches;
 pub use catalog::{CatalogFile, catalog, file_name, total_bytes};
 pub(crate) use catalog::{check_unchanged, open_all};
 pub use delivery::Delivery;
 pub use entry::{InputEntry, has_ts_out};
+pub use event::Event;
 pub(crate) use file_streams::{StreamId, StreamNames, with_publisher};
 pub use find::{Beside, Found, FoundFile, find};
 pub use gaps::{Gap, Gaps};
@@ -43,5 +43,6 @@ pub use reader::{DbnReader, Record};
 pub(crate) use rows::{RowReader, ScanRules, is_break};
 pub(crate) use schemas::explain_schemas;
 pub(crate) use source::{file_sha256, hex};
+pub(crate) use stamps::check_stamps;
 pub use symbology::{MAX_SYMBOLOGY_BYTES, SymbologyFile};
 pub use symbols::Symbols;

@@ -24,7 +24,7 @@ fn is_small(price: i64) -> bool {
 pub(crate) fn inexact_price(record: &Record<'_>) -> Option<i64> {
     let small = |price: i64| is_small(price) | (price == UNDEF_PRICE);
     let levels = record.levels.iter();
-    if levels.fold(small(record.price), |all, level| all & small(level.bid_px) & small(level.ask_px)) {
+    if levels.fold(small(record.event.price), |all, level| all & small(level.bid_px) & small(level.ask_px)) {
         return None;
     }
     search_inexact(record)
@@ -33,7 +33,7 @@ pub(crate) fn inexact_price(record: &Record<'_>) -> Option<i64> {
 #[cold]
 fn search_inexact(record: &Record<'_>) -> Option<i64> {
     let book = record.levels.iter().flat_map(|level| [level.bid_px, level.ask_px]);
-    [record.price].into_iter().chain(book).find(|price| !is_exact_float(*price))
+    [record.event.price].into_iter().chain(book).find(|price| !is_exact_float(*price))
 }
 
 /// Records that did not become rows, by reason.

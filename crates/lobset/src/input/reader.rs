@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use dbn::decode::dbn::fsm::ProcessResult;
 use dbn::{BidAskPair, Metadata, Schema, UNDEF_TIMESTAMP, v3, v4};
 
+use super::Event;
 use super::opened::{Fsm, Opened, on_fsm};
 use super::source::Source;
 use crate::error::{InputError, Result};
@@ -12,33 +13,8 @@ use crate::error::{InputError, Result};
 /// One MBP-10 record, as every DBN version holds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
-    /// When Databento received it, in nanoseconds since the UNIX epoch.
-    pub ts_recv: u64,
-    /// When the venue's matching engine made it, in nanoseconds since the UNIX epoch.
-    pub ts_event: u64,
-    /// When Databento's live gateway sent it, in nanoseconds since the UNIX epoch; [`dbn::UNDEF_TIMESTAMP`] in files
-    /// without gateway stamps.
-    pub ts_out: u64,
-    /// The order's price in 1e-9.
-    pub price: i64,
-    /// Nanoseconds from the venue's sending to `ts_recv`.
-    pub ts_in_delta: i32,
-    /// The venue's sequence number.
-    pub sequence: u32,
-    /// The order's quantity.
-    pub size: u32,
-    /// The instrument, within its day.
-    pub instrument_id: u32,
-    /// Dataset and venue.
-    pub publisher_id: u16,
-    /// Event action, an ASCII letter.
-    pub action: u8,
-    /// Side of the event, an ASCII letter.
-    pub side: u8,
-    /// Bit flags.
-    pub flags: u8,
-    /// Book level of the event.
-    pub depth: u8,
+    /// The event.
+    pub event: Event,
     /// The book after the event.
     pub levels: &'a [BidAskPair; 10],
 }
@@ -47,19 +23,21 @@ pub struct Record<'a> {
 macro_rules! view {
     ($msg:expr, $instrument_id:expr, $ts_out:expr) => {
         Record {
-            ts_recv: $msg.ts_recv,
-            ts_event: $msg.hd.ts_event,
-            ts_out: $ts_out,
-            price: $msg.price,
-            ts_in_delta: $msg.ts_in_delta,
-            sequence: $msg.sequence,
-            size: $msg.size,
-            instrument_id: $instrument_id,
-            publisher_id: $msg.hd.publisher_id,
-            action: $msg.action as u8,
-            side: $msg.side as u8,
-            flags: $msg.flags.raw(),
-            depth: $msg.depth,
+            event: Event {
+                ts_recv: $msg.ts_recv,
+                ts_event: $msg.hd.ts_event,
+                ts_out: $ts_out,
+                price: $msg.price,
+                ts_in_delta: $msg.ts_in_delta,
+                sequence: $msg.sequence,
+                size: $msg.size,
+                instrument_id: $instrument_id,
+                publisher_id: $msg.hd.publisher_id,
+                action: $msg.action as u8,
+                side: $msg.side as u8,
+                flags: $msg.flags.raw(),
+                depth: $msg.depth,
+            },
             levels: &$msg.levels,
         }
     };
@@ -144,7 +122,7 @@ fn headers(data: &[u8], size: usize, want: &[u8]) -> (usize, bool) {
 /// let mut reader = lobset::input::DbnReader::open("glbx-mdp3-20240403.mbp-10.dbn.zst".as_ref())?;
 /// while reader.advance()? {
 ///     let record = reader.record()?;
-///     println!("{} {}", record.ts_recv, record.levels[0].bid_px);
+///     println!("{} {}", record.event.ts_recv, record.levels[0].bid_px);
 /// }
 /// # Ok(()) }
 /// ```

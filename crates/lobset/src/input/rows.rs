@@ -123,11 +123,11 @@ impl RowReader {
                 .with_help("without strict such records are counted and kept")
                 .into());
         }
-        if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.publisher_id)) {
+        if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.event.publisher_id)) {
             self.drops.other_publisher += 1;
             return Ok((record, None));
         }
-        let slot = match self.symbols.resolve(record.ts_recv, record.instrument_id) {
+        let slot = match self.symbols.resolve(record.event.ts_recv, record.event.instrument_id) {
             Ok(Some(slot)) => slot,
             Ok(None) if self.unmapped == Unmapped::Drop => {
                 self.drops.unmapped += 1;
@@ -143,7 +143,7 @@ impl RowReader {
             }
         };
         match self.quotes.mid2(&record.levels[0], &mut self.drops) {
-            Ok(Some(mid2)) => Ok((record, Some((self.streams.number(slot, record.publisher_id), mid2)))),
+            Ok(Some(mid2)) => Ok((record, Some((self.streams.number(slot, record.event.publisher_id), mid2)))),
             Ok(None) => Ok((record, None)),
             Err(message) => Err(self.reader.error(message).into()),
         }
@@ -180,7 +180,7 @@ impl RowReader {
 
     #[cold]
     fn no_mapping(&self, record: &Record<'_>) -> Error {
-        let (message, help) = self.symbols.unmapped(record.ts_recv, record.instrument_id);
+        let (message, help) = self.symbols.unmapped(record.event.ts_recv, record.event.instrument_id);
         self.reader.error(message).with_help(help).into()
     }
 }

@@ -12,7 +12,7 @@ use crate::time_text::Timestamp;
 #[inline(always)]
 pub(crate) fn check_stamps(record: &Record<'_>) -> Result<(), String> {
     let fits = |ts: u64| ts <= i64::MAX.cast_unsigned() || ts == UNDEF_TIMESTAMP;
-    if fits(record.ts_recv) && fits(record.ts_event) && fits(record.ts_out) {
+    if fits(record.event.ts_recv) && fits(record.event.ts_event) && fits(record.event.ts_out) {
         return Ok(());
     }
     Err(late(record))
@@ -45,10 +45,10 @@ impl Times {
     #[inline(always)]
     pub(crate) fn check(&self, record: &Record<'_>) -> Result<(), String> {
         check_stamps(record)?;
-        if record.ts_recv.wrapping_sub(self.first) <= self.span && record.ts_recv != UNDEF_TIMESTAMP {
+        if record.event.ts_recv.wrapping_sub(self.first) <= self.span && record.event.ts_recv != UNDEF_TIMESTAMP {
             return Ok(());
         }
-        Err(self.outside(record.ts_recv))
+        Err(self.outside(record.event.ts_recv))
     }
 
     #[cold]
@@ -67,7 +67,8 @@ impl Times {
 
 #[cold]
 fn late(record: &Record<'_>) -> String {
-    let stamps = [("ts_recv", record.ts_recv), ("ts_event", record.ts_event), ("ts_out", record.ts_out)];
+    let stamps =
+        [("ts_recv", record.event.ts_recv), ("ts_event", record.event.ts_event), ("ts_out", record.event.ts_out)];
     let late = stamps.iter().find(|(_, ts)| *ts > i64::MAX.cast_unsigned() && *ts != UNDEF_TIMESTAMP);
     let (name, ts) = late.copied().unwrap_or(stamps[0]);
     format!("{name} is {ts}, after the year 2262, the last that nanoseconds in 64 bits reach")

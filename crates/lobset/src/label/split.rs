@@ -19,13 +19,12 @@ impl Split {
     /// In order of time.
     pub const ALL: [Self; 3] = [Self::Fit, Self::Embargo, Self::Holdout];
 
-    /// As written in the column `split`.
+    /// Their names, as written in the column `split`.
+    pub const NAMES: [&'static str; 3] = ["fit", "embargo", "holdout"];
+
+    /// Its name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Fit => "fit",
-            Self::Embargo => "embargo",
-            Self::Holdout => "holdout",
-        }
+        Self::NAMES[self as usize]
     }
 
     /// The split with this name.

@@ -7,6 +7,15 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
+/// Rows of a full row group.
+pub const ROW_GROUP_ROWS: u64 = 131_072;
+
+/// Room for so many values of each row of a full row group. Only what is used becomes memory, and a vector that need not grow
+/// leaves no holes behind.
+pub(super) fn room<T>(values: usize) -> Vec<T> {
+    Vec::with_capacity(values * ROW_GROUP_ROWS as usize)
+}
+
 /// Words of a block, two bytes each.
 pub(super) const BLOCK_WORDS: usize = 2048;
 const BLOCK_BYTES: usize = 2 * BLOCK_WORDS;

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use arrow_schema::{DataType, TimeUnit};
 
+use super::columns::{Column, columns};
 use super::manifest::{Manifest, SplitEntry, Splits3};
-use super::schema::{Column, columns};
+
 use crate::config::PriceType;
 use crate::label::Thresholds;
 use crate::printable::grouped;
@@ -240,23 +241,15 @@ fn datasets(page: &mut String, manifest: &Manifest) {
 /// One line a column, and one for the same column of all levels.
 fn column_table(page: &mut String, columns: &[Column]) {
     page.push_str("\n## Columns\n\n| column | type | null | what it is |\n|---|---|---|---|\n");
-    let level = |column: &Column| {
-        let (stem, number) = column.field.name().rsplit_once('_')?;
-        let number: u32 = (number.len() == 2).then(|| number.parse().ok())??;
-        Some((stem.to_owned(), number))
-    };
+    let last = columns.iter().filter_map(|column| column.level).max().unwrap_or(0);
     for column in columns {
-        let name = match level(column) {
-            None => format!("`{}`", column.field.name()),
-            Some((stem, 0)) => {
-                let of_stem = |other: &Column| level(other).filter(|(other, _)| *other == stem);
-                let last = columns.iter().filter_map(of_stem).map(|(_, number)| number).max().unwrap_or(0);
-                format!("`{stem}_00` to `{stem}_{last:02}`")
-            }
+        let name = match column.level {
+            None => format!("`{}`", column.name),
+            Some(0) => format!("`{}` to `{}{last:02}`", column.name, column.name.trim_end_matches("00")),
             Some(_) => continue,
         };
-        let null = if column.field.is_nullable() { "where there is none" } else { "never" };
-        let kind = type_name(column.field.data_type());
+        let null = if column.nullable { "where there is none" } else { "never" };
+        let kind = type_name(&column.kind.data_type());
         let _ = writeln!(page, "| {name} | {kind} | {null} | {} |", column.meaning);
     }
 }

@@ -11,9 +11,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::blocks::{Blocks, Spool};
+use super::blocks::{Blocks, Spool, room};
 use super::pages::{DataPage, column_index, statistics};
-use super::row_group::room;
 use crate::config::Compression;
 
 /// The level of Zstandard: higher ones cost several times as much for a few percent.

@@ -30,6 +30,18 @@ pub(super) fn signed_order(value: i64) -> u64 {
     value.cast_unsigned() ^ 1 << 63
 }
 
+/// Bounds as TYPE_ORDER asks for them: as -0.0 and +0.0 are equal in it, a bound of zero takes the sign that covers both.
+pub(super) fn float_bounds(min: f64, max: f64) -> [Bound; 2] {
+    let bound = |value: f64, zero: f64| {
+        let value = if value == 0.0 { zero } else { value };
+        let bits = value.to_bits();
+        // The same as f64::total_cmp.
+        let order = if value.is_sign_negative() { !bits } else { bits | 1 << 63 };
+        Bound::new(order, value.to_le_bytes())
+    };
+    [bound(min, -0.0), bound(max, 0.0)]
+}
+
 /// A data page that was encoded.
 pub(super) struct DataPage {
     /// Where it ends among the bytes of its chunk.
@@ -141,5 +153,12 @@ mod tests {
         );
         // Values without bounds are NaN.
         assert_eq!(column_index(Type::INT64, &[page(0, Some([1, 1])), page(1, None)]).unwrap(), None);
+    }
+
+    #[test]
+    fn bounds_of_floats_compare_as_floats_do() {
+        let values = [f64::NEG_INFINITY, -2.5, -1e-300, -0.0, 1e-300, 1.0, 7.0, f64::INFINITY];
+        let orders = values.map(|v| float_bounds(v, v)[0].order);
+        assert!(orders.is_sorted_by(|a, b| a < b), "{orders:?}");
     }
 }

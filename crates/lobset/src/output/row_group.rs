@@ -4,80 +4,81 @@ use std::sync::Arc;
 
 use parquet::errors::Result;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, EncodedGroup};
-use super::column::{Cell, RunColumn, Scratch, flags, floats, integers, row_numbers, stamps};
-use super::schema::{Content, DatasetSchema};
+use super::columns::{Column, Part, RowLabel, Source};
+use super::kind::Kind;
+use super::run_column::{Cell, RunColumn, Scratch};
+use super::schema::DatasetSchema;
+use super::series::Series;
 use crate::config::{Config, PriceType};
-use crate::label::Split;
-use crate::tape::{BOOK_WORDS, Row, each_bit, halves, is_price};
+use crate::input::Event;
+use crate::tape::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
 
-/// Rows of a full row group.
-pub const ROW_GROUP_ROWS: u64 = 131_072;
+/// Rows that are gathered before the columns take their values, few enough to stay in a core's cache.
+const BLOCK_ROWS: usize = 256;
 
-/// Room for so many values of each row of a full row group. Only what is used becomes memory, and a vector that need not grow
-/// leaves no holes behind.
-pub(super) fn room<T>(values: usize) -> Vec<T> {
-    Vec::with_capacity(values * ROW_GROUP_ROWS as usize)
+/// All words of the book.
+const WHOLE_BOOK: u64 = u64::MAX >> (64 - BOOK_WORDS);
+
+/// The values of a column in the row group to come.
+enum Values {
+    Series(Series),
+    Runs(RunColumn),
+    /// Kept by the word of the book, as the book is told by its changes.
+    Book(usize, Part),
 }
 
-/// What the labels say of a row.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RowLabel {
-    /// Its index in the symbol's stream.
-    pub row: u64,
-    /// Mean mid price ahead over mean mid price behind, less one.
-    pub movement: f64,
-    /// Its class.
-    pub class: u8,
-    /// Its side of the boundary time.
-    pub split: Split,
-    /// Whether it belongs to the uniform subset.
-    pub balanced: bool,
-}
+impl Values {
+    fn new(column: &Column, blocks: &Blocks) -> Self {
+        if let Source::Book(word, part) = column.source {
+            return Self::Book(word, part);
+        }
+        let cell = match column.kind {
+            Kind::Time => return Self::Series(Series::Times(room(1))),
+            Kind::U64 => return Self::Series(Series::Longs(room(1))),
+            Kind::I32 if !column.repeats => return Self::Series(Series::Signed(room(1))),
+            Kind::U32 if !column.repeats => return Self::Series(Series::Unsigned(room(1))),
+            Kind::Float => return Self::Series(Series::Floats(room(1))),
+            Kind::Bool => return Self::Series(Series::Bools(room(1))),
+            Kind::U8 | Kind::U16 | Kind::U32 => Cell::Unsigned,
+            Kind::I32 => Cell::Signed,
+            Kind::FloatPrice => Cell::FloatPrice,
+            Kind::FixedPrice => Cell::FixedPrice,
+            Kind::Mid => Cell::Mid,
+            Kind::Letter => Cell::Letter,
+            Kind::Symbol => Cell::Text(vec![String::new()]),
+            Kind::Name(names) => Cell::Text(names.iter().map(|name| (*name).to_owned()).collect()),
+        };
+        Self::Runs(RunColumn::new(cell, blocks))
+    }
 
-/// Columns without runs worth keeping: one value a row.
-struct Series {
-    ts_recv: Vec<i64>,
-    ts_event: Vec<i64>,
-    /// Kept only where the schema has the column.
-    ts_out: Option<Vec<i64>>,
-    ts_in_delta: Vec<i32>,
-    sequence: Vec<i32>,
-    rows: Vec<i64>,
-    movements: Vec<f64>,
-    balanced: Vec<bool>,
-}
-
-impl Series {
-    fn new(ts_out: bool) -> Self {
-        Self {
-            ts_recv: room(1),
-            ts_event: room(1),
-            ts_out: ts_out.then(|| room(1)),
-            ts_in_delta: room(1),
-            sequence: room(1),
-            rows: room(1),
-            movements: room(1),
-            balanced: room(1),
+    /// Takes the values of the rows from `at` on.
+    fn extend(&mut self, at: u32, values: &[u64]) {
+        match self {
+            Self::Series(series) => series.extend(values),
+            Self::Runs(runs) => (at..).zip(values).for_each(|(at, value)| runs.set(at, *value)),
+            Self::Book(..) => {}
         }
     }
 }
 
-/// The columns that are kept as runs, apart from the book.
-struct Runs {
-    publisher_id: RunColumn,
-    instrument_id: RunColumn,
-    action: RunColumn,
-    side: RunColumn,
-    flags: RunColumn,
-    depth: RunColumn,
-    price: RunColumn,
-    size: RunColumn,
-    mid: RunColumn,
-    symbol: RunColumn,
-    class: RunColumn,
-    split: RunColumn,
+/// A column computed from the book.
+struct Derived {
+    words: u64,
+    value: fn(&Book) -> u64,
+    /// Its value in the last row.
+    current: u64,
+    /// Its values in the block.
+    values: Vec<u64>,
+}
+
+/// Rows that the columns have not taken yet, all but their books.
+struct Block {
+    events: Vec<Event>,
+    labels: Vec<RowLabel>,
+    /// In the order of the table.
+    derived: Vec<Derived>,
 }
 
 /// What a word of the book holds.
@@ -89,32 +90,36 @@ enum BookWord {
 
 impl BookWord {
     fn new(word: usize, price: &Cell, blocks: &Blocks) -> Self {
+        let counts = || RunColumn::new(Cell::Unsigned, blocks);
         if is_price(word) {
             Self::Price(RunColumn::new(price.clone(), blocks))
         } else {
-            Self::Counts(RunColumn::new(Cell::Unsigned, blocks), RunColumn::new(Cell::Unsigned, blocks))
+            Self::Counts(counts(), counts())
         }
     }
 
-    fn column(&mut self, ask: bool) -> &mut RunColumn {
+    fn column(&mut self, part: Part) -> &mut RunColumn {
         match self {
             Self::Price(column) => column,
-            Self::Counts(_, asks) if ask => asks,
+            Self::Counts(_, asks) if part == Part::High => asks,
             Self::Counts(bids, _) => bids,
         }
     }
 }
 
-/// Encodes row groups, one after the other. Holds the rows of one, 36 bytes each and two for each run of a column, what its
+/// Encodes row groups, one after the other. Holds the rows of one, 41 bytes each and two for each run of a column, what its
 /// dictionaries need, and the pages of those that nobody has taken. A column's pages take the room that its runs give back.
 pub struct RowGroupEncoder {
     schema: Arc<DatasetSchema>,
     compressor: Compressor,
     scratch: Scratch,
-    series: Series,
-    runs: Runs,
+    /// One for each column of the schema.
+    columns: Vec<Values>,
     book: Vec<BookWord>,
-    /// Rows so far.
+    block: Block,
+    /// The values of a column in the block.
+    values: Vec<u64>,
+    /// Rows before the block.
     rows: u32,
     /// The words of the book that changed while no row was taken.
     pending: u64,
@@ -128,37 +133,30 @@ impl RowGroupEncoder {
             PriceType::Fixed => Cell::FixedPrice,
         };
         let blocks = Blocks::default();
-        let new = |cell| RunColumn::new(cell, &blocks);
-        let ts_out = schema.contents.contains(&Content::TsOut);
-        let split_names = Split::ALL.map(|s| s.name().to_owned()).to_vec();
+        let derived = schema.columns().iter().filter_map(|column| match column.source {
+            Source::Derived(words, value) => Some(Derived { words, value, current: 0, values: Vec::new() }),
+            _ => None,
+        });
         Self {
-            schema,
             compressor: Compressor::new(config.compression, blocks.clone()),
             scratch: Scratch::new(),
-            series: Series::new(ts_out),
-            runs: Runs {
-                publisher_id: new(Cell::Unsigned),
-                instrument_id: new(Cell::Unsigned),
-                action: new(Cell::Letter),
-                side: new(Cell::Letter),
-                flags: new(Cell::Unsigned),
-                depth: new(Cell::Unsigned),
-                price: new(price.clone()),
-                size: new(Cell::Unsigned),
-                mid: new(Cell::Mid),
-                symbol: new(Cell::Text(vec![String::new()])),
-                class: new(Cell::Signed),
-                split: new(Cell::Text(split_names)),
-            },
+            columns: schema.columns().iter().map(|column| Values::new(column, &blocks)).collect(),
             book: (0..BOOK_WORDS).map(|word| BookWord::new(word, &price, &blocks)).collect(),
+            block: Block {
+                events: Vec::with_capacity(BLOCK_ROWS),
+                labels: Vec::with_capacity(BLOCK_ROWS),
+                derived: derived.collect(),
+            },
+            values: Vec::with_capacity(BLOCK_ROWS),
             rows: 0,
-            pending: u64::MAX >> (64 - BOOK_WORDS),
+            pending: WHOLE_BOOK,
+            schema,
         }
     }
 
     /// Tells that the next row does not follow the one before: all of its book is to be looked at.
     pub fn leap(&mut self) {
-        self.pending = u64::MAX >> (64 - BOOK_WORDS);
+        self.pending = WHOLE_BOOK;
     }
 
     /// Passes over a row that is not written: only what changed matters for the next one that is.
@@ -170,36 +168,14 @@ impl RowGroupEncoder {
     /// Takes a row; `changed` has a bit for each word of the book that differs from the row before.
     #[inline]
     pub fn push(&mut self, row: &Row, changed: u64, label: RowLabel) {
-        let at = self.rows;
-        self.series.ts_recv.push(row.ts_recv.cast_signed());
-        self.series.ts_event.push(row.ts_event.cast_signed());
-        if let Some(ts_out) = &mut self.series.ts_out {
-            ts_out.push(row.ts_out.cast_signed());
-        }
-        self.series.ts_in_delta.push(row.ts_in_delta);
-        self.series.sequence.push(row.sequence.cast_signed());
-        self.series.rows.push(label.row.cast_signed());
-        self.series.movements.push(label.movement);
-        self.series.balanced.push(label.balanced);
-
-        let runs = &mut self.runs;
-        runs.publisher_id.set(at, row.publisher_id.into());
-        runs.instrument_id.set(at, row.instrument_id.into());
-        let [action, side, flags, depth] = row.marks.to_le_bytes();
-        runs.action.set(at, action.into());
-        runs.side.set(at, side.into());
-        runs.flags.set(at, flags.into());
-        runs.depth.set(at, depth.into());
-        runs.price.set(at, row.price.cast_unsigned());
-        runs.size.set(at, row.size.into());
-        runs.class.set(at, label.class.into());
-        runs.split.set(at, label.split as u64);
-
+        let at = self.rows + self.block.events.len() as u32;
         let changed = changed | self.pending;
         self.pending = 0;
-        if changed & 3 != 0 {
-            // Both are quoted and their sum fits, or the row would not be one.
-            runs.mid.set(at, row.book[0].wrapping_add(row.book[1]));
+        for derived in &mut self.block.derived {
+            if changed & derived.words != 0 {
+                derived.current = (derived.value)(&row.book);
+            }
+            derived.values.push(derived.current);
         }
         each_bit(changed, |word| {
             let value = row.book[word];
@@ -212,7 +188,32 @@ impl RowGroupEncoder {
                 }
             }
         });
-        self.rows += 1;
+        self.block.events.push(row.event);
+        self.block.labels.push(label);
+        if self.block.events.len() == BLOCK_ROWS {
+            self.take_block();
+        }
+    }
+
+    /// Gives the rows of the block to the columns.
+    fn take_block(&mut self) {
+        let Self { schema, columns, block, values, .. } = self;
+        let mut derived = block.derived.iter_mut();
+        for (column, of_column) in schema.columns().iter().zip(columns) {
+            match column.source {
+                Source::Event(value) => value.fill(&block.events, values),
+                Source::Label(value) => value.fill(&block.labels, values),
+                Source::Derived(..) => {
+                    values.clear();
+                    derived.next().into_iter().for_each(|derived| values.append(&mut derived.values));
+                }
+                Source::Book(..) | Source::Symbol => continue,
+            }
+            of_column.extend(self.rows, values);
+        }
+        self.rows += block.events.len() as u32;
+        block.events.clear();
+        block.labels.clear();
     }
 
     /// Encodes the rows so far, all of them of `symbol`, as a row group, and starts the next one. Without rows there is none.
@@ -220,51 +221,26 @@ impl RowGroupEncoder {
     /// # Errors
     /// When a codec fails.
     pub fn finish(&mut self, symbol: &str) -> Result<()> {
+        self.take_block();
         let rows = self.rows;
         if rows == 0 {
             return Ok(());
         }
         self.compressor.start_group();
-        self.runs.symbol.set_texts(vec![symbol.to_owned()]);
-        let schema = Arc::clone(&self.schema);
-        let (series, runs, scratch, codec) = (&self.series, &mut self.runs, &mut self.scratch, &mut self.compressor);
-        for (content, descr) in schema.contents.iter().zip(schema.parquet.columns()) {
+        let Self { schema, columns, book, scratch, compressor, .. } = self;
+        for ((column, values), descr) in schema.columns().iter().zip(columns).zip(schema.parquet.columns()) {
             let descr = Arc::clone(descr);
-            let mut finish = |column: &mut RunColumn, descr| column.finish(rows, descr, scratch, codec);
-            match *content {
-                Content::PublisherId => finish(&mut runs.publisher_id, descr),
-                Content::InstrumentId => finish(&mut runs.instrument_id, descr),
-                Content::Action => finish(&mut runs.action, descr),
-                Content::Side => finish(&mut runs.side, descr),
-                Content::Depth => finish(&mut runs.depth, descr),
-                Content::Price => finish(&mut runs.price, descr),
-                Content::Size => finish(&mut runs.size, descr),
-                Content::Flags => finish(&mut runs.flags, descr),
-                Content::BookPrice(word) => finish(self.book[word].column(false), descr),
-                Content::BookCount(word, ask) => finish(self.book[word].column(ask), descr),
-                Content::Symbol => finish(&mut runs.symbol, descr),
-                Content::MidPrice => finish(&mut runs.mid, descr),
-                Content::ClassificationLabel => finish(&mut runs.class, descr),
-                Content::Split => finish(&mut runs.split, descr),
-                Content::TsRecv => stamps(&series.ts_recv, descr, scratch, codec),
-                Content::TsEvent => stamps(&series.ts_event, descr, scratch, codec),
-                Content::TsOut => stamps(series.ts_out.as_deref().unwrap_or_default(), descr, scratch, codec),
-                Content::TsInDelta => integers(&series.ts_in_delta, false, descr, scratch, codec),
-                Content::Sequence => integers(&series.sequence, true, descr, scratch, codec),
-                Content::Row => row_numbers(&series.rows, descr, scratch, codec),
-                Content::PriceMovement => floats(&series.movements, descr, scratch, codec),
-                Content::Balanced => flags(&series.balanced, descr, scratch, codec),
+            match values {
+                Values::Series(series) => series.finish(descr, scratch, compressor),
+                Values::Book(word, part) => book[*word].column(*part).finish(rows, descr, scratch, compressor),
+                Values::Runs(runs) => {
+                    if column.kind == Kind::Symbol {
+                        runs.set_texts(vec![symbol.to_owned()]);
+                    }
+                    runs.finish(rows, descr, scratch, compressor)
+                }
             }?;
         }
-        let series = &mut self.series;
-        series.ts_recv.clear();
-        series.ts_event.clear();
-        series.ts_out.iter_mut().for_each(Vec::clear);
-        series.ts_in_delta.clear();
-        series.sequence.clear();
-        series.rows.clear();
-        series.movements.clear();
-        series.balanced.clear();
         self.rows = 0;
         self.compressor.close_group();
         Ok(())

@@ -33,30 +33,32 @@ impl InstrumentSpans {
     /// Begins with a stream's first row.
     pub fn new(record: &Record<'_>) -> Self {
         let current = span(record);
-        let day = record.ts_recv / DAY;
-        let today = FxHashMap::from_iter([(record.instrument_id, 0)]);
+        let day = record.event.ts_recv / DAY;
+        let today = FxHashMap::from_iter([(record.event.instrument_id, 0)]);
         Self { spans: vec![current], current, place: 0, day, today }
     }
 
     /// Takes a row.
     #[inline]
     pub fn push(&mut self, record: &Record<'_>) {
-        if record.instrument_id != self.current.instrument_id || record.ts_recv.wrapping_sub(self.day * DAY) >= DAY {
+        if record.event.instrument_id != self.current.instrument_id
+            || record.event.ts_recv.wrapping_sub(self.day * DAY) >= DAY
+        {
             self.change(record);
         }
-        self.current.first_ts = self.current.first_ts.min(record.ts_recv);
-        self.current.last_ts = self.current.last_ts.max(record.ts_recv);
+        self.current.first_ts = self.current.first_ts.min(record.event.ts_recv);
+        self.current.last_ts = self.current.last_ts.max(record.event.ts_recv);
     }
 
     #[cold]
     fn change(&mut self, record: &Record<'_>) {
         self.spans[self.place] = self.current;
-        let day = record.ts_recv / DAY;
+        let day = record.event.ts_recv / DAY;
         if day != self.day {
             self.day = day;
             self.today.clear();
         }
-        self.place = *self.today.entry(record.instrument_id).or_insert_with(|| {
+        self.place = *self.today.entry(record.event.instrument_id).or_insert_with(|| {
             self.spans.push(span(record));
             self.spans.len() - 1
         });
@@ -71,7 +73,11 @@ impl InstrumentSpans {
 }
 
 fn span(record: &Record<'_>) -> InstrumentSpan {
-    InstrumentSpan { instrument_id: record.instrument_id, first_ts: record.ts_recv, last_ts: record.ts_recv }
+    InstrumentSpan {
+        instrument_id: record.event.instrument_id,
+        first_ts: record.event.ts_recv,
+        last_ts: record.event.ts_recv,
+    }
 }
 
 /// A span and whose it is.

@@ -35,7 +35,7 @@ pub fn overlaps(before: &SymbolTape, reached: u64, next: &SymbolTape, least_ts: 
     each_pair(next, 0, |row, pair| {
         repeated = known.contains(&pair);
         count += 1;
-        clock = row.ts_recv.max(clock);
+        clock = row.event.ts_recv.max(clock);
         !repeated && (count < LEAST_COMPARED || clock <= reached)
     })?;
     Ok(repeated)
@@ -46,7 +46,7 @@ fn middle_stamp(tape: &SymbolTape, first: u64) -> Result<u64> {
     let mut cursor = RowCursor::new(tape, first)?;
     let mut stamps = Vec::new();
     while stamps.len() < EDGE && cursor.advance()?.is_some() {
-        stamps.push(cursor.row().ts_recv);
+        stamps.push(cursor.row().event.ts_recv);
     }
     stamps.sort_unstable();
     Ok(stamps.get(stamps.len() / 2).copied().unwrap_or(0))

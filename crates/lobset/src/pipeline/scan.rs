@@ -84,12 +84,12 @@ struct Scanning {
 impl Scanning {
     fn begin(record: &Record<'_>) -> Self {
         let scan = StreamScan {
-            id: StreamId { symbol: String::new(), publisher_id: record.publisher_id },
+            id: StreamId { symbol: String::new(), publisher_id: record.event.publisher_id },
             rows: 0,
-            first_ts: record.ts_recv,
-            max_ts: record.ts_recv,
-            first_instrument: record.instrument_id,
-            last_instrument: record.instrument_id,
+            first_ts: record.event.ts_recv,
+            max_ts: record.event.ts_recv,
+            first_instrument: record.event.instrument_id,
+            last_instrument: record.event.instrument_id,
             breaks: Vec::new(),
             steps_back: 0,
             gaps: Gaps::default(),
@@ -102,16 +102,16 @@ impl Scanning {
     #[inline]
     fn push(&mut self, record: &Record<'_>, number: u64, max_gap: u64) {
         let Self { scan, instruments, order } = self;
-        order.push(record.ts_recv, number);
-        if is_break(scan.max_ts, record.ts_recv, max_gap, record.instrument_id == scan.last_instrument) {
+        order.push(record.event.ts_recv, number);
+        if is_break(scan.max_ts, record.event.ts_recv, max_gap, record.event.instrument_id == scan.last_instrument) {
             scan.breaks.push(scan.rows);
-            scan.last_instrument = record.instrument_id;
+            scan.last_instrument = record.event.instrument_id;
         } else {
-            scan.gaps.note(scan.max_ts, record.ts_recv);
+            scan.gaps.note(scan.max_ts, record.event.ts_recv);
         }
-        scan.steps_back += u64::from(record.ts_recv < scan.max_ts);
+        scan.steps_back += u64::from(record.event.ts_recv < scan.max_ts);
         instruments.push(record);
-        scan.max_ts = scan.max_ts.max(record.ts_recv);
+        scan.max_ts = scan.max_ts.max(record.event.ts_recv);
         scan.rows += 1;
     }
 
@@ -257,10 +257,10 @@ pub fn read_streams(
     while rows.advance(monitor)? {
         let number_of_record = rows.reader.records() - 1;
         let (record, row) = rows.current()?;
-        if head.push(record.ts_recv) {
-            first_ts.get_or_insert(record.ts_recv);
+        if head.push(record.event.ts_recv) {
+            first_ts.get_or_insert(record.event.ts_recv);
         }
-        last_ts = last_ts.max(Some(record.ts_recv));
+        last_ts = last_ts.max(Some(record.event.ts_recv));
         let Some((number, mid2)) = row else { continue };
         // Streams are numbered as their first rows come.
         if number == streams.len() {
@@ -298,7 +298,7 @@ fn find_row(path: &Path, rules: &ScanRules, number: u64) -> Result<Option<u64>> 
         let (record, row) = rows.current()?;
         if row.is_some() {
             if seen == number {
-                return Ok(Some(record.ts_recv));
+                return Ok(Some(record.event.ts_recv));
             }
             seen += 1;
         }

@@ -148,7 +148,7 @@ impl<'a> Growing<'a> {
         let mut cursor = RowCursor::new(tape, 0)?;
         let (mut row, mut reached, mut instrument, mut behind) = (0, 0, None, 0);
         while reached < self.max_ts && cursor.advance()?.is_some() {
-            let (ts, of) = (cursor.row().ts_recv, cursor.row().instrument_id);
+            let (ts, of) = (cursor.row().event.ts_recv, cursor.row().event.instrument_id);
             let before = self.max_ts.max(reached);
             if ts < before && ts >= reached {
                 self.steps_back += 1;

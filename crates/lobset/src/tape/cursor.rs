@@ -165,7 +165,7 @@ impl SymbolTape {
         let mut row = found.first_row;
         // The maximum crosses `ts` within this chunk, and does so at a row that is itself that late.
         while cursor.advance()?.is_some() {
-            if cursor.row().ts_recv >= ts {
+            if cursor.row().event.ts_recv >= ts {
                 return Ok(row);
             }
             row += 1;

@@ -3,7 +3,7 @@
 use dbn::{BidAskPair, UNDEF_TIMESTAMP};
 
 use super::varint::{get, put, unzigzag, zigzag};
-use crate::input::Record;
+use crate::input::{Event, Record};
 
 /// Words of a book: four for each of ten levels, namely bid price, ask price, both sizes, both counts.
 pub const BOOK_WORDS: usize = 40;
@@ -17,56 +17,30 @@ pub type Book = [u64; BOOK_WORDS];
 /// One MBP-10 record that became a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Row {
-    /// As in [`Record`].
-    pub ts_recv: u64,
-    /// As in [`Record`].
-    pub ts_event: u64,
-    /// As in [`Record`].
-    pub ts_out: u64,
-    /// As in [`Record`].
-    pub price: i64,
-    /// As in [`Record`].
-    pub ts_in_delta: i32,
-    /// As in [`Record`].
-    pub sequence: u32,
-    /// As in [`Record`].
-    pub size: u32,
-    /// As in [`Record`].
-    pub instrument_id: u32,
-    /// As in [`Record`].
-    pub publisher_id: u16,
-    /// `action`, `side`, `flags` and `depth`, from the lowest byte.
-    pub marks: u32,
+    /// The event.
+    pub event: Event,
     /// The book after the event.
     pub book: Book,
 }
 
 impl Default for Row {
     fn default() -> Self {
-        Self {
-            ts_recv: 0,
-            ts_event: 0,
-            ts_out: UNDEF_TIMESTAMP,
-            price: 0,
-            ts_in_delta: 0,
-            sequence: 0,
-            size: 0,
-            instrument_id: 0,
-            publisher_id: 0,
-            marks: 0,
-            book: [0; BOOK_WORDS],
-        }
+        Self { event: Event::default(), book: [0; BOOK_WORDS] }
     }
 }
 
 impl From<&Record<'_>> for Row {
     fn from(record: &Record<'_>) -> Self {
-        let mut row = Self::default();
-        row.take_event(record);
-        let (quads, _) = row.book.as_chunks_mut::<4>();
-        quads.iter_mut().zip(record.levels).for_each(|(quad, level)| *quad = words(level));
-        row
+        Self { event: record.event, book: book(record.levels) }
     }
+}
+
+/// Packs ten levels.
+pub(crate) fn book(levels: &[BidAskPair; 10]) -> Book {
+    let mut book = [0; BOOK_WORDS];
+    let (quads, _) = book.as_chunks_mut::<4>();
+    quads.iter_mut().zip(levels).for_each(|(quad, level)| *quad = words(level));
+    book
 }
 
 /// Bits of a row's header above the forty of the book: which fields differ from the row before, and whether the row has
@@ -112,6 +86,12 @@ pub fn is_price(word: usize) -> bool {
     word & 2 == 0
 }
 
+/// The fields that change together, and rarely.
+#[inline(always)]
+fn marks(event: &Event) -> [u8; 4] {
+    [event.action, event.side, event.flags, event.depth]
+}
+
 /// The change of a half, small either way.
 #[inline(always)]
 fn step(old: u32, new: u32) -> u64 {
@@ -119,56 +99,42 @@ fn step(old: u32, new: u32) -> u64 {
 }
 
 impl Row {
-    /// Takes everything but the book.
-    #[inline]
-    fn take_event(&mut self, record: &Record<'_>) {
-        self.ts_recv = record.ts_recv;
-        self.ts_event = record.ts_event;
-        self.ts_out = record.ts_out;
-        self.price = record.price;
-        self.ts_in_delta = record.ts_in_delta;
-        self.sequence = record.sequence;
-        self.size = record.size;
-        self.instrument_id = record.instrument_id;
-        self.publisher_id = record.publisher_id;
-        self.marks = u32::from_le_bytes([record.action, record.side, record.flags, record.depth]);
-    }
-
     /// Moves on to `record` and writes what changed to `out` at `at`; returns the place after it.
     /// `out` must reach [`MAX_ROW_BYTES`] beyond `at`.
     #[inline]
     pub(super) fn put_next(&mut self, record: &Record<'_>, out: &mut [u8], mut at: usize) -> usize {
         let header_at = at;
         at += 6;
+        let (new, old) = (&record.event, &self.event);
         let signed = |a: u64, b: u64| zigzag(a.wrapping_sub(b).cast_signed());
-        at = put(out, at, signed(record.ts_recv, self.ts_recv));
-        at = put(out, at, signed(record.ts_recv, record.ts_event));
-        at = put(out, at, zigzag(i64::from(record.ts_in_delta)));
-        at = put(out, at, step(self.sequence, record.sequence));
+        at = put(out, at, signed(new.ts_recv, old.ts_recv));
+        at = put(out, at, signed(new.ts_recv, new.ts_event));
+        at = put(out, at, zigzag(i64::from(new.ts_in_delta)));
+        at = put(out, at, step(old.sequence, new.sequence));
         let mut header = 0;
-        if record.price != self.price {
+        if new.price != old.price {
             header |= PRICE;
-            at = put(out, at, zigzag(record.price.wrapping_sub(self.price)));
+            at = put(out, at, zigzag(new.price.wrapping_sub(old.price)));
         }
-        if record.size != self.size {
+        if new.size != old.size {
             header |= SIZE;
-            at = put(out, at, u64::from(record.size));
+            at = put(out, at, u64::from(new.size));
         }
-        let marks = u32::from_le_bytes([record.action, record.side, record.flags, record.depth]);
-        if marks != self.marks {
+        let marks = marks(new);
+        if marks != self::marks(old) {
             header |= MARKS;
-            out[at..at + 4].copy_from_slice(&marks.to_le_bytes());
+            out[at..at + 4].copy_from_slice(&marks);
             at += 4;
         }
-        if record.instrument_id != self.instrument_id || record.publisher_id != self.publisher_id {
+        if new.instrument_id != old.instrument_id || new.publisher_id != old.publisher_id {
             header |= SOURCE;
-            at = put(out, at, u64::from(record.instrument_id) << 16 | u64::from(record.publisher_id));
+            at = put(out, at, u64::from(new.instrument_id) << 16 | u64::from(new.publisher_id));
         }
-        if record.ts_out != UNDEF_TIMESTAMP {
+        if new.ts_out != UNDEF_TIMESTAMP {
             header |= TS_OUT;
-            at = put(out, at, signed(record.ts_out, record.ts_recv));
+            at = put(out, at, signed(new.ts_out, new.ts_recv));
         }
-        self.take_event(record);
+        self.event = *new;
 
         let (quads, _) = self.book.as_chunks_mut::<4>();
         for (i, (old, level)) in quads.iter_mut().zip(record.levels).enumerate() {
@@ -207,31 +173,32 @@ impl Row {
             at = after;
             Some(value)
         };
-        self.ts_recv = self.ts_recv.wrapping_add(unzigzag(next()?).cast_unsigned());
-        self.ts_event = self.ts_recv.wrapping_sub(unzigzag(next()?).cast_unsigned());
-        self.ts_in_delta = unzigzag(next()?) as i32;
-        self.sequence = self.sequence.wrapping_add(unzigzag(next()?) as u32);
+        let event = &mut self.event;
+        event.ts_recv = event.ts_recv.wrapping_add(unzigzag(next()?).cast_unsigned());
+        event.ts_event = event.ts_recv.wrapping_sub(unzigzag(next()?).cast_unsigned());
+        event.ts_in_delta = unzigzag(next()?) as i32;
+        event.sequence = event.sequence.wrapping_add(unzigzag(next()?) as u32);
         if header & PRICE != 0 {
-            self.price = self.price.wrapping_add(unzigzag(next()?));
+            event.price = event.price.wrapping_add(unzigzag(next()?));
         }
         if header & SIZE != 0 {
-            self.size = next()? as u32;
+            event.size = next()? as u32;
         }
         if header & MARKS != 0 {
-            self.marks = u32::from_le_bytes(tape.get(at..at + 4)?.try_into().ok()?);
+            [event.action, event.side, event.flags, event.depth] = tape.get(at..at + 4)?.try_into().ok()?;
             at += 4;
         }
         if header & SOURCE != 0 {
             let (value, after) = get(tape, at)?;
             at = after;
-            self.instrument_id = (value >> 16) as u32;
-            self.publisher_id = value as u16;
+            event.instrument_id = (value >> 16) as u32;
+            event.publisher_id = value as u16;
         }
-        self.ts_out = UNDEF_TIMESTAMP;
+        event.ts_out = UNDEF_TIMESTAMP;
         if header & TS_OUT != 0 {
             let (value, after) = get(tape, at)?;
             at = after;
-            self.ts_out = self.ts_recv.wrapping_add(unzigzag(value).cast_unsigned());
+            event.ts_out = event.ts_recv.wrapping_add(unzigzag(value).cast_unsigned());
         }
         let changed = header & BOOK;
         let mut left = changed;
@@ -291,11 +258,13 @@ mod tests {
                 if !keep {
                     levels = book.clone();
                 }
-                let record = Record {
-                    ts_recv: long[0], ts_event: long[1], ts_out: if *keep { UNDEF_TIMESTAMP } else { long[3] }, price: long[2].cast_signed(), ts_in_delta: short[0].cast_signed(),
-                    sequence: short[1], size: short[2], instrument_id: short[3], publisher_id: short[4] as u16,
-                    action: b'A', side: short[4] as u8 & 1, flags: 0, depth: 3, levels: &levels,
+                let [action, side, flags, depth] = short[4].to_le_bytes();
+                let event = Event {
+                    ts_recv: long[0], ts_event: long[1], ts_out: if *keep { UNDEF_TIMESTAMP } else { long[3] },
+                    price: long[2].cast_signed(), ts_in_delta: short[0].cast_signed(), sequence: short[1],
+                    size: short[2], instrument_id: short[3], publisher_id: short[4] as u16, action, side, flags, depth,
                 };
+                let record = Record { event, levels: &levels };
                 let before = writer.book;
                 at = writer.put_next(&record, &mut out, at);
                 let mask = (0..BOOK_WORDS).filter(|&i| before[i] != writer.book[i]).fold(0, |m, i| m | 1u64 << i);

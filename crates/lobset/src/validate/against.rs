@@ -239,8 +239,8 @@ impl<'a> Stream<'a> {
     fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
         let row = self.rows;
         self.rows += 1;
-        let paused = config.max_gap.is_some_and(|gap| record.ts_recv.saturating_sub(self.max_ts) > gap.0);
-        let breaks = row > 0 && (paused || record.instrument_id != self.instrument);
+        let paused = config.max_gap.is_some_and(|gap| record.event.ts_recv.saturating_sub(self.max_ts) > gap.0);
+        let breaks = row > 0 && (paused || record.event.instrument_id != self.instrument);
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
                 violations
@@ -248,9 +248,9 @@ impl<'a> Stream<'a> {
             }
             self.breaks += 1;
         }
-        self.steps_back += u64::from(record.ts_recv < self.max_ts);
-        self.max_ts = self.max_ts.max(record.ts_recv);
-        self.instrument = record.instrument_id;
+        self.steps_back += u64::from(record.event.ts_recv < self.max_ts);
+        self.max_ts = self.max_ts.max(record.event.ts_recv);
+        self.instrument = record.event.instrument_id;
         let raw = RawRow { row, record, mid2, breaks, max_ts: self.max_ts };
         match &mut self.target {
             Target::Nothing => {}

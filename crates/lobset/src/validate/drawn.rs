@@ -15,7 +15,7 @@ use super::{caught, unreadable};
 use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::{Fit, Thresholds, Windows};
-use crate::output::Manifest;
+use crate::output::{Column, Manifest, columns};
 
 /// The drawn rows of a dataset, in order.
 pub(super) struct Drawn<'a> {
@@ -64,6 +64,7 @@ pub(super) fn draw<'a>(
     thresholds: &'a Thresholds,
     seed: u64,
 ) -> Result<BTreeMap<&'a str, Drawn<'a>>> {
+    let table = columns(&manifest.config, true);
     let datasets: Vec<_> = manifest.datasets().collect();
     let total: u64 = datasets.iter().map(|(_, d)| d.rows).sum();
     let mut random = Random(seed);
@@ -81,7 +82,7 @@ pub(super) fn draw<'a>(
         start += dataset.rows;
         let (false, Some(fit)) = (mine.is_empty(), thresholds.for_symbol(&symbol.symbol)) else { continue };
         let path = folder.join(&dataset.file);
-        let rows = caught(&path, || read(&path, &mine, &symbol.symbol))?;
+        let rows = caught(&path, || read(&path, &mine, &table, &symbol.symbol))?;
         let windows = Windows::new(&manifest.config);
         let until = thresholds.fit_until.0;
         let of_symbol = Drawn { file: &dataset.file, windows, fit, until, rows, first_open: 0 };
@@ -91,7 +92,7 @@ pub(super) fn draw<'a>(
 }
 
 /// Reads rows of a dataset by their places.
-fn read(path: &Path, places: &[u64], symbol: &str) -> Result<Vec<DrawnRow>> {
+fn read(path: &Path, places: &[u64], table: &[Column], symbol: &str) -> Result<Vec<DrawnRow>> {
     let file = DatasetFile::open(path)?;
     let footer = file.footer().map(Arc::new).map_err(|e| unreadable(path, e))?;
     let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
@@ -111,7 +112,7 @@ fn read(path: &Path, places: &[u64], symbol: &str) -> Result<Vec<DrawnRow>> {
         let batch = batch.map_err(|e| unreadable(path, e))?;
         for i in 0..batch.num_rows() {
             let row = batch.slice(i, 1);
-            let columns = RawColumns::new(&row, symbol).map_err(|e| unreadable(path, e))?;
+            let columns = RawColumns::new(&row, table, symbol).map_err(|e| unreadable(path, e))?;
             rows.push(DrawnRow {
                 label: columns.label(0),
                 columns,
@@ -154,7 +155,7 @@ impl Drawn<'_> {
             target.broken |= raw.breaks && row + lookback > t && row <= t + offset + ahead;
             if t == row {
                 target.own_ts = raw.max_ts;
-                if let Err(reason) = target.columns.compare(0, raw.record, raw.mid2) {
+                if let Err(reason) = target.columns.compare(0, raw.record) {
                     violations.add(|| format!("{}: row {row}: {reason}", self.file));
                 }
             }

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::{Fit, Windows};
-use crate::output::{DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
+use crate::output::{self, Column, DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
 
 /// Memory for the datasets that are open at the same time, in bytes. Where they need more, the raw files are read again.
 const MEMORY: u64 = 512 << 20;
@@ -71,6 +71,8 @@ pub(super) struct EveryRow<'a> {
     lookback: u64,
     drop_unbalanced: bool,
     reader: ParquetRecordBatchReader,
+    /// The columns that it may have.
+    table: Vec<Column>,
     /// The batch at hand, its rows, and which of them is next.
     columns: RawColumns,
     rows: usize,
@@ -105,7 +107,8 @@ impl<'a> EveryRow<'a> {
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer);
             builder.with_batch_size(BATCH).build().map_err(|e| unreadable(&path, e))
         })?;
-        let Some((rows, columns)) = read(&path, &mut reader, &symbol.symbol)? else {
+        let table = output::columns(config, true);
+        let Some((rows, columns)) = read(&path, &mut reader, &table, &symbol.symbol)? else {
             return Err(unreadable(&path, "it has no rows"));
         };
         Ok(Self {
@@ -118,6 +121,7 @@ impl<'a> EveryRow<'a> {
             lookback: windows.lookback,
             drop_unbalanced: config.drop_unbalanced,
             reader,
+            table,
             rows,
             at: 0,
             next: Some(columns.label(0)),
@@ -133,7 +137,7 @@ impl<'a> EveryRow<'a> {
     fn advance(&mut self) -> Result<()> {
         self.at += 1;
         if self.at == self.rows {
-            let Some((rows, columns)) = read(&self.path, &mut self.reader, self.symbol)? else {
+            let Some((rows, columns)) = read(&self.path, &mut self.reader, &self.table, self.symbol)? else {
                 self.next = None;
                 return Ok(());
             };
@@ -152,7 +156,7 @@ impl<'a> EveryRow<'a> {
             self.refuse_open(violations);
         }
         if self.next.as_ref().is_some_and(|label| label.row == row) {
-            if let Err(reason) = self.columns.compare(self.at, raw.record, raw.mid2) {
+            if let Err(reason) = self.columns.compare(self.at, raw.record) {
                 violations.add(|| format!("{file}: row {row}: {reason}"));
             }
             self.open.extend(self.next.map(|label| (label, raw.max_ts)));
@@ -214,10 +218,15 @@ impl<'a> EveryRow<'a> {
 }
 
 /// The next batch of a dataset, and its rows.
-fn read(path: &Path, reader: &mut ParquetRecordBatchReader, symbol: &str) -> Result<Option<(usize, RawColumns)>> {
+fn read(
+    path: &Path,
+    reader: &mut ParquetRecordBatchReader,
+    table: &[Column],
+    symbol: &str,
+) -> Result<Option<(usize, RawColumns)>> {
     let Some(batch) = caught(path, || reader.next().transpose().map_err(|e| unreadable(path, e)))? else {
         return Ok(None);
     };
-    let columns = RawColumns::new(&batch, symbol).map_err(|e| unreadable(path, e))?;
+    let columns = RawColumns::new(&batch, table, symbol).map_err(|e| unreadable(path, e))?;
     Ok(Some((batch.num_rows(), columns)))
 }

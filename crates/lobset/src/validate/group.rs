@@ -14,14 +14,14 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMe
 use parquet::file::reader::{ChunkReader, SerializedPageReader};
 use parquet::file::statistics::Statistics;
 
-use super::quotes::{QUOTE_COLUMNS, Quotes};
+use super::quotes::{Quotes, quote_columns};
 use super::{Extent, MOST_VIOLATIONS, unreadable};
 use crate::config::Config;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::input::QuoteRules;
 use crate::label::{Fit, Split, Splits, Thresholds, Windows};
-use crate::output::{DatasetSchema, SymbolEntry};
+use crate::output::{DatasetSchema, SymbolEntry, names};
 
 /// Reads the footer of a dataset that lies in memory.
 pub(super) fn parse_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ParquetMetaData> {
@@ -53,8 +53,9 @@ pub(super) struct LabelColumns {
 
 impl LabelColumns {
     pub(super) fn new(schema: &DatasetSchema, extent: Extent) -> ParquetResult<Self> {
-        let more = if extent == Extent::Whole { &QUOTE_COLUMNS[..] } else { &[] };
-        let mask = ProjectionMask::columns(&schema.parquet, COLUMNS.iter().chain(more).copied());
+        let quotes = (extent == Extent::Whole).then(quote_columns);
+        let quotes = quotes.iter().flatten().map(String::as_str);
+        let mask = ProjectionMask::columns(&schema.parquet, COLUMNS.into_iter().chain(quotes));
         let levels = parquet_to_arrow_field_levels(&schema.parquet, mask.clone(), Some(schema.arrow.fields()))?;
         Ok(Self { levels, mask })
     }
@@ -167,7 +168,8 @@ impl GroupFacts {
 }
 
 /// Columns that are always read.
-const COLUMNS: [&str; 6] = ["ts_recv", "row", "price_movement", "classification_label", "split", "balanced"];
+const COLUMNS: [&str; 6] =
+    [names::TS_RECV, names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
 /// Reads a row group's labels and checks them.
 pub(super) fn check_group(
@@ -204,7 +206,7 @@ pub(super) fn check_group(
 
 /// The least and the largest `row` of a row group, by its statistics.
 fn row_bounds(group: &RowGroupMetaData) -> Option<(u64, u64)> {
-    let column = group.columns().iter().find(|column| column.column_path().string() == "row")?;
+    let column = group.columns().iter().find(|column| column.column_path().string() == names::ROW)?;
     match column.statistics()? {
         Statistics::Int64(bounds) => Some((bounds.min_opt()?.cast_unsigned(), bounds.max_opt()?.cast_unsigned())),
         _ => None,
@@ -213,18 +215,18 @@ fn row_bounds(group: &RowGroupMetaData) -> Option<(u64, u64)> {
 
 fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts) {
     let column = |name: &str| batch.column_by_name(name);
-    let rows = column("row").and_then(|c| c.as_primitive_opt::<UInt64Type>());
-    let movements = column("price_movement").and_then(|c| c.as_primitive_opt::<Float64Type>());
-    let labels = column("classification_label").and_then(|c| c.as_primitive_opt::<Int32Type>());
-    let splits = column("split").and_then(|c| c.as_dictionary_opt::<Int32Type>());
+    let rows = column(names::ROW).and_then(|c| c.as_primitive_opt::<UInt64Type>());
+    let movements = column(names::PRICE_MOVEMENT).and_then(|c| c.as_primitive_opt::<Float64Type>());
+    let labels = column(names::CLASSIFICATION_LABEL).and_then(|c| c.as_primitive_opt::<Int32Type>());
+    let splits = column(names::SPLIT).and_then(|c| c.as_dictionary_opt::<Int32Type>());
     let (Some(rows), Some(movements), Some(labels), Some(splits)) = (rows, movements, labels, splits) else {
         facts.violation(0, || "a column has another type than its name promises".to_owned());
         return;
     };
-    let names = splits.values().as_string::<i32>();
-    let by_key: Vec<Option<Split>> = names.iter().map(|n| n.and_then(Split::from_name)).collect();
-    let ts = column("ts_recv").and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
-    let balanced = column("balanced").and_then(|c| c.as_boolean_opt());
+    let texts = splits.values().as_string::<i32>();
+    let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
+    let ts = column(names::TS_RECV).and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
+    let balanced = column(names::BALANCED).and_then(|c| c.as_boolean_opt());
 
     for i in 0..batch.num_rows() {
         let row = rows.value(i);

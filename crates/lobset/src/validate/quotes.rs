@@ -7,9 +7,18 @@ use dbn::{BidAskPair, UNDEF_PRICE};
 
 use super::group::GroupFacts;
 use crate::input::{Drops, QuoteRules};
+use crate::output::names;
 
 /// The columns that this reads.
-pub(super) const QUOTE_COLUMNS: [&str; 4] = ["bid_px_00", "ask_px_00", "mid_price", "symbol"];
+pub(super) fn quote_columns() -> [String; 4] {
+    let [bid, ask] = best();
+    [bid, ask, names::MID_PRICE.to_owned(), names::SYMBOL.to_owned()]
+}
+
+/// The columns of the best bid and the best ask.
+fn best() -> [String; 2] {
+    [0, 1].map(|side| names::of_level("px", side, 0))
+}
 
 /// A column of prices.
 enum Prices<'a> {
@@ -64,16 +73,15 @@ pub(super) struct Quotes<'a> {
 impl Quotes<'_> {
     /// Checks the rows of a batch, and notes their mid2.
     pub(super) fn check(&self, batch: &RecordBatch, rows: &PrimitiveArray<UInt64Type>, facts: &mut GroupFacts) {
-        let [bid, ask] =
-            [QUOTE_COLUMNS[0], QUOTE_COLUMNS[1]].map(|name| batch.column_by_name(name).and_then(Prices::new));
-        let mids = batch.column_by_name("mid_price").and_then(|c| c.as_primitive_opt::<Float64Type>());
-        let symbols = batch.column_by_name("symbol").and_then(|c| c.as_dictionary_opt::<Int32Type>());
+        let [bid, ask] = best().map(|name| batch.column_by_name(&name).and_then(Prices::new));
+        let mids = batch.column_by_name(names::MID_PRICE).and_then(|c| c.as_primitive_opt::<Float64Type>());
+        let symbols = batch.column_by_name(names::SYMBOL).and_then(|c| c.as_dictionary_opt::<Int32Type>());
         let (Some(bid), Some(ask), Some(mids), Some(symbols)) = (bid, ask, mids, symbols) else {
             facts.violation(0, || "a column has another type than its name promises".to_owned());
             return;
         };
-        let named: Option<Vec<bool>> =
-            symbols.values().as_string_opt::<i32>().map(|names| names.iter().map(|n| n == Some(self.symbol)).collect());
+        let texts = symbols.values().as_string_opt::<i32>();
+        let named: Option<Vec<bool>> = texts.map(|texts| texts.iter().map(|text| text == Some(self.symbol)).collect());
         let named = named.unwrap_or_default();
         let mut mid2 = None;
         for i in 0..batch.num_rows() {

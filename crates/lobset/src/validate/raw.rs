@@ -1,27 +1,28 @@
 //! Stored rows against raw records, column by column.
 
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
-use dbn::{BidAskPair, UNDEF_PRICE, UNDEF_TIMESTAMP};
 
 use crate::input::Record;
 use crate::label::Split;
+use crate::output::{Column, Kind, names};
+use crate::tape::book;
 
-/// Columns that no record holds: they follow from the whole stream, and are checked by other means.
-const DERIVED: [&str; 5] = ["row", "price_movement", "classification_label", "split", "balanced"];
+/// Columns that no record holds. They follow from the whole stream: [`Label`] is compared with the definition, and the
+/// marks with the counts of the manifest.
+const LABELS: [&str; 5] =
+    [names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
-/// Whether the value in a row is that of a record and its mid2.
-type Check = Box<dyn Fn(usize, &Record<'_>, i64) -> bool + Send>;
+/// Whether the value in a row is this one, in the 64 bits of the table of columns.
+type Check = Box<dyn Fn(usize, u64) -> bool + Send>;
 
 /// A batch of stored rows.
 pub(super) struct RawColumns {
-    checks: Vec<(String, Check)>,
+    checks: Vec<(Column, Check)>,
     rows: PrimitiveArray<UInt64Type>,
     movements: PrimitiveArray<Float64Type>,
     classes: PrimitiveArray<Int32Type>,
@@ -31,32 +32,38 @@ pub(super) struct RawColumns {
 }
 
 impl RawColumns {
-    /// Every column of a batch with the way to check it.
+    /// Every column of a batch with the way to check it. `table` has the columns that the dataset may have.
     ///
     /// # Errors
     /// A text for a column that has no way to be checked.
-    pub(super) fn new(batch: &RecordBatch, symbol: &str) -> Result<Self, String> {
+    pub(super) fn new(batch: &RecordBatch, table: &[Column], symbol: &str) -> Result<Self, String> {
         let schema = batch.schema();
         let mut checks = Vec::new();
-        for (field, column) in schema.fields().iter().zip(batch.columns()) {
-            let name = field.name();
-            if DERIVED.contains(&name.as_str()) {
+        for (field, stored) in schema.fields().iter().zip(batch.columns()) {
+            let name = field.name().as_str();
+            let unknown = || format!("there is no way to check the column {name:?}");
+            let column = table.iter().find(|column| column.name == name).ok_or_else(unknown)?;
+            if column.is_label() {
+                if !LABELS.contains(&name) {
+                    return Err(unknown());
+                }
                 continue;
             }
-            let check = check(name, column, symbol);
-            checks.push((name.clone(), check.ok_or_else(|| format!("there is no way to check the column {name:?}"))?));
+            let check = check(column.kind, stored, symbol);
+            let check = check.ok_or_else(|| format!("the column {name:?} has another type than its name promises"))?;
+            checks.push((column.clone(), check));
         }
         let column = |name: &str| batch.column_by_name(name);
         let labels = || {
-            let splits = column("split")?.as_dictionary_opt::<Int32Type>()?;
-            let names = splits.values().as_string_opt::<i32>()?;
+            let splits = column(names::SPLIT)?.as_dictionary_opt::<Int32Type>()?;
+            let by_key = splits.values().as_string_opt::<i32>()?;
             Some(Self {
                 checks,
-                rows: typed(column("row")?)?,
-                movements: typed(column("price_movement")?)?,
-                classes: typed(column("classification_label")?)?,
+                rows: typed(column(names::ROW)?)?,
+                movements: typed(column(names::PRICE_MOVEMENT)?)?,
+                classes: typed(column(names::CLASSIFICATION_LABEL)?)?,
                 splits: splits.keys().clone(),
-                split_names: names.iter().map(|name| name.and_then(Split::from_name)).collect(),
+                split_names: by_key.iter().map(|name| name.and_then(Split::from_name)).collect(),
             })
         };
         labels().ok_or_else(|| "a column has another type than its name promises".to_owned())
@@ -77,55 +84,44 @@ impl RawColumns {
     ///
     /// # Errors
     /// A text that names the column that differs.
-    pub(super) fn compare(&self, row: usize, record: &Record<'_>, mid2: i64) -> Result<(), String> {
-        match self.checks.iter().find(|(_, check)| !check(row, record, mid2)) {
-            Some((name, _)) => Err(format!("{name} is not what the raw record holds")),
+    pub(super) fn compare(&self, row: usize, record: &Record<'_>) -> Result<(), String> {
+        let book = book(record.levels);
+        let holds = |(column, check): &&(Column, Check)| match column.of_record(&record.event, &book) {
+            Some(want) => check(row, want),
+            None => false,
+        };
+        match self.checks.iter().find(|pair| !holds(pair)) {
+            Some((column, _)) => Err(format!("{} is not what the raw record holds", column.name)),
             None => Ok(()),
         }
     }
 }
 
-fn check(name: &str, column: &ArrayRef, symbol: &str) -> Option<Check> {
-    match name {
-        "ts_recv" => times(column, |r| r.ts_recv),
-        "ts_event" => times(column, |r| r.ts_event),
-        "ts_out" => times(column, |r| r.ts_out),
-        "publisher_id" => numbers::<UInt16Type>(column, |r| r.publisher_id),
-        "instrument_id" => numbers::<UInt32Type>(column, |r| r.instrument_id),
-        "action" => letters(column, |r| r.action),
-        "side" => letters(column, |r| r.side),
-        "depth" => numbers::<UInt8Type>(column, |r| r.depth),
-        "price" => prices(column, |r| r.price),
-        "size" => numbers::<UInt32Type>(column, |r| r.size),
-        "flags" => numbers::<UInt8Type>(column, |r| r.flags),
-        "ts_in_delta" => numbers::<Int32Type>(column, |r| r.ts_in_delta),
-        "sequence" => numbers::<UInt32Type>(column, |r| r.sequence),
-        "mid_price" => {
-            let column = typed::<Float64Type>(column)?;
-            Some(Box::new(move |row, _, mid2| column.value(row).to_bits() == (mid2 as f64 / 2e9).to_bits()))
+/// The way to check stored values of a kind; `None` where they have another type.
+fn check(kind: Kind, stored: &ArrayRef, symbol: &str) -> Option<Check> {
+    match kind {
+        Kind::Time => numbers::<TimestampNanosecondType>(kind, stored, |value, want| value.cast_unsigned() == want),
+        Kind::FixedPrice => numbers::<Int64Type>(kind, stored, |value, want| value.cast_unsigned() == want),
+        Kind::FloatPrice => floats(kind, stored, |want| want.cast_signed() as f64 / 1e9),
+        Kind::Mid => floats(kind, stored, |want| want.cast_signed() as f64 / 2e9),
+        Kind::Float => floats(kind, stored, f64::from_bits),
+        Kind::U8 => numbers::<UInt8Type>(kind, stored, |value, want| u64::from(value) == want),
+        Kind::U16 => numbers::<UInt16Type>(kind, stored, |value, want| u64::from(value) == want),
+        Kind::U32 => numbers::<UInt32Type>(kind, stored, |value, want| u64::from(value) == want),
+        Kind::U64 => numbers::<UInt64Type>(kind, stored, |value, want| value == want),
+        Kind::I32 => numbers::<Int32Type>(kind, stored, |value, want| value == want as i32),
+        Kind::Bool => {
+            let stored = stored.as_boolean_opt()?.clone();
+            Some(Box::new(move |row, want| stored.is_valid(row) && u64::from(stored.value(row)) == want))
         }
-        "symbol" => {
-            let column = column.as_dictionary_opt::<Int32Type>()?.clone();
-            let names = column.values().as_string_opt::<i32>()?;
-            let named: Arc<[bool]> = names.iter().map(|name| name == Some(symbol)).collect();
-            Some(Box::new(move |row, _, _| {
-                let key = usize::try_from(column.keys().value(row)).ok();
-                key.and_then(|key| named.get(key)) == Some(&true)
+        Kind::Letter => {
+            let stored = stored.as_string_opt::<i32>()?.clone();
+            Some(Box::new(move |row, want| {
+                stored.is_valid(row) && *stored.value(row) == *char::from(want as u8).encode_utf8(&mut [0; 4])
             }))
         }
-        _ => {
-            let (stem, level) = name.rsplit_once('_')?;
-            let level = level.parse::<usize>().ok().filter(|l| name.len() == stem.len() + 3 && *l < 10)?;
-            match stem {
-                "bid_px" => prices(column, move |r| r.levels[level].bid_px),
-                "ask_px" => prices(column, move |r| r.levels[level].ask_px),
-                "bid_sz" => of_level(column, level, |l| l.bid_sz),
-                "ask_sz" => of_level(column, level, |l| l.ask_sz),
-                "bid_ct" => of_level(column, level, |l| l.bid_ct),
-                "ask_ct" => of_level(column, level, |l| l.ask_ct),
-                _ => None,
-            }
-        }
+        Kind::Symbol => texts(stored, &[symbol]),
+        Kind::Name(names) => texts(stored, names),
     }
 }
 
@@ -134,46 +130,33 @@ fn typed<T: ArrowPrimitiveType>(column: &ArrayRef) -> Option<PrimitiveArray<T>> 
 }
 
 fn numbers<T: ArrowPrimitiveType>(
-    column: &ArrayRef,
-    want: impl Fn(&Record<'_>) -> T::Native + Send + 'static,
-) -> Option<Check>
-where
-    T::Native: PartialEq,
-{
-    let column = typed::<T>(column)?;
-    Some(Box::new(move |row, record, _| column.is_valid(row) && column.value(row) == want(record)))
-}
-
-fn of_level(column: &ArrayRef, level: usize, want: impl Fn(&BidAskPair) -> u32 + Send + 'static) -> Option<Check> {
-    numbers::<UInt32Type>(column, move |record| want(&record.levels[level]))
-}
-
-fn times(column: &ArrayRef, want: impl Fn(&Record<'_>) -> u64 + Send + 'static) -> Option<Check> {
-    let column = typed::<TimestampNanosecondType>(column)?;
-    Some(Box::new(move |row, record, _| match want(record) {
-        UNDEF_TIMESTAMP => column.is_null(row),
-        want => column.is_valid(row) && column.value(row).cast_unsigned() == want,
+    kind: Kind,
+    stored: &ArrayRef,
+    is: impl Fn(T::Native, u64) -> bool + Send + 'static,
+) -> Option<Check> {
+    let stored = typed::<T>(stored)?;
+    let null = kind.null();
+    Some(Box::new(move |row, want| match Some(want) == null {
+        true => stored.is_null(row),
+        false => stored.is_valid(row) && is(stored.value(row), want),
     }))
 }
 
-fn prices(column: &ArrayRef, want: impl Fn(&Record<'_>) -> i64 + Send + 'static) -> Option<Check> {
-    if let Some(column) = typed::<Int64Type>(column) {
-        return Some(Box::new(move |row, record, _| match want(record) {
-            UNDEF_PRICE => column.is_null(row),
-            want => column.is_valid(row) && column.value(row) == want,
-        }));
-    }
-    let column = typed::<Float64Type>(column)?;
-    Some(Box::new(move |row, record, _| match want(record) {
-        UNDEF_PRICE => column.is_null(row),
-        want => column.is_valid(row) && column.value(row).to_bits() == (want as f64 / 1e9).to_bits(),
-    }))
+/// Floats, bit for bit.
+fn floats(kind: Kind, stored: &ArrayRef, float: impl Fn(u64) -> f64 + Send + 'static) -> Option<Check> {
+    numbers::<Float64Type>(kind, stored, move |value, want| value.to_bits() == float(want).to_bits())
 }
 
-fn letters(column: &ArrayRef, want: impl Fn(&Record<'_>) -> u8 + Send + 'static) -> Option<Check> {
-    let column = column.as_string_opt::<i32>()?.clone();
-    Some(Box::new(move |row, record, _| {
-        column.is_valid(row) && *column.value(row) == *char::from(want(record)).encode_utf8(&mut [0; 4])
+/// Texts by their numbers in a list.
+fn texts(stored: &ArrayRef, list: &[&str]) -> Option<Check> {
+    let stored = stored.as_dictionary_opt::<Int32Type>()?.clone();
+    let texts = stored.values().as_string_opt::<i32>()?;
+    // By key, the number of its text in the list.
+    let number = |text: &str| list.iter().position(|known| *known == text).map(|number| number as u64);
+    let numbers: Vec<Option<u64>> = texts.iter().map(|text| text.and_then(number)).collect();
+    Some(Box::new(move |row, want| {
+        let key = stored.keys().is_valid(row).then(|| usize::try_from(stored.keys().value(row)).ok()).flatten();
+        key.and_then(|key| numbers.get(key).copied()).flatten() == Some(want)
     }))
 }
 
@@ -218,5 +201,147 @@ impl Label {
             return Ok(());
         }
         Err(format!("split is {}, and {want} by definition", split.map_or("none of the three", Split::name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use arrow_array::{DictionaryArray, Float64Array, Int32Array, Int64Array, UInt64Array};
+    use arrow_schema::{Field, Schema};
+    use dbn::encode::{DbnEncoder, EncodeRecord};
+    use dbn::{BidAskPair, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, SymbolMapping, rtype};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::input::DbnReader;
+    use crate::output::{RecordBatches, columns};
+
+    /// Two records that differ in every field.
+    fn write(path: &Path) {
+        let interval =
+            |start_date, end_date, symbol: &str| MappingInterval { start_date, end_date, symbol: symbol.into() };
+        let dates = (time::macros::date!(1970 - 01 - 01), time::macros::date!(1970 - 01 - 02));
+        let mappings = [("A", "20"), ("B", "21")].map(|(raw_symbol, id)| SymbolMapping {
+            raw_symbol: raw_symbol.into(),
+            intervals: vec![interval(dates.0, dates.1, id)],
+        });
+        let metadata = Metadata::builder()
+            .dataset("GLBX.MDP3")
+            .schema(Some(dbn::Schema::Mbp10))
+            .start(0)
+            .stype_in(Some(SType::RawSymbol))
+            .stype_out(SType::InstrumentId)
+            .mappings(mappings.to_vec())
+            .build();
+        let mut encoder = DbnEncoder::new(File::create(path).unwrap(), &metadata).unwrap();
+        for n in [0, 1_u32] {
+            let small = n as u8;
+            let level = |level: u32| BidAskPair {
+                bid_px: i64::from(1_000 + 2 * level + n),
+                ask_px: i64::from(2_000 + 2 * level + n),
+                bid_sz: 3_000 + 2 * level + n,
+                ask_sz: 4_000 + 2 * level + n,
+                bid_ct: 5_000 + 2 * level + n,
+                ask_ct: 6_000 + 2 * level + n,
+            };
+            let message = Mbp10Msg {
+                hd: RecordHeader::new::<Mbp10Msg>(rtype::MBP_10, 10 + u16::from(small), 20 + n, 30 + u64::from(n)),
+                price: 40 + i64::from(n),
+                size: 50 + n,
+                action: (b'A' + small).cast_signed(),
+                side: (b'M' + small).cast_signed(),
+                flags: dbn::FlagSet::new(60 + small),
+                depth: 7 + small,
+                ts_recv: 80 + u64::from(n),
+                ts_in_delta: -90 - small as i32,
+                sequence: 100 + n,
+                levels: std::array::from_fn(|i| level(i as u32)),
+            };
+            encoder.encode_record(&message).unwrap();
+        }
+    }
+
+    /// A batch with other columns.
+    fn with(batch: &RecordBatch, more: Vec<(&str, ArrayRef)>) -> RecordBatch {
+        let schema = batch.schema();
+        let kept = schema.fields().iter().zip(batch.columns());
+        let kept = kept.filter(|(field, _)| more.iter().all(|(name, _)| name != field.name()));
+        let kept = kept.map(|(field, column)| (field.name().clone(), Arc::clone(column))).collect::<Vec<_>>();
+        let all = kept.into_iter().chain(more.into_iter().map(|(name, column)| (name.to_owned(), column)));
+        let (fields, columns): (Vec<_>, Vec<_>) =
+            all.map(|(name, column)| (Field::new(name, column.data_type().clone(), true), column)).unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    }
+
+    /// The two records as rows of a dataset.
+    fn rows(path: &Path) -> RecordBatch {
+        let batch = RecordBatches::open(path, None, None).unwrap().next().unwrap().unwrap();
+        let splits: DictionaryArray<Int32Type> = ["fit", "fit"].into_iter().collect();
+        let labels: Vec<(&str, ArrayRef)> = vec![
+            ("row", Arc::new(UInt64Array::from(vec![0, 1]))),
+            ("mid_price", Arc::new(Float64Array::from(vec![3_000.0 / 2e9, 3_002.0 / 2e9]))),
+            ("price_movement", Arc::new(Float64Array::from(vec![0.0, 0.0]))),
+            ("classification_label", Arc::new(Int32Array::from(vec![1, 1]))),
+            ("split", Arc::new(splits)),
+        ];
+        with(&batch, labels)
+    }
+
+    #[test]
+    fn every_column_that_a_record_holds_is_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.dbn");
+        write(&path);
+        let batch = rows(&path);
+        let table = columns(&Config::default(), true);
+        let mut reader = DbnReader::open(&path).unwrap();
+        assert!(reader.advance().unwrap());
+        let record = reader.record().unwrap();
+        assert_eq!(RawColumns::new(&batch, &table, "A").unwrap().compare(0, &record), Ok(()));
+        let differs = |name: &str| Err(format!("{name} is not what the raw record holds"));
+        let mut compared = 0;
+        for column in table.iter().filter(|column| !LABELS.contains(&column.name.as_str())) {
+            let Some(stored) = batch.column_by_name(&column.name) else {
+                assert_eq!(column.name, "ts_out");
+                continue;
+            };
+            // The cell of the other record, and a null.
+            let other = arrow_array::new_null_array(stored.data_type(), 2);
+            for cell in [stored.slice(1, 1), other.slice(0, 1)] {
+                let changed = with(&batch.slice(0, 1), vec![(&column.name, cell)]);
+                let found = RawColumns::new(&changed, &table, "A").unwrap().compare(0, &record);
+                assert_eq!(found, differs(&column.name));
+            }
+            compared += 1;
+        }
+        assert_eq!(compared, 12 + 60 + 2);
+        let live: ArrayRef = Arc::new(arrow_array::TimestampNanosecondArray::from(vec![5, 5]).with_timezone("UTC"));
+        let live = with(&batch, vec![("ts_out", live)]);
+        assert_eq!(RawColumns::new(&live, &table, "A").unwrap().compare(0, &record), differs("ts_out"));
+    }
+
+    #[test]
+    fn a_column_without_a_way_to_be_checked_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.dbn");
+        write(&path);
+        let batch = rows(&path);
+        let mut table = columns(&Config::default(), true);
+        let error = |batch: &RecordBatch, table: &[Column]| RawColumns::new(batch, table, "A").err().unwrap();
+        let more: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 0.5]));
+        let unknown = with(&batch, vec![("price_movement_fast", more)]);
+        let no_way = "there is no way to check the column \"price_movement_fast\"";
+        assert_eq!(error(&unknown, &table), no_way);
+        // A label that the table has, but the comparison with the definition does not know.
+        let mut label = table.iter().find(|column| column.name == names::PRICE_MOVEMENT).unwrap().clone();
+        label.name = "price_movement_fast".to_owned();
+        table.push(label);
+        assert_eq!(error(&unknown, &table), no_way);
+        let signed = with(&batch, vec![("size", Arc::new(Int64Array::from(vec![50, 51])))]);
+        assert_eq!(error(&signed, &table), "the column \"size\" has another type than its name promises");
     }
 }

@@ -1,9 +1,7 @@
-//! One column of one row group, gathered row by row or change by change.
+//! One column of one row group as runs of equal values, told row by row or change by change.
 
-use std::borrow::Cow;
 use std::hash::BuildHasher;
 
-use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parquet::basic::Encoding;
@@ -11,11 +9,11 @@ use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::ColumnDescPtr;
 use rustc_hash::FxBuildHasher;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, DataPages, Dictionary, ROW_BYTES};
-use super::encoding::{Run, bits, delta_i32, delta_i64, hybrid, index_width};
-use super::pages::{Bound, DataPage, PAGE_ROWS, signed_order};
-use super::row_group::room;
+use super::encoding::{Run, hybrid, index_width};
+use super::kind::{NO_PRICE, mid, price};
+use super::pages::{Bound, DataPage, PAGE_ROWS, float_bounds, signed_order};
 use super::runs::{PageRuns, RunList};
 use crate::input::is_exact_float;
 
@@ -46,7 +44,7 @@ pub(super) enum Cell {
 
 impl Cell {
     fn is_null(&self, bits: u64) -> bool {
-        matches!(self, Self::FloatPrice | Self::FixedPrice) && bits.cast_signed() == UNDEF_PRICE
+        matches!(self, Self::FloatPrice | Self::FixedPrice) && bits == NO_PRICE
     }
 
     /// Refuses prices that would not survive as floats.
@@ -64,8 +62,7 @@ impl Cell {
     }
 
     fn float(&self, bits: u64) -> f64 {
-        let unit = if *self == Self::Mid { 2e9 } else { 1e9 };
-        bits.cast_signed() as f64 / unit
+        if *self == Self::Mid { mid(bits) } else { price(bits) }
     }
 
     fn text(&self, bits: u64) -> String {
@@ -115,24 +112,6 @@ impl Cell {
             }),
         }
     }
-}
-
-/// Bounds as TYPE_ORDER asks for them: as -0.0 and +0.0 are equal in it, a bound of zero takes the sign that covers both.
-fn float_bounds(min: f64, max: f64) -> [Bound; 2] {
-    let bound = |value: f64, zero: f64| {
-        let value = if value == 0.0 { zero } else { value };
-        let bits = value.to_bits();
-        // The same as f64::total_cmp.
-        let order = if value.is_sign_negative() { !bits } else { bits | 1 << 63 };
-        Bound::new(order, value.to_le_bytes())
-    };
-    [bound(min, -0.0), bound(max, 0.0)]
-}
-
-/// The bounds of floats, NaN left out.
-fn bounds_of_floats(values: &[f64]) -> Option<[Bound; 2]> {
-    let numbers = || values.iter().copied().filter(|v| !v.is_nan());
-    Some(float_bounds(numbers().min_by(f64::total_cmp)?, numbers().max_by(f64::total_cmp)?))
 }
 
 /// A column that is told its changes: it keeps runs of equal values, and looks into its dictionary once a run.
@@ -326,13 +305,17 @@ impl Scratch {
     }
 
     /// The pages so far.
-    fn data(&self, encoding: Encoding) -> DataPages<'_> {
+    pub(super) fn data(&self, encoding: Encoding) -> DataPages<'_> {
         DataPages { bytes: &self.bytes, pages: &self.pages, encoding }
     }
 
     /// Encodes the values of a column as pages: `encode` writes those of one, and says how many of them are null and which
     /// bounds the others have.
-    fn write_pages<T>(&mut self, values: &[T], encode: impl Fn(&[T], &mut Vec<u8>) -> (usize, Option<[Bound; 2]>)) {
+    pub(super) fn write_pages<T>(
+        &mut self,
+        values: &[T],
+        encode: impl Fn(&[T], &mut Vec<u8>) -> (usize, Option<[Bound; 2]>),
+    ) {
         self.start();
         for values in values.chunks(PAGE_ROWS) {
             let (nulls, bounds) = encode(values, &mut self.bytes);
@@ -342,7 +325,7 @@ impl Scratch {
 }
 
 /// Definition levels of a version 1 page: their length, then the levels, one bit each.
-fn definition_levels(page: &mut Vec<u8>, levels: impl Iterator<Item = Run>) {
+pub(super) fn definition_levels(page: &mut Vec<u8>, levels: impl Iterator<Item = Run>) {
     let start = page.len();
     page.extend_from_slice(&[0; 4]);
     hybrid(page, merge_equal(levels), 1);
@@ -360,130 +343,4 @@ fn merge_equal(runs: impl Iterator<Item = Run>) -> impl Iterator<Item = Run> {
         }
         Some((value, length))
     })
-}
-
-/// What stands for null in [`stamps`].
-const NO_STAMP: i64 = UNDEF_TIMESTAMP.cast_signed();
-
-/// Times; where the column allows null, [`NO_STAMP`] is. As plain values: DELTA_BINARY_PACKED saves 4 % of a dataset, but
-/// fastparquet (2024.2 to 2026.9) reads differences of more than 28 bits, a quarter of a second, as other numbers.
-pub(super) fn stamps(
-    values: &[i64],
-    descr: ColumnDescPtr,
-    scratch: &mut Scratch,
-    compressor: &mut Compressor,
-) -> Result<()> {
-    let optional = descr.max_def_level() > 0;
-    scratch.write_pages(values, |values, page| {
-        let mut present = Cow::Borrowed(values);
-        if optional {
-            definition_levels(page, values.iter().map(|v| (u32::from(*v != NO_STAMP), 1)));
-            if values.contains(&NO_STAMP) {
-                present.to_mut().retain(|v| *v != NO_STAMP);
-            }
-        }
-        present.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
-        (values.len() - present.len(), long_bounds(&present))
-    });
-    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
-}
-
-/// Row numbers, which grow by small steps.
-pub(super) fn row_numbers(
-    values: &[i64],
-    descr: ColumnDescPtr,
-    scratch: &mut Scratch,
-    compressor: &mut Compressor,
-) -> Result<()> {
-    scratch.write_pages(values, |values, page| {
-        delta_i64(page, values);
-        (0, long_bounds(values))
-    });
-    compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
-}
-
-fn long_bounds(values: &[i64]) -> Option<[Bound; 2]> {
-    bounds_by(values, |value| value, |value| Bound::new(signed_order(value), value.to_le_bytes()))
-}
-
-/// The bounds of values, which compare as their keys do.
-fn bounds_by<T: Copy, K: Ord>(values: &[T], key: impl Fn(T) -> K, bound: impl Fn(T) -> Bound) -> Option<[Bound; 2]> {
-    let (min, max) = values.iter().min_by_key(|v| key(**v)).zip(values.iter().max_by_key(|v| key(**v)))?;
-    Some([bound(*min), bound(*max)])
-}
-
-/// Integers of 32 bits; `unsigned` tells how their order is meant.
-pub(super) fn integers(
-    values: &[i32],
-    unsigned: bool,
-    descr: ColumnDescPtr,
-    scratch: &mut Scratch,
-    compressor: &mut Compressor,
-) -> Result<()> {
-    let order = |value: i32| if unsigned { value.cast_unsigned().into() } else { signed_order(value.into()) };
-    let bound = |value: i32| Bound::new(order(value), value.to_le_bytes());
-    scratch.write_pages(values, |values, page| {
-        delta_i32(page, values);
-        (0, bounds_by(values, order, bound))
-    });
-    compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
-}
-
-/// Floats that do not repeat.
-pub(super) fn floats(
-    values: &[f64],
-    descr: ColumnDescPtr,
-    scratch: &mut Scratch,
-    compressor: &mut Compressor,
-) -> Result<()> {
-    scratch.write_pages(values, |values, page| {
-        values.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
-        (0, bounds_of_floats(values))
-    });
-    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
-}
-
-/// Booleans.
-pub(super) fn flags(
-    values: &[bool],
-    descr: ColumnDescPtr,
-    scratch: &mut Scratch,
-    compressor: &mut Compressor,
-) -> Result<()> {
-    let bound = |value: bool| Bound::new(value.into(), [value.into()]);
-    scratch.write_pages(values, |values, page| {
-        bits(page, values);
-        (0, bounds_by(values, |value| value, bound))
-    });
-    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_of_floats_hold_for_the_order_of_their_type() {
-        let bounds = |values: &[f64]| {
-            let bounds = bounds_of_floats(values);
-            bounds.map(|b| b.map(|b| f64::from_le_bytes(b.bytes.try_into().unwrap()).to_bits()))
-        };
-        let nan = f64::NAN;
-        let is = |min: f64, max: f64| Some([min.to_bits(), max.to_bits()]);
-        assert_eq!(bounds(&[]), None);
-        assert_eq!(bounds(&[nan, -nan]), None);
-        assert_eq!(bounds(&[nan, 2.0, -nan, -1.0]), is(-1.0, 2.0));
-        assert_eq!(bounds(&[0.0]), is(-0.0, 0.0));
-        assert_eq!(bounds(&[-0.0]), is(-0.0, 0.0));
-        assert_eq!(bounds(&[0.0, nan, 3.0]), is(-0.0, 3.0));
-        assert_eq!(bounds(&[-0.0, -3.0]), is(-3.0, 0.0));
-        assert_eq!(bounds(&[f64::NEG_INFINITY, f64::INFINITY]), is(f64::NEG_INFINITY, f64::INFINITY));
-    }
-
-    #[test]
-    fn bounds_of_floats_compare_as_floats_do() {
-        let values = [f64::NEG_INFINITY, -2.5, -1e-300, -0.0, 1e-300, 1.0, 7.0, f64::INFINITY];
-        let orders = values.map(|v| float_bounds(v, v)[0].order);
-        assert!(orders.is_sorted_by(|a, b| a < b), "{orders:?}");
-    }
 }

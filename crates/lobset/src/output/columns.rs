@@ -1,0 +1,323 @@
+//! The table of columns. Schemas, the encoder, Arrow batches, the dataset card, the comparison with raw records and the
+//! loaders all read it: a column that is not in it cannot be written.
+
+use std::fmt;
+
+use arrow_schema::Field;
+
+use super::kind::{Bits, Kind};
+use crate::config::{Columns, Config, PriceType};
+use crate::input::Event;
+use crate::label::Split;
+use crate::tape::{BOOK_WORDS, Book, halves};
+
+/// Names of columns that other code asks for.
+pub(crate) mod names {
+    /// When Databento received the record.
+    pub const TS_RECV: &str = "ts_recv";
+    /// The instrument's name.
+    pub const SYMBOL: &str = "symbol";
+    /// The row's number in its symbol's stream.
+    pub const ROW: &str = "row";
+    /// The middle of the best bid and the best ask.
+    pub const MID_PRICE: &str = "mid_price";
+    /// The movement that the class is made from.
+    pub const PRICE_MOVEMENT: &str = "price_movement";
+    /// The class.
+    pub const CLASSIFICATION_LABEL: &str = "classification_label";
+    /// The side of the boundary time.
+    pub const SPLIT: &str = "split";
+    /// Whether the row belongs to the uniform subset.
+    pub const BALANCED: &str = "balanced";
+
+    /// The column of a level: `field` is `px`, `sz` or `ct`, `side` is 0 for bids and 1 for asks.
+    pub fn of_level(field: &str, side: usize, level: usize) -> String {
+        format!("{}_{field}_{level:02}", ["bid", "ask"][side])
+    }
+}
+
+/// What the labels say of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowLabel {
+    /// Its index in the symbol's stream.
+    pub row: u64,
+    /// Mean mid price ahead over mean mid price behind, less one.
+    pub movement: f64,
+    /// Its class.
+    pub class: u8,
+    /// Its side of the boundary time.
+    pub split: Split,
+    /// Whether it belongs to the uniform subset.
+    pub balanced: bool,
+}
+
+/// What a column is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A field of the record's event.
+    Event,
+    /// A field of one of the record's levels.
+    Book,
+    /// Computed from the book.
+    Derived,
+    /// Says which row it is.
+    Key,
+    /// The label, or what follows from it. It knows the future, so it is never a feature.
+    Target,
+}
+
+/// Takes a column's value out of a `T`.
+pub(crate) trait Value<T>: Sync {
+    /// The value of one.
+    fn of(&self, from: &T) -> u64;
+
+    /// The values of many. Compiled for each column by itself, so that only a whole block costs a dynamic call.
+    fn fill(&self, from: &[T], values: &mut Vec<u64>);
+}
+
+impl<T, F: Fn(&T) -> u64 + Sync> Value<T> for F {
+    fn of(&self, from: &T) -> u64 {
+        self(from)
+    }
+
+    fn fill(&self, from: &[T], values: &mut Vec<u64>) {
+        values.clear();
+        values.extend(from.iter().map(self));
+    }
+}
+
+/// Where a value stands in the word of a book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Low,
+    High,
+}
+
+impl Part {
+    #[inline(always)]
+    pub(crate) fn of(self, word: u64) -> u64 {
+        match self {
+            Self::Whole => word,
+            Self::Low => halves(word).0.into(),
+            Self::High => halves(word).1.into(),
+        }
+    }
+}
+
+/// Where the values of a column come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    /// The event.
+    Event(&'static dyn Value<Event>),
+    /// A word of the book.
+    Book(usize, Part),
+    /// A function of the book, which changes only with the words of this mask.
+    Derived(u64, fn(&Book) -> u64),
+    /// The symbol, the same for all rows.
+    Symbol,
+    /// The label.
+    Label(&'static dyn Value<RowLabel>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(_) => f.write_str("Event"),
+            Self::Book(word, part) => f.debug_tuple("Book").field(word).field(part).finish(),
+            Self::Derived(words, _) => f.debug_tuple("Derived").field(words).finish(),
+            Self::Symbol => f.write_str("Symbol"),
+            Self::Label(_) => f.write_str("Label"),
+        }
+    }
+}
+
+/// A line of the table.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The level of the book that it is of; the columns of all levels have the same name up to the last three characters.
+    pub level: Option<usize>,
+    /// What it is for.
+    pub role: Role,
+    /// What its values are.
+    pub kind: Kind,
+    /// Whether it may be null.
+    pub nullable: bool,
+    /// What it holds, for people. Plain text that needs no escaping in Markdown.
+    pub meaning: &'static str,
+    pub(crate) source: Source,
+    /// Values often repeat from row to row. Those of integers that do not are stored as differences, not as runs.
+    pub(super) repeats: bool,
+}
+
+impl Column {
+    fn new(name: &str, role: Role, kind: Kind, source: Source, meaning: &'static str) -> Self {
+        let nullable = kind.null().is_some();
+        Self { name: name.to_owned(), level: None, role, kind, nullable, meaning, source, repeats: true }
+    }
+
+    /// Never null.
+    fn required(self) -> Self {
+        Self { nullable: false, ..self }
+    }
+
+    /// Differs from row to row.
+    fn varying(self) -> Self {
+        Self { repeats: false, ..self }
+    }
+
+    /// As Arrow sees it.
+    pub fn field(&self) -> Field {
+        Field::new(&self.name, self.kind.data_type(), self.nullable)
+    }
+
+    /// True for what no record holds.
+    pub(crate) fn is_label(&self) -> bool {
+        matches!(self.source, Source::Label(_))
+    }
+
+    /// True for numbers that a model may see.
+    pub(crate) fn is_feature(&self) -> bool {
+        matches!(self.role, Role::Event | Role::Book | Role::Derived) && self.kind.is_number()
+    }
+
+    /// The value of a record, as [`Kind`] explains it; 0 for the symbol, and `None` for labels, which no record holds.
+    pub(crate) fn of_record(&self, event: &Event, book: &Book) -> Option<u64> {
+        match self.source {
+            Source::Event(value) => Some(value.of(event)),
+            Source::Book(word, part) => Some(part.of(book[word])),
+            Source::Derived(_, value) => Some(value(book)),
+            Source::Symbol => Some(0),
+            Source::Label(_) => None,
+        }
+    }
+
+    /// The value of a labelled row, as [`Kind`] explains it; 0 for the symbol.
+    pub fn value(&self, event: &Event, book: &Book, label: &RowLabel) -> u64 {
+        match self.source {
+            Source::Label(value) => value.of(label),
+            _ => self.of_record(event, book).unwrap_or_default(),
+        }
+    }
+}
+
+/// A column named after its field of [`Event`].
+macro_rules! event {
+    ($field:ident, $kind:expr, $meaning:expr) => {
+        Column::new(
+            stringify!($field),
+            Role::Event,
+            $kind,
+            Source::Event(&|event: &Event| event.$field.bits()),
+            $meaning,
+        )
+    };
+}
+
+/// A column of a field of [`RowLabel`].
+macro_rules! label {
+    ($name:expr, $field:ident, $role:expr, $kind:expr, $meaning:expr) => {
+        Column::new($name, $role, $kind, Source::Label(&|label: &RowLabel| label.$field.bits()), $meaning)
+    };
+}
+
+impl Bits for Split {
+    fn bits(self) -> u64 {
+        self as u64
+    }
+}
+
+/// The table for given settings, in the order of the files. `ts_out` says whether the input has gateway stamps.
+pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
+    let price = match config.price_type {
+        PriceType::Float => Kind::FloatPrice,
+        PriceType::Fixed => Kind::FixedPrice,
+    };
+    let ts_event = event!(ts_event, Kind::Time, "when the exchange made the event");
+    let mut columns = match config.columns {
+        Columns::Book => vec![ts_event],
+        Columns::All => vec![event!(ts_recv, Kind::Time, "when Databento received the record").required(), ts_event],
+    };
+    if config.columns == Columns::All {
+        let meaning = "when Databento's live gateway sent the record; null in rows of files without this stamp";
+        columns.extend(ts_out.then(|| event!(ts_out, Kind::Time, meaning)));
+        columns.extend([
+            event!(publisher_id, Kind::U16, "the publisher: dataset and venue"),
+            event!(instrument_id, Kind::U32, "the instrument, unique within its day"),
+            event!(action, Kind::Letter, "A add, C cancel, M modify, R clear, T trade, F fill, N none"),
+            event!(side, Kind::Letter, "the side that began the event: A ask, B bid, N none"),
+            event!(depth, Kind::U8, "the level that the event changed"),
+            event!(price, price, "the event's price"),
+            event!(size, Kind::U32, "the event's size"),
+            event!(flags, Kind::U8, "Databento's bits: end of event, quality of the data"),
+            event!(ts_in_delta, Kind::I32, "nanoseconds between sending by the venue and ts_recv").varying(),
+            event!(sequence, Kind::U32, "the venue's message number").varying(),
+        ]);
+    }
+    for level in 0..BOOK_WORDS / 4 {
+        let first = 4 * level;
+        let fields = [
+            ("px", 0, price, first, Part::Whole, "bid price of the level, best first"),
+            ("px", 1, price, first + 1, Part::Whole, "ask price of the level, best first"),
+            ("sz", 0, Kind::U32, first + 2, Part::Low, "size of the bids at that price"),
+            ("sz", 1, Kind::U32, first + 2, Part::High, "size of the asks at that price"),
+            ("ct", 0, Kind::U32, first + 3, Part::Low, "number of the bids at that price"),
+            ("ct", 1, Kind::U32, first + 3, Part::High, "number of the asks at that price"),
+        ];
+        columns.extend(fields.map(|(field, side, kind, word, part, meaning)| {
+            let name = names::of_level(field, side, level);
+            let source = Source::Book(word, part);
+            Column { level: Some(level), ..Column::new(&name, Role::Book, kind, source, meaning) }
+        }));
+    }
+    columns.extend([
+        Column::new(names::SYMBOL, Role::Key, Kind::Symbol, Source::Symbol, "the instrument's name"),
+        label!(names::ROW, row, Role::Key, Kind::U64, "the row's number in the symbol's whole stream, from 0"),
+        Column::new(
+            names::MID_PRICE,
+            Role::Derived,
+            Kind::Mid,
+            Source::Derived(0b11, mid2),
+            "(best bid + best ask) / 2, in price units",
+        ),
+        label!(
+            names::PRICE_MOVEMENT,
+            movement,
+            Role::Target,
+            Kind::Float,
+            "mean mid price ahead / mean mid price behind - 1"
+        ),
+        label!(
+            names::CLASSIFICATION_LABEL,
+            class,
+            Role::Target,
+            Kind::I32,
+            "the class: how many boundaries are not above the movement"
+        ),
+        label!(names::SPLIT, split, Role::Target, Kind::Name(&Split::NAMES), "fit, embargo or holdout"),
+    ]);
+    if config.force_uniform {
+        let meaning = "in the uniform subset of the row's split";
+        columns.push(label!(names::BALANCED, balanced, Role::Target, Kind::Bool, meaning));
+    }
+    columns
+}
+
+/// The sum of best bid and best ask. Both are quoted and their sum fits, or the record would be no row.
+fn mid2(book: &Book) -> u64 {
+    book[0].wrapping_add(book[1])
+}
+
+/// The columns of a file's records: all that a record holds, whether or not it could be a row, and its symbol. Unlike rows,
+/// records may lack `ts_recv`, and their instruments a symbol.
+pub(crate) fn record_columns(ts_out: bool) -> Vec<Column> {
+    let config = Config { columns: Columns::All, price_type: PriceType::Float, ..Config::default() };
+    let mut columns = columns(&config, ts_out);
+    columns.retain(|column| matches!(column.source, Source::Event(_) | Source::Book(..) | Source::Symbol));
+    for column in &mut columns {
+        column.nullable |= matches!(column.kind, Kind::Time | Kind::Symbol);
+    }
+    columns
+}

@@ -1,0 +1,126 @@
+//! What the 64 bits of a column's values mean.
+
+use arrow_schema::{DataType, TimeUnit};
+use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
+
+/// The time that is null.
+pub(super) const NO_TIME: u64 = UNDEF_TIMESTAMP;
+/// The price that is null.
+pub(super) const NO_PRICE: u64 = UNDEF_PRICE.cast_unsigned();
+
+/// A price in 1e-9, in price units.
+pub(super) fn price(bits: u64) -> f64 {
+    bits.cast_signed() as f64 / 1e9
+}
+
+/// Half of the sum of two prices in 1e-9, in price units.
+pub(super) fn mid(bits: u64) -> f64 {
+    bits.cast_signed() as f64 / 2e9
+}
+
+/// The kind of a column: every value is 64 bits, and this says how to read them. An integer of fewer bits is in the lowest
+/// ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nanoseconds since the UNIX epoch; [`UNDEF_TIMESTAMP`] is null.
+    Time,
+    /// A price in 1e-9, written as f64 in price units; [`UNDEF_PRICE`] is null.
+    FloatPrice,
+    /// A price in 1e-9, written as it is; [`UNDEF_PRICE`] is null.
+    FixedPrice,
+    /// The sum of two prices in 1e-9, written as half of it in price units.
+    Mid,
+    /// An unsigned integer of 8 bits.
+    U8,
+    /// An unsigned integer of 16 bits.
+    U16,
+    /// An unsigned integer of 32 bits.
+    U32,
+    /// An unsigned integer of 64 bits.
+    U64,
+    /// A signed integer of 32 bits.
+    I32,
+    /// The bits of an f64.
+    Float,
+    /// Zero or one.
+    Bool,
+    /// A Latin-1 character.
+    Letter,
+    /// The name of the dataset's symbol; in the records of a file, the number of a symbol in a list.
+    Symbol,
+    /// The number of a name in this list.
+    Name(&'static [&'static str]),
+}
+
+impl Kind {
+    /// Its type in Arrow.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Self::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
+            Self::FloatPrice | Self::Mid | Self::Float => DataType::Float64,
+            Self::FixedPrice => DataType::Int64,
+            Self::U8 => DataType::UInt8,
+            Self::U16 => DataType::UInt16,
+            Self::U32 => DataType::UInt32,
+            Self::U64 => DataType::UInt64,
+            Self::I32 => DataType::Int32,
+            Self::Bool => DataType::Boolean,
+            Self::Letter => DataType::Utf8,
+            Self::Symbol | Self::Name(_) => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+        }
+    }
+
+    /// The bits that stand for null.
+    pub fn null(self) -> Option<u64> {
+        match self {
+            Self::Time => Some(NO_TIME),
+            Self::FloatPrice | Self::FixedPrice => Some(NO_PRICE),
+            _ => None,
+        }
+    }
+
+    /// True for numbers, which a vector of floats can hold.
+    pub(crate) fn is_number(self) -> bool {
+        let kind = self.data_type();
+        kind.is_integer() || kind.is_floating()
+    }
+}
+
+/// A field's value as the 64 bits of a column.
+pub(super) trait Bits {
+    fn bits(self) -> u64;
+}
+
+macro_rules! unsigned {
+    ($($kind:ty),*) => {
+        $(impl Bits for $kind {
+            #[inline(always)]
+            fn bits(self) -> u64 {
+                self.into()
+            }
+        })*
+    };
+}
+
+unsigned!(bool, u8, u16, u32, u64);
+
+impl Bits for i32 {
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.cast_unsigned().into()
+    }
+}
+
+impl Bits for i64 {
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.cast_unsigned()
+    }
+}
+
+impl Bits for f64 {
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.to_bits()
+    }
+}

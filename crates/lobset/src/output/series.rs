@@ -1,0 +1,166 @@
+//! Columns without runs worth keeping: one value a row.
+
+use std::borrow::Cow;
+
+use parquet::basic::Encoding;
+use parquet::errors::Result;
+use parquet::schema::types::ColumnDescPtr;
+
+use super::chunk::Compressor;
+use super::encoding::{bits, delta_i32, delta_i64};
+use super::kind::NO_TIME;
+use super::pages::{Bound, float_bounds, signed_order};
+use super::run_column::{Scratch, definition_levels};
+
+/// The values of a column, in as many bytes as Parquet takes for them.
+pub(super) enum Series {
+    /// Nanoseconds.
+    Times(Vec<i64>),
+    /// Unsigned integers of 64 bits.
+    Longs(Vec<i64>),
+    /// Signed integers of 32 bits.
+    Signed(Vec<i32>),
+    /// Unsigned integers of 32 bits.
+    Unsigned(Vec<i32>),
+    Floats(Vec<f64>),
+    Bools(Vec<bool>),
+}
+
+impl Series {
+    /// Appends values, each the 64 bits of a column.
+    pub(super) fn extend(&mut self, values: &[u64]) {
+        match self {
+            Self::Times(all) | Self::Longs(all) => all.extend(values.iter().map(|v| v.cast_signed())),
+            Self::Signed(all) | Self::Unsigned(all) => all.extend(values.iter().map(|v| *v as i32)),
+            Self::Floats(all) => all.extend(values.iter().map(|v| f64::from_bits(*v))),
+            Self::Bools(all) => all.extend(values.iter().map(|v| *v != 0)),
+        }
+    }
+
+    /// Encodes the values and forgets them, ready for the next row group.
+    pub(super) fn finish(
+        &mut self,
+        descr: ColumnDescPtr,
+        scratch: &mut Scratch,
+        compressor: &mut Compressor,
+    ) -> Result<()> {
+        match self {
+            Self::Times(values) => times(values, descr, scratch, compressor)?,
+            Self::Longs(values) => longs(values, descr, scratch, compressor)?,
+            Self::Signed(values) => integers(values, false, descr, scratch, compressor)?,
+            Self::Unsigned(values) => integers(values, true, descr, scratch, compressor)?,
+            Self::Floats(values) => floats(values, descr, scratch, compressor)?,
+            Self::Bools(values) => bools(values, descr, scratch, compressor)?,
+        }
+        match self {
+            Self::Times(values) | Self::Longs(values) => values.clear(),
+            Self::Signed(values) | Self::Unsigned(values) => values.clear(),
+            Self::Floats(values) => values.clear(),
+            Self::Bools(values) => values.clear(),
+        }
+        Ok(())
+    }
+}
+
+/// What stands for null in [`times`].
+const NO_STAMP: i64 = NO_TIME.cast_signed();
+
+/// Times; where the column allows null, [`NO_STAMP`] is. As plain values: DELTA_BINARY_PACKED saves 4 % of a dataset, but
+/// fastparquet (2024.2 to 2026.9) reads differences of more than 28 bits, a quarter of a second, as other numbers.
+fn times(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let optional = descr.max_def_level() > 0;
+    scratch.write_pages(values, |values, page| {
+        let mut present = Cow::Borrowed(values);
+        if optional {
+            definition_levels(page, values.iter().map(|v| (u32::from(*v != NO_STAMP), 1)));
+            if values.contains(&NO_STAMP) {
+                present.to_mut().retain(|v| *v != NO_STAMP);
+            }
+        }
+        present.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
+        let bound = |value: i64| Bound::new(signed_order(value), value.to_le_bytes());
+        (values.len() - present.len(), bounds_by(&present, |value| value, bound))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
+}
+
+/// Unsigned integers of 64 bits that grow by small steps, such as row numbers.
+fn longs(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    scratch.write_pages(values, |values, page| {
+        delta_i64(page, values);
+        let bound = |value: i64| Bound::new(value.cast_unsigned(), value.to_le_bytes());
+        (0, bounds_by(values, i64::cast_unsigned, bound))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
+}
+
+/// The bounds of values, which compare as their keys do.
+fn bounds_by<T: Copy, K: Ord>(values: &[T], key: impl Fn(T) -> K, bound: impl Fn(T) -> Bound) -> Option<[Bound; 2]> {
+    let (min, max) = values.iter().min_by_key(|v| key(**v)).zip(values.iter().max_by_key(|v| key(**v)))?;
+    Some([bound(*min), bound(*max)])
+}
+
+/// Integers of 32 bits; `unsigned` says how they compare.
+fn integers(
+    values: &[i32],
+    unsigned: bool,
+    descr: ColumnDescPtr,
+    scratch: &mut Scratch,
+    compressor: &mut Compressor,
+) -> Result<()> {
+    let order = |value: i32| if unsigned { value.cast_unsigned().into() } else { signed_order(value.into()) };
+    let bound = |value: i32| Bound::new(order(value), value.to_le_bytes());
+    scratch.write_pages(values, |values, page| {
+        delta_i32(page, values);
+        (0, bounds_by(values, order, bound))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
+}
+
+/// The bounds of floats, NaN left out.
+fn bounds_of_floats(values: &[f64]) -> Option<[Bound; 2]> {
+    let numbers = || values.iter().copied().filter(|v| !v.is_nan());
+    Some(float_bounds(numbers().min_by(f64::total_cmp)?, numbers().max_by(f64::total_cmp)?))
+}
+
+/// Floats that do not repeat.
+fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    scratch.write_pages(values, |values, page| {
+        values.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
+        (0, bounds_of_floats(values))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
+}
+
+/// Booleans.
+fn bools(values: &[bool], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let bound = |value: bool| Bound::new(value.into(), [value.into()]);
+    scratch.write_pages(values, |values, page| {
+        bits(page, values);
+        (0, bounds_by(values, |value| value, bound))
+    });
+    compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_floats_hold_for_the_order_of_their_type() {
+        let bounds = |values: &[f64]| {
+            let bounds = bounds_of_floats(values);
+            bounds.map(|b| b.map(|b| f64::from_le_bytes(b.bytes.try_into().unwrap()).to_bits()))
+        };
+        let nan = f64::NAN;
+        let is = |min: f64, max: f64| Some([min.to_bits(), max.to_bits()]);
+        assert_eq!(bounds(&[]), None);
+        assert_eq!(bounds(&[nan, -nan]), None);
+        assert_eq!(bounds(&[nan, 2.0, -nan, -1.0]), is(-1.0, 2.0));
+        assert_eq!(bounds(&[0.0]), is(-0.0, 0.0));
+        assert_eq!(bounds(&[-0.0]), is(-0.0, 0.0));
+        assert_eq!(bounds(&[0.0, nan, 3.0]), is(-0.0, 3.0));
+        assert_eq!(bounds(&[-0.0, -3.0]), is(-3.0, 0.0));
+        assert_eq!(bounds(&[f64::NEG_INFINITY, f64::INFINITY]), is(f64::NEG_INFINITY, f64::INFINITY));
+    }
+}

@@ -1,0 +1,267 @@
+//! Which value stands in which column, told by hand: the only place beside the table of columns that says so.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use common::{START, metadata, write};
+use dbn::{BidAskPair, FlagSet, Mbp10Msg, RecordHeader, UNDEF_PRICE, UNDEF_TIMESTAMP, rtype};
+use lobset::Config;
+use lobset::config::{Columns, PriceType};
+use lobset::dataset::DatasetReader;
+use lobset::input::DbnReader;
+use lobset::label::Split;
+use lobset::output::{CONFIG_KEY, DatasetSchema, DatasetWriter, RecordBatches, RowGroupEncoder, RowLabel, SYMBOL_KEY};
+use lobset::tape::Row;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+/// A record whose fields are all different.
+fn message() -> Mbp10Msg {
+    Mbp10Msg {
+        hd: RecordHeader::new::<Mbp10Msg>(rtype::MBP_10, 11, 7, START + 18),
+        price: 1_500_000_001,
+        size: 14,
+        action: b'C'.cast_signed(),
+        side: b'B'.cast_signed(),
+        flags: FlagSet::new(130),
+        depth: 3,
+        ts_recv: START + 17,
+        ts_in_delta: -15,
+        sequence: 4_000_000_016,
+        levels: std::array::from_fn(|i| {
+            let far = i as i64 * 1_000;
+            let n = i as u32;
+            BidAskPair {
+                bid_px: 990_000_000 - far,
+                ask_px: 1_010_000_002 + far,
+                bid_sz: 100 + n,
+                ask_sz: 4_000_000_200 + n,
+                bid_ct: 300 + n,
+                ask_ct: 400 + n,
+            }
+        }),
+    }
+}
+
+const LABEL: RowLabel = RowLabel { row: 20, movement: 0.0021, class: 6, split: Split::Embargo, balanced: true };
+
+/// The columns of that record, in order, with their values as text: its event, its book, and what comes after it.
+fn expected(fixed: bool) -> [Vec<(String, String)>; 3] {
+    let price = |raw: i64| if fixed { raw.to_string() } else { (raw as f64 / 1e9).to_string() };
+    let time = |after: u64| (START + after).to_string();
+    let event = [
+        ("ts_recv", time(17)),
+        ("ts_event", time(18)),
+        ("ts_out", time(19)),
+        ("publisher_id", "11".to_owned()),
+        ("instrument_id", "7".to_owned()),
+        ("action", "C".to_owned()),
+        ("side", "B".to_owned()),
+        ("depth", "3".to_owned()),
+        ("price", price(1_500_000_001)),
+        ("size", "14".to_owned()),
+        ("flags", "130".to_owned()),
+        ("ts_in_delta", "-15".to_owned()),
+        ("sequence", "4000000016".to_owned()),
+    ];
+    let level = |i: u32| {
+        let far = i64::from(i) * 1_000;
+        [
+            (format!("bid_px_0{i}"), price(990_000_000 - far)),
+            (format!("ask_px_0{i}"), price(1_010_000_002 + far)),
+            (format!("bid_sz_0{i}"), (100 + i).to_string()),
+            (format!("ask_sz_0{i}"), (4_000_000_200 + i).to_string()),
+            (format!("bid_ct_0{i}"), (300 + i).to_string()),
+            (format!("ask_ct_0{i}"), (400 + i).to_string()),
+        ]
+    };
+    let after = [
+        ("symbol", "M6AM4"),
+        ("row", "20"),
+        ("mid_price", "1.000000001"),
+        ("price_movement", "0.0021"),
+        ("classification_label", "6"),
+        ("split", "embargo"),
+        ("balanced", "true"),
+    ];
+    [
+        event.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        (0..10).flat_map(level).collect(),
+        after.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+    ]
+}
+
+/// The first value of a column, as text.
+fn shown(column: &ArrayRef) -> String {
+    if column.is_null(0) {
+        return "null".to_owned();
+    }
+    match column.data_type() {
+        DataType::Timestamp(..) => column.as_primitive::<TimestampNanosecondType>().value(0).to_string(),
+        DataType::Float64 => column.as_primitive::<Float64Type>().value(0).to_string(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(0).to_string(),
+        DataType::Int32 => column.as_primitive::<Int32Type>().value(0).to_string(),
+        DataType::UInt8 => column.as_primitive::<UInt8Type>().value(0).to_string(),
+        DataType::UInt16 => column.as_primitive::<UInt16Type>().value(0).to_string(),
+        DataType::UInt32 => column.as_primitive::<UInt32Type>().value(0).to_string(),
+        DataType::UInt64 => column.as_primitive::<UInt64Type>().value(0).to_string(),
+        DataType::Boolean => column.as_boolean().value(0).to_string(),
+        DataType::Utf8 => column.as_string::<i32>().value(0).to_owned(),
+        DataType::Dictionary(..) => {
+            let column = column.as_dictionary::<Int32Type>();
+            column.values().as_string::<i32>().value(column.keys().value(0) as usize).to_owned()
+        }
+        other => unreachable!("{other}"),
+    }
+}
+
+fn first_row(batch: &RecordBatch) -> Vec<(String, String)> {
+    let schema = batch.schema();
+    schema.fields().iter().zip(batch.columns()).map(|(field, column)| (field.name().clone(), shown(column))).collect()
+}
+
+/// Writes one row into a dataset of its own.
+fn write_row(path: &Path, config: &Config, row: &Row) {
+    let schema = Arc::new(DatasetSchema::new(config, true).unwrap());
+    let metadata = [(CONFIG_KEY, serde_json::to_string(config).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
+    let mut writer = DatasetWriter::create(path, &schema, &metadata).unwrap();
+    let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
+    encoder.push(row, 0, LABEL);
+    encoder.finish("M6AM4").unwrap();
+    encoder.take_groups(|group| writer.append(group)).unwrap();
+    writer.finish().unwrap();
+}
+
+fn read_row(path: &Path) -> Vec<(String, String)> {
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+    first_row(&reader.next().unwrap().unwrap())
+}
+
+/// The record as a row, out of a file, and with a gateway stamp.
+fn row_of(path: &Path) -> Row {
+    let mut reader = DbnReader::open(path).unwrap();
+    assert!(reader.advance().unwrap());
+    let mut row = Row::from(&reader.record().unwrap());
+    assert_eq!(row.event.ts_out, UNDEF_TIMESTAMP);
+    row.event.ts_out = START + 19;
+    row
+}
+
+#[test]
+fn every_field_of_a_record_stands_in_the_column_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "a.dbn", &metadata(&[("M6AM4", 7)]), &[message()]);
+    let row = row_of(&file);
+    let out = folder.path().join("a.parquet");
+    for price_type in [PriceType::Float, PriceType::Fixed] {
+        let config = Config { price_type, ..Config::default() };
+        let [event, book, after] = expected(price_type == PriceType::Fixed);
+        write_row(&out, &config, &row);
+        assert_eq!(read_row(&out), [&event[..], &book, &after].concat());
+        write_row(&out, &Config { columns: Columns::Book, force_uniform: false, ..config }, &row);
+        assert_eq!(read_row(&out), [&event[1..2], &book, &after[..6]].concat());
+    }
+    let [mut event, book, after] = expected(false);
+    event.remove(2);
+    let mut batches = RecordBatches::open(&file, None, None).unwrap();
+    assert_eq!(first_row(&batches.next().unwrap().unwrap()), [&event[..], &book, &after[..1]].concat());
+    assert!(batches.next().is_none());
+}
+
+#[test]
+fn what_a_record_leaves_undefined_is_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut undefined = message();
+    (undefined.price, undefined.ts_recv, undefined.hd.ts_event) = (UNDEF_PRICE, UNDEF_TIMESTAMP, UNDEF_TIMESTAMP);
+    for level in &mut undefined.levels {
+        (level.bid_px, level.ask_px) = (UNDEF_PRICE, UNDEF_PRICE);
+    }
+    let file = write(folder.path(), "a.dbn", &metadata(&[]), &[undefined]);
+    let nulls = |row: Vec<(String, String)>| {
+        row.into_iter().filter(|(_, value)| value == "null").map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let prices = (0..10).flat_map(|i| [format!("bid_px_0{i}"), format!("ask_px_0{i}")]);
+    let prices: Vec<String> = std::iter::once("price".to_owned()).chain(prices).collect();
+    let mut batches = RecordBatches::open(&file, None, None).unwrap();
+    let found = nulls(first_row(&batches.next().unwrap().unwrap()));
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(found, [names(&["ts_recv", "ts_event"]), prices.clone(), names(&["symbol"])].concat());
+
+    // A row has a time of its own, or it would not be one.
+    let mut row = row_of(&file);
+    (row.event.ts_recv, row.event.ts_out) = (START, UNDEF_TIMESTAMP);
+    let out = folder.path().join("a.parquet");
+    for price_type in [PriceType::Float, PriceType::Fixed] {
+        write_row(&out, &Config { price_type, ..Config::default() }, &row);
+        assert_eq!(nulls(read_row(&out)), [names(&["ts_event", "ts_out"]), prices.clone()].concat());
+    }
+}
+
+#[test]
+fn features_are_the_numbers_of_the_record_and_never_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "a.dbn", &metadata(&[("M6AM4", 7)]), &[message()]);
+    let (row, out) = (row_of(&file), folder.path().join("a.parquet"));
+    let names = |columns: Vec<(String, String)>| columns.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let book: Vec<String> = names(expected(false)[1].clone()).into_iter().chain(["mid_price".to_owned()]).collect();
+    let numbers = ["publisher_id", "instrument_id", "depth", "price", "size", "flags", "ts_in_delta", "sequence"];
+    let all: Vec<String> = numbers.map(str::to_owned).into_iter().chain(book.clone()).collect();
+    for (columns, price_type, want) in [
+        (Columns::All, PriceType::Float, &all),
+        (Columns::All, PriceType::Fixed, &all),
+        (Columns::Book, PriceType::Float, &book),
+    ] {
+        write_row(&out, &Config { columns, price_type, ..Config::default() }, &row);
+        let reader = DatasetReader::open(&out).unwrap();
+        assert_eq!(&reader.numeric_columns(), want);
+        assert_eq!(reader.book_columns(), book);
+    }
+
+    // A number that the table does not know may be anything, a label of tomorrow's version too.
+    write_row(&out, &Config::default(), &row);
+    let dataset = ParquetRecordBatchReaderBuilder::try_new(File::open(&out).unwrap()).unwrap();
+    let batch = dataset.build().unwrap().next().unwrap().unwrap();
+    let schema = batch.schema();
+    let more = Field::new("price_movement_fast", DataType::Float64, false);
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone()).chain([more]);
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let more: ArrayRef = Arc::new(Float64Array::from(vec![0.5]));
+    let columns = batch.columns().iter().cloned().chain([more]).collect();
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    let pairs = [(CONFIG_KEY, serde_json::to_string(&Config::default()).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
+    let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
+    let mut writer = ArrowWriter::try_new(File::create(&out).unwrap(), schema, Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    assert_eq!(DatasetReader::open(&out).unwrap().numeric_columns(), all);
+}
+
+#[test]
+fn the_readme_names_every_column() {
+    let readme = include_str!("../../../README.md");
+    let table = readme.split("| column | type | what it is |").nth(1).unwrap();
+    let cells = table.lines().skip(2).map_while(|line| line.strip_prefix("| ")?.split(" |").next());
+    let named: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let schema = DatasetSchema::new(&Config::default(), true).unwrap();
+    let columns = schema.columns().iter();
+    // The levels stand there as a range, from the first of their columns to the last.
+    let columns = columns.map(|column| column.name.as_str());
+    let of_levels = |name: &&str| name.starts_with("bid_") || name.starts_with("ask_");
+    let ends: Vec<&str> = columns.clone().filter(of_levels).collect();
+    let ends = [ends[0], ends[ends.len() - 1]];
+    let columns: Vec<&str> = columns.filter(|name| !of_levels(name) || ends.contains(name)).collect();
+    assert_eq!(named, columns);
+}
