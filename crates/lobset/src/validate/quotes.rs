@@ -35,12 +35,11 @@ impl<'a> Prices<'a> {
             Self::Float(column) if column.is_null(row) => None,
             Self::Float(column) => {
                 let price = column.value(row);
-                let raw = (price * 1e9).round();
-                let exact = raw.abs() < (1_i64 << 53) as f64 && (raw as i64 as f64 / 1e9).to_bits() == price.to_bits();
-                if !exact {
+                let raw = (price * 1e9).round() as i64;
+                if (raw as f64 / 1e9).to_bits() != price.to_bits() {
                     return Err("its best bid or ask is no multiple of 1e-9".to_owned());
                 }
-                Some(raw as i64)
+                Some(raw)
             }
         };
         Ok(raw.filter(|raw| *raw != UNDEF_PRICE))
@@ -112,5 +111,32 @@ impl Quotes<'_> {
     /// The sum of best bid and best ask, where the settings let such a quote pass.
     fn mid2(&self, bid: Result<Option<i64>, String>, ask: Result<Option<i64>, String>) -> Result<i64, String> {
         self.usable.mid2(bid?, ask?).map_err(|reason| reason.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn float_prices_are_read_back_to_the_last_digit() {
+        // The third lies above 2^53 in 1e-9, as prices in won or rupiah do.
+        let (exact, high) = ([0.0, 0.65, 140_000_000.0, -3.5], 12_345_678.9);
+        let column: ArrayRef = Arc::new(Float64Array::from(exact.to_vec()));
+        let found: Vec<_> = (0..4).map(|row| Prices::new(&column).unwrap().raw(row)).collect();
+        let want = [0, 650_000_000, 140_000_000_000_000_000, -3_500_000_000];
+        assert_eq!(found, want.map(|raw| Ok(Some(raw))));
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![Some(high), None, Some(9e12), Some(f64::NAN)]));
+        let prices = Prices::new(&column).unwrap();
+        assert_eq!(prices.raw(0), Ok(Some(12_345_678_900_000_000)));
+        assert_eq!(prices.raw(1), Ok(None));
+        assert!(prices.raw(2).is_err() && prices.raw(3).is_err());
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![f64::from_bits(0.65_f64.to_bits() + 1)]));
+        assert!(Prices::new(&column).unwrap().raw(0).is_err());
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(UNDEF_PRICE), None]));
+        let prices = Prices::new(&column).unwrap();
+        assert_eq!([0, 1, 2].map(|row| prices.raw(row)), [Ok(Some(i64::MIN)), Ok(None), Ok(None)]);
     }
 }
