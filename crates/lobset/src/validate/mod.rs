@@ -1,10 +1,14 @@
 //! Phase 3: reads back what was written, and proves it.
 //!
-//! A proof shares little with what it proves. What a dataset has to say follows from [`definition`], which is written from
-//! the documentation alone. Validation shares with the writer: types without rules (settings, thresholds, manifest, split);
-//! the reading of files from disk or an object store; the decoding of DBN records and the resolution of their symbols; the
-//! schema of a dataset; and the exact selection of quantiles, which the leak check runs over movements that it has read from
-//! the datasets. Pages are decoded by the `parquet` crate, and were encoded by this one.
+//! A proof shares little with what it proves. What a dataset has to say follows from `definition.rs`, which is written from
+//! the documentation alone. This is what validation shares with the writer:
+//!
+//! - types without rules of their own: settings, thresholds, manifest, splits, and the schema of a dataset;
+//! - the reading of files, from disk or from an object store, and their hashes;
+//! - the decoding of DBN records and the resolution of their symbols;
+//! - the exact selection of quantiles and the sums beside it, which the leak check runs over movements that it has read back.
+//!
+//! The writer encodes pages itself; the proof decodes them with the `parquet` crate.
 
 mod against;
 mod certificate;
