@@ -416,6 +416,9 @@ impl Prover for ProveTasks<'_> {
                 first += count;
             }
         }
+        if proved.complete && self.fitted.len() != manifest.datasets().count() {
+            return Err(Error::Executor("the receipts of kind prove do not name every dataset".to_owned()));
+        }
         Ok((proved, self.fitted.iter().map(|(_, count)| *count).collect()))
     }
 
