@@ -38,7 +38,7 @@ pub struct Validation {
 ///
 /// # Errors
 /// [`ValidationError`] with every violation found, damaged files of the folder among them;
-/// [`InputError`](crate::InputError) when the folder holds no manifest, or the raw files cannot be read.
+/// [`InputError`](crate::error::InputError) when the folder holds no manifest, or the raw files cannot be read.
 pub fn validate<P: AsRef<Path>>(
     folder: &Path,
     against: Option<(&[P], Compare)>,
