@@ -11,8 +11,8 @@ use common::{contents, market, real_data, run, small};
 use lobset::config::ThresholdScope;
 use lobset::validate::Compare;
 use lobset::{
-    Config, Duration, Error, Executor, Manifest, Monitor, Options, Receive, Result, Task, Threads, process_as_tasks,
-    run_task,
+    Config, Duration, Error, Event, Executor, Manifest, Monitor, Options, Receive, Result, Stage, Task, Threads,
+    process, process_as_tasks, run_task,
 };
 
 fn as_tasks(executor: &dyn Executor, inputs: &[PathBuf], out: &Path, config: &Config) -> Result<Manifest> {
@@ -202,6 +202,83 @@ fn a_task_that_wakes_after_the_end_leaves_nothing() {
         assert!(matches!(here(&task), Err(Error::Interrupted)), "{}", task.kind);
     }
     assert_eq!(files(&work), want);
+}
+
+/// The dataset of the symbol M6AM4 among the files of a run.
+fn dataset(work: &Path) -> PathBuf {
+    let mut found = files(work);
+    found.retain(|path| path.to_string_lossy().contains("M6AM4"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[test]
+fn a_proof_that_cannot_read_for_the_moment_may_be_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = market(&folder.path().join("market"), 1, 6_000);
+    let (want, out) = (folder.path().join("want"), folder.path().join("out"));
+    let proofs = AtomicUsize::new(0);
+    let failing = Each(|_, task: &Task| {
+        if task.kind == "prove" {
+            proofs.fetch_add(1, Ordering::Relaxed);
+            let (file, away) = (dataset(&folder.path().join(".out.lobset-work")), folder.path().join("away"));
+            std::fs::rename(&file, &away).unwrap();
+            // Neither a missing file nor one that may not be read: the system fails to open it.
+            std::os::unix::fs::symlink(&file, &file).unwrap();
+            let error = here(task).unwrap_err();
+            assert!(matches!(error, Error::Input(_)) && error.is_transient(), "{error:?}");
+            std::fs::remove_file(&file).unwrap();
+            std::fs::rename(&away, &file).unwrap();
+        }
+        here(task)
+    });
+    as_tasks(&failing, &inputs, &out, &small()).unwrap();
+    assert_eq!(proofs.into_inner(), 1);
+    run(&inputs, &want, &small()).unwrap();
+    assert_eq!(contents(&want), contents(&out));
+}
+
+#[test]
+fn damage_is_told_in_the_same_words_by_threads_and_by_tasks() {
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(Damage, &str); 3] = [
+        (|bytes| bytes[2_000] ^= 4, "its SHA-256 is"),
+        (|bytes| bytes.truncate(3_000), "has 3000 bytes, not"),
+        (|bytes| *bytes = vec![7; bytes.len()], "its SHA-256 is"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = market(&folder.path().join("market"), 1, 6_000);
+    let (out, work) = (folder.path().join("out"), folder.path().join(".out.lobset-work"));
+    let violations = |outcome: Result<Manifest>| match outcome {
+        Err(Error::Validation(found)) => found.violations,
+        other => panic!("{other:?}"),
+    };
+    for (damage, reason) in damages {
+        let hurt = |file: &Path| {
+            let mut bytes = std::fs::read(file).unwrap();
+            damage(&mut bytes);
+            std::fs::write(file, bytes).unwrap();
+        };
+        let hurting = Each(|_, task: &Task| {
+            if task.kind == "prove" {
+                hurt(&dataset(&work));
+            }
+            here(task)
+        });
+        let by_tasks = violations(as_tasks(&hurting, &inputs, &out, &small()));
+        std::fs::remove_dir_all(&work).unwrap();
+        let stop = AtomicBool::new(false);
+        let report = |event| {
+            if matches!(event, Event::Begin(Stage::Validate, _)) {
+                hurt(&dataset(&work));
+            }
+        };
+        let monitor = Monitor::new(&report, &stop);
+        let by_threads = violations(process(&inputs, &out, &small(), None, &Options::default(), &monitor));
+        std::fs::remove_dir_all(&work).unwrap();
+        assert!(by_threads.len() == 1 && by_threads[0].contains(reason), "{by_threads:?}");
+        assert_eq!(by_threads, by_tasks);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use dbn::BidAskPair;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::file_name;
@@ -112,6 +113,16 @@ impl RowReader {
     /// The current record and, when it is a row, its stream's number and `mid2`. Drops are counted.
     #[inline]
     pub fn current(&mut self) -> Result<(Record<'_>, Option<(usize, i64)>)> {
+        let quotes = self.quotes;
+        self.current_by(|best, drops| quotes.mid2(best, drops))
+    }
+
+    /// As [`current`](Self::current), where `mid2` says which quotes are usable and counts the others.
+    #[inline]
+    pub fn current_by(
+        &mut self,
+        mid2: impl FnOnce(&BidAskPair, &mut Drops) -> Result<Option<i64>, String>,
+    ) -> Result<(Record<'_>, Option<(usize, i64)>)> {
         let record = self.reader.record()?;
         self.times.check(&record).map_err(|message| self.reader.error(message))?;
         if let Err(message) = self.impossible.note(&record)
@@ -142,7 +153,7 @@ impl RowReader {
                     .into());
             }
         };
-        match self.quotes.mid2(&record.levels[0], &mut self.drops) {
+        match mid2(&record.levels[0], &mut self.drops) {
             Ok(Some(mid2)) => Ok((record, Some((self.streams.number(slot, record.event.publisher_id), mid2)))),
             Ok(None) => Ok((record, None)),
             Err(message) => Err(self.reader.error(message).into()),

@@ -196,7 +196,7 @@ impl Engine for Local<'_> {
 
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
         let Run { threads, monitor, .. } = self.run;
-        validate::prove(&self.workspace.staged(), manifest, threads, monitor, Extent::Written)?;
+        validate::prove_here(&self.workspace.staged(), manifest, Extent::Written, threads, monitor)?;
         Ok(validate::proved_after_writing(manifest))
     }
 

@@ -50,15 +50,16 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
         Ok(())
     }
 
-    /// Writes the last block, and returns the checksum of every block.
+    /// Writes the last block, and returns the checksum of every block. Movements that come later begin a block of their own,
+    /// the first of a new list.
     ///
     /// # Errors
     /// What writing fails of.
-    pub fn finish(mut self) -> Result<Vec<u32>> {
+    pub fn finish(&mut self) -> Result<Vec<u32>> {
         if !self.bytes.is_empty() {
             self.flush()?;
         }
-        Ok(self.checksums)
+        Ok(std::mem::take(&mut self.checksums))
     }
 }
 

@@ -3,28 +3,30 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dbn::{BidAskPair, UNDEF_PRICE};
 use serde::{Deserialize, Serialize};
 
+use super::definition::{Unusable, Usable, starts_stretch};
 use super::drawn::{Drawn, draw};
 use super::every_row::{EveryRow, passes};
-use super::{MOST_VIOLATIONS, cause, check_thresholds};
+use super::folder::check_thresholds;
+use super::raw_row::RawRow;
+use super::reading::cause;
+use super::violations::Violations;
 use crate::config::Config;
 use crate::error::{Error, Result, ValidationError};
 use crate::input::{
-    CatalogFile, InputEntry, Record, RowReader, ScanRules, catalog, file_name, find, total_bytes, verified,
+    CatalogFile, Drops, InputEntry, Record, RowReader, ScanRules, catalog, file_name, find, total_bytes, verified,
     with_publisher,
 };
 use crate::output::{Manifest, SymbolEntry};
-use crate::printable::{grouped, printable};
+use crate::printable::printable;
 use crate::run::{Monitor, Options, Stage};
-
-/// Rows that [`Compare::Random`] compares, where the datasets have as many.
-pub const AGAINST_ROWS: u64 = 1_000;
 
 /// Which rows are compared with the raw files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compare {
-    /// [`AGAINST_ROWS`] of them, drawn with this seed.
+    /// [`AGAINST_ROWS`](super::AGAINST_ROWS) of them, drawn with this seed.
     Random(u64),
     /// All of them.
     All,
@@ -46,7 +48,8 @@ struct Stream<'a> {
     symbol: &'a SymbolEntry,
     rows: u64,
     max_ts: u64,
-    instrument: u32,
+    /// The instrument of the row before; `None` before the first.
+    instrument: Option<u32>,
     breaks: usize,
     steps_back: u64,
     target: Target<'a>,
@@ -57,40 +60,6 @@ enum Target<'a> {
     Nothing,
     Drawn(Drawn<'a>),
     Every(Box<EveryRow<'a>>),
-}
-
-/// A row of a raw stream.
-pub(super) struct RawRow<'a> {
-    pub row: u64,
-    pub record: &'a Record<'a>,
-    pub mid2: i64,
-    /// It starts a new unbroken stretch.
-    pub breaks: bool,
-    /// The running maximum of `ts_recv`.
-    pub max_ts: u64,
-}
-
-/// The violations of a dataset, of which no more than a few are kept.
-#[derive(Default)]
-pub(super) struct Violations {
-    kept: Vec<String>,
-    more: u64,
-}
-
-impl Violations {
-    pub(super) fn add(&mut self, violation: impl FnOnce() -> String) {
-        if self.kept.len() < MOST_VIOLATIONS {
-            self.kept.push(violation());
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// One line each, and one that counts those that were not kept.
-    fn lines(self) -> Vec<String> {
-        let more = (self.more > 0).then(|| format!("and {} more", grouped(self.more)));
-        self.kept.into_iter().chain(more).collect()
-    }
 }
 
 pub(super) fn compare<P: AsRef<Path>>(
@@ -135,7 +104,7 @@ pub(super) fn compare<P: AsRef<Path>>(
                 };
                 streams.insert(symbol.symbol.as_str(), Stream::new(symbol, target));
             }
-            let read = walk(&files, manifest, config, &mut streams, &mut violations, monitor)?;
+            let read = read_inputs(&files, manifest, config, &mut streams, &mut violations, monitor)?;
             if number == 0 {
                 check_inputs(&manifest.inputs, &read, &mut of_inputs);
             }
@@ -154,7 +123,7 @@ pub(super) fn compare<P: AsRef<Path>>(
 }
 
 /// Reads the raw files once, and hands each row to its stream. Returns what the manifest would say of the files.
-fn walk(
+fn read_inputs(
     files: &[CatalogFile],
     manifest: &Manifest,
     config: &Config,
@@ -162,7 +131,7 @@ fn walk(
     violations: &mut Violations,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<InputEntry>> {
-    let rules = ScanRules::new(config);
+    let (rules, usable) = (ScanRules::new(config), Usable::new(config));
     let known: BTreeMap<&str, u16> = manifest.symbols.iter().map(|s| (s.symbol.as_str(), s.publisher_id)).collect();
     let mut streams: Vec<&mut Stream<'_>> = streams.values_mut().collect();
     let mut read = Vec::new();
@@ -172,7 +141,8 @@ fn walk(
         // The places of the file's streams, by number; none for those that this pass leaves out.
         let mut places: Vec<Option<usize>> = Vec::new();
         while reader.advance(monitor)? {
-            let Some((number, mid2)) = reader.current()?.1 else { continue };
+            let mid2 = |best: &BidAskPair, drops: &mut Drops| mid2(usable, best, drops);
+            let Some((number, mid2)) = reader.current_by(mid2)?.1 else { continue };
             rows += 1;
             if number == places.len() {
                 for id in reader.streams().skip(number) {
@@ -195,6 +165,19 @@ fn walk(
         read.push(reader.entry(&file.path, rows, None, None));
     }
     Ok(read)
+}
+
+/// `mid2` of a usable quote by the definition; others are counted by reason, for the comparison with the manifest.
+fn mid2(usable: Usable, best: &BidAskPair, drops: &mut Drops) -> Result<Option<i64>, String> {
+    let present = |price: i64| (price != UNDEF_PRICE).then_some(price);
+    match usable.mid2(present(best.bid_px), present(best.ask_px)) {
+        Ok(mid2) => return Ok(Some(mid2)),
+        Err(Unusable::OneSided) => drops.one_sided += 1,
+        Err(Unusable::Crossed) => drops.crossed += 1,
+        Err(Unusable::OutOfRange) => drops.out_of_range += 1,
+        Err(reason @ Unusable::TooLarge { .. }) => return Err(reason.to_string()),
+    }
+    Ok(None)
 }
 
 /// Compares the files that were read with the inputs of the manifest.
@@ -233,14 +216,15 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
 
 impl<'a> Stream<'a> {
     fn new(symbol: &'a SymbolEntry, target: Target<'a>) -> Self {
-        Self { symbol, rows: 0, max_ts: 0, instrument: 0, breaks: 0, steps_back: 0, target }
+        Self { symbol, rows: 0, max_ts: 0, instrument: None, breaks: 0, steps_back: 0, target }
     }
 
     fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
         let row = self.rows;
         self.rows += 1;
-        let paused = config.max_gap.is_some_and(|gap| record.event.ts_recv.saturating_sub(self.max_ts) > gap.0);
-        let breaks = row > 0 && (paused || record.event.instrument_id != self.instrument);
+        let before = self.instrument.map(|instrument| (instrument, self.max_ts));
+        let breaks =
+            starts_stretch(before, (record.event.instrument_id, record.event.ts_recv), config.max_gap.map(|gap| gap.0));
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
                 violations
@@ -250,7 +234,7 @@ impl<'a> Stream<'a> {
         }
         self.steps_back += u64::from(record.event.ts_recv < self.max_ts);
         self.max_ts = self.max_ts.max(record.event.ts_recv);
-        self.instrument = record.event.instrument_id;
+        self.instrument = Some(record.event.instrument_id);
         let raw = RawRow { row, record, mid2, breaks, max_ts: self.max_ts };
         match &mut self.target {
             Target::Nothing => {}

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Against, Validation};
+use super::against::Against;
+use super::validation::Validation;
 use crate::error::{Error, InputError, Result};
 use crate::input::{InputEntry, hex};
 use crate::output::{FileEntry, MANIFEST};

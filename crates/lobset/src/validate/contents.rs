@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::definition::{Lengths, Marks, with_whole_windows};
 use super::folder::named;
-use super::{MOST_VIOLATIONS, proved_after_writing};
+use super::summary::proved_after_writing;
+use super::violations::MOST_VIOLATIONS;
 use crate::config::{Config, ThresholdScope};
 use crate::error::ConfigError;
 use crate::input::InputEntry;
-use crate::label::{Candidates, Fit, Quota, Thresholds, Windows};
+use crate::label::{Fit, Thresholds};
 use crate::output::{DatasetEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry};
 use crate::printable::grouped;
 
@@ -137,9 +139,10 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     let longest = gaps.windows(2).all(|pair| pair[0].length() >= pair[1].length());
     require(longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to), "its gaps are no list of gaps");
     if *rows <= MOST_ROWS && ascending && inside {
-        let candidates = Candidates::new(Windows::new(config), *rows, breaks).count();
+        let whole: u64 =
+            with_whole_windows(Lengths::new(config), *rows, breaks).map(|rows| rows.end - rows.start).sum();
         require(
-            labelled_rows.checked_add(*undefined_rows) == Some(candidates),
+            labelled_rows.checked_add(*undefined_rows) == Some(whole),
             "its labelled and undefined rows are not those with whole windows",
         );
     }
@@ -164,10 +167,10 @@ fn check_dataset(config: &Config, labelled: u64, dataset: &DatasetEntry, require
             require(false, &format!("{name}: its classes are not {nbins} counts that add up to {of_split} rows"));
             return;
         }
-        let quota = (config.force_uniform && name != "embargo").then(|| Quota::new(classes.clone()));
-        let want: Vec<u64> = (0..nbins).map(|class| quota.as_ref().map_or(0, |quota| quota.marked(class))).collect();
+        let marks = (config.force_uniform && name != "embargo").then(|| Marks::new(classes));
+        let want = marks.as_ref().map_or_else(|| vec![0; nbins], Marks::counts);
         require(*balanced == want, &format!("{name}: its counts of marked rows are not those of the definition"));
-        let want: Vec<u64> = quota.iter().flat_map(Quota::short).map(|class| class as u64).collect();
+        let want = marks.as_ref().map(Marks::short).unwrap_or_default();
         require(*short == want, &format!("{name}: its short classes are not those of the definition"));
         let add = |sum: Option<u64>, more: Option<u64>| sum?.checked_add(more?);
         rows = add(rows, Some(*of_split));

@@ -8,19 +8,23 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 
-use super::against::{AGAINST_ROWS, RawRow, Violations};
-use super::movement::movement;
+use super::definition::{Lengths, movement};
 use super::raw::{Label, RawColumns};
-use super::{caught, unreadable};
+use super::raw_row::RawRow;
+use super::reading::{caught, unread, unreadable};
+use super::violations::Violations;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
-use crate::label::{Fit, Thresholds, Windows};
+use crate::label::{Fit, Thresholds};
 use crate::output::{Column, Manifest, columns};
+
+/// Rows that [`Compare::Random`](super::Compare::Random) compares, where the datasets have as many.
+pub const AGAINST_ROWS: u64 = 1_000;
 
 /// The drawn rows of a dataset, in order.
 pub(super) struct Drawn<'a> {
     file: &'a str,
-    windows: Windows,
+    lengths: Lengths,
     fit: &'a Fit,
     until: u64,
     rows: Vec<DrawnRow>,
@@ -83,9 +87,9 @@ pub(super) fn draw<'a>(
         let (false, Some(fit)) = (mine.is_empty(), thresholds.for_symbol(&symbol.symbol)) else { continue };
         let path = folder.join(&dataset.file);
         let rows = caught(&path, || read(&path, &mine, &table, &symbol.symbol))?;
-        let windows = Windows::new(&manifest.config);
+        let lengths = Lengths::new(&manifest.config);
         let until = thresholds.fit_until.0;
-        let of_symbol = Drawn { file: &dataset.file, windows, fit, until, rows, first_open: 0 };
+        let of_symbol = Drawn { file: &dataset.file, lengths, fit, until, rows, first_open: 0 };
         drawn.insert(symbol.symbol.as_str(), of_symbol);
     }
     Ok(drawn)
@@ -94,7 +98,7 @@ pub(super) fn draw<'a>(
 /// Reads rows of a dataset by their places.
 fn read(path: &Path, places: &[u64], table: &[Column], symbol: &str) -> Result<Vec<DrawnRow>> {
     let file = DatasetFile::open(path)?;
-    let footer = file.footer().map(Arc::new).map_err(|e| unreadable(path, e))?;
+    let footer = file.footer().map(Arc::new).map_err(|e| unread(path, &e))?;
     let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
     let mut selectors = Vec::new();
     let mut at = 0;
@@ -133,7 +137,7 @@ impl Drawn<'_> {
     /// Takes the next row of the raw stream.
     pub(super) fn take(&mut self, raw: &RawRow<'_>, violations: &mut Violations) {
         let row = raw.row;
-        let Windows { lookback, offset, ahead } = self.windows;
+        let Lengths { lookback, offset, ahead } = self.lengths;
         while self.rows.get(self.first_open).is_some_and(|t| t.label.row + offset + ahead < row) {
             self.first_open += 1;
         }
@@ -173,7 +177,7 @@ impl Drawn<'_> {
     }
 
     fn check_label(&self, row: &DrawnRow) -> Result<(), String> {
-        let Windows { lookback, ahead, .. } = self.windows;
+        let Lengths { lookback, ahead, .. } = self.lengths;
         if row.behind_rows != lookback || row.ahead_rows != ahead {
             return Err(format!(
                 "the raw files hold {} and {} rows of its windows, not {lookback} and {ahead}",
@@ -183,7 +187,7 @@ impl Drawn<'_> {
         if row.broken {
             return Err("a break of the raw stream lies within its windows".to_owned());
         }
-        let want = movement(self.windows, row.behind, row.ahead);
+        let want = movement(self.lengths, row.behind, row.ahead);
         row.label.compare(want, &self.fit.boundaries, [row.own_ts, row.last_ts], self.until)
     }
 }

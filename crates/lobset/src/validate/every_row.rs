@@ -8,14 +8,16 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
-use super::against::{RawRow, Violations};
+use super::definition::Lengths;
 use super::movement::Slide;
 use super::raw::{Label, RawColumns};
-use super::{caught, cause, unreadable};
+use super::raw_row::RawRow;
+use super::reading::{caught, cause, unread, unreadable};
+use super::violations::Violations;
 use crate::config::Config;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
-use crate::label::{Fit, Windows};
+use crate::label::Fit;
 use crate::output::{self, Column, DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
 
 /// Memory for the datasets that are open at the same time, in bytes. Where they need more, the raw files are read again.
@@ -33,11 +35,11 @@ const BATCH: usize = 1_024;
 /// Cuts the symbols into passes over the raw files, so that the datasets of each fit into memory. Symbols without a dataset
 /// cost nothing.
 pub(super) fn passes(manifest: &Manifest) -> Vec<Vec<&SymbolEntry>> {
-    let windows = Windows::new(&manifest.config);
+    let lengths = Lengths::new(&manifest.config);
     let cost = |symbol: &SymbolEntry| {
         let open = |dataset: &DatasetEntry| {
             dataset.rows.min(PAGE_ROWS as u64) * ROW_BYTES
-                + symbol.rows.min(windows.lookback + windows.reach()) * WINDOW_BYTES
+                + symbol.rows.min(lengths.lookback + lengths.reach()) * WINDOW_BYTES
         };
         symbol.dataset.as_ref().map_or(0, open)
     };
@@ -98,10 +100,10 @@ impl<'a> EveryRow<'a> {
         (fit, until): (&'a Fit, u64),
     ) -> Result<Self> {
         let path = folder.join(&entry.file);
-        let windows = Windows::new(config);
+        let lengths = Lengths::new(config);
         let mut reader = caught(&path, || {
             let file = DatasetFile::open(&path)?;
-            let footer = file.footer().map(Arc::new).map_err(|e| unreadable(&path, e))?;
+            let footer = file.footer().map(Arc::new).map_err(|e| unread(&path, &e))?;
             let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
             let footer = footer.map_err(|e| unreadable(&path, e))?;
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer);
@@ -117,8 +119,8 @@ impl<'a> EveryRow<'a> {
             entry,
             fit,
             until,
-            reach: windows.reach(),
-            lookback: windows.lookback,
+            reach: lengths.reach(),
+            lookback: lengths.lookback,
             drop_unbalanced: config.drop_unbalanced,
             reader,
             table,
@@ -126,7 +128,7 @@ impl<'a> EveryRow<'a> {
             at: 0,
             next: Some(columns.label(0)),
             columns,
-            slide: Slide::new(windows),
+            slide: Slide::new(lengths),
             stretch: 0,
             open: VecDeque::new(),
             compared: 0,

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{MOST_VIOLATIONS, cause};
+use super::reading::cause;
+use super::violations::MOST_VIOLATIONS;
 use crate::input::{file_sha256, hex};
 use crate::label::{LARGEST_THRESHOLDS, Thresholds};
 use crate::output::{MANIFEST, Manifest, THRESHOLDS};
@@ -54,7 +55,7 @@ pub(super) fn named(manifest: &Manifest) -> impl Iterator<Item = &str> {
 }
 
 /// Reads back the thresholds of a folder and compares them with its manifest.
-pub(crate) fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, String> {
+pub(super) fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, String> {
     let path = folder.join(&manifest.thresholds.file);
     let read = storage::read_at_most(&path, LARGEST_THRESHOLDS);
     let text = read.map_err(|e| format!("{THRESHOLDS}: cannot be read: {e}"))?;
@@ -88,7 +89,7 @@ pub(super) fn check_report(folder: &Path, manifest: &Manifest) -> Result<(), Str
 
 /// Reads the dataset card; returns its SHA-256. It need not be that of the manifest: its owner may add to it, a licence for
 /// example.
-pub(crate) fn check_card(folder: &Path, manifest: &Manifest) -> Result<String, String> {
+pub(super) fn check_card(folder: &Path, manifest: &Manifest) -> Result<String, String> {
     let entry = &manifest.card;
     file_sha256(&folder.join(&entry.file)).map_err(|e| format!("{}: {}", entry.file, cause(&e)))
 }

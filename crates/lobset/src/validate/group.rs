@@ -10,28 +10,19 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::column::page::{PageIterator, PageReader};
 use parquet::errors::Result as ParquetResult;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, SerializedPageReader};
 use parquet::file::statistics::Statistics;
 
+use super::definition::{Lengths, Usable, class, split_by_row};
+use super::facts::{Extent, GroupFacts};
 use super::quotes::{Quotes, quote_columns};
-use super::{Extent, MOST_VIOLATIONS, unreadable};
+use super::reading::{unread, unreadable};
 use crate::config::Config;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
-use crate::input::QuoteRules;
-use crate::label::{Fit, Split, Splits, Thresholds, Windows};
+use crate::label::{Split, Thresholds};
 use crate::output::{DatasetSchema, SymbolEntry, names};
-
-/// Reads the footer of a dataset that lies in memory.
-pub(super) fn parse_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ParquetMetaData> {
-    ParquetMetaDataReader::new().parse_and_finish(bytes).map_err(|e| unreadable(path, e))
-}
-
-/// Reads the footer of a dataset.
-pub(super) fn read_footer(path: &Path) -> Result<ParquetMetaData> {
-    DatasetFile::open(path)?.footer().map_err(|e| unreadable(path, e))
-}
 
 /// Reads a row group's labels and checks them.
 pub(super) fn read_group(
@@ -41,7 +32,7 @@ pub(super) fn read_group(
     expect: &Expect<'_>,
 ) -> Result<GroupFacts> {
     let bytes = DatasetFile::open(path)?.group(footer, group, &expect.columns.mask);
-    check_group(path, bytes.map_err(|e| unreadable(path, e))?, footer, group, expect)
+    check_group(path, bytes.map_err(|e| unread(path, &e))?, footer, group, expect)
 }
 
 /// How the columns with labels are read; the same for all datasets of a run.
@@ -104,8 +95,10 @@ impl PageIterator for OneChunk {}
 /// What the rows of a dataset have to agree with.
 pub(super) struct Expect<'a> {
     columns: &'a LabelColumns,
-    fit: &'a Fit,
-    splits: Splits,
+    boundaries: &'a [f64],
+    lengths: Lengths,
+    /// The first row at T or later.
+    boundary_row: u64,
     /// T.
     until: u64,
     /// Ranges of rows in the files that were fitted on.
@@ -124,46 +117,17 @@ impl<'a> Expect<'a> {
         thresholds: &'a Thresholds,
         extent: Extent,
     ) -> Option<Self> {
-        let rules = QuoteRules::new(config.keep_crossed, config.price_range);
-        let quotes = Quotes { symbol: &symbol.symbol, rules };
+        let quotes = Quotes { symbol: &symbol.symbol, usable: Usable::new(config) };
         Some(Self {
             columns,
-            fit: thresholds.for_symbol(&symbol.symbol)?,
-            splits: Splits { boundary_row: symbol.boundary_row, reach: Windows::new(config).reach() },
+            boundaries: &thresholds.for_symbol(&symbol.symbol)?.boundaries,
+            lengths: Lengths::new(config),
+            boundary_row: symbol.boundary_row,
             until: thresholds.fit_until.0,
             fitted_rows: &symbol.fitted_rows,
             rows: symbol.rows,
             quotes: (extent == Extent::Whole).then_some(quotes),
         })
-    }
-}
-
-/// What a row group holds, for the checks that need them all.
-#[derive(Default)]
-pub(super) struct GroupFacts {
-    pub rows: u64,
-    pub first_row: Option<u64>,
-    pub last_row: Option<u64>,
-    /// Rows at or after the boundary row whose own `ts_recv` lies before T.
-    pub late: u64,
-    pub row_numbers: Vec<u64>,
-    pub ts_recv: Vec<u64>,
-    pub classes: Vec<u8>,
-    pub splits: Vec<Split>,
-    pub balanced: Vec<bool>,
-    /// Movements of the fit rows in the files fitted on.
-    pub fit_movements: Vec<f64>,
-    /// Sums of best bid and best ask in 1e-9, and movements, where the quotes are read.
-    pub mids: Vec<i64>,
-    pub movements: Vec<f64>,
-    pub violations: Vec<String>,
-}
-
-impl GroupFacts {
-    pub(super) fn violation(&mut self, row: u64, reason: impl FnOnce() -> String) {
-        if self.violations.len() < MOST_VIOLATIONS {
-            self.violations.push(format!("row {row}: {}", reason()));
-        }
     }
 }
 
@@ -182,7 +146,7 @@ pub(super) fn check_group(
     let group = footer.row_group(group);
     let pages = Group { file: Arc::new(bytes), footer, group };
     let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.levels, &pages, 1 << 14, None);
-    let reader = reader.map_err(|e| unreadable(path, e))?;
+    let reader = reader.map_err(|e| unread(path, &e))?;
     let mut facts = GroupFacts::default();
     for batch in reader {
         check_batch(&batch.map_err(|e| unreadable(path, e))?, expect, &mut facts);
@@ -241,14 +205,14 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
         facts.last_row = Some(row);
 
         let movement = movements.value(i);
-        let class = expect.fit.class(movement);
+        let class = class(expect.boundaries, movement);
         let label = labels.value(i);
         if !movement.is_finite() || i64::from(label) != class as i64 {
             facts.violation(row, || {
                 format!("classification_label is {label}, but a movement of {movement:e} is class {class}")
             });
         }
-        let want = expect.splits.of(row);
+        let want = split_by_row(row, expect.lengths, expect.boundary_row);
         let split = by_key.get(splits.keys().value(i) as usize).copied().flatten();
         if split != Some(want) {
             let found = split.map_or("none of the three", Split::name);

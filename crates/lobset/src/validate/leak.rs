@@ -1,107 +1,47 @@
 //! The leak check: the quantiles of the datasets' own fit rows are the boundaries, bit for bit.
 
-use std::fs::File;
-use std::io::Write;
+use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::label::{Fit, Histogram, Selection, Sums, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
-use crate::run::{Pool, map_ordered};
-use crate::tape::{read_movements, to_bytes};
 
-/// Movements that one task counts.
-const TASK: u64 = 1 << 15;
-
-/// Gathers fit movements in a file without a name, so that memory stays bounded, and selects from it.
-pub(super) struct LeakCheck<'a> {
-    thresholds: &'a Thresholds,
-    nbins: u16,
-    threads: usize,
-    wanted: bool,
-    /// Movements that share a set of boundaries: of all symbols, or of the one named.
-    spill: Option<(String, Spill)>,
-    violations: Vec<String>,
+/// Whether the datasets hold all rows that the boundaries were fitted on.
+pub(super) fn applies(manifest: &Manifest) -> bool {
+    manifest.thresholds.fitted && !manifest.config.drop_unbalanced
 }
 
-struct Spill {
-    file: File,
-    count: u64,
-}
-
-fn fail(e: std::io::Error) -> Error {
-    Error::Output {
-        path: std::env::temp_dir(),
-        message: format!("cannot keep movements for the leak check: {e}"),
-        help: Some("set TMPDIR to a folder with room for 8 bytes for each fit row".to_owned()),
+/// Compares the boundaries with the fit movements of the datasets, of which each holds as many as `fitted` says. Returns the
+/// violations: none where the datasets do not hold what was fitted on.
+///
+/// # Errors
+/// What `count` fails of.
+pub(super) fn check(
+    manifest: &Manifest,
+    thresholds: &Thresholds,
+    fitted: &[u64],
+    count: impl Fn(Range<usize>, &Selection, f64) -> Result<(Histogram, Vec<Sums>)>,
+) -> Result<Vec<String>> {
+    let mut violations = Vec::new();
+    if !applies(manifest) {
+        return Ok(violations);
     }
-}
-
-impl<'a> LeakCheck<'a> {
-    pub(super) fn new(manifest: &Manifest, thresholds: &'a Thresholds, threads: usize) -> Self {
-        let wanted = manifest.thresholds.fitted && !manifest.config.drop_unbalanced;
-        Self { thresholds, nbins: manifest.config.nbins, threads, wanted, spill: None, violations: Vec::new() }
+    let mut compare = |whose: &str, fit: &Fit, datasets: Range<usize>| -> Result<()> {
+        let found = fitted[datasets.clone()].iter().sum();
+        let count = |selection: &Selection| count(datasets.clone(), selection, fit.mean);
+        violations.extend(compare(whose, manifest.config.nbins, fit, found, count)?);
+        Ok(())
+    };
+    if let Some(fit) = &thresholds.global {
+        compare("all symbols", fit, 0..fitted.len())?;
+        return Ok(violations);
     }
-
-    /// The movements that follow belong to this symbol.
-    pub(super) fn begin(&mut self, symbol: &str) -> Result<()> {
-        if self.thresholds.global.is_none() {
-            self.conclude()?;
+    for (place, (symbol, _)) in manifest.datasets().enumerate() {
+        if let Some(fit) = thresholds.symbols.get(&symbol.symbol) {
+            compare(&format!("symbol {:?}", symbol.symbol), fit, place..place + 1)?;
         }
-        if self.wanted && self.spill.is_none() {
-            let file = tempfile::tempfile().map_err(fail)?;
-            self.spill = Some((symbol.to_owned(), Spill { file, count: 0 }));
-        }
-        Ok(())
     }
-
-    pub(super) fn take(&mut self, movements: &[f64]) -> Result<()> {
-        let Some((_, spill)) = &mut self.spill else { return Ok(()) };
-        spill.file.write_all(&to_bytes(movements)).map_err(fail)?;
-        spill.count += movements.len() as u64;
-        Ok(())
-    }
-
-    /// Returns the violations found.
-    pub(super) fn finish(mut self) -> Result<Vec<String>> {
-        self.conclude()?;
-        Ok(self.violations)
-    }
-
-    /// Selects the quantiles of what has been gathered, and compares.
-    fn conclude(&mut self) -> Result<()> {
-        let Some((symbol, spill)) = self.spill.take() else { return Ok(()) };
-        let (whose, fit) = match &self.thresholds.global {
-            Some(fit) => ("all symbols".to_owned(), fit),
-            None => match self.thresholds.symbols.get(&symbol) {
-                Some(fit) => (format!("symbol {symbol:?}"), fit),
-                None => return Ok(()),
-            },
-        };
-        let tasks: Vec<u64> = (0..spill.count).step_by(TASK as usize).collect();
-        let count = |selection: &Selection| {
-            let counters = Pool::new();
-            let mut sums = Vec::with_capacity(tasks.len());
-            let work = |from: &u64| {
-                let mut values = Vec::new();
-                let range = *from..(from + TASK).min(spill.count);
-                read_movements(&spill.file, range, &mut values).map_err(fail)?;
-                counters.lend(
-                    || selection.empty(),
-                    |histogram| {
-                        selection.count(&values, histogram);
-                        Ok(Sums::of(&values, fit.mean))
-                    },
-                )
-            };
-            map_ordered(self.threads, tasks.len(), &tasks, work, |found| {
-                sums.push(found);
-                Ok(())
-            })?;
-            Ok((selection.merge(&counters.into_all()), sums))
-        };
-        self.violations.extend(compare(&whose, self.nbins, fit, spill.count, count)?);
-        Ok(())
-    }
+    Ok(violations)
 }
 
 /// How far a mean and a deviation may lie from those in the file, as a share of the largest movement: sums of 2^15 numbers at
@@ -110,7 +50,7 @@ const ROUNDING: f64 = 1e-11;
 
 /// Selects the quantiles of the fit movements that the datasets hold, each pass counted by `count` with the sums around the
 /// file's mean, and compares.
-pub(crate) fn compare(
+fn compare(
     whose: &str,
     nbins: u16,
     fit: &Fit,

@@ -1,35 +1,23 @@
 //! Movements once more, from the mid prices of rows that follow each other.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use super::MOST_VIOLATIONS;
-use crate::label::{Candidates, Windows};
+use super::definition::{Lengths, movement, with_whole_windows};
+use super::violations::MOST_VIOLATIONS;
+use crate::output::SymbolEntry;
 
 /// Windows that reach further than this from end to end are not computed again: 16 bytes a row are kept in memory.
 pub(super) const MOST_ROWS: u64 = 1 << 24;
 
 /// True when the movements of windows this long can be computed again.
-pub(super) fn fits_memory(windows: Windows) -> bool {
-    windows.lookback + windows.reach() <= MOST_ROWS
-}
-
-/// `(A*L - B*F) / (B*F)` from the sums B over the L rows behind and A over the F rows ahead; `None` where B <= 0.
-pub(super) fn movement(windows: Windows, behind: i128, ahead: i128) -> Option<f64> {
-    if behind <= 0 {
-        return None;
-    }
-    let below = behind * i128::from(windows.ahead);
-    let above = ahead * i128::from(windows.lookback) - below;
-    // Nearly all of them fit 64 bits, which are converted in one instruction.
-    Some(match (i64::try_from(above), i64::try_from(below)) {
-        (Ok(above), Ok(below)) => above as f64 / below as f64,
-        _ => above as f64 / below as f64,
-    })
+pub(super) fn fits_memory(lengths: Lengths) -> bool {
+    lengths.lookback + lengths.reach() <= MOST_ROWS
 }
 
 /// Two windows that slide over an unbroken run of rows. Holds one sum for each row between their ends.
 pub(super) struct Slide {
-    windows: Windows,
+    lengths: Lengths,
     /// The first row of the run, and the one to come.
     start: u64,
     next: u64,
@@ -39,8 +27,8 @@ pub(super) struct Slide {
 }
 
 impl Slide {
-    pub(super) fn new(windows: Windows) -> Self {
-        Self { windows, start: 0, next: 0, sums: VecDeque::from([0]), first: 0 }
+    pub(super) fn new(lengths: Lengths) -> Self {
+        Self { lengths, start: 0, next: 0, sums: VecDeque::from([0]), first: 0 }
     }
 
     /// A new run begins with this row.
@@ -56,7 +44,7 @@ impl Slide {
         let last = self.sums.back().copied().unwrap_or(0);
         self.sums.push_back(last + i128::from(mid2));
         self.next += 1;
-        let Windows { lookback, offset, ahead } = self.windows;
+        let Lengths { lookback, offset, ahead } = self.lengths;
         let row = self.next.checked_sub(1 + offset + ahead).filter(|row| *row >= self.start + lookback)?;
         let before = |row: u64| self.sums.get((row - self.first) as usize).copied().unwrap_or(0);
         let behind = before(row) - before(row - lookback);
@@ -65,14 +53,15 @@ impl Slide {
             self.sums.pop_front();
             self.first += 1;
         }
-        Some((row, movement(self.windows, behind, ahead)))
+        Some((row, movement(self.lengths, behind, ahead)))
     }
 }
 
 /// Computes the movements of a dataset from its own mid prices: of all rows whose windows lie in an unbroken run of its rows.
 pub(super) struct Recompute {
     slide: Slide,
-    candidates: Candidates,
+    /// The rows that can have a label.
+    labelled: Vec<Range<u64>>,
     /// Movements of rows whose future window is not over, oldest first.
     stored: VecDeque<f64>,
     /// Rows whose movement was computed.
@@ -81,9 +70,15 @@ pub(super) struct Recompute {
 }
 
 impl Recompute {
-    /// For a symbol whose rows with whole windows are `candidates`.
-    pub(super) fn new(windows: Windows, candidates: Candidates) -> Self {
-        Self { slide: Slide::new(windows), candidates, stored: VecDeque::new(), checked: 0, violations: Vec::new() }
+    /// For a symbol's dataset.
+    pub(super) fn new(lengths: Lengths, symbol: &SymbolEntry) -> Self {
+        Self {
+            slide: Slide::new(lengths),
+            labelled: with_whole_windows(lengths, symbol.rows, &symbol.breaks).collect(),
+            stored: VecDeque::new(),
+            checked: 0,
+            violations: Vec::new(),
+        }
     }
 
     fn violation(&mut self, text: impl FnOnce() -> String) {
@@ -94,7 +89,7 @@ impl Recompute {
 
     /// Takes the next rows of the dataset: their numbers, which increase, their mid2 and their movements.
     pub(super) fn take(&mut self, rows: &[u64], mids: &[i64], movements: &[f64]) {
-        let reach = self.slide.windows.reach();
+        let reach = self.slide.lengths.reach();
         for ((row, mid2), stored) in rows.iter().zip(mids).zip(movements) {
             if *row != self.slide.next || self.slide.next == self.slide.start {
                 self.end_run();
@@ -119,7 +114,9 @@ impl Recompute {
     /// Checks that every row of the run that ends can have a label.
     fn end_run(&mut self) {
         let (start, end) = (self.slide.start, self.slide.next);
-        let labelled = self.candidates.before(end) - self.candidates.before(start);
+        let first = self.labelled.partition_point(|rows| rows.end <= start);
+        let shared = self.labelled[first..].iter().take_while(|rows| rows.start < end);
+        let labelled: u64 = shared.map(|rows| rows.end.min(end) - rows.start.max(start)).sum();
         if labelled != end - start {
             self.violation(|| {
                 format!(
@@ -150,8 +147,8 @@ mod tests {
             mids in prop::collection::vec(-3i64..40, 0..60), first in 0u64..5,
             lookback in 1u64..6, offset in 0u64..4, ahead in 1u64..6,
         ) {
-            let windows = Windows { lookback, offset, ahead };
-            let mut slide = Slide::new(windows);
+            let lengths = Lengths { lookback, offset, ahead };
+            let mut slide = Slide::new(lengths);
             slide.restart(first);
             let got: Vec<_> = mids.iter().filter_map(|mid2| slide.push(*mid2)).collect();
             let (l, o, f) = (lookback as usize, offset as usize, ahead as usize);
@@ -163,7 +160,7 @@ mod tests {
                 (first + t as u64, movement)
             }).collect();
             prop_assert_eq!(got, want);
-            prop_assert!(slide.sums.len() as u64 <= lookback + windows.reach() + 1);
+            prop_assert!(slide.sums.len() as u64 <= lookback + lengths.reach() + 1);
         }
     }
 }

@@ -3,10 +3,10 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, PrimitiveArray, RecordBatch};
-use dbn::{BidAskPair, UNDEF_PRICE};
+use dbn::UNDEF_PRICE;
 
-use super::group::GroupFacts;
-use crate::input::{Drops, QuoteRules};
+use super::definition::Usable;
+use super::facts::GroupFacts;
 use crate::output::names;
 
 /// The columns that this reads.
@@ -34,19 +34,24 @@ impl<'a> Prices<'a> {
         float.or_else(|| column.as_primitive_opt::<Int64Type>().map(Self::Fixed))
     }
 
-    /// The price of a row in 1e-9; [`UNDEF_PRICE`] for a null; `None` for a float that is no multiple of 1e-9.
-    fn raw(&self, row: usize) -> Option<i64> {
-        match self {
-            Self::Float(column) if column.is_null(row) => Some(UNDEF_PRICE),
-            Self::Fixed(column) if column.is_null(row) => Some(UNDEF_PRICE),
-            Self::Fixed(column) => Some(column.value(row)),
+    /// The price of a row in 1e-9, which may be missing.
+    ///
+    /// # Errors
+    /// A text for a float that is no multiple of 1e-9.
+    fn raw(&self, row: usize) -> Result<Option<i64>, String> {
+        let raw = match self {
+            Self::Fixed(column) => column.is_valid(row).then(|| column.value(row)),
+            Self::Float(column) if column.is_null(row) => None,
             Self::Float(column) => {
                 let price = column.value(row);
-                let raw = (price * 1e9).round();
-                let exact = raw.abs() < (1_i64 << 53) as f64 && (raw as i64 as f64 / 1e9).to_bits() == price.to_bits();
-                exact.then_some(raw as i64)
+                let raw = (price * 1e9).round() as i64;
+                if (raw as f64 / 1e9).to_bits() != price.to_bits() {
+                    return Err("its best bid or ask is no multiple of 1e-9".to_owned());
+                }
+                Some(raw)
             }
-        }
+        };
+        Ok(raw.filter(|raw| *raw != UNDEF_PRICE))
     }
 
     /// True where a row has the bits of the row before.
@@ -67,7 +72,7 @@ impl<'a> Prices<'a> {
 /// What the quotes of a dataset have to agree with.
 pub(super) struct Quotes<'a> {
     pub symbol: &'a str,
-    pub rules: QuoteRules,
+    pub usable: Usable,
 }
 
 impl Quotes<'_> {
@@ -83,13 +88,13 @@ impl Quotes<'_> {
         let texts = symbols.values().as_string_opt::<i32>();
         let named: Option<Vec<bool>> = texts.map(|texts| texts.iter().map(|text| text == Some(self.symbol)).collect());
         let named = named.unwrap_or_default();
-        let mut mid2 = None;
+        let mut mid2 = Ok(0);
         for i in 0..batch.num_rows() {
             if i == 0 || !bid.repeats(i) || !ask.repeats(i) {
                 mid2 = self.mid2(bid.raw(i), ask.raw(i));
             }
             match &mid2 {
-                Some(Ok(mid2)) => {
+                Ok(mid2) => {
                     let want = *mid2 as f64 / 2e9;
                     let found = mids.value(i);
                     if found.to_bits() != want.to_bits() {
@@ -99,12 +104,8 @@ impl Quotes<'_> {
                     }
                     facts.mids.push(*mid2);
                 }
-                Some(Err(reason)) => {
+                Err(reason) => {
                     facts.violation(rows.value(i), || reason.clone());
-                    facts.mids.push(0);
-                }
-                None => {
-                    facts.violation(rows.value(i), || "its best bid or ask is no multiple of 1e-9".to_owned());
                     facts.mids.push(0);
                 }
             }
@@ -116,14 +117,34 @@ impl Quotes<'_> {
     }
 
     /// The sum of best bid and best ask, where the settings let such a quote pass.
-    fn mid2(&self, bid: Option<i64>, ask: Option<i64>) -> Option<Result<i64, String>> {
-        let quote = BidAskPair { bid_px: bid?, ask_px: ask?, ..BidAskPair::default() };
-        let mut drops = Drops::default();
-        Some(self.rules.mid2(&quote, &mut drops).and_then(|mid2| {
-            mid2.ok_or_else(|| {
-                let reasons = drops.named().into_iter().filter(|(_, count)| *count > 0).map(|(reason, _)| reason);
-                format!("its quote is not usable: {}", reasons.collect::<Vec<_>>().join(", "))
-            })
-        }))
+    fn mid2(&self, bid: Result<Option<i64>, String>, ask: Result<Option<i64>, String>) -> Result<i64, String> {
+        self.usable.mid2(bid?, ask?).map_err(|reason| reason.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn float_prices_are_read_back_to_the_last_digit() {
+        // The third lies above 2^53 in 1e-9, as prices in won or rupiah do.
+        let (exact, high) = ([0.0, 0.65, 140_000_000.0, -3.5], 12_345_678.9);
+        let column: ArrayRef = Arc::new(Float64Array::from(exact.to_vec()));
+        let found: Vec<_> = (0..4).map(|row| Prices::new(&column).unwrap().raw(row)).collect();
+        let want = [0, 650_000_000, 140_000_000_000_000_000, -3_500_000_000];
+        assert_eq!(found, want.map(|raw| Ok(Some(raw))));
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![Some(high), None, Some(9e12), Some(f64::NAN)]));
+        let prices = Prices::new(&column).unwrap();
+        assert_eq!(prices.raw(0), Ok(Some(12_345_678_900_000_000)));
+        assert_eq!(prices.raw(1), Ok(None));
+        assert!(prices.raw(2).is_err() && prices.raw(3).is_err());
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![f64::from_bits(0.65_f64.to_bits() + 1)]));
+        assert!(Prices::new(&column).unwrap().raw(0).is_err());
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(UNDEF_PRICE), None]));
+        let prices = Prices::new(&column).unwrap();
+        assert_eq!([0, 1, 2].map(|row| prices.raw(row)), [Ok(Some(i64::MIN)), Ok(None), Ok(None)]);
     }
 }

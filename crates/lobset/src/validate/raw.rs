@@ -188,15 +188,11 @@ impl Label {
         if movement.to_bits() != want.to_bits() {
             return Err(format!("price_movement is {movement:e}, and {want:e} by definition"));
         }
-        let count = boundaries.iter().filter(|b| **b <= want).count();
+        let count = super::definition::class(boundaries, want);
         if i64::from(class) != count as i64 {
             return Err(format!("classification_label is {class}, and {count} by definition"));
         }
-        let want = match () {
-            () if own_ts >= until => Split::Holdout,
-            () if last_ts >= until => Split::Embargo,
-            () => Split::Fit,
-        };
+        let want = super::definition::split_by_time(own_ts, last_ts, until);
         if split == Some(want) {
             return Ok(());
         }

@@ -14,10 +14,10 @@ use super::prove::{Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::Work;
 use super::{Executor, Job, Spec, Task};
-use crate::error::{Error, InputError, Result, ValidationError};
+use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
 use crate::label::{Fit, Histogram, SLICE, Selection, Sums, Thresholds, Windows};
-use crate::output::{DatasetEntry, Manifest, RECEIPTS, ValidationEntry, dataset_file_name};
+use crate::output::{DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name};
 use crate::pipeline::counts::{ClassCounts, Slice, slices};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
 use crate::pipeline::movements::{Computed, slide};
@@ -29,7 +29,7 @@ use crate::run::{Run, Stage, batches, map_ordered};
 use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
 use crate::tape::MOVEMENT_BLOCK;
-use crate::validate;
+use crate::validate::{self, Proved, Prover};
 
 /// Receipts of a run before that are read at once.
 const READERS: usize = 16;
@@ -349,56 +349,9 @@ impl Engine for Tasks<'_> {
     }
 
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
-        let staged = self.work.staged();
-        let failed = |violations| Error::from(ValidationError { path: staged.clone(), violations });
-        let thresholds = validate::check_thresholds(&staged, manifest).map_err(|v| failed(vec![v]))?;
-        validate::check_card(&staged, manifest).map_err(|v| failed(vec![v]))?;
-        let config = &manifest.config;
-        let parts = manifest
-            .datasets()
-            .map(|(symbol, entry)| (entry.rows, ProvePart { file: self.dataset(entry), symbol: symbol.clone() }));
-        let batches = batches(parts, LEAST, |(rows, _)| *rows);
-        let symbols: Vec<String> = batches.iter().flatten().map(|(_, part)| part.symbol.symbol.clone()).collect();
-        let job = |parts: Vec<(u64, ProvePart)>| Prove {
-            config: config.clone(),
-            thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
-            ts_out: manifest.has_ts_out(),
-            parts: parts.into_iter().map(|(_, part)| part).collect(),
-        };
-        let (receipts, _) = self.map(Stage::Validate, batches.into_iter().map(job).collect())?;
-
-        let mut violations = Vec::new();
-        let mut fitted: Vec<(String, Pieces, u64)> = Vec::new();
-        let mut symbols = symbols.into_iter();
-        for receipt in receipts {
-            violations.extend(receipt.violations);
-            let mut first = 0;
-            for ((count, checksums), symbol) in receipt.fitted.into_iter().zip(&mut symbols) {
-                let piece = Piece { range: 0..count, file: receipt.file.clone(), first, checksums };
-                fitted.push((symbol, Pieces(vec![piece]), count));
-                first += count;
-            }
-        }
-        if violations.is_empty() && manifest.thresholds.fitted && !config.drop_unbalanced {
-            let mut compare = |whose: &str, fit: &Fit, parts: &[(String, Pieces, u64)]| -> Result<()> {
-                let ranges = || parts.iter().map(|(_, pieces, count)| (pieces, 0..*count)).collect();
-                let count = |selection: &Selection| self.count_pieces(Stage::Validate, ranges(), selection, fit.mean);
-                let found = parts.iter().map(|(_, _, count)| count).sum();
-                violations.extend(validate::compare(whose, config.nbins, fit, found, count)?);
-                Ok(())
-            };
-            match &thresholds.global {
-                Some(fit) => compare("all symbols", fit, &fitted)?,
-                None => {
-                    for part in &fitted {
-                        if let Some(fit) = thresholds.symbols.get(&part.0) {
-                            compare(&format!("symbol {:?}", part.0), fit, std::slice::from_ref(part))?;
-                        }
-                    }
-                }
-            }
-        }
-        if violations.is_empty() { Ok(validate::proved_after_writing(manifest)) } else { Err(failed(violations)) }
+        let mut prover = ProveTasks { engine: self, fitted: Vec::new() };
+        validate::prove(&self.work.staged(), manifest, &mut prover)?;
+        Ok(validate::proved_after_writing(manifest))
     }
 
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {
@@ -407,5 +360,48 @@ impl Engine for Tasks<'_> {
         let note = self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)?;
         note.into_iter().for_each(|note| self.run.monitor.note(note));
         Ok(())
+    }
+}
+
+/// Proves datasets by tasks.
+struct ProveTasks<'a> {
+    engine: &'a Tasks<'a>,
+    /// The fit movements of each dataset, and how many there are.
+    fitted: Vec<(Pieces, u64)>,
+}
+
+impl Prover for ProveTasks<'_> {
+    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<u64>)> {
+        let part = |(symbol, entry): (&SymbolEntry, &DatasetEntry)| {
+            (entry.rows, ProvePart { file: self.engine.dataset(entry), symbol: symbol.clone() })
+        };
+        let batches = batches(manifest.datasets().map(part), LEAST, |(rows, _)| *rows);
+        let job = |parts: Vec<(u64, ProvePart)>| Prove {
+            config: manifest.config.clone(),
+            thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
+            ts_out: manifest.has_ts_out(),
+            parts: parts.into_iter().map(|(_, part)| part).collect(),
+        };
+        let (receipts, _) = self.engine.map(Stage::Validate, batches.into_iter().map(job).collect())?;
+        let mut proved = Proved { complete: true, ..Proved::default() };
+        for receipt in receipts {
+            proved.violations.extend(receipt.violations);
+            proved.complete &= receipt.complete;
+            let mut first = 0;
+            for (count, checksums) in receipt.fitted {
+                let piece = Piece { range: 0..count, file: receipt.file.clone(), first, checksums };
+                self.fitted.push((Pieces(vec![piece]), count));
+                first += count;
+            }
+        }
+        if proved.complete && self.fitted.len() != manifest.datasets().count() {
+            return Err(Error::Executor("the receipts of kind prove do not name every dataset".to_owned()));
+        }
+        Ok((proved, self.fitted.iter().map(|(_, count)| *count).collect()))
+    }
+
+    fn count(&self, datasets: Range<usize>, selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
+        let ranges = self.fitted[datasets].iter().map(|(pieces, count)| (pieces, 0..*count)).collect();
+        self.engine.count_pieces(Stage::Validate, ranges, selection, mean)
     }
 }

@@ -13,7 +13,43 @@ use crate::label::Thresholds;
 use crate::output::{MOVEMENTS, SymbolEntry};
 use crate::storage::Writer;
 use crate::tape::BlockWriter;
-use crate::validate::prove_dataset;
+use crate::validate::{Dataset, Extent, FitMovements, Terms, prove_datasets};
+
+/// Fit movements in a work file.
+struct Kept<W> {
+    blocks: BlockWriter<W>,
+    fitted: Vec<(u64, Vec<u32>)>,
+}
+
+impl<W: FnMut(&[u8]) -> Result<()>> Kept<W> {
+    /// Ends the dataset at hand, and returns how many movements each has and the checksums of their blocks.
+    fn finish(mut self) -> Result<Vec<(u64, Vec<u32>)>> {
+        self.end()?;
+        Ok(self.fitted)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if let Some((_, checksums)) = self.fitted.last_mut() {
+            *checksums = self.blocks.finish()?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: FnMut(&[u8]) -> Result<()> + Send> FitMovements for Kept<W> {
+    fn begin(&mut self) -> Result<()> {
+        self.end()?;
+        self.fitted.push((0, Vec::new()));
+        Ok(())
+    }
+
+    fn take(&mut self, movements: &[f64]) -> Result<()> {
+        if let Some((count, _)) = self.fitted.last_mut() {
+            *count += movements.len() as u64;
+        }
+        self.blocks.push(movements)
+    }
+}
 
 /// Proves datasets.
 #[derive(Serialize, Deserialize)]
@@ -37,9 +73,11 @@ pub struct Part {
 #[derive(Serialize, Deserialize)]
 pub struct Receipt {
     pub violations: Vec<String>,
+    /// Every row group was read.
+    pub complete: bool,
     /// The movements that the boundaries were fitted on, part after part.
     pub file: PathBuf,
-    /// How many of each part, and the checksum of each block of them.
+    /// How many of each part, and the checksum of each block of them; of all parts where every row group was read.
     pub fitted: Vec<(u64, Vec<u32>)>,
 }
 
@@ -52,29 +90,23 @@ impl Job for Prove {
         let file = attempt.file(MOVEMENTS, "f64");
         let fail = |e| Error::output(&file, e);
         let mut writer = Writer::create(&file).map_err(fail)?;
-        let (mut violations, mut fitted) = (Vec::new(), Vec::new());
-        for Part { file, symbol } in &parts {
-            let mut count = 0;
-            let mut blocks = BlockWriter::new(|block: &[u8]| writer.write_all(block).map_err(fail));
-            if let Some(entry) = &symbol.dataset {
-                let found = prove_dataset(
-                    file,
-                    (&config, ts_out),
-                    &thresholds,
-                    (symbol, entry),
-                    attempt.threads,
-                    |movements| {
-                        count += movements.len() as u64;
-                        blocks.push(movements)?;
-                        attempt.monitor.advance(0)
-                    },
-                )?;
-                violations.extend(found);
-            }
-            fitted.push((count, blocks.finish()?));
-        }
+        let terms = Terms {
+            version: crate::VERSION,
+            config: &config,
+            ts_out,
+            thresholds: &thresholds,
+            extent: Extent::Written,
+            retry: true,
+        };
+        let named = parts.iter().filter_map(|Part { file, symbol }| Some((file, symbol, symbol.dataset.as_ref()?)));
+        let datasets: Vec<Dataset<'_>> =
+            named.map(|(file, symbol, entry)| Dataset { path: file.clone(), symbol, entry }).collect();
+        let blocks = BlockWriter::new(|block: &[u8]| writer.write_all(block).map_err(fail));
+        let mut kept = Kept { blocks, fitted: Vec::new() };
+        let proved = prove_datasets(&terms, &datasets, attempt.threads, attempt.monitor, &mut kept)?;
+        let fitted = kept.finish()?;
         writer.finish().map_err(fail)?;
-        Ok(Receipt { violations, file, fitted })
+        Ok(Receipt { violations: proved.violations, complete: proved.complete, file, fitted })
     }
 
     fn amount(&self) -> u64 {

@@ -1,18 +1,20 @@
 //! Checks that need the row groups of a dataset in order.
 
-use super::group::GroupFacts;
+use super::definition::{Lengths, Marks};
+use super::facts::{Extent, GroupFacts};
 use super::movement::{Recompute, fits_memory};
-use super::{Extent, MOST_VIOLATIONS};
+use super::violations::MOST_VIOLATIONS;
 use crate::config::Config;
-use crate::label::{Candidates, Quota, Split, Windows};
-use crate::output::{DatasetEntry, SplitEntry, SymbolEntry};
+use crate::label::Split;
+use crate::output::{DatasetEntry, SymbolEntry};
 
-/// Checks that need the groups of a dataset in order.
-pub(super) struct Walk<'a> {
+/// The row groups of a dataset, one after the other.
+pub(super) struct Sequence<'a> {
     entry: &'a DatasetEntry,
     steps_allowed: u64,
     unbalanced_kept: bool,
-    marks: Option<[Quota; 2]>,
+    /// In `fit` and in `holdout`.
+    marks: Option<[Marks<'a>; 2]>,
     last_row: Option<u64>,
     max_ts: u64,
     steps: u64,
@@ -23,18 +25,17 @@ pub(super) struct Walk<'a> {
     violations: Vec<String>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Sequence<'a> {
     pub(super) fn new(config: &Config, symbol: &SymbolEntry, entry: &'a DatasetEntry, extent: Extent) -> Self {
-        let windows = Windows::new(config);
-        let recompute = (extent == Extent::Whole && fits_memory(windows))
-            .then(|| Recompute::new(windows, Candidates::new(windows, symbol.rows, &symbol.breaks)));
-        let quota = |split: &SplitEntry| Quota::new(split.classes.clone());
+        let lengths = Lengths::new(config);
+        let recompute = (extent == Extent::Whole && fits_memory(lengths)).then(|| Recompute::new(lengths, symbol));
+        let marks = || [&entry.splits.fit, &entry.splits.holdout].map(|split| Marks::new(&split.classes));
         let nbins = usize::from(config.nbins);
         Self {
             entry,
             steps_allowed: symbol.steps_back,
             unbalanced_kept: !config.drop_unbalanced,
-            marks: config.force_uniform.then(|| [quota(&entry.splits.fit), quota(&entry.splits.holdout)]),
+            marks: config.force_uniform.then(marks),
             last_row: None,
             max_ts: 0,
             steps: 0,
@@ -120,11 +121,10 @@ impl<'a> Walk<'a> {
             if found != want.as_slice() {
                 self.violations.push(format!("{name}: rows by class are {found:?}, not {want:?} as the manifest says"));
             }
-            if let Some(quotas) = &self.marks
+            if let Some(marks) = &self.marks
                 && name != "embargo"
             {
-                let quota = &quotas[usize::from(name == "holdout")];
-                let marked: Vec<u64> = (0..self.nbins).map(|class| quota.marked(class)).collect();
+                let marked = marks[usize::from(name == "holdout")].counts();
                 if marked != split.balanced {
                     self.violations.push(format!(
                         "{name}: the manifest counts {:?} marked rows by class, and the definition {marked:?}",

@@ -1,0 +1,364 @@
+//! Proves datasets, wherever they lie: their sizes and footers, their hashes, their row groups in parallel, and what needs
+//! the row groups in order.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use parquet::file::metadata::ParquetMetaData;
+use sha2::{Digest, Sha256};
+
+use super::facts::{Extent, GroupFacts};
+use super::footer::FooterCheck;
+use super::group::{Expect, LabelColumns, check_group, read_group};
+use super::reading::{caught, cause, check_sha256, parse_footer, read_footer, unread_bytes};
+use super::sequence::Sequence;
+use crate::config::Config;
+use crate::error::{Error, InputError, Result};
+use crate::input::{file_sha256, hex};
+use crate::label::Thresholds;
+use crate::output::{DatasetEntry, DatasetSchema, SymbolEntry, THRESHOLDS};
+use crate::run::{Monitor, map_batched};
+use crate::storage;
+
+/// What datasets are proved against, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    /// The version of lobset that wrote them.
+    pub version: &'a str,
+    /// The settings of the run.
+    pub config: &'a Config,
+    /// Some of the input has gateway stamps.
+    pub ts_out: bool,
+    /// With the boundaries of their symbols.
+    pub thresholds: &'a Thresholds,
+    /// How much is proved.
+    pub extent: Extent,
+    /// A read that may succeed another time fails the proof, instead of being a violation.
+    pub retry: bool,
+}
+
+/// A dataset, where it lies, and what the manifest says of it.
+pub(crate) struct Dataset<'a> {
+    pub path: PathBuf,
+    pub symbol: &'a SymbolEntry,
+    pub entry: &'a DatasetEntry,
+}
+
+/// Takes the movements that the boundaries were fitted on.
+pub(crate) trait FitMovements: Send {
+    /// Those that follow are of the next dataset.
+    ///
+    /// # Errors
+    /// When they cannot be kept.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Takes the next ones of the dataset.
+    ///
+    /// # Errors
+    /// When they cannot be kept.
+    fn take(&mut self, movements: &[f64]) -> Result<()>;
+}
+
+/// What a proof of datasets has found.
+#[derive(Default)]
+pub(crate) struct Proved {
+    /// One line each: the file, the row and the reason.
+    pub violations: Vec<String>,
+    /// Every row group was read, so no fit movement is missing.
+    pub complete: bool,
+    /// Rows whose movement was computed again.
+    pub recomputed: u64,
+}
+
+/// Proves datasets, which it reads with `threads` threads, and hands their fit movements to `fit_movements`, in order. Sizes
+/// and footers come first: where one of them is wrong no row is read.
+///
+/// # Errors
+/// [`Error::Interrupted`]; what `fit_movements` fails of; with [`Terms::retry`], an [`InputError`] that may pass.
+pub(crate) fn prove_datasets(
+    terms: &Terms<'_>,
+    datasets: &[Dataset<'_>],
+    threads: usize,
+    monitor: &Monitor<'_>,
+    fit_movements: &mut impl FitMovements,
+) -> Result<Proved> {
+    let early = |violations| Ok(Proved { violations, ..Proved::default() });
+    let schema = DatasetSchema::new(terms.config, terms.ts_out)
+        .and_then(|schema| Ok((LabelColumns::new(&schema, terms.extent)?, schema)));
+    let (columns, schema) = match schema {
+        Ok(both) => both,
+        Err(e) => return early(vec![e.to_string()]),
+    };
+    let mut violations = Vec::new();
+    let size = |place: &usize| check_size(terms, &datasets[*place]);
+    let places: Vec<usize> = (0..datasets.len()).collect();
+    let mut expects = Vec::with_capacity(datasets.len());
+    map_batched(
+        threads,
+        &places,
+        |_| FILE_WEIGHT,
+        size,
+        |found| {
+            violations.extend(found);
+            let symbol = datasets[expects.len()].symbol;
+            let expect = Expect::new(terms.config, &columns, symbol, terms.thresholds, terms.extent);
+            if expect.is_none() {
+                violations.push(format!("{THRESHOLDS}: no boundaries for the symbol {:?}", symbol.symbol));
+            }
+            expects.push(expect);
+            Ok(())
+        },
+    )?;
+    if !violations.is_empty() {
+        return early(violations);
+    }
+    let prover = Prover {
+        terms,
+        datasets,
+        footers: FooterCheck::new(&schema, (terms.version, terms.config), terms.thresholds),
+        expects: expects.into_iter().flatten().collect(),
+        held: Mutex::new(None),
+    };
+    let units = match prover.units(threads)? {
+        Ok(units) => units,
+        Err(violations) => return early(violations),
+    };
+    let mut progress =
+        Progress { terms, datasets, monitor, fit_movements, open: None, unreadable: None, proved: Proved::default() };
+    map_batched(threads, &units, |unit| prover.weight(unit), |unit| prover.read(unit), |done| progress.take(done))?;
+    Ok(progress.finish())
+}
+
+/// What opening a file weighs against reading a row.
+const FILE_WEIGHT: u64 = 512;
+
+/// A dataset of one row group is read whole up to this size: its bytes are hashed, parsed and checked in one go.
+const WHOLE: u64 = 64 << 20;
+
+/// Compares the size of a dataset; returns the violation.
+fn check_size(terms: &Terms<'_>, Dataset { path, entry, .. }: &Dataset<'_>) -> Result<Option<String>> {
+    match storage::stat(path).map(|found| found.bytes) {
+        Ok(bytes) if bytes == entry.bytes => Ok(None),
+        Ok(bytes) => Ok(Some(format!("{}: has {bytes} bytes, not {} as the manifest says", entry.file, entry.bytes))),
+        Err(e) => {
+            let reason = terms.reason(InputError::unread(path, e).into())?;
+            Ok(Some(format!("{}: {reason}", entry.file)))
+        }
+    }
+}
+
+impl Terms<'_> {
+    /// Why a dataset that cannot be read breaks its promise.
+    ///
+    /// # Errors
+    /// What is no fault of the dataset.
+    fn reason(&self, error: Error) -> Result<String> {
+        match error {
+            Error::Input(_) if !(self.retry && error.is_transient()) => Ok(cause(&error)),
+            other => Err(other),
+        }
+    }
+}
+
+/// A dataset to check whole, its file to hash, or one of its row groups to check.
+enum Unit {
+    Whole(usize),
+    Hash(usize),
+    Group(usize, usize),
+}
+
+impl Unit {
+    /// The place of the dataset.
+    fn dataset(&self) -> usize {
+        match *self {
+            Self::Whole(place) | Self::Hash(place) | Self::Group(place, _) => place,
+        }
+    }
+}
+
+/// What became of a unit.
+enum Done {
+    /// A dataset's hash, and its facts where it was read whole.
+    Begun(usize, String, Option<Box<GroupFacts>>),
+    Group(Box<GroupFacts>),
+    /// What cannot be read of a dataset, and why.
+    Failed(usize, String),
+}
+
+/// What all threads know.
+struct Prover<'a> {
+    terms: &'a Terms<'a>,
+    datasets: &'a [Dataset<'a>],
+    footers: FooterCheck<'a>,
+    /// What the rows of each dataset have to agree with.
+    expects: Vec<Expect<'a>>,
+    /// The footer of the dataset whose row groups are being read. It is parsed once for all of them.
+    held: Mutex<Option<(usize, Arc<ParquetMetaData>)>>,
+}
+
+impl Prover<'_> {
+    /// Cuts the datasets into units, or returns what is wrong with their footers.
+    fn units(&self, threads: usize) -> Result<Result<Vec<Unit>, Vec<String>>> {
+        let whole = |place: &usize| {
+            let entry = self.datasets[*place].entry;
+            entry.row_groups == 1 && entry.bytes <= WHOLE
+        };
+        let (whole, large): (Vec<usize>, Vec<usize>) = (0..self.datasets.len()).partition(whole);
+        let mut units: Vec<Unit> = whole.into_iter().map(Unit::Whole).collect();
+        let mut violations = Vec::new();
+        let look = |place: &usize| {
+            let path = &self.datasets[*place].path;
+            match caught(path, || self.look(*place)) {
+                Ok(groups) => Ok((*place, Ok(groups))),
+                Err(e) => Ok((*place, Err(self.terms.reason(e)?))),
+            }
+        };
+        map_batched(
+            threads,
+            &large,
+            |_| FILE_WEIGHT,
+            look,
+            |(place, groups)| {
+                match groups {
+                    Ok(groups) => {
+                        units.push(Unit::Hash(place));
+                        units.extend((0..groups).map(|group| Unit::Group(place, group)));
+                    }
+                    Err(reason) => violations.push(format!("{}: {reason}", self.datasets[place].entry.file)),
+                }
+                Ok(())
+            },
+        )?;
+        if !violations.is_empty() {
+            return Ok(Err(violations));
+        }
+        units.sort_by_key(Unit::dataset);
+        Ok(Ok(units))
+    }
+
+    /// Checks the footer of a dataset of several row groups; returns how many.
+    fn look(&self, place: usize) -> Result<usize> {
+        let Dataset { path, symbol, entry } = &self.datasets[place];
+        if self.terms.extent == Extent::Whole {
+            // Nothing is decoded of a file that is not what the manifest says.
+            check_sha256(&file_sha256(path)?, entry).map_err(|reason| InputError::new(path, reason))?;
+        }
+        let footer = read_footer(path)?;
+        let groups = self.footers.check(&footer, entry.bytes, symbol, entry);
+        Ok(groups.map_err(|reason| InputError::new(path, reason))?)
+    }
+
+    fn weight(&self, unit: &Unit) -> u64 {
+        let entry = self.datasets[unit.dataset()].entry;
+        match unit {
+            Unit::Hash(_) => FILE_WEIGHT,
+            Unit::Whole(_) => FILE_WEIGHT + entry.rows,
+            Unit::Group(..) => entry.rows.div_ceil(entry.row_groups),
+        }
+    }
+
+    fn read(&self, unit: &Unit) -> Result<Done> {
+        let place = unit.dataset();
+        match caught(&self.datasets[place].path, || self.check(unit)) {
+            Ok(done) => Ok(done),
+            Err(e) => Ok(Done::Failed(place, self.terms.reason(e)?)),
+        }
+    }
+
+    fn check(&self, unit: &Unit) -> Result<Done> {
+        let place = unit.dataset();
+        let Dataset { path, symbol, entry } = &self.datasets[place];
+        match *unit {
+            Unit::Whole(_) => {
+                let bytes = storage::read_at_most(path, entry.bytes).map_err(|e| unread_bytes(path, &e))?;
+                let (sha256, bytes) = (hex(&Sha256::digest(&bytes)), Bytes::from(bytes));
+                check_sha256(&sha256, entry).map_err(|reason| InputError::new(path, reason))?;
+                let footer = parse_footer(path, &bytes)?;
+                let checked = self.footers.check(&footer, entry.bytes, symbol, entry);
+                checked.map_err(|reason| InputError::new(path, reason))?;
+                let facts = check_group(path, bytes, &footer, 0, &self.expects[place])?;
+                Ok(Done::Begun(place, sha256, Some(Box::new(facts))))
+            }
+            // Hashed when its footer was looked at.
+            Unit::Hash(_) if self.terms.extent == Extent::Whole => Ok(Done::Begun(place, entry.sha256.clone(), None)),
+            Unit::Hash(_) => Ok(Done::Begun(place, file_sha256(path)?, None)),
+            Unit::Group(_, group) => {
+                let footer = self.footer(place)?;
+                Ok(Done::Group(Box::new(read_group(path, &footer, group, &self.expects[place])?)))
+            }
+        }
+    }
+
+    fn footer(&self, place: usize) -> Result<Arc<ParquetMetaData>> {
+        let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, footer)) = held().as_ref()
+            && *of == place
+        {
+            return Ok(Arc::clone(footer));
+        }
+        let footer = Arc::new(read_footer(&self.datasets[place].path)?);
+        *held() = Some((place, Arc::clone(&footer)));
+        Ok(footer)
+    }
+}
+
+/// What has been found so far, by units in order.
+struct Progress<'a, F> {
+    terms: &'a Terms<'a>,
+    datasets: &'a [Dataset<'a>],
+    monitor: &'a Monitor<'a>,
+    fit_movements: &'a mut F,
+    /// The dataset whose row groups follow.
+    open: Option<(usize, Sequence<'a>)>,
+    /// The last dataset of which something cannot be read.
+    unreadable: Option<usize>,
+    proved: Proved,
+}
+
+impl<F: FitMovements> Progress<'_, F> {
+    fn take(&mut self, done: Done) -> Result<()> {
+        let facts = match done {
+            Done::Begun(place, sha256, facts) => {
+                self.close();
+                let Dataset { symbol, entry, .. } = &self.datasets[place];
+                self.open = Some((place, Sequence::new(self.terms.config, symbol, entry, self.terms.extent)));
+                self.fit_movements.begin()?;
+                let differs = check_sha256(&sha256, entry).err();
+                self.proved.violations.extend(differs.map(|reason| format!("{}: {reason}", entry.file)));
+                facts
+            }
+            Done::Group(facts) => Some(facts),
+            // Its other row groups may be unreadable too.
+            Done::Failed(place, _) if self.unreadable == Some(place) => None,
+            Done::Failed(place, reason) => {
+                // Counts of a dataset that is read in part say nothing.
+                self.open.take_if(|(open, _)| *open == place);
+                self.close();
+                self.proved.violations.push(format!("{}: {reason}", self.datasets[place].entry.file));
+                self.unreadable = Some(place);
+                None
+            }
+        };
+        let Some(facts) = facts else { return Ok(()) };
+        self.fit_movements.take(&facts.fit_movements)?;
+        let rows = facts.rows;
+        if let Some((_, sequence)) = &mut self.open {
+            sequence.take(*facts);
+        }
+        self.monitor.advance(rows)
+    }
+
+    /// Ends the dataset at hand.
+    fn close(&mut self) {
+        let Some((_, sequence)) = self.open.take() else { return };
+        let (rows, found) = sequence.finish();
+        self.proved.recomputed += rows;
+        self.proved.violations.extend(found);
+    }
+
+    fn finish(mut self) -> Proved {
+        self.close();
+        Proved { complete: self.unreadable.is_none(), ..self.proved }
+    }
+}

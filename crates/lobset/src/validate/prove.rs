@@ -1,0 +1,108 @@
+//! The proof of an output folder: its thresholds and its card, its datasets, and that nothing leaked.
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::contents::check_origin;
+use super::datasets::{Dataset, Proved, Terms, prove_datasets};
+use super::facts::Extent;
+use super::folder::{check_card, check_thresholds};
+use super::leak;
+use super::spool::Spool;
+use crate::error::{Error, Result, ValidationError};
+use crate::label::{Histogram, Selection, Sums, Thresholds};
+use crate::output::Manifest;
+use crate::run::{Monitor, Stage};
+
+/// Carries out the two steps of a proof that read the datasets.
+pub(crate) trait Prover {
+    /// Proves the datasets of a folder by [`prove_datasets`], and keeps their fit movements. Returns what was found, and how
+    /// many fit movements each dataset has.
+    ///
+    /// # Errors
+    /// When datasets cannot be read for the moment, or fit movements cannot be kept.
+    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<u64>)>;
+
+    /// One pass of a selection over the fit movements of a range of datasets, and their sums around `mean`.
+    ///
+    /// # Errors
+    /// When they cannot be read again.
+    fn count(&self, datasets: Range<usize>, selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)>;
+}
+
+/// What a proof has found beside violations.
+pub(crate) struct Proof {
+    /// Rows whose movement was computed again.
+    pub recomputed: u64,
+    /// SHA-256 of the dataset card.
+    pub card_sha256: String,
+}
+
+/// Proves what lies in `folder` against what `manifest` says of it.
+///
+/// # Errors
+/// [`ValidationError`] with every violation found; what `prover` fails of.
+pub(crate) fn prove(folder: &Path, manifest: &Manifest, prover: &mut impl Prover) -> Result<Proof> {
+    let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
+    let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
+    let card_sha256 = check_card(folder, manifest).map_err(|v| failed(vec![v]))?;
+    let violations = check_origin(manifest, &thresholds);
+    if !violations.is_empty() {
+        return Err(failed(violations));
+    }
+    let (Proved { mut violations, complete, recomputed }, fitted) = prover.datasets(manifest, &thresholds)?;
+    if complete {
+        let count = |datasets, selection: &Selection, mean| prover.count(datasets, selection, mean);
+        violations.extend(leak::check(manifest, &thresholds, &fitted, count)?);
+    }
+    if violations.is_empty() { Ok(Proof { recomputed, card_sha256 }) } else { Err(failed(violations)) }
+}
+
+/// Proves what lies in `folder` on the threads of this machine.
+///
+/// # Errors
+/// As [`prove`].
+pub(crate) fn prove_here(
+    folder: &Path,
+    manifest: &Manifest,
+    extent: Extent,
+    threads: usize,
+    monitor: &Monitor<'_>,
+) -> Result<Proof> {
+    let spool = Spool::new(leak::applies(manifest))?;
+    prove(folder, manifest, &mut Here { folder, extent, threads, monitor, spool })
+}
+
+/// The threads of this machine.
+struct Here<'a> {
+    folder: &'a Path,
+    extent: Extent,
+    threads: usize,
+    monitor: &'a Monitor<'a>,
+    spool: Spool,
+}
+
+impl Prover for Here<'_> {
+    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<u64>)> {
+        let Self { folder, extent, threads, monitor, ref mut spool } = *self;
+        let datasets = manifest.datasets();
+        let datasets: Vec<Dataset<'_>> =
+            datasets.map(|(symbol, entry)| Dataset { path: folder.join(&entry.file), symbol, entry }).collect();
+        let terms = Terms {
+            version: &manifest.version,
+            config: &manifest.config,
+            ts_out: manifest.has_ts_out(),
+            thresholds,
+            extent,
+            retry: false,
+        };
+        let rows = datasets.iter().map(|dataset| dataset.entry.rows).sum();
+        let prove = || prove_datasets(&terms, &datasets, threads, monitor, spool);
+        let proved = monitor.stage(Stage::Validate, rows, prove)?;
+        Ok((proved, self.spool.fitted()))
+    }
+
+    fn count(&self, datasets: Range<usize>, selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
+        self.spool.count(datasets, selection, mean, self.threads)
+    }
+}

@@ -1,0 +1,14 @@
+//! A row of a raw stream, as the files hold it.
+
+use crate::input::Record;
+
+/// A row of a raw stream.
+pub(super) struct RawRow<'a> {
+    pub row: u64,
+    pub record: &'a Record<'a>,
+    pub mid2: i64,
+    /// It starts a new unbroken stretch.
+    pub breaks: bool,
+    /// The running maximum of `ts_recv`.
+    pub max_ts: u64,
+}

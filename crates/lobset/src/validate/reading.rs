@@ -1,0 +1,166 @@
+//! Opens datasets that may be damaged, and tells what is wrong with them.
+
+use std::cell::Cell;
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Once;
+
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::ChunkReader;
+
+use crate::dataset::DatasetFile;
+use crate::error::{Error, InputError, Result};
+use crate::output::DatasetEntry;
+use crate::printable::printable;
+
+/// Reads the footer of a dataset that lies in memory.
+pub(super) fn parse_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ParquetMetaData> {
+    ParquetMetaDataReader::new().parse_and_finish(bytes).map_err(|e| unread(path, &e))
+}
+
+/// Reads the footer of a dataset.
+pub(super) fn read_footer(path: &Path) -> Result<ParquetMetaData> {
+    DatasetFile::open(path)?.footer().map_err(|e| unread(path, &e))
+}
+
+/// Compares the hash of a dataset with that in the manifest.
+pub(super) fn check_sha256(found: &str, entry: &DatasetEntry) -> Result<(), String> {
+    if found == entry.sha256 {
+        return Ok(());
+    }
+    Err(format!("its SHA-256 is {found}, not {} as the manifest says", entry.sha256))
+}
+
+/// Runs what decodes a file. The Parquet reader panics at some damaged files: then they cannot be read, and nothing is
+/// printed.
+pub(super) fn caught<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    let outcome = {
+        let _quiet = Quiet::new();
+        catch_unwind(AssertUnwindSafe(read))
+    };
+    outcome.unwrap_or_else(|_| Err(unreadable(path, "the Parquet reader panicked, as it does at some damaged files")))
+}
+
+thread_local! {
+    /// Panics of this thread are caught, and told as violations.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Silences the panics of this thread while it lives.
+struct Quiet {
+    before: bool,
+}
+
+impl Quiet {
+    fn new() -> Self {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            let others = panic::take_hook();
+            panic::set_hook(Box::new(move |panic| {
+                // A thread that ends has no thread-locals left: its panics are shown.
+                if !QUIET.try_with(Cell::get).unwrap_or(false) {
+                    others(panic);
+                }
+            }));
+        });
+        Self { before: QUIET.replace(true) }
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        QUIET.set(self.before);
+    }
+}
+
+/// A dataset that cannot be opened or decoded.
+pub(super) fn unreadable(path: &Path, cause: impl Display) -> Error {
+    damaged(path, cause).into()
+}
+
+fn damaged(path: &Path, cause: impl Display) -> InputError {
+    InputError::new(path, format!("cannot be read back: {cause}"))
+}
+
+/// A dataset that the Parquet reader cannot read.
+pub(super) fn unread(path: &Path, cause: &ParquetError) -> Error {
+    let source = match cause {
+        ParquetError::External(source) => source.downcast_ref::<io::Error>(),
+        _ => None,
+    };
+    may_pass(damaged(path, cause), source)
+}
+
+/// A dataset whose bytes cannot be read.
+pub(super) fn unread_bytes(path: &Path, cause: &io::Error) -> Error {
+    may_pass(damaged(path, cause), Some(cause))
+}
+
+/// Notes that reading may succeed another time, where the system or the store failed to deliver the bytes.
+fn may_pass(error: InputError, cause: Option<&io::Error>) -> Error {
+    // Bytes that are not there, are too many, or make no sense, are damage.
+    let damage = [ErrorKind::UnexpectedEof, ErrorKind::FileTooLarge, ErrorKind::InvalidData];
+    let kind = cause.map(io::Error::kind).filter(|kind| !damage.contains(kind));
+    let transient = kind.is_some_and(|kind| InputError::unread(&error.path, kind.into()).transient);
+    InputError { transient, ..error }.into()
+}
+
+/// What went wrong with a file, for a line that begins with its name.
+pub(super) fn cause(error: &Error) -> String {
+    match error {
+        Error::Input(e) => printable(&e.message).into_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn external(kind: ErrorKind) -> ParquetError {
+        ParquetError::External(Box::new(io::Error::new(kind, "no answer")))
+    }
+
+    #[test]
+    fn only_what_the_store_failed_to_deliver_may_come_another_time() {
+        let path = Path::new("a.parquet");
+        for kind in [ErrorKind::Other, ErrorKind::TimedOut, ErrorKind::ConnectionReset] {
+            let error = unread(path, &external(kind));
+            assert!(error.is_transient(), "{kind}");
+            assert_eq!(error.to_string(), "a.parquet: cannot be read back: External: no answer");
+        }
+        for kind in [ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::NotFound] {
+            assert!(!unread(path, &external(kind)).is_transient(), "{kind}");
+        }
+        assert!(!unread(path, &ParquetError::EOF("its footer is cut".to_owned())).is_transient());
+    }
+
+    #[test]
+    fn a_panic_that_is_caught_prints_nothing_and_all_others_do() {
+        const INSIDE: &str = "LOBSET_TEST_PANICS";
+        if std::env::var_os(INSIDE).is_none() {
+            // What a process prints can only be seen from outside.
+            let name = "validate::reading::tests::a_panic_that_is_caught_prints_nothing_and_all_others_do";
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            let ran = command.args([name, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();
+            let text = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+            assert!(ran.status.success() && text.contains("1 passed"), "{text}");
+            assert!(!text.contains("of the reader"), "{text}");
+            assert!(text.contains("of another thread") && text.contains("after it"), "{text}");
+            return;
+        }
+        let path = Path::new("a.parquet");
+        let panicked = |what: &'static str| std::thread::spawn(move || panic::panic_any(what)).join().is_err();
+        let found = caught(path, || -> Result<()> {
+            let inner = caught(path, || -> Result<()> { panic::panic_any("of the reader, inside") });
+            assert!(inner.is_err());
+            assert!(panicked("of another thread"));
+            panic::panic_any("of the reader")
+        });
+        assert!(found.unwrap_err().to_string().contains("the Parquet reader panicked"));
+        assert!(catch_unwind(|| panic::panic_any("after it")).is_err());
+    }
+}

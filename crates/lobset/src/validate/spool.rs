@@ -1,0 +1,95 @@
+//! Fit movements in a file without a name, so that memory stays bounded however many there are.
+
+use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+
+use super::datasets::FitMovements;
+use crate::error::{Error, Result};
+use crate::label::{Histogram, Selection, Sums};
+use crate::run::{Pool, map_ordered};
+use crate::tape::{read_movements, to_bytes};
+
+/// Movements that one task counts.
+const TASK: u64 = 1 << 15;
+
+/// The fit movements of datasets, one after the other.
+pub(super) struct Spool {
+    /// `None` where nobody asks for them.
+    file: Option<File>,
+    /// How many there are up to the end of each dataset.
+    ends: Vec<u64>,
+}
+
+fn fail(e: std::io::Error) -> Error {
+    Error::Output {
+        path: std::env::temp_dir(),
+        message: format!("cannot keep movements for the leak check: {e}"),
+        help: Some("set TMPDIR to a folder with room for 8 bytes for each fit row".to_owned()),
+    }
+}
+
+impl Spool {
+    /// An empty one, which keeps nothing unless movements are `wanted`.
+    pub(super) fn new(wanted: bool) -> Result<Self> {
+        let file = wanted.then(tempfile::tempfile).transpose().map_err(fail)?;
+        Ok(Self { file, ends: Vec::new() })
+    }
+
+    /// How many movements each dataset has.
+    pub(super) fn fitted(&self) -> Vec<u64> {
+        (0..self.ends.len()).map(|dataset| self.ends[dataset] - self.end(dataset)).collect()
+    }
+
+    /// Movements of the first datasets.
+    fn end(&self, datasets: usize) -> u64 {
+        datasets.checked_sub(1).map_or(0, |last| self.ends[last])
+    }
+
+    /// One pass of a selection over the movements of a range of datasets, and their sums around `mean`.
+    pub(super) fn count(
+        &self,
+        datasets: Range<usize>,
+        selection: &Selection,
+        mean: f64,
+        threads: usize,
+    ) -> Result<(Histogram, Vec<Sums>)> {
+        let end = self.end(datasets.end);
+        let tasks: Vec<(u64, &File)> = match &self.file {
+            Some(file) => (self.end(datasets.start)..end).step_by(TASK as usize).map(|from| (from, file)).collect(),
+            None => Vec::new(),
+        };
+        let counters = Pool::new();
+        let mut sums = Vec::with_capacity(tasks.len());
+        let work = |(from, file): &(u64, &File)| {
+            let mut values = Vec::new();
+            read_movements(file, *from..(from + TASK).min(end), &mut values).map_err(fail)?;
+            counters.lend(
+                || selection.empty(),
+                |histogram| {
+                    selection.count(&values, histogram);
+                    Ok(Sums::of(&values, mean))
+                },
+            )
+        };
+        map_ordered(threads, tasks.len(), &tasks, work, |found| {
+            sums.push(found);
+            Ok(())
+        })?;
+        Ok((selection.merge(&counters.into_all()), sums))
+    }
+}
+
+impl FitMovements for Spool {
+    fn begin(&mut self) -> Result<()> {
+        self.ends.push(self.end(self.ends.len()));
+        Ok(())
+    }
+
+    fn take(&mut self, movements: &[f64]) -> Result<()> {
+        let (Some(file), Some(end)) = (&mut self.file, self.ends.last_mut()) else { return Ok(()) };
+        file.write_all(&to_bytes(movements)).map_err(fail)?;
+        *end += movements.len() as u64;
+        Ok(())
+    }
+}
