@@ -209,20 +209,21 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
 pub fn thresholds(out: &Path, thresholds: &Thresholds) -> String {
     let mut text = String::new();
     let one = thresholds.global.iter().map(|fit| ("all symbols", fit));
-    for (name, fit) in one.chain(thresholds.symbols.iter().map(|(name, fit)| (name.as_str(), fit))) {
+    for (name, boundaries) in one.chain(thresholds.symbols.iter().map(|(name, boundaries)| (name.as_str(), boundaries)))
+    {
         let _ = writeln!(
             text,
             "{}: {} rows fitted on, {} under embargo, mean {:.3e}, std {:.3e}, from {:.3e} to {:.3e}",
             printable(name),
-            grouped(fit.fit_rows),
-            grouped(fit.embargo_rows),
-            fit.mean,
-            fit.std,
-            fit.min,
-            fit.max
+            grouped(boundaries.fit_rows),
+            grouped(boundaries.embargo_rows),
+            boundaries.mean,
+            boundaries.std,
+            boundaries.min,
+            boundaries.max
         );
-        let boundaries: Vec<String> = fit.boundaries.iter().map(|b| format!("{b:.3e}")).collect();
-        let _ = writeln!(text, "  {}", boundaries.join(" "));
+        let values: Vec<String> = boundaries.values.iter().map(|b| format!("{b:.3e}")).collect();
+        let _ = writeln!(text, "  {}", values.join(" "));
     }
     let _ = writeln!(text, "nothing at or after {} is known to them", to_second(thresholds.fit_until));
     let _ = writeln!(text, "{}", shown(out));

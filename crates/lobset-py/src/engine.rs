@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 
 use crate::errors::OrRaise;
+use crate::json::json;
 use crate::settings;
 
 /// Between two looks for signals.
@@ -120,11 +121,6 @@ impl Shown {
         };
         progress.call1((stage, self.done, self.total)).map(|_| ())
     }
-}
-
-/// A value as JSON.
-pub fn json(value: &impl serde::Serialize) -> PyResult<String> {
-    serde_json::to_string(value).map_err(|e| PyRuntimeError::new_err(e.to_string()))
 }
 
 /// Boundaries to apply, from where they lie.

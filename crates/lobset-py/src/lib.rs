@@ -8,6 +8,8 @@ mod engine;
 #[forbid(unsafe_code)]
 mod errors;
 #[forbid(unsafe_code)]
+mod json;
+#[forbid(unsafe_code)]
 mod rows;
 #[forbid(unsafe_code)]
 mod samples;

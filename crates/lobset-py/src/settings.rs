@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::engine::json;
 use crate::errors::OrRaise;
+use crate::json::json;
 
 /// A line of the table, for Python.
 #[derive(Serialize)]

@@ -7,8 +7,9 @@ use lobset::{Error, Executor, Manifest, Monitor, Options, Receive, Result, Task}
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
-use crate::engine::{json, run};
+use crate::engine::run;
 use crate::errors::OrRaise;
+use crate::json::json;
 use crate::settings;
 
 /// Does a task that an executor was given and returns its receipt. Ctrl-C, or the cancellation of a task, stops it.

@@ -115,7 +115,7 @@ fn compare(out: &Path, want: &Reference, currency: &str) {
     let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
     let fit = thresholds.global.unwrap();
     let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&fit.boundaries), bits(&want.boundaries));
+    assert_eq!(bits(&fit.values), bits(&want.boundaries));
     assert_eq!((fit.fit_rows, fit.embargo_rows), (want.fit_rows as u64, want.embargo_rows as u64));
     for (symbol, rows) in &want.datasets {
         let got = read_labels(&out.join(format!("{currency}_{symbol}_dataset.parquet")));
@@ -259,7 +259,7 @@ fn each_symbol_can_have_boundaries_of_its_own() {
     for (symbol, fit) in &thresholds.symbols {
         let rows = read_labels(&out.join(format!("AUDUSD_{symbol}_dataset.parquet")));
         let fit_rows = rows.iter().filter(|r| r.split == "fit").map(|r| f64::from_bits(r.movement)).collect();
-        assert_eq!(fit.boundaries, quantiles(fit_rows, config.nbins), "{symbol}");
+        assert_eq!(fit.values, quantiles(fit_rows, config.nbins), "{symbol}");
     }
 }
 

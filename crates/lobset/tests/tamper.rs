@@ -454,14 +454,14 @@ fn what_only_the_raw_files_know_is_told_and_compared_with_them() {
 fn statistics_of_the_thresholds_are_those_of_the_fit_rows() {
     for scope in [lobset::config::ThresholdScope::Global, lobset::config::ThresholdScope::Symbol] {
         let place = Place::new(&Config { threshold_scope: scope, ..small() });
-        type Change = fn(&mut lobset::label::Fit);
+        type Change = fn(&mut lobset::label::Boundaries);
         let changes: [(Change, &str); 8] = [
             (|f| f.mean *= 1.0 + 1e-6, "the mean is"),
             (|f| f.std *= 1.0 + 1e-9, "the standard deviation is"),
             (|f| f.min *= 1.0 + 1e-15, "the minimum is"),
             (|f| f.max *= 1.0 + 1e-15, "the maximum is"),
             (|f| f.median = f64::from_bits(f.median.to_bits() + 1), "the median is"),
-            (|f| f.boundaries[2] = f64::from_bits(f.boundaries[2].to_bits() + 1), "boundary 3 is"),
+            (|f| f.values[2] = f64::from_bits(f.values[2].to_bits() + 1), "boundary 3 is"),
             (|f| f.fit_rows -= 1, "such fit rows"),
             (|f| f.embargo_rows += 1, "embargo_rows are not those of the datasets"),
         ];

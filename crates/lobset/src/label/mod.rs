@@ -15,5 +15,5 @@ pub use movement::{movement, movements};
 pub use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
 pub use split::{Split, Splits};
 pub use sums::{SLICE, Sums};
-pub use thresholds::{FileUsed, Fit, LARGEST_THRESHOLDS, Thresholds, check_classes};
+pub use thresholds::{Boundaries, FileUsed, LARGEST_THRESHOLDS, Thresholds, check_classes};
 pub use windows::{Candidates, Windows};

@@ -25,9 +25,10 @@ pub struct FileUsed {
 /// One set of boundaries and the movements behind it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fit {
+pub struct Boundaries {
     /// nbins - 1 increasing movements: the quantiles k / nbins.
-    pub boundaries: Vec<f64>,
+    #[serde(rename = "boundaries")]
+    pub values: Vec<f64>,
     /// Rows fitted on.
     pub fit_rows: u64,
     /// Rows left out because their future window reaches the boundary time.
@@ -44,15 +45,15 @@ pub struct Fit {
     pub median: f64,
 }
 
-impl Fit {
+impl Boundaries {
     /// The class of a movement: the number of boundaries that are not above it.
     #[inline]
     pub fn class(&self, movement: f64) -> usize {
         // Twenty comparisons without a jump beat a search whose jumps nobody foresees.
-        if self.boundaries.len() <= 32 {
-            return self.boundaries.iter().map(|b| usize::from(*b <= movement)).sum();
+        if self.values.len() <= 32 {
+            return self.values.iter().map(|b| usize::from(*b <= movement)).sum();
         }
-        self.boundaries.partition_point(|b| *b <= movement)
+        self.values.partition_point(|b| *b <= movement)
     }
 }
 
@@ -74,15 +75,15 @@ pub struct Thresholds {
     pub files: Vec<FileUsed>,
     /// The boundaries for all symbols, with `threshold_scope = "global"`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub global: Option<Fit>,
+    pub global: Option<Boundaries>,
     /// The boundaries by symbol, with `threshold_scope = "symbol"`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub symbols: BTreeMap<String, Fit>,
+    pub symbols: BTreeMap<String, Boundaries>,
 }
 
 impl Thresholds {
     /// The boundaries that apply to a symbol.
-    pub fn for_symbol(&self, symbol: &str) -> Option<&Fit> {
+    pub fn for_symbol(&self, symbol: &str) -> Option<&Boundaries> {
         self.global.as_ref().or_else(|| self.symbols.get(symbol))
     }
 
@@ -170,12 +171,20 @@ mod tests {
 
     #[test]
     fn the_class_is_the_number_of_boundaries_not_above() {
-        for boundaries in [vec![-1.0, 0.0, 1.0], (0..40).map(f64::from).collect()] {
-            let fit =
-                Fit { boundaries, fit_rows: 1, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
+        for values in [vec![-1.0, 0.0, 1.0], (0..40).map(f64::from).collect()] {
+            let boundaries = Boundaries {
+                values,
+                fit_rows: 1,
+                embargo_rows: 0,
+                mean: 0.0,
+                std: 0.0,
+                min: 0.0,
+                max: 0.0,
+                median: 0.0,
+            };
             for movement in [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 5.0, 39.0, 100.0] {
-                let want = fit.boundaries.iter().filter(|b| **b <= movement).count();
-                assert_eq!(fit.class(movement), want);
+                let want = boundaries.values.iter().filter(|b| **b <= movement).count();
+                assert_eq!(boundaries.class(movement), want);
             }
         }
     }
@@ -210,12 +219,12 @@ mod tests {
         let n = sorted.len() as u64;
         let qs = inner_quantiles(nbins);
         let at_ranks: Vec<f64> = ranks(n, &qs).into_iter().map(|rank| sorted[rank as usize]).collect();
-        let boundaries = interpolate(n, &qs, &at_ranks);
-        let checked = check_classes(&boundaries, at_ranks.as_chunks().0, n, sorted[0], "all symbols");
-        let fit =
-            Fit { boundaries, fit_rows: n, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
+        let values = interpolate(n, &qs, &at_ranks);
+        let checked = check_classes(&values, at_ranks.as_chunks().0, n, sorted[0], "all symbols");
+        let boundaries =
+            Boundaries { values, fit_rows: n, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
         let mut counts = vec![0_u64; usize::from(nbins)];
-        movements.iter().for_each(|m| counts[fit.class(*m)] += 1);
+        movements.iter().for_each(|m| counts[boundaries.class(*m)] += 1);
         if n > nbins.into() {
             assert_eq!(checked.is_ok(), counts.iter().all(|c| *c > 0), "{counts:?}");
         }

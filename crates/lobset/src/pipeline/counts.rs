@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::label::{Candidates, Fit, Split, Splits};
+use crate::label::{Boundaries, Candidates, Split, Splits};
 use crate::tape::MOVEMENT_BLOCK;
 
 /// A range of candidates of one of several: of a stream among all streams, of a part among those of a task.
@@ -74,7 +74,7 @@ pub fn class_blocks(
     candidates: &Candidates,
     range: Range<u64>,
     splits: Splits,
-    fit: &Fit,
+    boundaries: &Boundaries,
     nbins: usize,
 ) -> Vec<ClassCounts> {
     let mut rows = candidates.rows(range).flatten();
@@ -82,7 +82,7 @@ pub fn class_blocks(
         let mut counts = ClassCounts::new(nbins);
         for (value, row) in block.iter().zip(&mut rows) {
             if !value.is_nan() {
-                counts.count(splits.of(row), fit.class(*value));
+                counts.count(splits.of(row), boundaries.class(*value));
             }
         }
         counts

@@ -8,7 +8,7 @@ use super::scan::FileScan;
 use super::streams::Stream;
 use crate::error::Result;
 use crate::input::{CatalogFile, Delivery, Found, ScanRules};
-use crate::label::{Fit, Histogram, Selection, Sums, Thresholds};
+use crate::label::{Boundaries, Histogram, Selection, Sums, Thresholds};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry};
 
 /// What scanning gives.
@@ -61,7 +61,7 @@ pub trait Engine {
         &self,
         streams: &[Stream],
         thresholds: &Thresholds,
-        symbols: &[(Slice, &Fit)],
+        symbols: &[(Slice, &Boundaries)],
     ) -> Result<Vec<Vec<ClassCounts>>>;
 
     /// Writes the datasets and returns what the manifest will say of each, by the symbol's place.

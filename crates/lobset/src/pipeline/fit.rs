@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::streams::Stream;
 use crate::config::{LabelSettings, ThresholdScope};
 use crate::error::{Error, Result};
-use crate::label::{Fit, Selection, check_classes, inner_quantiles, interpolate, ranks};
+use crate::label::{Boundaries, Selection, check_classes, inner_quantiles, interpolate, ranks};
 
 /// The symbols that may be fitted on and, of each, the ranges of rows in the files to be fitted on.
 pub struct FitInput<'a> {
@@ -23,11 +23,11 @@ pub struct FitInput<'a> {
 ///
 /// # Errors
 /// [`Error::Data`] when there is nothing to fit on or a class would be empty, [`Error::Output`] for the work files.
-pub fn fit(
+pub fn fit_boundaries(
     engine: &impl Engine,
     settings: &LabelSettings,
     input: &FitInput<'_>,
-) -> Result<(Option<Fit>, BTreeMap<String, Fit>)> {
+) -> Result<(Option<Boundaries>, BTreeMap<String, Boundaries>)> {
     match settings.threshold_scope {
         ThresholdScope::Global => {
             let fitted = fit_group(engine, settings, input, input.qualified, "all symbols together")?;
@@ -39,8 +39,8 @@ pub fn fit(
             let mut fits = BTreeMap::new();
             for &symbol in input.qualified {
                 let name = &input.streams[symbol].symbol;
-                if let Some(fit) = fit_group(engine, settings, input, &[symbol], &format!("symbol {name:?}"))? {
-                    fits.insert(name.clone(), fit);
+                if let Some(fitted) = fit_group(engine, settings, input, &[symbol], &format!("symbol {name:?}"))? {
+                    fits.insert(name.clone(), fitted);
                 }
             }
             if fits.is_empty() {
@@ -64,7 +64,7 @@ fn fit_group(
     input: &FitInput<'_>,
     symbols: &[usize],
     whose: &str,
-) -> Result<Option<Fit>> {
+) -> Result<Option<Boundaries>> {
     let mut fitted = Vec::new();
     let mut embargo = Vec::new();
     for &symbol in symbols {
@@ -104,7 +104,16 @@ fn fit_group(
     let median = boundaries.pop().unwrap_or(mean);
     check_classes(&boundaries, at_ranks.as_chunks().0, n, min, whose)?;
     let embargo_rows = engine.count(&embargo, &Selection::new(), 0.0)?.1.iter().map(|s| s.count).sum();
-    Ok(Some(Fit { boundaries, fit_rows: n, embargo_rows, mean, std: (squares / n as f64).sqrt(), min, max, median }))
+    Ok(Some(Boundaries {
+        values: boundaries,
+        fit_rows: n,
+        embargo_rows,
+        mean,
+        std: (squares / n as f64).sqrt(),
+        min,
+        max,
+        median,
+    }))
 }
 
 /// The places of the m = ceil(fraction * h) files of h that are fitted on: floor(i * h / m), i = 0..m.

@@ -12,7 +12,7 @@ use super::streams::Stream;
 use super::write::{Labelling, dataset_entry, metadata};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, ScanRules, open_all, total_bytes};
-use crate::label::{Counter, Fit, Histogram, SLICE, Selection, Sums, Thresholds};
+use crate::label::{Boundaries, Counter, Histogram, SLICE, Selection, Sums, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
     Workspace, dataset_file_name, write_whole,
@@ -99,7 +99,12 @@ impl Engine for Local<'_> {
         Ok((counter.finish(), sums))
     }
 
-    fn classes(&self, streams: &[Stream], _: &Thresholds, symbols: &[(Slice, &Fit)]) -> Result<Vec<Vec<ClassCounts>>> {
+    fn classes(
+        &self,
+        streams: &[Stream],
+        _: &Thresholds,
+        symbols: &[(Slice, &Boundaries)],
+    ) -> Result<Vec<Vec<ClassCounts>>> {
         let Run { threads, monitor, config } = self.run;
         let (tape, nbins) = (self.tape()?, usize::from(config.nbins));
         let tasks: Vec<(usize, Slice)> = symbols
@@ -218,7 +223,7 @@ impl Engine for Local<'_> {
 struct GroupTask<'a> {
     plan: &'a SymbolPlan,
     stream: &'a Stream,
-    fit: &'a Fit,
+    boundaries: &'a Boundaries,
     group: &'a RowGroup,
     /// The symbol's last row group.
     last: bool,
@@ -235,7 +240,7 @@ impl GroupTask<'_> {
             tape: &self.stream.tape,
             candidates: &self.stream.candidates,
             splits: self.stream.splits,
-            fit: self.fit,
+            boundaries: self.boundaries,
             quotas: &self.plan.quotas,
         }
     }
@@ -243,16 +248,16 @@ impl GroupTask<'_> {
 
 fn group_tasks<'a>(input: &WriteInput<'a>) -> impl Iterator<Item = GroupTask<'a>> + use<'a> {
     let WriteInput { streams, thresholds, plans, .. } = *input;
-    let with_fit = plans.iter().filter_map(|plan| {
+    let with_boundaries = plans.iter().filter_map(|plan| {
         let stream = &streams[plan.symbol];
         Some((plan, stream, thresholds.for_symbol(&stream.symbol)?))
     });
-    with_fit.flat_map(|(plan, stream, fit)| {
+    with_boundaries.flat_map(|(plan, stream, boundaries)| {
         let count = plan.groups.len();
         plan.groups.iter().enumerate().map(move |(i, group)| GroupTask {
             plan,
             stream,
-            fit,
+            boundaries,
             group,
             last: i + 1 == count,
         })

@@ -2,14 +2,14 @@
 
 use super::counts::{ClassCounts, Slice};
 use super::engine::Engine;
-use super::fit::{FitInput, fit, sampled_files};
+use super::fit::{FitInput, fit_boundaries, sampled_files};
 use super::plan::{SymbolPlan, plan_symbol};
 use super::qualify::qualified;
 use super::scanned::Scanned;
 use super::streams::Stream;
 use crate::config::{Config, LabelSettings};
 use crate::error::{Error, Result};
-use crate::label::{FileUsed, Fit, Thresholds};
+use crate::label::{Boundaries, FileUsed, Thresholds};
 use crate::run::Run;
 
 /// What planning gives.
@@ -53,7 +53,7 @@ pub fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified:
     let fitted_rows: Vec<_> = streams.iter().map(|s| s.rows_in_files(|file| used.contains(&file))).collect();
     let input = FitInput { streams, qualified, fitted_rows: &fitted_rows };
     let settings = LabelSettings::new(run.config);
-    let (global, symbols) = fit(engine, &settings, &input)?;
+    let (global, symbols) = fit_boundaries(engine, &settings, &input)?;
     let file_used = |i: &usize| {
         let input = &scanned.inputs[*i];
         FileUsed { name: input.name.clone(), sha256: input.sha256.clone() }
@@ -82,7 +82,7 @@ pub fn symbol_plans(
     thresholds: &Thresholds,
     qualified: &[usize],
 ) -> Result<Vec<SymbolPlan>> {
-    let with_fit: Vec<(Slice, &Fit)> = qualified
+    let with_boundaries: Vec<(Slice, &Boundaries)> = qualified
         .iter()
         .filter_map(|&symbol| {
             let stream = &streams[symbol];
@@ -90,9 +90,9 @@ pub fn symbol_plans(
             Some((whole, thresholds.for_symbol(&stream.symbol)?))
         })
         .collect();
-    let blocks = engine.classes(streams, thresholds, &with_fit)?;
-    let plan = |((slice, _), blocks): (&(Slice, &Fit), Vec<ClassCounts>)| {
+    let blocks = engine.classes(streams, thresholds, &with_boundaries)?;
+    let plan = |((slice, _), blocks): (&(Slice, &Boundaries), Vec<ClassCounts>)| {
         plan_symbol(slice.place, &blocks, slice.count(), usize::from(config.nbins), config.drop_unbalanced)
     };
-    Ok(with_fit.iter().zip(blocks).map(plan).collect())
+    Ok(with_boundaries.iter().zip(blocks).map(plan).collect())
 }

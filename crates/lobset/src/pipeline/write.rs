@@ -5,7 +5,7 @@ use std::path::Path;
 use super::plan::{Quotas, RowGroup, SymbolPlan};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::label::{Candidates, Fit, Split, Splits, Thresholds};
+use crate::label::{Boundaries, Candidates, Split, Splits, Thresholds};
 use crate::output::{
     CONFIG_KEY, DatasetEntry, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY,
     WrittenFile,
@@ -64,7 +64,7 @@ pub struct Labelling<'a> {
     /// Their sides of the boundary time.
     pub splits: Splits,
     /// The boundaries.
-    pub fit: &'a Fit,
+    pub boundaries: &'a Boundaries,
     /// The marks.
     pub quotas: &'a Quotas,
 }
@@ -105,7 +105,7 @@ impl Labelling<'_> {
                     continue;
                 }
                 let split = self.splits.of(row);
-                let class = self.fit.class(movement);
+                let class = self.boundaries.class(movement);
                 let number = counts.count(split, class);
                 let balanced = mark && self.quotas.of(split).is_some_and(|q| q.is_marked(class, number));
                 if drop_unmarked && !balanced {

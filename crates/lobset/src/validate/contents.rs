@@ -10,7 +10,7 @@ use super::violations::MOST_VIOLATIONS;
 use crate::config::{Config, ThresholdScope};
 use crate::error::ConfigError;
 use crate::input::InputEntry;
-use crate::label::{Fit, Thresholds};
+use crate::label::{Boundaries, Thresholds};
 use crate::output::{DatasetEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry};
 use crate::printable::grouped;
 
@@ -217,13 +217,13 @@ pub(super) fn check_origin(manifest: &Manifest, thresholds: &Thresholds) -> Vec<
     // With drop_unbalanced a symbol may have taken part that has no dataset.
     if !config.drop_unbalanced {
         let embargo = |entry: &DatasetEntry| entry.splits.embargo.rows;
-        let matches = |fit: &Fit, rows: u64| fit.embargo_rows == rows;
+        let matches = |boundaries: &Boundaries, rows: u64| boundaries.embargo_rows == rows;
         let holds = match (config.threshold_scope, &thresholds.global) {
-            (ThresholdScope::Global, Some(fit)) => {
-                matches(fit, manifest.datasets().map(|(_, entry)| embargo(entry)).fold(0, u64::saturating_add))
+            (ThresholdScope::Global, Some(boundaries)) => {
+                matches(boundaries, manifest.datasets().map(|(_, entry)| embargo(entry)).fold(0, u64::saturating_add))
             }
             _ => manifest.datasets().all(|(symbol, entry)| {
-                thresholds.symbols.get(&symbol.symbol).is_some_and(|fit| matches(fit, embargo(entry)))
+                thresholds.symbols.get(&symbol.symbol).is_some_and(|boundaries| matches(boundaries, embargo(entry)))
             }),
         };
         require(holds, "their embargo_rows are not those of the datasets");

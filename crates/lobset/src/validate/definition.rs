@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::config::MAX_WINDOW_ROWS;
     use crate::input::{Drops, QuoteRules, is_break};
-    use crate::label::{self, Candidates, Fit, Quota, Splits, Windows};
+    use crate::label::{self, Boundaries, Candidates, Quota, Splits, Windows};
 
     /// The writer's lengths of the same windows.
     fn writers(Lengths { lookback, offset, ahead }: Lengths) -> Windows {
@@ -234,13 +234,13 @@ mod tests {
     proptest! {
         #[test]
         fn classes_are_those_of_the_writer(
-            mut boundaries in prop::collection::vec((-9..9i32).prop_map(f64::from), 1..254), movement in any_movement(),
+            mut values in prop::collection::vec((-9..9i32).prop_map(f64::from), 1..254), movement in any_movement(),
         ) {
-            boundaries.sort_by(f64::total_cmp);
-            let want = class(&boundaries, movement);
-            let fit =
-                Fit { boundaries, fit_rows: 1, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
-            prop_assert_eq!(fit.class(movement), want);
+            values.sort_by(f64::total_cmp);
+            let want = class(&values, movement);
+            let boundaries =
+                Boundaries { values, fit_rows: 1, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
+            prop_assert_eq!(boundaries.class(movement), want);
         }
 
         #[test]

@@ -15,7 +15,7 @@ use super::reading::{caught, unread, unreadable};
 use super::violations::Violations;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
-use crate::label::{Fit, Thresholds};
+use crate::label::{Boundaries, Thresholds};
 use crate::output::{Column, Manifest, columns};
 
 /// Rows that [`Compare::Random`](super::Compare::Random) compares, where the datasets have as many.
@@ -25,7 +25,7 @@ pub const AGAINST_ROWS: u64 = 1_000;
 pub(super) struct Drawn<'a> {
     file: &'a str,
     lengths: Lengths,
-    fit: &'a Fit,
+    boundaries: &'a Boundaries,
     until: u64,
     rows: Vec<DrawnRow>,
     /// The first row whose windows may still be open.
@@ -84,12 +84,12 @@ pub(super) fn draw<'a>(
         let mine: Vec<u64> =
             places.iter().filter(|p| (start..start + dataset.rows).contains(*p)).map(|p| p - start).collect();
         start += dataset.rows;
-        let (false, Some(fit)) = (mine.is_empty(), thresholds.for_symbol(&symbol.symbol)) else { continue };
+        let (false, Some(boundaries)) = (mine.is_empty(), thresholds.for_symbol(&symbol.symbol)) else { continue };
         let path = folder.join(&dataset.file);
         let rows = caught(&path, || read(&path, &mine, &table, &symbol.symbol))?;
         let lengths = Lengths::new(&manifest.config);
         let until = thresholds.fit_until.0;
-        let of_symbol = Drawn { file: &dataset.file, lengths, fit, until, rows, first_open: 0 };
+        let of_symbol = Drawn { file: &dataset.file, lengths, boundaries, until, rows, first_open: 0 };
         drawn.insert(symbol.symbol.as_str(), of_symbol);
     }
     Ok(drawn)
@@ -188,6 +188,6 @@ impl Drawn<'_> {
             return Err("a break of the raw stream lies within its windows".to_owned());
         }
         let want = movement(self.lengths, row.behind, row.ahead);
-        row.label.compare(want, &self.fit.boundaries, [row.own_ts, row.last_ts], self.until)
+        row.label.compare(want, &self.boundaries.values, [row.own_ts, row.last_ts], self.until)
     }
 }

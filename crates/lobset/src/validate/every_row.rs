@@ -17,7 +17,7 @@ use super::violations::Violations;
 use crate::config::Config;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
-use crate::label::Fit;
+use crate::label::Boundaries;
 use crate::output::{self, Column, DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
 
 /// Memory for the datasets that are open at the same time, in bytes. Where they need more, the raw files are read again.
@@ -66,7 +66,7 @@ pub(super) struct EveryRow<'a> {
     path: PathBuf,
     symbol: &'a str,
     entry: &'a DatasetEntry,
-    fit: &'a Fit,
+    boundaries: &'a Boundaries,
     /// T.
     until: u64,
     reach: u64,
@@ -97,7 +97,7 @@ impl<'a> EveryRow<'a> {
         folder: &Path,
         config: &Config,
         (symbol, entry): (&'a SymbolEntry, &'a DatasetEntry),
-        (fit, until): (&'a Fit, u64),
+        (boundaries, until): (&'a Boundaries, u64),
     ) -> Result<Self> {
         let path = folder.join(&entry.file);
         let lengths = Lengths::new(config);
@@ -117,7 +117,7 @@ impl<'a> EveryRow<'a> {
             path,
             symbol: &symbol.symbol,
             entry,
-            fit,
+            boundaries,
             until,
             reach: lengths.reach(),
             lookback: lengths.lookback,
@@ -177,7 +177,7 @@ impl<'a> EveryRow<'a> {
         };
         match (stored, computed) {
             (Some((label, own_ts)), Some((_, want))) => {
-                let compared = label.compare(want, &self.fit.boundaries, [own_ts, raw.max_ts], self.until);
+                let compared = label.compare(want, &self.boundaries.values, [own_ts, raw.max_ts], self.until);
                 if let Err(reason) = compared {
                     violations.add(|| format!("{file}: row {ended}: {reason}"));
                 }

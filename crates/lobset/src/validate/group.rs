@@ -120,7 +120,7 @@ impl<'a> Expect<'a> {
         let quotes = Quotes { symbol: &symbol.symbol, usable: Usable::new(config) };
         Some(Self {
             columns,
-            boundaries: &thresholds.for_symbol(&symbol.symbol)?.boundaries,
+            boundaries: &thresholds.for_symbol(&symbol.symbol)?.values,
             lengths: Lengths::new(config),
             boundary_row: symbol.boundary_row,
             until: thresholds.fit_until.0,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::label::{Fit, Histogram, Selection, Sums, Thresholds, inner_quantiles, interpolate, ranks};
+use crate::label::{Boundaries, Histogram, Selection, Sums, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
 
 /// Whether the datasets hold all rows that the boundaries were fitted on.
@@ -26,19 +26,19 @@ pub(super) fn check(
     if !applies(manifest) {
         return Ok(violations);
     }
-    let mut compare = |whose: &str, fit: &Fit, datasets: Range<usize>| -> Result<()> {
+    let mut compare = |whose: &str, boundaries: &Boundaries, datasets: Range<usize>| -> Result<()> {
         let found = fitted[datasets.clone()].iter().sum();
-        let count = |selection: &Selection| count(datasets.clone(), selection, fit.mean);
-        violations.extend(compare(whose, manifest.config.nbins, fit, found, count)?);
+        let count = |selection: &Selection| count(datasets.clone(), selection, boundaries.mean);
+        violations.extend(compare(whose, manifest.config.nbins, boundaries, found, count)?);
         Ok(())
     };
-    if let Some(fit) = &thresholds.global {
-        compare("all symbols", fit, 0..fitted.len())?;
+    if let Some(boundaries) = &thresholds.global {
+        compare("all symbols", boundaries, 0..fitted.len())?;
         return Ok(violations);
     }
     for (place, (symbol, _)) in manifest.datasets().enumerate() {
-        if let Some(fit) = thresholds.symbols.get(&symbol.symbol) {
-            compare(&format!("symbol {:?}", symbol.symbol), fit, place..place + 1)?;
+        if let Some(boundaries) = thresholds.symbols.get(&symbol.symbol) {
+            compare(&format!("symbol {:?}", symbol.symbol), boundaries, place..place + 1)?;
         }
     }
     Ok(violations)
@@ -53,14 +53,14 @@ const ROUNDING: f64 = 1e-11;
 fn compare(
     whose: &str,
     nbins: u16,
-    fit: &Fit,
+    boundaries: &Boundaries,
     found: u64,
     count: impl Fn(&Selection) -> Result<(Histogram, Vec<Sums>)>,
 ) -> Result<Vec<String>> {
-    if found != fit.fit_rows {
+    if found != boundaries.fit_rows {
         return Ok(vec![format!(
             "thresholds.json: {whose}: fitted on {} rows, but the datasets hold {found} such fit rows",
-            fit.fit_rows
+            boundaries.fit_rows
         )]);
     }
     let mut qs = inner_quantiles(nbins);
@@ -81,19 +81,19 @@ fn compare(
         }
     };
     let found_values = interpolate(found, &qs, &at_ranks);
-    for (k, (found, want)) in found_values.iter().zip(&fit.boundaries).enumerate() {
+    for (k, (found, want)) in found_values.iter().zip(&boundaries.values).enumerate() {
         differs(&format!("boundary {}", k + 1), *want, *found, None);
     }
     if let Some(median) = found_values.last() {
-        differs("the median", fit.median, *median, None);
+        differs("the median", boundaries.median, *median, None);
     }
     let (min, max) = sums.iter().fold((f64::MAX, f64::MIN), |(min, max), s| (min.min(s.min), max.max(s.max)));
-    differs("the minimum", fit.min, min, None);
-    differs("the maximum", fit.max, max, None);
+    differs("the minimum", boundaries.min, min, None);
+    differs("the maximum", boundaries.max, max, None);
     let slack = Some(ROUNDING * min.abs().max(max.abs()));
     let n = found as f64;
-    differs("the mean", fit.mean, sums.iter().map(|s| s.sum).sum::<f64>() / n, slack);
+    differs("the mean", boundaries.mean, sums.iter().map(|s| s.sum).sum::<f64>() / n, slack);
     let std = (sums.iter().map(|s| s.squares).sum::<f64>() / n).sqrt();
-    differs("the standard deviation", fit.std, std, slack);
+    differs("the standard deviation", boundaries.std, std, slack);
     Ok(violations)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{FileUsed, Fit, Thresholds, increasing};
+use super::{Boundaries, FileUsed, Thresholds, increasing};
 use crate::config::{LabelSettings, ThresholdScope};
 use crate::error::{ConfigError, InputError, Result};
 use crate::storage;
@@ -37,7 +37,7 @@ pub(super) struct OnDisk {
     max: Option<f64>,
     median: Option<f64>,
     #[serde(default)]
-    symbols: BTreeMap<String, Fit>,
+    symbols: BTreeMap<String, Boundaries>,
 }
 
 impl TryFrom<OnDisk> for Thresholds {
@@ -68,7 +68,7 @@ impl TryFrom<OnDisk> for Thresholds {
                 max: Some(max),
                 median: Some(median),
                 ..
-            } => Some(Fit { boundaries, fit_rows, embargo_rows, mean, std, min, max, median }),
+            } => Some(Boundaries { values: boundaries, fit_rows, embargo_rows, mean, std, min, max, median }),
             // None of the eight: each symbol has its own.
             _ if lacking.len() == 8 => None,
             _ => return Err(format!("the boundaries of all symbols lack {}", lacking.join(", "))),
@@ -133,18 +133,20 @@ impl Thresholds {
             }
             (Some(_), true, ThresholdScope::Global) | (None, false, ThresholdScope::Symbol) => {}
         }
-        found.extend(self.global.iter().flat_map(|fit| fit.contradictions(nbins)));
-        for (symbol, fit) in &self.symbols {
-            found.extend(fit.contradictions(nbins).into_iter().map(|reason| format!("symbol {symbol:?}: {reason}")));
+        found.extend(self.global.iter().flat_map(|boundaries| boundaries.contradictions(nbins)));
+        for (symbol, boundaries) in &self.symbols {
+            found.extend(
+                boundaries.contradictions(nbins).into_iter().map(|reason| format!("symbol {symbol:?}: {reason}")),
+            );
         }
         found
     }
 }
 
-impl Fit {
+impl Boundaries {
     /// Everything about these boundaries that cannot be, one text each.
     fn contradictions(&self, nbins: u16) -> Vec<String> {
-        let Self { boundaries, fit_rows, mean, std, min, max, median, .. } = self;
+        let Self { values: boundaries, fit_rows, mean, std, min, max, median, .. } = self;
         let mut found = Vec::new();
         let mut require = |holds: bool, reason: String| {
             if !holds {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::pieces::Pieces;
-use super::{Job, boundaries};
+use super::{Job, boundaries_of};
 use crate::error::Result;
 use crate::label::{Candidates, Counter, Histogram, Selection, Splits, Sums, Thresholds};
 use crate::pipeline::counts::{ClassCounts, Slice, class_blocks, slices};
@@ -92,11 +92,11 @@ impl Job for Classes {
         let work = |slice: &Slice| {
             attempt.monitor.advance(0)?;
             let part = &self.parts[slice.place];
-            let fit = boundaries(&self.thresholds, &part.symbol)?;
+            let boundaries = boundaries_of(&self.thresholds, &part.symbol)?;
             let mut values = Vec::new();
             part.pieces.read(slice.range.clone(), &mut values)?;
             let range = slice.range.clone();
-            Ok((slice.place, class_blocks(&values, &part.candidates, range, part.splits, fit, self.nbins)))
+            Ok((slice.place, class_blocks(&values, &part.candidates, range, part.splits, boundaries, self.nbins)))
         };
         let mut blocks = vec![Vec::new(); self.parts.len()];
         let tasks = reads(&self.parts, |part| &part.range);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::pieces::Pieces;
-use super::{Job, boundaries};
+use super::{Job, boundaries_of};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Splits, Thresholds};
@@ -61,7 +61,7 @@ impl Job for Datasets {
         let schema = Arc::new(DatasetSchema::new(&config, ts_out).map_err(|e| Error::output(&attempt.work, e))?);
         let encoders = Pool::new();
         let write = |part: DatasetPart| {
-            let fit = boundaries(&thresholds, &part.symbol)?;
+            let boundaries = boundaries_of(&thresholds, &part.symbol)?;
             let quotas = Quotas::new(&part.counts);
             let (file, metadata) = if part.whole {
                 let stem = dataset_stem(&config.currency, &part.symbol);
@@ -77,7 +77,7 @@ impl Job for Datasets {
                     tape: &tape,
                     candidates: &part.candidates,
                     splits: part.splits,
-                    fit,
+                    boundaries,
                     quotas: &quotas,
                 };
                 let mut movements = Vec::new();

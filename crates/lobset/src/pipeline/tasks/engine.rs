@@ -16,7 +16,7 @@ use super::work::Work;
 use super::{Executor, Job, Spec, Task};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
-use crate::label::{Fit, Histogram, SLICE, Selection, Sums, Thresholds, Windows};
+use crate::label::{Boundaries, Histogram, SLICE, Selection, Sums, Thresholds, Windows};
 use crate::output::{DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name};
 use crate::pipeline::counts::{ClassCounts, Slice, slices};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
@@ -241,7 +241,7 @@ impl Engine for Tasks<'_> {
         &self,
         streams: &[Stream],
         thresholds: &Thresholds,
-        symbols: &[(Slice, &Fit)],
+        symbols: &[(Slice, &Boundaries)],
     ) -> Result<Vec<Vec<ClassCounts>>> {
         let most = task_size(symbols.iter().map(|(slice, _)| slice.count()).sum(), MOST_COUNTS);
         let parts: Vec<(usize, Slice)> = symbols

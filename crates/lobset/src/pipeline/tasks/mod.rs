@@ -33,7 +33,7 @@ use super::produce::{check_config, produce};
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::{Found, find, hex};
-use crate::label::{Fit, Thresholds};
+use crate::label::{Boundaries, Thresholds};
 use crate::output::Manifest;
 use crate::run::{Monitor, Options, Run, map_ordered};
 use crate::storage;
@@ -161,7 +161,7 @@ impl<J: Job> Spec<J> {
 }
 
 /// The boundaries of a symbol, among those that a task was given.
-fn boundaries<'a>(thresholds: &'a Thresholds, symbol: &str) -> Result<&'a Fit> {
+fn boundaries_of<'a>(thresholds: &'a Thresholds, symbol: &str) -> Result<&'a Boundaries> {
     let lacking = || Error::Executor(format!("a task lacks the boundaries of {symbol:?}"));
     thresholds.for_symbol(symbol).ok_or_else(lacking)
 }
