@@ -19,6 +19,7 @@ use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::Boundaries;
 use crate::output::{self, Column, DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
+use crate::run::batches;
 
 /// Memory for the datasets that are open at the same time, in bytes. Where they need more, the raw files are read again.
 const MEMORY: u64 = 512 << 20;
@@ -43,22 +44,7 @@ pub(super) fn passes(manifest: &Manifest) -> Vec<Vec<&SymbolEntry>> {
         };
         symbol.dataset.as_ref().map_or(0, open)
     };
-    let mut passes: Vec<Vec<&SymbolEntry>> = Vec::new();
-    let mut gathered = 0;
-    for symbol in &manifest.symbols {
-        let cost = cost(symbol);
-        match passes.last_mut() {
-            Some(pass) if gathered + cost <= MEMORY => {
-                pass.push(symbol);
-                gathered += cost;
-            }
-            _ => {
-                passes.push(vec![symbol]);
-                gathered = cost;
-            }
-        }
-    }
-    passes
+    batches(&manifest.symbols, MEMORY, |symbol| cost(symbol))
 }
 
 /// A dataset that is read beside its raw stream.

@@ -6,12 +6,9 @@ use std::ops::Range;
 
 use super::datasets::FitMovements;
 use crate::error::{Error, Result};
-use crate::label::{Histogram, Selection, Sums};
-use crate::run::{Pool, map_ordered};
+use crate::label::{Counter, Histogram, SLICE, Selection, Sums};
+use crate::run::map_ordered;
 use crate::tape::{read_movements, to_bytes};
-
-/// Movements that one task counts.
-const TASK: u64 = 1 << 15;
 
 /// The fit movements of datasets, one after the other.
 pub(super) struct Spool {
@@ -56,27 +53,19 @@ impl Spool {
     ) -> Result<(Histogram, Vec<Sums>)> {
         let end = self.end(datasets.end);
         let tasks: Vec<(u64, &File)> = match &self.file {
-            Some(file) => (self.end(datasets.start)..end).step_by(TASK as usize).map(|from| (from, file)).collect(),
+            Some(file) => (self.end(datasets.start)..end).step_by(SLICE as usize).map(|from| (from, file)).collect(),
             None => Vec::new(),
         };
-        let counters = Pool::new();
+        let counter = Counter::new(selection, mean);
         let mut sums = Vec::with_capacity(tasks.len());
         let work = |(from, file): &(u64, &File)| {
-            let mut values = Vec::new();
-            read_movements(file, *from..(from + TASK).min(end), &mut values).map_err(fail)?;
-            counters.lend(
-                || selection.empty(),
-                |histogram| {
-                    selection.count(&values, histogram);
-                    Ok(Sums::of(&values, mean))
-                },
-            )
+            counter.count(|values| read_movements(file, *from..(from + SLICE).min(end), values).map_err(fail))
         };
         map_ordered(threads, tasks.len(), &tasks, work, |found| {
-            sums.push(found);
+            sums.extend(found);
             Ok(())
         })?;
-        Ok((selection.merge(&counters.into_all()), sums))
+        Ok((counter.finish(), sums))
     }
 }
 
