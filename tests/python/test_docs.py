@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -48,3 +50,17 @@ def test_the_python_of_a_dataset_card_runs(tmp_path, monkeypatch):
             ran += modules
     assert len(blocks) == 5 and "polars" in ran
     assert "duckdb" in ran and sum(count for *_, count in names["classes"]) > 1_000 or "torch" in ran and len(names["loader"]) > 10
+
+
+def test_the_production_example_runs(tmp_path):
+    lobset.simulate(tmp_path / "market", days=2, rows=15_000)
+    settings = tmp_path / "lobset.toml"
+    settings.write_text(
+        "lookback_rows = 200\nlookforward_input = 200\nlookforward_offset = 20\nnbins = 5\nmin_symbol_samples = 1_000\n"
+    )
+    script = PAGE.parents[1] / "examples" / "process_production.py"
+    words = [sys.executable, script, tmp_path / "market", tmp_path / "audusd", "--config", settings]
+    ran = subprocess.run([*map(str, words)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "boundaries of 5 classes" in ran.stdout and "1,000 of them against the raw files" in ran.stdout
+    assert (tmp_path / "audusd.thresholds.json").is_file() and (tmp_path / "audusd" / "manifest.json").is_file()
