@@ -89,8 +89,12 @@ class Thresholds:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
-        """Reads a `thresholds.json`."""
-        return cls._of(Path(path).read_text(encoding="utf-8"))
+        """Reads a `thresholds.json`.
+
+        Raises:
+            InputError: when it cannot be read, or is none.
+        """
+        return cls._of(_lobset.thresholds(os.fspath(path)))
 
 
 @dataclass(frozen=True, eq=False)

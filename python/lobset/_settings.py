@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from lobset import _lobset
+from lobset._errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Settings:
     _values: dict[str, Any]
 
     def __init__(self, **given: Any) -> None:
-        self._resolve(None, {name: value for name, value in given.items() if value is not None})
+        # A misspelled name is refused whatever its value.
+        self._resolve(None, {name: value for name, value in given.items() if value is not None or name not in SETTINGS})
 
     def _resolve(
         self, toml: tuple[str, str] | None, given: dict[str, Any], file: str | os.PathLike[str] | None = None
@@ -117,8 +119,16 @@ class Settings:
         return _lobset.to_toml(self._json())
 
     def replace(self, **changes: Any) -> Self:
-        """The same settings with some changed. `None` takes a setting back to none, where that is a value."""
+        """The same settings with some changed. `None` unsets an optional setting.
+
+        Raises:
+            ConfigError: with all problems at once.
+        """
         config = type(self).__new__(type(self))
+        required = [name for name, value in changes.items() if value is None and name in SETTINGS and not SETTINGS[name].optional]
+        if required:
+            problems = [f"{name}: cannot be None" for name in required]
+            raise ConfigError("; ".join(problems), problems=problems)
         changes = {name: "none" if value is None else value for name, value in changes.items()}
         config._resolve(("Config", self.to_toml()), changes)
         return config

@@ -5,6 +5,8 @@ import shutil
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import lobset
@@ -160,9 +162,26 @@ def test_rows_are_vectors_of_their_columns(dataset):
         row = rows.row(some.position(i), named=True)
         assert np.array_equal(vector, np.array([row[c] for c in some.columns], dtype=np.float32))
         assert label == row["classification_label"]
-    for wrong in (["nothing"], ["price_movement"], ["symbol"]):
-        with pytest.raises(lobset.InputError, match="fits a vector of floats"):
-            RowDataset(dataset, columns=wrong)
+    for wrong, why in (
+        ("nothing", "is not in the file"),
+        ("price_movement", "is a label, not a feature"),
+        ("row", "says which row it is"),
+        ("symbol", "says which row it is"),
+        ("action", "does not hold numbers"),
+    ):
+        with pytest.raises(lobset.InputError, match=why):
+            RowDataset(dataset, columns=[wrong])
+
+
+def test_a_column_that_was_added_is_a_feature_when_asked_for(dataset, tmp_path):
+    table = pq.read_table(dataset)
+    metadata = table.schema.metadata
+    table = table.append_column("my_feature", pa.array(np.arange(len(table), dtype=np.float64)))
+    path = tmp_path / "extended_dataset.parquet"
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    assert "my_feature" not in RowDataset(path).columns
+    rows = RowDataset(path, balanced=False, columns=["my_feature"])
+    assert rows[3][0] == [rows.position(3)]
 
 
 def test_what_cannot_be_given_is_refused(market, dataset, tmp_path):

@@ -166,7 +166,9 @@ def test_config_knows_every_setting():
     with pytest.raises(lobset.ConfigError) as caught:
         lobset.Config(nbins=1, lookback_rows=0, compression="gzip")
     assert len(caught.value.problems) == 3 and isinstance(caught.value, lobset.LobsetError)
-    for misspelled in [lambda: lobset.Config.from_toml("nbin = 5\n"), lambda: lobset.Config(nbin=5), lambda: config.replace(nbin=5)]:
+    with pytest.raises(lobset.ConfigError, match="nbins: cannot be None"):
+        config.replace(nbins=None, compression=None)
+    for misspelled in [lambda: lobset.Config.from_toml("nbin = 5\n"), lambda: lobset.Config(nbin=5), lambda: lobset.Config(nbin=None), lambda: config.replace(nbin=5)]:
         with pytest.raises(lobset.ConfigError, match="nbin: unknown setting; did you mean nbins"):
             misspelled()
     for unreadable in ["absent.toml", "/dev/zero"]:
@@ -309,3 +311,11 @@ def test_records_are_arrow_for_everyone(market, manifest, tmp_path):
         pa.table(lobset.read_dbn(cut))
     with pytest.raises(lobset.InputError):
         lobset.read_dbn(manifest.folder / "thresholds.json")
+
+
+def test_thresholds_that_cannot_be_read_are_refused(tmp_path):
+    with pytest.raises(lobset.InputError, match=r"none\.json"):
+        lobset.Thresholds.read(tmp_path / "none.json")
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(lobset.InputError, match="is not a valid thresholds.json"):
+        lobset.Thresholds.read(tmp_path / "other.json")

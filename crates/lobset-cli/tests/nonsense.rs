@@ -255,6 +255,8 @@ fn flags_that_are_no_settings() {
         ("--sample-fraction 1.0000001", &["sample_fraction"]),
         ("--micro-pip-size 1e-400", &["micro_pip_size"]),
         ("--price-range 1", &["price_range"]),
+        ("--price-range -1,-2", &["price_range"]),
+        ("--max-gap -1s", &["max_gap"]),
         ("--price-range 1,inf", &["price_range"]),
         ("--max-gap 1y", &["max_gap"]),
         ("--fit-until 2024-13-01", &["fit_until"]),

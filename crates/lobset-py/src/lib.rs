@@ -51,7 +51,7 @@ mod _lobset {
     #[pymodule_export]
     use super::settings::{resolve, settings, to_toml};
     #[pymodule_export]
-    use super::tasks::{manifest, process_as_tasks, run_task, try_task};
+    use super::tasks::{manifest, process_as_tasks, run_task, thresholds, try_task};
 
     use pyo3::prelude::*;
 

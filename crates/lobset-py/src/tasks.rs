@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use lobset::{Error, Executor, Manifest, Monitor, Options, Receive, Result, Task};
+use lobset::{Error, Executor, Manifest, Monitor, Options, Receive, Result, Task, Thresholds};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
@@ -123,6 +123,12 @@ pub fn process_as_tasks(
         (Err(_), Some(raised)) => Err(raised),
         (Err(error), None) => Err(error),
     }
+}
+
+/// The contents of a `thresholds.json`, by path or URL.
+#[pyfunction]
+pub fn thresholds(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+    Ok(py.detach(|| Thresholds::read(&path)).or_raise(py)?.to_json())
 }
 
 /// The contents of a folder's `manifest.json`, wherever it lies.

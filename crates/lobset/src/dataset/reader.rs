@@ -87,6 +87,21 @@ impl DatasetReader {
         self.features(|column| column.role == Role::Book || column.name == names::MID_PRICE)
     }
 
+    /// Whether a column may stand in a vector of floats. Columns that somebody has added to the file may, if they are numbers.
+    ///
+    /// # Errors
+    /// Why it may not, as the rest of a sentence.
+    pub(crate) fn check_feature(&self, name: &str) -> Result<(), &'static str> {
+        let Some((_, field)) = self.footer.schema().column_with_name(name) else { return Err("is not in the file") };
+        match columns(&self.config, true).iter().find(|column| column.name == name) {
+            Some(column) if column.is_feature() => Ok(()),
+            Some(Column { role: Role::Target, .. }) => Err("is a label, not a feature"),
+            Some(Column { role: Role::Key, .. }) => Err("says which row it is, and is no feature"),
+            None if field.data_type().is_integer() || field.data_type().is_floating() => Ok(()),
+            _ => Err("does not hold numbers"),
+        }
+    }
+
     fn features(&self, wanted: impl Fn(&Column) -> bool) -> Vec<String> {
         let is_there = |column: &Column| self.footer.schema().column_with_name(&column.name).is_some();
         let features = columns(&self.config, true).into_iter().filter(|column| column.is_feature() && wanted(column));

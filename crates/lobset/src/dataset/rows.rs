@@ -33,11 +33,11 @@ impl RowCache {
     /// # Errors
     /// [`InputError`] when a column is missing or holds no numbers.
     pub fn new(reader: DatasetReader, columns: Vec<String>) -> Result<Self> {
-        let known = reader.numeric_columns();
-        if let Some(odd) = columns.iter().find(|c| !known.contains(c)) {
-            return Err(InputError::new(reader.path(), format!("has no column {odd:?} that fits a vector of floats"))
-                .with_help(format!("it has {}", known.join(", ")))
-                .into());
+        for name in &columns {
+            if let Err(reason) = reader.check_feature(name) {
+                let error = InputError::new(reader.path(), format!("the column {name:?} {reason}"));
+                return Err(error.with_help("by default a vector has the ten levels and the mid price").into());
+            }
         }
         Ok(Self { reader, columns, groups: Mutex::new(Recent::new(ROW_GROUPS_KEPT)) })
     }

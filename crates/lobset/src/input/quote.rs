@@ -7,16 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 
-/// True for a price in 1e-9 that comes back from a float in price units as it was. All up to 2^53, some nine million units,
-/// do, and most above.
+/// True for a price in 1e-9 that comes back from a float in price units as it was. All below 2^22 units, some four million, do:
+/// floats there are less than 1e-9 apart. Above, about half of them do not.
 #[inline]
 pub(crate) fn is_exact_float(price: i64) -> bool {
     is_small(price) || price == UNDEF_PRICE || (price as f64 / 1e9 * 1e9).round() as i64 == price
 }
 
+/// 2^22 units in 1e-9.
+const SMALL: i64 = (1 << 22) * 1_000_000_000;
+
 #[inline(always)]
 fn is_small(price: i64) -> bool {
-    price.wrapping_add(1 << 53).cast_unsigned() <= 1 << 54
+    price.wrapping_add(SMALL).cast_unsigned() <= SMALL.cast_unsigned() * 2
 }
 
 /// The first price of a record that is no exact float.
@@ -151,12 +154,19 @@ mod tests {
 
     #[test]
     fn exact_floats_are_those_that_come_back() {
-        for price in [0, -1, 1 << 53, -(1 << 53), UNDEF_PRICE, 140_000_000_000_000_000] {
+        let comes_back = |price: i64| (price as f64 / 1e9 * 1e9).round() as i64 == price;
+        for price in [0, -1, SMALL, -SMALL, UNDEF_PRICE, 140_000_000_000_000_000] {
             assert!(is_exact_float(price), "{price}");
         }
-        for price in [(1 << 53) + 1, -(1 << 53) - 1, i64::MAX - 1] {
-            assert_eq!(is_exact_float(price), (price as f64 / 1e9 * 1e9).round() as i64 == price, "{price}");
+        for step in 0..20_000 {
+            // Below the bound all come back; above it, about half of them.
+            assert!(comes_back(SMALL - step) && comes_back(step - SMALL), "{step}");
+            for above in [SMALL + 1 + step * 7_919, (1 << 53) + step, i64::MAX - 1 - step] {
+                assert_eq!(is_exact_float(above), comes_back(above), "{above}");
+            }
         }
+        // A price of a tick of 0.005 at some 8.4 million: as a float it is another one.
+        assert!((0..1_000).any(|tick| !is_exact_float(8_400_065_000_000_000 + tick * 5_000_000)));
         assert!(!is_exact_float(9_007_199_254_740_993_007));
     }
 

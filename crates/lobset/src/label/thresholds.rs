@@ -117,8 +117,9 @@ impl Thresholds {
     /// [`ConfigError`] with every key that differs.
     pub fn check_settings(&self, config: &Config) -> Result<(), ConfigError> {
         let fitted = self.settings.to_config();
-        let compared =
-            LabelSettings::settings().map(|setting| (setting.key, setting.text(config), setting.text(&fitted)));
+        let compared = LabelSettings::settings()
+            .filter(|setting| setting.json(config) != setting.json(&fitted))
+            .map(|setting| (setting.key, setting.text(config), setting.text(&fitted)));
         let until = config.fit_until.map(|until| ("fit_until", until.to_string(), self.fit_until.to_string()));
         let differing = compared.chain(until).filter(|(_, mine, theirs)| mine != theirs);
         let problem = |(key, mine, theirs)| format!("{key}: {mine} differs from {theirs} in the thresholds file");

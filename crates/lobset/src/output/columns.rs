@@ -173,11 +173,6 @@ impl Column {
         Field::new(&self.name, self.kind.data_type(), self.nullable)
     }
 
-    /// True for what no record holds.
-    pub(crate) fn is_label(&self) -> bool {
-        matches!(self.source, Source::Label(_))
-    }
-
     /// True for numbers that a model may see.
     pub(crate) fn is_feature(&self) -> bool {
         matches!(self.role, Role::Event | Role::Book | Role::Derived) && self.kind.is_number()

@@ -267,7 +267,10 @@ impl Manifest {
         let manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         // One manifest has one text, so that one hash stands for it.
         if manifest.to_json().as_bytes() != text {
-            return Err("it is not written as lobset writes it".to_owned());
+            return Err(
+                "another version of lobset wrote it, or it was changed: it is not what this version would write"
+                    .to_owned(),
+            );
         }
         Ok(manifest)
     }

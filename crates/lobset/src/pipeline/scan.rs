@@ -20,7 +20,7 @@ use crate::storage::{self, Stat, platform::Platform};
 use crate::tape::{Chunk, TapeWriter, check_chunks};
 
 /// Changes whenever the form of tapes or receipts does.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// No receipt is larger, in bytes: a stream of a file takes about a kilobyte, and some hundred more for every 8,192 rows.
 const LARGEST_RECEIPT: u64 = 256 << 20;

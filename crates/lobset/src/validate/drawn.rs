@@ -16,7 +16,7 @@ use super::violations::Violations;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::{Boundaries, Thresholds};
-use crate::output::{Column, Manifest, columns};
+use crate::output::Manifest;
 
 /// Rows that [`Compare::Random`](super::Compare::Random) compares, where the datasets have as many.
 pub const AGAINST_ROWS: u64 = 1_000;
@@ -68,7 +68,6 @@ pub(super) fn draw<'a>(
     thresholds: &'a Thresholds,
     seed: u64,
 ) -> Result<BTreeMap<&'a str, Drawn<'a>>> {
-    let table = columns(&manifest.config, true);
     let datasets: Vec<_> = manifest.datasets().collect();
     let total: u64 = datasets.iter().map(|(_, d)| d.rows).sum();
     let mut random = Random(seed);
@@ -86,7 +85,7 @@ pub(super) fn draw<'a>(
         start += dataset.rows;
         let (false, Some(boundaries)) = (mine.is_empty(), thresholds.for_symbol(&symbol.symbol)) else { continue };
         let path = folder.join(&dataset.file);
-        let rows = caught(&path, || read(&path, &mine, &table, &symbol.symbol))?;
+        let rows = caught(&path, || read(&path, &mine, &symbol.symbol))?;
         let lengths = Lengths::new(&manifest.config);
         let until = thresholds.fit_until.0;
         let of_symbol = Drawn { file: &dataset.file, lengths, boundaries, until, rows, first_open: 0 };
@@ -96,7 +95,7 @@ pub(super) fn draw<'a>(
 }
 
 /// Reads rows of a dataset by their places.
-fn read(path: &Path, places: &[u64], table: &[Column], symbol: &str) -> Result<Vec<DrawnRow>> {
+fn read(path: &Path, places: &[u64], symbol: &str) -> Result<Vec<DrawnRow>> {
     let file = DatasetFile::open(path)?;
     let footer = file.footer().map(Arc::new).map_err(|e| unread(path, &e))?;
     let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
@@ -116,7 +115,7 @@ fn read(path: &Path, places: &[u64], table: &[Column], symbol: &str) -> Result<V
         let batch = batch.map_err(|e| unreadable(path, e))?;
         for i in 0..batch.num_rows() {
             let row = batch.slice(i, 1);
-            let columns = RawColumns::new(&row, table, symbol).map_err(|e| unreadable(path, e))?;
+            let columns = RawColumns::new(&row, symbol).map_err(|e| unreadable(path, e))?;
             rows.push(DrawnRow {
                 label: columns.label(0),
                 columns,

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::Boundaries;
-use crate::output::{self, Column, DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
+use crate::output::{DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
 use crate::run::batches;
 
 /// Memory for the datasets that are open at the same time, in bytes. Where they need more, the raw files are read again.
@@ -60,7 +60,6 @@ pub(super) struct EveryRow<'a> {
     drop_unbalanced: bool,
     reader: ParquetRecordBatchReader,
     /// The columns that it may have.
-    table: Vec<Column>,
     /// The batch at hand, its rows, and which of them is next.
     columns: RawColumns,
     rows: usize,
@@ -95,8 +94,7 @@ impl<'a> EveryRow<'a> {
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer);
             builder.with_batch_size(BATCH).build().map_err(|e| unreadable(&path, e))
         })?;
-        let table = output::columns(config, true);
-        let Some((rows, columns)) = read(&path, &mut reader, &table, &symbol.symbol)? else {
+        let Some((rows, columns)) = read(&path, &mut reader, &symbol.symbol)? else {
             return Err(unreadable(&path, "it has no rows"));
         };
         Ok(Self {
@@ -109,7 +107,6 @@ impl<'a> EveryRow<'a> {
             lookback: lengths.lookback,
             drop_unbalanced: config.drop_unbalanced,
             reader,
-            table,
             rows,
             at: 0,
             next: Some(columns.label(0)),
@@ -125,7 +122,7 @@ impl<'a> EveryRow<'a> {
     fn advance(&mut self) -> Result<()> {
         self.at += 1;
         if self.at == self.rows {
-            let Some((rows, columns)) = read(&self.path, &mut self.reader, &self.table, self.symbol)? else {
+            let Some((rows, columns)) = read(&self.path, &mut self.reader, self.symbol)? else {
                 self.next = None;
                 return Ok(());
             };
@@ -206,15 +203,10 @@ impl<'a> EveryRow<'a> {
 }
 
 /// The next batch of a dataset, and its rows.
-fn read(
-    path: &Path,
-    reader: &mut ParquetRecordBatchReader,
-    table: &[Column],
-    symbol: &str,
-) -> Result<Option<(usize, RawColumns)>> {
+fn read(path: &Path, reader: &mut ParquetRecordBatchReader, symbol: &str) -> Result<Option<(usize, RawColumns)>> {
     let Some(batch) = caught(path, || reader.next().transpose().map_err(|e| unreadable(path, e)))? else {
         return Ok(None);
     };
-    let columns = RawColumns::new(&batch, table, symbol).map_err(|e| unreadable(path, e))?;
+    let columns = RawColumns::new(&batch, symbol).map_err(|e| unreadable(path, e))?;
     Ok(Some((batch.num_rows(), columns)))
 }

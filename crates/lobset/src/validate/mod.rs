@@ -5,7 +5,7 @@
 //!
 //! - types without rules of their own: settings, thresholds, manifest, splits, and the schema of a dataset;
 //! - the reading of files, from disk or from an object store, and their hashes;
-//! - the decoding of DBN records and the resolution of their symbols;
+//! - the decoding of DBN records, the resolution of their symbols, and the settings `publishers` and `unmapped`;
 //! - the exact selection of quantiles and the sums beside it, which the leak check runs over movements that it has read back.
 //!
 //! The writer encodes pages itself; the proof decodes them with the `parquet` crate.
@@ -18,6 +18,7 @@ mod definition;
 mod drawn;
 mod every_row;
 mod facts;
+mod fields;
 mod folder;
 mod footer;
 mod group;

@@ -6,23 +6,24 @@ use arrow_array::types::{
     UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
+use arrow_schema::DataType;
 
+use super::fields::{Field, Want, field};
 use crate::input::Record;
 use crate::label::Split;
-use crate::output::{Column, Kind, names};
-use crate::tape::book;
+use crate::output::names;
 
-/// Columns that no record holds. They follow from the whole stream: [`Label`] is compared with the definition, and the
+/// Columns that no record determines. They follow from the whole stream: [`Label`] is compared with the definition, and the
 /// marks with the counts of the manifest.
 const LABELS: [&str; 5] =
     [names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
-/// Whether the value in a row is this one, in the 64 bits of the table of columns.
-type Check = Box<dyn Fn(usize, u64) -> bool + Send>;
+/// Whether the cell of a row is this value.
+type Check = Box<dyn Fn(usize, Want) -> bool + Send>;
 
 /// A batch of stored rows.
 pub(super) struct RawColumns {
-    checks: Vec<(Column, Check)>,
+    checks: Vec<(String, Field, Check)>,
     rows: PrimitiveArray<UInt64Type>,
     movements: PrimitiveArray<Float64Type>,
     classes: PrimitiveArray<Int32Type>,
@@ -32,26 +33,22 @@ pub(super) struct RawColumns {
 }
 
 impl RawColumns {
-    /// Every column of a batch with the way to check it. `table` has the columns that the dataset may have.
+    /// Every column of a batch with the way to check it.
     ///
     /// # Errors
     /// A text for a column that has no way to be checked.
-    pub(super) fn new(batch: &RecordBatch, table: &[Column], symbol: &str) -> Result<Self, String> {
+    pub(super) fn new(batch: &RecordBatch, symbol: &str) -> Result<Self, String> {
         let schema = batch.schema();
         let mut checks = Vec::new();
-        for (field, stored) in schema.fields().iter().zip(batch.columns()) {
-            let name = field.name().as_str();
-            let unknown = || format!("there is no way to check the column {name:?}");
-            let column = table.iter().find(|column| column.name == name).ok_or_else(unknown)?;
-            if column.is_label() {
-                if !LABELS.contains(&name) {
-                    return Err(unknown());
-                }
+        for (column, stored) in schema.fields().iter().zip(batch.columns()) {
+            let name = column.name().as_str();
+            if LABELS.contains(&name) {
                 continue;
             }
-            let check = check(column.kind, stored, symbol);
-            let check = check.ok_or_else(|| format!("the column {name:?} has another type than its name promises"))?;
-            checks.push((column.clone(), check));
+            let unknown = || format!("there is no way to check the column {name:?}");
+            let field = field(name).ok_or_else(unknown)?;
+            let check = check(stored, symbol).ok_or_else(unknown)?;
+            checks.push((name.to_owned(), field, check));
         }
         let column = |name: &str| batch.column_by_name(name);
         let labels = || {
@@ -85,44 +82,50 @@ impl RawColumns {
     /// # Errors
     /// A text that names the column that differs.
     pub(super) fn compare(&self, row: usize, record: &Record<'_>) -> Result<(), String> {
-        let book = book(record.levels);
-        let holds = |(column, check): &&(Column, Check)| match column.of_record(&record.event, &book) {
-            Some(want) => check(row, want),
-            None => false,
-        };
-        match self.checks.iter().find(|pair| !holds(pair)) {
-            Some((column, _)) => Err(format!("{} is not what the raw record holds", column.name)),
+        match self.checks.iter().find(|(_, field, check)| !check(row, field(record))) {
+            Some((name, ..)) => Err(format!("{name} is not what the raw record holds")),
             None => Ok(()),
         }
     }
 }
 
-/// The way to check stored values of a kind; `None` where they have another type.
-fn check(kind: Kind, stored: &ArrayRef, symbol: &str) -> Option<Check> {
-    match kind {
-        Kind::Time => numbers::<TimestampNanosecondType>(kind, stored, |value, want| value.cast_unsigned() == want),
-        Kind::FixedPrice => numbers::<Int64Type>(kind, stored, |value, want| value.cast_unsigned() == want),
-        Kind::FloatPrice => floats(kind, stored, |want| want.cast_signed() as f64 / 1e9),
-        Kind::Mid => floats(kind, stored, |want| want.cast_signed() as f64 / 2e9),
-        Kind::Float => floats(kind, stored, f64::from_bits),
-        Kind::U8 => numbers::<UInt8Type>(kind, stored, |value, want| u64::from(value) == want),
-        Kind::U16 => numbers::<UInt16Type>(kind, stored, |value, want| u64::from(value) == want),
-        Kind::U32 => numbers::<UInt32Type>(kind, stored, |value, want| u64::from(value) == want),
-        Kind::U64 => numbers::<UInt64Type>(kind, stored, |value, want| value == want),
-        Kind::I32 => numbers::<Int32Type>(kind, stored, |value, want| value == want as i32),
-        Kind::Bool => {
-            let stored = stored.as_boolean_opt()?.clone();
-            Some(Box::new(move |row, want| stored.is_valid(row) && u64::from(stored.value(row)) == want))
+/// The way to check the cells of a column; `None` for a type that no column has. A value of another type is never right.
+fn check(stored: &ArrayRef, symbol: &str) -> Option<Check> {
+    Some(match stored.data_type() {
+        DataType::Timestamp(..) => numbers::<TimestampNanosecondType>(
+            stored,
+            |value, want| matches!(want, Want::Time(ts) if value.cast_unsigned() == ts),
+        )?,
+        DataType::Float64 => numbers::<Float64Type>(stored, |value, want| match want {
+            Want::Price(price) => value.to_bits() == (price as f64 / 1e9).to_bits(),
+            Want::Mid2(mid2) => value.to_bits() == (mid2 as f64 / 2e9).to_bits(),
+            _ => false,
+        })?,
+        DataType::Int64 => {
+            numbers::<Int64Type>(stored, |value, want| matches!(want, Want::Price(price) if value == price))?
         }
-        Kind::Letter => {
+        DataType::UInt8 => numbers::<UInt8Type>(stored, |value, want| want == Want::Integer(value.into()))?,
+        DataType::UInt16 => numbers::<UInt16Type>(stored, |value, want| want == Want::Integer(value.into()))?,
+        DataType::UInt32 => numbers::<UInt32Type>(stored, |value, want| want == Want::Integer(value.into()))?,
+        DataType::Int32 => numbers::<Int32Type>(stored, |value, want| want == Want::Integer(value.into()))?,
+        DataType::Utf8 => {
             let stored = stored.as_string_opt::<i32>()?.clone();
-            Some(Box::new(move |row, want| {
-                stored.is_valid(row) && *stored.value(row) == *char::from(want as u8).encode_utf8(&mut [0; 4])
-            }))
+            Box::new(move |row, want| {
+                let Want::Letter(letter) = want else { return false };
+                stored.is_valid(row) && *stored.value(row) == *char::from(letter).encode_utf8(&mut [0; 4])
+            })
         }
-        Kind::Symbol => texts(stored, &[symbol]),
-        Kind::Name(names) => texts(stored, names),
-    }
+        DataType::Dictionary(..) => {
+            let stored = stored.as_dictionary_opt::<Int32Type>()?.clone();
+            let texts = stored.values().as_string_opt::<i32>()?;
+            let is_symbol: Vec<bool> = texts.iter().map(|text| text == Some(symbol)).collect();
+            Box::new(move |row, want| {
+                let key = stored.keys().is_valid(row).then(|| usize::try_from(stored.keys().value(row)).ok()).flatten();
+                want == Want::Symbol && key.and_then(|key| is_symbol.get(key)) == Some(&true)
+            })
+        }
+        _ => return None,
+    })
 }
 
 fn typed<T: ArrowPrimitiveType>(column: &ArrayRef) -> Option<PrimitiveArray<T>> {
@@ -130,33 +133,13 @@ fn typed<T: ArrowPrimitiveType>(column: &ArrayRef) -> Option<PrimitiveArray<T>> 
 }
 
 fn numbers<T: ArrowPrimitiveType>(
-    kind: Kind,
     stored: &ArrayRef,
-    is: impl Fn(T::Native, u64) -> bool + Send + 'static,
+    is: impl Fn(T::Native, Want) -> bool + Send + 'static,
 ) -> Option<Check> {
     let stored = typed::<T>(stored)?;
-    let null = kind.null();
-    Some(Box::new(move |row, want| match Some(want) == null {
-        true => stored.is_null(row),
-        false => stored.is_valid(row) && is(stored.value(row), want),
-    }))
-}
-
-/// Floats, bit for bit.
-fn floats(kind: Kind, stored: &ArrayRef, float: impl Fn(u64) -> f64 + Send + 'static) -> Option<Check> {
-    numbers::<Float64Type>(kind, stored, move |value, want| value.to_bits() == float(want).to_bits())
-}
-
-/// Texts by their numbers in a list.
-fn texts(stored: &ArrayRef, list: &[&str]) -> Option<Check> {
-    let stored = stored.as_dictionary_opt::<Int32Type>()?.clone();
-    let texts = stored.values().as_string_opt::<i32>()?;
-    // By key, the number of its text in the list.
-    let number = |text: &str| list.iter().position(|known| *known == text).map(|number| number as u64);
-    let numbers: Vec<Option<u64>> = texts.iter().map(|text| text.and_then(number)).collect();
-    Some(Box::new(move |row, want| {
-        let key = stored.keys().is_valid(row).then(|| usize::try_from(stored.keys().value(row)).ok()).flatten();
-        key.and_then(|key| numbers.get(key).copied()).flatten() == Some(want)
+    Some(Box::new(move |row, want| match want {
+        Want::Null => stored.is_null(row),
+        want => stored.is_valid(row) && is(stored.value(row), want),
     }))
 }
 
@@ -297,7 +280,7 @@ mod tests {
         let mut reader = DbnReader::open(&path).unwrap();
         assert!(reader.advance().unwrap());
         let record = reader.record().unwrap();
-        assert_eq!(RawColumns::new(&batch, &table, "A").unwrap().compare(0, &record), Ok(()));
+        assert_eq!(RawColumns::new(&batch, "A").unwrap().compare(0, &record), Ok(()));
         let differs = |name: &str| Err(format!("{name} is not what the raw record holds"));
         let mut compared = 0;
         for column in table.iter().filter(|column| !LABELS.contains(&column.name.as_str())) {
@@ -309,7 +292,7 @@ mod tests {
             let other = arrow_array::new_null_array(stored.data_type(), 2);
             for cell in [stored.slice(1, 1), other.slice(0, 1)] {
                 let changed = with(&batch.slice(0, 1), vec![(&column.name, cell)]);
-                let found = RawColumns::new(&changed, &table, "A").unwrap().compare(0, &record);
+                let found = RawColumns::new(&changed, "A").unwrap().compare(0, &record);
                 assert_eq!(found, differs(&column.name));
             }
             compared += 1;
@@ -317,7 +300,7 @@ mod tests {
         assert_eq!(compared, 12 + 60 + 2);
         let live: ArrayRef = Arc::new(arrow_array::TimestampNanosecondArray::from(vec![5, 5]).with_timezone("UTC"));
         let live = with(&batch, vec![("ts_out", live)]);
-        assert_eq!(RawColumns::new(&live, &table, "A").unwrap().compare(0, &record), differs("ts_out"));
+        assert_eq!(RawColumns::new(&live, "A").unwrap().compare(0, &record), differs("ts_out"));
     }
 
     #[test]
@@ -326,18 +309,17 @@ mod tests {
         let path = folder.path().join("a.dbn");
         write(&path);
         let batch = rows(&path);
-        let mut table = columns(&Config::default(), true);
-        let error = |batch: &RecordBatch, table: &[Column]| RawColumns::new(batch, table, "A").err().unwrap();
         let more: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 0.5]));
-        let unknown = with(&batch, vec![("price_movement_fast", more)]);
-        let no_way = "there is no way to check the column \"price_movement_fast\"";
-        assert_eq!(error(&unknown, &table), no_way);
-        // A label that the table has, but the comparison with the definition does not know.
-        let mut label = table.iter().find(|column| column.name == names::PRICE_MOVEMENT).unwrap().clone();
-        label.name = "price_movement_fast".to_owned();
-        table.push(label);
-        assert_eq!(error(&unknown, &table), no_way);
+        for name in ["price_movement_fast", "bid_px_10", "bid_px_1", "ask_sz_001", "spread"] {
+            let unknown = with(&batch, vec![(name, Arc::clone(&more))]);
+            let error = RawColumns::new(&unknown, "A").err().unwrap();
+            assert_eq!(error, format!("there is no way to check the column {name:?}"));
+        }
+        // Right as a number, but not of the column's type.
         let signed = with(&batch, vec![("size", Arc::new(Int64Array::from(vec![50, 51])))]);
-        assert_eq!(error(&signed, &table), "the column \"size\" has another type than its name promises");
+        let mut reader = DbnReader::open(&path).unwrap();
+        assert!(reader.advance().unwrap());
+        let compared = RawColumns::new(&signed, "A").unwrap().compare(0, &reader.record().unwrap());
+        assert_eq!(compared, Err("size is not what the raw record holds".to_owned()));
     }
 }
