@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use crate::error::Result;
 use crate::storage::checksum::{check, checksum};
 
-/// Number of movements in a block, which has its own checksum. Classes are counted per block, and row groups are made up
-/// of blocks.
+/// Number of movements in a block, which has its own checksum. Classes are counted per block, and row groups consist of
+/// blocks.
 pub(crate) const MOVEMENT_BLOCK: u64 = 16_384;
 
 const MOVEMENT_BLOCK_BYTES: usize = 8 * MOVEMENT_BLOCK as usize;
