@@ -1,22 +1,22 @@
-//! lobset turns a folder of Databento MBP-10 files (limit order book, ten levels a side) into one labelled Parquet dataset
-//! per instrument, ready for training, and proves what it wrote.
+//! lobset turns a folder of Databento MBP-10 files (limit order book, ten levels a side) into one labelled Parquet
+//! dataset per instrument, ready for training, and verifies what it wrote.
 //!
-//! The label of a row says how far the mean mid price of the near future stands from that of the near past, cut into
-//! classes whose boundaries are fitted on the first half of the data alone.
+//! The label of a row is the relative difference between the mean mid price just ahead and just behind, divided into
+//! classes whose boundaries are fitted on the first half of the data only.
 //!
-//! Data walks one way:
+//! Data flows in one direction:
 //!
 //! | step | module | from | to |
 //! |---|---|---|---|
 //! | read | [`input`] | DBN files | rows: a symbol, a usable quote |
-//! | keep | [`tape`] | rows | work files: what labels need, and rows as their changes |
+//! | keep | [`tape`] | rows | work files: the inputs of the labels, and rows as changes |
 //! | label | [`label`] | mid prices | movements, exact quantiles, classes, splits, marks |
 //! | write | [`output`] | rows and labels | Parquet datasets, `README.md`, `manifest.json`, `report.html` |
 //! | read back | [`dataset`], [`depth`] | datasets | samples for training: vectors, depth tensors |
 //! | prove | [`mod@validate`] | datasets | violations, or none |
 //!
-//! Files are named by path or URL ([`storage`]). The pipeline puts the steps together: on the threads of this machine
-//! ([`process`]), or as tasks for whoever runs them ([`process_as_tasks`]). In ten lines:
+//! Files are named by path or URL ([`storage`]). The pipeline combines the steps: on the threads of this machine
+//! ([`process`]), or as tasks that the caller runs ([`process_as_tasks`]). In ten lines:
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;
@@ -50,7 +50,7 @@ pub mod tape;
 mod time_text;
 pub mod validate;
 
-/// The version of this crate, as the outputs carry it.
+/// The version of this crate, as recorded in the outputs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use config::Config;

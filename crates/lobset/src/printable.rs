@@ -1,11 +1,11 @@
-//! Text for people: what comes from outside made safe to print, and large numbers made easy to read.
+//! Text for people: makes external text safe to print and large numbers easy to read.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 use std::path::Path;
 
-/// Text with every character escaped that could move the cursor, start a line, hide, or turn the direction of writing
-/// around: `\n`, `\u{1b}`, `\u{202e}`. Text that is printable as it is comes back unchanged.
+/// Escapes every character that could move the cursor, start a line, be invisible, or reverse the writing direction:
+/// `\n`, `\u{1b}`, `\u{202e}`. Returns text without such characters unchanged.
 ///
 /// ```
 /// assert_eq!(lobset::printable("ESM4"), "ESM4");
@@ -23,12 +23,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().fold(String::new(), escape))
 }
 
-/// True for a character that `escape_debug` leaves alone, and for quotes and backslashes, which are harmless.
+/// True for a character that `escape_debug` leaves unchanged, and for quotes and backslashes, which are harmless.
 fn is_plain(c: char) -> bool {
     matches!(c, ' '..='~') || c.escape_debug().len() == 1
 }
 
-/// A number for people, with a comma before every three digits.
+/// Formats a number with commas between groups of three digits.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();

@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Days since the UNIX epoch of a calendar date, as nanoseconds at its midnight; `None` before 1970.
+/// Midnight (UTC) of a calendar date, in nanoseconds since the UNIX epoch; `None` before 1970.
 pub(crate) fn midnight(date: Date) -> Option<u64> {
     u64::try_from(date.midnight().assume_utc().unix_timestamp_nanos()).ok()
 }
@@ -69,8 +69,8 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// A length of time in nanoseconds. As text: a whole number of the longest unit that fits (`15m`, `1500ms`), and a plain
-/// number means seconds.
+/// A length of time in nanoseconds. As text: a whole number of the longest unit that divides it (`15m`, `1500ms`). When
+/// parsed, a plain number means seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Duration(pub u64);

@@ -1,14 +1,15 @@
-//! The files that Databento puts beside the data of a batch job.
+//! The support files that Databento delivers with the data of a batch job.
 //!
 //! A job is a folder (<https://databento.com/docs/portal/download-center>, "Support files"):
 //!
-//! - `manifest.json`: `{"job_id": "GLBX-20240719-5DEFXVTMSM", "files": [{"filename": "glbx-mdp3-20240403.mbp-10.dbn.zst",
-//!   "size": 21832, "hash": "sha256:1218930af1…", "urls": {"https": "…", "ftp": "…"}}, …]}`. The entries are those of
+//! - `manifest.json`: `{"job_id": "GLBX-20240719-5DEFXVTMSM", "files": [{"filename":
+//!   "glbx-mdp3-20240403.mbp-10.dbn.zst", "size": 21832, "hash": "sha256:1218930af1…", "urls": {"https": "…", "ftp":
+//!   "…"}}, …]}`. The entries are those of
 //!   [`batch.list_files`](https://databento.com/docs/api-historical/batch/batch-list-files); they name the data and the
 //!   other files below, but not `manifest.json` itself.
 //! - `condition.json`: `[{"date": "2024-04-03", "condition": "available", "last_modified_date": "2024-04-04"}, …]`, as
 //!   [`metadata.get_dataset_condition`](https://databento.com/docs/api-historical/metadata/metadata-get-dataset-condition)
-//!   gives it: `available`, `degraded`, `pending`, `missing`, or `intraday` for a day that is not over.
+//!   returns it: `available`, `degraded`, `pending`, `missing`, or `intraday` for a day in progress.
 //! - `metadata.json`: the query.
 //! - `symbology.json`: see [`symbology`](super::symbology).
 
@@ -35,42 +36,42 @@ const CONDITION: &str = "condition.json";
 const METADATA: &str = "metadata.json";
 const SYMBOLOGY: &str = "symbology.json";
 
-/// The names of all of them.
+/// The names of all support files.
 pub(super) const SUPPORT_FILES: [&str; 4] = [MANIFEST, CONDITION, METADATA, SYMBOLOGY];
 
-/// The largest `manifest.json` that is read: room for half a million files.
+/// Maximum size of a `manifest.json`, in bytes: enough for half a million files.
 pub const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
-/// The largest `condition.json` or `metadata.json` that is read.
+/// Maximum size of a `condition.json` or `metadata.json`, in bytes.
 pub const MAX_SUPPORT_BYTES: u64 = 16 << 20;
 
 const AGAIN: &str = "download it again";
 
-/// What `manifest.json` says of a file.
+/// The entry of a file in `manifest.json`.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Listed {
     pub size: u64,
     pub sha256: String,
 }
 
-/// A `manifest.json` of Databento's.
+/// The `manifest.json` of a Databento batch job.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct JobManifest {
     pub job_id: String,
-    /// By file name.
+    /// The entries, by file name.
     pub files: BTreeMap<String, Listed>,
 }
 
-/// A day and the state of its data.
+/// A day and the condition of its data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayCondition {
-    /// The day, as `2024-04-03`.
+    /// The day, such as `2024-04-03`.
     pub date: String,
-    /// `degraded`, `missing`, `pending` and the like; days that are `available` are not kept.
+    /// `degraded`, `missing`, `pending` or similar; days that are `available` are omitted.
     pub condition: String,
 }
 
-/// What lies beside the data files of a folder.
+/// The support files of a folder with data files.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Support {
     pub job: Option<JobManifest>,
@@ -80,10 +81,10 @@ pub(super) struct Support {
 }
 
 impl Support {
-    /// Reads what there is in a folder, each file up to a limit, and holds it against `manifest.json`.
+    /// Reads the support files in a folder, each up to a size limit, and checks them against `manifest.json`.
     ///
     /// # Errors
-    /// [`InputError`] for a file that is too large, damaged, or differs from what `manifest.json` says.
+    /// [`InputError`] for a file that is too large, damaged, or differs from its entry in `manifest.json`.
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let job = match read_if_there(&folder.join(MANIFEST), MAX_MANIFEST_BYTES)? {
             Some(bytes) => parse_manifest(&folder.join(MANIFEST), &bytes)?,
@@ -98,7 +99,7 @@ impl Support {
             }
             Ok(bytes)
         };
-        // The query decides nothing here, but a folder whose files are not those of the job is not believed.
+        // The query is not used, but a folder whose files are not those of the job is refused.
         if job.is_some() {
             read(METADATA, MAX_SUPPORT_BYTES)?;
         }
@@ -112,7 +113,7 @@ impl Support {
     }
 }
 
-/// Refuses a file that has another size than `manifest.json` says.
+/// Refuses a file whose size differs from the one in `manifest.json`.
 pub(super) fn check_size(path: &Path, size: u64, listed: &Listed) -> Result<(), InputError> {
     if size == listed.size {
         return Ok(());
@@ -121,7 +122,7 @@ pub(super) fn check_size(path: &Path, size: u64, listed: &Listed) -> Result<(), 
     Err(InputError::new(path, message).with_help(AGAIN))
 }
 
-/// Refuses a file that has another hash than `manifest.json` says.
+/// Refuses a file whose SHA-256 differs from the one in `manifest.json`.
 fn check_sha256(path: &Path, found: &str, listed: &str) -> Result<(), InputError> {
     if found == listed {
         return Ok(());
@@ -130,11 +131,12 @@ fn check_sha256(path: &Path, found: &str, listed: &str) -> Result<(), InputError
     Err(InputError::new(path, message).with_help(AGAIN))
 }
 
-/// Holds a file that was read against the SHA-256 that `manifest.json` gives for it, if it does. A file that could not be
-/// read, or was refused, is hashed for it: that its bytes are not those of the job says more than what is wrong with them.
+/// Checks a file that was read against its SHA-256 in `manifest.json`, if it is listed there. A file that could not be
+/// read or was refused is hashed separately: that its bytes are not those of the job is more useful to report than how
+/// decoding failed.
 ///
 /// # Errors
-/// [`InputError`] when the hash differs; else that of `outcome`.
+/// [`InputError`] when the hash differs; otherwise the error of `outcome`.
 pub(crate) fn verified<T>(
     path: &Path,
     listed: Option<&str>,
@@ -163,13 +165,14 @@ fn damaged(path: &Path, why: &impl Display) -> InputError {
     InputError::new(path, message).with_help(elsewhere(path))
 }
 
-/// `None` for a manifest that is somebody else's: one of lobset's own, or any JSON without the keys of Databento's.
+/// Parses a `manifest.json`. Returns `None` for one that is not Databento's: lobset's own, or any JSON without the keys
+/// of Databento's.
 fn parse_manifest(path: &Path, bytes: &[u8]) -> Result<Option<JobManifest>> {
     #[derive(Deserialize)]
     struct Keys {
         job_id: Option<IgnoredAny>,
         files: Option<IgnoredAny>,
-        // Those of an output folder.
+        // Keys of the manifest of an output folder.
         config: Option<IgnoredAny>,
         thresholds: Option<IgnoredAny>,
     }
@@ -189,7 +192,7 @@ fn parse_manifest(path: &Path, bytes: &[u8]) -> Result<Option<JobManifest>> {
         hash: Cow<'a, str>,
     }
     let refuse = |why: &dyn Display| damaged(path, &why);
-    // An array would pass for a struct.
+    // serde would accept an array as a struct.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         serde_json::from_slice::<IgnoredAny>(bytes).map_err(|e| refuse(&e))?;
         return Ok(None);
@@ -221,7 +224,7 @@ fn parse_manifest(path: &Path, bytes: &[u8]) -> Result<Option<JobManifest>> {
     Ok(Some(JobManifest { job_id: job_id.into_owned(), files }))
 }
 
-/// True for a name that stays within its folder, and says no more than it shows.
+/// True for a name that stays within its folder and has no control characters.
 fn is_plain(name: &str) -> bool {
     !["", ".", ".."].contains(&name)
         && name.len() <= 255

@@ -1,4 +1,4 @@
-//! Data files in order of time.
+//! The data files in order of time.
 
 use std::path::{Path, PathBuf};
 
@@ -9,26 +9,26 @@ use super::{DbnReader, Head};
 use crate::error::{Error, InputError, Result};
 use crate::storage::{self, Stat};
 
-/// An input file and where it stands in time.
+/// An input file and the time at which it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogFile {
-    /// Where it is.
+    /// Path or URL of the file.
     pub path: PathBuf,
-    /// Its size and identity when the run began.
+    /// Size and identity of the file when the run began.
     pub stat: Stat,
-    /// The stamps of its first records.
+    /// The stamps of the first records.
     pub head: Head,
-    /// What lies beside it.
+    /// Facts about the file from the support files beside it.
     pub beside: Beside,
 }
 
 impl CatalogFile {
-    /// The name without folders.
+    /// The name of the file without its folders.
     pub fn name(&self) -> String {
         file_name(&self.path)
     }
 
-    /// Sorts files by time; those without records come last.
+    /// The sort key that orders files by time; files without records come last.
     pub(crate) fn order(&self) -> impl Ord + use<> {
         let middle = self.head.middle();
         (middle.is_none(), middle, self.name(), self.path.clone())
@@ -36,19 +36,19 @@ impl CatalogFile {
 }
 
 impl CatalogFile {
-    /// Refuses a file that is no longer what it was when the run began.
+    /// Refuses a file that has changed since the run began.
     ///
     /// # Errors
-    /// [`InputError`] when its size or its identity differs, or it is not there any more.
+    /// [`InputError`] when its size or its identity differs, or it no longer exists.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
         check_unchanged(&self.path, &self.stat)
     }
 }
 
-/// Refuses a file that is no longer what `found` says of it: what was read of it before need not be in it now.
+/// Refuses a file that has changed since it was `found`: what was read from it earlier may no longer be in it.
 ///
 /// # Errors
-/// [`InputError`] when its size or its identity differs, or it is not there any more.
+/// [`InputError`] when its size or its identity differs, or it no longer exists.
 pub(crate) fn check_unchanged(path: &Path, found: &Stat) -> Result<()> {
     let now = storage::stat(path).map_err(|e| InputError::unread(path, e))?;
     let what = match () {
@@ -61,21 +61,22 @@ pub(crate) fn check_unchanged(path: &Path, found: &Stat) -> Result<()> {
         .into())
 }
 
-/// Opens every file that was found and puts them in order of time, by the middle one of their first stamps; files without
-/// records come last.
+/// Opens every file that was found and sorts the files by time, namely by the median of their first stamps; files
+/// without records come last.
 ///
 /// # Errors
-/// [`InputError`] with every file that [`DbnReader`] refuses, or whose bytes are not those that `manifest.json` lists.
+/// [`InputError`] with every file that [`DbnReader`] refuses, or whose bytes differ from those that `manifest.json`
+/// lists.
 pub fn catalog(found: &Found) -> Result<Vec<CatalogFile>> {
     let (files, refused) = open_all(found)?;
     InputError::check(refused)?;
     Ok(files)
 }
 
-/// The same, with the files that are refused beside those that are not.
+/// Like [`catalog`], but returns the errors of refused files together with the files that were accepted.
 ///
 /// # Errors
-/// What has nothing to do with a single file.
+/// Errors that do not concern a single file.
 pub(crate) fn open_all(found: &Found) -> Result<(Vec<CatalogFile>, Vec<InputError>)> {
     let mut files = Vec::new();
     let mut refused = Vec::new();
@@ -104,7 +105,7 @@ pub fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
-/// The size of files together, for progress.
+/// The total size of files in bytes, for progress reports.
 pub fn total_bytes(files: &[CatalogFile]) -> u64 {
     files.iter().map(|f| f.stat.bytes).sum()
 }

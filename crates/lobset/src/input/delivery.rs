@@ -1,29 +1,29 @@
-//! Whether the input is what Databento delivered, and what was left out of it.
+//! Whether the input matches what Databento delivered, and which files were skipped.
 
 use serde::{Deserialize, Serialize};
 
 use super::batch::DayCondition;
 
-/// Names that a sentence lists before it says how many more there are.
+/// Maximum number of names that a sentence lists; the others are only counted.
 const MOST_NAMES: usize = 5;
 
-/// What Databento's own files beside the data say of it, and the files that were left out.
+/// What Databento's support files say about the input, and which files were skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
-    /// Batch jobs whose `manifest.json` lies beside input files.
+    /// Batch jobs whose `manifest.json` is in the folder of input files.
     pub jobs: Vec<String>,
-    /// Input files whose size and SHA-256 are those that a `manifest.json` gives.
+    /// Number of input files whose size and SHA-256 match a `manifest.json`.
     pub checked: u64,
-    /// Input files that no `manifest.json` names: nothing tells whether they are complete.
+    /// Number of input files that no `manifest.json` names, so that their completeness is unknown.
     pub unchecked: u64,
-    /// Names of those among them that lie beside a `manifest.json`.
+    /// Names of the unchecked files that are in the same folder as a `manifest.json`.
     pub unlisted: Vec<String>,
-    /// Hidden files (`._x.dbn.zst`) that folders and globs led to, and that were skipped.
+    /// Number of hidden files (`._x.dbn.zst`) found through folders and globs, and skipped.
     pub hidden: u64,
-    /// Names of the first of them.
+    /// Names of the first few hidden files.
     pub hidden_names: Vec<String>,
-    /// The days of the input that `condition.json` does not call `available`.
+    /// The days of the input that are not `available` according to `condition.json`.
     pub days: Vec<DayCondition>,
 }
 
@@ -54,7 +54,7 @@ impl Delivery {
         sentences
     }
 
-    /// Warnings: files that the manifest does not name, and days whose data is not as it should be.
+    /// Warnings: data files that the manifest does not name, and days whose data is not `available`.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let unlisted = self.unlisted.len() as u64;
@@ -88,9 +88,9 @@ fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// The first names, and how many more there are.
+/// Lists the first names and the number of the others.
 fn listed<'a>(names: impl Iterator<Item = &'a str>, count: u64) -> String {
-    // A file may have any name; a terminal gets to see harmless ones.
+    // A file name may contain any characters: escape those that affect a terminal.
     let first: Vec<String> = names.take(MOST_NAMES).map(|name| name.escape_debug().to_string()).collect();
     match count - first.len() as u64 {
         0 => first.join(", "),

@@ -1,4 +1,4 @@
-//! What a manifest says of an input file.
+//! The entry of an input file in the manifest of a dataset.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,40 +10,40 @@ use crate::time_text::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputEntry {
-    /// Its name, without folders.
+    /// Name, without folders.
     pub name: String,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the file.
     pub sha256: String,
     /// DBN version.
     pub dbn_version: u8,
     /// Databento's dataset code.
     pub dataset: String,
-    /// True when its records carry gateway stamps (`ts_out`).
+    /// True when the records carry gateway stamps (`ts_out`).
     pub ts_out: bool,
-    /// Records in it.
+    /// Number of records.
     pub records: u64,
-    /// Records that became rows.
+    /// Number of records that became rows.
     pub rows: u64,
-    /// `ts_recv` of its first record.
+    /// `ts_recv` of the first record.
     pub first_ts: Option<Timestamp>,
-    /// The largest `ts_recv` in it.
+    /// The largest `ts_recv`.
     pub last_ts: Option<Timestamp>,
     /// Records that did not become rows, by reason.
     pub drops: Drops,
     /// Records with impossible values, by kind.
     #[serde(default)]
     pub impossible: Impossible,
-    /// True where every zstd frame of it carries a checksum, which was compared; `null` for a file that is not compressed.
+    /// True when every zstd frame has a checksum, which was verified; `null` for a file that is not compressed.
     #[serde(default)]
     pub checksummed: Option<bool>,
-    /// SHA-256 of the `symbology.json` that its symbols come from; `null` where they come from the file itself.
+    /// SHA-256 of the `symbology.json` that the symbols come from; `null` when they come from the file itself.
     #[serde(default)]
     pub symbology: Option<String>,
 }
 
-/// True when some of the input carries gateway stamps. A file without records counts for nothing.
+/// True when some of the input carries gateway stamps. Files without records are ignored.
 pub fn has_ts_out(inputs: &[InputEntry]) -> bool {
     inputs.iter().any(|input| input.ts_out && input.records > 0)
 }

@@ -1,27 +1,27 @@
-//! The fields of a record beside its book.
+//! The fields of a record other than its book.
 
 use dbn::UNDEF_TIMESTAMP;
 
-/// What an MBP-10 record says of its event. Times are nanoseconds since the UNIX epoch.
+/// The event of an MBP-10 record. Times are nanoseconds since the UNIX epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Event {
     /// When Databento received it.
     pub ts_recv: u64,
-    /// When the venue's matching engine made it; [`dbn::UNDEF_TIMESTAMP`] where the venue does not say.
+    /// When the venue's matching engine produced it; [`dbn::UNDEF_TIMESTAMP`] if the venue does not provide this.
     pub ts_event: u64,
     /// When Databento's live gateway sent it; [`dbn::UNDEF_TIMESTAMP`] in files without gateway stamps.
     pub ts_out: u64,
     /// The order's price in 1e-9; [`dbn::UNDEF_PRICE`] for an event without one.
     pub price: i64,
-    /// Nanoseconds from the venue's sending to `ts_recv`.
+    /// Nanoseconds between the venue sending it and `ts_recv`.
     pub ts_in_delta: i32,
     /// The venue's sequence number.
     pub sequence: u32,
     /// The order's quantity.
     pub size: u32,
-    /// The instrument, within its day.
+    /// The instrument id, which is only meaningful within its day.
     pub instrument_id: u32,
-    /// Dataset and venue.
+    /// The publisher: a dataset and a venue.
     pub publisher_id: u16,
     /// Event action, an ASCII letter.
     pub action: u8,

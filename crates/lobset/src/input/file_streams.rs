@@ -26,7 +26,7 @@ pub(crate) struct FileStreams {
 }
 
 impl FileStreams {
-    /// The number of a symbol's stream of a publisher.
+    /// Returns the number of the stream of a symbol and a publisher; assigns one to a new stream.
     #[inline]
     pub fn number(&mut self, symbol: Slot, publisher: u16) -> usize {
         let stream = (symbol, publisher);
@@ -51,12 +51,12 @@ impl FileStreams {
     }
 }
 
-/// Names the streams of a run: the symbol where one publisher has it, `symbol.publisher` where several do.
+/// Names the streams of a run: the symbol if one publisher has it, `symbol.publisher` if several do.
 #[derive(Debug)]
 pub(crate) struct StreamNames<'a>(BTreeMap<&'a str, BTreeSet<u16>>);
 
 impl<'a> StreamNames<'a> {
-    /// Takes the symbol and the publisher of every stream; repetitions are welcome.
+    /// Creates the names from the symbol and the publisher of every stream, which may repeat.
     ///
     /// # Errors
     /// [`Error::Data`] when the name of one stream is also the symbol of another.

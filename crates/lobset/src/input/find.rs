@@ -1,4 +1,4 @@
-//! From what the user named (files, folders, globs) to data files, and what Databento's own files beside them say.
+//! Finds the data files that the user named (files, folders, globs), and reads Databento's support files beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,30 +15,30 @@ use crate::printable::Shown;
 use crate::storage::{self, Entry, Searched, Stat};
 use crate::time_text::Timestamp;
 
-/// What the files beside a data file say of it.
+/// Facts about a data file from the support files beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// The SHA-256 that `manifest.json` gives for it.
+    /// The SHA-256 of the file in `manifest.json`.
     pub sha256: Option<String>,
-    /// The mappings to use where it has none of its own.
+    /// The mappings to use if the file has none.
     pub symbology: Option<SymbologyFile>,
 }
 
 /// A data file that was found.
 #[derive(Debug, Clone)]
 pub struct FoundFile {
-    /// Where it is.
+    /// Path or URL of the file.
     pub path: PathBuf,
-    /// Its size and identity.
+    /// Size and identity of the file.
     pub stat: Stat,
-    /// What lies beside it.
+    /// Facts about the file from the support files beside it.
     pub beside: Beside,
 }
 
-/// What [`find`] finds.
+/// The result of [`find`].
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Every data file, by path.
+    /// All data files, sorted by path.
     pub files: Vec<FoundFile>,
     folders: Vec<Folder>,
     delivery: Delivery,
@@ -46,12 +46,12 @@ pub struct Found {
     real: Real,
 }
 
-/// Real paths, without links in them.
+/// Real paths, with all links resolved.
 #[derive(Debug, Default)]
 pub struct Real {
-    /// Of files.
+    /// Paths of files.
     pub files: Vec<PathBuf>,
-    /// Of folders.
+    /// Paths of folders.
     pub folders: Vec<PathBuf>,
 }
 
@@ -59,13 +59,13 @@ pub struct Real {
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// It was read whole, and its `manifest.json` tells that nothing is missing.
+    /// The whole folder was searched, and checked for missing files against its `manifest.json`.
     whole: bool,
     support: Support,
 }
 
 impl Found {
-    /// What the manifest will say of the input, once it is known which time each file covers.
+    /// Describes the input for the manifest. `times` contains the time span of each file.
     pub fn delivery<'a>(&self, times: impl Iterator<Item = (&'a Path, Option<[Timestamp; 2]>)>) -> Delivery {
         let mut spans: BTreeMap<&Path, [String; 2]> = BTreeMap::new();
         for (path, span) in times {
@@ -97,7 +97,7 @@ impl Found {
         &self.real
     }
 
-    /// The same with whole paths: tasks run in processes with folders of their own.
+    /// Makes all paths absolute: tasks run in processes with other working directories.
     pub(crate) fn absolute(mut self) -> Self {
         for file in &mut self.files {
             file.path = whole(&file.path);
@@ -113,7 +113,7 @@ impl Found {
         self
     }
 
-    /// Everything that a run depends on, for naming it.
+    /// All facts about the input that a run depends on, from which the name of the run is derived.
     pub(crate) fn facts(&self) -> impl serde::Serialize + '_ {
         let files: Vec<_> =
             self.files.iter().map(|f| (&f.path, f.stat.bytes, &f.stat.version, &f.beside.sha256)).collect();
@@ -124,18 +124,18 @@ impl Found {
     }
 }
 
-/// Finds every data file that `inputs` name, without opening any, and holds it against the `manifest.json` beside it, if
-/// that is Databento's: sizes at once, hashes when the file is read.
+/// Finds every data file that `inputs` name, without opening any, and checks it against the `manifest.json` beside it,
+/// if that is Databento's: the size immediately, the hash when the file is read.
 ///
-/// A folder stands for the `.dbn` and `.dbn.zst` files in it and below, and so does the URL of one; a path that does not
-/// exist but holds `*`, `?` or `[` is a glob. Links to files and folders are followed, and a folder that several paths lead
-/// to is searched once. Hidden files are skipped and counted, unless one is named itself. The mappings of `symbology` stand
-/// in for the `symbology.json` of each folder.
+/// A folder, or the URL of one, stands for the `.dbn` and `.dbn.zst` files in it and below; a path that does not exist
+/// but contains `*`, `?` or `[` is a glob. Links to files and folders are followed, and a folder that several paths
+/// lead to is searched once. Hidden files are skipped and counted, unless named explicitly. The mappings of `symbology`
+/// replace the `symbology.json` of each folder.
 ///
 /// # Errors
-/// [`InputError`] with everything that is refused: a path that matches nothing, a file named twice, an entry or a folder
-/// that cannot be read, a link that leads nowhere, a named pipe or device in the place of a data file, a `.dbz` file in a
-/// folder, a file that is missing or has another size than `manifest.json` says, a damaged file beside the data.
+/// [`InputError`] with everything that is refused: a path that matches nothing, a file named twice, an entry or a
+/// folder that cannot be read, a broken link, a named pipe or device in place of a data file, a `.dbz` file in a
+/// folder, a file that is missing or differs in size from its entry in `manifest.json`, a damaged support file.
 pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Found> {
     let symbology = symbology.map(|path| SymbologyFile::open(&storage::plain(path))).transpose()?;
     let mut search = Search::default();
@@ -207,11 +207,11 @@ pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Fo
 
 const HELP: &str = "name .dbn or .dbn.zst files, folders that hold them, or a quoted glob such as 'data/*.dbn.zst'";
 
-/// How an input leads to files.
+/// An input that stands for several files.
 enum Wanted {
     /// Everything in a folder and below.
     Walk(PathBuf),
-    /// Whatever matches.
+    /// Every file that matches.
     Glob(Pattern),
 }
 
@@ -220,7 +220,7 @@ impl Wanted {
         matches!(self, Self::Walk(folder) if path.starts_with(folder))
     }
 
-    /// True for a file that the input would have led to, were it there.
+    /// True for a file that the input would include if the file existed.
     fn holds(&self, path: &Path) -> bool {
         match self {
             Self::Walk(_) => self.is_walk_over(path),
@@ -234,15 +234,15 @@ impl Wanted {
 
 #[derive(Default)]
 struct Search {
-    /// By their real path: no file counts twice.
+    /// Data files by their real path, so that no file counts twice.
     files: BTreeMap<PathBuf, (PathBuf, Stat)>,
-    /// Folders that hold a `manifest.json`, though perhaps no data.
+    /// Folders with a `manifest.json`, possibly without data.
     job_folders: BTreeSet<PathBuf>,
     wanted: Vec<Wanted>,
     delivery: Delivery,
     /// The real paths of the local folders that were searched.
     folders: BTreeSet<PathBuf>,
-    /// What cannot be used. The search goes on, so that all of it is told at once.
+    /// Everything that cannot be used. The search continues, so that all errors are reported at once.
     refused: Vec<InputError>,
 }
 
@@ -274,7 +274,7 @@ impl Search {
 
     fn expand_glob(&mut self, input: &Path, text: &str) -> Result<(), InputError> {
         let bad = |e: &dyn std::fmt::Display| InputError::new(input, format!("cannot be used as a glob: {e}"));
-        // A pattern that begins a name with a dot asks for hidden files.
+        // A pattern in which a name starts with a dot includes hidden files.
         let asked: Vec<Pattern> =
             text.split('/').filter(|name| is_hidden_name(name)).filter_map(|name| Pattern::new(name).ok()).collect();
         let mut matched = 0;
@@ -293,7 +293,7 @@ impl Search {
             } else if hidden {
                 self.delivery.keep_hidden(file_name(&path));
             } else if !SUPPORT_FILES.contains(&file_name(&path).as_str()) {
-                // The others are read where they lie beside data.
+                // Support files are read when there is data beside them.
                 self.add_named(&path);
             }
         }
@@ -304,7 +304,7 @@ impl Search {
         Ok(())
     }
 
-    /// Takes the data files below `folder`; none of them where the folder itself is `hidden`.
+    /// Adds the data files below `folder`, or none if the folder itself is `hidden`.
     fn walk(&mut self, folder: &Path, hidden: bool) {
         let Searched { entries, folders } = match storage::search(folder) {
             Ok(found) => found,
@@ -317,7 +317,7 @@ impl Search {
                 self.delivery.keep_hidden(name);
                 continue;
             } else if hidden {
-                // Other programs keep what they like there.
+                // Hidden folders belong to other programs and may contain anything.
                 continue;
             }
             match entry {
@@ -373,7 +373,7 @@ impl Search {
     }
 }
 
-/// What differs from a `manifest.json`: files that are missing, and sizes.
+/// Lists the differences from a `manifest.json`: missing files and different sizes.
 fn compare(folder: &Path, job: &JobManifest, files: &[(PathBuf, Stat)], wanted: &[Wanted]) -> Vec<InputError> {
     let sizes: BTreeMap<String, &Stat> = files.iter().map(|(path, stat)| (file_name(path), stat)).collect();
     let mut problems: Vec<InputError> = Vec::new();
@@ -381,7 +381,7 @@ fn compare(folder: &Path, job: &JobManifest, files: &[(PathBuf, Stat)], wanted: 
         let path = folder.join(name);
         let size = match sizes.get(name) {
             Some(stat) => Ok(stat.bytes),
-            // Files that nobody asked for may be missing, and have any size.
+            // Files that no input includes may be missing or have any size.
             None if !wanted.iter().any(|wanted| wanted.holds(&path)) => continue,
             None => storage::stat(&path).map(|stat| stat.bytes),
         };
@@ -397,12 +397,12 @@ fn compare(folder: &Path, job: &JobManifest, files: &[(PathBuf, Stat)], wanted: 
     problems
 }
 
-/// The whole path of a local file.
+/// Makes the path of a local file absolute; leaves URLs unchanged.
 fn whole(path: &Path) -> PathBuf {
     if storage::is_url(path) {
         return path.to_owned();
     }
-    // The path of the folder that holds files named without one is empty.
+    // Files named without a folder have the empty path as their folder.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -411,7 +411,8 @@ fn is_hidden_name(name: &str) -> bool {
     name.starts_with('.') && name != "." && name != ".."
 }
 
-/// True where a file, or a folder on the way to it, is hidden: `._x.dbn.zst` is what macOS leaves on other systems' disks.
+/// True if a file, or a folder on the way to it, is hidden: macOS leaves files such as `._x.dbn.zst` on the disks of
+/// other systems.
 fn is_hidden(path: &Path) -> bool {
     is_hidden_but(path, &[])
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time_text::Timestamp;
 
-/// Gaps that are kept of a stream.
+/// Number of gaps kept per stream.
 const MOST_GAPS: usize = 3;
 
 /// A pause between two rows of a stream.
@@ -18,24 +18,24 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// How long it lasts, in nanoseconds.
+    /// The length of the gap in nanoseconds.
     pub fn length(&self) -> u64 {
         self.to.0.saturating_sub(self.from.0)
     }
 }
 
-/// The three longest gaps of a stream, longest first; of equal ones the earlier stands first.
+/// The three longest gaps of a stream, longest first; of equal gaps, the earlier comes first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Gaps {
     longest: Vec<Gap>,
-    /// Only longer gaps can still enter the list.
+    /// Only gaps longer than this, in nanoseconds, can still enter the list.
     #[serde(skip)]
     floor: u64,
 }
 
 impl Gaps {
-    /// Takes the pause between two moments into account.
+    /// Takes the pause between two times into account.
     #[inline]
     pub fn note(&mut self, from: u64, to: u64) {
         if to.saturating_sub(from) > self.floor {
@@ -91,7 +91,7 @@ mod tests {
     fn parts_add_up_to_the_whole() {
         let mut first = noted(&[(0, 5), (5, 6)]);
         let second = noted(&[(3, 9), (9, 10)]);
-        // The clock stood at 6 when the second part began.
+        // The clock was at 6 when the second part began.
         first.extend(&second, 6);
         assert_eq!(first, noted(&[(0, 5), (5, 6), (6, 9), (9, 10)]));
         assert_eq!(lengths(&first), [5, 3, 1]);

@@ -1,15 +1,16 @@
-//! Where a file stands in time, by its first records, one of which may have a wrong stamp.
+//! The time at which a file starts, determined from its first records, one of which may have a wrong stamp.
 
 use serde::{Deserialize, Serialize};
 
-/// Stamps may lie so many nanoseconds before others that should come later. Packets that change places and clocks that are
-/// corrected move stamps by microseconds, seldom by milliseconds.
+/// Nanoseconds by which a stamp may be earlier than one that precedes it. Reordered packets and clock corrections move
+/// stamps by microseconds, seldom by milliseconds.
 pub(crate) const LARGEST_STEP_BACK: u64 = 10_000_000;
 
-/// Records whose stamps say where a stretch of rows starts or ends: the middle one of so many is right though four are wrong.
+/// Number of records whose stamps determine where a stretch of rows starts or ends: the median of nine stamps is right
+/// even if four are wrong.
 pub(crate) const EDGE: usize = 9;
 
-/// `ts_recv` of the first nine records of a file, or of as many as there are.
+/// `ts_recv` of the first nine records of a file, or of all if it has fewer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Head {
@@ -17,7 +18,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Takes the next record's stamp; false once there are enough.
+    /// Adds the stamp of the next record; false once there are enough.
     #[inline(always)]
     pub(crate) fn push(&mut self, ts_recv: u64) -> bool {
         let open = self.stamps.len() < EDGE;
@@ -27,7 +28,7 @@ impl Head {
         open
     }
 
-    /// The middle one of the stamps, which puts files in order: one wrong stamp cannot change it by much. `None` for a file
+    /// The median of the stamps, by which files are sorted: one wrong stamp cannot change it by much. `None` for a file
     /// without records.
     pub fn middle(&self) -> Option<u64> {
         let mut stamps = self.stamps.clone();
@@ -35,9 +36,9 @@ impl Head {
         stamps.get(stamps.len() / 2).copied()
     }
 
-    /// The file's first `ts_recv`, where that of the first record is plausible; else the first one that is. A stamp is not
-    /// when it lies more than a moment (10 ms) after the middle one, or as much before `reached`, the last time in the files
-    /// before, though the middle one does not. `None` for a file without records.
+    /// The first plausible `ts_recv` of the file. A stamp is implausible if it is more than 10 ms after the median of
+    /// the stamps; or if it is more than 10 ms before `reached`, the last time in the preceding files, and the median
+    /// is not before `reached`. `None` for a file without records.
     pub fn first(&self, reached: u64) -> Option<u64> {
         let middle = self.middle()?;
         let from = if middle < reached { 0 } else { reached.saturating_sub(LARGEST_STEP_BACK) };
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn small_steps_and_quiet_starts_are_plausible() {
-        // Files may step back at a cut, lie beside each other, and begin long before anything happens.
+        // Files may step back where they were split, overlap in time, and start long before the first activity.
         let stamps = [10 * HOUR, 10 * HOUR + 1, 10 * HOUR + 2];
         assert_eq!(head(&stamps).first(10 * HOUR + 1_000_000), Some(10 * HOUR));
         assert_eq!(head(&stamps).first(20 * HOUR), Some(10 * HOUR));

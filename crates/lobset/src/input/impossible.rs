@@ -1,4 +1,4 @@
-//! Values that no record of a venue has: signs of damage, or of a program that writes DBN wrongly.
+//! Impossible values in records: signs of damage, or of a program that writes DBN incorrectly.
 
 use std::ops::AddAssign;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 
-/// Records with impossible values, by kind. A record may count for several.
+/// Number of records with impossible values, by kind. A record may count for several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Impossible {
-    /// `action` is none of Databento's letters: A, C, F, M, N, R, T.
+    /// `action` is not one of Databento's letters: A, C, F, M, N, R, T.
     pub action: u64,
-    /// `side` is none of Databento's letters: A, B, N.
+    /// `side` is not one of Databento's letters: A, B, N.
     pub side: u64,
     /// `depth` is above 9, the last of ten levels.
     pub depth: u64,
     /// Bids that do not fall or asks that do not rise from level to level, or a level behind a missing one.
     pub levels: u64,
-    /// A price is the least number of 64 bits.
+    /// A price is the smallest 64-bit integer.
     pub price: u64,
 }
 
 impl Impossible {
-    /// All kinds together. A record with several counts for each.
+    /// The sum of all kinds. A record with several kinds counts for each.
     pub fn total(&self) -> u64 {
         self.named().iter().map(|(_, count)| count).sum()
     }
 
     /// Every kind with its count. Tables are made from this list.
     pub fn named(&self) -> [(&'static str, u64); 5] {
-        // A new kind does not compile until it stands here.
+        // Destructured, so that a new kind does not compile until it is listed here.
         let Self { action, side, depth, levels, price } = *self;
         [
             ("unknown action", action),
@@ -44,7 +44,7 @@ impl Impossible {
     /// Looks for impossible values in a record and counts them.
     ///
     /// # Errors
-    /// A text that names the first of them, when there is one.
+    /// A message that names the first impossible value.
     #[inline(always)]
     pub(crate) fn note(&mut self, record: &Record<'_>) -> Result<(), String> {
         if is_letter(ACTIONS, record.event.action)
@@ -117,22 +117,23 @@ fn is_letter(letters: u32, byte: u8) -> bool {
     (place < 32) & (letters.wrapping_shr(place) & 1 == 1)
 }
 
-/// True where `next` may stand behind `level`: it is missing, or both are there and the prices lead away from the middle.
+/// True if `next` may follow `level`: on each side, it is missing, or both are present and the price moves away from
+/// the mid price.
 fn follows(level: &BidAskPair, next: &BidAskPair) -> bool {
     let is_bid = |price: i64| price != UNDEF_PRICE && price != i64::MIN;
     let bid = next.bid_px == UNDEF_PRICE || (is_bid(level.bid_px) && is_bid(next.bid_px) && next.bid_px < level.bid_px);
-    // A missing ask is the largest number: nothing is above it.
+    // A missing ask is the largest integer, so no ask can follow it.
     bid && (next.ask_px == UNDEF_PRICE || level.ask_px < next.ask_px)
 }
 
-/// True where every level follows the one before and no price is the least number.
+/// True if every level follows the one before and no price is the smallest integer.
 #[inline(always)]
 fn is_ladder(levels: &[BidAskPair; 10]) -> bool {
     is_full_ladder(levels) || is_any_ladder(levels)
 }
 
-/// The same for a book with ten bids, which is the usual one. Without branches: it is asked of every record, and the answer
-/// is nearly always the same.
+/// Like [`is_ladder`], but only true for a book with ten bids, the usual case. Branch-free: it runs for every record,
+/// nearly always with the same result.
 #[inline(always)]
 fn is_full_ladder(levels: &[BidAskPair; 10]) -> bool {
     let ends = (levels[0].bid_px != UNDEF_PRICE) & (levels[9].bid_px != i64::MIN) & (levels[0].ask_px != i64::MIN);
@@ -146,7 +147,7 @@ fn is_any_ladder(levels: &[BidAskPair; 10]) -> bool {
     levels.windows(2).all(|pair| follows(&pair[0], &pair[1])) && best
 }
 
-/// The first level whose next one is out of order.
+/// The index of the first level that the next one does not follow.
 fn out_of_order(levels: &[BidAskPair; 10]) -> Option<usize> {
     levels.windows(2).position(|pair| {
         let whole = |level: &BidAskPair| level.bid_px != i64::MIN && level.ask_px != i64::MIN;

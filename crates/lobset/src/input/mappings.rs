@@ -1,4 +1,4 @@
-//! Which instrument is which symbol on which days.
+//! Maps instruments to symbols by day.
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +12,7 @@ pub type Slot = u32;
 #[derive(Debug, Default)]
 pub struct Mappings {
     names: Vec<String>,
-    /// By instrument: first day (inclusive) and last (exclusive) as nanoseconds, and the symbol.
+    /// By instrument: the first day (inclusive) and the last (exclusive) in nanoseconds, and the symbol.
     intervals: FxHashMap<u32, Vec<(u64, u64, Slot)>>,
 }
 
@@ -22,10 +22,10 @@ impl Mappings {
         &self.names
     }
 
-    /// The symbol of an instrument at a time; `None` without a mapping.
+    /// The symbol of an instrument at a time; `None` if there is no mapping.
     ///
     /// # Errors
-    /// A text when two symbols claim it on that day.
+    /// A message when two symbols claim the instrument on that day.
     pub(super) fn search(&self, ts_recv: u64, instrument_id: u32) -> Result<Option<Slot>, String> {
         let Self { names, intervals } = self;
         let mut found = None;
@@ -46,7 +46,7 @@ impl Mappings {
     }
 }
 
-/// Mappings that are being gathered.
+/// Builds [`Mappings`].
 #[derive(Default)]
 pub(super) struct MappingsBuilder {
     mappings: Mappings,
@@ -54,7 +54,7 @@ pub(super) struct MappingsBuilder {
 }
 
 impl MappingsBuilder {
-    /// Maps an instrument to a symbol from midnight `start` to before midnight `end`.
+    /// Maps an instrument to a symbol from midnight `start` until midnight `end`, exclusive.
     pub(super) fn add(&mut self, id: u32, name: &str, start: u64, end: u64) {
         let Mappings { names, intervals } = &mut self.mappings;
         let slot = match self.slots.get(name) {
@@ -74,10 +74,10 @@ impl MappingsBuilder {
     }
 }
 
-/// The longest symbol that is believed, in bytes. DBN itself has room for 70.
+/// Maximum length of a symbol, in bytes. DBN itself has room for 70.
 const MAX_SYMBOL_BYTES: usize = 255;
 
-/// Refuses what cannot be a symbol.
+/// Refuses a symbol that is empty or too long.
 pub(super) fn check_symbol(name: &str) -> Result<(), String> {
     match name.len() {
         0 => Err("maps an instrument to a symbol without a name".to_owned()),

@@ -1,4 +1,4 @@
-//! DBN bytes to rows: strict reading, files in order, symbols by day, usable quotes.
+//! Turns DBN bytes into rows: strict reading, files in order, symbols by day, usable quotes.
 
 mod batch;
 mod catalog;

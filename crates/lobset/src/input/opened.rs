@@ -1,4 +1,5 @@
-//! A DBN file up to its records: what it says of itself, which is believed only as far as its bytes go.
+//! Reads a DBN file up to its records. The declared metadata length is trusted only as far as the bytes of the file
+//! support it.
 
 use std::path::Path;
 
@@ -9,25 +10,26 @@ use dbn::{Metadata, VersionUpgradePolicy, v3, v4};
 use super::source::Source;
 use crate::error::{InputError, Result};
 
-/// The longest metadata header that is read. A year of every option on a US exchange stays below it.
+/// Maximum length of the metadata, in bytes. The metadata of a year of every option on a US exchange is shorter.
 pub const MAX_METADATA_BYTES: u32 = 256 << 20;
 
-/// Metadata may be this long whatever the file holds.
+/// Metadata up to this length, in bytes, is read regardless of the size of the file.
 const FREE_METADATA_BYTES: usize = 1 << 20;
 
-/// Beyond that it may be so many times as long as the bytes of the file that it was decompressed from. Real metadata
-/// compresses to a tenth at most: each symbol and each interval differs from the others.
+/// Longer metadata may be at most this many times as long as the bytes of the file that it was decompressed from. Real
+/// metadata compresses at most tenfold, because every symbol and every interval differs from the others.
 const MAX_METADATA_RATIO: u64 = 256;
 
-/// Zeros in a row that metadata may hold: ends of symbols, reserved bytes, empty lists, a little padding.
+/// Maximum number of consecutive zeros in metadata: padding of symbols, reserved bytes, empty lists, a little padding
+/// at the end.
 const MAX_ZEROS: usize = 4096;
 
-/// Records are decoded from a buffer of this size: it stays within a core's own cache.
+/// Size of the buffer from which records are decoded, in bytes. It fits into a core's own cache.
 const BUFFER: usize = 128 << 10;
 
 /// The decoder of a file's records.
 pub(super) enum Fsm {
-    /// Versions 1 to 3: the record has not changed between them.
+    /// Versions 1 to 3, whose MBP-10 records are the same.
     V3(Box<DbnFsm<v3::RecordHeader>>),
     V4(Box<DbnFsm<v4::RecordHeader>>),
 }
@@ -48,7 +50,7 @@ pub(super) struct Opened {
     pub source: Source,
     pub fsm: Fsm,
     pub metadata: Metadata,
-    /// Where its records begin in the decompressed stream.
+    /// Offset of the first record in the decompressed stream.
     pub byte: u64,
 }
 
@@ -100,7 +102,7 @@ impl Opened {
                 }
             }
         });
-        // Records that a false length swallowed would be missed by nobody else.
+        // No later check would notice records that a wrong length turned into metadata.
         let used = DbnMetadataEncoder::<Vec<u8>>::encoded_len(&metadata).saturating_sub(prelude.len());
         if header.iter().skip(used).any(|byte| *byte != 0) {
             let message =
@@ -111,8 +113,9 @@ impl Opened {
     }
 }
 
-/// Reads `length` bytes of metadata. The state machine allocates what the header declares, so the bytes are gathered first,
-/// and refused where they are more than the contents of a file can need: a false length costs no memory.
+/// Reads `length` bytes of metadata. The state machine allocates the length that the header declares. The bytes are
+/// therefore read first, and refused if they are more than the contents of a file can need, so that a wrong length
+/// takes no memory.
 fn gather_metadata(path: &Path, source: &mut Source, length: usize) -> Result<Vec<u8>> {
     let mut header: Vec<u8> = Vec::new();
     let mut piece = vec![0; 64 << 10];
@@ -140,7 +143,7 @@ fn gather_metadata(path: &Path, source: &mut Source, length: usize) -> Result<Ve
     Ok(header)
 }
 
-/// What a file of any schema says of itself.
+/// Reads the metadata of a file of any schema.
 pub(super) fn read_metadata(path: &Path) -> Result<Metadata> {
     Opened::new(path).map(|opened| opened.metadata)
 }
@@ -154,7 +157,7 @@ fn state_machine<H: DecodeHeader>(path: &Path) -> Result<DbnFsm<H>> {
         .map_err(|e| InputError::new(path, format!("cannot be decoded: {e}")).into())
 }
 
-/// Fills `buffer` as far as the stream goes.
+/// Fills `buffer`, unless the stream ends first; returns the number of bytes read.
 fn fill_whole(source: &mut Source, buffer: &mut [u8]) -> Result<usize> {
     let mut got = 0;
     while got < buffer.len() {

@@ -1,4 +1,4 @@
-//! Which records are rows: those whose best quote can be used.
+//! Selects the records that are rows: those with a usable best quote.
 
 use std::ops::AddAssign;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 
-/// True for a price in 1e-9 that comes back from a float in price units as it was. All below 2^22 units, some four million, do:
-/// floats there are less than 1e-9 apart. Above, about half of them do not.
+/// True for a price in 1e-9 that survives the conversion to a float in price units and back. All below 2^22 units (some four
+/// million) do, because floats there lie less than 1e-9 apart. Above, about half of them do not.
 #[inline]
 pub(crate) fn is_exact_float(price: i64) -> bool {
     is_small(price) || price == UNDEF_PRICE || (price as f64 / 1e9 * 1e9).round() as i64 == price
@@ -22,7 +22,7 @@ fn is_small(price: i64) -> bool {
     price.wrapping_add(SMALL).cast_unsigned() <= SMALL.cast_unsigned() * 2
 }
 
-/// The first price of a record that is no exact float.
+/// The first price of a record that a float does not represent exactly.
 #[inline(always)]
 pub(crate) fn inexact_price(record: &Record<'_>) -> Option<i64> {
     let small = |price: i64| is_small(price) | (price == UNDEF_PRICE);
@@ -39,7 +39,7 @@ fn search_inexact(record: &Record<'_>) -> Option<i64> {
     [record.event.price].into_iter().chain(book).find(|price| !is_exact_float(*price))
 }
 
-/// Records that did not become rows, by reason.
+/// Number of records that did not become rows, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drops {
@@ -47,23 +47,23 @@ pub struct Drops {
     pub one_sided: u64,
     /// The best bid is above the best ask.
     pub crossed: u64,
-    /// The quote lies outside `price_range`.
+    /// The quote is outside `price_range`.
     pub out_of_range: u64,
     /// The file's mappings do not name the instrument.
     pub unmapped: u64,
-    /// The record comes from a publisher that `publishers` does not name.
+    /// The publisher of the record is not among `publishers`.
     pub other_publisher: u64,
 }
 
 impl Drops {
-    /// All of them together.
+    /// The sum of all reasons.
     pub fn total(&self) -> u64 {
         self.named().iter().map(|(_, count)| count).sum()
     }
 
     /// Every reason with its count. Tables are made from this list.
     pub fn named(&self) -> [(&'static str, u64); 5] {
-        // A new reason does not compile until it stands here.
+        // Destructured, so that a new reason does not compile until it is listed here.
         let Self { one_sided, crossed, out_of_range, unmapped, other_publisher } = *self;
         [
             ("one-sided", one_sided),
@@ -85,26 +85,26 @@ impl AddAssign for Drops {
     }
 }
 
-/// What makes a quote usable.
+/// The rules that decide whether a quote is usable.
 #[derive(Debug, Clone, Copy)]
 pub struct QuoteRules {
     keep_crossed: bool,
-    /// In 1e-9 price units.
+    /// Lowest and highest price, in 1e-9 price units.
     range: Option<(i64, i64)>,
 }
 
 impl QuoteRules {
-    /// Rules from the settings of the same names; prices in price units.
+    /// Creates the rules from the settings of the same names; prices are in price units.
     pub fn new(keep_crossed: bool, price_range: Option<[f64; 2]>) -> Self {
         let fixed = |price: f64| (price * 1e9).round() as i64;
         Self { keep_crossed, range: price_range.map(|[low, high]| (fixed(low), fixed(high))) }
     }
 
-    /// `mid2`, the sum of best bid and best ask in 1e-9 price units (twice the mid price), of a usable quote;
-    /// `None` for one that was dropped, and counted.
+    /// `mid2`, the sum of best bid and best ask in 1e-9 price units (twice the mid price), of a usable quote. Counts
+    /// any other quote in `drops` and returns `None`.
     ///
     /// # Errors
-    /// A text when the sum does not fit 64 bits: such prices are no prices.
+    /// A message when the sum does not fit 64 bits: such prices are invalid.
     #[inline]
     pub fn mid2(&self, best: &BidAskPair, drops: &mut Drops) -> Result<Option<i64>, String> {
         let (bid, ask) = (best.bid_px, best.ask_px);

@@ -1,4 +1,5 @@
-//! A strict reader of DBN: records in, or an error that says where. A clean end always means a complete file.
+//! A strict reader of DBN: returns records, or an error with the position of the defect. Reaching the end without an
+//! error means that the file is complete.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use super::opened::{Fsm, Opened, on_fsm};
 use super::source::Source;
 use crate::error::{InputError, Result};
 
-/// One MBP-10 record, as every DBN version holds it.
+/// One MBP-10 record, the same for every DBN version.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     /// The event.
@@ -19,7 +20,7 @@ pub struct Record<'a> {
     pub levels: &'a [BidAskPair; 10],
 }
 
-/// The fields of a record struct, which versions 1 to 3 and version 4 name alike.
+/// Builds a [`Record`] from a record struct, whose fields have the same names in versions 1 to 3 and version 4.
 macro_rules! view {
     ($msg:expr, $instrument_id:expr, $ts_out:expr) => {
         Record {
@@ -43,21 +44,21 @@ macro_rules! view {
     };
 }
 
-/// The one shape that all records of a file have.
+/// The layout that all records of a file share.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
-    /// Bytes of a record.
+    /// Size of a record in bytes.
     size: usize,
-    /// Its first bytes: length and type. DBN 1 to 3 use two of them, DBN 4 all four.
+    /// The first bytes of a record: length and type. DBN 1 to 3 use two of them, DBN 4 all four.
     header: [u8; 4],
     header_bytes: usize,
-    /// The byte of a record at which its gateway stamp begins, in files that carry one.
+    /// Offset of the gateway stamp within a record, in files that carry one.
     ts_out: Option<usize>,
 }
 
 impl Shape {
     /// # Errors
-    /// A text when a DBN 4 layout describes other MBP-10 records than those that this build reads.
+    /// A message when a DBN 4 layout describes MBP-10 records that differ from those that this build reads.
     fn of(metadata: &Metadata) -> Result<Self, String> {
         if metadata.version < 4 {
             let base = size_of::<v3::Mbp10Msg>();
@@ -72,7 +73,7 @@ impl Shape {
         let layout = metadata.layout.as_ref().and_then(|layout| layout.record_layout(v4::rtype::MBP_10));
         let size = usize::from(layout.ok_or_else(unknown)?.record_size());
         let ts_out = index.offset_of(v4::rtype::MBP_10, v4::fields::TS_OUT).map(|field| usize::from(field.offset()));
-        // The only field that may follow the record is the gateway stamp: any other would be lost.
+        // Only the gateway stamp may follow the record: any other field would be lost.
         let base = size_of::<v4::Mbp10Msg>();
         let known = match ts_out {
             Some(at) => at == base && size == base + size_of::<u64>(),
@@ -90,7 +91,7 @@ impl Shape {
         &self.header[..self.header_bytes]
     }
 
-    /// The gateway stamp of a record's bytes.
+    /// The gateway stamp of a record, given its bytes.
     #[inline(always)]
     fn ts_out(&self, record: &[u8]) -> u64 {
         let stamp = self.ts_out.and_then(|at| record.get(at..)?.first_chunk());
@@ -98,17 +99,18 @@ impl Shape {
     }
 }
 
-/// Records that the state machine decodes at once.
+/// Maximum number of records that the state machine decodes at once.
 const BATCH: usize = 16;
 
-/// How many of the next records begin with `want`, and whether all do that the state machine might decode at once.
+/// Returns how many of the next records begin with `want`, and whether these include every record that the state
+/// machine might decode at once.
 #[inline]
 fn headers(data: &[u8], size: usize, want: &[u8]) -> (usize, bool) {
     for i in 0..BATCH {
         match data.get(i * size..i * size + want.len()) {
             Some(header) if header != want => return (i, false),
             Some(_) => {}
-            // Not read yet, so not decoded either.
+            // The rest has not been read yet, so the state machine cannot decode it.
             None => return (i, true),
         }
     }
@@ -132,7 +134,7 @@ pub struct DbnReader {
     fsm: Fsm,
     shape: Shape,
     metadata: Metadata,
-    /// Records advanced over.
+    /// Number of records advanced over.
     records: u64,
     /// Offset of the next record in the decompressed stream.
     byte: u64,
@@ -142,8 +144,9 @@ impl DbnReader {
     /// Opens a file and reads its metadata.
     ///
     /// # Errors
-    /// [`InputError`] when the file is no DBN, is cut within its metadata, has another schema than mbp-10, or
-    /// declares metadata longer than [`MAX_METADATA_BYTES`](crate::input::MAX_METADATA_BYTES) or than its contents need.
+    /// [`InputError`] when the file is not DBN, is truncated within its metadata, has a schema other than mbp-10, or
+    /// declares metadata longer than [`MAX_METADATA_BYTES`](crate::input::MAX_METADATA_BYTES) or than its contents
+    /// need.
     pub fn open(path: &Path) -> Result<Self> {
         let Opened { source, fsm, metadata, byte } = Opened::new(path)?;
         check_schema(path, &metadata)?;
@@ -152,7 +155,7 @@ impl DbnReader {
         Ok(Self { path: path.to_owned(), source, fsm, shape, metadata, records: 0, byte })
     }
 
-    /// What the file says of itself.
+    /// The metadata of the file.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -162,18 +165,18 @@ impl DbnReader {
         self.shape.ts_out.is_some()
     }
 
-    /// Records advanced over so far.
+    /// Number of records advanced over so far.
     pub fn records(&self) -> u64 {
         self.records
     }
 
-    /// Bytes of the file read so far, compressed as they are.
+    /// Number of bytes of the (possibly compressed) file read so far.
     pub fn bytes_read(&self) -> u64 {
         self.source.bytes_read()
     }
 
-    /// True where every zstd frame has a checksum of its contents, which is compared as it is read; `None` for a file that is
-    /// not compressed. Meaningful once [`advance`](Self::advance) has returned false.
+    /// True if every zstd frame has a checksum of its contents, which is verified during reading; `None` for a file
+    /// that is not compressed. Meaningful once [`advance`](Self::advance) has returned false.
     pub fn checksummed(&self) -> Option<bool> {
         self.source.checksummed()
     }
@@ -186,7 +189,7 @@ impl DbnReader {
     /// Moves to the next record; false at the end of the file.
     ///
     /// # Errors
-    /// [`InputError`] with the record and the byte where the file is cut or broken.
+    /// [`InputError`] with the record and the byte at which the file is truncated or damaged.
     #[inline]
     pub fn advance(&mut self) -> Result<bool> {
         let buffered = on_fsm!(&mut self.fsm, fsm => fsm.next_buffered_record().is_some());
@@ -197,11 +200,12 @@ impl DbnReader {
         self.decode_more()
     }
 
-    /// Decodes the next records of the buffer, reading on where it has none, and moves to the first of them.
+    /// Decodes the next records in the buffer, reading more of the file if there are none, and moves to the first of
+    /// them.
     fn decode_more(&mut self) -> Result<bool> {
         loop {
-            // The state machine takes any record, and one of an odd length would misalign those after it: so headers
-            // are compared with the only one that belongs here before it sees them.
+            // The state machine accepts any record, and a record of an odd length would misalign those after it. So
+            // every header is compared with the only valid one before the state machine decodes its record.
             let data = on_fsm!(&self.fsm, fsm => fsm.data());
             let (good, all) = headers(data, self.shape.size, self.shape.header());
             let outcome = on_fsm!(&mut self.fsm, fsm => match (good, all) {
@@ -236,7 +240,7 @@ impl DbnReader {
         }
     }
 
-    /// Reads on; false at the clean end of the file.
+    /// Reads more of the file; false at the end of a complete file.
     fn read_more(&mut self) -> Result<bool> {
         let (read, left) = on_fsm!(&mut self.fsm, fsm => {
             let read = self.source.fill(fsm.space())?;
@@ -255,7 +259,7 @@ impl DbnReader {
     /// The record that [`advance`](Self::advance) moved to.
     ///
     /// # Errors
-    /// [`InputError`] when its instrument id needs more than 32 bits, or nothing has been advanced to.
+    /// [`InputError`] when its instrument id needs more than 32 bits, or there is no current record.
     #[inline]
     pub fn record(&self) -> Result<Record<'_>> {
         match &self.fsm {
@@ -278,7 +282,7 @@ impl DbnReader {
         Err(self.error("there is no current record: advance first").into())
     }
 
-    /// The error of a record ahead whose header is not that of MBP-10.
+    /// The error for the next record, whose header is not that of MBP-10.
     #[cold]
     fn foreign_record(&self) -> crate::Error {
         let (rtype, size, want) = match &self.fsm {

@@ -1,4 +1,4 @@
-//! Which of a file's records are rows, and of which stream.
+//! Selects the records of a file that are rows, and assigns them to streams.
 
 use std::path::Path;
 
@@ -19,48 +19,48 @@ use crate::error::{Error, Result};
 use crate::run::Monitor;
 use crate::time_text::Timestamp;
 
-/// Records between two looks at the monitor.
+/// Number of records between two progress reports.
 const BREATH: u64 = 8192;
 
-/// Everything that decides what a scan finds.
+/// Everything that determines the result of a scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanRules {
     settings: ScanSettings,
-    /// The mappings for a file without any. It differs from folder to folder.
+    /// The mappings for a file without any. They differ from folder to folder.
     symbology: Option<SymbologyFile>,
 }
 
 impl ScanRules {
-    /// Those of a run's settings.
+    /// Creates the rules from the settings of a run.
     pub fn new(config: &Config) -> Self {
         Self { settings: ScanSettings::new(config), symbology: None }
     }
 
-    /// The longest pause in nanoseconds that breaks no stream.
+    /// The longest pause, in nanoseconds, that does not break a stream.
     pub fn max_gap(&self) -> u64 {
         self.settings.max_gap.map_or(u64::MAX, |gap| gap.0)
     }
 
-    /// The most memory that the mappings take, in bytes.
+    /// The maximum memory that the mappings take, in bytes.
     pub fn memory(&self) -> u64 {
         self.symbology.as_ref().map_or(0, SymbologyFile::memory)
     }
 
-    /// The same for a file with this `symbology.json`.
+    /// The same rules for a file with this `symbology.json`.
     #[must_use]
     pub fn with_symbology(&self, symbology: Option<&SymbologyFile>) -> Self {
         Self { symbology: symbology.cloned(), ..self.clone() }
     }
 }
 
-/// Whether a row starts a new unbroken stretch: it comes from another instrument, or after a pause longer than `max_gap` by
-/// the clock of the stream, the running maximum of `ts_recv` in `reached`.
+/// True if a row starts a new unbroken stretch: it belongs to another instrument, or follows a pause longer than
+/// `max_gap`, measured from the running maximum of `ts_recv` of the stream, `reached`.
 #[inline(always)]
 pub fn is_break(reached: u64, ts: u64, max_gap: u64, same_instrument: bool) -> bool {
     !same_instrument || ts.saturating_sub(reached) > max_gap
 }
 
-/// Reads a file's records and tells which of them are rows of which stream.
+/// Reads the records of a file, and determines which of them are rows and to which stream they belong.
 pub(crate) struct RowReader {
     pub reader: DbnReader,
     pub symbols: Symbols,
@@ -72,7 +72,7 @@ pub(crate) struct RowReader {
     publishers: Option<Vec<u16>>,
     times: Times,
     streams: FileStreams,
-    /// Bytes of the file that the monitor knows of.
+    /// Number of bytes of the file reported to the monitor.
     reported: u64,
 }
 
@@ -98,7 +98,7 @@ impl RowReader {
         })
     }
 
-    /// Moves to the next record; false at the end of the file. Tells the monitor of the bytes read, now and then.
+    /// Moves to the next record; false at the end of the file. Regularly reports the bytes read to the monitor.
     #[inline]
     pub fn advance(&mut self, monitor: &Monitor<'_>) -> Result<bool> {
         let more = self.reader.advance()?;
@@ -110,14 +110,14 @@ impl RowReader {
         Ok(more)
     }
 
-    /// The current record and, when it is a row, its stream's number and `mid2`. Drops are counted.
+    /// The current record and, if it is a row, the number of its stream and `mid2`. Drops are counted.
     #[inline]
     pub fn current(&mut self) -> Result<(Record<'_>, Option<(usize, i64)>)> {
         let quotes = self.quotes;
         self.current_by(|best, drops| quotes.mid2(best, drops))
     }
 
-    /// As [`current`](Self::current), where `mid2` says which quotes are usable and counts the others.
+    /// Like [`current`](Self::current), but `mid2` decides which quotes are usable, and counts the others.
     #[inline]
     pub fn current_by(
         &mut self,
@@ -169,7 +169,7 @@ impl RowReader {
             .map(|(symbol, publisher)| StreamId { symbol: names[*symbol as usize].clone(), publisher_id: *publisher })
     }
 
-    /// What the manifest will say of the file, now that it is read to its end.
+    /// The entry of the file in the manifest; meaningful once the file has been read to its end.
     pub fn entry(&self, path: &Path, rows: u64, first_ts: Option<u64>, last_ts: Option<u64>) -> InputEntry {
         InputEntry {
             name: file_name(path),

@@ -1,4 +1,4 @@
-//! Folders with files of several schemas: which files hold what, and which glob names those of mbp-10.
+//! Explains input with several schemas: what each file contains, and which glob matches those of mbp-10.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::error::InputError;
 use crate::printable::printable;
 use crate::storage;
 
-/// What a file says that it holds.
+/// What a file contains, according to its metadata.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
     Mbp10,
@@ -46,8 +46,9 @@ impl Holds {
     }
 }
 
-/// Where files among many were refused for their schema, says once what each file of the input holds and how to name those
-/// of mbp-10; other errors stay as they are. Opens all files again, which nobody minds when the run has failed.
+/// If some of several files were refused for their schema, replaces those errors by a single one that lists what the
+/// files of the input contain and how to name those of mbp-10. Other errors stay unchanged. Opens all files again; the
+/// run has failed already, so the time does not matter.
 pub(crate) fn explain_schemas(refused: Vec<InputError>, found: &Found) -> Vec<InputError> {
     let by_schema = |error: &InputError| matches!(Holds::of(&error.path), Holds::Other(_) | Holds::Mixture);
     if found.files.len() == 1 || refused.is_empty() {

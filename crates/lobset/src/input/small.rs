@@ -1,4 +1,4 @@
-//! Databento's small files beside the data: bounded reads, and what messages show of them.
+//! Reads Databento's small support files with a size limit, and shortens their contents for messages.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Read};
@@ -8,18 +8,18 @@ use super::file_name;
 use crate::error::{InputError, Result};
 use crate::storage;
 
-/// The bytes of a file that must be no larger than `limit`.
+/// Reads a file that must be no larger than `limit` bytes.
 pub(super) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = storage::open(path).map_err(|e| InputError::unread(path, e))?;
     read_at_most(path, file, limit)
 }
 
-/// The same for a file that need not be there.
+/// Like [`read_small`], for a file that need not exist.
 pub(super) fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     use ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
     match storage::open(path) {
         Ok(file) => read_at_most(path, file, limit).map(Some),
-        // A store may say this of an object that is not there, to a key that may not list.
+        // Without permission to list, an object store may answer this for an object that does not exist.
         Err(e) if e.kind() == PermissionDenied && storage::is_url(path) => Ok(None),
         Err(e) if [IsADirectory, NotADirectory, NotFound].contains(&e.kind()) => Ok(None),
         Err(e) => Err(InputError::unread(path, e).into()),
@@ -28,7 +28,7 @@ pub(super) fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> 
 
 fn read_at_most(path: &Path, file: impl Read, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // A local file tells its size for nothing; whatever it says, no more than the limit is read.
+    // The size of a local file costs nothing to query; in any case, no more than the limit is read.
     let large = !storage::is_url(path) && storage::stat(path).is_ok_and(|stat| stat.bytes > limit);
     if !large {
         file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| InputError::unread(path, e))?;
@@ -40,12 +40,13 @@ fn read_at_most(path: &Path, file: impl Read, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The cure for a file that is not what its name says.
+/// The help for a file that is not what its name says.
 pub(super) fn elsewhere(path: &Path) -> String {
     format!("download {} again; if it is not Databento's, keep it elsewhere", file_name(path))
 }
 
-/// An error or a value for a message, which may hold whatever a file holds: cut short.
+/// Formats an error or a value for a message, shortened and without control characters, since it may contain any part
+/// of a file.
 pub(super) fn brief(text: &impl Display) -> String {
     const MOST: usize = 200;
     let text = text.to_string();

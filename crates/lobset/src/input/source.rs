@@ -1,4 +1,4 @@
-//! The bytes of a DBN stream: a plain file, or zstd frames taken apart strictly.
+//! The bytes of a DBN stream: a plain file, or zstd frames, decompressed strictly.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ fn is_zstd(head: &[u8]) -> bool {
     head.starts_with(&ZSTD_MAGIC) || (head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18])
 }
 
-/// True for the first bytes of a DBZ file: a skippable frame that holds its metadata.
+/// True for the first bytes of a DBZ file: a skippable frame that contains its metadata.
 fn is_dbz(head: &[u8]) -> bool {
     is_zstd(head) && head.get(8..11) == Some(b"DBZ")
 }
 
-/// The refusal of a DBZ file.
+/// The error for a DBZ file.
 pub(super) fn dbz(path: &Path) -> InputError {
     let name = file_name(path);
     let stem = name.strip_suffix(".dbz").unwrap_or(&name);
-    // Databento's own command reads both: https://crates.io/crates/dbn-cli.
+    // Databento's own command reads both DBZ and DBN: https://crates.io/crates/dbn-cli.
     let help = format!(
         "convert it with Databento's command (cargo install dbn-cli): dbn {} -o {}.dbn.zst",
         name.escape_debug(),
@@ -38,7 +38,7 @@ pub(super) fn dbz(path: &Path) -> InputError {
 /// SHA-256 of a file's bytes.
 ///
 /// # Errors
-/// [`InputError`] when it cannot be read.
+/// [`InputError`] when the file cannot be read.
 pub(crate) fn file_sha256(path: &Path) -> Result<String> {
     let fail = |e| InputError::unread(path, e);
     let mut file = storage::open(path).map_err(fail)?;
@@ -52,12 +52,12 @@ pub(crate) fn file_sha256(path: &Path) -> Result<String> {
     }
 }
 
-/// A file's (decompressed) bytes, hashed as they are read. Buffers 128 KiB, and what zstd needs for its window.
+/// The (decompressed) bytes of a file, which is hashed as it is read. Takes 128 KiB of memory, plus the zstd window.
 pub(super) struct Source {
     path: PathBuf,
     file: Box<dyn Read + Send>,
     hash: Sha256,
-    /// Bytes of the file read so far.
+    /// Number of bytes of the file read so far.
     read: u64,
     buffer: Vec<u8>,
     /// The unread part of `buffer`.
@@ -69,24 +69,24 @@ pub(super) struct Source {
 struct Zstd {
     context: DCtx<'static>,
     checksums: Checksums,
-    /// Within a frame: the end of the file now is a truncation.
+    /// True within a frame, where the end of the file is a truncation.
     open: bool,
-    /// The last call filled its output, so that more may wait inside the context.
+    /// The last call filled its output, so the context may contain more.
     full: bool,
 }
 
-/// Whether zstd frames end with a checksum of their contents, which the decoder then compares.
+/// Records whether zstd frames end with a checksum of their contents, which the decoder then verifies.
 #[derive(Default)]
 struct Checksums {
-    /// The first bytes of the frame at hand: its magic number, and the descriptor of its header.
+    /// The first bytes of the current frame: its magic number, and the descriptor of its header.
     head: [u8; 5],
     known: usize,
-    /// A frame without one has been seen.
+    /// A frame without a checksum has been seen.
     lacking: bool,
 }
 
 impl Checksums {
-    /// Takes the next bytes of a frame; `ended` tells that they are its last.
+    /// Takes the next bytes of a frame; `ended` is true if they are its last.
     fn take(&mut self, bytes: &[u8], ended: bool) {
         if self.known < self.head.len() {
             let n = bytes.len().min(self.head.len() - self.known);
@@ -127,7 +127,7 @@ impl Source {
         Ok(source)
     }
 
-    /// Bytes of the file read so far, compressed as they are.
+    /// Number of bytes of the (possibly compressed) file read so far.
     pub(super) fn bytes_read(&self) -> u64 {
         self.read
     }
@@ -137,7 +137,7 @@ impl Source {
         hex(&self.hash.clone().finalize())
     }
 
-    /// True where every zstd frame read so far has a checksum; `None` for a file that is not compressed.
+    /// True if every zstd frame read so far has a checksum; `None` for a file that is not compressed.
     pub(super) fn checksummed(&self) -> Option<bool> {
         self.zstd.as_ref().map(|zstd| !zstd.checksums.lacking)
     }
@@ -146,9 +146,9 @@ impl Source {
         &self.buffer[self.start..self.end]
     }
 
-    /// Replaces the used-up buffer; false at the end of the file.
+    /// Refills the buffer once it is used up; false at the end of the file.
     fn refill(&mut self) -> Result<bool> {
-        // Fills the buffer whole: the format is told from its first bytes, and a pipe may give them one by one.
+        // Fills the whole buffer: the format is detected from its first bytes, and a pipe may deliver them one by one.
         (self.start, self.end) = (0, 0);
         while self.end < self.buffer.len() {
             let read = uninterrupted(|| self.file.read(&mut self.buffer[self.end..]));
@@ -162,10 +162,11 @@ impl Source {
         Ok(self.end > 0)
     }
 
-    /// Writes decompressed bytes to the front of `out`, as many as there are at hand; 0 at the end of the stream.
+    /// Writes the decompressed bytes that are available to the front of `out`; returns their number, 0 at the end of
+    /// the stream.
     ///
     /// # Errors
-    /// A read that fails, bytes that are no zstd, or a file that ends within a frame.
+    /// [`InputError`] when a read fails, the bytes are not valid zstd, or the file ends within a frame.
     pub(super) fn fill(&mut self, out: &mut [u8]) -> Result<usize> {
         let Some(mut zstd) = self.zstd.take() else {
             if self.start == self.end && !self.refill()? {
@@ -183,7 +184,7 @@ impl Source {
 
     fn fill_zstd(&mut self, zstd: &mut Zstd, out: &mut [u8]) -> Result<usize> {
         loop {
-            // A context that filled its output may hold more without needing a byte of input.
+            // A context that filled its output may produce more without any input.
             if self.start == self.end && !zstd.full && !self.refill()? {
                 if zstd.open {
                     return Err(InputError::new(&self.path, "the file ends within a zstd frame: it is truncated")
@@ -215,7 +216,7 @@ impl Source {
     }
 }
 
-/// Lower-case hexadecimal.
+/// Formats bytes as lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, b| {

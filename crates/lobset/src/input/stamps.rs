@@ -1,4 +1,4 @@
-//! Which times a record may have.
+//! Checks the stamps of records.
 
 use dbn::{Metadata, UNDEF_TIMESTAMP};
 
@@ -8,7 +8,7 @@ use crate::time_text::Timestamp;
 /// Checks that the stamps of a record fit the signed 64 bits of Arrow and Parquet, or are undefined.
 ///
 /// # Errors
-/// A text that names the stamp.
+/// A message that names the stamp.
 #[inline(always)]
 pub(crate) fn check_stamps(record: &Record<'_>) -> Result<(), String> {
     let fits = |ts: u64| ts <= i64::MAX.cast_unsigned() || ts == UNDEF_TIMESTAMP;
@@ -18,12 +18,12 @@ pub(crate) fn check_stamps(record: &Record<'_>) -> Result<(), String> {
     Err(late(record))
 }
 
-/// The times that a file's own metadata leaves its records.
+/// The times that records may have according to the metadata of their file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
-    /// From the start of the query to its end, where both are known. Databento filters by `ts_recv`; the end is exclusive, but
-    /// for files that were split, where it is the last record's. A live capture has no end, and its start binds nothing: what
-    /// it replays lies before it.
+    /// Start and end of the query, if both are known. Databento filters by `ts_recv`. The end is exclusive, except in
+    /// files that were split, where it is the last record's. A live capture has no end, and its start is no bound:
+    /// replayed records precede it.
     query: Option<(u64, u64)>,
     first: u64,
     span: u64,
@@ -38,10 +38,11 @@ impl Times {
         Self { query, first, span: last.saturating_sub(first) }
     }
 
-    /// Checks the stamps of a record: they fit 64 bits with a sign, `ts_recv` is defined and lies within the file's metadata.
+    /// Checks that the stamps of a record fit signed 64 bits, and that `ts_recv` is defined and within the query of the
+    /// file, give or take [`LARGEST_STEP_BACK`].
     ///
     /// # Errors
-    /// A text that names the stamp.
+    /// A message that names the stamp.
     #[inline(always)]
     pub(crate) fn check(&self, record: &Record<'_>) -> Result<(), String> {
         check_stamps(record)?;

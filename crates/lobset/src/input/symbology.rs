@@ -1,7 +1,7 @@
-//! `symbology.json`: the mappings of a batch job, for files that carry none.
+//! `symbology.json`: the mappings of a batch job, for files without mappings.
 //!
-//! A job for ALL_SYMBOLS, or one with `map_symbols` off, writes files whose metadata has no mappings; the job's folder then
-//! holds them in `symbology.json`, which is what the API's `symbology.resolve` returns
+//! A job for ALL_SYMBOLS, or one with `map_symbols` off, writes files whose metadata has no mappings. The folder of the
+//! job then contains them in `symbology.json`, in the form that the API's `symbology.resolve` returns
 //! (<https://databento.com/docs/api-reference-historical/symbology/symbology-resolve>):
 //!
 //! ```json
@@ -11,7 +11,8 @@
 //!  "partial": [], "not_found": [], "message": "OK", "status": 0}
 //! ```
 //!
-//! `d0` is the first day and `d1` the day after the last. An empty `s` marks days without a match, as in old DBN metadata.
+//! `d0` is the first day and `d1` the day after the last. An empty `s` marks days without a match, as in old DBN
+//! metadata.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,12 +28,12 @@ use super::small::{brief, read_small};
 use crate::error::{InputError, Result};
 use crate::time_text::Timestamp;
 
-/// The largest `symbology.json` that is read: a year of every option on a US exchange stays below it.
+/// Maximum size of a `symbology.json`, in bytes. That of a year of every option on a US exchange is smaller.
 pub const MAX_SYMBOLOGY_BYTES: u64 = 512 << 20;
 
 const HELP: &str = "download symbology.json again, or resolve the symbols anew with stype_out=\"instrument_id\"";
 
-/// A `symbology.json`, which is parsed when the first file needs it. Clones share what was parsed; two are equal when
+/// A `symbology.json`, which is parsed when first needed. Clones share the parsed mappings; two files are equal if
 /// their bytes are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SymbologyFile {
@@ -52,7 +53,7 @@ impl PartialEq for SymbologyFile {
 impl Eq for SymbologyFile {}
 
 impl SymbologyFile {
-    /// A file whose bytes have been read.
+    /// Describes a file whose bytes have been read; parses nothing.
     pub(super) fn new(path: &Path, bytes: &[u8]) -> Self {
         Self {
             path: path.to_owned(),
@@ -65,7 +66,7 @@ impl SymbologyFile {
     /// Opens and parses the file that the user named.
     ///
     /// # Errors
-    /// [`InputError`] when it is not there, too large, damaged, or maps to something other than instrument ids.
+    /// [`InputError`] when the file is missing, too large, damaged, or maps to something other than instrument ids.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = read_small(path, MAX_SYMBOLOGY_BYTES)?;
         let file = Self::new(path, &bytes);
@@ -74,33 +75,33 @@ impl SymbologyFile {
         Ok(file)
     }
 
-    /// The same file by another path.
+    /// Returns the same file under another path.
     pub(crate) fn at(self, path: PathBuf) -> Self {
         Self { path, ..self }
     }
 
-    /// Where it is.
+    /// Path or URL of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The SHA-256 of its bytes, in hexadecimal.
+    /// The SHA-256 of the file, in hexadecimal.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// The most memory that it takes to parse it, in bytes.
+    /// The maximum memory that parsing takes, in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        // The bytes themselves, their parts as text, and the maps.
+        // The bytes of the file, the parsed strings, and the maps.
         self.bytes.saturating_mul(6)
     }
 
-    /// Its mappings.
+    /// Returns the mappings; parses the file on the first call.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and when it has changed meanwhile.
+    /// Same as [`open`](Self::open); also when the file has changed since it was found.
     pub fn mappings(&self) -> Result<Arc<Mappings>> {
-        // Held while parsing: whoever comes second waits, rather than parse as well.
+        // The lock is held while parsing, so that a second thread waits instead of parsing as well.
         let mut parsed = self.lock();
         if let Some(mappings) = &*parsed {
             return Ok(Arc::clone(mappings));
@@ -119,7 +120,7 @@ impl SymbologyFile {
     }
 }
 
-/// The parts of the file that matter here.
+/// The fields of the file that are used.
 #[derive(Deserialize)]
 struct Resolution {
     // Sorted, so that a symbol's slot does not depend on a hash.
@@ -182,11 +183,11 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Mappings> {
     Ok(builder.finish())
 }
 
-/// A day on which intervals of one symbol name two instruments.
+/// Returns a day on which intervals of one symbol name two instruments, if there is one.
 fn two_at_once(mut claims: Vec<(u64, u64, u32)>) -> Option<(u64, [u32; 2])> {
     claims.retain(|(start, end, _)| start < end);
     claims.sort_unstable();
-    // The one that reaches furthest so far.
+    // The interval with the latest end so far.
     let mut longest = *claims.first()?;
     for claim in &claims[1..] {
         if claim.0 < longest.1 && claim.2 != longest.2 {

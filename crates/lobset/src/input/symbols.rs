@@ -1,4 +1,4 @@
-//! Which symbol a record belongs to: by day and instrument, as the file's own mappings or its `symbology.json` say.
+//! Finds the symbol of a record by day and instrument, using the file's own mappings or its `symbology.json`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::time_text::{DAY, Timestamp, midnight};
 /// Where a file's symbols come from.
 #[derive(Debug)]
 enum Source {
-    /// Its own metadata.
+    /// The metadata of the file.
     Metadata,
-    /// A `symbology.json`: its path and its SHA-256.
+    /// A `symbology.json`: path and SHA-256.
     Symbology(PathBuf, String),
-    /// Nowhere: it has no mappings, and there is no `symbology.json`.
+    /// Neither: the file has no mappings, and there is no `symbology.json`.
     Nowhere,
 }
 
@@ -27,17 +27,17 @@ enum Source {
 pub struct Symbols {
     mappings: Arc<Mappings>,
     source: Source,
-    /// What has been looked up on `day`.
+    /// The results of look-ups for `day`, by instrument.
     today: FxHashMap<u32, Option<Slot>>,
     day: u64,
     last: Option<(u32, Option<Slot>)>,
 }
 
 impl Symbols {
-    /// Reads a file's mappings. Both directions are understood: symbols to instrument ids, and the inverse.
+    /// Reads the mappings of a file. Both directions are supported: symbols to instrument ids, and the inverse.
     ///
     /// # Errors
-    /// A text when the mappings do not speak of instrument ids, an id is no number, or a symbol has no name.
+    /// A message when the mappings do not involve instrument ids, an id is not a number, or a symbol has no name.
     pub fn new(metadata: &Metadata) -> Result<Self, String> {
         if metadata.mappings.is_empty() {
             return Ok(Self::from(Arc::default(), Source::Nowhere));
@@ -46,7 +46,7 @@ impl Symbols {
         let mut builder = MappingsBuilder::default();
         for mapping in &metadata.mappings {
             for interval in &mapping.intervals {
-                // Old files mark days without a match by an empty symbol.
+                // Old files mark days without a match with an empty symbol.
                 if interval.symbol.is_empty() {
                     continue;
                 }
@@ -66,8 +66,8 @@ impl Symbols {
         Ok(Self::from(Arc::new(builder.finish()), Source::Metadata))
     }
 
-    /// The symbols of the file at `path`: by its own mappings; by `symbology` where it has none, or none with instrument
-    /// ids.
+    /// Returns the symbols of the file at `path`: from its own mappings, or from `symbology` if it has none, or none
+    /// with instrument ids.
     ///
     /// # Errors
     /// [`InputError`] for mappings that cannot be used, or a `symbology.json` that cannot be read.
@@ -96,7 +96,7 @@ impl Symbols {
         self.mappings.names()
     }
 
-    /// The SHA-256 of the `symbology.json` that the symbols come from; `None` where they are the file's own.
+    /// The SHA-256 of the `symbology.json` that the symbols come from; `None` if they are the file's own.
     pub fn symbology(&self) -> Option<&str> {
         match &self.source {
             Source::Symbology(_, sha256) => Some(sha256),
@@ -104,7 +104,7 @@ impl Symbols {
         }
     }
 
-    /// What to tell of a record whose instrument has no symbol: the message, and its cure.
+    /// The message and the help for a record whose instrument has no symbol.
     pub fn unmapped(&self, ts_recv: u64, instrument_id: u32) -> (String, &'static str) {
         let time = Timestamp(ts_recv).to_string();
         let day = &time[..10];
@@ -125,10 +125,10 @@ impl Symbols {
         }
     }
 
-    /// The symbol of `instrument_id` on the UTC day of `ts_recv`; `None` without a mapping.
+    /// The symbol of `instrument_id` on the UTC day of `ts_recv`; `None` if there is no mapping.
     ///
     /// # Errors
-    /// A text when two symbols claim the instrument on that day.
+    /// A message when two symbols claim the instrument on that day.
     #[inline]
     pub fn resolve(&mut self, ts_recv: u64, instrument_id: u32) -> Result<Option<Slot>, String> {
         if ts_recv.wrapping_sub(self.day) >= DAY {
@@ -156,7 +156,7 @@ impl Symbols {
     }
 }
 
-/// The cure for a file whose own mappings are of no use.
+/// The help for a file whose own mappings are unusable.
 const NAME_SYMBOLOGY: &str = "put the symbology.json of the batch job beside the file, or name one with --symbology FILE (symbology=... in Python)";
 
 fn no_instrument_ids(metadata: &Metadata) -> String {

@@ -1,4 +1,4 @@
-//! How a run is carried out: its options, its threads, and what its caller sees of it. Nothing here knows of books or labels.
+//! How a run is executed: options, threads, and progress reports. Independent of books and labels.
 
 mod monitor;
 mod options;

@@ -1,27 +1,27 @@
-//! What a caller sees of a run while it lasts, and how it stops one.
+//! Lets a caller watch the progress of a run and stop it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
-/// A stage of the work.
+/// A stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Reading the input files; measured in bytes of them.
+    /// Reading the input files; measured in bytes.
     Scan,
-    /// Movements, boundaries and classes; measured in rows.
+    /// Computing movements, boundaries and classes; measured in rows.
     Plan,
     /// Writing datasets; measured in rows.
     Write,
-    /// Reading them back; measured in rows.
+    /// Reading the datasets back; measured in rows.
     Validate,
 }
 
-/// News of a run.
+/// A progress event of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A stage begins, with this much to do.
+    /// A stage begins, with this total amount of work.
     Begin(Stage, u64),
     /// This much more of the stage is done.
     Advance(u64),
@@ -29,7 +29,7 @@ pub enum Event {
     End(Stage),
 }
 
-/// Carries news out of a run, and the wish to stop into it.
+/// Reports the progress of a run to the caller, and passes the request to stop to the run.
 pub struct Monitor<'a> {
     report: &'a (dyn Fn(Event) + Sync),
     stop: &'a AtomicBool,
@@ -37,37 +37,38 @@ pub struct Monitor<'a> {
 }
 
 impl<'a> Monitor<'a> {
-    /// Calls `report`, on any thread, as the run goes on; ends it with [`Error::Interrupted`] soon after `stop` is set.
+    /// Creates a monitor that calls `report`, on any thread, as the run progresses. The run ends with
+    /// [`Error::Interrupted`] soon after `stop` is set.
     pub fn new(report: &'a (dyn Fn(Event) + Sync), stop: &'a AtomicBool) -> Self {
         Self { report, stop, notes: Mutex::default() }
     }
 
-    /// Nobody watches.
+    /// Creates a monitor that reports nothing and never stops a run.
     pub fn silent() -> Monitor<'static> {
         static NEVER: AtomicBool = AtomicBool::new(false);
         Monitor::new(&|_| (), &NEVER)
     }
 
-    /// Hears the same wish to stop, and tells nobody.
+    /// Creates a monitor that shares the stop flag and reports nothing.
     pub(crate) fn muted(&self) -> Monitor<'a> {
         Monitor::new(&|_| (), self.stop)
     }
 
-    /// What the user should know beside the result or the error, and has not been told yet: what could not be cleared away,
-    /// say, or what is kept for the next run.
+    /// Takes the notes for the user that have not been taken yet. They add to the result or the error: files that could
+    /// not be removed, for example, or files kept for the next run.
     pub fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn note(&self, text: String) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        // What a cleanup fails of, the next one fails of too.
+        // Successive cleanups fail for the same reason: note it once.
         if !notes.iter().any(|note| note.contains(&text)) {
             notes.push(text);
         }
     }
 
-    /// True once the run is to stop.
+    /// True once the run has been asked to stop.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -80,10 +81,10 @@ impl<'a> Monitor<'a> {
         outcome
     }
 
-    /// Tells of progress.
+    /// Reports progress.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when the run is to stop.
+    /// [`Error::Interrupted`] when the run has been asked to stop.
     pub(crate) fn advance(&self, amount: u64) -> Result<()> {
         (self.report)(Event::Advance(amount));
         if self.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }

@@ -1,14 +1,15 @@
-//! What a caller chooses beside the settings.
+//! Options of a run that are not settings.
 
 use std::path::PathBuf;
 
 use super::Monitor;
 use crate::config::Config;
 
-/// How to run, as opposed to what to make: but for `symbology`, which is input, nothing here changes a byte of the datasets.
+/// How to run, as opposed to what to produce. Except for `symbology`, which is input, no option affects the bytes of
+/// the datasets.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Threads to use; 0 for one per core.
+    /// Number of threads; 0 for one per core.
     pub threads: usize,
     /// Replace an output that exists: a dataset with nothing else in its folder, or a thresholds file.
     pub overwrite: bool,
@@ -25,7 +26,7 @@ impl Options {
     }
 }
 
-/// What every step needs to know.
+/// Context that every step needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     pub config: &'a Config,

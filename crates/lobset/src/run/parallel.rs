@@ -1,4 +1,4 @@
-//! Maps tasks over threads and hands the results on in the order of the tasks.
+//! Runs tasks on several threads and passes the results on in the order of the tasks.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,22 +6,22 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::error::Result;
 
 struct State<R, C> {
-    /// Tasks begun.
+    /// Number of tasks begun.
     begun: usize,
-    /// Tasks to begin: all, until one fails.
+    /// Number of tasks to begin: all, until one fails.
     end: usize,
-    /// Results handed on.
+    /// Number of results passed to `consume`.
     consumed: usize,
-    /// Results whose turn has not come.
+    /// Results waiting for their turn, by task number.
     waiting: BTreeMap<usize, Result<R>>,
-    /// Takes the results; away while a thread hands one on.
+    /// The consumer of the results; `None` while a thread is calling it.
     consume: Option<C>,
     outcome: Result<()>,
     panicked: bool,
 }
 
 impl<R, C> State<R, C> {
-    /// The result whose turn it is, and what takes it.
+    /// Takes the next result in order, together with the consumer, if both are available.
     fn take_turn(&mut self) -> Option<(Result<R>, C)> {
         let consume = self.consume.take()?;
         match self.waiting.remove(&self.consumed) {
@@ -40,7 +40,7 @@ struct Shared<R, C> {
 }
 
 impl<R, C> Shared<R, C> {
-    /// A thread that panics takes the whole map with it, so what it leaves behind is never relied on.
+    /// Locks the state, poisoned or not: a panic ends the whole map, so the state it leaves behind is never relied on.
     fn lock(&self) -> MutexGuard<'_, State<R, C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,7 +50,7 @@ impl<R, C> Shared<R, C> {
     }
 }
 
-/// Ends the other threads when this one panics.
+/// Stops the other threads when this one panics.
 struct PassOn<'a, R, C>(&'a Shared<R, C>);
 
 impl<R, C> Drop for PassOn<'_, R, C> {
@@ -62,13 +62,14 @@ impl<R, C> Drop for PassOn<'_, R, C> {
     }
 }
 
-/// Runs `work` over `tasks` on `threads` threads, this one among them, and calls `consume` with each result, in order, one at
-/// a time: a thread hands on the result whose turn it is before it begins another task. At most `threads` tasks are under way
-/// or wait for their turn, and `ahead` more, so memory stays bounded whatever the number of tasks. Where the system starts
-/// fewer threads (a limit on processes or memory), those do all the work: only the time changes.
+/// Runs `work` over `tasks` on `threads` threads, including the current one, and calls `consume` with each result, in
+/// order, one at a time: a thread passes on the next result in order, if it is ready, before it begins another task. At
+/// most `threads + ahead` tasks are running or waiting for their turn, so memory is bounded regardless of the number of
+/// tasks. If the system starts fewer threads (a limit on processes or memory), those do all the work; only the run time
+/// changes.
 ///
 /// # Errors
-/// The first error in the order of the tasks, whichever thread met one first; no task begins after that.
+/// The first error in the order of the tasks, regardless of which one occurred first. No task begins after an error.
 pub(crate) fn map_ordered<T: Sync, R: Send>(
     threads: usize,
     ahead: usize,
@@ -104,7 +105,7 @@ pub(crate) fn map_ordered<T: Sync, R: Send>(
                 let result = work(&tasks[number]);
                 held = shared.lock();
                 if result.is_err() {
-                    // Earlier tasks are all under way: the first error in their order is still found.
+                    // All earlier tasks have begun, so the first error in their order is still found.
                     held.end = held.begun;
                 }
                 held.waiting.insert(number, result);
@@ -128,7 +129,7 @@ pub(crate) fn map_ordered<T: Sync, R: Send>(
     shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).outcome
 }
 
-/// Puts light items together, in order, as long as they weigh no more than `most` together.
+/// Groups consecutive items into batches that weigh at most `most`. A heavier item gets a batch of its own.
 pub(crate) fn batches<T>(items: impl IntoIterator<Item = T>, most: u64, weight: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
     let mut all: Vec<Vec<T>> = Vec::new();
     let mut gathered = 0;
@@ -148,13 +149,13 @@ pub(crate) fn batches<T>(items: impl IntoIterator<Item = T>, most: u64, weight: 
     all
 }
 
-/// What a batch of tasks for one thread weighs at most. A candidate or a row weighs 1.
+/// Maximum weight of a batch of tasks for one thread. A candidate or a row weighs 1.
 pub(crate) const BATCH: u64 = 1 << 15;
 
-/// As [`map_ordered`], but in [`batches`]: thousands of small symbols would spend their time on passing results on.
+/// Like [`map_ordered`], but in [`batches`]: with thousands of small symbols, passing on single results would dominate.
 ///
 /// # Errors
-/// As [`map_ordered`].
+/// Same as [`map_ordered`].
 pub(crate) fn map_batched<T: Sync, R: Send>(
     threads: usize,
     tasks: &[T],
@@ -167,16 +168,17 @@ pub(crate) fn map_batched<T: Sync, R: Send>(
     map_ordered(threads, 1, &batches, work, |results| results.into_iter().try_for_each(&mut consume))
 }
 
-/// Things that tasks use one after the other, because they are dear to make: there are as many as threads want at once.
+/// Objects that tasks share one after another because they are expensive to create. The pool contains as many as were
+/// ever in use at once.
 pub(crate) struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T> Pool<T> {
-    /// An empty pool.
+    /// Creates an empty pool.
     pub fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// Lends an idle thing, or a new one, to `work`. It does not come back from work that fails.
+    /// Lends an idle object, or a new one, to `work`. If `work` fails, the object is dropped.
     pub fn lend<R>(&self, new: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> Result<R>) -> Result<R> {
         let mut thing = self.take(new);
         let done = work(&mut thing)?;
@@ -184,18 +186,18 @@ impl<T> Pool<T> {
         Ok(done)
     }
 
-    /// An idle thing, or a new one.
+    /// Takes an idle object out of the pool, or creates one.
     pub fn take(&self, new: impl FnOnce() -> T) -> T {
         let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(new)
     }
 
-    /// Makes a thing idle.
+    /// Puts an object into the pool.
     pub fn put(&self, thing: T) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
     }
 
-    /// All of them.
+    /// Returns all objects in the pool.
     pub fn into_all(self) -> Vec<T> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Reading a symbol's tapes, across the files it lies in, from any row on.
+//! Reads a symbol's tapes across files, starting at any row.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::storage::checksum::check;
 use crate::storage::{self, Ranges};
 
-/// Where a symbol's tapes lie.
+/// The location of a symbol's tapes: its chunks, in the order of rows.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Listing", into = "Listing")]
 pub struct SymbolTape {
@@ -27,11 +27,11 @@ struct Located {
     first_row: u64,
     chunk: Chunk,
     file: Arc<PathBuf>,
-    /// Bytes of the tape file that have been fetched, and where they start.
+    /// Bytes of the tape file that have been fetched, preceded by their offset.
     held: Option<Box<(u64, Bytes)>>,
 }
 
-/// A symbol tape as text: chunks in a row that lie in the same file share its name.
+/// The serialized form of a symbol tape: consecutive chunks in the same file share its name.
 #[derive(Serialize, Deserialize)]
 struct Listing {
     first_row: u64,
@@ -63,7 +63,7 @@ impl From<Listing> for SymbolTape {
     }
 }
 
-/// What a task reads of a tape.
+/// Which of the two tapes to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tape {
     /// The mid2 values.
@@ -73,7 +73,7 @@ pub enum Tape {
 }
 
 impl Chunk {
-    /// Where it lies in its file.
+    /// The byte range of a tape within the file.
     fn place(&self, tape: Tape) -> Range<u64> {
         let rows = self.offset + u64::from(self.rows) * 8;
         match tape {
@@ -91,7 +91,7 @@ impl Chunk {
 }
 
 impl SymbolTape {
-    /// Appends the chunks that `file` holds.
+    /// Appends the chunks of `file`.
     pub fn extend(&mut self, file: &Arc<PathBuf>, chunks: &[Chunk]) {
         for chunk in chunks {
             self.chunks.push(Located { first_row: self.rows, chunk: *chunk, file: Arc::clone(file), held: None });
@@ -110,17 +110,17 @@ impl SymbolTape {
         self.rows += later.rows;
     }
 
-    /// Gives back the room for chunks that did not come.
+    /// Releases the spare capacity for chunks.
     pub fn shrink_to_fit(&mut self) {
         self.chunks.shrink_to_fit();
     }
 
-    /// Rows of the symbol.
+    /// Number of rows of the symbol.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// What is needed of it for a range of rows, which keep their numbers.
+    /// The part of the tape that contains a range of rows. The rows keep their numbers.
     #[must_use]
     pub fn part(&self, rows: Range<u64>) -> Self {
         let first = self.chunk_of(rows.start);
@@ -128,7 +128,7 @@ impl SymbolTape {
         Self { chunks: self.chunks[first..after].to_vec(), rows: rows.end.min(self.rows) }
     }
 
-    /// Fetches the bytes that cursors will read, where each read would be a request of its own.
+    /// Fetches the bytes that cursors will read from remote files; otherwise each read would be a separate request.
     ///
     /// # Errors
     /// [`Error::Output`] when a work file cannot be read.
@@ -148,12 +148,12 @@ impl SymbolTape {
         Ok(())
     }
 
-    /// The chunk that holds `row`.
+    /// The index of the chunk that contains `row`.
     fn chunk_of(&self, row: u64) -> usize {
         self.chunks.partition_point(|c| c.first_row <= row).saturating_sub(1)
     }
 
-    /// The first row whose running maximum of `ts_recv` is at least `ts`; the number of rows when there is none.
+    /// The first row whose running maximum of `ts_recv` is at least `ts`, or the number of rows if no row reaches it.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
@@ -163,7 +163,7 @@ impl SymbolTape {
         };
         let mut cursor = RowCursor::new(self, found.first_row)?;
         let mut row = found.first_row;
-        // The maximum crosses `ts` within this chunk, and does so at a row that is itself that late.
+        // The maximum reaches `ts` within this chunk, at a row whose own `ts_recv` is at least `ts`.
         while cursor.advance()?.is_some() {
             if cursor.row().event.ts_recv >= ts {
                 return Ok(row);
@@ -174,14 +174,14 @@ impl SymbolTape {
     }
 }
 
-/// Keeps the file of the chunk before open: chunks of one file follow each other.
+/// Keeps the file of the previous chunk open: chunks of the same file are consecutive.
 #[derive(Default)]
 struct OpenFile {
     open: Option<(Arc<PathBuf>, Ranges)>,
 }
 
 impl OpenFile {
-    /// Reads what a tape has in a chunk, whole, and checks it.
+    /// Reads one tape of a chunk in full and verifies its checksum.
     fn read(&mut self, located: &Located, tape: Tape, into: &mut [u8]) -> Result<()> {
         let read = self.read_unchecked(located, tape, into);
         read.and_then(|()| check(into, located.chunk.checksum(tape))).map_err(|e| Error::read_back(&located.file, &e))
@@ -205,7 +205,7 @@ impl OpenFile {
     }
 }
 
-/// Reads chunks of a tape file and checks them: whether what an earlier run wrote is still what it wrote.
+/// Reads chunks of a tape file that an earlier run wrote and verifies their checksums.
 ///
 /// # Errors
 /// When the file cannot be read; of kind `InvalidData` when a chunk is damaged.
@@ -223,7 +223,7 @@ pub fn check_chunks<'a>(file: &Path, chunks: impl IntoIterator<Item = &'a Chunk>
     Ok(())
 }
 
-/// Walks over a symbol's mid2 values. Holds one chunk.
+/// Iterates over a symbol's mid2 values. Keeps one chunk in memory.
 pub struct MidCursor<'a> {
     tape: &'a SymbolTape,
     file: OpenFile,
@@ -234,7 +234,7 @@ pub struct MidCursor<'a> {
 }
 
 impl<'a> MidCursor<'a> {
-    /// A cursor that stands at `row`.
+    /// Creates a cursor positioned at `row`.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
@@ -263,7 +263,7 @@ impl<'a> MidCursor<'a> {
         Ok(())
     }
 
-    /// The values from here to the end of the chunk; empty at the end of the tape.
+    /// The values from the current position to the end of the chunk; empty at the end of the tape.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
@@ -274,12 +274,12 @@ impl<'a> MidCursor<'a> {
         Ok(&self.values[self.at..])
     }
 
-    /// Moves on by `n` values, which [`values`](Self::values) has shown.
+    /// Advances by `n` values, which [`values`](Self::values) must have returned.
     pub fn skip(&mut self, n: usize) {
         self.at += n;
     }
 
-    /// The sum of the next `n` values, over which it moves.
+    /// Sums the next `n` values and advances past them.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read, or ends too early.
@@ -300,7 +300,7 @@ impl<'a> MidCursor<'a> {
     }
 }
 
-/// Walks over a symbol's rows. Holds one chunk.
+/// Iterates over a symbol's rows. Keeps one chunk in memory.
 pub struct RowCursor<'a> {
     tape: &'a SymbolTape,
     file: OpenFile,
@@ -312,7 +312,7 @@ pub struct RowCursor<'a> {
 }
 
 impl<'a> RowCursor<'a> {
-    /// A cursor that stands before `row`.
+    /// Creates a cursor positioned before `row`.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
@@ -334,8 +334,8 @@ impl<'a> RowCursor<'a> {
         Ok(cursor)
     }
 
-    /// Moves on to the next row and returns which words of its book differ from the row before; `None` at the end.
-    /// The first row differs from an empty one.
+    /// Advances to the next row and returns a mask of the words of its book that differ from the row before; `None` at
+    /// the end. The first row is compared with an empty one.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
@@ -360,7 +360,7 @@ impl<'a> RowCursor<'a> {
         &self.row
     }
 
-    /// Loads a chunk and moves to its first row, which is written whole.
+    /// Loads the next chunk and advances to its first row, which is stored in full.
     fn enter_chunk(&mut self) -> Result<Option<u64>> {
         let Some(located) = self.tape.chunks.get(self.next_chunk) else { return Ok(None) };
         self.next_chunk += 1;

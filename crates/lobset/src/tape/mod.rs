@@ -1,8 +1,8 @@
-//! Work files between the one decoding of the input and everything after it.
+//! Work files: the input is decoded once, and every later step reads these.
 //!
-//! Scanning a file leaves two tapes for each symbol. The *mid2 tape* is what labels are made of, eight bytes a row. The
-//! *row tape* holds the rows themselves as their changes from row to row: of the 40 words of a book only a few change, so
-//! that a row takes about a tenth of its record, and whoever reads the tape is told which cells to touch.
+//! Scanning a file writes two tapes for each symbol. The *mid2 tape* is the input of the labels, eight bytes a row. The
+//! *row tape* stores each row as its changes from the row before: only a few of the 40 words of a book change, so a row
+//! takes about a tenth of the size of its record, and the reader learns which cells to update.
 
 mod cursor;
 mod movements;

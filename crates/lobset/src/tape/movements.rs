@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 use crate::error::Result;
 use crate::storage::checksum::{check, checksum};
 
-/// Movements of a block, which has a checksum of its own. Classes are counted block by block, and row groups are made of them.
+/// Number of movements in a block, which has its own checksum. Classes are counted per block, and row groups consist of
+/// blocks.
 pub(crate) const MOVEMENT_BLOCK: u64 = 16_384;
 
 const MOVEMENT_BLOCK_BYTES: usize = 8 * MOVEMENT_BLOCK as usize;
@@ -21,7 +22,7 @@ pub(crate) struct BlockWriter<W> {
 }
 
 impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
-    /// `write` is handed the blocks, in order.
+    /// Creates a writer that passes the blocks to `write`, in order.
     pub fn new(write: W) -> Self {
         Self { write, bytes: Vec::new(), checksums: Vec::new() }
     }
@@ -29,7 +30,7 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
     /// Appends movements.
     ///
     /// # Errors
-    /// What writing fails of.
+    /// Any error of `write`.
     pub fn push(&mut self, mut values: &[f64]) -> Result<()> {
         self.bytes.reserve_exact(MOVEMENT_BLOCK_BYTES - self.bytes.len());
         while !values.is_empty() {
@@ -50,11 +51,11 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
         Ok(())
     }
 
-    /// Writes the last block, and returns the checksum of every block. Movements that come later begin a block of their own,
-    /// the first of a new list.
+    /// Writes the last block and returns the checksums of all blocks. Later movements start a new block and a new list
+    /// of checksums.
     ///
     /// # Errors
-    /// What writing fails of.
+    /// Any error of `write`.
     pub fn finish(&mut self) -> Result<Vec<u32>> {
         if !self.bytes.is_empty() {
             self.flush()?;
@@ -63,11 +64,11 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
     }
 }
 
-/// Reads `range` of the movements `whole`, whose blocks have these checksums, and appends them to `out`. `read` fills a buffer
-/// from the movement on whose number within `whole` it is given.
+/// Appends the movements in `range` to `out`. `whole` is the range of all movements, and `checksums` contains one entry
+/// per block of it. `read` fills a buffer, starting at a movement given by its number within `whole`.
 ///
 /// # Errors
-/// What `read` fails of; of kind `InvalidData` when a block is damaged.
+/// Any error of `read`; one of kind `InvalidData` when a block is damaged.
 pub(crate) fn read_blocks(
     range: Range<u64>,
     whole: Range<u64>,
@@ -91,10 +92,10 @@ pub(crate) fn read_blocks(
     Ok(())
 }
 
-/// Movements read at once.
+/// Number of movements per read.
 const PIECE: usize = 8192;
 
-/// Reads movements of a file of them, eight bytes each, into `out`.
+/// Replaces the contents of `out` with a range of the movements in a file, eight bytes each.
 pub(crate) fn read_movements(file: &File, range: Range<u64>, out: &mut Vec<f64>) -> std::io::Result<()> {
     let mut piece = [0; 8 * PIECE];
     out.clear();
@@ -107,13 +108,13 @@ pub(crate) fn read_movements(file: &File, range: Range<u64>, out: &mut Vec<f64>)
     Ok(())
 }
 
-/// Appends movements as they stand in files.
+/// Decodes movements from their file format, little-endian `f64`, and appends them to `out`.
 pub(crate) fn from_bytes(bytes: &[u8], out: &mut Vec<f64>) {
     let (words, _) = bytes.as_chunks::<8>();
     out.extend(words.iter().map(|w| f64::from_le_bytes(*w)));
 }
 
-/// Movements as they stand in files.
+/// Encodes movements in their file format, little-endian `f64`.
 pub(crate) fn to_bytes(values: &[f64]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }

@@ -1,17 +1,17 @@
-//! A row as the tapes carry it, and what changed since the row before.
+//! A row as the tapes store it: encoded as its changes from the row before.
 
 use dbn::{BidAskPair, UNDEF_TIMESTAMP};
 
 use super::varint::{get, put, unzigzag, zigzag};
 use crate::input::{Event, Record};
 
-/// Words of a book: four for each of ten levels, namely bid price, ask price, both sizes, both counts.
+/// Number of words in a book: four for each of ten levels (bid price, ask price, both sizes, both counts).
 pub const BOOK_WORDS: usize = 40;
 
-/// More bytes than any row needs: the header, nine fields and two varints for each word of the book.
+/// An upper bound on the bytes of a row: the header, nine fields and two varints for each word of the book.
 pub(super) const MAX_ROW_BYTES: usize = 8 + 9 * 9 + BOOK_WORDS * 10 + 16;
 
-/// Ten levels, packed so that two books are compared by forty machine words.
+/// Ten levels, packed so that comparing two books takes forty word comparisons.
 pub type Book = [u64; BOOK_WORDS];
 
 /// One MBP-10 record that became a row.
@@ -35,7 +35,7 @@ impl From<&Record<'_>> for Row {
     }
 }
 
-/// Packs ten levels.
+/// Packs ten levels into a [`Book`].
 pub(crate) fn book(levels: &[BidAskPair; 10]) -> Book {
     let mut book = [0; BOOK_WORDS];
     let (quads, _) = book.as_chunks_mut::<4>();
@@ -51,7 +51,7 @@ const MARKS: u64 = 1 << 42;
 const SOURCE: u64 = 1 << 43;
 const TS_OUT: u64 = 1 << 44;
 
-/// The forty low bits.
+/// The forty low bits of the header: which words of the book differ from the row before.
 const BOOK: u64 = PRICE - 1;
 
 /// The four words of a level.
@@ -65,7 +65,7 @@ fn words(level: &BidAskPair) -> [u64; 4] {
     ]
 }
 
-/// Calls `f` with the place of every set bit, lowest first.
+/// Calls `f` with the position of every set bit, lowest first.
 #[inline(always)]
 pub fn each_bit(mut mask: u64, mut f: impl FnMut(usize)) {
     while mask != 0 {
@@ -80,27 +80,27 @@ pub fn halves(word: u64) -> (u32, u32) {
     (word as u32, (word >> 32) as u32)
 }
 
-/// True for a word that holds a price, false for one that holds two sizes or counts.
+/// True for a word that contains a price, false for one that contains two sizes or counts.
 #[inline(always)]
 pub fn is_price(word: usize) -> bool {
     word & 2 == 0
 }
 
-/// The fields that change together, and rarely.
+/// The fields that rarely change, and then together.
 #[inline(always)]
 fn marks(event: &Event) -> [u8; 4] {
     [event.action, event.side, event.flags, event.depth]
 }
 
-/// The change of a half, small either way.
+/// The change of a half, zigzag-encoded: small for small changes in either direction.
 #[inline(always)]
 fn step(old: u32, new: u32) -> u64 {
     zigzag(i64::from(new.wrapping_sub(old).cast_signed()))
 }
 
 impl Row {
-    /// Moves on to `record` and writes what changed to `out` at `at`; returns the place after it.
-    /// `out` must reach [`MAX_ROW_BYTES`] beyond `at`.
+    /// Advances to `record` and writes the changes to `out` at `at`; returns the position after them.
+    /// `out` must extend at least [`MAX_ROW_BYTES`] beyond `at`.
     #[inline]
     pub(super) fn put_next(&mut self, record: &Record<'_>, out: &mut [u8], mut at: usize) -> usize {
         let header_at = at;
@@ -139,7 +139,7 @@ impl Row {
         let (quads, _) = self.book.as_chunks_mut::<4>();
         for (i, (old, level)) in quads.iter_mut().zip(record.levels).enumerate() {
             let new = words(level);
-            // Most levels are as they were: one test passes over four words.
+            // Most levels are unchanged: one test skips four words.
             if (new[0] ^ old[0]) | (new[1] ^ old[1]) | (new[2] ^ old[2]) | (new[3] ^ old[3]) == 0 {
                 continue;
             }
@@ -162,8 +162,8 @@ impl Row {
         at
     }
 
-    /// Moves on to the row written at `at`; returns which words of the book changed, and the place after it.
-    /// `None` where the tape is cut.
+    /// Advances to the row written at `at`; returns a mask of the words of the book that changed, and the position
+    /// after the row. `None` if the tape is truncated.
     #[inline]
     pub(super) fn get_next(&mut self, tape: &[u8], mut at: usize) -> Option<(u64, usize)> {
         let header = u64::from_le_bytes(tape.get(at..at + 8)?.try_into().ok()?) & 0xffff_ffff_ffff;

@@ -1,12 +1,13 @@
-//! Integers in as few bytes as they need, written and read without a loop.
+//! Variable-length integers, written and read without a loop.
 //!
-//! The low three bits of the first byte tell the length: 0 to 6 for one to seven bytes that hold 5 to 53 bits, 7 for
-//! nine bytes that hold all 64. Both sides move eight bytes at a time, so a reader needs [`SLACK`] bytes after the last value.
+//! The low three bits of the first byte encode the length: 0 to 6 for one to seven bytes, which store 5 to 53 bits, and
+//! 7 for nine bytes, which store all 64. Writing and reading move eight bytes at a time, so a reader needs [`SLACK`]
+//! bytes after the last value.
 
-/// Bytes that must follow the last value.
+/// Number of bytes that must follow the last value.
 pub(super) const SLACK: usize = 8;
 
-/// Writes `value` at `at` and returns the place after it. `buffer` must reach nine bytes and more beyond `at`.
+/// Writes `value` at `at` and returns the position after it. `buffer` must extend at least nine bytes beyond `at`.
 #[inline(always)]
 pub(super) fn put(buffer: &mut [u8], at: usize, value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
@@ -20,7 +21,7 @@ pub(super) fn put(buffer: &mut [u8], at: usize, value: u64) -> usize {
     at + length
 }
 
-/// Reads the value at `at`, and returns it with the place after it; `None` where the buffer is too short.
+/// Reads the value at `at` and returns it with the position after it; `None` if the buffer is too short.
 #[inline(always)]
 pub(super) fn get(buffer: &[u8], at: usize) -> Option<(u64, usize)> {
     let word = |at: usize| {
@@ -34,7 +35,7 @@ pub(super) fn get(buffer: &[u8], at: usize) -> Option<(u64, usize)> {
     Some(((first << (64 - 8 * length)) >> (64 - 8 * length + 3), at + length))
 }
 
-/// Maps small negative and positive numbers to small ones.
+/// Maps small numbers, negative or positive, to small unsigned ones.
 #[inline(always)]
 pub(crate) fn zigzag(value: i64) -> u64 {
     (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()

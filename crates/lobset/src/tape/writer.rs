@@ -12,47 +12,47 @@ use crate::input::Record;
 use crate::storage::Writer;
 use crate::storage::checksum::checksum;
 
-/// Rows of a chunk, unless memory runs short before.
+/// Number of rows in a full chunk. A chunk has fewer when the buffers reach [`MAX_BUFFERED`] first.
 const CHUNK_ROWS: usize = 8192;
 
-/// When this many bytes wait in memory, all symbols are written out: thousands of symbols share a bounded buffer.
+/// When more bytes than this are buffered, all symbols are written out, so thousands of symbols share a bounded buffer.
 const MAX_BUFFERED: usize = 48 << 20;
 
 /// A piece of one symbol's tapes: `rows` mid2 values (eight bytes each), then the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// Rows in it.
+    /// Number of rows.
     pub rows: u32,
-    /// Bytes of the rows, after the mid2 values.
+    /// Number of bytes of the rows, which follow the mid2 values.
     pub row_bytes: u32,
-    /// Where it starts in the tape file.
+    /// Byte offset of the chunk in the tape file.
     pub offset: u64,
     /// The checksum of the mid2 values.
     pub mid2_checksum: u32,
     /// The checksum of the rows.
     pub row_checksum: u32,
-    /// The running maximum of the symbol's `ts_recv` at its last row.
+    /// The running maximum of the symbol's `ts_recv` at the last row of the chunk.
     pub max_ts: u64,
 }
 
-/// Bytes of rows that a symbol has room for at first.
+/// Initial size of a symbol's row buffer, in bytes.
 const FIRST_ROWS: usize = 8 * MAX_ROW_BYTES;
 
 #[derive(Default)]
 struct SymbolBuffer {
     mids: Vec<u8>,
     rows: Vec<u8>,
-    /// The used part of `rows`.
+    /// Number of bytes used in `rows`.
     used: usize,
     count: usize,
     max_ts: u64,
-    /// The row before, from which the next one differs; zero at the start of a chunk.
+    /// The previous row, against which the next one is encoded; the default row at the start of a chunk.
     last: Row,
     chunks: Vec<Chunk>,
 }
 
 impl SymbolBuffer {
-    /// Makes room for the next row. Thousands of symbols do this at once, so they begin with room for many.
+    /// Makes room for the next row. Thousands of symbols do this at once, so each starts with room for many rows.
     #[cold]
     fn grow(&mut self) {
         self.rows.resize((self.rows.len() * 2).max(FIRST_ROWS), 0);
@@ -60,8 +60,8 @@ impl SymbolBuffer {
     }
 }
 
-/// Writes the mid2 tape and the row tape of every symbol of one input file into one work file. Holds at most about
-/// 64 MiB, however many symbols and rows there are.
+/// Writes the mid2 tape and the row tape of every symbol of one input file into one work file. Takes at most
+/// about 64 MiB of memory, regardless of the number of symbols and rows.
 pub struct TapeWriter {
     path: PathBuf,
     file: Writer,
@@ -80,7 +80,7 @@ impl TapeWriter {
         Ok(Self { path: path.to_owned(), file, offset: 0, symbols: Vec::new(), buffered: 0 })
     }
 
-    /// Appends a row of the symbol with this slot.
+    /// Appends a row to the symbol with this slot.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be written.
@@ -133,7 +133,7 @@ impl TapeWriter {
         Ok(())
     }
 
-    /// Writes what waits and returns the size of the work file and each symbol's chunks, by slot.
+    /// Writes what is still buffered and returns the size of the work file and each symbol's chunks, by slot.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be written.
