@@ -1,4 +1,4 @@
-//! Stored rows against raw records, column by column.
+//! Compares stored rows with raw records, column by column.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -12,12 +12,12 @@ use crate::label::Split;
 use crate::output::{Column, Kind, names};
 use crate::tape::book;
 
-/// Columns that no record holds. They follow from the whole stream: [`Label`] is compared with the definition, and the
-/// marks with the counts of the manifest.
+/// Columns that no record contains. They follow from the whole stream: [`Label`] is compared with the definition, and
+/// the marks with the counts of the manifest.
 const LABELS: [&str; 5] =
     [names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
-/// Whether the value in a row is this one, in the 64 bits of the table of columns.
+/// Whether the value in a row equals the given one, encoded in 64 bits as in the table of columns.
 type Check = Box<dyn Fn(usize, u64) -> bool + Send>;
 
 /// A batch of stored rows.
@@ -27,15 +27,15 @@ pub(super) struct RawColumns {
     movements: PrimitiveArray<Float64Type>,
     classes: PrimitiveArray<Int32Type>,
     splits: PrimitiveArray<Int32Type>,
-    /// By the keys of `splits`.
+    /// The splits, by the keys of `splits`.
     split_names: Vec<Option<Split>>,
 }
 
 impl RawColumns {
-    /// Every column of a batch with the way to check it. `table` has the columns that the dataset may have.
+    /// Pairs every column of a batch with its check. `table` contains the columns that the dataset may have.
     ///
     /// # Errors
-    /// A text for a column that has no way to be checked.
+    /// A text for a column without a check, or of an unexpected type.
     pub(super) fn new(batch: &RecordBatch, table: &[Column], symbol: &str) -> Result<Self, String> {
         let schema = batch.schema();
         let mut checks = Vec::new();
@@ -69,7 +69,7 @@ impl RawColumns {
         labels().ok_or_else(|| "a column has another type than its name promises".to_owned())
     }
 
-    /// What the label of a row says.
+    /// The label of a row.
     pub(super) fn label(&self, at: usize) -> Label {
         let key = usize::try_from(self.splits.value(at)).ok();
         Label {
@@ -97,7 +97,7 @@ impl RawColumns {
     }
 }
 
-/// The way to check stored values of a kind; `None` where they have another type.
+/// The check for stored values of a kind; `None` if they have another type.
 fn check(kind: Kind, stored: &ArrayRef, symbol: &str) -> Option<Check> {
     match kind {
         Kind::Time => numbers::<TimestampNanosecondType>(kind, stored, |value, want| value.cast_unsigned() == want),
@@ -142,16 +142,16 @@ fn numbers<T: ArrowPrimitiveType>(
     }))
 }
 
-/// Floats, bit for bit.
+/// The check for floats, bit for bit.
 fn floats(kind: Kind, stored: &ArrayRef, float: impl Fn(u64) -> f64 + Send + 'static) -> Option<Check> {
     numbers::<Float64Type>(kind, stored, move |value, want| value.to_bits() == float(want).to_bits())
 }
 
-/// Texts by their numbers in a list.
+/// The check for texts, which records store as positions in a list.
 fn texts(stored: &ArrayRef, list: &[&str]) -> Option<Check> {
     let stored = stored.as_dictionary_opt::<Int32Type>()?.clone();
     let texts = stored.values().as_string_opt::<i32>()?;
-    // By key, the number of its text in the list.
+    // For each key, the position of its text in the list.
     let number = |text: &str| list.iter().position(|known| *known == text).map(|number| number as u64);
     let numbers: Vec<Option<u64>> = texts.iter().map(|text| text.and_then(number)).collect();
     Some(Box::new(move |row, want| {
@@ -160,19 +160,20 @@ fn texts(stored: &ArrayRef, list: &[&str]) -> Option<Check> {
     }))
 }
 
-/// What a row's label says.
+/// The label of a row, as stored.
 #[derive(Clone, Copy)]
 pub(super) struct Label {
     pub row: u64,
     movement: f64,
     class: i32,
-    /// `None` for none of the three.
+    /// `None` if the text is not one of the three splits.
     split: Option<Split>,
 }
 
 impl Label {
-    /// Compares it with what the definition gives: the movement, the boundaries, and the running maximum of `ts_recv` at the row
-    /// and at the last row of its future window, held against the boundary time.
+    /// Compares the label with the definition: `want` is the movement, and `own_ts` and `last_ts` are the running
+    /// maxima of `ts_recv` at the row and at the last row of its future window, compared with the boundary time
+    /// `until`.
     ///
     /// # Errors
     /// A text that names what differs.
@@ -261,7 +262,7 @@ mod tests {
         }
     }
 
-    /// A batch with other columns.
+    /// The batch with these columns replaced or added.
     fn with(batch: &RecordBatch, more: Vec<(&str, ArrayRef)>) -> RecordBatch {
         let schema = batch.schema();
         let kept = schema.fields().iter().zip(batch.columns());
@@ -332,7 +333,7 @@ mod tests {
         let unknown = with(&batch, vec![("price_movement_fast", more)]);
         let no_way = "there is no way to check the column \"price_movement_fast\"";
         assert_eq!(error(&unknown, &table), no_way);
-        // A label that the table has, but the comparison with the definition does not know.
+        // A label column that is in the table, but that the comparison with the definition does not cover.
         let mut label = table.iter().find(|column| column.name == names::PRICE_MOVEMENT).unwrap().clone();
         label.name = "price_movement_fast".to_owned();
         table.push(label);
