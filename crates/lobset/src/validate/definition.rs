@@ -102,8 +102,8 @@ pub(super) fn with_whole_windows(lengths: Lengths, rows: u64, breaks: &[u64]) ->
     starts.zip(ends).map(whole).filter(|range| !range.is_empty())
 }
 
-/// `(A*L - B*F) / (B*F)` from the sums B over the L rows behind and A over the F rows ahead; `None` where B <= 0. Numerator
-/// and denominator are exact, and each is rounded to f64 once.
+/// `(A*L - B*F) / (B*F)` from the sums B over the L rows before and A over the F rows ahead; `None` where B <= 0.
+/// Numerator and denominator are exact, and each is rounded to f64 once.
 pub(super) fn movement(lengths: Lengths, behind: i128, ahead: i128) -> Option<f64> {
     if behind <= 0 {
         return None;

@@ -27,7 +27,7 @@ pub(super) struct GroupFacts {
     pub balanced: Vec<bool>,
     /// Movements of the fit rows in the files fitted on.
     pub fit_movements: Vec<f64>,
-    /// Sums of best bid and best ask in 1e-9, and movements, where the quotes are read.
+    /// Sums of best bid and best ask in 1e-9, and movements, if the quotes are read.
     pub mids: Vec<i64>,
     pub movements: Vec<f64>,
     pub violations: Vec<String>,
