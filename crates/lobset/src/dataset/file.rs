@@ -1,4 +1,4 @@
-//! A dataset file, wherever it lies: a local one is read as it is asked for, one in an object store in few requests.
+//! Access to a dataset file: a local file is read on demand, an object in an object store in few requests.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -15,7 +15,7 @@ use crate::error::{InputError, Result};
 use crate::output::{RangeFile, Window, read_metadata};
 use crate::storage::{self, Ranges};
 
-/// A dataset file that was opened.
+/// An open dataset file.
 pub(crate) struct DatasetFile {
     file: Ranges,
     bytes: u64,
@@ -25,30 +25,30 @@ impl DatasetFile {
     /// Opens a dataset.
     ///
     /// # Errors
-    /// [`InputError`] when it cannot be opened.
+    /// [`InputError`] when the file cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = storage::stat(path).map_err(|e| InputError::unread(path, e))?.bytes;
         let file = Ranges::open(path).map_err(|e| InputError::unread(path, e))?;
         Ok(Self { file, bytes })
     }
 
-    /// Reads its footer.
+    /// Reads the footer.
     ///
     /// # Errors
-    /// When it cannot be read, or is none.
+    /// When the footer cannot be read or is not a Parquet footer.
     pub fn footer(&self) -> ParquetResult<ParquetMetaData> {
         read_metadata(&self.file, self.bytes)
     }
 
-    /// All of it, read as it is asked for.
+    /// The whole file, read on demand.
     pub fn whole(self) -> RangeFile {
         RangeFile::new(self.file, self.bytes)
     }
 
-    /// Columns of a row group: a local file is read as it is asked for, an object in as few requests as that takes.
+    /// The bytes of columns of a row group: a local file is read on demand, an object in as few requests as possible.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the file cannot be read.
     pub fn group(self, footer: &ParquetMetaData, group: usize, columns: &ProjectionMask) -> ParquetResult<GroupBytes> {
         match self.file {
             Ranges::File(file) => Ok(GroupBytes::File(file)),
@@ -67,7 +67,7 @@ pub(crate) enum GroupBytes {
     Held(Window),
 }
 
-/// Reads them on from a byte.
+/// Reads the bytes of a row group from an offset.
 pub(crate) enum GroupReader {
     File(BufReader<File>),
     Held(Reader<Bytes>),

@@ -1,34 +1,34 @@
-//! Which rows of a dataset are samples.
+//! Selection of the rows of a dataset that are samples.
 
 use crate::label::Split;
 
-/// What makes a row a sample.
+/// The conditions under which a row is a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleFilter {
-    /// Its side of the boundary time. Rows under embargo belong to neither side and cannot be asked for.
+    /// The side of the boundary time. Rows under embargo belong to neither side and cannot be selected.
     pub split: Split,
     /// Only rows of the uniform subset.
     pub balanced: bool,
-    /// Rows of the window that ends at it, which must lie in one unbroken stretch; at least 1.
+    /// Length in rows of the window that ends at the sample, all within one unbroken stretch; at least 1.
     pub window: u64,
-    /// Distance in rows between neighbouring samples of a stretch, counted from its first whole window; at least 1.
+    /// Distance in rows between neighbouring samples of a stretch, counted from its first complete window; at least 1.
     pub stride: u64,
 }
 
-/// Words of a block, whose samples are counted once.
+/// Number of words in a block; the sample count before each block is precomputed.
 const COUNTED_WORDS: usize = 8;
 
-/// The samples of a dataset, in order: one bit for each of its rows.
+/// The samples of a dataset, in order, as one bit for each row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SampleIndex {
     words: Vec<u64>,
-    /// Samples before each block.
+    /// Number of samples before each block.
     before: Vec<u64>,
     len: u64,
 }
 
 impl SampleIndex {
-    /// From a bitmap of rows, 64 a word from the lowest bit.
+    /// Builds an index from a bitmap of rows, 64 to a word, lowest bit first.
     pub fn from_words(words: Vec<u64>) -> Self {
         let mut len = 0;
         let count = |block: &[u64]| {
@@ -40,22 +40,22 @@ impl SampleIndex {
         Self { words, before, len }
     }
 
-    /// The bitmap.
+    /// The bitmap of rows, 64 to a word, lowest bit first.
     pub fn words(&self) -> &[u64] {
         &self.words
     }
 
-    /// Samples.
+    /// Number of samples.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there is no sample.
+    /// Whether the index contains no sample.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The place in the file of a sample, counted from 0.
+    /// Position in the file, from 0, of the sample with this number.
     pub fn position(&self, sample: u64) -> Option<u64> {
         if sample >= self.len {
             return None;
@@ -74,7 +74,7 @@ impl SampleIndex {
         None
     }
 
-    /// The places of all samples among `rows`.
+    /// The positions of all samples within `rows`.
     pub(super) fn within(&self, rows: std::ops::Range<u64>) -> impl Iterator<Item = u64> + '_ {
         rows.filter(|row| self.words.get((row / 64) as usize).is_some_and(|word| word >> (row % 64) & 1 == 1))
     }
@@ -85,7 +85,7 @@ pub(super) struct IndexBuilder {
     filter: SampleFilter,
     words: Vec<u64>,
     rows: u64,
-    /// The place where the stretch at hand began, and the `row` before.
+    /// The position at which the current stretch began, and the last `row` pushed.
     stretch: u64,
     last_row: Option<u64>,
 }
@@ -96,7 +96,7 @@ impl IndexBuilder {
     }
 
     pub(super) fn push(&mut self, row: u64, split: Split, balanced: bool) {
-        // A break costs the rows around it their labels: where `row` goes on by one, nothing lies between.
+        // Rows around a break have no labels, so there is never a break between two consecutive `row` numbers.
         if self.last_row.is_none_or(|last| row != last + 1) {
             self.stretch = self.rows;
         }

@@ -1,4 +1,4 @@
-//! Reading what was written: datasets by path or URL, their rows as vectors, and which of their rows are samples.
+//! Reads written datasets by path or URL: their columns, their rows as vectors, and the rows that are samples.
 
 mod file;
 mod index;

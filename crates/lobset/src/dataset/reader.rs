@@ -1,4 +1,4 @@
-//! Columns and samples out of a dataset, row group by row group.
+//! Reads columns and samples of a dataset, row group by row group.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::label::Split;
 use crate::output::{CONFIG_KEY, Column, Role, SYMBOL_KEY, columns, names};
 use crate::storage;
 
-/// A dataset that was opened for reading. Holds its footer.
+/// A dataset open for reading. Keeps its footer in memory.
 #[derive(Debug)]
 pub struct DatasetReader {
     path: PathBuf,
     footer: ArrowReaderMetadata,
-    /// The first row of each row group, and the number of all rows.
+    /// The first row of each row group, then the total number of rows.
     starts: Vec<u64>,
     config: Config,
     symbol: String,
@@ -56,28 +56,28 @@ impl DatasetReader {
         Ok(Self { path: path.to_owned(), config, symbol, starts, footer })
     }
 
-    /// The settings it was made with.
+    /// The settings the dataset was written with.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Its symbol.
+    /// The symbol of the dataset.
     pub fn symbol(&self) -> &str {
         &self.symbol
     }
 
-    /// The file.
+    /// The path or URL of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its rows.
+    /// Number of rows.
     pub fn rows(&self) -> u64 {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    /// The columns that fit a vector of floats, in the file's order: all numbers but those that say which row it is or what
-    /// its label is. Columns that no dataset of these settings has are not among them.
+    /// The columns that can be part of a vector of floats, in the file's order: all numeric columns except those that
+    /// identify the row or belong to its label. Only columns that the settings produce are listed.
     pub fn numeric_columns(&self) -> Vec<String> {
         self.features(|_| true)
     }
@@ -111,7 +111,7 @@ impl DatasetReader {
     /// Finds the samples.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read or has no column `balanced` though it is asked for.
+    /// [`InputError`] when the file cannot be read, or when the filter needs a column `balanced` that it lacks.
     pub fn index(&self, filter: SampleFilter) -> Result<SampleIndex> {
         if filter.balanced && !self.config.force_uniform {
             return Err(InputError::new(
@@ -157,18 +157,18 @@ impl DatasetReader {
         Ok(labels)
     }
 
-    /// The row group that holds the row at `place`, and its place in there.
+    /// The row group that contains the row at `place`, and the position within it.
     pub(crate) fn locate(&self, place: u64) -> (usize, usize) {
         let group = self.starts.partition_point(|start| *start <= place) - 1;
         (group, (place - self.starts[group]) as usize)
     }
 
-    /// Rows of the smallest row group, at least 1.
+    /// Number of rows of the smallest row group, at least 1.
     pub(crate) fn smallest_group(&self) -> u64 {
         self.starts.windows(2).map(|starts| starts[1] - starts[0]).min().unwrap_or(1).max(1)
     }
 
-    /// Columns of one row group; names that the file lacks are left out.
+    /// Reads columns of one row group; names that the file lacks are ignored.
     pub(crate) fn read(&self, group: usize, columns: &[&str]) -> Result<RecordBatch> {
         let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
         let bytes = DatasetFile::open(&self.path)?.group(self.footer.metadata(), group, &mask);

@@ -1,14 +1,14 @@
-//! What was decoded last, for readers that come back to it.
+//! A cache of the most recently used row groups.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::Result;
 
-/// The latest row groups that were decoded.
+/// The most recently used decoded row groups.
 pub(crate) struct Recent<T> {
     most: usize,
-    /// The latest at the end.
+    /// In order of use, the most recent last.
     held: VecDeque<(usize, Arc<T>)>,
 }
 
@@ -25,7 +25,7 @@ impl<T> Recent<T> {
         let item = match item {
             Some(item) => item,
             None => {
-                // Room is made first: decoding needs it.
+                // Evict before decoding, so that no more than `most` groups are in memory at once.
                 while self.held.len() >= self.most {
                     self.held.pop_front();
                 }

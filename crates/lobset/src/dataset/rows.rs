@@ -11,27 +11,27 @@ use super::recent::Recent;
 use crate::error::{InputError, Result};
 use crate::output::names;
 
-/// Rows of a dataset as vectors of floats. Keeps the row groups used last; threads may share it.
+/// Reads rows of a dataset as vectors of floats. Caches the most recently used row groups; threads can share it.
 pub struct RowCache {
     reader: DatasetReader,
     columns: Vec<String>,
     groups: Mutex<Recent<Matrix>>,
 }
 
-/// A row group's numbers, row by row, and its classes.
+/// The numbers of a row group in row-major order, and its classes.
 struct Matrix {
     cells: Vec<f32>,
     classes: Vec<u8>,
 }
 
-/// Row groups of vectors that are kept.
+/// Number of decoded row groups in the cache.
 const ROW_GROUPS_KEPT: usize = 2;
 
 impl RowCache {
-    /// Vectors of these columns, in this order.
+    /// Creates a cache that reads vectors of these columns, in this order.
     ///
     /// # Errors
-    /// [`InputError`] when a column is missing or holds no numbers.
+    /// [`InputError`] when a column is missing or not numeric.
     pub fn new(reader: DatasetReader, columns: Vec<String>) -> Result<Self> {
         for name in &columns {
             if let Err(reason) = reader.check_feature(name) {
@@ -42,12 +42,12 @@ impl RowCache {
         Ok(Self { reader, columns, groups: Mutex::new(Recent::new(ROW_GROUPS_KEPT)) })
     }
 
-    /// The columns.
+    /// The columns of the vectors.
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// The dataset.
+    /// The underlying dataset.
     pub fn reader(&self) -> &DatasetReader {
         &self.reader
     }
@@ -84,7 +84,7 @@ impl RowCache {
     }
 }
 
-/// A column's numbers as f32, NaN for null.
+/// Writes a column's numbers as f32 into `slots`, NaN for null.
 fn floats<'a>(column: &dyn Array, slots: impl Iterator<Item = &'a mut f32>) -> Option<()> {
     macro_rules! copy {
         ($($kind:ty),*) => {

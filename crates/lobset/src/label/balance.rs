@@ -1,6 +1,6 @@
-//! Marks on the same number of rows of every class, spread evenly over time.
+//! Marks the same number of rows of every class, spread evenly over time.
 
-/// How many rows of each class there are, and how many are marked, within one symbol and split.
+/// The number of rows of each class, and of those marked, within one symbol and split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
     counts: Vec<u64>,
@@ -8,9 +8,9 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// k is the smallest count among the classes that hold at least a tenth of their fair share of the rows.
+    /// Computes k: the smallest count among the classes with at least a tenth of their fair share of the rows.
     pub fn new(counts: Vec<u64>) -> Self {
-        // Counts of a manifest may be any numbers.
+        // Counts from a manifest can be arbitrary, so their sum may exceed 64 bits.
         let rows: u128 = counts.iter().map(|c| u128::from(*c)).sum();
         let nbins = counts.len() as u128;
         let enough = |c: &&u64| u128::from(**c) * nbins * 10 >= rows;
@@ -18,7 +18,7 @@ impl Quota {
         Self { counts, k }
     }
 
-    /// Marked rows of every class that is not short.
+    /// Number of marked rows of every class that is not short.
     pub fn k(&self) -> u64 {
         self.k
     }
@@ -28,7 +28,7 @@ impl Quota {
         (0..self.counts.len()).filter(|class| self.counts[*class] < self.k)
     }
 
-    /// How many of the first `j` rows of a class are marked.
+    /// Number of marked rows among the first `j` rows of a class.
     #[inline]
     pub fn marked_among(&self, class: usize, j: u64) -> u64 {
         let c = self.counts[class];
@@ -42,14 +42,14 @@ impl Quota {
         if c <= self.k {
             return true;
         }
-        // floor(j*k/c) is a step above floor((j-1)*k/c) exactly when the remainder of j*k is one that k has just passed.
+        // floor(j*k/c) exceeds floor((j-1)*k/c) exactly when j*k mod c is less than k.
         match j.checked_mul(self.k) {
             Some(product) => product % c < self.k,
             None => self.marked_among(class, j) > self.marked_among(class, j - 1),
         }
     }
 
-    /// Marked rows of a class.
+    /// Number of marked rows of a class.
     pub fn marked(&self, class: usize) -> u64 {
         self.marked_among(class, self.counts[class])
     }

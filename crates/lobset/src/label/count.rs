@@ -1,4 +1,4 @@
-//! One pass over movements: how many lie in each bucket of a selection, and what they add up to.
+//! One pass over movements: the count in each bucket of a selection, and the sums.
 
 use super::quantile::{Histogram, Selection};
 use super::sums::{SLICE, Sums};
@@ -8,29 +8,29 @@ use crate::run::Pool;
 /// Counts movements for one pass of a selection, on any number of threads.
 pub(crate) struct Counter<'a> {
     selection: &'a Selection,
-    /// Squares are those of the distances from it.
+    /// The mean that squared distances are computed from.
     mean: f64,
-    /// For each thread what it has counted, and room for movements.
+    /// Counts and reusable buffers, one set for each thread.
     parts: Pool<Part>,
 }
 
 struct Part {
     histogram: Histogram,
     values: Vec<f64>,
-    /// The numbers of a slice that holds NaN too.
+    /// The movements of a slice without its NaN.
     numbers: Vec<f64>,
 }
 
 impl<'a> Counter<'a> {
-    /// Nothing counted yet.
+    /// A counter for the next pass of `selection`, with squared distances from `mean`.
     pub fn new(selection: &'a Selection, mean: f64) -> Self {
         Self { selection, mean, parts: Pool::new() }
     }
 
-    /// Counts the movements that `read` puts into a vector, NaN left out; returns the sums of each [`SLICE`] of them.
+    /// Counts the movements that `read` writes to a vector, ignoring NaN; returns the sums of each [`SLICE`] of them.
     ///
     /// # Errors
-    /// What `read` fails of.
+    /// Any error of `read`.
     pub fn count(&self, read: impl FnOnce(&mut Vec<f64>) -> Result<()>) -> Result<Vec<Sums>> {
         let new = || Part { histogram: self.selection.empty(), values: Vec::new(), numbers: Vec::new() };
         self.parts.lend(new, |Part { histogram, values, numbers }| {
@@ -50,7 +50,7 @@ impl<'a> Counter<'a> {
         })
     }
 
-    /// What all threads have counted.
+    /// The sum of the histograms of all threads.
     pub fn finish(self) -> Histogram {
         self.selection.merge(self.parts.into_all().iter().map(|part| &part.histogram))
     }

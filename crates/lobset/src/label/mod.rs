@@ -1,4 +1,5 @@
-//! Rows to labels: windows, exact movements, exact quantiles, splits and balanced marks. No files but the tapes.
+//! Computes labels from rows: windows, exact movements, exact quantiles, splits and balanced marks. The only files read
+//! here are the tapes and `thresholds.json`.
 
 mod balance;
 mod count;

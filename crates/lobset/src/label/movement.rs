@@ -1,4 +1,4 @@
-//! How far the mean mid price of the near future stands from that of the near past.
+//! The relative change of the mean mid price from the past window to the future window.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use crate::tape::{MidCursor, SymbolTape};
 
 /// `(A*L - B*F) / (B*F)` from the sums B over the L rows before and A over the F rows ahead, both of `mid2`.
 ///
-/// Numerator and denominator are exact; each is turned to f64 once. `None` where B <= 0: the movement is undefined.
+/// Numerator and denominator are exact; each is rounded to f64 once. `None` where B <= 0: the movement is undefined.
 /// With windows of at most [`MAX_WINDOW_ROWS`](crate::config::MAX_WINDOW_ROWS) nothing overflows.
 #[inline]
 pub fn movement(windows: Windows, behind: i128, ahead: i128) -> Option<f64> {
@@ -20,7 +20,7 @@ pub fn movement(windows: Windows, behind: i128, ahead: i128) -> Option<f64> {
     Some(nearest(numerator) / nearest(denominator))
 }
 
-/// The nearest f64. Nearly all sums fit 64 bits, whose conversion is one instruction and rounds the same way.
+/// Rounds to f64. Nearly all sums fit 64 bits, where this is one instruction and rounds the same way.
 #[inline]
 fn nearest(value: i128) -> f64 {
     match i64::try_from(value) {
@@ -29,12 +29,12 @@ fn nearest(value: i128) -> f64 {
     }
 }
 
-/// Hands the movements of a range of candidates to `take` in order, some thousands at a time, NaN where undefined.
+/// Passes the movements of a range of candidates to `take` in order, a few thousand at a time, NaN where undefined.
 ///
-/// The windows slide: each row costs four tape values, whatever their length, and memory holds four chunks of tape.
+/// The windows slide: each row costs four tape values for windows of any length; four chunks of tape are in memory.
 ///
 /// # Errors
-/// [`Error::Output`](crate::Error::Output) when the tape cannot be read; what `take` fails of.
+/// [`Error::Output`](crate::Error::Output) when the tape cannot be read; any error of `take`.
 pub fn movements(
     tape: &SymbolTape,
     windows: Windows,
@@ -56,7 +56,7 @@ pub fn movements(
             let entering_behind = behind_next.values()?;
             let leaving_ahead = ahead_first.values()?;
             let entering_ahead = ahead_next.values()?;
-            // The last row's future window may end where the tape does: nothing enters after it.
+            // The future window of the last row may end at the end of the tape, so no further row enters it.
             let lengths = [leaving_behind.len(), entering_behind.len(), leaving_ahead.len()];
             let n = lengths.into_iter().fold(left, usize::min).min(entering_ahead.len().max(usize::from(left == 1)));
             out.clear();

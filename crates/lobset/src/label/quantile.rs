@@ -1,18 +1,18 @@
-//! Exact quantiles of any number of values, in memory that does not grow with it, from parts in any order.
+//! Exact quantiles of any number of values, in constant memory, from parts in any order.
 //!
-//! Radix selection over the order-preserving image of f64 in u64: a histogram of the highest digit tells in which bucket
-//! each wanted rank lies; the next pass counts the next digit within those buckets alone, and so on to the last bit.
-//! Histograms of parts add up, so files and machines can count on their own.
+//! Radix selection over the order-preserving image of f64 in u64: a histogram of the highest digit locates the bucket
+//! of each wanted rank; the next pass counts the next digit within those buckets only, and so on to the last bit.
+//! Histograms of parts can be added, so files and machines can count independently.
 
 use serde::{Deserialize, Serialize};
 
-/// Bits of the digits, from the highest. The first covers sign, exponent and four bits of the mantissa.
+/// Number of bits in each digit, from the highest. The first covers sign, exponent and four bits of the mantissa.
 const DIGITS: [u32; 5] = [16, 12, 12, 12, 12];
 
-/// Marks a bucket that holds no wanted rank.
+/// Marks a bucket without a wanted rank.
 const NONE: u16 = u16::MAX;
 
-/// Maps f64 to u64 so that the order of numbers is the order of integers.
+/// Maps f64 to u64, preserving the order.
 #[inline]
 fn image(value: f64) -> u64 {
     let bits = value.to_bits();
@@ -23,14 +23,15 @@ fn value_of(image: u64) -> f64 {
     f64::from_bits(if image >> 63 == 1 { image ^ 1 << 63 } else { !image })
 }
 
-/// Counts of one pass; parts add up.
+/// Counts of one pass; the histograms of parts can be added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Gaps", into = "Gaps")]
 pub struct Histogram {
     counts: Vec<u64>,
 }
 
-/// A histogram as text: its length, then how many empty buckets come before each full one, and the count of that.
+/// Serialized form of a histogram: its length, then for each non-empty bucket the number of empty ones before it and
+/// its count.
 #[derive(Serialize, Deserialize)]
 struct Gaps(usize, Vec<(u32, u64)>);
 
@@ -68,15 +69,15 @@ impl Histogram {
     }
 }
 
-/// A wanted rank: where it lies so far.
+/// A wanted rank, as located so far.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
-    /// Its place in the order of the values, from 0, among those that share the digits so far.
+    /// Its rank, from 0, among the values that share the digits so far.
     rank: u64,
     slot: u16,
 }
 
-/// A selection as text: for each pass done, the digits up to it that lead on.
+/// Serialized form of a selection: for each completed pass, the prefixes with a wanted rank.
 #[derive(Serialize, Deserialize)]
 struct Passes(Vec<Vec<u64>>);
 
@@ -87,7 +88,7 @@ impl From<Selection> for Passes {
 }
 
 impl From<Passes> for Selection {
-    /// What comes back can count, and no more: only its owner knows the ranks.
+    /// The result is for counting only: the wanted ranks are not serialized.
     fn from(Passes(passes): Passes) -> Self {
         let mut selection = Self::new();
         for prefixes in passes {
@@ -97,15 +98,16 @@ impl From<Passes> for Selection {
     }
 }
 
-/// One selection: alternate [`count`](Self::count) over all values and [`refine`](Self::refine) until the latter says so.
+/// A selection in progress: alternate [`count`](Self::count) over all values and [`refine`](Self::refine) until the
+/// latter returns the values.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Passes", into = "Passes")]
 pub struct Selection {
-    /// For each pass done: the digits up to it of the slots of the next one.
+    /// For each completed pass: the prefixes of the slots of the next pass.
     passes: Vec<Vec<u64>>,
-    /// For each pass done: which bucket of which slot leads to which slot of the next pass.
+    /// For each completed pass: the slot of the next pass for each bucket of each slot.
     tables: Vec<Vec<u16>>,
-    /// The digits that each slot of this pass shares.
+    /// The prefix of each slot of this pass: the digits that its values share.
     prefixes: Vec<u64>,
     wanted: Vec<Wanted>,
 }
@@ -117,12 +119,12 @@ impl Default for Selection {
 }
 
 impl Selection {
-    /// A selection before its first pass.
+    /// Creates a selection before its first pass.
     pub fn new() -> Self {
         Self { passes: Vec::new(), tables: Vec::new(), prefixes: vec![0], wanted: Vec::new() }
     }
 
-    /// A histogram of this pass without a value.
+    /// An empty histogram of this pass.
     pub fn empty(&self) -> Histogram {
         Histogram { counts: vec![0; self.prefixes.len() << DIGITS[self.tables.len()]] }
     }
@@ -134,7 +136,7 @@ impl Selection {
         all
     }
 
-    /// Counts values into a histogram of this pass. NaN is not a value and is passed over.
+    /// Counts values into a histogram of this pass. NaN is ignored.
     pub fn count(&self, values: &[f64], histogram: &mut Histogram) {
         match self.tables.split_first() {
             None => {
@@ -166,8 +168,8 @@ impl Selection {
         counts[usize::from(slot) << 12 | (key >> shift) as usize & 0xfff] += 1;
     }
 
-    /// Takes the whole histogram of a pass. The ranks come from `ranks` after the first pass, which tells how many values
-    /// there are. Returns the values at the ranks, in their order, after the last pass.
+    /// Takes the complete histogram of a pass. After the first pass, `ranks` returns the wanted ranks for the number of
+    /// values counted. Returns the values at the ranks, in the same order, after the last pass.
     pub fn refine(&mut self, histogram: &Histogram, ranks: impl FnOnce(u64) -> Vec<u64>) -> Option<Vec<f64>> {
         let level = self.tables.len();
         let bits = DIGITS[level];
@@ -180,7 +182,7 @@ impl Selection {
         for wanted in &mut self.wanted {
             let base = usize::from(wanted.slot) << bits;
             let mut digit = 0;
-            // A rank always lies within its slot; the bound is for an empty histogram.
+            // A rank is always within its slot; the bound is for an empty histogram.
             while digit + 1 < 1 << bits && histogram.counts[base + digit] <= wanted.rank {
                 wanted.rank -= histogram.counts[base + digit];
                 digit += 1;
@@ -199,7 +201,7 @@ impl Selection {
 }
 
 impl Selection {
-    /// Ends a pass: from now on values count that share one of these prefixes, which follow on those of the pass.
+    /// Ends a pass: the next pass counts only values with one of these prefixes, which extend those of this pass.
     fn descend(&mut self, prefixes: Vec<u64>) {
         let bits = DIGITS[self.tables.len()];
         let mut table = vec![NONE; self.prefixes.len() << bits];
@@ -214,7 +216,7 @@ impl Selection {
     }
 }
 
-/// The two ranks that a quantile of `n` values lies between, and how far from the first.
+/// The two ranks that a quantile of `n` values is between, and its distance from the first, from 0 to 1.
 fn place(n: u64, q: f64) -> (u64, u64, f64) {
     let last = n.saturating_sub(1);
     let virtual_index = last as f64 * q;
@@ -247,7 +249,7 @@ pub fn interpolate(n: u64, qs: &[f64], at_ranks: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// The inner quantiles that cut `nbins` classes: k / nbins, k = 1..nbins.
+/// The inner quantiles that separate `nbins` classes: k / nbins, k = 1..nbins.
 pub fn inner_quantiles(nbins: u16) -> Vec<f64> {
     (1..nbins).map(|k| f64::from(k) / f64::from(nbins)).collect()
 }
@@ -264,7 +266,7 @@ mod tests {
         loop {
             let mut histogram = selection.empty();
             for part in parts {
-                // As a machine far away would count.
+                // Counts as a remote machine would.
                 let sent: Selection = serde_json::from_str(&serde_json::to_string(&selection).unwrap()).unwrap();
                 let mut counted = sent.empty();
                 sent.count(part, &mut counted);

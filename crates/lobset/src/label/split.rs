@@ -1,28 +1,28 @@
-//! Which side of the boundary time a row belongs to.
+//! The split of a row: its side of the boundary time.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a labelled row stands with respect to the boundary time T.
+/// The position of a labelled row relative to the boundary time T.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Split {
-    /// The last row of its future window comes before T: the thresholds may know it.
+    /// The last row of its future window comes before T: the thresholds may be fitted on it.
     Fit,
-    /// It comes before T itself, but its window does not.
+    /// The row comes before T, but the end of its future window does not.
     Embargo,
-    /// It comes at T or later.
+    /// The row comes at T or later.
     Holdout,
 }
 
 impl Split {
-    /// In order of time.
+    /// All splits, in order of time.
     pub const ALL: [Self; 3] = [Self::Fit, Self::Embargo, Self::Holdout];
 
-    /// Their names, as written in the column `split`.
+    /// The names of the splits, as written in the column `split`.
     pub const NAMES: [&'static str; 3] = ["fit", "embargo", "holdout"];
 
-    /// Its name.
+    /// The name of the split.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
@@ -39,7 +39,7 @@ impl fmt::Display for Split {
     }
 }
 
-/// Tells a symbol's rows apart by two row numbers.
+/// Assigns the labelled rows of a symbol to splits by row number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Splits {
     /// The first row at T or later (by the running maximum of `ts_recv`).

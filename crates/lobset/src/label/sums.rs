@@ -1,33 +1,33 @@
-//! What movements add up to: their mean, deviation and extremes come of it.
+//! Sums of movements, from which their mean, standard deviation and extremes follow.
 
 use serde::{Deserialize, Serialize};
 
-/// Movements that are counted in one go: few enough for a core's own cache. Sums are added up slice by slice, so it is
-/// part of the definition of `mean` and `std`.
+/// Number of movements counted at a time: few enough for a core's own cache. Sums are added slice by slice, so this
+/// number is part of the definition of `mean` and `std`.
 pub const SLICE: u64 = 1 << 15;
 
-/// What a slice of movements adds up to.
+/// Sums over a slice of movements.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sums {
-    /// Of the movements.
+    /// Sum of the movements.
     pub sum: f64,
-    /// Of the squares of their distances from a mean.
+    /// Sum of the squared distances from a mean.
     pub squares: f64,
-    /// The smallest; `f64::MAX` without any.
+    /// The smallest movement; `f64::MAX` for an empty slice.
     pub min: f64,
-    /// The largest; `f64::MIN` without any.
+    /// The largest movement; `f64::MIN` for an empty slice.
     pub max: f64,
-    /// How many there are.
+    /// Number of movements.
     pub count: u64,
 }
 
 impl Sums {
-    /// Those of movements that are numbers.
+    /// Sums over `values`, none of which is NaN, with squared distances from `mean`.
     pub fn of(values: &[f64], mean: f64) -> Self {
         Self {
             sum: values.iter().sum(),
             squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
-            // Numbers, also for a slice without any: text has no infinity.
+            // Finite even for an empty slice: JSON cannot represent infinity.
             min: values.iter().copied().fold(f64::MAX, f64::min),
             max: values.iter().copied().fold(f64::MIN, f64::max),
             count: values.len() as u64,

@@ -1,4 +1,4 @@
-//! `thresholds.json`: the class boundaries, what they were fitted on, and how.
+//! `thresholds.json`: the class boundaries, the files and rows they were fitted on, and the settings used.
 
 mod on_disk;
 
@@ -16,22 +16,22 @@ use crate::time_text::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileUsed {
-    /// Its name, without folders.
+    /// The name of the file, without folders.
     pub name: String,
     /// SHA-256 of its bytes.
     pub sha256: String,
 }
 
-/// One set of boundaries and the movements behind it.
+/// One set of boundaries, with statistics of the movements they were fitted on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boundaries {
     /// nbins - 1 increasing movements: the quantiles k / nbins.
     #[serde(rename = "boundaries")]
     pub values: Vec<f64>,
-    /// Rows fitted on.
+    /// Number of rows fitted on.
     pub fit_rows: u64,
-    /// Rows left out because their future window reaches the boundary time.
+    /// Number of rows left out because their future window reaches the boundary time.
     pub embargo_rows: u64,
     /// Mean of the movements fitted on.
     pub mean: f64,
@@ -49,7 +49,7 @@ impl Boundaries {
     /// The class of a movement: the number of boundaries that are not above it.
     #[inline]
     pub fn class(&self, movement: f64) -> usize {
-        // Twenty comparisons without a jump beat a search whose jumps nobody foresees.
+        // For few boundaries, branch-free comparisons are faster than a binary search with unpredictable branches.
         if self.values.len() <= 32 {
             return self.values.iter().map(|b| usize::from(*b <= movement)).sum();
         }
@@ -67,9 +67,9 @@ pub struct Thresholds {
     pub fit_until: Timestamp,
     /// The settings that define the label.
     pub settings: LabelSettings,
-    /// Share of the fit half's files that was asked for.
+    /// Requested share of the fit half's files.
     pub sample_fraction: f64,
-    /// Labelled rows that a symbol needed to take part.
+    /// Number of labelled rows that a symbol needed to take part.
     pub min_symbol_samples: u64,
     /// The files fitted on, in order of time.
     pub files: Vec<FileUsed>,
@@ -87,11 +87,11 @@ impl Thresholds {
         self.global.as_ref().or_else(|| self.symbols.get(symbol))
     }
 
-    /// The same without the boundaries of other symbols.
+    /// A copy that contains only the boundaries of these symbols.
     #[must_use]
     pub fn only<'a>(&self, symbols: impl IntoIterator<Item = &'a str>) -> Self {
         let mine = symbols.into_iter().filter_map(|name| Some((name.to_owned(), self.symbols.get(name)?.clone())));
-        // One by one: thousands of symbols are not cloned for the sake of one.
+        // Copied field by field, so that the boundaries of all other symbols are not cloned.
         Self {
             version: self.version.clone(),
             fit_until: self.fit_until,
@@ -104,7 +104,7 @@ impl Thresholds {
         }
     }
 
-    /// As written to `thresholds.json`.
+    /// The text written to `thresholds.json`.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
@@ -132,23 +132,24 @@ fn increasing(boundaries: &[f64]) -> bool {
     boundaries.iter().all(|b| b.is_finite()) && boundaries.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// Refuses boundaries that leave a class empty because too many of the movements that they were fitted on are equal: two
-/// boundaries coincide, or none of the movements lies between them or below the first.
+/// Refuses boundaries that leave a class empty because too many of the movements that they were fitted on are equal:
+/// two boundaries coincide, or no movement is between them or below the first.
 ///
-/// `neighbours` are the two movements, next to each other in order, that each boundary was interpolated from, `rows` is how
-/// many movements there are, and `min` the smallest. Fewer movements than classes are no reason by themselves.
+/// `neighbours` contains, for each boundary, the two movements, adjacent in sorted order, that it was interpolated
+/// from; `rows` is the number of movements and `min` the smallest. Having fewer movements than classes is not an error
+/// by itself.
 ///
 /// # Errors
-/// [`Error::Data`] that says how many classes hold a movement and what to change.
+/// [`Error::Data`] that says how many classes contain a movement and what to change.
 pub fn check_classes(boundaries: &[f64], neighbours: &[[f64; 2]], rows: u64, min: f64, whose: &str) -> Result<()> {
     let nbins = boundaries.len() + 1;
-    // Class k is [b_k, b_k+1). The smallest movement that is no smaller than b_k is one of the two that b_k lies between. The
-    // last class holds the largest movement.
+    // Class k is [b_k, b_k+1). The smallest movement that is not less than b_k is one of the two neighbours of b_k. The
+    // last class contains the largest movement.
     let inner = boundaries.iter().zip(neighbours).zip(boundaries.iter().skip(1));
     let inner = inner.map(|((from, [below, above]), to)| (if below < from { above } else { below }) < to);
     let below_first = boundaries.first().is_none_or(|first| min < *first);
     let full = 1 + usize::from(below_first) + inner.filter(|holds| *holds).count();
-    // Boundaries that share a gap between two movements leave classes empty too, but only where rows are few.
+    // Boundaries within the same gap between two movements leave classes empty too, but only when there are few rows.
     let few_rows = rows <= nbins as u64;
     if full == nbins || (few_rows && below_first && increasing(boundaries)) {
         return Ok(());
@@ -213,7 +214,7 @@ mod tests {
         );
     }
 
-    /// As a run would check the boundaries of these movements.
+    /// Checks the boundaries of these movements as a run does.
     fn check(movements: &[f64], nbins: u16) -> Result<()> {
         let mut sorted = movements.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -243,23 +244,23 @@ mod tests {
             parts.iter().flat_map(|(value, count)| std::iter::repeat_n(*value, *count)).collect()
         };
         for nbins in [2, 3, 21] {
-            // One value, and two of which one takes the place of several classes.
+            // One value; then two values, one of which spans several classes.
             check(&repeated(&[(0.0, 500)]), nbins).unwrap_err();
             check(&repeated(&[(0.0, 490), (1.0, 10)]), nbins).unwrap_err();
-            // As many as classes, in equal shares: nothing to complain of.
+            // As many values as classes, in equal shares: accepted.
             let even: Vec<(f64, usize)> = (0..nbins).map(|k| (k.into(), 100)).collect();
             check(&repeated(&even), nbins).unwrap();
-            // The smallest value takes more than the share of the first class.
+            // The smallest value exceeds the share of the first class.
             let mut low = even.clone();
             low[0].1 += 50;
             check(&repeated(&low), nbins).unwrap_err();
         }
-        // Some on both sides of the boundary that most of them equal.
+        // Movements on both sides of the boundary that most of them equal.
         check(&repeated(&[(-1.0, 100), (0.0, 300), (1.0, 100)]), 2).unwrap();
-        // A boundary in the gap between two values, and the next one on a value: distinct, but with nothing between.
+        // A boundary in the gap between two values, and the next one on a value: distinct, but no movement between.
         let gap = repeated(&[(0.0, 100), (1.0, 200)]);
         check(&gap, 3).unwrap_err();
-        // Few rows are no reason, unless they are one value.
+        // Few rows are accepted, unless they all have one value.
         check(&[0.0, 1.0, 2.0], 21).unwrap();
         check(&[1.0], 2).unwrap_err();
     }

@@ -1,4 +1,4 @@
-//! Which rows can have a label: those whose windows lie whole inside their unbroken stretch.
+//! The rows that can have a label: those whose windows are entirely within their unbroken stretch.
 
 use std::ops::Range;
 
@@ -18,23 +18,23 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// The windows that the settings ask for.
+    /// The windows of the settings.
     pub fn new(config: &Config) -> Self {
         let LabelSettings { lookback_rows: lookback, lookforward_offset: offset, lookforward_input: ahead, .. } =
             LabelSettings::new(config);
         Self { lookback, offset, ahead }
     }
 
-    /// O + F: the last row of the future window lies this far after the row.
+    /// O + F: distance in rows from the row to the last row of its future window.
     pub fn reach(&self) -> u64 {
         self.offset + self.ahead
     }
 }
 
-/// The rows of one symbol that have whole windows, numbered from 0 across all unbroken stretches.
+/// The rows of one symbol with complete windows, numbered from 0 across all unbroken stretches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidates {
-    /// Number of the first candidate and its row, for each stretch that has any.
+    /// For each stretch with candidates: the number of its first candidate, and the row.
     pieces: Vec<(u64, u64)>,
     count: u64,
 }
@@ -56,12 +56,12 @@ impl Candidates {
         candidates
     }
 
-    /// How many there are.
+    /// Number of candidates.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// How many of them stand before `row`.
+    /// Number of candidates before `row`.
     pub fn before(&self, row: u64) -> u64 {
         let piece = self.pieces.partition_point(|(_, first)| *first <= row);
         let Some((number, first)) = piece.checked_sub(1).map(|p| self.pieces[p]) else { return 0 };
@@ -76,7 +76,7 @@ impl Candidates {
         first.start..rows.last().map_or(first.end, |last| last.end)
     }
 
-    /// What is needed of them for a range of them, which keep their numbers.
+    /// The part of the candidates needed for a range of them; candidates keep their numbers.
     #[must_use]
     pub fn part(&self, range: Range<u64>) -> Self {
         let first = self.pieces.partition_point(|(number, _)| *number <= range.start).saturating_sub(1);
@@ -85,7 +85,7 @@ impl Candidates {
         Self { pieces: self.pieces[first..after].to_vec(), count }
     }
 
-    /// The rows of a range of candidates, as ranges of rows without a gap.
+    /// The rows of a range of candidates, as contiguous ranges of rows.
     pub fn rows(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let first = self.pieces.partition_point(|(number, _)| *number <= range.start).saturating_sub(1);
         let ends = self.pieces.iter().skip(first + 1).map(|(number, _)| *number).chain([self.count]);

@@ -1,4 +1,4 @@
-//! Rows of the datasets against the raw files, by the plain definition and nothing else.
+//! Compares rows of the datasets with the raw files, by the plain definition only.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,39 +23,39 @@ use crate::output::{Manifest, SymbolEntry};
 use crate::printable::printable;
 use crate::run::{Monitor, Options, Stage};
 
-/// Which rows are compared with the raw files.
+/// The rows to compare with the raw files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compare {
-    /// [`AGAINST_ROWS`](super::AGAINST_ROWS) of them, drawn with this seed.
+    /// [`AGAINST_ROWS`](super::AGAINST_ROWS) rows, drawn with this seed.
     Random(u64),
-    /// All of them.
+    /// All rows.
     All,
 }
 
-/// What was compared with the raw files.
+/// The extent of the comparison with the raw files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Against {
-    /// Rows compared, in all their columns.
+    /// Number of rows compared, in all their columns.
     pub rows: u64,
-    /// The seed they were drawn with; `None` for all rows.
+    /// The seed the rows were drawn with; `None` for all rows.
     pub seed: Option<u64>,
-    /// All rows were compared.
+    /// Whether all rows were compared.
     pub all: bool,
 }
 
-/// A symbol's raw stream as it goes by.
+/// State of a symbol's raw stream while it is read.
 struct Stream<'a> {
     symbol: &'a SymbolEntry,
     rows: u64,
     max_ts: u64,
-    /// The instrument of the row before; `None` before the first.
+    /// The instrument of the previous row; `None` before the first.
     instrument: Option<u32>,
     breaks: usize,
     steps_back: u64,
     target: Target<'a>,
 }
 
-/// What a stream is compared with.
+/// The rows that a stream is compared with.
 enum Target<'a> {
     Nothing,
     Drawn(Drawn<'a>),
@@ -114,7 +114,7 @@ pub(super) fn compare<P: AsRef<Path>>(
         }
         Ok(())
     })?;
-    // What was read says more than what came of it, and comes first.
+    // Violations of the inputs explain those of the rows, so they come first.
     let violations: Vec<String> = of_inputs.lines().into_iter().chain(violations.lines()).collect();
     if violations.is_empty() {
         return Ok(Against { rows: compared, seed, all: seed.is_none() });
@@ -122,7 +122,7 @@ pub(super) fn compare<P: AsRef<Path>>(
     Err(failed(violations))
 }
 
-/// Reads the raw files once, and hands each row to its stream. Returns what the manifest would say of the files.
+/// Reads the raw files once and passes each row to its stream. Returns the manifest entries of the files.
 fn read_inputs(
     files: &[CatalogFile],
     manifest: &Manifest,
@@ -138,7 +138,7 @@ fn read_inputs(
     for file in files {
         let mut reader = RowReader::open(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()))?;
         let mut rows = 0;
-        // The places of the file's streams, by number; none for those that this pass leaves out.
+        // Index in `streams` of each stream of the file, by number; `None` for streams that this pass leaves out.
         let mut places: Vec<Option<usize>> = Vec::new();
         while reader.advance(monitor)? {
             let mid2 = |best: &BidAskPair, drops: &mut Drops| mid2(usable, best, drops);
@@ -190,7 +190,7 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
             continue;
         };
         let input = left.remove(place);
-        // Names may differ, and times are not looked at.
+        // Names may differ, and times are not compared.
         let same = InputEntry { name: file.name.clone(), first_ts: None, last_ts: None, ..input.clone() };
         if same != *file {
             violations
@@ -243,7 +243,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Returns how many rows were compared.
+    /// Ends the stream; returns the number of rows compared.
     fn finish(self, violations: &mut Violations) -> u64 {
         let SymbolEntry { symbol, rows, breaks, steps_back, .. } = self.symbol;
         let found = (self.rows, self.breaks, self.steps_back);

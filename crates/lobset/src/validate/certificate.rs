@@ -1,4 +1,4 @@
-//! What a validation has proved of which bytes, as a file to keep beside a model.
+//! Certificates: what a validation has proved about which bytes, as a file to keep beside a model.
 
 use std::fs;
 use std::io::Write;
@@ -16,13 +16,13 @@ use crate::output::{FileEntry, MANIFEST};
 use crate::storage;
 use crate::time_text::Timestamp;
 
-/// No certificate is larger, in bytes: a file takes about two hundred.
+/// Maximum size of a certificate, in bytes; each file listed takes about two hundred.
 const LARGEST: u64 = 64 << 20;
 
-/// What every certificate says that it is.
+/// The `kind` of every certificate.
 const KIND: &str = "lobset validation certificate";
 
-/// What a validation has proved, and of which bytes. It carries no signature: sign its file.
+/// What a validation has proved, and about which bytes. A certificate is not signed: sign its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
@@ -30,7 +30,7 @@ pub struct Certificate {
     pub kind: String,
     /// The version of lobset that made the checks.
     pub version: String,
-    /// When they were made.
+    /// When the checks were made.
     pub time: Timestamp,
     /// The output folder, as it was named.
     pub folder: String,
@@ -42,13 +42,13 @@ pub struct Certificate {
     pub files: Vec<FileEntry>,
     /// The raw files, as the manifest names them; they were compared where `against` is not `null`.
     pub inputs: Vec<CertifiedInput>,
-    /// Datasets read back.
+    /// Number of datasets read back.
     pub datasets: u64,
-    /// Rows read back.
+    /// Number of rows read back.
     pub rows: u64,
-    /// Rows whose `price_movement` was computed again from the mid prices in the files.
+    /// Number of rows whose `price_movement` was recomputed from the mid prices in the files.
     pub recomputed: u64,
-    /// What was compared with the raw files; `null` when they were not given.
+    /// The comparison with the raw files; `null` when they were not given.
     pub against: Option<Against>,
     /// The checks that every dataset passed.
     pub checks: Vec<String>,
@@ -60,16 +60,16 @@ pub struct Certificate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertifiedInput {
-    /// Its name, without folders.
+    /// The name of the file, without folders.
     pub name: String,
-    /// Its size.
+    /// The size of the file in bytes.
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
 }
 
 impl Certificate {
-    /// Certifies what was found in `folder`, now.
+    /// Creates a certificate of the validation of `folder`, dated now.
     pub fn new(folder: &Path, found: &Validation) -> Self {
         let Validation { manifest, proved, recomputed, against, .. } = found;
         let file = |file: &str, sha256: &str| FileEntry { file: file.to_owned(), sha256: sha256.to_owned() };
@@ -101,17 +101,17 @@ impl Certificate {
         }
     }
 
-    /// As written to its file.
+    /// The text of the file.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
     }
 
-    /// Reads the file of a certificate.
+    /// Reads a certificate from its file.
     ///
     /// # Errors
-    /// [`InputError`] when it cannot be read, or is none.
+    /// [`InputError`] when the file cannot be read or is not a certificate.
     pub fn read(path: &Path) -> Result<Self> {
         let text = storage::read_at_most(path, LARGEST).map_err(|e| InputError::unread(path, e))?;
         let refuse = |e: &dyn std::fmt::Display| InputError::new(path, format!("is not a lobset certificate: {e}"));
@@ -122,10 +122,11 @@ impl Certificate {
         Ok(certificate)
     }
 
-    /// Checks that a certificate of `folder` may be written to `path`, before the folder is read for it.
+    /// Checks that a certificate of `folder` may be written to `path`; called before the folder is read.
     ///
     /// # Errors
-    /// [`Error::Output`] when something else than a certificate stands there, or it lies in the folder.
+    /// [`Error::Output`] when `path` is a URL, has no parent folder on disk, is inside `folder`, or exists and is not a
+    /// certificate.
     pub fn check_place(path: &Path, folder: &Path) -> Result<()> {
         if storage::is_url(path) {
             return Err(refuse(path, "is no local file: certificates are written to one", "choose a local file"));
@@ -155,10 +156,10 @@ impl Certificate {
         }
     }
 
-    /// Writes it to `path`, whole or not at all, where nothing or a certificate stands.
+    /// Writes the certificate to `path` atomically; replaces only another certificate.
     ///
     /// # Errors
-    /// As [`check_place`](Self::check_place), and when it cannot be written.
+    /// As [`check_place`](Self::check_place), and when the file cannot be written.
     pub fn write(&self, path: &Path, folder: &Path) -> Result<()> {
         Self::check_place(path, folder)?;
         let failed = |e: std::io::Error| Error::output(path, e);
@@ -166,7 +167,7 @@ impl Certificate {
         file.write_all(self.to_json().as_bytes()).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
         let replaced = fs::symlink_metadata(path).is_ok();
-        // Something may have appeared since the look.
+        // A file may have appeared since the check.
         let placed = if replaced { file.persist(path) } else { file.persist_noclobber(path) };
         placed.map(drop).map_err(|e| failed(e.error))
     }

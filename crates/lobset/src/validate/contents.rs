@@ -1,4 +1,4 @@
-//! What a manifest says, held against itself and against the thresholds: everything that cannot be.
+//! Finds contradictions within a manifest, and between a manifest and its thresholds.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::label::{Boundaries, Thresholds};
 use crate::output::{DatasetEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry};
 use crate::printable::grouped;
 
-/// No stream has more rows: sums of row numbers and window lengths stay far from the end of 64 bits.
+/// Maximum number of rows of a stream: sums of row numbers and window lengths stay far below the limit of 64 bits.
 const MOST_ROWS: u64 = 1 << 48;
 
-/// What is wrong, one line each.
+/// The contradictions found, one line each.
 #[derive(Default)]
 struct Found(Vec<String>);
 
@@ -29,13 +29,13 @@ impl Found {
     }
 }
 
-/// Everything in a manifest that contradicts the rest of it. Where this is empty, its names are plain names of files, its
-/// counts add up, and its lists have the lengths that the settings ask for.
+/// All contradictions within a manifest. If there are none, its names are plain file names, its counts add up, and its
+/// lists have the lengths that the settings require.
 pub(super) fn contradictions(manifest: &Manifest) -> Vec<String> {
     let mut found = Found::default();
     if let Err(ConfigError { problems }) = manifest.config.check() {
         found.0.extend(problems.into_iter().map(|problem| format!("{MANIFEST}: config: {problem}")));
-        // The rest is measured by the settings.
+        // The other checks rely on valid settings.
         return found.0;
     }
     check_names(manifest, &mut found);
@@ -62,7 +62,7 @@ fn is_sha256(text: &str) -> bool {
 fn check_names(manifest: &Manifest, found: &mut Found) {
     let mut names = BTreeSet::new();
     for name in named(manifest) {
-        // Symbols are percent-encoded in them, and shortened ones have an @ before a hash.
+        // Symbols in file names are percent-encoded; shortened ones have an @ before a hash.
         let plain = !name.is_empty()
             && !name.starts_with('.')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%@".contains(&b));
@@ -197,7 +197,7 @@ fn check_validation(manifest: &Manifest, found: &mut Found) {
     }
 }
 
-/// Everything in which the thresholds of a run contradict its manifest, beside their settings.
+/// All contradictions between the thresholds of a run and its manifest, apart from their settings.
 pub(super) fn check_origin(manifest: &Manifest, thresholds: &Thresholds) -> Vec<String> {
     let mut found = Found::default();
     if !manifest.thresholds.fitted {
@@ -214,7 +214,7 @@ pub(super) fn check_origin(manifest: &Manifest, thresholds: &Thresholds) -> Vec<
     let mut inputs = manifest.inputs.iter();
     let known = thresholds.files.iter().all(|file| inputs.any(|i| i.name == file.name && i.sha256 == file.sha256));
     require(known, "the files that they were fitted on are not inputs, in order");
-    // With drop_unbalanced a symbol may have taken part that has no dataset.
+    // With drop_unbalanced, a symbol without a dataset may have taken part.
     if !config.drop_unbalanced {
         let embargo = |entry: &DatasetEntry| entry.splits.embargo.rows;
         let matches = |boundaries: &Boundaries, rows: u64| boundaries.embargo_rows == rows;

@@ -1,5 +1,5 @@
-//! Proves datasets, wherever they lie: their sizes and footers, their hashes, their row groups in parallel, and what needs
-//! the row groups in order.
+//! Proves datasets, local or in an object store: their sizes and footers, their hashes, their row groups in parallel,
+//! and the checks that need the row groups in order.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,61 +21,61 @@ use crate::output::{DatasetEntry, DatasetSchema, SymbolEntry, THRESHOLDS};
 use crate::run::{Monitor, map_batched};
 use crate::storage;
 
-/// What datasets are proved against, and how.
+/// Inputs of a proof of datasets, and its extent.
 #[derive(Clone, Copy)]
 pub(crate) struct Terms<'a> {
-    /// The version of lobset that wrote them.
+    /// The version of lobset that wrote the datasets.
     pub version: &'a str,
     /// The settings of the run.
     pub config: &'a Config,
-    /// Some of the input has gateway stamps.
+    /// Whether any input has gateway timestamps (`ts_out`).
     pub ts_out: bool,
-    /// With the boundaries of their symbols.
+    /// The thresholds, with the boundaries of the datasets' symbols.
     pub thresholds: &'a Thresholds,
-    /// How much is proved.
+    /// The extent of the proof.
     pub extent: Extent,
-    /// A read that may succeed another time fails the proof, instead of being a violation.
+    /// Whether a transient read error fails the proof instead of counting as a violation.
     pub retry: bool,
 }
 
-/// A dataset, where it lies, and what the manifest says of it.
+/// A dataset: its location and its entries in the manifest.
 pub(crate) struct Dataset<'a> {
     pub path: PathBuf,
     pub symbol: &'a SymbolEntry,
     pub entry: &'a DatasetEntry,
 }
 
-/// Takes the movements that the boundaries were fitted on.
+/// Receives the movements that the boundaries were fitted on.
 pub(crate) trait FitMovements: Send {
-    /// Those that follow are of the next dataset.
+    /// Starts the next dataset.
     ///
     /// # Errors
-    /// When they cannot be kept.
+    /// When the movements cannot be stored.
     fn begin(&mut self) -> Result<()>;
 
-    /// Takes the next ones of the dataset.
+    /// Receives the next movements of the dataset.
     ///
     /// # Errors
-    /// When they cannot be kept.
+    /// When the movements cannot be stored.
     fn take(&mut self, movements: &[f64]) -> Result<()>;
 }
 
-/// What a proof of datasets has found.
+/// The result of a proof of datasets.
 #[derive(Default)]
 pub(crate) struct Proved {
     /// One line each: the file, the row and the reason.
     pub violations: Vec<String>,
-    /// Every row group was read, so no fit movement is missing.
+    /// Whether every row group was read, so that no fit movement is missing.
     pub complete: bool,
-    /// Rows whose movement was computed again.
+    /// Number of rows whose movement was recomputed.
     pub recomputed: u64,
 }
 
-/// Proves datasets, which it reads with `threads` threads, and hands their fit movements to `fit_movements`, in order. Sizes
-/// and footers come first: where one of them is wrong no row is read.
+/// Proves datasets with `threads` threads, and passes their fit movements to `fit_movements` in order. Sizes and
+/// footers are checked first: if any of them is wrong, no row is read.
 ///
 /// # Errors
-/// [`Error::Interrupted`]; what `fit_movements` fails of; with [`Terms::retry`], an [`InputError`] that may pass.
+/// [`Error::Interrupted`]; any error of `fit_movements`; with [`Terms::retry`], a transient [`InputError`].
 pub(crate) fn prove_datasets(
     terms: &Terms<'_>,
     datasets: &[Dataset<'_>],
@@ -130,13 +130,13 @@ pub(crate) fn prove_datasets(
     Ok(progress.finish())
 }
 
-/// What opening a file weighs against reading a row.
+/// Cost of opening a file, in rows read.
 const FILE_WEIGHT: u64 = 512;
 
-/// A dataset of one row group is read whole up to this size: its bytes are hashed, parsed and checked in one go.
+/// Maximum size in bytes of a dataset of one row group that is read in one go, then hashed, parsed and checked.
 const WHOLE: u64 = 64 << 20;
 
-/// Compares the size of a dataset; returns the violation.
+/// Compares the size of a dataset with the manifest; returns the violation, if any.
 fn check_size(terms: &Terms<'_>, Dataset { path, entry, .. }: &Dataset<'_>) -> Result<Option<String>> {
     match storage::stat(path).map(|found| found.bytes) {
         Ok(bytes) if bytes == entry.bytes => Ok(None),
@@ -149,10 +149,10 @@ fn check_size(terms: &Terms<'_>, Dataset { path, entry, .. }: &Dataset<'_>) -> R
 }
 
 impl Terms<'_> {
-    /// Why a dataset that cannot be read breaks its promise.
+    /// The reason of the violation for a dataset that cannot be read.
     ///
     /// # Errors
-    /// What is no fault of the dataset.
+    /// Any error that is not the fault of the dataset.
     fn reason(&self, error: Error) -> Result<String> {
         match error {
             Error::Input(_) if !(self.retry && error.is_transient()) => Ok(cause(&error)),
@@ -161,7 +161,7 @@ impl Terms<'_> {
     }
 }
 
-/// A dataset to check whole, its file to hash, or one of its row groups to check.
+/// A unit of work: a whole dataset to check, a file to hash, or one row group to check.
 enum Unit {
     Whole(usize),
     Hash(usize),
@@ -169,7 +169,7 @@ enum Unit {
 }
 
 impl Unit {
-    /// The place of the dataset.
+    /// The index of the dataset.
     fn dataset(&self) -> usize {
         match *self {
             Self::Whole(place) | Self::Hash(place) | Self::Group(place, _) => place,
@@ -177,28 +177,28 @@ impl Unit {
     }
 }
 
-/// What became of a unit.
+/// The result of a unit.
 enum Done {
-    /// A dataset's hash, and its facts where it was read whole.
+    /// The hash of a dataset, and its facts if it was read in one go.
     Begun(usize, String, Option<Box<GroupFacts>>),
     Group(Box<GroupFacts>),
-    /// What cannot be read of a dataset, and why.
+    /// A dataset of which something cannot be read, and why.
     Failed(usize, String),
 }
 
-/// What all threads know.
+/// State shared by all threads.
 struct Prover<'a> {
     terms: &'a Terms<'a>,
     datasets: &'a [Dataset<'a>],
     footers: FooterCheck<'a>,
-    /// What the rows of each dataset have to agree with.
+    /// The expected values of the rows of each dataset.
     expects: Vec<Expect<'a>>,
-    /// The footer of the dataset whose row groups are being read. It is parsed once for all of them.
+    /// The footer of the dataset whose row groups are being read, parsed once for all of them.
     held: Mutex<Option<(usize, Arc<ParquetMetaData>)>>,
 }
 
 impl Prover<'_> {
-    /// Cuts the datasets into units, or returns what is wrong with their footers.
+    /// Divides the datasets into units, or returns the violations in their footers.
     fn units(&self, threads: usize) -> Result<Result<Vec<Unit>, Vec<String>>> {
         let whole = |place: &usize| {
             let entry = self.datasets[*place].entry;
@@ -237,11 +237,11 @@ impl Prover<'_> {
         Ok(Ok(units))
     }
 
-    /// Checks the footer of a dataset of several row groups; returns how many.
+    /// Checks the footer of a large dataset; returns its number of row groups.
     fn look(&self, place: usize) -> Result<usize> {
         let Dataset { path, symbol, entry } = &self.datasets[place];
         if self.terms.extent == Extent::Whole {
-            // Nothing is decoded of a file that is not what the manifest says.
+            // Nothing is decoded from a file whose hash is not that of the manifest.
             check_sha256(&file_sha256(path)?, entry).map_err(|reason| InputError::new(path, reason))?;
         }
         let footer = read_footer(path)?;
@@ -280,7 +280,7 @@ impl Prover<'_> {
                 let facts = check_group(path, bytes, &footer, 0, &self.expects[place])?;
                 Ok(Done::Begun(place, sha256, Some(Box::new(facts))))
             }
-            // Hashed when its footer was looked at.
+            // Already hashed when its footer was checked.
             Unit::Hash(_) if self.terms.extent == Extent::Whole => Ok(Done::Begun(place, entry.sha256.clone(), None)),
             Unit::Hash(_) => Ok(Done::Begun(place, file_sha256(path)?, None)),
             Unit::Group(_, group) => {
@@ -303,7 +303,7 @@ impl Prover<'_> {
     }
 }
 
-/// What has been found so far, by units in order.
+/// Collects the results of units, in order.
 struct Progress<'a, F> {
     terms: &'a Terms<'a>,
     datasets: &'a [Dataset<'a>],
@@ -332,7 +332,7 @@ impl<F: FitMovements> Progress<'_, F> {
             // Its other row groups may be unreadable too.
             Done::Failed(place, _) if self.unreadable == Some(place) => None,
             Done::Failed(place, reason) => {
-                // Counts of a dataset that is read in part say nothing.
+                // Counts of a partly read dataset are meaningless.
                 self.open.take_if(|(open, _)| *open == place);
                 self.close();
                 self.proved.violations.push(format!("{}: {reason}", self.datasets[place].entry.file));
@@ -349,7 +349,7 @@ impl<F: FitMovements> Progress<'_, F> {
         self.monitor.advance(rows)
     }
 
-    /// Ends the dataset at hand.
+    /// Ends the current dataset.
     fn close(&mut self) {
         let Some((_, sequence)) = self.open.take() else { return };
         let (rows, found) = sequence.finish();

@@ -1,7 +1,7 @@
-//! What a dataset has to say, by the plain definition: one short function for each rule of the documentation.
+//! The expected contents of a dataset, by the plain definition: one short function for each rule of the documentation.
 //!
-//! The code that writes datasets has its own versions of these rules, made for speed. Nothing here calls them, and they call
-//! nothing here: a mistake in one of the two is a violation. The tests compare them on random input.
+//! The code that writes datasets has its own versions of these rules, made for speed. Neither calls the other, so a
+//! mistake in either shows up as a violation. The tests compare the two on random input.
 
 use std::fmt;
 use std::ops::Range;
@@ -38,7 +38,7 @@ pub(super) enum Unusable {
     OneSided,
     /// The best bid is above the best ask, and `keep_crossed` is not set.
     Crossed,
-    /// A price lies outside `price_range`.
+    /// A price is outside `price_range`.
     OutOfRange,
     /// The sum of the prices does not fit 64 bits.
     TooLarge { bid: i64, ask: i64 },
@@ -84,17 +84,17 @@ impl Usable {
     }
 }
 
-/// Whether a row of `instrument` at `ts` starts a new unbroken stretch: it comes from another instrument than the row before
-/// it, or more than `max_gap` nanoseconds after `reached`, the largest `ts_recv` so far. The first row of a stream has none
-/// before it and breaks nothing.
+/// Whether a row of `instrument` at `ts` starts a new unbroken stretch: it belongs to another instrument than the row
+/// before, or comes more than `max_gap` nanoseconds after the largest `ts_recv` so far. `before` contains the
+/// instrument of the previous row and that time; for the first row of a stream it is `None`, and the answer is no.
 pub(super) fn starts_stretch(before: Option<(u32, u64)>, (instrument, ts): (u32, u64), max_gap: Option<u64>) -> bool {
     let Some((last_instrument, reached)) = before else { return false };
     let paused = max_gap.is_some_and(|gap| ts.saturating_sub(reached) > gap);
     instrument != last_instrument || paused
 }
 
-/// The rows whose windows lie whole inside their unbroken stretch, as a range for each stretch that has any. The stream has
-/// `rows` rows, and each row in `breaks`, which ascend, starts a stretch.
+/// The rows whose windows are entirely within their unbroken stretch, as one range for each stretch with such rows. The
+/// stream has `rows` rows, and each row in `breaks` (ascending) starts a stretch.
 pub(super) fn with_whole_windows(lengths: Lengths, rows: u64, breaks: &[u64]) -> impl Iterator<Item = Range<u64>> {
     let starts = [0].into_iter().chain(breaks.iter().copied());
     let ends = breaks.iter().copied().chain([rows]);
@@ -102,15 +102,15 @@ pub(super) fn with_whole_windows(lengths: Lengths, rows: u64, breaks: &[u64]) ->
     starts.zip(ends).map(whole).filter(|range| !range.is_empty())
 }
 
-/// `(A*L - B*F) / (B*F)` from the sums B over the L rows behind and A over the F rows ahead; `None` where B <= 0. Numerator
-/// and denominator are exact, and each is rounded to f64 once.
+/// `(A*L - B*F) / (B*F)` from the sums B over the L rows before and A over the F rows ahead; `None` where B <= 0.
+/// Numerator and denominator are exact, and each is rounded to f64 once.
 pub(super) fn movement(lengths: Lengths, behind: i128, ahead: i128) -> Option<f64> {
     if behind <= 0 {
         return None;
     }
     let below = behind * i128::from(lengths.ahead);
     let above = ahead * i128::from(lengths.lookback) - below;
-    // Nearly all of them fit 64 bits, which are converted in one instruction.
+    // Nearly all values fit 64 bits, where conversion is one instruction.
     Some(match (i64::try_from(above), i64::try_from(below)) {
         (Ok(above), Ok(below)) => above as f64 / below as f64,
         _ => above as f64 / below as f64,
@@ -122,7 +122,7 @@ pub(super) fn class(boundaries: &[f64], movement: f64) -> usize {
     boundaries.iter().filter(|boundary| **boundary <= movement).count()
 }
 
-/// The split of a labelled row by its place. `boundary_row` is the first row at the boundary time or later.
+/// The split of a labelled row by its row number. `boundary_row` is the first row at the boundary time or later.
 pub(super) fn split_by_row(row: u64, lengths: Lengths, boundary_row: u64) -> Split {
     match () {
         () if row >= boundary_row => Split::Holdout,
@@ -131,8 +131,8 @@ pub(super) fn split_by_row(row: u64, lengths: Lengths, boundary_row: u64) -> Spl
     }
 }
 
-/// The split of a labelled row by time: `own_ts` at the row and `last_ts` at the last row of its future window, both the
-/// running maximum of `ts_recv`, held against the boundary time `until`.
+/// The split of a labelled row by time: `own_ts` at the row and `last_ts` at the last row of its future window, both
+/// running maxima of `ts_recv`, compared with the boundary time `until`.
 pub(super) fn split_by_time(own_ts: u64, last_ts: u64, until: u64) -> Split {
     match () {
         () if own_ts >= until => Split::Holdout,
@@ -141,16 +141,16 @@ pub(super) fn split_by_time(own_ts: u64, last_ts: u64, until: u64) -> Split {
     }
 }
 
-/// Which rows of a symbol and split are marked as `balanced`.
+/// The rows of a symbol and split that are marked as `balanced`.
 pub(super) struct Marks<'a> {
-    /// Rows of each class.
+    /// Number of rows of each class.
     counts: &'a [u64],
-    /// The smallest count among the classes that hold at least a tenth of their fair share.
+    /// The smallest count among the classes with at least a tenth of their fair share of the rows.
     k: u64,
 }
 
 impl<'a> Marks<'a> {
-    /// For as many rows of each class as `counts` says.
+    /// Marks for the given number of rows of each class.
     pub(super) fn new(counts: &'a [u64]) -> Self {
         let rows: u128 = counts.iter().map(|c| u128::from(*c)).sum();
         let enough = |c: &u64| u128::from(*c) * counts.len() as u128 * 10 >= rows;
@@ -162,13 +162,13 @@ impl<'a> Marks<'a> {
         (0..).zip(self.counts).filter(|(_, c)| **c < self.k).map(|(class, _)| class).collect()
     }
 
-    /// Marked rows of each class.
+    /// Number of marked rows of each class.
     pub(super) fn counts(&self) -> Vec<u64> {
         self.counts.iter().map(|c| self.k.min(*c)).collect()
     }
 
-    /// Whether the `j`-th row of a class, from 1, is marked: floor(j*k/c) > floor((j-1)*k/c) where the class has c > k rows,
-    /// and every row where it has fewer.
+    /// Whether the `j`-th row of a class, from 1, is marked: floor(j*k/c) > floor((j-1)*k/c) if the class has c > k
+    /// rows; otherwise every row is marked.
     pub(super) fn is_marked(&self, class: usize, j: u64) -> bool {
         let c = self.counts[class];
         let floor = |j: u64| match j.checked_mul(self.k) {
@@ -209,12 +209,12 @@ mod tests {
         })
     }
 
-    /// Any number, and often one at or near an end or near a few others.
+    /// Any number, often at or near an end of the range, and so near others.
     fn any_u64() -> impl Strategy<Value = u64> {
         prop_oneof![any::<u64>(), 0..20u64, (0..20u64).prop_map(|n| u64::MAX - n)]
     }
 
-    /// Any price, and often one near another, at an end, or missing.
+    /// Any price, often near another, at an end of the range, or missing.
     fn price() -> impl Strategy<Value = i64> {
         let near = |at: i64| (-3..3i64).prop_map(move |n| at.saturating_add(n));
         prop_oneof![
@@ -298,7 +298,7 @@ mod tests {
             before in (0..3u32, any_u64()), next in (0..3u32, any_u64()), gap in prop::option::of(any_u64()), near in 0..4u64,
         ) {
             let (instrument, reached) = before;
-            // The gap itself, and one off it.
+            // At the gap, and up to two nanoseconds off.
             let at_gap = reached.saturating_add(gap.unwrap_or(0)).saturating_add(near).saturating_sub(2);
             for ts in [next.1, at_gap] {
                 let want = is_break(reached, ts, gap.unwrap_or(u64::MAX), next.0 == instrument);
@@ -334,7 +334,7 @@ mod tests {
             small in prop::collection::vec(0..300u64, 2..8), any in prop::collection::vec(any_u64(), 2..8), near in 0..50u64,
             few in 1..30u64, off in -1..=1i64,
         ) {
-            // The first class holds a tenth of its fair share, or one row more or less than that takes.
+            // The first class has a tenth of its fair share, give or take one row in total.
             let nbins = any.len() as u64;
             let mut tenth = vec![0; any.len()];
             tenth[0] = few;

@@ -1,4 +1,4 @@
-//! Rows drawn at random from the datasets: what they say, and what the raw files tell of them as they go by.
+//! Compares rows drawn at random from the datasets with the raw files while these are read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::label::{Boundaries, Thresholds};
 use crate::output::Manifest;
 
-/// Rows that [`Compare::Random`](super::Compare::Random) compares, where the datasets have as many.
+/// Number of rows that [`Compare::Random`](super::Compare::Random) compares, if the datasets have that many.
 pub const AGAINST_ROWS: u64 = 1_000;
 
 /// The drawn rows of a dataset, in order.
@@ -32,11 +32,11 @@ pub(super) struct Drawn<'a> {
     first_open: usize,
 }
 
-/// A drawn row, and what the raw files have told so far.
+/// A drawn row, and what has been read about it from the raw files so far.
 struct DrawnRow {
     columns: RawColumns,
     label: Label,
-    /// Sums of mid2 over the two windows, and how many rows they have met.
+    /// Sums of mid2 over the two windows, and the number of rows in each so far.
     behind: i128,
     behind_rows: u64,
     ahead: i128,
@@ -44,7 +44,7 @@ struct DrawnRow {
     /// Running maximum of `ts_recv` at the row and at the last row of its future window.
     own_ts: u64,
     last_ts: u64,
-    /// A break lies within its windows.
+    /// Whether a break is within its windows.
     broken: bool,
 }
 
@@ -61,7 +61,7 @@ impl Random {
     }
 }
 
-/// Draws rows evenly over all datasets and reads them whole; by symbol.
+/// Draws rows uniformly over all datasets and reads all their columns; by symbol.
 pub(super) fn draw<'a>(
     folder: &Path,
     manifest: &'a Manifest,
@@ -94,7 +94,7 @@ pub(super) fn draw<'a>(
     Ok(drawn)
 }
 
-/// Reads rows of a dataset by their places.
+/// Reads rows of a dataset by position.
 fn read(path: &Path, places: &[u64], symbol: &str) -> Result<Vec<DrawnRow>> {
     let file = DatasetFile::open(path)?;
     let footer = file.footer().map(Arc::new).map_err(|e| unread(path, &e))?;
@@ -165,7 +165,7 @@ impl Drawn<'_> {
         }
     }
 
-    /// Compares the labels, now that all windows have gone by; returns how many.
+    /// Compares the labels once all windows have been read; returns the number of rows.
     pub(super) fn finish(self, violations: &mut Violations) -> u64 {
         for target in &self.rows {
             if let Err(reason) = self.check_label(target) {

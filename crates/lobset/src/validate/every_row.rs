@@ -1,4 +1,4 @@
-//! All rows of a dataset beside the raw stream that it was made from.
+//! Compares all rows of a dataset with the raw stream it was computed from.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -21,20 +21,21 @@ use crate::label::Boundaries;
 use crate::output::{DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
 use crate::run::batches;
 
-/// Memory for the datasets that are open at the same time, in bytes. Where they need more, the raw files are read again.
+/// Memory for the datasets that are open at the same time, in bytes. If they need more, the raw files are read in
+/// several passes.
 const MEMORY: u64 = 512 << 20;
 
-/// What a row of an open dataset takes: its columns decoded, and their pages.
+/// Memory for a row of an open dataset, in bytes: its decoded columns, and their pages.
 const ROW_BYTES: u64 = 1_024;
 
-/// What a row within reach of a window takes: a sum, a label and a time.
+/// Memory for a row within reach of a window, in bytes: a sum, a label and a time.
 const WINDOW_BYTES: u64 = 96;
 
-/// Rows that are decoded together.
+/// Number of rows decoded together.
 const BATCH: usize = 1_024;
 
-/// Cuts the symbols into passes over the raw files, so that the datasets of each fit into memory. Symbols without a dataset
-/// cost nothing.
+/// Divides the symbols into passes over the raw files, so that the datasets of each pass fit in memory. Symbols without
+/// a dataset cost nothing.
 pub(super) fn passes(manifest: &Manifest) -> Vec<Vec<&SymbolEntry>> {
     let lengths = Lengths::new(&manifest.config);
     let cost = |symbol: &SymbolEntry| {
@@ -47,28 +48,27 @@ pub(super) fn passes(manifest: &Manifest) -> Vec<Vec<&SymbolEntry>> {
     batches(&manifest.symbols, MEMORY, |symbol| cost(symbol))
 }
 
-/// A dataset that is read beside its raw stream.
+/// A dataset that is read in step with its raw stream.
 pub(super) struct EveryRow<'a> {
     path: PathBuf,
     symbol: &'a str,
     entry: &'a DatasetEntry,
     boundaries: &'a Boundaries,
-    /// T.
+    /// The boundary time T.
     until: u64,
     reach: u64,
     lookback: u64,
     drop_unbalanced: bool,
     reader: ParquetRecordBatchReader,
-    /// The columns that it may have.
-    /// The batch at hand, its rows, and which of them is next.
+    /// The current batch, its number of rows, and the position and label of the next row.
     columns: RawColumns,
     rows: usize,
     at: usize,
     next: Option<Label>,
     slide: Slide,
-    /// The first row of the unbroken stretch.
+    /// The first row of the current unbroken stretch.
     stretch: u64,
-    /// Labels whose future window is not over, each with the running maximum of `ts_recv` at its row.
+    /// Labels whose future window is incomplete, each with the running maximum of `ts_recv` at its row.
     open: VecDeque<(Label, u64)>,
     compared: u64,
 }
@@ -118,7 +118,7 @@ impl<'a> EveryRow<'a> {
         })
     }
 
-    /// Moves to the next row of the dataset, if there is one.
+    /// Moves to the next row of the dataset, if any.
     fn advance(&mut self) -> Result<()> {
         self.at += 1;
         if self.at == self.rows {
@@ -177,7 +177,7 @@ impl<'a> EveryRow<'a> {
         }
     }
 
-    /// The stretch is over: what still waits for its future window should not be there.
+    /// Ends the stretch: rows with an incomplete future window should not be in the dataset.
     fn refuse_open(&mut self, violations: &mut Violations) {
         for (label, _) in self.open.drain(..) {
             violations
@@ -185,7 +185,7 @@ impl<'a> EveryRow<'a> {
         }
     }
 
-    /// Returns how many rows were compared.
+    /// Ends the comparison; returns the number of rows compared.
     pub(super) fn finish(mut self, violations: &mut Violations) -> u64 {
         self.refuse_open(violations);
         if let Some(label) = &self.next {
@@ -202,7 +202,7 @@ impl<'a> EveryRow<'a> {
     }
 }
 
-/// The next batch of a dataset, and its rows.
+/// Reads the next batch of a dataset; returns its number of rows and its columns.
 fn read(path: &Path, reader: &mut ParquetRecordBatchReader, symbol: &str) -> Result<Option<(usize, RawColumns)>> {
     let Some(batch) = caught(path, || reader.next().transpose().map_err(|e| unreadable(path, e)))? else {
         return Ok(None);

@@ -1,24 +1,24 @@
-//! What is read of a row group, and what it holds.
+//! The extent of a proof, and the facts read from a row group.
 
 use super::violations::MOST_VIOLATIONS;
 use crate::label::Split;
 
-/// How much is proved.
+/// The extent of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// What a run proves of the files that it has just written: that they say what was computed.
+    /// What a run proves about the files it has just written: that they contain what was computed.
     Written,
-    /// Everything that the files allow: quotes and movements too.
+    /// Everything that can be proved from the files, including quotes and movements.
     Whole,
 }
 
-/// What a row group holds, for the checks that need them all.
+/// Facts read from a row group, for the checks that need all row groups.
 #[derive(Default)]
 pub(super) struct GroupFacts {
     pub rows: u64,
     pub first_row: Option<u64>,
     pub last_row: Option<u64>,
-    /// Rows at or after the boundary row whose own `ts_recv` lies before T.
+    /// Number of rows at or after the boundary row whose own `ts_recv` is before T.
     pub late: u64,
     pub row_numbers: Vec<u64>,
     pub ts_recv: Vec<u64>,
@@ -27,7 +27,7 @@ pub(super) struct GroupFacts {
     pub balanced: Vec<bool>,
     /// Movements of the fit rows in the files fitted on.
     pub fit_movements: Vec<f64>,
-    /// Sums of best bid and best ask in 1e-9, and movements, where the quotes are read.
+    /// Sums of best bid and best ask in 1e-9, and movements, if the quotes are read.
     pub mids: Vec<i64>,
     pub movements: Vec<f64>,
     pub violations: Vec<String>,

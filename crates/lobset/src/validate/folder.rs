@@ -1,4 +1,4 @@
-//! The files of an output folder beside the datasets, and that nothing else lies there.
+//! Checks the files of an output folder other than the datasets, and that it contains no others.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,8 +14,8 @@ use crate::output::{MANIFEST, Manifest, THRESHOLDS};
 use crate::printable;
 use crate::storage;
 
-/// Checks that a local folder holds the files that the manifest names, all of them regular files, and nothing else. Links are
-/// not followed.
+/// Checks that a local folder contains the files that the manifest names, all of them regular files, and nothing else.
+/// Links are not followed.
 pub(super) fn check_names(folder: &Path, manifest: &Manifest) -> Vec<String> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -54,7 +54,7 @@ pub(super) fn named(manifest: &Manifest) -> impl Iterator<Item = &str> {
     small.into_iter().chain(manifest.datasets().map(|(_, entry)| entry.file.as_str()))
 }
 
-/// Reads back the thresholds of a folder and compares them with its manifest.
+/// Reads the thresholds of a folder and compares them with its manifest.
 pub(super) fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, String> {
     let path = folder.join(&manifest.thresholds.file);
     let read = storage::read_at_most(&path, LARGEST_THRESHOLDS);
@@ -87,8 +87,8 @@ pub(super) fn check_report(folder: &Path, manifest: &Manifest) -> Result<(), Str
     Ok(())
 }
 
-/// Reads the dataset card; returns its SHA-256. It need not be that of the manifest: its owner may add to it, a licence for
-/// example.
+/// Reads the dataset card; returns its SHA-256, which may differ from that in the manifest: the owner may edit the
+/// card, for example to add a licence.
 pub(super) fn check_card(folder: &Path, manifest: &Manifest) -> Result<String, String> {
     let entry = &manifest.card;
     file_sha256(&folder.join(&entry.file)).map_err(|e| format!("{}: {}", entry.file, cause(&e)))

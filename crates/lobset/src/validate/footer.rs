@@ -1,4 +1,4 @@
-//! What the footer of a dataset says, before a page of it is read.
+//! Checks the footer of a dataset before any of its pages is read.
 
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
 use parquet::file::metadata::ParquetMetaData;
@@ -9,13 +9,13 @@ use crate::output::{
     CONFIG_KEY, DatasetEntry, DatasetSchema, ROW_GROUP_ROWS, SYMBOL_KEY, SymbolEntry, THRESHOLDS_KEY, VERSION_KEY,
 };
 
-/// What the footers of all datasets of a folder have in common.
+/// The expected contents that the footers of all datasets of a folder share.
 pub(super) struct FooterCheck<'a> {
     schema: &'a DatasetSchema,
     thresholds: &'a Thresholds,
     version: &'a str,
     config: String,
-    /// The text of the thresholds, where it is the same for all symbols: it is long when the files are many.
+    /// The text of the thresholds, if it is the same for all symbols: with many files it is long.
     shared: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl<'a> FooterCheck<'a> {
         let pairs = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
         let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
         let Self { schema, .. } = self;
-        // Where the text is another one, its meaning may still be the same.
+        // Schemas with different texts may still be equal.
         if *file.schema_descr() != *schema.parquet || value(ARROW_SCHEMA_META_KEY) != Some(&schema.encoded) {
             let found = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
             if found.map_err(|e| e.to_string())?.fields() != schema.arrow.fields() {
@@ -60,7 +60,7 @@ impl<'a> FooterCheck<'a> {
         Ok(groups)
     }
 
-    /// Checks the key-value metadata, by which one file explains itself.
+    /// Checks the key-value metadata, which make a single file self-describing.
     fn check_metadata<'v>(
         &self,
         pairs: &[parquet::file::metadata::KeyValue],
@@ -90,14 +90,14 @@ impl<'a> FooterCheck<'a> {
     }
 }
 
-/// No column takes more bytes for a row before compression: a value of eight, and as much for its dictionary and levels.
+/// Maximum bytes of a column per row before compression: a value of eight, and room for its dictionary and levels.
 const VALUE_BYTES: u64 = 32;
 
-/// What a column of a row group may take beside that: the headers of its pages, the texts of its dictionary.
+/// Further bytes allowed for a column of a row group: the headers of its pages, the texts of its dictionary.
 const CHUNK_BYTES: u64 = 1 << 20;
 
-/// Checks that the row groups lie inside the file and are no larger than any that are written: what is allocated for them
-/// follows from these numbers.
+/// Checks that the row groups are inside the file and no larger than lobset writes them: these numbers determine how
+/// much memory is allocated.
 fn check_groups(footer: &ParquetMetaData, bytes: u64, rows: u64) -> Result<(), String> {
     let mut found = 0_u64;
     for (number, group) in footer.row_groups().iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The checks that one row group allows on its own.
+//! The checks that need only one row group.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ pub(super) fn read_group(
     check_group(path, bytes.map_err(|e| unread(path, &e))?, footer, group, expect)
 }
 
-/// How the columns with labels are read; the same for all datasets of a run.
+/// The columns to read for the checks; the same for all datasets of a run.
 pub(super) struct LabelColumns {
     levels: FieldLevels,
-    /// Of the columns of a file.
+    /// Selects these columns of a file.
     pub mask: ProjectionMask,
 }
 
@@ -92,7 +92,7 @@ impl Iterator for OneChunk {
 
 impl PageIterator for OneChunk {}
 
-/// What the rows of a dataset have to agree with.
+/// The expected values of the rows of a dataset.
 pub(super) struct Expect<'a> {
     columns: &'a LabelColumns,
     boundaries: &'a [f64],
@@ -101,11 +101,11 @@ pub(super) struct Expect<'a> {
     boundary_row: u64,
     /// T.
     until: u64,
-    /// Ranges of rows in the files that were fitted on.
+    /// Ranges of rows in the files that the thresholds were fitted on.
     fitted_rows: &'a [[u64; 2]],
-    /// Rows of the symbol's stream.
+    /// Number of rows of the symbol's stream.
     rows: u64,
-    /// What the quotes have to agree with, where they are read.
+    /// The expected values of the quotes, if they are read.
     quotes: Option<Quotes<'a>>,
 }
 
@@ -131,7 +131,7 @@ impl<'a> Expect<'a> {
     }
 }
 
-/// Columns that are always read.
+/// The columns that are always read.
 const COLUMNS: [&str; 6] =
     [names::TS_RECV, names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
@@ -157,7 +157,7 @@ pub(super) fn check_group(
     if facts.rows != group.num_rows() as u64 {
         return Err(unreadable(path, format!("a row group of {} rows holds {}", group.num_rows(), facts.rows)));
     }
-    // Readers leave out row groups by these.
+    // Readers skip row groups by these statistics.
     if let (Some((least, most)), Some(first), Some(last)) = (row_bounds(group), facts.first_row, facts.last_row)
         && (least, most) != (first, last)
     {

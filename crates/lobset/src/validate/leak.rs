@@ -6,16 +6,16 @@ use crate::error::Result;
 use crate::label::{Boundaries, Histogram, Selection, Sums, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
 
-/// Whether the datasets hold all rows that the boundaries were fitted on.
+/// Whether the datasets contain all rows that the boundaries were fitted on.
 pub(super) fn applies(manifest: &Manifest) -> bool {
     manifest.thresholds.fitted && !manifest.config.drop_unbalanced
 }
 
-/// Compares the boundaries with the fit movements of the datasets, of which each holds as many as `fitted` says. Returns the
-/// violations: none where the datasets do not hold what was fitted on.
+/// Compares the boundaries with the fit movements of the datasets; `fitted` is the number of them in each dataset.
+/// Returns the violations, or nothing if the check does not apply ([`applies`]).
 ///
 /// # Errors
-/// What `count` fails of.
+/// Any error of `count`.
 pub(super) fn check(
     manifest: &Manifest,
     thresholds: &Thresholds,
@@ -44,12 +44,12 @@ pub(super) fn check(
     Ok(violations)
 }
 
-/// How far a mean and a deviation may lie from those in the file, as a share of the largest movement: sums of 2^15 numbers at
-/// most, each off by 2^-53, and the sums of those sums.
+/// Tolerance for the mean and the standard deviation, as a share of the largest absolute movement: sums of at most 2^15
+/// numbers, each off by 2^-53, and the sums of those sums.
 const ROUNDING: f64 = 1e-11;
 
-/// Selects the quantiles of the fit movements that the datasets hold, each pass counted by `count` with the sums around the
-/// file's mean, and compares.
+/// Selects the quantiles of the datasets' fit movements and compares them with the boundaries; each pass is counted by
+/// `count`, with the sums around the mean in the file.
 fn compare(
     whose: &str,
     nbins: u16,

@@ -1,12 +1,12 @@
-//! Phase 3: reads back what was written, and proves it.
+//! Phase 3: reads the written datasets back and proves them.
 //!
-//! A proof shares little with what it proves. What a dataset has to say follows from `definition.rs`, which is written from
-//! the documentation alone. This is what validation shares with the writer:
+//! A proof shares little code with what it proves. The expected contents of a dataset follow from `definition.rs`,
+//! which is written from the documentation only. Validation shares with the writer:
 //!
 //! - types without rules of their own: settings, thresholds, manifest, splits, and the schema of a dataset;
 //! - the reading of files, from disk or from an object store, and their hashes;
 //! - the decoding of DBN records, the resolution of their symbols, and the settings `publishers` and `unmapped`;
-//! - the exact selection of quantiles and the sums beside it, which the leak check runs over movements that it has read back.
+//! - the exact selection of quantiles and the sums with it, applied by the leak check to the movements read back.
 //!
 //! The writer encodes pages itself; the proof decodes them with the `parquet` crate.
 

@@ -1,4 +1,4 @@
-//! Movements once more, from the mid prices of rows that follow each other.
+//! Recomputes movements from the mid prices of consecutive rows.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -7,21 +7,21 @@ use super::definition::{Lengths, movement, with_whole_windows};
 use super::violations::MOST_VIOLATIONS;
 use crate::output::SymbolEntry;
 
-/// Windows that reach further than this from end to end are not computed again: 16 bytes a row are kept in memory.
+/// Maximum span of both windows, in rows, for which movements are recomputed: 16 bytes a row are kept in memory.
 pub(super) const MOST_ROWS: u64 = 1 << 24;
 
-/// True when the movements of windows this long can be computed again.
+/// Whether windows of these lengths are short enough to recompute their movements.
 pub(super) fn fits_memory(lengths: Lengths) -> bool {
     lengths.lookback + lengths.reach() <= MOST_ROWS
 }
 
-/// Two windows that slide over an unbroken run of rows. Holds one sum for each row between their ends.
+/// Two windows that slide over an unbroken run of rows. Keeps one sum for each row that they span.
 pub(super) struct Slide {
     lengths: Lengths,
-    /// The first row of the run, and the one to come.
+    /// The first row of the run, and the next row.
     start: u64,
     next: u64,
-    /// Sums of mid2 over the rows of the run before row `first`, before the row after that, and so on to `next`.
+    /// Prefix sums of mid2 over the run: entry i is the sum over the rows before row `first` + i, up to row `next`.
     sums: VecDeque<i128>,
     first: u64,
 }
@@ -31,15 +31,15 @@ impl Slide {
         Self { lengths, start: 0, next: 0, sums: VecDeque::from([0]), first: 0 }
     }
 
-    /// A new run begins with this row.
+    /// Begins a new run with this row.
     pub(super) fn restart(&mut self, row: u64) {
         self.sums.clear();
         self.sums.push_back(0);
         (self.start, self.next, self.first) = (row, row, row);
     }
 
-    /// Takes the next row. Returns the row whose future window ends with it, if the run holds all of its past window too, and
-    /// that row's movement.
+    /// Takes the next row. Returns the row whose future window ends with it, and that row's movement, if the run
+    /// contains the whole past window too.
     pub(super) fn push(&mut self, mid2: i64) -> Option<(u64, Option<f64>)> {
         let last = self.sums.back().copied().unwrap_or(0);
         self.sums.push_back(last + i128::from(mid2));
@@ -57,20 +57,21 @@ impl Slide {
     }
 }
 
-/// Computes the movements of a dataset from its own mid prices: of all rows whose windows lie in an unbroken run of its rows.
+/// Recomputes the movements of a dataset from its own mid prices, for all rows whose windows are within an unbroken run
+/// of its rows.
 pub(super) struct Recompute {
     slide: Slide,
     /// The rows that can have a label.
     labelled: Vec<Range<u64>>,
-    /// Movements of rows whose future window is not over, oldest first.
+    /// Movements of rows whose future window is incomplete, oldest first.
     stored: VecDeque<f64>,
-    /// Rows whose movement was computed.
+    /// Number of rows whose movement was recomputed.
     pub checked: u64,
     pub violations: Vec<String>,
 }
 
 impl Recompute {
-    /// For a symbol's dataset.
+    /// Creates the state for a symbol's dataset.
     pub(super) fn new(lengths: Lengths, symbol: &SymbolEntry) -> Self {
         Self {
             slide: Slide::new(lengths),
@@ -111,7 +112,7 @@ impl Recompute {
         }
     }
 
-    /// Checks that every row of the run that ends can have a label.
+    /// Ends the run; checks that each of its rows can have a label.
     fn end_run(&mut self) {
         let (start, end) = (self.slide.start, self.slide.next);
         let first = self.labelled.partition_point(|rows| rows.end <= start);

@@ -1,4 +1,4 @@
-//! The proof of an output folder: its thresholds and its card, its datasets, and that nothing leaked.
+//! Proves an output folder: its thresholds and its card, its datasets, and that nothing leaked.
 
 use std::ops::Range;
 use std::path::Path;
@@ -16,32 +16,33 @@ use crate::run::{Monitor, Stage};
 
 /// Carries out the two steps of a proof that read the datasets.
 pub(crate) trait Prover {
-    /// Proves the datasets of a folder by [`prove_datasets`], and keeps their fit movements. Returns what was found, and how
-    /// many fit movements each dataset has.
+    /// Proves the datasets of a folder with [`prove_datasets`] and stores their fit movements. Returns the result, and
+    /// the number of fit movements of each dataset.
     ///
     /// # Errors
-    /// When datasets cannot be read for the moment, or fit movements cannot be kept.
+    /// When a dataset is temporarily unreadable, or fit movements cannot be stored.
     fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<u64>)>;
 
-    /// One pass of a selection over the fit movements of a range of datasets, and their sums around `mean`.
+    /// Runs one pass of a selection over the fit movements of a range of datasets; returns the histogram, and their
+    /// sums around `mean`.
     ///
     /// # Errors
-    /// When they cannot be read again.
+    /// When the fit movements cannot be read.
     fn count(&self, datasets: Range<usize>, selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)>;
 }
 
-/// What a proof has found beside violations.
+/// The result of a proof without violations.
 pub(crate) struct Proof {
-    /// Rows whose movement was computed again.
+    /// Number of rows whose movement was recomputed.
     pub recomputed: u64,
     /// SHA-256 of the dataset card.
     pub card_sha256: String,
 }
 
-/// Proves what lies in `folder` against what `manifest` says of it.
+/// Proves the contents of `folder` against `manifest`.
 ///
 /// # Errors
-/// [`ValidationError`] with every violation found; what `prover` fails of.
+/// [`ValidationError`] with every violation found; any error of `prover`.
 pub(crate) fn prove(folder: &Path, manifest: &Manifest, prover: &mut impl Prover) -> Result<Proof> {
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
@@ -58,7 +59,7 @@ pub(crate) fn prove(folder: &Path, manifest: &Manifest, prover: &mut impl Prover
     if violations.is_empty() { Ok(Proof { recomputed, card_sha256 }) } else { Err(failed(violations)) }
 }
 
-/// Proves what lies in `folder` on the threads of this machine.
+/// Proves the contents of `folder` against `manifest`, on threads of this machine.
 ///
 /// # Errors
 /// As [`prove`].
@@ -73,7 +74,7 @@ pub(crate) fn prove_here(
     prove(folder, manifest, &mut Here { folder, extent, threads, monitor, spool })
 }
 
-/// The threads of this machine.
+/// Proves datasets on threads of this machine.
 struct Here<'a> {
     folder: &'a Path,
     extent: Extent,

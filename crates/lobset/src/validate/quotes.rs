@@ -1,4 +1,4 @@
-//! The best bid and ask of each row, and what follows from them: whether the row may be there, and its mid price.
+//! Checks the best bid and ask of each row, and what follows from them: whether the quote is usable, and the mid price.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt64Type};
@@ -9,7 +9,7 @@ use super::definition::Usable;
 use super::facts::GroupFacts;
 use crate::output::names;
 
-/// The columns that this reads.
+/// The columns that the check of quotes reads.
 pub(super) fn quote_columns() -> [String; 4] {
     let [bid, ask] = best();
     [bid, ask, names::MID_PRICE.to_owned(), names::SYMBOL.to_owned()]
@@ -34,10 +34,10 @@ impl<'a> Prices<'a> {
         float.or_else(|| column.as_primitive_opt::<Int64Type>().map(Self::Fixed))
     }
 
-    /// The price of a row in 1e-9, which may be missing.
+    /// The price of a row in 1e-9; `None` if it is missing.
     ///
     /// # Errors
-    /// A text for a float that is no multiple of 1e-9.
+    /// A text for a float that is not a multiple of 1e-9.
     fn raw(&self, row: usize) -> Result<Option<i64>, String> {
         let raw = match self {
             Self::Fixed(column) => column.is_valid(row).then(|| column.value(row)),
@@ -54,7 +54,7 @@ impl<'a> Prices<'a> {
         Ok(raw.filter(|raw| *raw != UNDEF_PRICE))
     }
 
-    /// True where a row has the bits of the row before.
+    /// Whether the value of a row has the same bits as that of the row before.
     fn repeats(&self, row: usize) -> bool {
         match self {
             Self::Float(column) => {
@@ -69,14 +69,14 @@ impl<'a> Prices<'a> {
     }
 }
 
-/// What the quotes of a dataset have to agree with.
+/// The expected values of the quotes of a dataset.
 pub(super) struct Quotes<'a> {
     pub symbol: &'a str,
     pub usable: Usable,
 }
 
 impl Quotes<'_> {
-    /// Checks the rows of a batch, and notes their mid2.
+    /// Checks the rows of a batch, and stores their mid2 in `facts`.
     pub(super) fn check(&self, batch: &RecordBatch, rows: &PrimitiveArray<UInt64Type>, facts: &mut GroupFacts) {
         let [bid, ask] = best().map(|name| batch.column_by_name(&name).and_then(Prices::new));
         let mids = batch.column_by_name(names::MID_PRICE).and_then(|c| c.as_primitive_opt::<Float64Type>());
@@ -116,7 +116,7 @@ impl Quotes<'_> {
         }
     }
 
-    /// The sum of best bid and best ask, where the settings let such a quote pass.
+    /// The sum of best bid and best ask, if the quote is usable by the settings.
     fn mid2(&self, bid: Result<Option<i64>, String>, ask: Result<Option<i64>, String>) -> Result<i64, String> {
         self.usable.mid2(bid?, ask?).map_err(|reason| reason.to_string())
     }
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn float_prices_are_read_back_to_the_last_digit() {
-        // The third lies above 2^53 in 1e-9, as prices in won or rupiah do.
+        // The third is above 2^53 in 1e-9, as prices in won or rupiah are.
         let (exact, high) = ([0.0, 0.65, 140_000_000.0, -3.5], 12_345_678.9);
         let column: ArrayRef = Arc::new(Float64Array::from(exact.to_vec()));
         let found: Vec<_> = (0..4).map(|row| Prices::new(&column).unwrap().raw(row)).collect();

@@ -1,4 +1,4 @@
-//! Stored rows against raw records, column by column.
+//! Compares stored rows with raw records, column by column.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -13,12 +13,12 @@ use crate::input::Record;
 use crate::label::Split;
 use crate::output::names;
 
-/// Columns that no record determines. They follow from the whole stream: [`Label`] is compared with the definition, and the
-/// marks with the counts of the manifest.
+/// Columns that do not depend on a single record. They follow from the whole stream: [`Label`] is compared with the definition,
+/// and the marks with the counts of the manifest.
 const LABELS: [&str; 5] =
     [names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
-/// Whether the cell of a row is this value.
+/// Whether the cell of a row equals the given value.
 type Check = Box<dyn Fn(usize, Want) -> bool + Send>;
 
 /// A batch of stored rows.
@@ -28,15 +28,15 @@ pub(super) struct RawColumns {
     movements: PrimitiveArray<Float64Type>,
     classes: PrimitiveArray<Int32Type>,
     splits: PrimitiveArray<Int32Type>,
-    /// By the keys of `splits`.
+    /// The splits, by the keys of `splits`.
     split_names: Vec<Option<Split>>,
 }
 
 impl RawColumns {
-    /// Every column of a batch with the way to check it.
+    /// Pairs every column of a batch with its check.
     ///
     /// # Errors
-    /// A text for a column that has no way to be checked.
+    /// A text for a column without a check.
     pub(super) fn new(batch: &RecordBatch, symbol: &str) -> Result<Self, String> {
         let schema = batch.schema();
         let mut checks = Vec::new();
@@ -66,7 +66,7 @@ impl RawColumns {
         labels().ok_or_else(|| "a column has another type than its name promises".to_owned())
     }
 
-    /// What the label of a row says.
+    /// The label of a row.
     pub(super) fn label(&self, at: usize) -> Label {
         let key = usize::try_from(self.splits.value(at)).ok();
         Label {
@@ -143,19 +143,20 @@ fn numbers<T: ArrowPrimitiveType>(
     }))
 }
 
-/// What a row's label says.
+/// The label of a row, as stored.
 #[derive(Clone, Copy)]
 pub(super) struct Label {
     pub row: u64,
     movement: f64,
     class: i32,
-    /// `None` for none of the three.
+    /// `None` if the text is not one of the three splits.
     split: Option<Split>,
 }
 
 impl Label {
-    /// Compares it with what the definition gives: the movement, the boundaries, and the running maximum of `ts_recv` at the row
-    /// and at the last row of its future window, held against the boundary time.
+    /// Compares the label with the definition: `want` is the movement, and `own_ts` and `last_ts` are the running
+    /// maxima of `ts_recv` at the row and at the last row of its future window, compared with the boundary time
+    /// `until`.
     ///
     /// # Errors
     /// A text that names what differs.
@@ -244,7 +245,7 @@ mod tests {
         }
     }
 
-    /// A batch with other columns.
+    /// The batch with these columns replaced or added.
     fn with(batch: &RecordBatch, more: Vec<(&str, ArrayRef)>) -> RecordBatch {
         let schema = batch.schema();
         let kept = schema.fields().iter().zip(batch.columns());

@@ -1,4 +1,4 @@
-//! A row of a raw stream, as the files hold it.
+//! A row of a raw stream, as read from the raw files.
 
 use crate::input::Record;
 
@@ -7,7 +7,7 @@ pub(super) struct RawRow<'a> {
     pub row: u64,
     pub record: &'a Record<'a>,
     pub mid2: i64,
-    /// It starts a new unbroken stretch.
+    /// Whether the row starts a new unbroken stretch.
     pub breaks: bool,
     /// The running maximum of `ts_recv`.
     pub max_ts: u64,

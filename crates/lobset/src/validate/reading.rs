@@ -1,4 +1,4 @@
-//! Opens datasets that may be damaged, and tells what is wrong with them.
+//! Reads datasets that may be damaged, and describes the damage.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -16,7 +16,7 @@ use crate::error::{Error, InputError, Result};
 use crate::output::DatasetEntry;
 use crate::printable::printable;
 
-/// Reads the footer of a dataset that lies in memory.
+/// Reads the footer of a dataset in memory.
 pub(super) fn parse_footer(path: &Path, bytes: &impl ChunkReader) -> Result<ParquetMetaData> {
     ParquetMetaDataReader::new().parse_and_finish(bytes).map_err(|e| unread(path, &e))
 }
@@ -34,8 +34,8 @@ pub(super) fn check_sha256(found: &str, entry: &DatasetEntry) -> Result<(), Stri
     Err(format!("its SHA-256 is {found}, not {} as the manifest says", entry.sha256))
 }
 
-/// Runs what decodes a file. The Parquet reader panics at some damaged files: then they cannot be read, and nothing is
-/// printed.
+/// Runs code that decodes a file, and catches panics. The Parquet reader panics on some damaged files: these are
+/// reported as unreadable, and nothing is printed.
 pub(super) fn caught<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     let outcome = {
         let _quiet = Quiet::new();
@@ -45,11 +45,11 @@ pub(super) fn caught<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result
 }
 
 thread_local! {
-    /// Panics of this thread are caught, and told as violations.
+    /// Whether panics of this thread are caught and reported as violations.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Silences the panics of this thread while it lives.
+/// Silences the panics of this thread while the value is alive.
 struct Quiet {
     before: bool,
 }
@@ -60,7 +60,7 @@ impl Quiet {
         INSTALLED.call_once(|| {
             let others = panic::take_hook();
             panic::set_hook(Box::new(move |panic| {
-                // A thread that ends has no thread-locals left: its panics are shown.
+                // A thread that is ending has no thread-locals any more: its panics are printed.
                 if !QUIET.try_with(Cell::get).unwrap_or(false) {
                     others(panic);
                 }
@@ -76,7 +76,7 @@ impl Drop for Quiet {
     }
 }
 
-/// A dataset that cannot be opened or decoded.
+/// The error for a dataset that cannot be opened or decoded.
 pub(super) fn unreadable(path: &Path, cause: impl Display) -> Error {
     damaged(path, cause).into()
 }
@@ -85,7 +85,7 @@ fn damaged(path: &Path, cause: impl Display) -> InputError {
     InputError::new(path, format!("cannot be read back: {cause}"))
 }
 
-/// A dataset that the Parquet reader cannot read.
+/// The error for a dataset that the Parquet reader cannot read.
 pub(super) fn unread(path: &Path, cause: &ParquetError) -> Error {
     let source = match cause {
         ParquetError::External(source) => source.downcast_ref::<io::Error>(),
@@ -94,21 +94,21 @@ pub(super) fn unread(path: &Path, cause: &ParquetError) -> Error {
     may_pass(damaged(path, cause), source)
 }
 
-/// A dataset whose bytes cannot be read.
+/// The error for a dataset whose bytes cannot be read.
 pub(super) fn unread_bytes(path: &Path, cause: &io::Error) -> Error {
     may_pass(damaged(path, cause), Some(cause))
 }
 
-/// Notes that reading may succeed another time, where the system or the store failed to deliver the bytes.
+/// Marks the error as transient if the system or the store failed to deliver the bytes.
 fn may_pass(error: InputError, cause: Option<&io::Error>) -> Error {
-    // Bytes that are not there, are too many, or make no sense, are damage.
+    // Missing, excess or invalid bytes are damage.
     let damage = [ErrorKind::UnexpectedEof, ErrorKind::FileTooLarge, ErrorKind::InvalidData];
     let kind = cause.map(io::Error::kind).filter(|kind| !damage.contains(kind));
     let transient = kind.is_some_and(|kind| InputError::unread(&error.path, kind.into()).transient);
     InputError { transient, ..error }.into()
 }
 
-/// What went wrong with a file, for a line that begins with its name.
+/// The message of an error, for a line that begins with the file name.
 pub(super) fn cause(error: &Error) -> String {
     match error {
         Error::Input(e) => printable(&e.message).into_owned(),
@@ -142,7 +142,7 @@ mod tests {
     fn a_panic_that_is_caught_prints_nothing_and_all_others_do() {
         const INSIDE: &str = "LOBSET_TEST_PANICS";
         if std::env::var_os(INSIDE).is_none() {
-            // What a process prints can only be seen from outside.
+            // The output of a process can only be seen from outside.
             let name = "validate::reading::tests::a_panic_that_is_caught_prints_nothing_and_all_others_do";
             let mut command = std::process::Command::new(std::env::current_exe().unwrap());
             let ran = command.args([name, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();

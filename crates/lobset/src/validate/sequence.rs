@@ -8,12 +8,12 @@ use crate::config::Config;
 use crate::label::Split;
 use crate::output::{DatasetEntry, SymbolEntry};
 
-/// The row groups of a dataset, one after the other.
+/// Checks the row groups of a dataset, one after the other.
 pub(super) struct Sequence<'a> {
     entry: &'a DatasetEntry,
     steps_allowed: u64,
     unbalanced_kept: bool,
-    /// In `fit` and in `holdout`.
+    /// The marks in `fit` and in `holdout`.
     marks: Option<[Marks<'a>; 2]>,
     last_row: Option<u64>,
     max_ts: u64,
@@ -47,7 +47,7 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Takes what the next row group holds.
+    /// Takes the facts of the next row group.
     pub(super) fn take(&mut self, facts: GroupFacts) {
         if facts.violations.is_empty()
             && let Some(recompute) = &mut self.recompute
@@ -76,7 +76,7 @@ impl<'a> Sequence<'a> {
             let count = &mut self.counts[split as usize * self.nbins + class];
             *count += 1;
             let Some([fit, holdout]) = &self.marks else { continue };
-            // Of the marked rows alone no row's number in its class is known.
+            // If only marked rows were written, a row's number within its class is unknown.
             let want = match split {
                 Split::Fit if self.unbalanced_kept => fit.is_marked(class, *count),
                 Split::Holdout if self.unbalanced_kept => holdout.is_marked(class, *count),
@@ -90,10 +90,10 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Rows whose movement was computed again, and the violations found.
+    /// Ends the dataset; returns the number of rows whose movement was recomputed, and the violations found.
     pub(super) fn finish(mut self) -> (u64, Vec<String>) {
         let mut recomputed = 0;
-        // Where a row is damaged, the windows that hold it are too.
+        // A damaged row also damages the windows that contain it.
         if self.violations.is_empty()
             && let Some(mut recompute) = self.recompute.take()
         {
@@ -101,7 +101,7 @@ impl<'a> Sequence<'a> {
             recomputed = recompute.checked;
             self.violations.extend(recompute.violations);
         }
-        // What concerns the whole dataset says more than single rows do, and comes first.
+        // Violations of the whole dataset explain those of single rows, so they come first.
         let rows = std::mem::take(&mut self.violations);
         if self.steps > self.steps_allowed {
             self.violations.push(format!(

@@ -1,4 +1,4 @@
-//! Fit movements in a file without a name, so that memory stays bounded however many there are.
+//! Stores fit movements in an unnamed temporary file, so that memory stays bounded whatever their number.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,9 +12,9 @@ use crate::tape::{read_movements, to_bytes};
 
 /// The fit movements of datasets, one after the other.
 pub(super) struct Spool {
-    /// `None` where nobody asks for them.
+    /// `None` if the movements are not needed.
     file: Option<File>,
-    /// How many there are up to the end of each dataset.
+    /// Number of movements up to the end of each dataset.
     ends: Vec<u64>,
 }
 
@@ -27,23 +27,24 @@ fn fail(e: std::io::Error) -> Error {
 }
 
 impl Spool {
-    /// An empty one, which keeps nothing unless movements are `wanted`.
+    /// Creates an empty spool, which stores nothing unless movements are `wanted`.
     pub(super) fn new(wanted: bool) -> Result<Self> {
         let file = wanted.then(tempfile::tempfile).transpose().map_err(fail)?;
         Ok(Self { file, ends: Vec::new() })
     }
 
-    /// How many movements each dataset has.
+    /// Number of movements of each dataset.
     pub(super) fn fitted(&self) -> Vec<u64> {
         (0..self.ends.len()).map(|dataset| self.ends[dataset] - self.end(dataset)).collect()
     }
 
-    /// Movements of the first datasets.
+    /// Number of movements of the first `datasets` datasets.
     fn end(&self, datasets: usize) -> u64 {
         datasets.checked_sub(1).map_or(0, |last| self.ends[last])
     }
 
-    /// One pass of a selection over the movements of a range of datasets, and their sums around `mean`.
+    /// Runs one pass of a selection over the movements of a range of datasets; returns the histogram, and their sums
+    /// around `mean`.
     pub(super) fn count(
         &self,
         datasets: Range<usize>,

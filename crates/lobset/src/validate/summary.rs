@@ -1,4 +1,4 @@
-//! What holds once nothing was found, and what was not checked, in the words of the summary.
+//! The summary of a proof without violations: what was checked, and what was not.
 
 use super::definition::Lengths;
 use super::movement::{MOST_ROWS, fits_memory};
@@ -6,24 +6,24 @@ use crate::config::{Columns, Config};
 use crate::output::{CARD, Manifest, ValidationEntry};
 use crate::printable::grouped;
 
-/// What a validation knows beside the manifest.
+/// Facts of a validation that are not in the manifest.
 pub(super) struct Whole {
     pub recomputed: u64,
     pub card_as_written: bool,
-    /// The folder is no object store.
+    /// Whether the folder is local, not in an object store.
     pub local: bool,
-    /// The raw files were given.
+    /// Whether the raw files were given.
     pub compared: bool,
-    /// Every row was compared with the raw files.
+    /// Whether every row was compared with the raw files.
     pub all: bool,
 }
 
-/// What a run has proved of the files that it has just written.
+/// The summary of what a run has proved about the files it has just written.
 pub(crate) fn proved_after_writing(manifest: &Manifest) -> ValidationEntry {
     summary(manifest, None)
 }
 
-/// What holds once nothing was found: after a run, or where `whole` says how the rest went.
+/// The summary of a proof without violations: after a run, or with `whole` after a validation.
 pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEntry {
     let config = &manifest.config;
     let (datasets, rows) =

@@ -1,4 +1,4 @@
-//! Validation of an output folder, as anybody can ask for it.
+//! The public entry point for validating an output folder.
 
 use std::path::Path;
 
@@ -15,30 +15,30 @@ use crate::output::{MANIFEST, Manifest, ValidationEntry};
 use crate::run::{Monitor, Options};
 use crate::storage;
 
-/// What [`validate`] found.
+/// The result of [`validate`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// The manifest of the folder.
     pub manifest: Manifest,
-    /// What holds.
+    /// What was checked and holds, and what was not checked.
     pub proved: ValidationEntry,
-    /// Rows whose `price_movement` was computed again from the mid prices in the files.
+    /// Number of rows whose `price_movement` was recomputed from the mid prices in the files.
     pub recomputed: u64,
-    /// The rows compared with the raw files, when asked for.
+    /// The comparison with the raw files, if requested.
     pub against: Option<Against>,
     /// SHA-256 of the dataset card as it was found.
     pub card_sha256: String,
-    /// Seconds it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// Proves an output folder: manifest, names, hashes, schema, counts, order, quotes, movements, labels, splits, marks and that
-/// nothing leaked. With `against`, also compares rows with the raw files, from which it computes their labels by the plain
-/// definition.
+/// Proves an output folder: manifest, names, hashes, schema, counts, order, quotes, movements, labels, splits, marks
+/// and that nothing leaked. With `against`, also compares rows with the raw files, and computes their labels from these
+/// by the plain definition.
 ///
 /// # Errors
 /// [`ValidationError`] with every violation found, damaged files of the folder among them;
-/// [`InputError`](crate::error::InputError) when the folder holds no manifest, or the raw files cannot be read.
+/// [`InputError`](crate::error::InputError) when the folder contains no manifest, or the raw files cannot be read.
 pub fn validate<P: AsRef<Path>>(
     folder: &Path,
     against: Option<(&[P], Compare)>,
@@ -49,7 +49,7 @@ pub fn validate<P: AsRef<Path>>(
     let folder = &storage::plain(folder);
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let local = !storage::is_url(folder);
-    // A pipe in its place would keep a reader waiting.
+    // Reading a named pipe would block.
     let found = std::fs::symlink_metadata(folder.join(MANIFEST));
     if local && found.is_ok_and(|found| !found.is_file()) {
         return Err(failed(vec![format!("{MANIFEST}: is not a regular file")]));
@@ -66,7 +66,7 @@ pub fn validate<P: AsRef<Path>>(
         Ok(proof) if violations.is_empty() => proof,
         Ok(_) => return Err(failed(violations)),
         Err(Error::Validation(found)) => {
-            // A missing file is told once.
+            // A missing file is reported only once.
             let told = |line: &String| violations.iter().any(|v| v.split(": ").next() == line.split(": ").next());
             let more: Vec<String> = found.violations.into_iter().filter(|line| !told(line)).collect();
             violations.extend(more);

@@ -1,11 +1,11 @@
-//! Lists of violations, none of them longer than anybody reads.
+//! Lists of violations, limited to a readable length.
 
 use crate::printable::grouped;
 
-/// After this many violations a dataset is not searched for more.
+/// Maximum number of violations listed for a dataset.
 pub(super) const MOST_VIOLATIONS: usize = 20;
 
-/// The first violations that were found, and how many more there are.
+/// The first violations found, and the number of further ones.
 #[derive(Default)]
 pub(super) struct Violations {
     kept: Vec<String>,
@@ -21,7 +21,7 @@ impl Violations {
         }
     }
 
-    /// One line each, and one that counts those that were not kept.
+    /// One line for each violation kept, and one that counts the rest.
     pub(super) fn lines(self) -> Vec<String> {
         let more = (self.more > 0).then(|| format!("and {} more", grouped(self.more)));
         self.kept.into_iter().chain(more).collect()

@@ -1,4 +1,4 @@
-//! `thresholds.json` as it comes from outside: unknown keys and contradictions are refused.
+//! Reads and checks `thresholds.json`: unknown keys and contradictions are refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,14 +11,14 @@ use crate::error::{ConfigError, InputError, Result};
 use crate::storage;
 use crate::time_text::Timestamp;
 
-/// No thresholds file is larger, in bytes: a boundary takes some twenty.
+/// Maximum size of a thresholds file, in bytes; a boundary takes about twenty.
 pub const LARGEST_THRESHOLDS: u64 = 1 << 30;
 
-/// Contradictions that a message lists before it says how many more there are.
+/// Number of contradictions that a message lists; the rest are only counted.
 const MOST_CONTRADICTIONS: usize = 5;
 
-/// The keys of `thresholds.json`. With all of them in one place a value of a wrong type is reported as just that; a flattened
-/// `Option` would take it for a value that is not there.
+/// The keys of `thresholds.json`. All keys are in one struct so that a value of the wrong type is reported as such; a
+/// flattened `Option` would treat it as missing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OnDisk {
@@ -82,7 +82,7 @@ impl Thresholds {
     /// Reads a `thresholds.json`.
     ///
     /// # Errors
-    /// [`InputError`] when it cannot be read, has a key that none has, or contradicts itself.
+    /// [`InputError`] when the file cannot be read, has an unknown key, or contradicts itself.
     pub fn read(path: &Path) -> Result<Self> {
         let read = storage::read_at_most(&storage::plain(path), LARGEST_THRESHOLDS);
         let text = read.map_err(|e| InputError::unread(path, e))?;
@@ -93,7 +93,7 @@ impl Thresholds {
     /// Reads the bytes of a `thresholds.json`.
     ///
     /// # Errors
-    /// A text that says what is wrong with it.
+    /// A text that describes what is wrong.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let thresholds: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         let mut contradictions = thresholds.contradictions();
@@ -105,7 +105,7 @@ impl Thresholds {
         if contradictions.is_empty() { Ok(thresholds) } else { Err(contradictions.join("; ")) }
     }
 
-    /// Everything in it that cannot be, one text each.
+    /// All contradictions in the thresholds, one text each.
     fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
         let nbins = self.settings.nbins;
@@ -144,7 +144,7 @@ impl Thresholds {
 }
 
 impl Boundaries {
-    /// Everything about these boundaries that cannot be, one text each.
+    /// All contradictions in these boundaries, one text each.
     fn contradictions(&self, nbins: u16) -> Vec<String> {
         let Self { values: boundaries, fit_rows, mean, std, min, max, median, .. } = self;
         let mut found = Vec::new();
@@ -167,7 +167,7 @@ impl Boundaries {
             );
         }
         require(within(median), format!("median {median} lies outside of min {min} to max {max}"));
-        // A mean and a deviation of equal numbers may be off by a rounding.
+        // Rounding can move the mean and the deviation of equal numbers slightly.
         let slack = 1e-9 * min.abs().max(max.abs());
         require(
             *mean >= min - slack && *mean <= max + slack,
