@@ -1,4 +1,4 @@
-# The two commands: `make process-production` and `make test`. Both set up what they need.
+# The two main targets: `make process-production` and `make test`. Both install what they need.
 
 DATA ?=
 OUT ?= production
@@ -14,7 +14,7 @@ LINT := .venv-lint/bin/python
 build:
 	cargo build --release --locked --bin lobset
 
-# DATA=/path/to/dbn names your own files; without it a small market is simulated into market/.
+# DATA=/path/to/dbn selects your own files; without it a small market is simulated into market/.
 process-production: build
 	@if [ -z "$(DATA)" ] && [ ! -d market ]; then \
 		rm -rf market.partial && $(LOBSET) simulate market.partial --days 6 --rows 290000 --seed 1 --currency $(CURRENCY) \
@@ -27,7 +27,7 @@ test: test-rust test-siege test-python test-readers test-torch
 test-rust:
 	cargo test --workspace --locked
 
-# Some of the cases of `make siege`, in seconds. The debug build knows the portable way of publishing too.
+# A few cases of `make siege`, in seconds. The debug build also supports the portable way of publishing.
 test-siege: test-rust
 	@command -v strace >/dev/null || { \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
@@ -35,23 +35,23 @@ test-siege: test-rust
 	}
 	scripts/siege --short --lobset target/debug/lobset
 
-# What `pip install .` installs.
+# The wheel that `pip install .` installs.
 wheel: $(PYTHON)
 	rm -rf target/wheels
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir target/wheels .
 
-# The tests of datasets read files that test-rust leaves.
+# The dataset tests read files that test-rust leaves behind.
 test-python: build test-rust wheel
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
 	$(PYTHON) -m mypy
 	$(PYTHON) -m mypy.stubtest --allowlist tests/python/stubtest-allowlist.txt lobset._lobset lobset._config
 	$(PYTHON) -m pytest -q tests/python
 
-# Readers of years past, and the dataset card as Hugging Face reads it.
+# Old versions of readers, and the dataset card as Hugging Face `datasets` reads it.
 test-readers: build $(READERS)
 	$(READERS) -m pytest -q tests/compatibility
 
-# Debian's Python has a PyTorch for the CPU.
+# Debian packages a CPU-only PyTorch.
 test-torch: wheel $(TORCH)
 	$(TORCH) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
 	$(TORCH) -m pytest -q tests/python/test_torch.py tests/python/test_docs.py
@@ -77,11 +77,11 @@ lint: $(LINT)
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	PATH="$(CURDIR)/.venv-lint/bin:$$PATH" scripts/lint-dependencies
 
-# Every fault at every system call, and 500 kills: half an hour.
+# Every fault at every system call, and 500 kills: about half an hour.
 siege: build
 	scripts/siege
 
-# SECONDS of each target. What is found lies in fuzz/artifacts, what leads on in fuzz/found.
+# Runs each target for SECONDS. Findings go to fuzz/artifacts, inputs with new coverage to fuzz/found.
 SECONDS ?= 60
 FUZZ := rows config thresholds manifest dataset quantile
 
@@ -96,11 +96,11 @@ fuzz:
 bench: build
 	scripts/bench
 
-# The tables of docs/compatibility.md: many readers, each in an environment of its own.
+# Writes the tables of docs/compatibility.md: many readers, each in its own environment.
 compatibility: build
 	scripts/compatibility
 
-# Steps as tasks, clusters of 1 to 3 nodes on this machine, and what both say of 10 TB.
+# Measures steps as tasks and clusters of 1 to 3 nodes on this machine, and extrapolates to 10 TB.
 bench-scale: wheel
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
 	$(PYTHON) benches/scale.py
