@@ -1,4 +1,4 @@
-//! The 64 bits of a column's values as an Arrow array.
+//! Converts the 64-bit values of a column to an Arrow array.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use arrow_schema::ArrowError;
 
 use super::kind::{Kind, mid, price};
 
-/// Values as `kind` explains them. Symbols are not among them: their names are not known here.
+/// Converts values according to `kind`. Symbols are not supported: their names are not available here.
 ///
 /// # Errors
-/// For symbols, and for names that are not in their list.
+/// For symbols, and for numbers outside the list of names.
 pub(super) fn array(kind: Kind, values: impl Iterator<Item = u64>) -> Result<ArrayRef, ArrowError> {
-    /// An array of integers, cut to their bits.
+    /// An array of integers, truncated to their width.
     macro_rules! integers {
         ($array:ty, $native:ty) => {
             Arc::new(<$array>::from(values.map(|value| value as $native).collect::<Vec<_>>()))
@@ -54,15 +54,15 @@ pub(super) fn array(kind: Kind, values: impl Iterator<Item = u64>) -> Result<Arr
     })
 }
 
-/// Texts by their numbers in a list.
+/// Creates a dictionary array from keys and the list of names.
 ///
 /// # Errors
-/// When a number lies outside of it.
+/// When a key is outside the list.
 pub(super) fn dictionary(keys: PrimitiveArray<Int32Type>, names: ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(DictionaryArray::try_new(keys, names)?))
 }
 
-/// Values, and where they are not null; `None` when that is everywhere.
+/// Returns the values and their validity, which is `None` when no value is null.
 fn signed(kind: Kind, values: impl Iterator<Item = u64>) -> (Vec<i64>, Option<NullBuffer>) {
     let values: Vec<i64> = values.map(u64::cast_signed).collect();
     let null = kind.null().map(u64::cast_signed);
@@ -71,7 +71,7 @@ fn signed(kind: Kind, values: impl Iterator<Item = u64>) -> (Vec<i64>, Option<Nu
     (values, nulls)
 }
 
-/// One character each.
+/// Creates an array of strings of one character each.
 fn letters(values: Vec<u8>) -> ArrayRef {
     if values.is_ascii() {
         let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(1, values.len()));

@@ -1,4 +1,4 @@
-//! Memory in blocks of one size that go from hand to hand: those that held a column's runs hold the pages made of them.
+//! Memory in reusable blocks of one size: the blocks of a column's runs are reused for the pages encoded from them.
 
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,8 @@ use parquet::file::reader::{ChunkReader, Length};
 /// Rows of a full row group.
 pub const ROW_GROUP_ROWS: u64 = 131_072;
 
-/// Room for so many values of each row of a full row group. Only what is used becomes memory, and a vector that need not grow
-/// leaves no holes behind.
+/// A vector with capacity for `values` values per row of a full row group. Unused capacity takes no physical memory,
+/// and a vector that never grows leaves no holes in the heap.
 pub(super) fn room<T>(values: usize) -> Vec<T> {
     Vec::with_capacity(values * ROW_GROUP_ROWS as usize)
 }
@@ -22,24 +22,24 @@ const BLOCK_BYTES: usize = 2 * BLOCK_WORDS;
 
 pub(super) type Block = Box<[[u8; 2]; BLOCK_WORDS]>;
 
-/// Blocks that nobody uses.
+/// A pool of unused blocks.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Blocks(Arc<Mutex<Vec<Block>>>);
 
 impl Blocks {
-    /// A block, whatever it holds.
+    /// Takes a block, with arbitrary contents.
     pub(super) fn take(&self) -> Block {
         let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         free.unwrap_or_else(|| Box::new([[0; 2]; BLOCK_WORDS]))
     }
 
-    /// Takes back what is used no longer.
+    /// Returns blocks to the pool.
     pub(super) fn put(&self, used: impl IntoIterator<Item = Block>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(used);
     }
 }
 
-/// Bytes that are written one after the other, and read from anywhere.
+/// A buffer that is written sequentially and read from any position.
 pub(super) struct Spool {
     blocks: Blocks,
     held: Vec<Block>,
@@ -51,18 +51,18 @@ impl Spool {
         Self { blocks, held: Vec::new(), length: 0 }
     }
 
-    /// Bytes so far.
+    /// Number of bytes so far.
     pub(super) fn len(&self) -> usize {
         self.length
     }
 
-    /// Gives back its blocks.
+    /// Removes all bytes and returns the blocks to the pool.
     pub(super) fn clear(&mut self) {
         self.blocks.put(self.held.drain(..));
         self.length = 0;
     }
 
-    /// What follows `at`, up to the end of its block.
+    /// The bytes from `at` to the end of its block.
     fn piece(&self, at: usize) -> &[u8] {
         let (block, place) = (at / BLOCK_BYTES, at % BLOCK_BYTES);
         let end = self.length.saturating_sub(block * BLOCK_BYTES).min(BLOCK_BYTES);
@@ -93,7 +93,7 @@ impl Write for Spool {
     }
 }
 
-/// Reads a spool to its end.
+/// Reads a spool from a position to its end.
 pub(super) struct SpoolReader<'a> {
     spool: &'a Spool,
     at: usize,

@@ -1,5 +1,4 @@
-//! `README.md`: the dataset card. Its front matter tells Hugging Face `datasets` which file is which; the rest is for
-//! people.
+//! `README.md`: the dataset card. Its front matter lists the files for Hugging Face `datasets`; the rest is for people.
 
 use std::fmt::Write;
 
@@ -27,7 +26,7 @@ const SIZES: [&str; 11] = [
     "n>1T",
 ];
 
-/// Text in double quotes, as YAML and Python both read it: what is not a letter, a digit or printable ASCII is escaped.
+/// Quotes text for both YAML and Python. Escapes everything except letters, digits and printable ASCII.
 fn quoted(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 2);
     safe.push('"');
@@ -45,7 +44,8 @@ fn quoted(text: &str) -> String {
     safe
 }
 
-/// Text that Markdown shows as it is, also in a table. What neither prints nor is a letter is shown by its number.
+/// Escapes text so that Markdown shows it literally, also in tables. Replaces characters that are not letters, digits
+/// or printable ASCII with their code points.
 fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -61,7 +61,7 @@ fn escape(text: &str) -> String {
     safe
 }
 
-/// The name by which `datasets` loads a symbol: the symbol, but for the characters that it allows in no name, which are
+/// The config name of a symbol in `datasets`: the symbol, with characters that `datasets` forbids in names
 /// percent-encoded.
 fn config_name(symbol: &str) -> String {
     let mut name = String::with_capacity(symbol.len());
@@ -77,7 +77,7 @@ fn config_name(symbol: &str) -> String {
     name
 }
 
-/// A type as PyArrow names it.
+/// PyArrow's name of a type.
 fn type_name(kind: &DataType) -> String {
     match kind {
         DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)) => format!("timestamp[ns, {zone}]"),
@@ -88,7 +88,7 @@ fn type_name(kind: &DataType) -> String {
     }
 }
 
-/// Rows of each split that stand in the file.
+/// Rows of each split that are in the file.
 fn written(manifest: &Manifest, splits: &Splits3<SplitEntry>) -> [u64; 3] {
     splits.named().map(|(_, split)| match manifest.config.drop_unbalanced {
         true => split.balanced.iter().sum(),
@@ -96,8 +96,8 @@ fn written(manifest: &Manifest, splits: &Splits3<SplitEntry>) -> [u64; 3] {
     })
 }
 
-/// The card of a run's datasets. Its bytes follow from the input and the settings alone, and from how the files are
-/// named, which an object store does its own way.
+/// The card of a run's datasets. Its bytes depend only on the input, the settings and the names of the files, which are
+/// different in an object store.
 pub fn card(manifest: &Manifest, thresholds: &Thresholds) -> String {
     let mut page = String::new();
     front_matter(&mut page, manifest);
@@ -238,7 +238,7 @@ fn datasets(page: &mut String, manifest: &Manifest) {
     }
 }
 
-/// One line a column, and one for the same column of all levels.
+/// Writes one line per column; the columns of all levels of a field share one line.
 fn column_table(page: &mut String, columns: &[Column]) {
     page.push_str("\n## Columns\n\n| column | type | null | what it is |\n|---|---|---|---|\n");
     let last = columns.iter().filter_map(|column| column.level).max().unwrap_or(0);
@@ -259,8 +259,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    /// Quotes, colons, line breaks of YAML 1.1 and of Python, a text direction override, and words that YAML takes for
-    /// something else.
+    /// Quotes, colons, line breaks of YAML 1.1 and of Python, a text direction override, and words that YAML does not
+    /// read as strings.
     const HOSTILE: [&str; 10] = [
         "a\"b\\c",
         "- x: [y]\n---\n# z",

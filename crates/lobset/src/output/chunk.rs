@@ -1,4 +1,4 @@
-//! Column chunks: encoded bytes to compressed Parquet pages with their metadata.
+//! Column chunks: compresses encoded bytes into Parquet pages with their metadata.
 
 use std::io::{Cursor, Write};
 
@@ -15,21 +15,21 @@ use super::blocks::{Blocks, Spool, room};
 use super::pages::{DataPage, column_index, statistics};
 use crate::config::Compression;
 
-/// The level of Zstandard: higher ones cost several times as much for a few percent.
+/// The Zstandard level: higher ones take several times as long to save a few percent.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Pages below this size take a level that builds no entropy tables: those cost more time than such a page is worth.
+/// Pages below this size use a level that builds no entropy tables, which take more time than they are worth there.
 const SMALL_PAGE: usize = 1024;
 const SMALL_ZSTD_LEVEL: i32 = -1;
 
-/// Bytes a row that few chunks have more of, before compression.
+/// Bytes per row, before compression, that few chunks exceed.
 pub(super) const ROW_BYTES: usize = 9;
 
-/// The column chunks of a row group as they will stand in a file, in the order of the schema.
+/// The column chunks of a row group as they will be in a file, in the order of the schema.
 pub struct EncodedGroup<'a> {
-    /// Their pages are among these.
+    /// Contains their pages, among others.
     pub(super) pages: &'a Spool,
-    /// What the footer will say of each, with offsets into `pages`.
+    /// The footer metadata of each, with offsets into `pages`.
     pub(super) columns: Vec<ColumnCloseResult>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Dictionary<'a> {
 
 /// The data pages of a chunk before compression.
 pub(super) struct DataPages<'a> {
-    /// Of all pages, one after the other.
+    /// The bytes of all pages, one after the other.
     pub bytes: &'a [u8],
     pub pages: &'a [DataPage],
     pub encoding: Encoding,
@@ -52,19 +52,19 @@ fn large(error: std::num::TryFromIntError) -> ParquetError {
     ParquetError::External(error.into())
 }
 
-/// The buffer of bytes that nobody else holds any more.
+/// Recovers the buffer of bytes that have no other owner; returns an empty one otherwise.
 fn take_back(bytes: Bytes) -> Vec<u8> {
     bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from)
 }
 
-/// Compresses pages and lines them up. Keeps the codec's context and its buffers from one row group to the next.
+/// Compresses pages and appends them to a spool. Reuses the codec's context and buffers across row groups.
 pub(super) struct Compressor {
     codec: Compression,
     zstd: zstd_safe::CCtx<'static>,
     snappy: snap::raw::Encoder,
     small_dictionary: Vec<u8>,
     small_data: Vec<u8>,
-    /// The pages of all columns of `groups`, and of those of the row group to come.
+    /// The pages of all columns of `groups` and of the current row group.
     done: Spool,
     columns: Vec<ColumnCloseResult>,
     groups: Vec<Vec<ColumnCloseResult>>,
@@ -93,8 +93,8 @@ impl Compressor {
         }
     }
 
-    /// Appends a column chunk made of its dictionary, if it has one, and its data pages. Where compression saves nothing the
-    /// chunk is stored as it is.
+    /// Appends a column chunk: its dictionary, if it has one, and its data pages. If compression saves nothing, the
+    /// chunk is stored uncompressed.
     pub(super) fn chunk(
         &mut self,
         descr: ColumnDescPtr,
@@ -108,7 +108,7 @@ impl Compressor {
         small_data.clear();
         let raw_size = data.bytes.len() + dictionary.as_ref().map_or(0, |d| d.bytes.len());
         let mut codec = Codec::UNCOMPRESSED;
-        // Where each page ends among the compressed ones.
+        // The end of each page in the compressed bytes.
         let mut ends = Vec::with_capacity(data.pages.len());
         if self.codec != Compression::None {
             if let Some(dictionary) = &dictionary {
@@ -124,7 +124,7 @@ impl Compressor {
                 codec = self.codec();
             }
         }
-        // Compressed pages are lent to the writer and taken back: their buffers serve the next column.
+        // The writer shares the compressed pages; their buffers are recovered later and reused for the next column.
         let stored = codec == Codec::UNCOMPRESSED;
         let small_dictionary = Bytes::from(small_dictionary);
         let small_data = Bytes::from(small_data);
@@ -235,13 +235,13 @@ impl Compressor {
         self.columns.clear();
     }
 
-    /// Makes the column chunks since then a row group.
+    /// Ends the row group, which consists of the column chunks since [`start_group`](Self::start_group).
     pub(super) fn close_group(&mut self) {
         let next = Vec::with_capacity(self.columns.len());
         self.groups.push(std::mem::replace(&mut self.columns, next));
     }
 
-    /// Hands over the row groups, in order, and forgets them.
+    /// Passes the row groups to `take`, in order, and drops them.
     pub(super) fn take_groups<E>(&mut self, take: impl FnMut(EncodedGroup<'_>) -> Result<(), E>) -> Result<(), E> {
         let pages = &self.done;
         let taken = self.groups.drain(..).map(|columns| EncodedGroup { pages, columns }).try_for_each(take);

@@ -1,5 +1,5 @@
 //! The table of columns. Schemas, the encoder, Arrow batches, the dataset card, the comparison with raw records and the
-//! loaders all read it: a column that is not in it cannot be written.
+//! loaders all use it: a column that is not in it cannot be written.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::input::Event;
 use crate::label::Split;
 use crate::tape::{BOOK_WORDS, Book, halves};
 
-/// Names of columns that other code asks for.
+/// Names of columns that other code uses.
 pub(crate) mod names {
     /// When Databento received the record.
     pub const TS_RECV: &str = "ts_recv";
@@ -19,9 +19,9 @@ pub(crate) mod names {
     pub const SYMBOL: &str = "symbol";
     /// The row's number in its symbol's stream.
     pub const ROW: &str = "row";
-    /// The middle of the best bid and the best ask.
+    /// The mean of the best bid and the best ask.
     pub const MID_PRICE: &str = "mid_price";
-    /// The movement that the class is made from.
+    /// The movement that determines the class.
     pub const PRICE_MOVEMENT: &str = "price_movement";
     /// The class.
     pub const CLASSIFICATION_LABEL: &str = "classification_label";
@@ -36,12 +36,12 @@ pub(crate) mod names {
     }
 }
 
-/// What the labels say of a row.
+/// The labels of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RowLabel {
     /// Its index in the symbol's stream.
     pub row: u64,
-    /// Mean mid price ahead over mean mid price behind, less one.
+    /// Mean mid price ahead divided by mean mid price behind, minus one.
     pub movement: f64,
     /// Its class.
     pub class: u8,
@@ -60,18 +60,18 @@ pub enum Role {
     Book,
     /// Computed from the book.
     Derived,
-    /// Says which row it is.
+    /// Identifies the row.
     Key,
-    /// The label, or what follows from it. It knows the future, so it is never a feature.
+    /// The label, or derived from it. It depends on the future, so it is never a feature.
     Target,
 }
 
-/// Takes a column's value out of a `T`.
+/// Extracts a column's value from a `T`.
 pub(crate) trait Value<T>: Sync {
-    /// The value of one.
+    /// The value from one `T`.
     fn of(&self, from: &T) -> u64;
 
-    /// The values of many. Compiled for each column by itself, so that only a whole block costs a dynamic call.
+    /// Replaces `values` with those from many. Compiled for each column, so that there is one dynamic call per block.
     fn fill(&self, from: &[T], values: &mut Vec<u64>);
 }
 
@@ -86,7 +86,7 @@ impl<T, F: Fn(&T) -> u64 + Sync> Value<T> for F {
     }
 }
 
-/// Where a value stands in the word of a book.
+/// The part of a book word that contains a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Whole,
@@ -112,7 +112,7 @@ pub(crate) enum Source {
     Event(&'static dyn Value<Event>),
     /// A word of the book.
     Book(usize, Part),
-    /// A function of the book, which changes only with the words of this mask.
+    /// A function of the book that depends only on the words of this mask.
     Derived(u64, fn(&Book) -> u64),
     /// The symbol, the same for all rows.
     Symbol,
@@ -132,23 +132,23 @@ impl fmt::Debug for Source {
     }
 }
 
-/// A line of the table.
+/// An entry of the table.
 #[derive(Debug, Clone)]
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// The level of the book that it is of; the columns of all levels have the same name up to the last three characters.
+    /// Its level of the book, if any. Names of the same field differ between levels only in the last three characters.
     pub level: Option<usize>,
     /// What it is for.
     pub role: Role,
-    /// What its values are.
+    /// The kind of its values.
     pub kind: Kind,
     /// Whether it may be null.
     pub nullable: bool,
-    /// What it holds, for people. Plain text that needs no escaping in Markdown.
+    /// Its description: plain text that needs no escaping in Markdown.
     pub meaning: &'static str,
     pub(crate) source: Source,
-    /// Values often repeat from row to row. Those of integers that do not are stored as differences, not as runs.
+    /// Whether values often repeat from row to row. Integers that do not are stored as differences, not as runs.
     pub(super) repeats: bool,
 }
 
@@ -158,27 +158,27 @@ impl Column {
         Self { name: name.to_owned(), level: None, role, kind, nullable, meaning, source, repeats: true }
     }
 
-    /// Never null.
+    /// Makes the column non-nullable.
     fn required(self) -> Self {
         Self { nullable: false, ..self }
     }
 
-    /// Differs from row to row.
+    /// Marks the values as different from row to row.
     fn varying(self) -> Self {
         Self { repeats: false, ..self }
     }
 
-    /// As Arrow sees it.
+    /// The Arrow field.
     pub fn field(&self) -> Field {
         Field::new(&self.name, self.kind.data_type(), self.nullable)
     }
 
-    /// True for numbers that a model may see.
+    /// True for numbers that a model may use as input.
     pub(crate) fn is_feature(&self) -> bool {
         matches!(self.role, Role::Event | Role::Book | Role::Derived) && self.kind.is_number()
     }
 
-    /// The value of a record, as [`Kind`] explains it; 0 for the symbol, and `None` for labels, which no record holds.
+    /// The value in a record, encoded as in [`Kind`]; 0 for the symbol, and `None` for labels, which records lack.
     pub(crate) fn of_record(&self, event: &Event, book: &Book) -> Option<u64> {
         match self.source {
             Source::Event(value) => Some(value.of(event)),
@@ -189,7 +189,7 @@ impl Column {
         }
     }
 
-    /// The value of a labelled row, as [`Kind`] explains it; 0 for the symbol.
+    /// The value in a labelled row, encoded as in [`Kind`]; 0 for the symbol.
     pub fn value(&self, event: &Event, book: &Book, label: &RowLabel) -> u64 {
         match self.source {
             Source::Label(value) => value.of(label),
@@ -224,7 +224,7 @@ impl Bits for Split {
     }
 }
 
-/// The table for given settings, in the order of the files. `ts_out` says whether the input has gateway stamps.
+/// The table for given settings, in the column order of the files. `ts_out` says whether the input has gateway stamps.
 pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
     let price = match config.price_type {
         PriceType::Float => Kind::FloatPrice,
@@ -300,13 +300,13 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
     columns
 }
 
-/// The sum of best bid and best ask. Both are quoted and their sum fits, or the record would be no row.
+/// The sum of best bid and best ask. In every row both are quoted and their sum fits; other records are not rows.
 fn mid2(book: &Book) -> u64 {
     book[0].wrapping_add(book[1])
 }
 
-/// The columns of a file's records: all that a record holds, whether or not it could be a row, and its symbol. Unlike rows,
-/// records may lack `ts_recv`, and their instruments a symbol.
+/// The columns of a file's records: all fields of a record, whether or not it could be a row, and its symbol. Unlike
+/// rows, records may lack `ts_recv`, and their instruments may lack a symbol.
 pub(crate) fn record_columns(ts_out: bool) -> Vec<Column> {
     let config = Config { columns: Columns::All, price_type: PriceType::Float, ..Config::default() };
     let mut columns = columns(&config, ts_out);

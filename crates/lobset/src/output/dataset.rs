@@ -37,12 +37,12 @@ pub fn dataset_file_name(currency: &str, symbol: &str) -> String {
     dataset_stem(currency, symbol) + ".parquet"
 }
 
-/// The longest form of a symbol in a file name. File systems take names of 255 bytes, of which the tag, the ending and the
-/// marks of unfinished files need their share.
+/// Maximum length of a symbol in a file name. File systems allow names of 255 bytes, which also contain the tag, the
+/// ending and the marks of unfinished files.
 const MAX_SYMBOL_IN_NAME: usize = 150;
 
-/// The same without its extension. Bytes outside `[A-Za-z0-9._-]` are percent-encoded. A symbol that is too long for a file
-/// name is cut, and followed by `@` and the first half of its SHA-256.
+/// The file name of a symbol's dataset without its extension. Bytes outside `[A-Za-z0-9._-]` are percent-encoded. A
+/// symbol too long for a file name is cut, and followed by `@` and the first half of its SHA-256.
 pub fn dataset_stem(currency: &str, symbol: &str) -> String {
     let mut encoded = String::new();
     let mut cut = 0;
@@ -58,14 +58,14 @@ pub fn dataset_stem(currency: &str, symbol: &str) -> String {
         }
     }
     if encoded.len() > MAX_SYMBOL_IN_NAME {
-        // No encoded symbol holds an `@`, so that the name is no other's.
+        // No encoded symbol contains an `@`, so the name is unique.
         encoded.truncate(cut);
         encoded = format!("{encoded}@{}", hex(&Sha256::digest(symbol)[..16]));
     }
     format!("{currency}_{encoded}_dataset")
 }
 
-/// A file whose bytes are hashed and counted on their way.
+/// A file that hashes and counts the bytes written to it.
 struct HashingFile {
     file: storage::Writer,
     hash: Sha256,
@@ -85,19 +85,19 @@ impl Write for HashingFile {
     }
 }
 
-/// What came of a dataset.
+/// Size, hash and row groups of a finished dataset file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenFile {
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
-    /// Its row groups.
+    /// Number of row groups.
     pub row_groups: u64,
 }
 
-/// Writes a dataset file row group by row group. Holds nothing but the footer to come and the indexes of the pages, compressed:
-/// about 10 KB a row group.
+/// Writes a dataset file row group by row group. Keeps in memory only the footer and the page indexes, compressed:
+/// about 10 KB per row group.
 pub struct DatasetWriter {
     path: PathBuf,
     file: TrackedWrite<HashingFile>,
@@ -135,10 +135,10 @@ impl DatasetWriter {
         self.append_columns(&encoded.pages, encoded.columns).map_err(|e| Error::output(&self.path, e))
     }
 
-    /// Appends the row groups of a segment with the same columns. Their bytes are copied as they are.
+    /// Appends the row groups of a segment with the same columns. Their bytes are copied unchanged.
     ///
     /// # Errors
-    /// [`Error::Output`] when either cannot be read or written.
+    /// [`Error::Output`] when the segment cannot be read or the dataset cannot be written.
     pub fn splice(&mut self, segment: &Path, mut spliced: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let fail = |e: &dyn std::fmt::Display| Error::output(segment, format!("cannot be spliced: {e}"));
         let bytes = storage::stat(segment).map_err(|e| fail(&e))?.bytes;
@@ -180,7 +180,7 @@ impl DatasetWriter {
         Ok(())
     }
 
-    /// Writes the indexes of the pages and the footer. Publishing makes the file durable.
+    /// Writes the page indexes and the footer. The file is synced to disk only when it is published.
     ///
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
@@ -188,8 +188,8 @@ impl DatasetWriter {
         self.end(false)
     }
 
-    /// The same for a file that [`splice`](Self::splice) will read: it has indexes whatever its size, as the whole dataset may
-    /// need them.
+    /// Finishes a segment, a file for [`splice`](Self::splice): it has page indexes whatever its size, because the
+    /// whole dataset may need them.
     ///
     /// # Errors
     /// [`Error::Output`] when it cannot be written.

@@ -4,15 +4,15 @@
 
 use crate::tape::zigzag;
 
-/// A value's number in its dictionary, and how often it stands in a row.
+/// The dictionary number of a value, and the number of consecutive rows with that value.
 pub(super) type Run = (u32, u32);
 
-/// Bits needed for dictionary numbers below `count`. At least one: a width of zero is legal but not read everywhere.
+/// Bits needed for dictionary numbers below `count`. At least one: not all readers accept zero, which is legal.
 pub(super) fn index_width(count: usize) -> u32 {
     (usize::BITS - count.saturating_sub(1).leading_zeros()).max(1)
 }
 
-/// A number as Thrift and Parquet write them: seven bits a byte.
+/// Appends a number as a varint, as in Thrift and Parquet: seven bits per byte.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -31,14 +31,14 @@ fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, width: u32) {
         if used >= 64 {
             out.extend_from_slice(&word.to_le_bytes());
             used -= 64;
-            // What did not fit: the high bits of this value.
+            // The high bits of this value, which did not fit.
             word = if used == 0 { 0 } else { value >> (width - used) };
         }
     }
     out.extend_from_slice(&word.to_le_bytes()[..used.div_ceil(8) as usize]);
 }
 
-/// Values waiting to be bit-packed: at most 63 groups of eight, whose header is one byte.
+/// Values waiting to be bit-packed: at most 63 groups of eight, so that their header is one byte.
 struct Literals {
     values: [u32; Self::MOST],
     count: usize,
@@ -61,7 +61,7 @@ impl Literals {
         }
     }
 
-    /// Writes what waits, padded to a whole group: only the last call of a stream may leave a group unfinished.
+    /// Writes the waiting values, padded to a whole group. Only the last call of a stream may have an incomplete group.
     fn flush(&mut self, out: &mut Vec<u8>) {
         if self.count == 0 {
             return;
@@ -74,9 +74,10 @@ impl Literals {
     }
 }
 
-/// The RLE and bit-packing hybrid, from runs. Costs per run, not per value, where runs are long.
+/// Writes runs in the RLE/bit-packing hybrid encoding. Long runs cost time per run, not per value.
 pub(super) fn hybrid(out: &mut Vec<u8>, runs: impl IntoIterator<Item = Run>, width: u32) {
-    // A repeated run costs a header and a value, and cuts the packed stretch around it: narrow values pack better.
+    // An RLE run costs a header and a value, and splits the bit-packed values around it. Narrow values pack better, so
+    // they need longer runs for RLE to pay off.
     let worth = match width {
         1 => 32,
         2..=4 => 16,
@@ -99,18 +100,18 @@ pub(super) fn hybrid(out: &mut Vec<u8>, runs: impl IntoIterator<Item = Run>, wid
     literals.flush(out);
 }
 
-/// DELTA_BINARY_PACKED of 64-bit values.
+/// Writes 64-bit values in DELTA_BINARY_PACKED.
 pub(super) fn delta_i64(out: &mut Vec<u8>, values: &[i64]) {
     delta(out, values, i64::wrapping_sub, |d, min| d.wrapping_sub(min).cast_unsigned());
 }
 
-/// DELTA_BINARY_PACKED of 32-bit values, whose differences wrap at 32 bits.
+/// Writes 32-bit values in DELTA_BINARY_PACKED; their differences wrap at 32 bits.
 pub(super) fn delta_i32(out: &mut Vec<u8>, values: &[i32]) {
     delta(
         out,
         values,
         |a, b| i64::from(a.wrapping_sub(b)),
-        // At most 32 bits: a reader adds it to the minimum in 32 bits.
+        // At most 32 bits: readers add it to the minimum in 32-bit arithmetic.
         |d, min| u64::from((d as i32).wrapping_sub(min as i32).cast_unsigned()),
     );
 }
@@ -144,7 +145,7 @@ fn delta<T: Copy + Into<i64>>(
             let width = 64 - widest.leading_zeros();
             out[widths_at + i] = width as u8;
             if width > 0 {
-                // A miniblock is always whole: the missing values are zeros.
+                // Miniblocks are always full: zeros pad the last one.
                 let padding = std::iter::repeat_n(0, DELTA_BLOCK / MINIBLOCKS - mini.len());
                 pack(out, mini.iter().map(|d| above(*d, min)).chain(padding), width);
             }
@@ -153,7 +154,7 @@ fn delta<T: Copy + Into<i64>>(
     }
 }
 
-/// PLAIN booleans: one bit each, lowest first.
+/// Writes booleans in PLAIN encoding: one bit each, lowest bit first.
 pub(super) fn bits(out: &mut Vec<u8>, values: &[bool]) {
     out.extend(values.chunks(8).map(|eight| eight.iter().enumerate().fold(0, |byte, (i, v)| byte | u8::from(*v) << i)));
 }

@@ -1,9 +1,9 @@
-//! The end of a file in the making: the indexes of its pages and its footer. Row groups are kept as they will be written, and
-//! compressed: the structures that they come from take many times as much, and a symbol may have thousands.
+//! The end of a file: the indexes of its pages and its footer. Row groups are kept in their final, serialized form, and
+//! compressed: the structures they come from take many times the memory, and a symbol may have thousands of row groups.
 //!
-//! Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol. The `parquet` crate writes all of it but the
-//! columns' orders; its bytes are cut and joined here, around the list of row groups, where the places of the indexes are
-//! corrected.
+//! Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol. The `parquet` crate writes everything
+//! except the column orders. Its bytes are cut and joined here, around the list of row groups, in which the offsets of
+//! the indexes are corrected.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -21,35 +21,35 @@ use super::encoding::put_varint;
 use super::thrift::{LIST_FIELD, Reader, STRUCT_LIST, put_list_header};
 use crate::tape::zigzag;
 
-/// The level of Zstandard for what is kept of row groups.
+/// The Zstandard level for serialized row groups.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Version of the format: data pages of version 1, and no encoding that asks for more.
+/// Version of the format: data pages of version 1, and no encoding that requires a later version.
 const VERSION: i32 = 1;
 
-/// The format's name: the first and the last bytes of a file.
+/// The magic bytes at the start and at the end of a file.
 pub(super) const NAME: &[u8; 4] = b"PAR1";
 
-/// What follows a footer: its length, in four bytes, and the format's name.
+/// Bytes after a footer: four for its length, and the magic bytes.
 const TAIL: usize = 4 + NAME.len();
 
-/// A file without rows says: no rows; then field 4, a list; it holds no structure.
+/// Footer bytes of a file without rows: zero rows; the header of field 4, a list; an empty list of structures.
 const NO_ROWS: [u8; 3] = [0, LIST_FIELD, STRUCT_LIST];
 
-/// What the footers of all files with the same columns share.
+/// The parts that are the same in the footers of all files with the same columns.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// All that comes before [`NO_ROWS`].
+    /// All bytes before [`NO_ROWS`].
     before: Vec<u8>,
-    /// What [`type_orders`] says of the columns.
+    /// The result of [`type_orders`] for the columns.
     orders: Vec<u8>,
-    /// A file without columns: around a row group it is short.
+    /// A file without columns, which adds few bytes around a row group.
     bare: FileMetaData,
     bare_cut: Cut,
 }
 
 impl Layout {
-    /// That of files with these columns.
+    /// The layout of files with these columns.
     pub(super) fn new(schema: &Arc<SchemaDescriptor>) -> Result<Self> {
         let file = |schema| FileMetaData::new(VERSION, 0, Some(String::new()), Some(Vec::new()), schema, None);
         let no_columns = SchemaDescriptor::new(Arc::new(Type::group_type_builder("schema").build()?));
@@ -59,7 +59,7 @@ impl Layout {
         Ok(Self { before, orders: type_orders(schema.num_columns()), bare, bare_cut })
     }
 
-    /// What comes after the row groups of a file with these key-value metadata and this writer's name.
+    /// The footer bytes after the row groups, for these key-value metadata and this writer's name.
     fn after(&self, pairs: Vec<KeyValue>, created_by: String) -> Result<Vec<u8>> {
         let schema = self.bare.schema_descr_ptr();
         let file = FileMetaData::new(VERSION, 0, Some(created_by), Some(pairs), schema, None);
@@ -72,10 +72,10 @@ impl Layout {
     }
 }
 
-/// A row group that was written, compressed: a dataset may have thousands, and they wait for its end.
+/// Serialized metadata of a written row group, compressed: a dataset may have thousands, kept until the file ends.
 struct Group {
     packed: Vec<u8>,
-    /// Bytes of its structure in the footer, of the column indexes of its columns, and of the offset indexes.
+    /// Lengths in bytes of its structure in the footer, of its column indexes and of its offset indexes.
     lengths: [usize; 3],
 }
 
@@ -102,17 +102,17 @@ fn zstd(code: usize) -> ParquetError {
     ParquetError::General(format!("a footer cannot be packed: {}", zstd_safe::get_error_name(code)))
 }
 
-/// What a file will hold of a row group apart from its pages.
+/// Everything that a file contains of a row group except its pages.
 struct Unpacked {
-    /// In the footer. The places of indexes are those that they would have without any byte before them.
+    /// Its structure in the footer. Offsets of indexes are as if no byte preceded the indexes.
     structure: Vec<u8>,
     column_indexes: Vec<u8>,
     offset_indexes: Vec<u8>,
 }
 
 impl Unpacked {
-    /// The structure in the footer of a file whose indexes of this row group begin at these bytes: the column indexes, then
-    /// the offset indexes. In a file without indexes it does not speak of any.
+    /// Returns the structure for the footer of a file in which the column indexes and the offset indexes of this row
+    /// group begin at the bytes `starts`. With `None`, the file has no indexes, and the structure refers to none.
     fn placed(&self, starts: Option<[u64; 2]>) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(2 * self.structure.len());
         let mut done = 0;
@@ -133,12 +133,12 @@ impl Unpacked {
     }
 }
 
-/// Fields of a `ColumnChunk`: where its offset index begins. Its length comes next, then the same of its column index.
+/// Fields of a `ColumnChunk`: offset and length of its offset index, then offset and length of its column index.
 const OFFSET_INDEX: u64 = 4;
 const COLUMN_INDEX: u64 = 6;
 const COLUMN_INDEX_LENGTH: u64 = 7;
 
-/// A field of a column chunk that speaks of an index, and where it stands in the row group.
+/// A field of a column chunk that locates an index, and the bytes of the field in the row group.
 struct IndexField {
     number: u64,
     value: u64,
@@ -146,7 +146,7 @@ struct IndexField {
     end: usize,
 }
 
-/// The fields that speak of indexes.
+/// The fields that locate indexes.
 fn index_fields(group: &[u8]) -> Result<Vec<IndexField>> {
     let mut reader = Reader::new(group);
     let mut fields = Vec::new();
@@ -162,7 +162,7 @@ fn index_fields(group: &[u8]) -> Result<Vec<IndexField>> {
                 reader.skip(kind)?;
                 continue;
             }
-            // None is negative.
+            // Zigzag encoding of a value that is never negative.
             let value = reader.varint()? >> 1;
             fields.push(IndexField { number, value, start, end: reader.at() });
         }
@@ -170,24 +170,24 @@ fn index_fields(group: &[u8]) -> Result<Vec<IndexField>> {
     Ok(fields)
 }
 
-/// Row groups that were written, and what else the footer will hold.
+/// The row groups written so far, and the rest of the footer.
 pub(super) struct Footer {
     layout: Arc<Layout>,
     after: Vec<u8>,
     groups: Vec<Group>,
     rows: i64,
-    /// Whether a column chunk has several pages.
+    /// Whether any column chunk has several pages.
     several_pages: bool,
 }
 
 impl Footer {
-    /// The footer of a file without row groups, whose columns are those of the layout.
+    /// Creates the footer of a file without row groups, with the columns of the layout.
     pub(super) fn new(layout: Arc<Layout>, pairs: Vec<KeyValue>, created_by: String) -> Result<Self> {
         let after = layout.after(pairs, created_by)?;
         Ok(Self { layout, after, groups: Vec::new(), rows: 0, several_pages: false })
     }
 
-    /// Row groups so far.
+    /// Number of row groups so far.
     pub(super) fn row_groups(&self) -> u64 {
         self.groups.len() as u64
     }
@@ -223,8 +223,9 @@ impl Footer {
         Ok(())
     }
 
-    /// Writes the end of a file of `at` bytes: its indexes, its footer, the length of that, the format's name. Where no chunk
-    /// has several pages, the statistics in the footer say what the indexes would, and they are written only if `keep_indexes`.
+    /// Writes the end of a file of `at` bytes: its indexes, its footer, the footer's length, the magic bytes. If no
+    /// chunk has several pages, the indexes only repeat the statistics in the footer, and are written only if
+    /// `keep_indexes`.
     pub(super) fn finish(self, at: u64, keep_indexes: bool, out: &mut impl Write) -> Result<()> {
         let indexed = keep_indexes || self.several_pages;
         if indexed {
@@ -268,7 +269,7 @@ impl Cut {
     fn of(file: &FileMetaData, bare: &FileMetaData) -> Result<Self> {
         let row = RowGroupMetaData::builder(bare.schema_descr_ptr()).set_num_rows(1).build()?;
         let (none, one) = (encode(file, Vec::new(), None)?.1, encode(file, vec![row], None)?.1);
-        // The number of rows is the first that differs.
+        // The number of rows is the first byte that differs.
         let at = none.iter().zip(&one).position(|(a, b)| a != b).ok_or_else(unlike)?;
         match none[at..].strip_prefix(&NO_ROWS) {
             Some(after) => Ok(Self { before: none[..at].to_vec(), after: after.to_vec() }),
@@ -277,7 +278,7 @@ impl Cut {
     }
 }
 
-/// What comes before the row groups of a file that has some.
+/// The footer bytes before the row groups, with the numbers of rows and row groups.
 fn with_rows(before: &[u8], rows: i64, row_groups: u64) -> Vec<u8> {
     let mut bytes = before.to_vec();
     put_varint(&mut bytes, zigzag(rows));
@@ -286,10 +287,11 @@ fn with_rows(before: &[u8], rows: i64, row_groups: u64) -> Vec<u8> {
     bytes
 }
 
-/// The end of a footer: the list of column orders without the header of its field, then the footer's own end. Every column
-/// has TYPE_ORDER. The crate writes IEEE_754_TOTAL_ORDER for floats, which readers from before 2026 refuse or do not prune by.
+/// The end of a footer: the list of column orders without its field header, then the end of the footer itself. Every
+/// column has TYPE_ORDER. For floats the crate writes IEEE_754_TOTAL_ORDER, which readers from before 2026 reject or do
+/// not use for pruning.
 fn type_orders(columns: usize) -> Vec<u8> {
-    // Field 1 of the union, an empty structure; the end of that; the end of the union.
+    // Field 1 of the union, an empty structure; the end of the structure; the end of the union.
     const TYPE_ORDER: [u8; 3] = [0x1C, 0, 0];
     let mut bytes = Vec::new();
     put_list_header(&mut bytes, columns as u64);
@@ -302,7 +304,7 @@ fn unlike() -> ParquetError {
     ParquetError::General("a footer with another layout than expected".to_owned())
 }
 
-/// Indexes and a footer as they stand in a file, as if nothing came before.
+/// Serializes indexes and a footer as in a file without any bytes before them.
 fn encode(
     file: &FileMetaData,
     row_groups: Vec<RowGroupMetaData>,
@@ -335,7 +337,7 @@ mod tests {
         vec![KeyValue::new("key".to_owned(), "value".to_owned())]
     }
 
-    /// A file of the crate's own writer, with pages of 16 rows.
+    /// A file written by the crate's own writer, with pages of 16 rows.
     fn written(kinds: &[Physical], groups: usize, rows: i64) -> (Vec<u8>, ParquetMetaData) {
         let column = |(number, physical): (usize, &Physical)| {
             let name = format!("c{number}");
@@ -369,7 +371,7 @@ mod tests {
         (bytes, metadata)
     }
 
-    /// The same end of the file, out of its parts.
+    /// The same end of the file, joined from its parts.
     fn joined(metadata: &ParquetMetaData, at: u64, keep_indexes: bool) -> Vec<u8> {
         let layout = Arc::new(Layout::new(&metadata.file_metadata().schema_descr_ptr()).unwrap());
         let mut footer = Footer::new(layout, pairs(), "somebody".to_owned()).unwrap();
@@ -390,7 +392,7 @@ mod tests {
         metadata.row_groups().first().map_or(0, |group| group.column(0).column_index_range().unwrap().start)
     }
 
-    /// Joined row groups make the same indexes and the same footer as the crate's own writer makes of them.
+    /// Joined row groups have the same indexes and the same footer as those of the crate's own writer.
     #[test]
     fn footers_are_those_of_the_crate() {
         for (groups, rows) in [(0, 0), (1, 1), (2, 63), (3, 64), (14, 1000), (15, 8192), (16, 5), (200, 70)] {
@@ -400,7 +402,7 @@ mod tests {
         }
     }
 
-    /// Floats have the order of their type too, and nothing else differs from what the crate writes.
+    /// Floats have TYPE_ORDER too, and nothing else differs from what the crate writes.
     #[test]
     fn every_column_has_the_order_of_its_type() {
         for floats in [1, 20] {
@@ -423,7 +425,7 @@ mod tests {
         ParquetMetaDataReader::decode_metadata(&end[length - footer..length]).unwrap()
     }
 
-    /// Where no chunk has several pages the indexes say nothing new.
+    /// If no chunk has several pages, the indexes add nothing.
     #[test]
     fn indexes_of_single_pages_are_kept_only_for_a_larger_file() {
         for rows in [16, 17] {

@@ -3,23 +3,22 @@
 use arrow_schema::{DataType, TimeUnit};
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 
-/// The time that is null.
+/// The time that represents null.
 pub(super) const NO_TIME: u64 = UNDEF_TIMESTAMP;
-/// The price that is null.
+/// The price that represents null.
 pub(super) const NO_PRICE: u64 = UNDEF_PRICE.cast_unsigned();
 
-/// A price in 1e-9, in price units.
+/// Converts a price in 1e-9 to price units.
 pub(super) fn price(bits: u64) -> f64 {
     bits.cast_signed() as f64 / 1e9
 }
 
-/// Half of the sum of two prices in 1e-9, in price units.
+/// Converts the sum of two prices in 1e-9 to their mean in price units.
 pub(super) fn mid(bits: u64) -> f64 {
     bits.cast_signed() as f64 / 2e9
 }
 
-/// The kind of a column: every value is 64 bits, and this says how to read them. An integer of fewer bits is in the lowest
-/// ones.
+/// The kind of a column: how to read its values, which are 64 bits each. A narrower integer is in the lowest bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Nanoseconds since the UNIX epoch; [`UNDEF_TIMESTAMP`] is null.
@@ -48,12 +47,12 @@ pub enum Kind {
     Letter,
     /// The name of the dataset's symbol; in the records of a file, the number of a symbol in a list.
     Symbol,
-    /// The number of a name in this list.
+    /// An index into this list of names.
     Name(&'static [&'static str]),
 }
 
 impl Kind {
-    /// Its type in Arrow.
+    /// The Arrow type.
     pub fn data_type(self) -> DataType {
         match self {
             Self::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
@@ -70,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// The bits that stand for null.
+    /// The bits that represent null.
     pub fn null(self) -> Option<u64> {
         match self {
             Self::Time => Some(NO_TIME),
@@ -79,7 +78,7 @@ impl Kind {
         }
     }
 
-    /// True for numbers, which a vector of floats can hold.
+    /// True for numbers, which a vector of floats can contain.
     pub(crate) fn is_number(self) -> bool {
         let kind = self.data_type();
         kind.is_integer() || kind.is_floating()

@@ -1,4 +1,4 @@
-//! `manifest.json`: what went in, what came out, and whether it was proved.
+//! `manifest.json`: the inputs and outputs of a run, and what was validated.
 
 use std::path::Path;
 
@@ -11,20 +11,22 @@ use crate::input::{Delivery, Gap, InputEntry, has_ts_out, hex};
 use crate::storage;
 use crate::time_text::Timestamp;
 
-/// No manifest is larger, in bytes: a symbol takes two kilobytes with the default settings and thirty with the most classes.
+/// Maximum size of a manifest in bytes. A symbol takes two kilobytes with the default settings and thirty with the most
+/// classes.
 pub const LARGEST_MANIFEST: u64 = 1 << 30;
 
-/// How every manifest begins; the 64 digits of its own hash follow.
+/// The start of every manifest; the 64 digits of its own hash follow.
 const HEAD: &str = "{\n  \"sha256\": \"";
 
-/// What stands in place of these digits while the hash is computed.
+/// Replaces these digits while the hash is computed.
 const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The contents of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// SHA-256 of the manifest file itself, computed with 64 zeros in place of these digits. It is the first key of the file.
+    /// SHA-256 of the manifest file itself, computed with 64 zeros in place of these digits. It is the first key of the
+    /// file.
     pub sha256: String,
     /// The version of lobset that wrote it.
     pub version: String,
@@ -44,13 +46,13 @@ pub struct Manifest {
     pub validation: Option<ValidationEntry>,
     /// The dataset card.
     pub card: FileEntry,
-    /// The report for people.
+    /// The HTML report.
     pub report: FileEntry,
-    /// Names the inputs, as they were found, and the settings of a run over tasks, which is not done twice.
+    /// Identifies the inputs, as found, and the settings of a run over tasks, so that the run is not repeated.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub plan: Option<String>,
-    /// How long it took. Two runs over the same input differ in this section, in the hash of the report, which tells it, and in
-    /// that of the manifest, alone.
+    /// How long the run took. Two runs over the same input differ only in this section, in the hash of the report,
+    /// which contains it, and in the hash of the manifest.
     pub timings: Timings,
 }
 
@@ -58,7 +60,7 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdsEntry {
-    /// The name of the file with them.
+    /// The name of the file with the boundaries.
     pub file: String,
     /// True when they were fitted on this input, false when they came from a file.
     pub fitted: bool,
@@ -82,23 +84,22 @@ pub struct FileEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SymbolEntry {
-    /// Its name: the symbol as the mappings of the input have it, with `.publisher` behind it where several publishers
-    /// have it.
+    /// Its name: the symbol from the mappings of the input, followed by `.publisher` if several publishers have it.
     pub symbol: String,
     /// Its publisher: a dataset and a venue.
     pub publisher_id: u16,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
-    /// Rows with a label.
+    /// Number of rows with a label.
     pub labelled_rows: u64,
-    /// Rows whose windows are whole, but whose past mean is not positive: no movement, no label.
+    /// Number of rows whose windows are complete, but whose past mean is not positive: no movement, no label.
     pub undefined_rows: u64,
-    /// How often `ts_recv` steps back.
+    /// How often `ts_recv` decreases.
     pub steps_back: u64,
-    /// Its longest pauses in `ts_recv` that windows may reach across, longest first, three at most. Pauses at breaks of the
-    /// stream are not among them.
+    /// Its longest gaps in `ts_recv` that windows may span, longest first, three at most. Gaps at breaks of the stream
+    /// are excluded.
     pub gaps: Vec<Gap>,
-    /// The rows that start a new unbroken stretch.
+    /// The rows that start a new unbroken part of the stream.
     pub breaks: Vec<u64>,
     /// The first row at the boundary time or later.
     pub boundary_row: u64,
@@ -106,7 +107,7 @@ pub struct SymbolEntry {
     pub fitted_rows: Vec<[u64; 2]>,
     /// The dataset, when the symbol has one.
     pub dataset: Option<DatasetEntry>,
-    /// Why it has none.
+    /// Why it has no dataset.
     pub reason: Option<String>,
 }
 
@@ -116,27 +117,27 @@ pub struct SymbolEntry {
 pub struct DatasetEntry {
     /// Its name in the output folder.
     pub file: String,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
-    /// Rows in it.
+    /// Number of rows.
     pub rows: u64,
-    /// Row groups in it.
+    /// Number of row groups.
     pub row_groups: u64,
-    /// Rows by split and class, before `drop_unbalanced` takes any.
+    /// Rows by split and class, before `drop_unbalanced` removes any.
     pub splits: Splits3<SplitEntry>,
 }
 
-/// Something for each split.
+/// One value for each split.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Splits3<T> {
-    /// Rows the thresholds may know.
+    /// Rows that the thresholds may depend on.
     pub fit: T,
-    /// Rows between.
+    /// Rows between the other two splits.
     pub embargo: T,
-    /// Rows after the boundary time.
+    /// Rows at the boundary time or later.
     pub holdout: T,
 }
 
@@ -155,9 +156,9 @@ pub struct SplitEntry {
     pub rows: u64,
     /// Labelled rows of each class.
     pub classes: Vec<u64>,
-    /// Marked rows of each class.
+    /// Rows of each class that are marked as balanced.
     pub balanced: Vec<u64>,
-    /// Classes with fewer rows than the others have marked.
+    /// Classes with fewer rows than the number marked in the other classes.
     pub short: Vec<u64>,
 }
 
@@ -207,19 +208,19 @@ pub struct Timings {
     pub total_seconds: f64,
     /// Input records per second of the whole run.
     pub records_per_second: f64,
-    /// Peak resident memory of the process in bytes, where the system tells.
+    /// Peak resident memory of the process in bytes, where the system reports it.
     pub peak_memory_bytes: Option<u64>,
 }
 
 impl Manifest {
-    /// As written to `manifest.json`.
+    /// The text of `manifest.json`.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
     }
 
-    /// Puts the hash of the manifest into it, which has to be complete.
+    /// Sets the manifest's hash of itself. All other fields must be complete.
     pub fn seal(&mut self) {
         NO_HASH.clone_into(&mut self.sha256);
         self.sha256 = hex(&Sha256::digest(self.to_json()));
@@ -228,7 +229,8 @@ impl Manifest {
     /// Reads the manifest of an output folder.
     ///
     /// # Errors
-    /// [`InputError`] when there is none, or it cannot be read; [`ValidationError`] when it is not what lobset has written.
+    /// [`InputError`] when there is none or it cannot be read; [`ValidationError`] when it is not what lobset has
+    /// written.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(super::MANIFEST);
         let text = storage::read_at_most(&path, LARGEST_MANIFEST).map_err(|e| {
@@ -244,7 +246,7 @@ impl Manifest {
     /// Reads a manifest from the bytes of its file.
     ///
     /// # Errors
-    /// A text when a byte is not what lobset has written.
+    /// A message when any byte differs from what lobset has written.
     fn parse(text: &[u8]) -> Result<Self, String> {
         let hash = text.strip_prefix(HEAD.as_bytes()).and_then(|rest| rest.split_at_checked(NO_HASH.len()));
         let Some((digits, rest)) = hash else {
@@ -265,7 +267,7 @@ impl Manifest {
             ));
         }
         let manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        // One manifest has one text, so that one hash stands for it.
+        // A manifest has exactly one text, so that one hash identifies it.
         if manifest.to_json().as_bytes() != text {
             return Err(
                 "another version of lobset wrote it, or it was changed: it is not what this version would write"
@@ -280,12 +282,12 @@ impl Manifest {
         self.symbols.iter().filter_map(|s| Some((s, s.dataset.as_ref()?)))
     }
 
-    /// True when some of the input carries gateway stamps, which makes `ts_out` a column of all datasets.
+    /// True when any input has gateway stamps; `ts_out` is then a column of all datasets.
     pub fn has_ts_out(&self) -> bool {
         has_ts_out(&self.inputs)
     }
 
-    /// Records of all inputs.
+    /// Number of records in all inputs.
     pub fn records(&self) -> u64 {
         self.inputs.iter().map(|i| i.records).sum()
     }
@@ -325,7 +327,7 @@ mod tests {
         manifest.seal();
         let text = manifest.to_json();
         assert_eq!(Manifest::parse(text.as_bytes()), Ok(manifest.clone()));
-        // The recipe of docs/publication.md, by other means.
+        // The recipe of docs/publication.md, implemented separately.
         let zeroed = text.replacen(&manifest.sha256, NO_HASH, 1);
         assert_eq!(hex(&Sha256::digest(zeroed)), manifest.sha256);
         for at in 0..text.len() {

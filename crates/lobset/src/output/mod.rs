@@ -1,4 +1,4 @@
-//! Labels to files: columns, row groups, datasets, the card, the manifest, the report, and how they appear all at once.
+//! Output files: columns, row groups, datasets, the card, the manifest, the report, and their atomic publication.
 
 mod arrays;
 mod blocks;

@@ -1,4 +1,4 @@
-//! The data pages of a column chunk, and what statistics and indexes say of them.
+//! The data pages of a column chunk, and their statistics and indexes.
 
 use parquet::basic::{BoundaryOrder, Type};
 use parquet::data_type::ByteArray;
@@ -7,15 +7,15 @@ use parquet::file::metadata::ColumnIndexBuilder;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
-/// Rows of a page, in all columns alike; the last page of a row group may be shorter.
+/// Rows per page, the same in all columns; the last page of a row group may be shorter.
 pub const PAGE_ROWS: usize = 16_384;
 
 /// The least or the greatest value of a page.
 #[derive(Debug, Clone)]
 pub(super) struct Bound {
-    /// Compares as the column's values do.
+    /// A sort key: compares as the column's values do.
     pub order: u64,
-    /// The value in PLAIN encoding, a text without its length.
+    /// The value in PLAIN encoding; a text is without its length.
     pub bytes: Vec<u8>,
 }
 
@@ -25,12 +25,12 @@ impl Bound {
     }
 }
 
-/// The order of signed integers, as that of unsigned ones.
+/// Maps signed integers to unsigned ones in the same order.
 pub(super) fn signed_order(value: i64) -> u64 {
     value.cast_unsigned() ^ 1 << 63
 }
 
-/// Bounds as TYPE_ORDER asks for them: as -0.0 and +0.0 are equal in it, a bound of zero takes the sign that covers both.
+/// Bounds as TYPE_ORDER requires them: -0.0 and +0.0 are equal in it, so a bound of zero has the sign that covers both.
 pub(super) fn float_bounds(min: f64, max: f64) -> [Bound; 2] {
     let bound = |value: f64, zero: f64| {
         let value = if value == 0.0 { zero } else { value };
@@ -42,13 +42,13 @@ pub(super) fn float_bounds(min: f64, max: f64) -> [Bound; 2] {
     [bound(min, -0.0), bound(max, 0.0)]
 }
 
-/// A data page that was encoded.
+/// An encoded data page.
 pub(super) struct DataPage {
-    /// Where it ends among the bytes of its chunk.
+    /// Its end in the bytes of the chunk.
     pub end: usize,
     pub rows: usize,
     pub nulls: usize,
-    /// The least and the greatest value; none where there are none but null and NaN.
+    /// The least and the greatest value; `None` if all values are null or NaN.
     pub bounds: Option<[Bound; 2]>,
 }
 
@@ -86,7 +86,7 @@ pub(super) fn statistics(kind: Type, pages: &[DataPage]) -> Statistics {
     }
 }
 
-/// The column index of a chunk with these pages; none where a page has values but no bounds.
+/// The column index of a chunk with these pages; `None` if a page has values but no bounds.
 pub(super) fn column_index(kind: Type, pages: &[DataPage]) -> Result<Option<ColumnIndexMetaData>> {
     let mut index = ColumnIndexBuilder::new(kind);
     for page in pages {
@@ -102,7 +102,7 @@ pub(super) fn column_index(kind: Type, pages: &[DataPage]) -> Result<Option<Colu
     index.build().map(Some)
 }
 
-/// Whether both bounds of the pages rise or fall. Pages of nulls do not count.
+/// Whether both bounds of the pages ascend or descend. Pages of nulls are ignored.
 fn boundary_order(pages: &[DataPage]) -> BoundaryOrder {
     let bounds = pages.iter().filter_map(|page| page.bounds.as_ref()).map(|bounds| bounds.each_ref().map(|b| b.order));
     let steps = || bounds.clone().zip(bounds.clone().skip(1));

@@ -1,21 +1,21 @@
-//! Where work happens, and how its result appears all at once.
+//! The work folder of a run, and the atomic publication of its result.
 //!
-//! A result is put together in the work folder beside OUT and takes OUT's place when it is complete. Where OUT exists, the
-//! two folders are swapped in one step. Where the system or the file system cannot do that, OUT is renamed to `replaced` in
-//! the work folder, and the result to OUT: for a moment there is no OUT. If that fails, `replaced` goes back at once, and if
-//! the process is killed in between, the next run on the same OUT puts it back.
+//! A result is assembled in the work folder beside OUT, and takes OUT's place when it is complete. If OUT exists, the
+//! two folders are swapped in one step. Where the operating system or the file system cannot swap, OUT is renamed to
+//! `replaced` in the work folder, and then the result to OUT: for a moment there is no OUT. If the second rename fails,
+//! `replaced` is moved back at once; if the process is killed in between, the next run on the same OUT moves it back.
 //!
-//! | in the work folder | is |
+//! | in the work folder | contents |
 //! |---|---|
-//! | `lock` | locked while a run is at work |
-//! | `scans` | what the next run can go on from |
-//! | `movements.f64` | the movements of a run at work |
-//! | `staged` | a result that is being put together; removed without a look |
-//! | `replaced` | what OUT was, or a result about to become it; removed only when it is a dataset and nothing else, or empty |
-//! | `discarded` | a dataset that is being removed, file by file and the manifest last |
+//! | `lock` | nothing; locked during a run |
+//! | `scans` | scans that the next run can reuse |
+//! | `movements.f64` | the movements of the current run |
+//! | `staged` | a result being assembled; removed without a check |
+//! | `replaced` | the old OUT, or the next one; removed only if it is a dataset and nothing else, or empty |
+//! | `discarded` | a dataset being removed, file by file and the manifest last |
 //!
-//! A run over tasks keeps its work files in folders beside these. Links are followed nowhere in the work folder, and what is
-//! not on these lists is not removed.
+//! A run over tasks keeps its work files in folders beside these. Links in the work folder are never followed, and
+//! entries that no run creates are not removed.
 
 use std::ffi::OsString;
 use std::fs;
@@ -37,36 +37,36 @@ use lock::Lock;
 pub use ours::is_manifest;
 use ours::{check_around, check_file, check_folder, check_staged, kind_of, remove_dataset};
 
-/// The file without which a folder is no dataset.
+/// The manifest; a folder without it is not a dataset.
 pub const MANIFEST: &str = "manifest.json";
 /// The file with the boundaries, in an output folder.
 pub const THRESHOLDS: &str = "thresholds.json";
 /// The dataset card, in an output folder.
 pub const CARD: &str = "README.md";
-/// The report for people, in an output folder.
+/// The HTML report, in an output folder.
 pub const REPORT: &str = "report.html";
 
-/// The movements of a run at work, in the work folder.
+/// The movements of the current run, in the work folder.
 pub const MOVEMENT_TAPE: &str = "movements.f64";
 const SCANS: &str = "scans";
 const STAGED: &str = "staged";
 const REPLACED: &str = "replaced";
 const DISCARDED: &str = "discarded";
 
-/// Of a run over tasks, while it lasts: tasks that find it gone clear up after themselves.
+/// Run over tasks: exists while the run lasts; tasks that find it missing clean up after themselves.
 pub const MARKER: &str = "run.json";
-/// Of a run over tasks: receipts of finished tasks.
+/// Run over tasks: receipts of finished tasks.
 pub const RECEIPTS: &str = "receipts";
-/// Of a run over tasks: tapes of input files.
+/// Run over tasks: tapes of input files.
 pub const TAPES: &str = "tapes";
-/// Of a run over tasks: movements of symbols.
+/// Run over tasks: movements of symbols.
 pub const MOVEMENTS: &str = "movements";
-/// Of a run over tasks: row groups of large symbols.
+/// Run over tasks: row groups of large symbols.
 pub const SEGMENTS: &str = "segments";
-/// Of a run over tasks: finished datasets, where the output is a local folder.
+/// Run over tasks: finished datasets, if the output is a local folder.
 pub const DATASETS: &str = "datasets";
 
-/// What runs make in a work folder, and whether it is a folder.
+/// The entries that runs create in a work folder, and whether each is a folder.
 const ENTRIES: [(&str, bool); 12] = [
     (lock::NAME, false),
     (SCANS, true),
@@ -82,20 +82,20 @@ const ENTRIES: [(&str, bool); 12] = [
     (DATASETS, true),
 ];
 
-/// The work folder beside OUT, locked against a second run. It outlives a run that dies, for the next one to go on from.
+/// The work folder beside OUT, locked against a second run. It survives a run that dies, so that the next can resume.
 pub struct Workspace {
     out: PathBuf,
     overwrite: bool,
     folder: PathBuf,
     platform: Platform,
     lock: Lock,
-    /// An earlier run has left finished scans.
+    /// Whether an earlier run left finished scans.
     inherits: bool,
 }
 
 impl Workspace {
-    /// Opens the work folder of `out`, puts back what a run that was killed had moved out of its place, and clears away a
-    /// result that was never published.
+    /// Opens the work folder of `out`, moves back what a killed run had moved away from OUT, and removes a result that
+    /// was never published.
     ///
     /// # Errors
     /// [`Error::Output`] when OUT exists and may not be replaced, or another run works on it.
@@ -124,14 +124,14 @@ impl Workspace {
         let mut workspace = Self { out: out.to_owned(), overwrite, folder, platform, lock, inherits: false };
         workspace.check_entries()?;
         workspace.clear_staged()?;
-        // What a killed run had moved away may be back.
+        // `clear_staged` may have moved back what a killed run had moved away.
         check(out, overwrite)?;
         fs::create_dir_all(workspace.scans()).map_err(|e| Error::output(&workspace.scans(), e))?;
         workspace.inherits = workspace.finished_scans() > 0;
         Ok(workspace)
     }
 
-    /// Refuses a work folder in which something stands that no run has put there.
+    /// Refuses a work folder with an entry of a type that no run creates.
     fn check_entries(&self) -> Result<()> {
         for (name, is_folder) in ENTRIES {
             let path = self.folder.join(name);
@@ -147,12 +147,12 @@ impl Workspace {
         Ok(())
     }
 
-    /// Where the result is put together.
+    /// The folder in which the result is assembled.
     pub fn staged(&self) -> PathBuf {
         self.folder.join(STAGED)
     }
 
-    /// Where tapes and what is known of them lie.
+    /// The folder of the tapes and their descriptions.
     pub fn scans(&self) -> PathBuf {
         self.folder.join(SCANS)
     }
@@ -170,18 +170,18 @@ impl Workspace {
         self.folder.join(DISCARDED)
     }
 
-    /// Removes what a run that failed or died had put together. Puts OUT back first, if it was moved out of its place.
+    /// Removes the result of a run that failed or died. Moves OUT back first, if that run had moved it away.
     ///
     /// # Errors
     /// [`Error::Output`] when something cannot be removed or put back.
     pub fn clear_staged(&self) -> Result<()> {
-        // Without the lock another run may be at work here by now.
+        // If the lock file is gone, another run may be working here by now.
         self.lock.check()?;
         remove_dataset(&self.discarded())?;
         if exists(&self.replaced())? {
             match (exists(&self.out)?, exists(&self.staged())?) {
                 (false, _) => self.put_back()?,
-                // The result took the place of what stood there.
+                // The result has already taken OUT's place.
                 (true, false) => self.discard_replaced()?,
                 (true, true) => {
                     return Err(Error::Output {
@@ -198,7 +198,7 @@ impl Workspace {
         remove(&self.staged())
     }
 
-    /// Checks that a result may take OUT's place, as far as that can be told before it does.
+    /// Checks that a result may take OUT's place, as far as this can be checked in advance.
     ///
     /// # Errors
     /// [`Error::Output`] when it may not.
@@ -208,12 +208,12 @@ impl Workspace {
         self.lock.check()
     }
 
-    /// Makes the staged folder durable and puts it in OUT's place. Returns what the user should know if something went
+    /// Syncs the staged folder to disk and moves it to OUT's place. Returns a message for the user if something goes
     /// wrong after that.
     ///
     /// # Errors
-    /// [`Error::Output`] when a step fails. OUT is then what it was, unless the error names the work folder: there lies
-    /// what could not be put back.
+    /// [`Error::Output`] when a step fails. OUT is then unchanged, unless the error names the work folder, which then
+    /// contains what could not be moved back.
     pub fn publish(&self) -> Result<Option<String>> {
         let staged = self.staged();
         self.platform.sync_all_in(&staged).map_err(|e| Error::output(&staged, format!("cannot be synced: {e}")))?;
@@ -229,19 +229,19 @@ impl Workspace {
         self.placed(ours, || if replaces { self.discard_replaced() } else { Ok(()) })
     }
 
-    /// Checks that OUT is what was staged, and ends the publication; returns what went wrong with that.
+    /// Checks that OUT is what was staged, and finishes the publication. Returns a message if finishing fails.
     fn placed(&self, ours: (u64, u64), clear: impl FnOnce() -> Result<()>) -> Result<Option<String>> {
         if identity(&self.out).ok() != Some(ours) {
             return Err(Error::output(&self.out, "is not what this run has put there: something else took its place"));
         }
-        // From here on OUT is whole.
+        // From here on OUT is complete.
         let finished = self.sync_names().and_then(|()| clear());
         Ok(finished.err().map(|error| format!("{} is complete, but {error}", Shown(&self.out))))
     }
 
-    /// Puts the staged folder in the place of OUT, which goes to `replaced`.
+    /// Moves the staged folder to OUT's place, and OUT to `replaced`.
     fn replace(&self) -> Result<()> {
-        // What `exchange` leaves behind must not bear the name that is removed without a look.
+        // `exchange` must not leave the old OUT under the name `staged`, which is removed without a check.
         let (staged, replaced) = (self.staged(), self.replaced());
         self.platform.rename(&staged, &replaced).map_err(|e| self.not_placed(&e))?;
         if !self.platform.exchange(&replaced, &self.out).map_err(|e| self.not_placed(&e))? {
@@ -255,13 +255,13 @@ impl Workspace {
         Ok(())
     }
 
-    /// Writes OUT as one file, durably, and whole or not at all; it replaces a thresholds file, with `overwrite`, or nothing.
-    /// Returns what the user should know if something went wrong after that.
+    /// Writes OUT as one file, durably and atomically. With `overwrite` it may replace a thresholds file, otherwise
+    /// nothing. Returns a message for the user if something goes wrong after that.
     ///
     /// # Errors
-    /// [`Error::Output`] when a step fails; OUT is then what it was.
+    /// [`Error::Output`] when a step fails; OUT is then unchanged.
     pub fn publish_file(&self, text: &str) -> Result<Option<String>> {
-        // Beside OUT's work files only folders are staged: the next run refuses anything else there.
+        // The file is staged in a folder: the next run refuses a `staged` that is not one.
         let staged = self.staged().join("file");
         let write = || {
             fs::create_dir_all(self.staged())?;
@@ -283,12 +283,12 @@ impl Workspace {
         self.placed(ours, || Ok(()))
     }
 
-    /// OUT to `replaced`, the result to OUT.
+    /// Renames OUT to `replaced`, then the result to OUT.
     fn replace_in_two_steps(&self) -> Result<()> {
         self.platform.rename(&self.out, &self.replaced()).map_err(|e| self.not_placed(&e))?;
         let placed = check_folder(&self.replaced(), true)
             .map_err(|e| at(e, &self.out))
-            // On disk, OUT must not be the result before `replaced` is what OUT was.
+            // The rename to `replaced` must be on disk before the rename to OUT.
             .and_then(|()| self.sync_names())
             .and_then(|()| self.platform.rename_new(&self.staged(), &self.out).map_err(|e| self.not_placed(&e)));
         if placed.is_err() {
@@ -302,16 +302,16 @@ impl Workspace {
         self.sync_names()
     }
 
-    /// Removes what the result has replaced, if it is what may be replaced.
+    /// Removes what the result has replaced, if `--overwrite` may replace it.
     fn discard_replaced(&self) -> Result<()> {
         let replaced = self.replaced();
         check_folder(&replaced, true)?;
-        // Half removed it must not go back to OUT.
+        // A partly removed folder must not be moved back to OUT.
         self.platform.rename(&replaced, &self.discarded()).map_err(|e| Error::output(&replaced, e))?;
         remove_dataset(&self.discarded())
     }
 
-    /// Makes the names beside OUT and in the work folder durable.
+    /// Syncs the work folder and the parent of OUT, so that their renames are durable.
     fn sync_names(&self) -> Result<()> {
         for folder in [&self.folder, parent(&self.out)] {
             sync_folder(folder).map_err(|e| Error::output(folder, format!("cannot be synced: {e}")))?;
@@ -340,7 +340,7 @@ impl Workspace {
         }
     }
 
-    /// Removes the scans, whose work is done: what is not on disk yet need not get there.
+    /// Removes the scans, which are no longer needed, so that what is not on disk yet need not be written.
     ///
     /// # Errors
     /// [`Error::Output`] when they cannot be removed.
@@ -349,7 +349,7 @@ impl Workspace {
         remove(&self.scans())
     }
 
-    /// How many finished scans the next run can go on from.
+    /// Number of finished scans that the next run can reuse.
     pub fn finished_scans(&self) -> usize {
         let entries = fs::read_dir(self.scans()).into_iter().flatten().flatten();
         entries.filter(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "json")).count()
@@ -360,7 +360,7 @@ impl Workspace {
         self.inherits
     }
 
-    /// Removes all but finished scans.
+    /// Removes everything except finished scans.
     ///
     /// # Errors
     /// [`Error::Output`] when something cannot be removed.
@@ -369,13 +369,13 @@ impl Workspace {
         remove(&self.folder.join(MOVEMENT_TAPE))
     }
 
-    /// Removes what runs have made in the work folder, and the folder if it is empty then.
+    /// Removes everything that runs have created in the work folder, and the folder if it is then empty.
     ///
     /// # Errors
     /// [`Error::Output`] when something cannot be removed.
     pub fn remove(self) -> Result<()> {
         self.clear_staged()?;
-        // The lock goes last: until then nobody else works here.
+        // The lock file is removed last: until then no other run works here.
         for (name, _) in ENTRIES.iter().rev().filter(|(name, _)| ![REPLACED, DISCARDED].contains(name)) {
             remove(&self.folder.join(name))?;
         }
@@ -399,12 +399,12 @@ pub fn work_folder(out: &Path) -> Option<PathBuf> {
     Some(parent(out).join(work))
 }
 
-/// The folder that a path lies in.
+/// The parent folder of a path; `.` for a bare name.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Tells a file or folder from any other, whatever its name; links are not followed.
+/// Identifies a file or folder independently of its name, by device and inode; links are not followed.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| identity_of(&found))
 }
@@ -417,7 +417,7 @@ fn exists(path: &Path) -> Result<bool> {
     Ok(kind_of(path)?.is_some())
 }
 
-/// The same error about another path.
+/// The same error with another path.
 fn at(error: Error, path: &Path) -> Error {
     match error {
         Error::Output { message, help, .. } => Error::Output { path: path.to_owned(), message, help },
@@ -433,7 +433,7 @@ fn remove(path: &Path) -> Result<()> {
     removed.map_err(|e| Error::output(path, format!("cannot be removed: {e}")))
 }
 
-/// Writes a small file under another name first, so that it is there whole or not at all.
+/// Writes a small file atomically: under another name, then renamed.
 ///
 /// # Errors
 /// [`Error::Output`] when it cannot be written.

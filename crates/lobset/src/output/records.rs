@@ -1,4 +1,4 @@
-//! A file's records as Arrow batches, nothing dropped.
+//! All records of a file as Arrow batches.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use crate::error::{InputError, Result};
 use crate::input::{DbnReader, Event, Symbols, check_stamps, find};
 use crate::tape::{BOOK_WORDS, book};
 
-/// Records of a batch: its columns stay in a core's cache while they are filled.
+/// Records per batch: few enough that its columns stay in a core's cache while they are filled.
 const BATCH: usize = 8_192;
 
-/// The MBP-10 records of a file in Databento's columns: the event's fields (`ts_out` where the file has it), ten levels,
-/// `symbol`. Every record is there, whatever its quote; undefined prices and times are null, and so is the symbol of an
-/// instrument without a mapping. Prices are f64 in price units.
+/// The MBP-10 records of a file in Databento's columns: the event's fields (`ts_out` where the file has it), ten
+/// levels, `symbol`. Every record is included, whatever its quote; undefined prices and times are null, and so is the
+/// symbol of an instrument without a mapping. Prices are f64 in price units.
 pub struct RecordBatches {
     reader: DbnReader,
     symbols: Symbols,
-    /// The names by slot: the dictionary of all batches.
+    /// The symbols' names by slot: the dictionary of all batches.
     names: ArrayRef,
-    /// The slot of the one symbol wanted; `Some(None)` for one that the file does not know.
+    /// The slot of the requested symbol, if one is requested; `Some(None)` for a symbol that is not in the file.
     only: Option<Option<u32>>,
     columns: Vec<Column>,
     schema: SchemaRef,
@@ -31,12 +31,12 @@ pub struct RecordBatches {
     ended: bool,
 }
 
-/// The records of a batch that is being filled.
+/// The records of the batch being filled.
 struct Gathered {
     events: Vec<Event>,
-    /// The books, word by word, as columns take them.
+    /// The books as one vector per word, as columns need them.
     book: [Vec<u64>; BOOK_WORDS],
-    /// The symbols' slots, where they have one.
+    /// The symbols' slots; `None` without a mapping.
     slots: Vec<Option<i32>>,
 }
 
@@ -54,8 +54,8 @@ impl Gathered {
 }
 
 impl RecordBatches {
-    /// Opens a file. With `symbol`, only its records are given. A file without mappings takes those of `symbology`, or of
-    /// the `symbology.json` beside it.
+    /// Opens a file. With `symbol`, only its records are returned. A file without mappings uses those of `symbology`,
+    /// or of the `symbology.json` beside it.
     ///
     /// # Errors
     /// [`InputError`] when the file is refused.
@@ -78,7 +78,7 @@ impl RecordBatches {
         Ok(Self { reader, symbols, names, only, columns, schema, gathered: Gathered::new(), ended: false })
     }
 
-    /// Gathers the records of the next batch; none at the end of the file.
+    /// Gathers the records of the next batch, which is empty at the end of the file.
     fn read(&mut self) -> Result<()> {
         let Self { reader, symbols, only, gathered, ended, .. } = self;
         gathered.clear();
@@ -109,7 +109,7 @@ impl RecordBatches {
                 value.fill(events, &mut values);
                 array(column.kind, values.iter().copied())
             }
-            // A loop for each part: it is known before the values are looked at.
+            // A separate loop for each part, so that the part is not matched for each value.
             Source::Book(word, Part::Whole) => array(column.kind, book[word].iter().copied()),
             Source::Book(word, Part::Low) => array(column.kind, book[word].iter().map(|word| Part::Low.of(*word))),
             Source::Book(word, Part::High) => array(column.kind, book[word].iter().map(|word| Part::High.of(*word))),

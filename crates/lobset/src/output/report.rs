@@ -1,4 +1,4 @@
-//! `report.html`: the manifest for people, on one page without scripts.
+//! `report.html`: the manifest in readable form, on one page without scripts.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::manifest::{Manifest, SplitEntry};
 use crate::input::Drops;
 use crate::printable::printable;
 
-/// Makes text harmless in HTML.
+/// Escapes text for HTML.
 fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in printable(text).chars() {
@@ -28,7 +28,7 @@ th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd}td.n,th.
 svg{display:block}rect{fill:#4a7fb5}line{stroke:#c0392b;vector-effect:non-scaling-stroke}.ok{color:#176d2c}.warn{color:#8a4b00}code{background:#f4f4f4;padding:0 .2rem}\
 @media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}code{background:#272a30}th,td{border-color:#3a3d44}.ok{color:#7ccf8f}.warn{color:#e0a458}}";
 
-/// Bars of the classes' shares, in rows; the line is the fair share.
+/// Draws a bar chart of the rows of each class; the line marks an equal share.
 fn bars(split: &SplitEntry) -> String {
     let classes = split.classes.len();
     let width = 12 * classes;
@@ -49,7 +49,7 @@ fn bars(split: &SplitEntry) -> String {
     svg
 }
 
-/// The page.
+/// Renders the page.
 pub fn report(manifest: &Manifest) -> String {
     let mut page = String::new();
     let currency = escape(&manifest.config.currency);

@@ -1,4 +1,4 @@
-//! Rows and their labels to the encoded columns of one row group.
+//! Encodes rows and their labels as the columns of a row group.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use crate::config::{Config, PriceType};
 use crate::input::Event;
 use crate::tape::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
 
-/// Rows that are gathered before the columns take their values, few enough to stay in a core's cache.
+/// Rows gathered before their values are added to the columns; few enough to stay in a core's cache.
 const BLOCK_ROWS: usize = 256;
 
-/// All words of the book.
+/// Mask of all words of the book.
 const WHOLE_BOOK: u64 = u64::MAX >> (64 - BOOK_WORDS);
 
-/// The values of a column in the row group to come.
+/// The values of a column in the current row group.
 enum Values {
     Series(Series),
     Runs(RunColumn),
-    /// Kept by the word of the book, as the book is told by its changes.
+    /// Stored in [`BookWord`], because the book arrives as changes of its words.
     Book(usize, Part),
 }
 
@@ -53,7 +53,7 @@ impl Values {
         Self::Runs(RunColumn::new(cell, blocks))
     }
 
-    /// Takes the values of the rows from `at` on.
+    /// Appends the values of the rows from `at` on.
     fn extend(&mut self, at: u32, values: &[u64]) {
         match self {
             Self::Series(series) => series.extend(values),
@@ -73,18 +73,18 @@ struct Derived {
     values: Vec<u64>,
 }
 
-/// Rows that the columns have not taken yet, all but their books.
+/// Rows not yet added to the columns, without their books.
 struct Block {
     events: Vec<Event>,
     labels: Vec<RowLabel>,
-    /// In the order of the table.
+    /// In the order of the table of columns.
     derived: Vec<Derived>,
 }
 
-/// What a word of the book holds.
+/// The columns of a word of the book.
 enum BookWord {
     Price(RunColumn),
-    /// Of the bid and of the ask.
+    /// Sizes or numbers of orders, of the bid and of the ask.
     Counts(RunColumn, RunColumn),
 }
 
@@ -107,8 +107,9 @@ impl BookWord {
     }
 }
 
-/// Encodes row groups, one after the other. Holds the rows of one, 41 bytes each and two for each run of a column, what its
-/// dictionaries need, and the pages of those that nobody has taken. A column's pages take the room that its runs give back.
+/// Encodes row groups, one after the other. Keeps in memory the rows of one row group (41 bytes each, and two bytes for
+/// each run of a column), its dictionaries, and the pages of finished row groups that have not been taken. The pages of
+/// a column reuse the memory of its runs.
 pub struct RowGroupEncoder {
     schema: Arc<DatasetSchema>,
     compressor: Compressor,
@@ -121,12 +122,12 @@ pub struct RowGroupEncoder {
     values: Vec<u64>,
     /// Rows before the block.
     rows: u32,
-    /// The words of the book that changed while no row was taken.
+    /// Words of the book that changed since the last row pushed.
     pending: u64,
 }
 
 impl RowGroupEncoder {
-    /// An encoder without rows.
+    /// Creates an encoder without rows.
     pub fn new(schema: Arc<DatasetSchema>, config: &Config) -> Self {
         let price = match config.price_type {
             PriceType::Float => Cell::FloatPrice,
@@ -154,18 +155,18 @@ impl RowGroupEncoder {
         }
     }
 
-    /// Tells that the next row does not follow the one before: all of its book is to be looked at.
+    /// Marks the whole book as changed, because the next row does not follow the previous one.
     pub fn leap(&mut self) {
         self.pending = WHOLE_BOOK;
     }
 
-    /// Passes over a row that is not written: only what changed matters for the next one that is.
+    /// Skips a row that is not written, but keeps its changes for the next row that is.
     #[inline]
     pub fn skip(&mut self, changed: u64) {
         self.pending |= changed;
     }
 
-    /// Takes a row; `changed` has a bit for each word of the book that differs from the row before.
+    /// Appends a row; `changed` has a bit for each word of the book that differs from the previous row.
     #[inline]
     pub fn push(&mut self, row: &Row, changed: u64, label: RowLabel) {
         let at = self.rows + self.block.events.len() as u32;
@@ -195,7 +196,7 @@ impl RowGroupEncoder {
         }
     }
 
-    /// Gives the rows of the block to the columns.
+    /// Moves the rows of the block into the columns.
     fn take_block(&mut self) {
         let Self { schema, columns, block, values, .. } = self;
         let mut derived = block.derived.iter_mut();
@@ -216,7 +217,7 @@ impl RowGroupEncoder {
         block.labels.clear();
     }
 
-    /// Encodes the rows so far, all of them of `symbol`, as a row group, and starts the next one. Without rows there is none.
+    /// Encodes the rows so far, all of `symbol`, as a row group, and starts the next one. Without rows it does nothing.
     ///
     /// # Errors
     /// When a codec fails.
@@ -246,10 +247,10 @@ impl RowGroupEncoder {
         Ok(())
     }
 
-    /// Hands over the row groups so far, in order, and forgets them.
+    /// Passes the finished row groups to `take`, in order, and drops them.
     ///
     /// # Errors
-    /// What `take` returns, which gets no further group then.
+    /// The first error of `take`, which is not called again after it.
     pub fn take_groups<E>(&mut self, take: impl FnMut(EncodedGroup<'_>) -> Result<(), E>) -> Result<(), E> {
         self.compressor.take_groups(take)
     }

@@ -1,4 +1,4 @@
-//! One column of one row group as runs of equal values, told row by row or change by change.
+//! A column of a row group as runs of equal values, set row by row or change by change.
 
 use std::hash::BuildHasher;
 
@@ -17,10 +17,10 @@ use super::pages::{Bound, DataPage, PAGE_ROWS, float_bounds, signed_order};
 use super::runs::{PageRuns, RunList};
 use crate::input::is_exact_float;
 
-/// Values that most dictionaries stay below.
+/// Number of values that most dictionaries do not reach.
 const DICTIONARY: usize = 448;
 
-/// The dictionary number that stands for null.
+/// The dictionary number that represents null.
 const NULL: u32 = u32::MAX;
 
 /// How the 64 bits of a run's value are written.
@@ -32,13 +32,13 @@ pub(super) enum Cell {
     FixedPrice,
     /// The sum of two prices in 1e-9, written as half of it in price units.
     Mid,
-    /// An integer of at most 32 bits without sign.
+    /// An unsigned integer of at most 32 bits.
     Unsigned,
-    /// An integer of 32 bits with sign.
+    /// A signed integer of 32 bits.
     Signed,
     /// A character.
     Letter,
-    /// A number in a list of texts.
+    /// An index into a list of texts.
     Text(Vec<String>),
 }
 
@@ -47,7 +47,7 @@ impl Cell {
         matches!(self, Self::FloatPrice | Self::FixedPrice) && bits == NO_PRICE
     }
 
-    /// Refuses prices that would not survive as floats.
+    /// Refuses prices that floats cannot represent exactly.
     fn check(&self, values: &[u64]) -> Result<()> {
         let lost = |price: &&u64| *self == Self::FloatPrice && !is_exact_float(price.cast_signed());
         match values.iter().find(lost) {
@@ -88,7 +88,7 @@ impl Cell {
         }
     }
 
-    /// Compares as the values do.
+    /// A sort key: compares as the values do.
     fn order(&self, bits: u64) -> u64 {
         match self {
             Self::FloatPrice | Self::FixedPrice | Self::Mid => signed_order(bits.cast_signed()),
@@ -98,7 +98,7 @@ impl Cell {
         }
     }
 
-    /// The bounds of a page whose least and greatest value these are.
+    /// The bounds of a page with this least and this greatest value.
     fn bounds(&self, min: u64, max: u64) -> [Bound; 2] {
         match self {
             Self::FloatPrice | Self::Mid => float_bounds(self.float(min), self.float(max)),
@@ -114,16 +114,16 @@ impl Cell {
     }
 }
 
-/// A column that is told its changes: it keeps runs of equal values, and looks into its dictionary once a run.
+/// A column built from its changes: it stores runs of equal values, with one dictionary lookup per run.
 pub(super) struct RunColumn {
     cell: Cell,
-    /// The value of the run that is open, and the row it began at.
+    /// The value of the open run, and the row at which it began.
     current: u64,
     start: u32,
     runs: RunList,
-    /// Rows of the runs of null.
+    /// Number of rows in runs of null.
     nulls: u32,
-    /// Places in `values`, found by value.
+    /// Indexes into `values`, by value.
     numbers: HashTable<u32>,
     values: Vec<u64>,
 }
@@ -132,14 +132,14 @@ fn hash(value: u64) -> u64 {
     FxBuildHasher.hash_one(value)
 }
 
-/// The pages of one column chunk before compression, kept so that each column writes where the one before did.
+/// The pages of one column chunk before compression. Each column reuses the buffers of the previous one.
 pub(super) struct Scratch {
     bytes: Vec<u8>,
     pages: Vec<DataPage>,
     dictionary: Vec<u8>,
     /// The runs of a page.
     runs: Vec<Run>,
-    /// How the values of a dictionary compare.
+    /// Sort keys of the values of a dictionary.
     orders: Vec<u64>,
 }
 
@@ -156,12 +156,12 @@ impl RunColumn {
         }
     }
 
-    /// Replaces the list of a column of texts.
+    /// Replaces the list of texts of a text column.
     pub(super) fn set_texts(&mut self, texts: Vec<String>) {
         self.cell = Cell::Text(texts);
     }
 
-    /// From row `at` on the column has this value. Rows come in order; of several values for a row the last one stays.
+    /// Sets the value from row `at` on. Rows come in order; of several values for a row the last one counts.
     #[inline]
     pub(super) fn set(&mut self, at: u32, value: u64) {
         if value != self.current {
@@ -195,7 +195,7 @@ impl RunColumn {
         self.runs.push((number, end - self.start));
     }
 
-    /// Encodes the `rows` rows and makes the column empty again, ready for the next row group.
+    /// Encodes the `rows` rows and clears the column for the next row group.
     pub(super) fn finish(
         &mut self,
         rows: u32,
@@ -218,7 +218,7 @@ impl RunColumn {
             hybrid(page, present(runs), width);
         });
 
-        // Values that hardly repeat are cheaper without a dictionary.
+        // Values that rarely repeat are smaller without a dictionary.
         let dictionary_size = scratch.dictionary.len();
         let present_values = (rows - self.nulls) as usize;
         let plain_size = dictionary_size.checked_div(self.values.len()).unwrap_or(0) * present_values;
@@ -234,7 +234,7 @@ impl RunColumn {
         let dictionary = (encoding == Encoding::RLE_DICTIONARY).then_some(self.values.len());
         self.start = 0;
         self.nulls = 0;
-        // The pages may take the room of the runs.
+        // Returns the blocks of the runs, so that the pages can use them.
         self.runs.clear();
         self.numbers.clear();
         self.values.clear();
@@ -242,7 +242,7 @@ impl RunColumn {
         compressor.chunk(descr, dictionary, &scratch.data(encoding))
     }
 
-    /// Encodes the pages, the values of each by `write`. Returns the bytes of all values.
+    /// Encodes the pages, with `write` for the values of each. Returns the number of bytes of all values.
     fn write_pages(&self, optional: bool, scratch: &mut Scratch, write: impl Fn(&[Run], &mut Vec<u8>)) -> usize {
         scratch.start();
         let Scratch { bytes, pages, runs, orders, .. } = scratch;
@@ -271,12 +271,12 @@ impl RunColumn {
     }
 }
 
-/// The runs of values.
+/// The runs that are not null.
 fn present(runs: &[Run]) -> impl Iterator<Item = Run> {
     runs.iter().copied().filter(|run| run.0 != NULL)
 }
 
-/// The numbers of the least and the greatest value, which compare as `orders` do.
+/// The dictionary numbers of the least and the greatest value, compared by `orders`.
 fn extremes(orders: &[u64], mut numbers: impl Iterator<Item = u32>) -> Option<[u32; 2]> {
     let first = numbers.next()?;
     let order = |number: u32| orders[number as usize];
@@ -298,7 +298,7 @@ impl Scratch {
         Self { bytes: room(ROW_BYTES), pages, dictionary, runs, orders }
     }
 
-    /// Forgets the pages of the column before.
+    /// Discards the pages of the previous column.
     fn start(&mut self) {
         self.bytes.clear();
         self.pages.clear();
@@ -309,8 +309,8 @@ impl Scratch {
         DataPages { bytes: &self.bytes, pages: &self.pages, encoding }
     }
 
-    /// Encodes the values of a column as pages: `encode` writes those of one, and says how many of them are null and which
-    /// bounds the others have.
+    /// Encodes the values of a column as pages. `encode` writes the values of one page, and returns the number of nulls
+    /// and the bounds of the other values.
     pub(super) fn write_pages<T>(
         &mut self,
         values: &[T],
@@ -324,7 +324,7 @@ impl Scratch {
     }
 }
 
-/// Definition levels of a version 1 page: their length, then the levels, one bit each.
+/// Writes the definition levels of a version 1 page: their length, then the levels, one bit each.
 pub(super) fn definition_levels(page: &mut Vec<u8>, levels: impl Iterator<Item = Run>) {
     let start = page.len();
     page.extend_from_slice(&[0; 4]);
@@ -333,7 +333,7 @@ pub(super) fn definition_levels(page: &mut Vec<u8>, levels: impl Iterator<Item =
     page[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
-/// Joins neighbouring runs of the same value.
+/// Merges neighbouring runs of the same value.
 fn merge_equal(runs: impl Iterator<Item = Run>) -> impl Iterator<Item = Run> {
     let mut runs = runs.peekable();
     std::iter::from_fn(move || {

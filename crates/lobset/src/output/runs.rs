@@ -1,22 +1,22 @@
-//! Runs of a column, two bytes each where they fit.
+//! Runs of a column, in two bytes each where possible.
 
 use super::blocks::{BLOCK_WORDS, Block, Blocks};
 use super::encoding::Run;
 
-/// Bits of a word that hold a length; the others hold a number.
+/// Bits of a word for the length of a run; the others are for its number.
 const LENGTH_BITS: u32 = 6;
 const NUMBER_BITS: u32 = u16::BITS - LENGTH_BITS;
 const LENGTHS: u32 = 1 << LENGTH_BITS;
 const NUMBERS: u32 = 1 << NUMBER_BITS;
 
-/// Words of the longest run. None goes over the end of a block.
+/// Words of the longest run. No run crosses the end of a block.
 const LONGEST: usize = 5;
 
-/// Runs as words of ten bits of the number and six of the length. Where more bits of the number are needed, a word of the next
-/// ten bits and no length goes before; a zero, before two numbers of 32 bits.
+/// Runs as 16-bit words, with ten bits for the number and six for the length. A number of up to 20 bits has its upper
+/// ten bits in a preceding word with length zero. Any other run is a zero word, then number and length in 32 bits each.
 pub(super) struct RunList {
     blocks: Blocks,
-    /// Whole blocks and how much of each is used.
+    /// Full blocks, and the words used in each.
     full: Vec<(Block, usize)>,
     open: Block,
     used: usize,
@@ -50,7 +50,7 @@ impl RunList {
         self.used = at + WORDS;
     }
 
-    /// Goes on at the start of another block.
+    /// Opens another block and returns the position of its first word.
     #[cold]
     fn open_block(&mut self) -> usize {
         let full = std::mem::replace(&mut self.open, self.blocks.take());
@@ -87,17 +87,17 @@ impl RunList {
         })
     }
 
-    /// Forgets all runs and gives back the blocks.
+    /// Removes all runs and returns the full blocks to the pool.
     pub(super) fn clear(&mut self) {
         self.blocks.put(self.full.drain(..).map(|(block, _)| block));
         self.used = 0;
     }
 }
 
-/// Cuts runs at the ends of pages.
+/// Splits runs at the ends of pages.
 pub(super) struct PageRuns<I> {
     runs: I,
-    /// What the page before left of its last run.
+    /// The rest of the previous page's last run.
     rest: Run,
 }
 
@@ -106,7 +106,7 @@ impl<I: Iterator<Item = Run>> PageRuns<I> {
         Self { runs, rest: (0, 0) }
     }
 
-    /// Puts the runs of the next `rows` rows into `page`, fewer at the end. Returns the rows.
+    /// Fills `page` with the runs of the next `rows` rows, fewer at the end. Returns the number of rows.
     pub(super) fn next_page(&mut self, rows: usize, page: &mut Vec<Run>) -> usize {
         page.clear();
         let mut wanted = rows as u32;

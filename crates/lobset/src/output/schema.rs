@@ -1,4 +1,4 @@
-//! The schema of a dataset, as Arrow and Parquet see it.
+//! The Arrow and Parquet schemas of a dataset.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use super::columns::{Column, columns, names};
 use super::footer::Layout;
 use crate::config::Config;
 
-/// The columns that a dataset has with given settings.
+/// The columns of a dataset with given settings.
 #[derive(Debug, Clone)]
 pub struct DatasetSchema {
     columns: Vec<Column>,
-    /// As Arrow sees it.
+    /// The Arrow schema.
     pub arrow: Arc<Schema>,
     pub(crate) parquet: Arc<SchemaDescriptor>,
-    /// The Arrow schema as Parquet's key-value metadata carry it.
+    /// The Arrow schema, encoded for Parquet's key-value metadata.
     pub(crate) encoded: String,
     pub(super) footer: Arc<Layout>,
 }
 
 impl DatasetSchema {
-    /// The columns that the settings ask for. `ts_out` says whether the input has gateway stamps.
+    /// The schema for given settings. `ts_out` says whether the input has gateway stamps.
     pub fn new(config: &Config, ts_out: bool) -> parquet::errors::Result<Self> {
         let columns = columns(config, ts_out);
         let arrow = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
@@ -34,12 +34,12 @@ impl DatasetSchema {
         Ok(Self { columns, arrow, parquet, encoded, footer })
     }
 
-    /// The columns, in the order of the files.
+    /// The columns, in their order in the files.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// The order of the rows of a file.
+    /// The columns by which the rows of a file are sorted.
     pub(super) fn sorting_columns(&self) -> Vec<SortingColumn> {
         let rows = self.columns.iter().position(|column| column.name == names::ROW);
         let column = |place| SortingColumn { column_idx: place as i32, descending: false, nulls_first: false };

@@ -1,4 +1,4 @@
-//! Columns without runs worth keeping: one value a row.
+//! Columns whose values rarely repeat, stored as one value per row.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::kind::NO_TIME;
 use super::pages::{Bound, float_bounds, signed_order};
 use super::run_column::{Scratch, definition_levels};
 
-/// The values of a column, in as many bytes as Parquet takes for them.
+/// Values of a column, in their width in Parquet.
 pub(super) enum Series {
     /// Nanoseconds.
     Times(Vec<i64>),
@@ -27,7 +27,7 @@ pub(super) enum Series {
 }
 
 impl Series {
-    /// Appends values, each the 64 bits of a column.
+    /// Appends values, each given as 64 bits.
     pub(super) fn extend(&mut self, values: &[u64]) {
         match self {
             Self::Times(all) | Self::Longs(all) => all.extend(values.iter().map(|v| v.cast_signed())),
@@ -37,7 +37,7 @@ impl Series {
         }
     }
 
-    /// Encodes the values and forgets them, ready for the next row group.
+    /// Encodes the values and clears them for the next row group.
     pub(super) fn finish(
         &mut self,
         descr: ColumnDescPtr,
@@ -62,11 +62,11 @@ impl Series {
     }
 }
 
-/// What stands for null in [`times`].
+/// The value that represents null in [`times`].
 const NO_STAMP: i64 = NO_TIME.cast_signed();
 
-/// Times; where the column allows null, [`NO_STAMP`] is. As plain values: DELTA_BINARY_PACKED saves 4 % of a dataset, but
-/// fastparquet (2024.2 to 2026.9) reads differences of more than 28 bits, a quarter of a second, as other numbers.
+/// Encodes times; in a nullable column [`NO_STAMP`] is null. The encoding is PLAIN: DELTA_BINARY_PACKED saves 4 % of a
+/// dataset, but fastparquet (2024.2 to 2026.9) misreads differences of more than 28 bits, a quarter of a second.
 fn times(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
     let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
@@ -84,7 +84,7 @@ fn times(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }
 
-/// Unsigned integers of 64 bits that grow by small steps, such as row numbers.
+/// Encodes unsigned 64-bit integers that grow in small steps, such as row numbers.
 fn longs(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
     scratch.write_pages(values, |values, page| {
         delta_i64(page, values);
@@ -94,13 +94,13 @@ fn longs(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor
     compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
 }
 
-/// The bounds of values, which compare as their keys do.
+/// Returns the bounds of values, compared by `key`; `None` without values.
 fn bounds_by<T: Copy, K: Ord>(values: &[T], key: impl Fn(T) -> K, bound: impl Fn(T) -> Bound) -> Option<[Bound; 2]> {
     let (min, max) = values.iter().min_by_key(|v| key(**v)).zip(values.iter().max_by_key(|v| key(**v)))?;
     Some([bound(*min), bound(*max)])
 }
 
-/// Integers of 32 bits; `unsigned` says how they compare.
+/// Encodes 32-bit integers; `unsigned` says how they compare.
 fn integers(
     values: &[i32],
     unsigned: bool,
@@ -117,13 +117,13 @@ fn integers(
     compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
 }
 
-/// The bounds of floats, NaN left out.
+/// Returns the bounds of floats, ignoring NaN.
 fn bounds_of_floats(values: &[f64]) -> Option<[Bound; 2]> {
     let numbers = || values.iter().copied().filter(|v| !v.is_nan());
     Some(float_bounds(numbers().min_by(f64::total_cmp)?, numbers().max_by(f64::total_cmp)?))
 }
 
-/// Floats that do not repeat.
+/// Encodes floats that do not repeat.
 fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
     scratch.write_pages(values, |values, page| {
         values.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
@@ -132,7 +132,7 @@ fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compresso
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }
 
-/// Booleans.
+/// Encodes booleans.
 fn bools(values: &[bool], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
     let bound = |value: bool| Bound::new(value.into(), [value.into()]);
     scratch.write_pages(values, |values, page| {

@@ -1,4 +1,4 @@
-//! Thrift's compact protocol: what it takes to find fields in bytes that the `parquet` crate wrote, and to write lists.
+//! Thrift's compact protocol, as far as needed to find fields in bytes from the `parquet` crate and to write lists.
 //!
 //! Source: Thrift's `thrift-compact-protocol.md`.
 
@@ -6,7 +6,7 @@ use parquet::errors::{ParquetError, Result};
 
 use super::encoding::put_varint;
 
-/// The header of a field with a list whose number is one above that of the field before.
+/// The header of a list field whose number is one above the previous field's.
 pub(super) const LIST_FIELD: u8 = 0x19;
 
 /// The header of an empty list of structures.
@@ -14,7 +14,7 @@ pub(super) const STRUCT_LIST: u8 = 0x0C;
 
 /// Writes the header of a list of `length` structures.
 pub(super) fn put_list_header(bytes: &mut Vec<u8>, length: u64) {
-    // A short list's length stands in its header, a longer one's behind it.
+    // The header contains a short length; a longer one follows it.
     match length {
         few @ 0..15 => bytes.push(STRUCT_LIST | (few as u8) << 4),
         many => {
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         Ok(*byte)
     }
 
-    /// The next number as it is written; signed ones are in zigzag.
+    /// Reads the next varint, without decoding the zigzag of signed numbers.
     pub(super) fn varint(&mut self) -> Result<u64> {
         let mut value = 0;
         for shift in (0..u64::BITS).step_by(7) {
@@ -59,7 +59,8 @@ impl<'a> Reader<'a> {
         Err(ParquetError::General("a number has more than 64 bits".to_owned()))
     }
 
-    /// The type of the next field of a structure, and none at its end. `number` is that of the field before, then of this one.
+    /// Reads the next field header of a structure and returns the field's type, or `None` at the end of the structure.
+    /// `number` is the previous field's number on entry, and this field's on return.
     pub(super) fn field(&mut self, number: &mut u64) -> Result<Option<u8>> {
         let header = self.byte()?;
         match (header >> 4, header & 0xF) {
@@ -70,7 +71,7 @@ impl<'a> Reader<'a> {
         Ok(Some(header & 0xF))
     }
 
-    /// The length of a list and the type of its elements.
+    /// Reads a list header: the length of the list and the type of its elements.
     pub(super) fn list(&mut self) -> Result<(u64, u8)> {
         let header = self.byte()?;
         let length = match header >> 4 {
@@ -80,10 +81,10 @@ impl<'a> Reader<'a> {
         Ok((length, header & 0xF))
     }
 
-    /// Passes over a field of this type.
+    /// Skips a field of this type.
     pub(super) fn skip(&mut self, kind: u8) -> Result<()> {
         match kind {
-            // Booleans: the type is the value.
+            // A boolean field encodes its value in its type.
             1 | 2 => {}
             3 => self.at += 1,
             4..=6 => {
@@ -97,7 +98,7 @@ impl<'a> Reader<'a> {
             }
             9 | 10 => {
                 let (length, kind) = self.list()?;
-                // Booleans in a list have a byte each.
+                // In a list each boolean takes one byte.
                 let kind = if kind <= 2 { 3 } else { kind };
                 (0..length).try_for_each(|_| self.skip(kind))?;
             }
@@ -121,7 +122,7 @@ mod tests {
     fn fields_of_all_types_are_passed_over() {
         let mut bytes = vec![0x11, 0x12, 0x13, 9, 0x14, 0x80, 1, 0x15, 2, 0x16, 4, 0x17];
         bytes.extend([0; 8]);
-        // A text; lists of booleans, of numbers, of structures; a structure within a structure; a number with its own id.
+        // A string; lists of booleans, numbers and structures; nested structures; a number with an explicit field id.
         bytes.extend([0x18, 2, b'a', b'b', 0x19, 0x21, 1, 2, 0x19, 0xF5, 2, 0x80, 1, 3, 0x19, 0x1C, 0x15, 6, 0]);
         bytes.extend([0x1C, 0x1C, 0, 0, 0x05, 40, 8, 0]);
         let mut reader = Reader::new(&bytes);

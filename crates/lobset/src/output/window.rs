@@ -1,4 +1,4 @@
-//! Parts of a Parquet file that lie in memory, for readers that think it is all there: one request instead of many.
+//! Parts of a Parquet file in memory, for readers that expect the whole file: one request instead of many.
 
 use std::io::{BufReader, Read};
 use std::ops::Range;
@@ -13,12 +13,12 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use crate::storage::Ranges;
 
-/// Ranges of a file's bytes.
+/// Byte ranges of a file, in memory.
 #[derive(Clone)]
 pub struct Window {
-    /// Where each starts, and its bytes; in order.
+    /// The start of each range, and its bytes; in order.
     pieces: Vec<(u64, Bytes)>,
-    /// Of the whole file.
+    /// Bytes of the whole file.
     length: u64,
 }
 
@@ -28,7 +28,7 @@ impl Window {
         Ok(Self { pieces: vec![(range.start, bytes)], length })
     }
 
-    /// Those columns of a row group that `mask` names, of a file with `length` bytes.
+    /// Reads the columns of a row group that `mask` selects, from a file with `length` bytes.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -45,10 +45,10 @@ impl Window {
         Ok(Self { pieces: places.iter().map(|place| place.start).zip(bytes).collect(), length })
     }
 
-    /// The footer of a file with `length` bytes.
+    /// Reads the bytes of the footer of a file with `length` bytes.
     ///
     /// # Errors
-    /// When it cannot be read, or there is none.
+    /// When it cannot be read or does not exist.
     pub fn of_footer(file: &Ranges, length: u64) -> Result<Self> {
         let tail = length.checked_sub(8).ok_or_else(|| ParquetError::EOF("is too short for a footer".to_owned()))?;
         let last = Self::new(file, length, tail..length)?;
@@ -58,7 +58,7 @@ impl Window {
         Self::new(file, length, start..length)
     }
 
-    /// What was read from byte `start` on.
+    /// The bytes in memory from byte `start` on.
     fn slice(&self, start: u64) -> Result<Bytes> {
         let after = self.pieces.partition_point(|(from, _)| *from <= start);
         let piece = after.checked_sub(1).map(|place| &self.pieces[place]);
@@ -90,7 +90,7 @@ impl ChunkReader for Window {
     }
 }
 
-/// A whole file, read piece by piece as it is asked for.
+/// A whole file, read in pieces on demand.
 pub struct RangeFile {
     file: Arc<Ranges>,
     length: u64,
@@ -109,7 +109,7 @@ impl Length for RangeFile {
     }
 }
 
-/// Reads a [`RangeFile`] on from a byte.
+/// Reads a [`RangeFile`] from a given byte on.
 pub struct RangeReader {
     file: Arc<Ranges>,
     at: u64,
@@ -141,12 +141,12 @@ impl ChunkReader for RangeFile {
 /// Reads the footer of a file with `length` bytes.
 ///
 /// # Errors
-/// When it cannot be read, or is none.
+/// When it cannot be read or is invalid.
 pub fn read_metadata(file: &Ranges, length: u64) -> Result<ParquetMetaData> {
     ParquetMetaDataReader::new().parse_and_finish(&Window::of_footer(file, length)?)
 }
 
-/// Reads the indexes of the pages of a file with `length` bytes and this footer.
+/// Reads the page indexes of a file with `length` bytes and this footer.
 ///
 /// # Errors
 /// When they cannot be read.

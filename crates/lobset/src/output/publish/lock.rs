@@ -9,23 +9,23 @@ use crate::error::{Error, Result};
 use crate::printable::Shown;
 use crate::storage;
 
-/// The lock file in a work folder. It is empty.
+/// Name of the lock file in a work folder. The file is empty.
 pub const NAME: &str = "lock";
 
-/// How often a lock is tried for whose file has gone in the meantime.
+/// How often locking is tried while other runs keep removing the lock file.
 const TRIES: usize = 100;
 
-/// A lock that is held until it is dropped, or its process ends.
+/// A lock that is held until it is dropped or its process ends.
 pub struct Lock {
     path: PathBuf,
     file: File,
 }
 
 impl Lock {
-    /// Makes a work folder, if it is not there, and locks it for the run that makes `out`.
+    /// Creates a work folder if it does not exist, and locks it for the run that writes `out`.
     ///
     /// # Errors
-    /// [`Error::Output`] when another run holds the lock, or something else than a folder or a lock file stands there.
+    /// [`Error::Output`] when another run holds the lock, or the folder or the lock file is something else.
     pub fn take(folder: &Path, out: &Path) -> Result<Self> {
         let path = folder.join(NAME);
         for _ in 0..TRIES {
@@ -39,10 +39,10 @@ impl Lock {
                 });
             }
             fs::create_dir_all(folder).map_err(|e| Error::output(folder, format!("cannot be created: {e}")))?;
-            // Neither is a link followed, nor does a file lose what it holds.
+            // Links are not followed, and an existing file keeps its contents.
             let opened = storage::unfollowed().read(true).write(true).create(true).truncate(false).open(&path);
             let file = match opened {
-                // The run before has just removed the folder.
+                // The previous run has just removed the folder.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) if kind_of(&path)?.is_some_and(|kind| !kind.is_file()) => return Err(no_lock(&path, &e)),
                 file => file.map_err(|e| Error::output(&path, format!("cannot be opened: {e}")))?,
@@ -56,13 +56,13 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => return Err(busy(folder, out)),
                 Err(TryLockError::Error(e)) => {
                     if before.is_none() {
-                        // The error at hand says more than one about clearing up after it.
+                        // The locking error is more useful than an error from this cleanup.
                         let _ = fs::remove_file(&path).and_then(|()| fs::remove_dir(folder));
                     }
                     return Err(not_locked(&path, &e));
                 }
             }
-            // A run that ends removes its lock file while it holds the lock: a lock on that keeps nobody out.
+            // A run removes its lock file at its end, while holding the lock: a lock on a removed file excludes nobody.
             let lock = Self { path: path.clone(), file };
             if lock.is_named() {
                 return Ok(lock);
@@ -71,16 +71,16 @@ impl Lock {
         Err(busy(folder, out))
     }
 
-    /// True while the file that is locked is the one that others would try to lock.
+    /// True while the locked file is the one that other runs would try to lock.
     fn is_named(&self) -> bool {
         let held = self.file.metadata().map(|found| identity_of(&found));
         held.is_ok_and(|held| identity(&self.path).is_ok_and(|named| named == held))
     }
 
-    /// Checks that nobody has taken the lock file away.
+    /// Checks that the lock file has not been removed or replaced.
     ///
     /// # Errors
-    /// [`Error::Output`] when somebody has: another run may be at work by now.
+    /// [`Error::Output`] when it has: another run may be working by now.
     pub fn check(&self) -> Result<()> {
         if self.is_named() {
             return Ok(());
@@ -139,7 +139,7 @@ mod tests {
         let first = take(&work).unwrap();
         assert!(take(&work).err().unwrap().to_string().contains("another run is working on it"));
         first.check().unwrap();
-        // A process that has opened the lock file before its folder goes holds a lock on nothing.
+        // A process that opened the lock file before the folder was removed locks a file without a name.
         let stale = File::open(work.join(NAME)).unwrap();
         fs::remove_dir_all(&work).unwrap();
         first.check().unwrap_err();
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         fs::rename(&path, folder.path().join("kept")).unwrap();
 
-        // Opening the pipe would wait for somebody to write into it.
+        // Opening the pipe would block until another process opens it for writing.
         let pipe = || assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let link = || std::os::unix::fs::symlink("../kept", &path).unwrap();
         let dangling = || std::os::unix::fs::symlink("../absent", &path).unwrap();

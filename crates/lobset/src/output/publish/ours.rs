@@ -1,4 +1,4 @@
-//! What `--overwrite` may replace: a dataset of lobset with nothing else in its folder, an empty folder, a thresholds file.
+//! What `--overwrite` may replace: a folder with a lobset dataset and nothing else, an empty folder, a thresholds file.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::label::Thresholds;
 use crate::output::LARGEST_MANIFEST;
 
-/// What a manifest of any version of lobset says of the files of its dataset. Others name files `manifest.json` too: a batch
-/// job of Databento's, for one.
+/// The files of a dataset, as listed by the manifest of any lobset version. Other programs also name files
+/// `manifest.json`: Databento's batch jobs, for one.
 #[derive(Deserialize)]
 struct Names {
     #[serde(rename = "version")]
@@ -39,7 +39,7 @@ struct Named {
     bytes: Option<u64>,
 }
 
-/// A small file: manifests without a hash of their own have its name alone.
+/// A small file. Manifests without a hash of their own record only its name.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Small {
@@ -56,33 +56,33 @@ impl Small {
 }
 
 impl Names {
-    /// The names of all files but the manifest, with the sizes that it gives.
+    /// The names of all files except the manifest, with their sizes where the manifest records them.
     fn sizes(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
         let datasets = self.symbols.iter().filter_map(|symbol| symbol.dataset.as_ref());
         let files = datasets.chain([&self.thresholds]).map(|named| (named.file.as_str(), named.bytes));
         files.chain([&self.card, &self.report].into_iter().flatten().map(|small| (small.name(), None)))
     }
 
-    /// The names of all files but the manifest; `None` when one of them leads out of the folder.
+    /// The names of all files except the manifest; `None` when one of them leads out of the folder.
     fn plain(&self) -> Option<BTreeSet<String>> {
         let plain = |name: &str| Path::new(name).file_name() == Some(OsStr::new(name));
         self.sizes().map(|(name, _)| plain(name).then(|| name.to_owned())).collect()
     }
 }
 
-/// True for the text of a manifest of any version of lobset.
+/// True for the text of a manifest of any lobset version.
 pub fn is_manifest(text: &[u8]) -> bool {
     serde_json::from_slice::<Names>(text).is_ok_and(|names| names.plain().is_some())
 }
 
-/// The files that the manifest in a folder names, without itself; `None` when there is no manifest of ours.
+/// The files named by the manifest in a folder, except the manifest itself; `None` without a lobset manifest.
 fn named_files(folder: &Path) -> Option<BTreeSet<String>> {
     read_names(folder)?.plain()
 }
 
 fn read_names(folder: &Path) -> Option<Names> {
     let path = folder.join(MANIFEST);
-    // Neither a link nor a pipe, on which opening would wait.
+    // Links are not followed, and opening a pipe would block.
     if !fs::symlink_metadata(&path).ok()?.is_file() {
         return None;
     }
@@ -97,8 +97,8 @@ fn is_empty(folder: &Path) -> Result<bool> {
 /// Refuses a folder that may not be replaced.
 ///
 /// # Errors
-/// [`Error::Output`] for anything that is there but an empty folder or, with `overwrite`, a folder that holds a manifest of
-/// ours and nothing but the files that it names.
+/// [`Error::Output`] for anything that exists except, with `overwrite`, an empty folder, or a folder that contains a
+/// lobset manifest and only the files that it names.
 pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     let Some(kind) = kind_of(out)? else { return Ok(()) };
     if kind.is_symlink() {
@@ -122,7 +122,7 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     };
     let Some((first, count)) = others(out, &names)? else { return Ok(()) };
     let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-    // Quoted, so that a name cannot pass for a part of the message.
+    // Quoted, so that a name cannot pass for part of the message.
     refuse(
         out,
         &format!("holds what is not part of the dataset, so --overwrite leaves it alone: {first:?}{more}"),
@@ -130,7 +130,7 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     )
 }
 
-/// What lies in a folder beside the manifest and the regular files that it names: the first by name, and how many there are.
+/// Finds what a folder contains besides the manifest and the regular files it names: the first by name, and the count.
 fn others(folder: &Path, names: &BTreeSet<String>) -> Result<Option<(OsString, u64)>> {
     let mut others: Option<(OsString, u64)> = None;
     for entry in fs::read_dir(folder).map_err(|e| Error::output(folder, e))? {
@@ -148,10 +148,10 @@ fn others(folder: &Path, names: &BTreeSet<String>) -> Result<Option<(OsString, u
     Ok(others)
 }
 
-/// Refuses a place inside a dataset: what is put there would not be part of it, and what is replaced there would be.
+/// Refuses a place inside a dataset: a new file there would not be part of the dataset, but a replaced file would be.
 ///
 /// # Errors
-/// [`Error::Output`] when the folder, or one around it, holds a manifest of ours.
+/// [`Error::Output`] when the folder or one of its ancestors contains a lobset manifest.
 pub fn check_around(folder: &Path) -> Result<()> {
     let Ok(real) = fs::canonicalize(folder) else { return Ok(()) };
     match real.ancestors().find(|around| named_files(around).is_some()) {
@@ -164,10 +164,10 @@ pub fn check_around(folder: &Path) -> Result<()> {
     }
 }
 
-/// Checks that a folder that is about to be published holds what its manifest names, in full size, and nothing else.
+/// Checks that a folder about to be published contains all files that its manifest names, in full size, and no others.
 ///
 /// # Errors
-/// [`Error::Output`] when it does not: somebody else has been at work in it.
+/// [`Error::Output`] when it does not: another process has changed it.
 pub fn check_staged(staged: &Path) -> Result<()> {
     let changed = |what: String| Error::Output {
         path: staged.to_owned(),
@@ -191,8 +191,8 @@ pub fn check_staged(staged: &Path) -> Result<()> {
     }
 }
 
-/// Removes a folder that may be replaced, file by file and the manifest last: what is left by a process that dies is still
-/// known for what it is, and what somebody puts there meanwhile stays.
+/// Removes a folder that may be replaced, file by file and the manifest last. If the process dies midway, the rest is
+/// still recognized as a dataset. Files that others add meanwhile are kept.
 ///
 /// # Errors
 /// [`Error::Output`] when the folder may not be replaced or not be removed.
@@ -205,7 +205,7 @@ pub fn remove_dataset(folder: &Path) -> Result<()> {
     let names = match named_files(folder) {
         Some(names) => names,
         None if is_empty(folder)? => BTreeSet::new(),
-        // Without the manifest nobody would know what the other files are.
+        // Without the manifest the other files cannot be identified.
         None => return Err(failed(io::Error::other("its manifest.json cannot be read"))),
     };
     for name in names.iter().map(String::as_str).chain([MANIFEST]) {
@@ -217,7 +217,7 @@ pub fn remove_dataset(folder: &Path) -> Result<()> {
 /// Refuses a file that may not be replaced.
 ///
 /// # Errors
-/// [`Error::Output`] for anything that is there but, with `overwrite`, a thresholds file.
+/// [`Error::Output`] for anything that exists except, with `overwrite`, a thresholds file.
 pub fn check_file(out: &Path, overwrite: bool) -> Result<()> {
     let Some(kind) = kind_of(out)? else { return Ok(()) };
     let help = "choose another name for the file";
@@ -240,9 +240,9 @@ fn refuse(out: &Path, message: &str, help: &str) -> Result<()> {
     Err(Error::Output { path: out.to_owned(), message: message.to_owned(), help: Some(help.to_owned()) })
 }
 
-/// What stands at a path, links not followed.
+/// The type of the file at a path, without following links; `None` when nothing is there.
 pub fn kind_of(path: &Path) -> Result<Option<FileType>> {
-    // A slash at the end would have a link followed.
+    // With a trailing slash, a link would be followed.
     match fs::symlink_metadata(path.components().as_path()) {
         Ok(found) => Ok(Some(found.file_type())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -10,7 +10,7 @@ const OURS: &str = r#"{
     "symbols": [{"symbol": "A", "dataset": {"file": "A_dataset.parquet"}}, {"symbol": "B", "dataset": null}]
 }"#;
 
-/// A dataset as far as publication is concerned, with its name in its card.
+/// Writes the files that publication checks in a dataset, with `name` in the card.
 fn write_dataset(folder: &Path, name: &str) {
     fs::create_dir_all(folder).unwrap();
     let small = [("README.md", name), ("thresholds.json", "{}"), ("report.html", "")];
@@ -27,7 +27,7 @@ fn open(out: &Path, overwrite: bool, platform: &Platform) -> Result<Workspace> {
     Workspace::beside(out, overwrite, platform.clone(), check_folder)
 }
 
-/// Opens, stages and publishes; the workspace stays as after a kill.
+/// Opens, stages and publishes, and leaves the work folder behind as after a kill.
 fn publish(out: &Path, name: &str, overwrite: bool, platform: &Platform) -> Result<()> {
     let workspace = open(out, overwrite, platform)?;
     write_dataset(&workspace.staged(), name);
@@ -41,7 +41,7 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Whether two folders are swapped in one step where the tests' folders lie.
+/// Whether `platform` can swap two folders in one step on the file system of the tests.
 fn swaps(platform: &Platform) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
@@ -74,7 +74,7 @@ fn a_result_appears_and_is_replaced_when_asked() {
     }
 }
 
-/// One case for each rename after which a process may die: OUT is whole or the next run heals it.
+/// One case for each rename after which a process may die: OUT is whole, or the next run restores it.
 #[test]
 fn a_kill_between_any_two_renames_loses_nothing() {
     for platform in both() {
@@ -90,7 +90,7 @@ fn a_kill_between_any_two_renames_loses_nothing() {
                     assert!(renames >= 3, "{renames} renames are all that it takes");
                     break;
                 }
-                // Whoever reads now finds the old one, the new one, or, in the portable way, none.
+                // A reader now finds the old dataset, the new one, or, without an atomic swap, none.
                 let seen = name_of(&out);
                 assert!(matches!(seen.as_deref(), None | Some("old" | "new")));
                 assert_eq!(seen.is_none(), !out.exists());
@@ -116,7 +116,7 @@ fn a_kill_between_any_two_renames_loses_nothing() {
     }
 }
 
-/// The run that fails puts things right itself.
+/// A run whose rename fails restores OUT itself.
 #[test]
 fn a_rename_that_fails_leaves_out_whole() {
     for platform in both() {
@@ -129,7 +129,7 @@ fn a_rename_that_fails_leaves_out_whole() {
             write_dataset(&workspace.staged(), "new");
             let outcome = workspace.publish();
             let seen = name_of(&out).unwrap();
-            // Only what comes after the last step that a reader sees may fail with the new one in place.
+            // Only steps after the last one visible to readers may fail with the new dataset in place.
             assert!(seen == "old" || outcome.is_ok() || !workspace.staged().exists(), "after {renames} renames");
             workspace.remove().unwrap();
             assert_eq!(name_of(&out).unwrap(), seen);
@@ -141,7 +141,7 @@ fn a_rename_that_fails_leaves_out_whole() {
     }
 }
 
-/// In the portable way a run dies with OUT moved out of its place, and somebody puts something else there.
+/// Without an atomic swap, a run dies after moving OUT away, and something else is created in its place.
 #[test]
 fn what_appears_in_the_place_of_an_out_that_was_moved_away_is_left_alone() {
     let portable = Platform::portable();
@@ -204,7 +204,7 @@ fn what_appears_while_a_run_is_at_work_is_left_alone() {
     }
 }
 
-/// A kill just after the exchange, when OUT had become a folder of somebody else's a moment before.
+/// A kill just after the exchange, when another process had replaced OUT with its own folder a moment before.
 #[test]
 fn a_folder_that_is_no_dataset_is_not_removed_from_the_work_folder() {
     for platform in both() {
@@ -226,7 +226,7 @@ fn a_manifest_of_somebody_elses_makes_no_dataset() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("GLBX-20240403-ABCDEFGHIJ");
     fs::create_dir(&out).unwrap();
-    // As a batch job of Databento's.
+    // Like the manifest of a Databento batch job.
     for text in [r#"{"job_id": "GLBX-20240403-ABCDEFGHIJ", "files": []}"#, "[]", "", "{\"version\": \"1\"}"] {
         fs::write(out.join(MANIFEST), text).unwrap();
         fs::write(out.join("data.dbn.zst"), "bought").unwrap();
@@ -236,7 +236,7 @@ fn a_manifest_of_somebody_elses_makes_no_dataset() {
     }
 }
 
-/// A thresholds file of one class boundary.
+/// A thresholds file with one class boundary.
 const THRESHOLDS: &str = r#"{
     "version": "0.1.0", "fit_until": "2024-04-04T00:00:00Z", "sample_fraction": 1.0, "min_symbol_samples": 1,
     "files": [{"name": "a.dbn", "sha256": "0"}],
@@ -256,7 +256,7 @@ const GUESTS: [Guest; 7] = [
     (|out| fs::create_dir(out.join("raw")), r#""raw""#),
     (|out| symlink("README.md", out.join("link")), r#""link""#),
     (|out| fs::write(out.join("a\nvalidation passed"), "mine"), r#""a\nvalidation passed""#),
-    // A name of the dataset's own, with something else behind it.
+    // A name from the manifest, but not a regular file.
     (
         |out| fs::remove_file(out.join("README.md")).and_then(|()| fs::create_dir(out.join("README.md"))),
         r#""README.md""#,
@@ -310,7 +310,7 @@ fn a_dataset_with_guests_is_not_replaced() {
     assert!(error.to_string().ends_with(r#": "b" and 2 more"#), "{error}");
 }
 
-/// The moment between the last look at OUT and the swap.
+/// A file is added between the last check of OUT and the swap.
 #[test]
 fn a_guest_in_what_was_replaced_stays() {
     for name in ["replaced", "discarded"] {
@@ -352,12 +352,12 @@ fn links_and_names_that_lead_out_of_the_folder_make_no_dataset() {
         let error = open(&out, true, &Platform::default()).err().unwrap();
         assert!(error.to_string().contains("is not a lobset dataset"), "{name}: {error}");
     }
-    // A manifest that is a link is nobody's.
+    // A manifest that is a link does not count.
     fs::remove_file(out.join(MANIFEST)).unwrap();
     symlink(dataset.join(MANIFEST), out.join(MANIFEST)).unwrap();
     let error = open(&out, true, &Platform::default()).err().unwrap();
     assert!(error.to_string().contains("is not a lobset dataset"), "{error}");
-    // Fields that another version has not.
+    // Fields that other versions lack.
     fs::remove_file(out.join(MANIFEST)).unwrap();
     for file in ["README.md", "report.html"] {
         fs::remove_file(out.join(file)).unwrap();
@@ -386,7 +386,7 @@ fn only_a_thresholds_file_is_replaced_by_one() {
         fs::write(&target, text).unwrap();
         refused(&target, "is not a lobset thresholds file");
     }
-    // Too large to be one: not read at all.
+    // Too large for a thresholds file: not read at all.
     File::create(&target).unwrap().set_len(1 << 40).unwrap();
     refused(&target, "is not a lobset thresholds file");
 }
@@ -435,7 +435,7 @@ fn a_file_is_published_whole_and_replaces_only_when_asked() {
     }
 }
 
-/// Runs change nothing that a link in the place of the work folder, or of something in it, leads to.
+/// Runs change nothing at the target of a link that replaces the work folder or an entry of it.
 #[test]
 fn links_in_the_place_of_work_files_are_refused() {
     for name in ["", "lock", "scans", "staged", "replaced", "discarded", "movements.f64", "tapes"] {
@@ -454,7 +454,7 @@ fn links_in_the_place_of_work_files_are_refused() {
         if !name.is_empty() {
             fs::create_dir(&work).unwrap();
         }
-        // A slash at the end would have the link followed.
+        // With a trailing slash, the link would be followed.
         symlink(&mine, work.join(name).components().as_path()).unwrap();
         let error = open(&out, true, &Platform::default()).err().unwrap();
         assert!(error.to_string().contains(name) && error.help().unwrap().contains("move it"), "{name}: {error}");
@@ -497,13 +497,13 @@ fn what_is_published_is_what_was_staged() {
     }
 }
 
-/// Somebody has taken what was replaced into use: it is not ours to remove, and OUT is whole all the same.
+/// The replaced dataset cannot be moved to `discarded`: the run returns a note, and OUT is complete all the same.
 #[test]
 fn a_cleanup_that_fails_after_publication_is_told_and_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     write_dataset(&out, "old");
-    // The rename to `discarded` is the last of all.
+    // The rename to `discarded` is the last one.
     let renames = if swaps(&Platform::default()) { 2 } else { 4 };
     let workspace = open(&out, true, &Platform::default().failing_once_after(renames)).unwrap();
     write_dataset(&workspace.staged(), "new");
@@ -531,7 +531,7 @@ fn what_no_run_has_made_stays_in_the_work_folder() {
 fn names_that_are_no_text_have_work_folders_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let out = |name: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(name));
-    // Not every system has such names: Apple's file systems refuse them.
+    // Not every file system supports such names: Apple's refuse them.
     if fs::create_dir(out(b"a\xff")).is_ok() {
         let first = open(&out(b"a\xff"), true, &Platform::default()).unwrap();
         let second = open(&out(b"a\xfe"), true, &Platform::default()).unwrap();
