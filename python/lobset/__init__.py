@@ -3,7 +3,7 @@
 >>> import lobset
 >>> manifest = lobset.process("data", "out", lobset.Config(currency="AUDUSD"))  # doctest: +SKIP
 
-`lobset.torch` has datasets for PyTorch, `lobset.data` the same for NumPy and JAX, `lobset.plot` pictures of tensors,
+`lobset.torch` has datasets for PyTorch, `lobset.data` the same for NumPy and JAX. `lobset.plot` plots tensors, and
 `lobset.ray` runs the main job on a cluster.
 """
 

@@ -1,4 +1,4 @@
-"""The settings of a run. Their types stand in `_config.pyi`, which is generated from the table of settings."""
+"""The settings of a run. Their types are in `_config.pyi`, which is generated from the table of settings."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ Feature = Literal[SETTINGS["features"].choices]
 
 
 class Config(Settings):
-    """The settings of a run, checked when made; they do not change afterwards.
+    """The settings of a run: checked when created, immutable afterwards.
 
-    Settings that are left out take the preset of `currency` (AUDUSD, EURUSD, GBPUSD, USDJPY, EURJPY, GBPJPY) or the
-    plain defaults.
+    Settings that are left out get their values from the preset of `currency` (AUDUSD, EURUSD, GBPUSD, USDJPY, EURJPY,
+    GBPJPY) or from the plain defaults.
 
     >>> config = Config(currency="AUDUSD", nbins=5)
     >>> config.nbins, config.lookback_rows

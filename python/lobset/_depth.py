@@ -12,16 +12,16 @@ from lobset._settings import default
 
 
 class DepthProcessor:
-    """Pictures `samples` rows of one symbol: price ladder by time, one channel per feature.
+    """Computes depth tensors from `samples` rows of one symbol: price ladder by time, one channel per feature.
 
-    The ladder has 402 steps of `micro_pip_size` around the last row's mid price. Row 0 is the highest price, row 401 the
-    lowest. In each time bin, asks add up from the best ask upward and bids from the best bid downward, both over the
-    whole ladder. A channel is asks minus bids over its largest absolute value, so positive cells are ask depth, negative
-    ones bid depth, and the line where they meet is the path of the price.
+    The ladder has 402 steps of `micro_pip_size` around the last row's mid price. Row 0 is the highest price, row 401
+    the lowest. In each time bin, asks accumulate from the best ask upward and bids from the best bid downward, both
+    over the whole ladder. A channel is asks minus bids over its largest absolute value, so positive cells are ask
+    depth, negative ones bid depth, and the line where they meet is the path of the price.
 
     Args:
-        features: Channels, given in the order volume (median of sizes), variance (their sample variance),
-            trade_counts (sum of counts).
+        features: Channels, always in the order volume (median of sizes), variance (their sample variance), trade_counts
+            (sum of counts).
         samples: Rows of a window, a multiple of `ticks_per_bin`.
         ticks_per_bin: Rows of a time bin.
         micro_pip_size: Price step of the ladder, in price units.
@@ -44,7 +44,7 @@ class DepthProcessor:
 
     @classmethod
     def from_config(cls, config: Config) -> "DepthProcessor":
-        """The tensors that a dataset's settings name."""
+        """Creates a processor for the tensors that a dataset's settings describe."""
         return cls(config.features, config.samples, config.ticks_per_bin, config.micro_pip_size)
 
     @property
@@ -53,30 +53,32 @@ class DepthProcessor:
         return self._shape
 
     def process(self, rows: Any, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """The tensor of exactly `samples` rows: a table of Polars, PyArrow, DuckDB or whatever gives an Arrow stream.
+        """Computes the tensor of a table of exactly `samples` rows.
 
-        It needs the columns `bid_px_00` … `ask_px_09` (float64 in price units or int64 in 1e-9, null for a missing
-        level) and, as the features ask, `bid_sz_00` … and `bid_ct_00` …; other columns are not looked at.
+        The table can come from Polars, PyArrow, DuckDB or any other source of an Arrow stream.
 
-        An array given as `out` is written to and returned: float32 of `output_shape`, contiguous in C order. Where
-        tensors come and go, that saves fresh memory for each, which can cost as much as the tensor.
+        The table needs the columns `bid_px_00` … `ask_px_09` (float64 in price units or int64 in 1e-9, null for a
+        missing level) and, if the features need them, `bid_sz_00` … and `bid_ct_00` …; other columns are ignored.
+
+        An array given as `out` is filled and returned: float32 of `output_shape`, contiguous in C order. When many
+        tensors are computed, this saves allocating memory for each, which can cost as much as the tensor itself.
 
         Raises:
-            ValueError: for another number of rows, a missing column, a last row without best bid or ask, or an `out`
-                of another shape or order, or that cannot be written to.
-            TypeError: when `rows` gives no Arrow stream, or `out` is no array of float32.
+            ValueError: for a wrong number of rows, a missing column, a last row without best bid or ask, or an `out`
+                that has the wrong shape or order, or cannot be written to.
+            TypeError: when `rows` provides no Arrow stream, or `out` is not an array of float32.
         """
         if out is None:
             out = np.empty(self._shape, np.float32)
         return self._processor.process(self._select(rows), out)
 
     def _select(self, rows: Any) -> Any:
-        """Only what is needed, of tables that can select: handing over a dataset's other columns costs half of the
-        tensor's time. A table that lacks a column is left as it is; the engine says which."""
+        """Selects the columns needed, in tables that can select: passing a dataset's other columns costs half of the
+        tensor's time. Leaves a table that lacks a column as it is; the engine reports which one is missing."""
         library = type(rows).__module__.partition(".")[0]
         try:
             if library == "polars" and hasattr(rows, "__arrow_c_stream__") and hasattr(rows, "width"):
-                # With a range of rows, as a list of names alone is first taken for one of rows.
+                # Index with a range of rows too: Polars first tries a list of names on its own as a list of rows.
                 return rows[:, self._columns] if rows.width > len(self._columns) else rows
             if library == "pyarrow" and hasattr(rows, "select"):
                 return rows.select(self._columns)

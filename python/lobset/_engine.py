@@ -14,7 +14,7 @@ from lobset._results import Inspection, Manifest, Thresholds, Validation, place
 
 PathLike = str | os.PathLike[str]
 Progress = Callable[[str, int, int], object]
-"""Called with the stage (scan, plan, write, validate), how much of it is done, and how much there is."""
+"""Called with the stage (scan, plan, write, validate), the amount done, and the total."""
 
 
 def _paths(inputs: PathLike | Iterable[PathLike]) -> list[str]:
@@ -33,7 +33,7 @@ def _settings(config: Config | None) -> str:
 
 @contextmanager
 def _listener(progress: bool | Progress) -> Iterator[Progress | None]:
-    """A function that hears of progress: the caller's, a bar, or none."""
+    """Provides the function to report progress to: the caller's, one that shows a bar, or none."""
     if not isinstance(progress, bool):
         yield progress
         return
@@ -72,17 +72,17 @@ def process(
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Manifest:
-    """The main job: fits the boundaries on the first half, writes one labelled dataset a symbol, and proves them.
+    """Runs the main job: fits the boundaries on the first half, writes a labelled dataset per symbol, and proves it.
 
     Args:
         inputs: DBN files, folders of them or globs; `s3://`, `gs://` and `az://` URLs of files and folders too.
-        out: The folder to make, or the URL of one. It appears whole and proved, or not at all.
+        out: The folder to create, or its URL. It appears complete and proved, or not at all.
         config: The settings; the defaults when left out.
-        thresholds: A `thresholds.json` to apply in place of fitting; its label settings must be those of `config`.
-        symbology: A `symbology.json` for files whose metadata has no mappings; the one beside each file when left out.
-        overwrite: Replace a dataset folder that exists, if it holds nothing else.
-        threads: Threads to use; 0 for one per core.
-        progress: A bar per stage (True), none (False), or a function that is called with (stage, done, total).
+        thresholds: A `thresholds.json` to apply instead of fitting; its label settings must match those of `config`.
+        symbology: A `symbology.json` for files whose metadata has no mappings; by default, the one beside each file.
+        overwrite: Replace an existing dataset folder, if it contains nothing else.
+        threads: Number of threads; 0 for one per core.
+        progress: A bar per stage (True), no bar (False), or a function to call with (stage, done, total).
 
     Raises:
         ConfigError, InputError, DataError, OutputError, ValidationError: all of them are LobsetErrors.
@@ -113,7 +113,7 @@ def build(
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Manifest:
-    """Writes datasets with boundaries that exist, without validation. Arguments and errors as in `process`."""
+    """Writes datasets with existing boundaries, without validation. Arguments and errors as in `process`."""
     with _listener(progress) as listener:
         text = _lobset.build(
             _paths(inputs),
@@ -138,7 +138,7 @@ def fit_thresholds(
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Thresholds:
-    """Fits the boundaries alone and writes them to the file `out`. Arguments and errors as in `process`."""
+    """Only fits the boundaries and writes them to the file `out`. Arguments and errors as in `process`."""
     with _listener(progress) as listener:
         text = _lobset.fit_thresholds(
             _paths(inputs), os.fspath(out), _settings(config), _path(symbology), threads, overwrite, listener
@@ -157,13 +157,22 @@ def validate(
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Validation:
-    """Proves a dataset folder; with `against`, also compares 1,000 rows drawn with `seed`, or with `all` every row, with the raw
-    files, whose symbols may come from `symbology` as in `process`. `certificate` names a file for what was proved.
+    """Proves a dataset folder and, with `against`, compares it with the raw files.
+
+    Args:
+        folder: The dataset folder, or its URL.
+        against: Raw files to compare with: 1,000 rows drawn with `seed`, or every row with `all`.
+        seed: Determines the rows to compare.
+        all: Compare every row with the raw files.
+        certificate: A file for what was proved.
+        symbology: As in `process`, for the raw files.
+        threads: As in `process`.
+        progress: As in `process`.
 
     Raises:
-        ValidationError: with every violation found, damaged files of the folder among them.
-        InputError: when the folder holds no manifest, or the raw files cannot be read.
-        OutputError: when `certificate` lies in the folder, or is a file of another kind.
+        ValidationError: with every violation found, including damaged files of the folder.
+        InputError: when the folder has no manifest, or the raw files cannot be read.
+        OutputError: when `certificate` is in the folder, or is an existing file of another kind.
         ValueError: for `all` without `against`.
     """
     if all and not _paths(against):
@@ -189,11 +198,12 @@ def inspect(
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Inspection:
-    """Counts what DBN files hold, and holds them against the `manifest.json` of a batch job beside them. `symbology` as in
-    `process`.
+    """Counts the contents of DBN files, and compares the files with the `manifest.json` of a batch job beside them.
+
+    `symbology` is as in `process`.
 
     Raises:
-        InputError: for a file that is refused.
+        InputError: for a file that cannot be used.
     """
     with _listener(progress) as listener:
         text = _lobset.inspect(_paths(inputs), _settings(config), _path(symbology), threads, listener)
@@ -210,15 +220,15 @@ def simulate(
     options: int = 0,
     start: dt.date = dt.date(2024, 4, 1),
 ) -> list[Path]:
-    """Writes a simulated market, one DBN file a weekday, and returns the files. The same seed gives the same bytes.
+    """Writes a simulated market, one DBN file per weekday, and returns the files. The same seed gives the same bytes.
 
     Args:
-        folder: Made when it is missing.
-        days: Weekdays, and files.
-        rows: Records a file, of all instruments together.
+        folder: Where the files go; created if it is missing.
+        days: Number of weekdays, one file each.
+        rows: Records per file, of all instruments together.
         seed: Chooses the market.
         currency: Chooses price, tick and the root of the symbols.
-        options: Options beside the futures; they share nine tenths of the rows evenly.
+        options: Number of options besides the futures; they share nine tenths of the rows evenly.
         start: The first day.
     """
     day = (start.year, start.timetuple().tm_yday)
@@ -226,14 +236,14 @@ def simulate(
 
 
 def read_dbn(path: PathLike, symbol: str | None = None, *, symbology: PathLike | None = None) -> _lobset.RowStream:
-    """The records of a DBN file as an Arrow stream, for anything that takes one without a copy.
+    """Reads the records of a DBN file as an Arrow stream, for any consumer of such streams, without a copy.
 
-    `pl.DataFrame(read_dbn(path))`, `pa.table(read_dbn(path))` and DuckDB all do. Columns are named as Databento names
-    them, prices are float64 in price units, undefined prices and times are null. Every record is there, whatever its
-    quote; `symbol` keeps those of one symbol. A file without mappings takes those of `symbology`, or of the
-    `symbology.json` beside it. A file that is cut or damaged is refused while it is read.
+    Use it as `pl.DataFrame(read_dbn(path))` or `pa.table(read_dbn(path))`; DuckDB accepts it too. Columns have
+    Databento's names, prices are float64 in price units, undefined prices and times are null. Every record is included,
+    whatever its quote; `symbol` selects those of one symbol. A file without mappings uses those of `symbology`, or of
+    the `symbology.json` beside it. A truncated or damaged file raises an error while it is read.
 
     Raises:
-        InputError: when the file is refused, or does not know the symbol.
+        InputError: when the file cannot be used, or does not contain the symbol.
     """
     return _lobset.RowStream(os.fspath(path), symbol, None if symbology is None else os.fspath(symbology))

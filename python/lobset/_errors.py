@@ -1,4 +1,4 @@
-"""What can go wrong, by whose hands it can be mended."""
+"""Exceptions, divided by what has to be fixed: settings, input files, data, cluster or output."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ def _again(kind: type["LobsetError"], message: str, known: dict[str, Any]) -> "L
 
 
 class LobsetError(Exception):
-    """Base of all errors of lobset. `help` says what to do, where that is known."""
+    """Base of all errors of lobset. `help` suggests a remedy, if one is known."""
 
     help: str | None
 
@@ -18,7 +18,7 @@ class LobsetError(Exception):
         self.help = help
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keywords alone bring an error back from another process.
+        # By default, unpickling passes only the positional arguments; these errors need keyword arguments too.
         known = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         return _again, (type(self), super().__str__(), known)
 
@@ -28,7 +28,7 @@ class LobsetError(Exception):
 
 
 class ConfigError(LobsetError):
-    """Settings that are unknown, impossible or in conflict. `problems` lists them all."""
+    """Settings are unknown, impossible or in conflict. `problems` lists all of them."""
 
     problems: list[str]
 
@@ -38,8 +38,8 @@ class ConfigError(LobsetError):
 
 
 class InputError(LobsetError):
-    """A file that cannot be used: `path`, and the `record` and `byte` where the trouble lies, counted from 0. `others` holds
-    an error for each of the other files that were refused with it."""
+    """A file cannot be used. `path` is the file, `record` and `byte` are the position of the problem, counted from 0.
+    `others` has an error for each of the other files that were refused with it."""
 
     path: Path
     record: int | None
@@ -64,15 +64,15 @@ class InputError(LobsetError):
 
 
 class DataError(LobsetError):
-    """The data is readable, but no dataset can be made of it with these settings."""
+    """The data is readable, but these settings give no dataset from it."""
 
 
 class ExecutorError(LobsetError):
-    """Tasks that could not be run: no cluster, workers that die again and again."""
+    """Tasks could not be run: there is no cluster, or workers fail repeatedly."""
 
 
 class OutputError(LobsetError):
-    """A place that cannot be written to: `path`."""
+    """Output cannot be written to `path`."""
 
     path: Path
 
@@ -82,7 +82,7 @@ class OutputError(LobsetError):
 
 
 class ValidationError(LobsetError):
-    """A dataset folder that breaks a promise: `path`, and one line a violation in `violations`."""
+    """A dataset folder fails validation. `path` is the folder, `violations` has one line per violation."""
 
     path: Path
     violations: list[str]

@@ -1,4 +1,4 @@
-"""What comes back: small typed views of the library's JSON. Compare their `json` to tell whether two are the same."""
+"""Results: small typed views of the library's JSON. To compare two results, compare their `json`."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def _gaps(gaps: list[dict[str, str]]) -> list[tuple[np.datetime64, np.datetime64
 
 
 def place(path: str | os.PathLike[str]) -> Path | str:
-    """A path, or the URL of something in an object store as it is."""
+    """Returns a local path as a `Path`, and the URL of an object store as text."""
     text = os.fspath(path)
     return text.rstrip("/") if text.startswith(("s3://", "gs://", "az://")) else Path(text.removeprefix("file://"))
 
@@ -70,7 +70,7 @@ class Thresholds:
         """The boundaries of all symbols.
 
         Raises:
-            ValueError: when each symbol has its own; look into `symbols` then.
+            ValueError: when each symbol has its own; see `symbols` then.
         """
         if self.fit is None:
             raise ValueError('threshold_scope = "symbol": each symbol has boundaries of its own, in .symbols')
@@ -107,7 +107,7 @@ class Split:
     balanced: NDArray[np.int64] = field(repr=False)
     """Marked rows of each class."""
     short: list[int]
-    """Classes with fewer rows than the others have marked."""
+    """Classes with fewer rows than the number marked in the other classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,18 +115,18 @@ class Symbol:
     """A symbol of the input."""
 
     symbol: str
-    """Its name, with `.publisher` behind it where several publishers have it."""
+    """The symbol's name, followed by `.publisher` if several publishers have the symbol."""
     publisher_id: int
     rows: int
     labelled_rows: int
     gaps: list[tuple[np.datetime64, np.datetime64]] = field(repr=False)
-    """Its longest pauses in `ts_recv`, longest first, three at most: where each begins and ends."""
+    """The longest gaps in `ts_recv`, longest first, at most three: the start and end of each."""
     path: Path | str | None
-    """Its dataset, when it has one: a text for one in an object store."""
+    """The symbol's dataset, if it has one; a string in an object store."""
     reason: str | None
-    """Why it has none."""
+    """Why the symbol has no dataset."""
     splits: dict[str, Split] = field(repr=False)
-    """`fit`, `embargo` and `holdout`, when it has a dataset."""
+    """`fit`, `embargo` and `holdout`, if the symbol has a dataset."""
     bytes: int = 0
     sha256: str | None = field(default=None, repr=False)
 
@@ -159,8 +159,8 @@ class Manifest:
     symbols: list[Symbol]
     """Every symbol, by name."""
     delivery: dict[str, Any]
-    """Whether the inputs are what Databento delivered, and what was left out: `jobs`, `checked`, `unchecked`, `unlisted`,
-    `hidden`, `days`."""
+    """Whether the inputs are what Databento delivered, and what was left out: `jobs`, `checked`, `unchecked`,
+    `unlisted`, `hidden`, `days`."""
     warnings: list[str]
     timings: dict[str, float] = field(repr=False)
     json: dict[str, Any] = field(repr=False)
@@ -192,7 +192,7 @@ class Manifest:
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What `validate` has proved."""
+    """The result of `validate`."""
 
     datasets: int
     rows: int
@@ -201,9 +201,9 @@ class Validation:
     not_checked: list[str]
     """What was not checked, and why."""
     recomputed: int
-    """Rows whose `price_movement` was computed again from the mid prices in the files."""
+    """Rows whose `price_movement` was recomputed from the mid prices in the files."""
     rows_against: int | None
-    """Rows compared with the raw files, when asked for."""
+    """Rows compared with the raw files, if requested."""
     seconds: float
     manifest: Manifest = field(repr=False)
 
@@ -222,39 +222,39 @@ class Validation:
 
 @dataclass(frozen=True)
 class InspectedSymbol:
-    """What files hold of a symbol."""
+    """The contents of files for one symbol."""
 
     symbol: str
-    """Its name, with `.publisher` behind it where several publishers have it."""
+    """The symbol's name, followed by `.publisher` if several publishers have the symbol."""
     publisher_id: int
     rows: int
     files: int
     first_ts: np.datetime64
     last_ts: np.datetime64
     steps_back: int
-    """How often `ts_recv` steps back within a file."""
+    """Number of times that `ts_recv` decreases within a file."""
     gaps: list[tuple[np.datetime64, np.datetime64]] = field(repr=False)
-    """Its longest pauses in `ts_recv`, longest first, three at most: where each begins and ends."""
+    """The longest gaps in `ts_recv`, longest first, at most three: the start and end of each."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What files hold."""
+    """The contents of files, as counted by `inspect`."""
 
     files: list[dict[str, Any]] = field(repr=False)
     """Every file, in order of time: name, bytes, sha256, records, rows, drops and so on."""
     symbols: list[InspectedSymbol]
     drops: dict[str, int]
-    """Records that are no rows, by reason."""
+    """Records that do not become rows, by reason."""
     delivery: dict[str, Any] = field(repr=False)
     """As in `Manifest`."""
     warnings: list[str]
     refusals: list[str]
-    """Why `process` would refuse the files with these settings, as far as reading them tells."""
+    """Why `process` would refuse the files with these settings, as far as reading the files shows."""
 
     @property
     def records(self) -> int:
-        """Records of all files."""
+        """Number of records in all files."""
         return sum(file["records"] for file in self.files)
 
     @classmethod

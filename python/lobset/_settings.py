@@ -1,4 +1,4 @@
-"""The table of settings, which the library hands over, and what follows from it."""
+"""The table of settings, as the library returns it, and the class derived from it."""
 
 import datetime as dt
 import inspect
@@ -21,21 +21,21 @@ class Setting:
     scope: str
     kind: str
     choices: tuple[str, ...]
-    """The names that the value, or each item of a list, is one of."""
+    """Allowed names for the value, or for each item of a list."""
     optional: bool
     default: Any
     """As in JSON."""
     meaning: str
     unit: str | None
-    """How a value is held, where its type alone does not tell."""
+    """The unit or form of the value, if its type does not say it."""
 
     def value(self, values: dict[str, Any]) -> Any:
-        """The setting's value among those of a configuration as in JSON; what does not change is a tuple, not a list."""
+        """The setting's value in a configuration read from JSON. Lists become tuples, which cannot be changed."""
         found = values.get(self.name, self.default)
         return tuple(found) if isinstance(found, list) else found
 
     def documentation(self) -> str:
-        """Its meaning, and what Python sees of its value."""
+        """The meaning of the setting, and the unit and default of its value in Python."""
         unit = f" {self.unit}." if self.unit else ""
         return f"{self.meaning}.{unit} By default {self.value({})!r}."
 
@@ -52,7 +52,7 @@ def default(name: str) -> Any:
 
 
 def _text(value: object) -> str:
-    """A value as the library reads it."""
+    """Formats a value as text for the library."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -73,7 +73,7 @@ def _text(value: object) -> str:
 
 
 class Settings:
-    """What a `Config` can do, whatever the settings are. It has a property for each of them."""
+    """Base of `Config`, independent of which settings there are. It has a property for each setting."""
 
     __slots__ = ("_values",)
     _values: dict[str, Any]
@@ -89,20 +89,20 @@ class Settings:
         self._take(json.loads(_lobset.resolve(toml, texts, file)))
 
     def _take(self, values: dict[str, Any]) -> None:
-        """Holds values as in JSON. Settings of how to run are in no file; theirs are the defaults."""
+        """Stores values read from JSON. The settings of how to run are in no file and get their defaults."""
         held = {name: values.get(name, setting.default) for name, setting in SETTINGS.items()}
         object.__setattr__(self, "_values", held)
 
     @classmethod
     def _of(cls, values: dict[str, Any]) -> Self:
-        """Settings that the library has resolved."""
+        """Creates settings from values that the library has resolved."""
         config = cls.__new__(cls)
         config._take(values)
         return config
 
     @classmethod
     def from_toml(cls, source: str | os.PathLike[str]) -> Self:
-        """Settings of a TOML file, or of TOML text (any string with a line break or an equals sign).
+        """Reads settings from a TOML file, or from TOML text (any string with a line break or an equals sign).
 
         Raises:
             ConfigError: for unknown settings, impossible values, and a file that cannot be read.
@@ -115,17 +115,18 @@ class Settings:
         return config
 
     def to_toml(self) -> str:
-        """All settings that have a value as TOML, in the order of the documentation."""
+        """Returns all settings that have a value as TOML, in the order of the documentation."""
         return _lobset.to_toml(self._json())
 
     def replace(self, **changes: Any) -> Self:
-        """The same settings with some changed. `None` unsets an optional setting.
+        """Returns a copy with some settings changed. `None` unsets an optional setting.
 
         Raises:
             ConfigError: with all problems at once.
         """
         config = type(self).__new__(type(self))
-        required = [name for name, value in changes.items() if value is None and name in SETTINGS and not SETTINGS[name].optional]
+        unset = [name for name, value in changes.items() if value is None]
+        required = [name for name in unset if name in SETTINGS and not SETTINGS[name].optional]
         if required:
             problems = [f"{name}: cannot be None" for name in required]
             raise ConfigError("; ".join(problems), problems=problems)
@@ -134,7 +135,7 @@ class Settings:
         return config
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings by their names; lengths of time in nanoseconds."""
+        """Returns all settings by name; durations are in nanoseconds."""
         return json.loads(self._json())  # type: ignore[no-any-return]
 
     def _json(self) -> str:
@@ -153,7 +154,7 @@ class Settings:
         return (type(self)._of, (self._values,))
 
     def __repr__(self) -> str:
-        """The currency, and what differs from its preset."""
+        """The currency, and the settings that differ from its preset."""
         values = tomllib.loads(self.to_toml())
         currency = values["currency"]
         preset = tomllib.loads(type(self)(currency=currency).to_toml())

@@ -1,14 +1,14 @@
-"""Samples of datasets as NumPy arrays: one by one, in batches, or as a shuffled stream. `lobset.torch` builds on it.
+"""Samples of datasets as NumPy arrays: one by one, in batches, or as a shuffled stream. `lobset.torch` uses it.
 
-Three ways to read a dataset that `lobset.process` has written:
+There are three ways to read a dataset written by `lobset.process`:
 
-- `DepthDataset` and `RowDataset` give sample number i.
-- `batches` walks over one of them, in order or shuffled.
-- `BlockStream` shuffles blocks of neighbouring samples, so that they share the work of decoding and of time bins. It is
+- `DepthDataset` and `RowDataset` return sample number i.
+- `batches` iterates over one of them, in order or shuffled.
+- `BlockStream` shuffles blocks of neighbouring samples, which share the work of decoding and of time bins. It is
   sharded over workers and ranks and resumes in mid-epoch.
 
-All of them read the file lazily, hold a few row groups, give the same order for the same seed, and can be pickled. No
-window crosses a break or the start of the symbol, and no row under embargo is ever given.
+All of them read the file lazily, keep a few row groups in memory, yield the same order for the same seed, and can be
+pickled. No window crosses a break or the start of the symbol, and rows under embargo are never returned.
 """
 
 import json
@@ -32,7 +32,7 @@ Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 class Samples:
-    """Samples of one dataset, by their number. Made by `DepthDataset` and `RowDataset`."""
+    """Samples of one dataset, by number. Create a `DepthDataset` or a `RowDataset` to get one."""
 
     def __init__(self, path: PathLike, arguments: dict[str, Any]) -> None:
         self._path = os.fspath(path)
@@ -55,7 +55,7 @@ class Samples:
 
     @property
     def config(self) -> Config:
-        """The settings that the dataset was made with."""
+        """The settings that the dataset was created with."""
         return Config._of(json.loads(self._samples.config))
 
     @property
@@ -76,15 +76,15 @@ class Samples:
         return self._samples.get(self._number(int(index)))
 
     def position(self, index: int) -> int:
-        """The place in the file of a sample's row, counted from 0."""
+        """Returns the number of a sample's row in the file, counted from 0."""
         return self._samples.position(self._number(int(index)))
 
     def labels(self) -> NDArray[np.uint8]:
-        """The classes of all samples, in order: one byte each."""
+        """Returns the classes of all samples, in order: one byte each."""
         return self._samples.labels()
 
     def batch(self, indices: Sequence[int] | NDArray[np.integer[Any]], threads: int | None = None) -> Batch:
-        """Several samples at once, made on several threads (all cores by default) without the interpreter's lock."""
+        """Computes several samples on several threads (all cores by default), without the interpreter's lock."""
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
         out = np.empty((len(numbers), *self.shape), dtype=np.float32)
         labels = np.empty(len(numbers), dtype=np.int64)
@@ -112,22 +112,22 @@ class DepthDataset(Samples):
     """Depth tensors: item i is (the tensor of the `samples` rows that end at a row, the class of that row).
 
     Args:
-        path: A `*_dataset.parquet`, by path or URL.
+        path: Path or URL of a `*_dataset.parquet`.
         split: `"fit"` or `"holdout"`.
-        balanced: Only rows of the uniform subset.
-        features: Channels; by default the dataset's own, as are the three that follow.
+        balanced: Use only the rows of the uniform subset.
+        features: Channels. By default the dataset's own, as for `samples`, `ticks_per_bin` and `micro_pip_size`.
         samples: Rows of a window, a multiple of `ticks_per_bin`.
         stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole
-            window. Strides of a multiple of `ticks_per_bin` share time bins.
+            window. With a stride that is a multiple of `ticks_per_bin`, samples share time bins.
         ticks_per_bin: Rows of a time bin.
         micro_pip_size: Price step of the ladder, in price units.
-        row_groups: Row groups of 131,072 rows kept decoded, about 31 MB each with two features. By default one more than
-            a window spans: enough to go through a file in order or in blocks. Random access gains from as many as fit
-            into memory; each worker keeps its own.
+        row_groups: Row groups of 131,072 rows to keep decoded, about 31 MB each with two features. The default, one
+            more than a window spans, is enough to go through a file in order or in blocks. Random access benefits from
+            as many as fit into memory; each worker keeps its own.
 
     Raises:
-        InputError: when the file cannot be read, was written with `drop_unbalanced`, or has no marks though `balanced`
-            asks for them.
+        InputError: when the file cannot be read, was written with `drop_unbalanced`, or has no marks although
+            `balanced` needs them.
         ConfigError: for settings out of range.
     """
 
@@ -154,17 +154,17 @@ class DepthDataset(Samples):
 
 
 class RowDataset(Samples):
-    """Rows: item i is (the row's columns as a vector of float32, NaN for null; its class).
+    """Rows: item i is (the row's columns as a vector of float32 with NaN for null, the row's class).
 
     Args:
-        path: A `*_dataset.parquet`, by path or URL.
+        path: Path or URL of a `*_dataset.parquet`.
         split: `"fit"` or `"holdout"`.
-        balanced: Only rows of the uniform subset.
-        columns: Numeric columns, in this order; by default the sixty of the book and `mid_price`.
+        balanced: Use only the rows of the uniform subset.
+        columns: Numeric columns, in this order; by default the sixty columns of the book and `mid_price`.
         stride: As in `DepthDataset`.
 
     Raises:
-        InputError: when the file cannot be read, lacks a column, or has no marks though `balanced` asks for them.
+        InputError: when the file cannot be read, lacks a column, or has no marks although `balanced` needs them.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ def batches(
     drop_last: bool = False,
     threads: int | None = None,
 ) -> Iterator[Batch]:
-    """One epoch of a dataset in batches. Shuffled, the order follows from `seed` and `epoch` alone."""
+    """Yields one epoch of a dataset in batches. When shuffled, the order depends only on `seed` and `epoch`."""
     count = len(dataset)
     order = np.random.default_rng([seed, epoch]).permutation(count) if shuffle else None
     for start in range(0, count, batch_size):
@@ -209,10 +209,10 @@ def batches(
 
 
 def uniform_order(labels: NDArray[np.uint8], seed: int, epoch: int = 0) -> Iterator[int]:
-    """Sample numbers such that every class that is present comes equally often and every sample at least once.
+    """Yields sample numbers so that every class that occurs comes equally often and every sample at least once.
 
-    In rounds of one sample a class; a class that is through before the largest one begins anew in another order. Holds
-    eight bytes a sample.
+    Each round has one sample of each class. A class that runs out before the largest one starts again in another order.
+    Uses eight bytes of memory per sample.
     """
     rng = np.random.default_rng([seed, epoch])
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -226,23 +226,23 @@ def uniform_order(labels: NDArray[np.uint8], seed: int, epoch: int = 0) -> Itera
 
 
 class BlockStream:
-    """One epoch after the other of one or more datasets, block-shuffled, in this shard's share.
+    """A block-shuffled stream of this shard's share of one or more datasets, one epoch after another.
 
-    Blocks of neighbouring samples come in an order that follows from `seed` and the epoch, and so do the samples within
-    each block. Every shard takes every `shards`-th block, so that all shards together give each sample once.
+    The order of the blocks of neighbouring samples, and of the samples within each block, depends on `seed` and the
+    epoch. Every shard takes every `shards`-th block, so that all shards together yield each sample once.
 
-    Iterating gives (array, class) one by one and ends with the epoch; the next iteration is the next epoch. After
-    `load_state_dict` it goes on where `state_dict` was taken, in mid-epoch if need be.
+    Iterating yields (array, class) pairs and ends with the epoch; the next iteration is the next epoch. After
+    `load_state_dict`, iteration resumes where `state_dict` was taken, even in mid-epoch.
 
     Args:
-        datasets: Where the samples come from.
-        seed: Chooses the orders.
-        block: Samples of a block: more mix better, fewer share less work.
-        shuffle: False for the order of the files.
+        datasets: Datasets to draw samples from.
+        seed: Determines the orders.
+        block: Samples per block: larger blocks mix better, smaller ones share less work.
+        shuffle: Whether to shuffle; False keeps the order of the files.
         shard: This shard's number, from 0.
-        shards: How many there are.
-        chunk: Samples made at once.
-        threads: Threads that make them.
+        shards: Number of shards.
+        chunk: Samples computed at once.
+        threads: Threads that compute them.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class BlockStream:
         self.epoch, self.position = 0, 0
 
     def _blocks(self) -> list[tuple[int, int, int]]:
-        """This shard's blocks of the epoch at hand, in order: dataset, first sample, end."""
+        """This shard's blocks of the current epoch, in order: dataset, first sample, end."""
         blocks = [
             (number, start, min(start + self.block, len(dataset)))
             for number, dataset in enumerate(self.datasets)
@@ -286,11 +286,11 @@ class BlockStream:
         return start + np.random.default_rng([self.seed, self.epoch, number, start]).permutation(stop - start)
 
     def __len__(self) -> int:
-        """Samples of this shard's epoch."""
+        """Number of samples of this shard in the epoch."""
         return sum(stop - start for _, start, stop in self._blocks())
 
     def _chunks(self) -> Iterator[Batch]:
-        """What is left of the epoch, chunk by chunk."""
+        """Yields the rest of the epoch, chunk by chunk."""
         skip = self.position
         for number, start, stop in self._blocks():
             if skip >= stop - start:
@@ -312,7 +312,7 @@ class BlockStream:
         self._end()
 
     def batches(self, batch_size: int, drop_last: bool = False) -> Iterator[Batch]:
-        """What is left of the epoch in batches."""
+        """Yields the rest of the epoch in batches."""
         held: list[Batch] = []
         count = 0
         for samples, labels in self._chunks():
@@ -330,7 +330,7 @@ class BlockStream:
         self._end()
 
     def set_epoch(self, epoch: int) -> None:
-        """Begins an epoch, as samplers of distributed training do."""
+        """Starts an epoch, as samplers of distributed training do."""
         self.epoch, self.position = epoch, 0
 
     def _fingerprint(self) -> dict[str, Any]:
@@ -344,14 +344,14 @@ class BlockStream:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands: plain numbers, fit for JSON."""
+        """Returns the position of the stream: plain numbers, suitable for JSON."""
         return {"epoch": self.epoch, "position": self.position, **self._fingerprint()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state_dict` was taken.
+        """Resumes where `state_dict` was taken.
 
         Raises:
-            ValueError: when that was another stream.
+            ValueError: when the state is from another stream.
         """
         for name, value in self._fingerprint().items():
             if state.get(name) != value:

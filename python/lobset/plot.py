@@ -1,4 +1,4 @@
-"""Pictures (the extra `plot`)."""
+"""Plots of depth tensors (the extra `plot`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,17 +11,17 @@ __all__ = ["depth"]
 
 
 def depth(tensor: Any, features: Sequence[str] | None = None, title: str | None = None) -> Figure:
-    """A depth tensor, one panel a channel: red is ask depth, blue is bid depth, white is nothing.
+    """Plots a depth tensor, one panel per channel: red is ask depth, blue is bid depth, white is nothing.
 
     The colours meet along the path of the price. The black line is the mid price of the last row.
 
     Args:
-        tensor: Of shape (402, T) or (n, 402, T): NumPy, PyTorch or whatever `numpy.asarray` takes.
-        features: Names of the channels, for the panels' titles.
-        title: Of the whole picture.
+        tensor: Tensor of shape (402, T) or (n, 402, T): NumPy, PyTorch or anything else that `numpy.asarray` accepts.
+        features: Names of the channels, used as titles of the panels.
+        title: Title of the whole figure.
 
     Raises:
-        ValueError: for another shape.
+        ValueError: when the tensor has another shape.
     """
     channels = np.asarray(tensor)
     if channels.ndim == 2:

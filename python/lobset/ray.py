@@ -1,10 +1,12 @@
-"""The main job on a Ray cluster: the same steps as tasks, the same bytes. Needs Ray: `pip install "lobset[ray]"`.
+"""The main job on a Ray cluster: the same steps as tasks, giving the same bytes.
+
+Needs Ray: `pip install "lobset[ray]"`.
 
 >>> import lobset.ray
 >>> lobset.ray.process("s3://market/mbp-10", "s3://datasets/audusd", address="auto")  # doctest: +SKIP
 
-Inputs, work folder and output lie where every node reaches them: in an object store, or in a shared folder. Ray carries
-small texts alone. Each node needs the same version of lobset, and the credentials of the store in its environment.
+Inputs, work folder and output must be where every node reaches them: in an object store, or in a shared folder. Ray
+transfers only small texts. Each node needs the same version of lobset, and the store's credentials in its environment.
 """
 
 import contextlib
@@ -35,36 +37,37 @@ _Task = tuple[str, str, int, int]
 """Kind, spec, threads, bytes of memory."""
 
 _TICK = 0.05
-"""Seconds between two looks at whoever wants to stop."""
+"""Seconds between two checks for a request to stop."""
 
 _GRACE = 10.0
-"""Seconds that a cancelled task has to clear up before its process is killed."""
+"""Seconds that a cancelled task has to clean up before its process is killed."""
 
 _LOOK = 5.0
-"""Seconds between two looks at which nodes there are."""
+"""Seconds between two updates of the list of nodes."""
 
 _DEPTH = 2
-"""Tasks under way for each that a node can run: no worker waits for the next one."""
+"""Tasks submitted for each one that a node can run, so that no worker waits for its next task."""
 
 _DOUBT = 4
-"""Deadlines for which a node that let one pass gets no more tasks."""
+"""Number of deadlines for which a node that missed one gets no new tasks."""
 
 
 def _work(kind: str, spec: str) -> tuple[bool, str, bool]:
-    """What a worker does."""
+    """Runs a task on a worker."""
     return _lobset.try_task(kind, spec)
 
 
 class RayExecutor:
-    """Runs tasks on a cluster, each as often as it takes: a task whose process or node dies, or that fails for a reason
-    that may pass, is sent again, and so is one without news for `deadline` seconds, each time to another node. The first
-    receipt counts, whichever try it comes from.
+    """Runs tasks on a cluster and retries those that fail.
+
+    A task is sent again, each time to another node, if its process or node dies, if it fails for a reason that may be
+    temporary, or if it sends no news for `deadline` seconds. The first receipt counts, whichever try it comes from.
 
     Args:
-        address: The cluster, as for `ray.init`. Without one: the cluster that this process is connected to, or that
-            RAY_ADDRESS names, or a new one on this machine.
-        deadline: Seconds after which a task without news is sent again, for nodes that are lost without a word.
-        retries: How often a task is sent again before the run gives up.
+        address: The cluster, as for `ray.init`. By default, the cluster that this process is connected to, or the one
+            that RAY_ADDRESS names, or a new one on this machine.
+        deadline: Seconds without news after which a task is sent again, for nodes that are lost silently.
+        retries: Number of times that a task is sent again before the run fails.
     """
 
     def __init__(self, address: str | None = None, *, deadline: float = 900.0, retries: int = 4) -> None:
@@ -77,16 +80,16 @@ class RayExecutor:
                 ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
             except (ConnectionError, RayError, RuntimeError, ValueError) as error:
                 raise ExecutorError(f"no Ray cluster at {address or 'hand'}: {error}") from error
-        # Our own count of tries, not Ray's: a try that is thought lost may still be at work.
+        # The executor counts tries, not Ray: a try that is considered lost may still be running.
         self._remote = ray.remote(max_retries=0)(_work)
 
     def close(self) -> None:
-        """Disconnects, unless the process had been connected before."""
+        """Disconnects, unless the process was already connected before."""
         if not self._connected:
             ray.shutdown()
 
     def map(self, tasks: list[_Task]) -> Iterator[tuple[int, bool, str] | None]:
-        """Yields (place, whether it went well, receipt or error as JSON) of each task as it ends, and None now and then."""
+        """Yields (task number, success, receipt or error as JSON) as each task ends, and None from time to time."""
         round_ = _Round(self, tasks)
         try:
             yield from round_.run()
@@ -95,7 +98,7 @@ class RayExecutor:
 
 
 class _Round:
-    """One round of tasks: which wait, which are under way, which tries were made."""
+    """One round of tasks: those waiting, those running, and the tries made."""
 
     def __init__(self, executor: RayExecutor, tasks: list[_Task]) -> None:
         self.executor = executor
@@ -122,7 +125,7 @@ class _Round:
                 yield None
 
     def look(self) -> None:
-        """Which nodes there are, and how many tasks each can have under way."""
+        """Updates the list of nodes, and the number of tasks that each can have submitted."""
         now = time.monotonic()
         if now - self.looked < _LOOK:
             return
@@ -132,7 +135,7 @@ class _Round:
         self.rooms = {node: _DEPTH * int(n // threads) for node, n in sorted(cpus.items()) if n >= threads}
 
     def best_node(self, but: str | None = None) -> str | None:
-        """The node with the most room that is not in doubt. None, for Ray to find one, where there is none."""
+        """Returns the node with the most room that is not in doubt; None, so that Ray chooses, if there is none."""
         now, patience = time.monotonic(), _DOUBT * self.executor.deadline
         doubted = {node for node, since in self.executor._doubted.items() if now - since < patience}
         load = Counter(self.on.values())
@@ -150,7 +153,7 @@ class _Round:
 
     def send(self, task: int, node: str | None) -> None:
         kind, spec, threads, memory = self.tasks[task]
-        # Left to itself, Ray fills one node before it looks at the next, and sends tasks to those that are frozen.
+        # By default, Ray fills one node before it uses the next, and sends tasks to frozen nodes.
         strategy = "SPREAD" if node is None else NodeAffinitySchedulingStrategy(node, soft=True)
         options: dict[str, Any] = {"num_cpus": threads, "memory": memory, "scheduling_strategy": strategy}
         ref = self.executor._remote.options(name=f"lobset.{kind}", **options).remote(kind, spec)
@@ -160,7 +163,7 @@ class _Round:
         self.on[ref] = node
 
     def end(self, ref: ray.ObjectRef) -> tuple[int, bool, str] | None:
-        """Takes note of a try that has ended, well or not; returns what the driver is to hear."""
+        """Records a try that has ended, successfully or not; returns what to report to the driver."""
         task = self.under_way.pop(ref)
         node = self.on.pop(ref)
         del self.since[ref]
@@ -168,7 +171,7 @@ class _Round:
             well, text, transient = ray.get(ref)
             self.executor._doubted.pop(node or "", None)
         except RayTaskError as error:
-            # The worker could not even begin: lobset is not installed there, or is another one.
+            # The worker could not start: lobset is not installed there, or in another version.
             raise ExecutorError(f"a worker cannot run lobset: {error.cause}") from error
         except RayError as error:
             well, text, transient = False, json.dumps({"Executor": f"a worker was lost: {error}"}), True
@@ -190,7 +193,7 @@ class _Round:
         overdue = [ref for ref, since in self.since.items() if now - since > self.executor.deadline]
         for ref in overdue:
             task = self.under_way[ref]
-            # Whoever has it may be slow, frozen or gone: it keeps its chance, and its node gets no more for a while.
+            # The node may be slow, frozen or gone: its try keeps running, but the node gets no new tasks for a while.
             self.since[ref] = now
             node = self.on[ref]
             if node is not None:
@@ -205,8 +208,8 @@ class _Round:
             self.send(task, self.best_node(but=node))
 
     def cancel(self) -> None:
-        """Stops what is under way: by a signal first, so that it clears up, then by force. Tries of tasks that others have
-        done are not waited for: frozen ones could not answer, and clear up when they thaw."""
+        """Stops running tries: first by a signal, so that they clean up, then by force. Does not wait for tries of
+        tasks that others have completed: frozen ones cannot answer, and clean up when they resume."""
         refs = list(self.under_way)
         for force in (False, True):
             for ref in refs:
@@ -233,29 +236,29 @@ def process(
     retries: int = 4,
     progress: bool | Progress = True,
 ) -> Manifest:
-    """The main job on a cluster. The datasets are the same bytes as those of `lobset.process`.
+    """Runs the main job on a cluster. The datasets have the same bytes as those of `lobset.process`.
 
-    A run that died, whose driver died or whose cluster died goes on from what its tasks have finished when it is called
-    again. One that has been published, with these settings and inputs, is not done again.
+    If a run, its driver or its cluster dies, calling this again continues from the tasks that have finished. A run that
+    has been published with these settings and inputs is not repeated.
 
     Args:
-        inputs: As for `lobset.process`; where every node reaches them.
-        out: The folder to make, or the URL of one. In an object store its files have names that no other run uses, and
-            `manifest.json`, put there last, says which of them count.
+        inputs: As for `lobset.process`, where every node reaches them.
+        out: The folder to create, or its URL. In an object store, its files have names that no other run uses, and
+            `manifest.json`, written last, lists the ones that count.
         config: The settings; the defaults when left out.
-        address: The cluster, as for `ray.init`. Without one: the cluster that this process is connected to, or that
-            RAY_ADDRESS names, or a new one on this machine.
-        work: Where work files go, a folder or URL that every node reaches; beside `out` when left out.
-        thresholds: A `thresholds.json` to apply in place of fitting.
-        symbology: As for `lobset.process`; where every node reaches it.
-        overwrite: Replace a dataset folder that exists, if it holds nothing else.
-        threads: Threads, and so CPUs, of a task.
-        deadline: Seconds after which a task without news is sent again, for nodes that are lost without a word.
-        retries: How often a task is sent again before the run gives up.
+        address: The cluster, as for `ray.init`. By default, the cluster that this process is connected to, or the one
+            that RAY_ADDRESS names, or a new one on this machine.
+        work: A folder or URL for work files that every node reaches; by default, one beside `out`.
+        thresholds: A `thresholds.json` to apply instead of fitting.
+        symbology: As for `lobset.process`, where every node reaches it.
+        overwrite: Replace an existing dataset folder, if it contains nothing else.
+        threads: Threads, and therefore CPUs, per task.
+        deadline: Seconds without news after which a task is sent again, for nodes that are lost silently.
+        retries: Number of times that a task is sent again before the run fails.
         progress: As for `lobset.process`.
 
     Raises:
-        ExecutorError: when there is no cluster, or tasks fail again and again.
+        ExecutorError: when there is no cluster, or tasks fail repeatedly.
         LobsetError: as for `lobset.process`.
         KeyboardInterrupt: on Ctrl-C, after the tasks have stopped and cleaned up.
     """

@@ -81,10 +81,11 @@ class RowDataset(_Mapped):
 
 
 class UniformSampler(Sampler):
-    """Draws every class that is present equally often without losing a row.
+    """Draws every class that occurs equally often, without losing a row.
 
-    An epoch is as long as the largest class times the number of classes; smaller classes come again, in another order
-    each time. The order follows from `seed` and the epoch, which goes up with each iteration or is set by `set_epoch`.
+    An epoch has as many samples as the largest class times the number of classes. Samples of smaller classes repeat, in
+    another order each time. The order depends on `seed` and the epoch, which increases with each iteration or is set by
+    `set_epoch`.
 
     >>> DataLoader(dataset, batch_size=32, sampler=UniformSampler(dataset, seed=1))  # doctest: +SKIP
     """
@@ -110,15 +111,15 @@ class UniformSampler(Sampler):
 class SampleStream(IterableDataset):
     """An iterable dataset for data larger than memory: blocks of neighbouring samples in shuffled order.
 
-    Sharded over the workers of a `DataLoader` and the ranks of `torch.distributed`, when that is initialised: all of
-    them together give each sample once an epoch. `state_dict` and `load_state_dict` (with torchdata's
-    `StatefulDataLoader`, or without workers) go on in mid-epoch.
+    The stream is sharded over the workers of a `DataLoader` and the ranks of `torch.distributed`, if that is
+    initialised: together they yield each sample once per epoch. `state_dict` and `load_state_dict` (with torchdata's
+    `StatefulDataLoader`, or without workers) resume in mid-epoch.
 
-    Without workers the epoch goes up with each iteration. Workers live for one epoch, so there `set_epoch` is to be called
-    before each.
+    Without workers, the epoch increases with each iteration. Workers live for one epoch, so with them call `set_epoch`
+    before each epoch.
 
     Args:
-        datasets: Where the samples come from: depth tensors or rows, all of one shape.
+        datasets: Datasets to draw samples from: depth tensors or rows, all of one shape.
         seed, block, shuffle: As in `lobset.data.BlockStream`.
     """
 
@@ -147,19 +148,19 @@ class SampleStream(IterableDataset):
             yield torch.from_numpy(sample), label
 
     def set_epoch(self, epoch: int) -> None:
-        """Begins an epoch."""
+        """Starts an epoch."""
         self._stream.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands: plain numbers, fit for JSON."""
+        """Returns the position of the stream: plain numbers, suitable for JSON."""
         self._take_share()
         return self._stream.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state_dict` was taken.
+        """Resumes where `state_dict` was taken.
 
         Raises:
-            ValueError: when that was another stream, or another worker's or rank's share.
+            ValueError: when the state is from another stream, or from another worker's or rank's share.
         """
         self._take_share()
         self._stream.load_state_dict(state)

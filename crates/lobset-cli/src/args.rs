@@ -1,4 +1,4 @@
-//! The command line: raw flags to checked options.
+//! Parsing of the command line, from raw flags to checked options.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use lobset::validate::Compare;
 use lobset::{Config, Error, Options, Thresholds, Timestamp};
 use lobset_sim::Market;
 
-/// How much to say, and in which form.
+/// Verbosity and format of the output.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Talk {
     pub quiet: bool,
@@ -19,7 +19,7 @@ pub struct Talk {
     pub json: bool,
 }
 
-/// What carries out the steps of the main job.
+/// Where the steps of the main job run.
 pub enum Engine {
     /// The threads of this machine.
     Threads,
@@ -27,7 +27,7 @@ pub enum Engine {
     Ray { address: Option<String>, work: Option<PathBuf> },
 }
 
-/// What to do, checked as far as that is possible without opening the data.
+/// A command, checked as far as possible without opening the data.
 pub enum Command {
     Process {
         inputs: Vec<PathBuf>,
@@ -121,7 +121,7 @@ fn symbology_file() -> Arg {
     Arg::new("symbology").long("symbology").value_name("FILE").help(help).value_parser(value_parser!(PathBuf))
 }
 
-/// Which engine, and what it needs to know.
+/// Flags that choose and configure the engine.
 fn engine() -> [Arg; 3] {
     let of_ray = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help).requires("engine")
@@ -277,7 +277,8 @@ fn date(text: &str) -> Result<time::Date, String> {
     time::Date::parse(text, time::macros::format_description!("[year]-[month]-[day]")).map_err(|e| e.to_string())
 }
 
-/// Turns matches into a command. Settings are resolved here, so that their mistakes come before any data is opened.
+/// Turns matches into a command. Resolves the settings, so that mistakes in them are reported before any data is
+/// opened.
 pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
     let (name, sub) = matches.subcommand().ok_or_else(|| ConfigError::one("no command"))?;
     let talk = Talk { quiet: sub.get_flag("quiet"), verbose: sub.get_flag("verbose"), json: sub.get_flag("json") };
@@ -337,7 +338,8 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
     Ok((talk, command))
 }
 
-/// Lays file, environment and flags over each other, and over what a thresholds file was fitted with.
+/// Resolves the settings. Flags override the environment, which overrides the file, which overrides the settings that a
+/// thresholds file was fitted with.
 fn settings(sub: &ArgMatches, thresholds: Option<&Thresholds>) -> Result<Box<Config>, Error> {
     let mut layers = Vec::new();
     if let Some(thresholds) = thresholds {
@@ -363,7 +365,7 @@ fn thresholds_layer(thresholds: &Thresholds) -> Layer {
     Layer { origin: "thresholds file".to_owned(), values: values.collect() }
 }
 
-/// A point in time, for people: to the second.
+/// Formats a timestamp for people, to the second.
 pub fn to_second(time: Timestamp) -> String {
     time.to_string()[..19].replace('T', " ")
 }

@@ -14,7 +14,7 @@ use crate::print::{print, say};
 use crate::progress::Bars;
 use crate::summary;
 
-/// Runs a command and prints its result to stdout. Returns the outcome, and what the user should know beside an error.
+/// Runs a command and prints its result to stdout. Returns the outcome, and notes to show beside an error.
 pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>>) -> (Result<(), Error>, Vec<String>) {
     let bars = Bars::new(talk.quiet);
     let report = |event: Event| bars.event(event);
@@ -87,14 +87,14 @@ fn run_watched(
 /// A result as JSON.
 type Json<'a> = &'a dyn Fn() -> serde_json::Result<String>;
 
-/// Lines to stderr, each of which is one line whatever symbols and files are called.
+/// Prints lines to stderr. Escapes line breaks in the names of symbols and files, so that each line stays one line.
 fn tell(talk: &Talk, kind: &str, lines: &[String]) {
     if !talk.quiet {
         lines.iter().for_each(|line| say(kind, &printable(line)));
     }
 }
 
-/// The result to stdout. `written` is what the command has written.
+/// Prints the result to stdout. `written` is the path that the command has written.
 fn finish(talk: &Talk, written: Option<&Path>, text: &dyn Fn() -> String, json: Json<'_>) -> Result<(), Error> {
     let done = written.map(|out| format!("{} is complete: only this report of it was lost", out.display()));
     let text = if talk.json { json().unwrap_or_default() + "\n" } else { text() };
@@ -129,7 +129,7 @@ fn simulate(
     finish(talk, Some(folder), &text, &|| serde_json::to_string_pretty(&result))
 }
 
-/// The simulator's errors as the library's.
+/// Converts an error of the simulator into one of the library.
 pub fn simulator_error(error: lobset_sim::Error) -> Error {
     match error {
         lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },

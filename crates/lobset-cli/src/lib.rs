@@ -1,5 +1,5 @@
-//! The `lobset` command as a function: flags in, one call into the library, a summary or an error out. The binary calls it,
-//! and so does the command of the Python package.
+//! The `lobset` command as a function: takes flags, makes one call into the library, prints a summary or an error. The
+//! binary and the command of the Python package both call it.
 
 mod args;
 mod commands;
@@ -19,15 +19,14 @@ use print::{print, say};
 /// Set by the first Ctrl-C; the second one ends the process at once.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Connects to a Ray cluster: the one at an address, or the one at hand.
+/// Connects to a Ray cluster: the one at an address, or the default one.
 pub type Ray<'a> = &'a dyn Fn(Option<&str>) -> lobset::Result<Box<dyn Executor>>;
 
-/// Runs the command line, whose first word is the program's name, and returns the exit code. Handles Ctrl-C from then on;
-/// ends the process itself on `--help`, `--version` and flags that cannot be understood. Without `ray` there is no
-/// `--engine ray`.
+/// Runs the command line, whose first word is the program's name, and returns the exit code. Handles Ctrl-C from then
+/// on; ends the process itself on `--help`, `--version` and invalid flags. Without `ray` there is no `--engine ray`.
 pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u8 {
-    // A file that may not grow any more is an error of the write, and no reason to die halfway. This fails for no signal
-    // that there is.
+    // Reaching the file size limit should fail the write, not kill the process. Blocking a signal that exists cannot
+    // fail.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
     let matches = args::command().get_matches_from(words);
     let (talk, command) = match args::parse(&matches) {
@@ -48,7 +47,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u
     }
 }
 
-/// The exit code of each class of error, and its name in JSON.
+/// The exit code of an error's class, and the name of the class in JSON.
 fn class(error: &Error) -> (u8, &'static str) {
     match error {
         Error::Config(_) => (2, "config"),
@@ -61,7 +60,7 @@ fn class(error: &Error) -> (u8, &'static str) {
     }
 }
 
-/// One by one what an error found, where that may be several.
+/// The problems of an error one by one, for errors that may have several.
 fn problems(error: &Error) -> Vec<String> {
     match error {
         Error::Config(e) => e.problems.clone(),
@@ -88,7 +87,7 @@ fn fail(error: &Error, notes: &[String], json: bool) -> u8 {
                 "problems": problems(error), "notes": notes
             }
         });
-        // The exit code tells, whoever reads this.
+        // The exit code reports the error even if stdout cannot be written.
         let _ = print(&format!("{report:#}\n"), None);
     }
     code

@@ -1,15 +1,15 @@
-//! What goes to stdout and stderr, whatever is at the other end of them.
+//! Printing to stdout and stderr, whether they are terminals, files or closed pipes.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use lobset::{Error, printable};
 
-/// Prints to stdout. Nothing that comes from outside steers the terminal. A reader who has seen enough, as `head` has, is no
-/// failure.
+/// Prints to stdout. Escapes control characters, so that names in the data cannot steer the terminal. A pipe that the
+/// reader has closed, as `head` does, is not an error.
 ///
 /// # Errors
-/// [`Error::Output`] when stdout cannot be written; `done` says what was done all the same.
+/// [`Error::Output`] when stdout cannot be written; `done` becomes its help and describes what was completed anyway.
 pub fn print(text: &str, done: Option<String>) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(escaped(text).as_bytes()).and_then(|()| stdout.flush()) {
@@ -33,11 +33,11 @@ pub fn say(kind: &str, message: &str) {
     let message = escaped(message);
     let line =
         if plain { format!("{kind}: {message}\n") } else { format!("\x1b[1;{colour}m{kind}\x1b[0m: {message}\n") };
-    // Nobody is left to tell where this fails.
+    // There is nowhere left to report a failure of stderr.
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Lines of text, each made printable.
+/// Escapes each line of a text.
 fn escaped(text: &str) -> String {
     let mut lines = text.split('\n').map(printable);
     let first = lines.next().unwrap_or_default().into_owned();

@@ -6,19 +6,19 @@ use std::sync::Mutex;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use lobset::{Event, Stage};
 
-/// One bar at a time, for the stage at hand.
+/// One bar at a time, for the current stage.
 pub struct Bars {
     bar: Mutex<ProgressBar>,
     shown: bool,
 }
 
 impl Bars {
-    /// Bars are shown on a terminal only.
+    /// Creates bars, which are shown only on a terminal.
     pub fn new(quiet: bool) -> Self {
         Self { bar: Mutex::new(ProgressBar::hidden()), shown: !quiet && std::io::stderr().is_terminal() }
     }
 
-    /// Shows news of a run.
+    /// Updates the bar after an event of a run.
     pub fn event(&self, event: Event) {
         if !self.shown {
             return;

@@ -1,4 +1,4 @@
-//! What a person reads at the end of a command.
+//! Summaries for people at the end of each command.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,7 +12,7 @@ use lobset::{Inspection, Manifest, REPORT, Thresholds, printable};
 
 use crate::args::to_second;
 
-/// A path on one line, whatever it is called.
+/// A path with line breaks and control characters escaped.
 fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
@@ -21,10 +21,10 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-/// Gaps below this length are not worth a line: a quiet minute is no hole.
+/// Shortest gap to report, in nanoseconds: a quiet minute is not a hole in the data.
 const LEAST_GAP: u64 = 60_000_000_000;
 
-/// A length of time with its two largest units: `2d 3h`, `15m 2s`, `1.5s`.
+/// Formats nanoseconds with their two largest units: `2d 3h`, `15m 2s`, `1.5s`.
 fn span(nanos: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let seconds = nanos / 1_000_000_000;
@@ -38,7 +38,7 @@ fn span(nanos: u64) -> String {
     }
 }
 
-/// What the longest gap of all datasets means for their windows.
+/// Describes the longest gap of all datasets and whether windows cross it.
 fn longest_gap(manifest: &Manifest) -> Option<String> {
     let longest = |symbol: &'_ SymbolEntry| symbol.gaps.first().copied();
     let found = manifest.datasets().filter_map(|(symbol, _)| Some((longest(symbol)?, symbol)));
@@ -52,9 +52,10 @@ fn longest_gap(manifest: &Manifest) -> Option<String> {
     })
 }
 
-/// Columns padded to their widest cell; those whose name ends in a space stand left, the others right.
+/// Formats columns padded to their widest cell. Those whose name ends in a space are left-aligned, the others
+/// right-aligned.
 fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    // A cell is on one line, whatever symbols and files are called.
+    // Names of symbols and files may contain line breaks; a cell must stay on one line.
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| printable(cell).into_owned()).collect()).collect();
     let widths: Vec<usize> = (0..header.len())
@@ -287,7 +288,7 @@ pub fn inspection(found: &Inspection) -> String {
     text
 }
 
-/// How many files have no checksums.
+/// Says how many files have no checksums.
 fn checksums(files: &[InputEntry]) -> Option<String> {
     match files.iter().filter(|file| file.checksummed != Some(true)).count() {
         0 => None,

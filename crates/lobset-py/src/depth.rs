@@ -10,13 +10,13 @@ use pyo3::prelude::*;
 use crate::errors::OrRaise;
 use crate::table::Table;
 
-/// Features by their names.
+/// Parses the names of features.
 pub fn parse_features(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Feature>> {
     let parse = |name: String| Feature::parse(&name).map_err(|reason| ConfigError::one(format!("features: {reason}")));
     names.into_iter().map(parse).collect::<Result<_, _>>().or_raise(py)
 }
 
-/// The shape of a tensor: one channel has no axis of its own.
+/// The shape of a tensor; a single channel has no axis of its own.
 pub fn shape(spec: &DepthSpec) -> Vec<usize> {
     match spec.shape() {
         [1, ladder, bins] => vec![ladder, bins],
@@ -24,7 +24,7 @@ pub fn shape(spec: &DepthSpec) -> Vec<usize> {
     }
 }
 
-/// Makes depth tensors of tables.
+/// Computes depth tensors from tables.
 #[pyclass(frozen, module = "lobset._lobset")]
 pub struct DepthProcessor {
     spec: DepthSpec,
@@ -49,13 +49,13 @@ impl DepthProcessor {
         shape(&self.spec)
     }
 
-    /// The columns that a tensor is made from.
+    /// Input columns of a tensor.
     #[getter]
     fn columns(&self) -> Vec<String> {
         self.spec.columns()
     }
 
-    /// The tensor of a table, in `out`.
+    /// Writes the tensor of a table into `out` and returns it.
     fn process<'py>(
         &self,
         py: Python<'py>,

@@ -1,4 +1,4 @@
-//! The long jobs: they run on threads of their own, while this one hands on news and looks for Ctrl-C.
+//! The long jobs. Each runs on its own thread, while the calling thread forwards progress and checks for Ctrl-C.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +14,11 @@ use crate::errors::OrRaise;
 use crate::json::json;
 use crate::settings;
 
-/// Between two looks for signals.
+/// Time between two checks for signals.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Runs `work` on a thread without the interpreter's lock. News goes to `progress(stage, done, total)`; Ctrl-C, or an
-/// exception of `progress`, stops the work and is raised when it has ended.
+/// Runs `work` on a thread without the interpreter's lock. Reports to `progress(stage, done, total)`. Ctrl-C, or an
+/// exception of `progress`, stops the work and is raised when the work has ended.
 pub fn run<T: Send>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
@@ -38,7 +38,7 @@ pub fn run<T: Send>(
         let worker = std::thread::Builder::new().spawn_scoped(scope, job)?;
         let mut raised = None;
         let mut shown = Shown { stage: Stage::Scan, done: 0, total: 0 };
-        // The receiver goes to where the lock is released, and comes back as long as the work lasts.
+        // The receiver moves into the closure that runs without the lock, which returns it until the work ends.
         let mut news = Some(news);
         while let Some(open) = news.take() {
             let heard = py.detach(|| {
@@ -66,7 +66,7 @@ pub fn run<T: Send>(
     })
 }
 
-/// What the user should know beside a result is a warning; beside an error it is a note of the exception.
+/// Adds notes for the user to an outcome: as warnings to a result, as notes of the exception to an error.
 fn with_notes<T>(py: Python<'_>, outcome: PyResult<T>, notes: &[String]) -> PyResult<T> {
     for note in notes.iter().map(|note| lobset::printable(note)) {
         match &outcome {
@@ -80,15 +80,15 @@ fn with_notes<T>(py: Python<'_>, outcome: PyResult<T>, notes: &[String]) -> PyRe
     outcome
 }
 
-/// Nobody listens to most runs: the channel then only tells when the work is over.
+/// Sends an event to a listener. Most runs have none; their channel only signals the end of the work.
 fn tell(sender: &Sender<Event>, listening: bool, event: Event) {
     if listening {
-        // A listener that is gone has raised an exception, and the work is about to stop.
+        // If the listener is gone, it has raised an exception and the work is about to stop.
         let _ = sender.send(event);
     }
 }
 
-/// What a listener was told last.
+/// The progress last reported to a listener.
 struct Shown {
     stage: Stage,
     done: u64,
@@ -123,12 +123,12 @@ impl Shown {
     }
 }
 
-/// Boundaries to apply, from where they lie.
+/// Reads the boundaries to apply, if a path is given.
 pub fn thresholds(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Option<Thresholds>> {
     py.detach(|| path.map(|path| Thresholds::read(&lobset::storage::plain(&path))).transpose()).or_raise(py)
 }
 
-/// The main job; returns the manifest as JSON.
+/// Runs the main job; returns the manifest as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, overwrite, progress))]
 #[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
@@ -149,7 +149,7 @@ pub fn process(
     json(&run(py, progress, |monitor, _| lobset::process(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
 }
 
-/// Phase 2 alone; returns the manifest as JSON.
+/// Runs phase 2 only; returns the manifest as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, overwrite, progress))]
 #[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
@@ -170,7 +170,7 @@ pub fn build(
     json(&run(py, progress, |monitor, _| lobset::build(&inputs, &out, &config, &given, &options, monitor))?)
 }
 
-/// Phase 1 alone; writes the file and returns it as JSON.
+/// Runs phase 1 only; writes the file and returns it as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, out, config, symbology, threads, overwrite, progress))]
 #[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
@@ -189,8 +189,8 @@ pub fn fit_thresholds(
     json(&run(py, progress, |monitor, _| lobset::fit_thresholds(&inputs, &out, &config, &options, monitor))?)
 }
 
-/// Proves an output folder, against raw files when given (all rows without a seed), and writes a certificate when asked;
-/// returns what holds as JSON.
+/// Proves an output folder, against raw files if given (all rows without a seed), and writes a certificate on request;
+/// returns the result as JSON.
 #[pyfunction]
 #[pyo3(signature = (folder, against, seed, certificate, symbology, threads, progress))]
 #[expect(clippy::too_many_arguments, reason = "those of Python")]
@@ -219,7 +219,7 @@ pub fn validate(
     })?)
 }
 
-/// Counts what files hold; returns it as JSON.
+/// Counts the contents of files; returns the counts as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, config, symbology, threads, progress))]
 pub fn inspect(
@@ -235,7 +235,7 @@ pub fn inspect(
     json(&run(py, progress, |monitor, _| lobset::inspect(&inputs, &config, &options, monitor))?)
 }
 
-/// Writes a simulated market and returns its files.
+/// Writes a simulated market and returns the paths of its files.
 #[pyfunction]
 #[pyo3(signature = (folder, days, rows, seed, currency, options, start))]
 #[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]

@@ -1,4 +1,4 @@
-//! Errors of the library as exceptions of `lobset._errors`.
+//! Converts errors of the library to exceptions of `lobset._errors`.
 
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
@@ -6,7 +6,7 @@ use pyo3::types::PyDict;
 
 use lobset::Error;
 
-/// The exception for an error, with what it knows as attributes.
+/// Returns the exception for an error, with the error's fields as attributes.
 pub fn exception(py: Python<'_>, error: &Error) -> PyErr {
     if matches!(error, Error::Interrupted) {
         return PyKeyboardInterrupt::new_err(());
@@ -46,7 +46,7 @@ fn made(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     Ok(PyErr::from_value(class.call((error.to_string(),), Some(&known))?))
 }
 
-/// Turns the library's results into Python's.
+/// Converts results of the library to results of Python.
 pub trait OrRaise<T> {
     /// Raises the error as its exception.
     fn or_raise(self, py: Python<'_>) -> PyResult<T>;

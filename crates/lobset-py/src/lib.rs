@@ -1,5 +1,5 @@
-//! `lobset._lobset`: what Python hands over becomes calls into the Rust library, and what comes back becomes JSON, Arrow or
-//! NumPy. The package `python/lobset` gives it its public face.
+//! `lobset._lobset`: calls the Rust library with arguments from Python and returns results as JSON, Arrow or NumPy. The
+//! package `python/lobset` is its public interface.
 
 #[forbid(unsafe_code)]
 mod depth;
@@ -27,7 +27,7 @@ fn command(py: Python<'_>, words: Vec<std::ffi::OsString>) -> u8 {
     py.detach(|| lobset_cli::run(words, Some(&ray)))
 }
 
-/// An executor on the Ray cluster at an address.
+/// Creates an executor on the Ray cluster at an address.
 fn ray(address: Option<&str>) -> lobset::Result<Box<dyn lobset::Executor>> {
     let connect = |py: Python<'_>| {
         let executor = py.import("lobset.ray")?.getattr("RayExecutor")?.call1((address,))?;

@@ -1,4 +1,4 @@
-//! Records as an Arrow stream, by the PyCapsule interface.
+//! Records as an Arrow stream, through the PyCapsule interface.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use pyo3::types::PyCapsule;
 use crate::errors::OrRaise;
 use crate::table::STREAM;
 
-/// The records of a DBN file, for whatever takes an Arrow stream. Each stream reads the file anew.
+/// The records of a DBN file, for any consumer of Arrow streams. Each stream reads the file from the start.
 #[pyclass(frozen, module = "lobset._lobset")]
 pub struct RowStream {
     path: PathBuf,
@@ -23,7 +23,7 @@ impl RowStream {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, symbol: Option<String>, symbology: Option<PathBuf>) -> PyResult<Self> {
         let rows = Self { path: lobset::storage::plain(&path), symbol, symbology };
-        // A file that is refused is refused now, not when somebody begins to read.
+        // Open the file now, so that an error is raised here and not when a consumer begins to read.
         py.detach(|| rows.open()).or_raise(py)?;
         Ok(rows)
     }
@@ -34,7 +34,7 @@ impl RowStream {
         py: Python<'py>,
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
-        // The interface leaves it to the producer whether it casts.
+        // The interface leaves it to the producer whether to cast.
         let _ = requested_schema;
         let batches = py.detach(|| self.open()).or_raise(py)?;
         PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(batches)), STREAM)

@@ -17,7 +17,7 @@ use pyo3::types::PyBytes;
 use crate::depth::{parse_features, shape};
 use crate::errors::OrRaise;
 
-/// Which rows are samples, in Python's words: split, balanced, stride.
+/// Which rows are samples, as Python passes it: split, balanced, stride.
 type Which = (String, bool, u64);
 
 fn filter((split, balanced, stride): Which, window: u64) -> PyResult<SampleFilter> {
@@ -35,7 +35,7 @@ fn filter((split, balanced, stride): Which, window: u64) -> PyResult<SampleFilte
     Ok(SampleFilter { split, balanced, window, stride })
 }
 
-/// The index that another process has built, or a new one.
+/// Restores the index that another process has built, or builds a new one.
 fn index(py: Python<'_>, reader: &DatasetReader, filter: SampleFilter, built: Option<&[u8]>) -> PyResult<SampleIndex> {
     match built {
         Some(bytes) => {
@@ -54,14 +54,14 @@ fn position(index: &SampleIndex, sample: i64) -> PyResult<u64> {
     found.ok_or_else(|| PyIndexError::new_err(format!("sample {sample} of {}", index.len())))
 }
 
-/// Tells a file from any that takes its place; `None` for one that cannot be looked at.
+/// Returns a text that changes when the file is replaced; `None` if the file cannot be examined.
 #[pyfunction]
 pub fn identity(py: Python<'_>, path: PathBuf) -> Option<String> {
     let found = py.detach(|| lobset::storage::stat(&lobset::storage::plain(&path)));
     found.ok().map(|found| format!("{} {}", found.bytes, found.version))
 }
 
-/// What a sample is made of.
+/// The two kinds of samples.
 enum Kind {
     Depth(WindowCache),
     Rows(RowCache),
@@ -92,7 +92,7 @@ impl Samples {
 
 #[pymethods]
 impl Samples {
-    /// Depth tensors. Settings that are left out are the dataset's own.
+    /// Opens a dataset for depth tensors. Settings that are left out are the dataset's own.
     #[staticmethod]
     #[pyo3(signature = (path, which, features, samples, ticks_per_bin, micro_pip_size, row_groups, built))]
     #[expect(clippy::too_many_arguments, reason = "the keywords of the Python class")]
@@ -123,7 +123,7 @@ impl Samples {
         Ok(Self { kind: Kind::Depth(cache), index })
     }
 
-    /// Vectors of columns; without `columns`, the ten levels and the mid price.
+    /// Opens a dataset for vectors of columns; by default, the ten levels and the mid price.
     #[staticmethod]
     #[pyo3(signature = (path, which, columns, built))]
     fn rows(
@@ -154,7 +154,7 @@ impl Samples {
         }
     }
 
-    /// The columns of a vector; none of a tensor.
+    /// The columns of a vector; empty for a tensor.
     #[getter]
     fn columns(&self) -> Vec<String> {
         match &self.kind {
@@ -175,24 +175,24 @@ impl Samples {
         serde_json::to_string(self.reader().config()).map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
-    /// The bitmap of samples, for another process.
+    /// Returns the bitmap of samples, for another process.
     fn index_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let bytes: Vec<u8> = self.index.words().iter().flat_map(|word| word.to_le_bytes()).collect();
         PyBytes::new(py, &bytes)
     }
 
-    /// The place in the file of a sample.
+    /// Returns the row of a sample in the file.
     fn position(&self, sample: i64) -> PyResult<u64> {
         position(&self.index, sample)
     }
 
-    /// The classes of all samples.
+    /// Returns the classes of all samples.
     fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<u8>>> {
         let labels = py.detach(|| self.reader().labels(&self.index)).or_raise(py)?;
         Ok(labels.into_pyarray(py))
     }
 
-    /// A sample and its class.
+    /// Returns a sample and its class.
     fn get<'py>(&self, py: Python<'py>, sample: i64) -> PyResult<(Bound<'py, PyArrayDyn<f32>>, u8)> {
         let place = position(&self.index, sample)?;
         let array = PyArrayDyn::zeros(py, self.shape(), false);
@@ -204,7 +204,8 @@ impl Samples {
         Ok((array, class))
     }
 
-    /// Several samples and their classes, into arrays that are there, on several threads without the interpreter's lock.
+    /// Writes several samples and their classes into existing arrays, on several threads without the interpreter's
+    /// lock.
     fn fill(
         &self,
         py: Python<'_>,
@@ -229,7 +230,7 @@ impl Samples {
         };
         let all = || {
             std::thread::scope(|scope| {
-                // Where the system starts fewer threads, those do all the work.
+                // If the system starts fewer threads, those do all the work.
                 let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
                 let workers: Vec<_> = (1..threads).map_while(start).collect();
                 let mine = work();

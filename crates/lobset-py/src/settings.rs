@@ -19,12 +19,12 @@ struct Line {
     name: &'static str,
     scope: &'static str,
     kind: &'static str,
-    /// The names that the value, or each item of a list, is one of.
+    /// Allowed names for the value, or for each item of a list.
     choices: Vec<&'static str>,
     optional: bool,
     default: Value,
     meaning: String,
-    /// How a value is held, where its type alone does not tell.
+    /// The unit or form of the value, if its type does not say it.
     unit: Option<&'static str>,
 }
 
@@ -60,24 +60,24 @@ pub fn settings() -> PyResult<String> {
     json(&SETTINGS.iter().map(|setting| Line::new(setting, &defaults)).collect::<Vec<_>>())
 }
 
-/// All values of a configuration, those of how to run among them.
+/// All values of a configuration, including the settings of how to run.
 fn all_values(config: &Config) -> Map<String, Value> {
     SETTINGS.iter().map(|setting| (setting.key.to_owned(), setting.json(config))).collect()
 }
 
-/// Settings from the JSON of their values, or of some of them; the others are the defaults.
+/// Parses settings from the JSON of their values. Values that are missing are the defaults.
 pub fn config(text: &str) -> PyResult<Config> {
     serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("no settings: {e}")))
 }
 
-/// A configuration, given as JSON, as a TOML document.
+/// Converts a configuration from JSON to a TOML document.
 #[pyfunction]
 pub fn to_toml(config: &str) -> PyResult<String> {
     Ok(lobset::settings::to_toml(&self::config(config)?))
 }
 
-/// Lays settings given as text over those of a TOML document (its origin and its text) or of a TOML file, checks them all and
-/// returns all their values as JSON.
+/// Overrides the settings of a TOML document (its origin and its text) or of a TOML file with settings given as text,
+/// checks them all and returns all their values as JSON.
 #[pyfunction]
 #[pyo3(signature = (toml, values, file=None))]
 pub fn resolve(

@@ -1,6 +1,7 @@
-//! Tables as Arrow streams, by the PyCapsule interface: <https://arrow.apache.org/docs/format/CStreamInterface.html>.
+//! Tables from Arrow streams, through the PyCapsule interface:
+//! <https://arrow.apache.org/docs/format/CStreamInterface.html>.
 //!
-//! What is plain is looked at where it lies, as setting up arrays for sixty columns takes a tenth of a depth tensor's time.
+//! Plain columns are read in place: setting up arrays for sixty columns would take a tenth of a depth tensor's time.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, c_int};
@@ -23,7 +24,7 @@ pub const STREAM: &CStr = c"arrow_array_stream";
 /// The interface's name for the type of a table.
 const STRUCT: &str = "+s";
 
-/// What a stream calls to fill in a schema or an array.
+/// Callback of a stream that fills in a schema or an array.
 type Fill<T> = unsafe extern "C" fn(*mut FFI_ArrowArrayStream, *mut T) -> c_int;
 
 /// A table from anything with `__arrow_c_stream__`: Polars, PyArrow, DuckDB, pandas.
@@ -37,14 +38,14 @@ fn unreadable(cause: impl Display) -> PyErr {
 }
 
 impl Table {
-    /// All of a stream.
+    /// Reads all of a stream.
     pub fn read(rows: &Bound<'_, PyAny>) -> PyResult<Self> {
         let capsule = rows.call_method0("__arrow_c_stream__").map_err(|_| {
             PyTypeError::new_err("rows must be a table with __arrow_c_stream__, such as one of Polars or PyArrow")
         })?;
         let capsule = capsule.cast::<PyCapsule>()?;
         let pointer = capsule.pointer_checked(Some(STREAM))?.cast::<FFI_ArrowArrayStream>();
-        // SAFETY: the capsule bears the interface's name, so it points to a valid stream, which `from_raw` moves out,
+        // SAFETY: the capsule has the interface's name, so it points to a valid stream, which `from_raw` moves out,
         // leaving a released one for the capsule's destructor.
         #[expect(unsafe_code, reason = "the Arrow C stream interface hands over a pointer")]
         let mut stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr()) };
@@ -60,8 +61,8 @@ impl Table {
         }
     }
 
-    /// Gives `work` the levels, without the GIL. They are shared where the table comes in one piece of plain columns, and
-    /// joined or converted where it does not.
+    /// Calls `work` with the levels, without the GIL. Borrows them from a table that comes in one piece of plain
+    /// columns; otherwise joins or converts them.
     pub fn with_levels<R: Send>(
         self,
         py: Python<'_>,
@@ -77,7 +78,7 @@ impl Table {
         done.map_err(PyValueError::new_err)
     }
 
-    /// The levels where they lie, if they are plain.
+    /// Borrows the levels in place, if their columns are plain.
     fn plain_levels(&self, spec: &DepthSpec) -> Option<Levels<'_>> {
         let [rows] = self.pieces.as_slice() else { return None };
         let names: Vec<&str> = self.schema.children().map(|field| field.name().unwrap_or_default()).collect();
@@ -89,7 +90,7 @@ impl Table {
         Levels::from_columns(spec, &names, floats, integers).ok()
     }
 
-    /// All pieces as one.
+    /// Joins all pieces into one batch.
     fn into_batch(self) -> PyResult<RecordBatch> {
         if self.schema.format() != STRUCT {
             return Err(unreadable("it is no table"));
@@ -97,7 +98,7 @@ impl Table {
         let schema = Arc::new(Schema::try_from(&self.schema).map_err(unreadable)?);
         let mut batches = Vec::with_capacity(self.pieces.len());
         for piece in self.pieces {
-            // SAFETY: the stream gave the piece and this schema of it.
+            // SAFETY: the stream returned the piece, and this schema describes it.
             #[expect(unsafe_code, reason = "the Arrow C data interface hands over pointers")]
             let data = unsafe { from_ffi_and_data_type(piece, DataType::Struct(schema.fields().clone())) };
             let (_, columns, nulls) = StructArray::from(data.map_err(unreadable)?).into_parts();
@@ -113,17 +114,17 @@ impl Table {
     }
 }
 
-/// What a stream gives, by one of its callbacks.
+/// Calls one of a stream's callbacks and returns what it fills in.
 fn fill<T>(stream: &mut FFI_ArrowArrayStream, callback: Option<Fill<T>>, mut empty: T) -> PyResult<T> {
     let callback = callback.ok_or_else(|| unreadable("the stream has been read"))?;
-    // SAFETY: the callback is this stream's own, and writes what it gives to where an empty one is.
+    // SAFETY: the callback belongs to this stream and overwrites an empty value.
     #[expect(unsafe_code, reason = "the Arrow C stream interface has callbacks")]
     let code = unsafe { callback(stream, &raw mut empty) };
     if code == 0 {
         return Ok(empty);
     }
     let cause = match stream.get_last_error() {
-        // SAFETY: the callback is this stream's own, whose last operation failed.
+        // SAFETY: the callback belongs to this stream, whose last operation failed.
         #[expect(unsafe_code, reason = "the Arrow C stream interface has callbacks")]
         Some(last_error) => unsafe { last_error(stream) },
         None => std::ptr::null(),
@@ -131,13 +132,13 @@ fn fill<T>(stream: &mut FFI_ArrowArrayStream, callback: Option<Fill<T>>, mut emp
     if cause.is_null() {
         return Err(unreadable(format!("error {code}")));
     }
-    // SAFETY: what is not null is a string, which lives until the stream is used again.
+    // SAFETY: a pointer that is not null is a string that is valid until the stream is used again.
     #[expect(unsafe_code, reason = "the Arrow C stream interface hands over a pointer")]
     let cause = unsafe { CStr::from_ptr(cause) };
     Err(unreadable(cause.to_string_lossy()))
 }
 
-/// A number that columns are made of.
+/// A type of numbers in columns.
 trait Number {
     /// The interface's name for it.
     const FORMAT: &str;
@@ -151,7 +152,7 @@ impl Number for u32 {
     const FORMAT: &str = "I";
 }
 
-/// The numbers of a column of `rows`, if they are plain: of this type, none of them null, and aligned.
+/// Borrows the numbers of a column of `rows`, if they are plain: of this type, without nulls, and aligned.
 fn cells<'a, T: Number>(rows: &'a FFI_ArrowArray, schema: &FFI_ArrowSchema, place: usize) -> Option<&'a [T]> {
     let (field, column) = (schema.child(place), rows.child(place));
     let plain = field.format() == T::FORMAT && field.dictionary().is_none() && column.null_count_opt() == Some(0);
@@ -162,8 +163,8 @@ fn cells<'a, T: Number>(rows: &'a FFI_ArrowArray, schema: &FFI_ArrowSchema, plac
     if numbers.is_null() || !numbers.is_aligned() {
         return None;
     }
-    // SAFETY: a column of this type has as many numbers in its second buffer as its offset and its length say, which
-    // the rows lie within, and they live as long as the rows do.
+    // SAFETY: the second buffer of a column of this type has as many numbers as the column's offset and length add up
+    // to, which covers the rows, and it lives as long as the rows.
     #[expect(unsafe_code, reason = "the Arrow C data interface hands over pointers")]
     Some(unsafe { std::slice::from_raw_parts(numbers.add(column.offset() + rows.offset()), rows.len()) })
 }

@@ -1,4 +1,4 @@
-//! The steps as tasks: a worker does one, an executor written in Python runs many.
+//! The steps as tasks: a worker runs one, an executor written in Python distributes many.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -12,14 +12,14 @@ use crate::errors::OrRaise;
 use crate::json::json;
 use crate::settings;
 
-/// Does a task that an executor was given and returns its receipt. Ctrl-C, or the cancellation of a task, stops it.
+/// Runs a task for an executor and returns its receipt. Ctrl-C, or the cancellation of the task, stops it.
 #[pyfunction]
 pub fn run_task(py: Python<'_>, kind: &str, spec: &str) -> PyResult<String> {
     run(py, None, |monitor, _| lobset::run_task(kind, spec, monitor))
 }
 
-/// Does the same for an executor: returns whether it went well, the receipt or else the error as JSON, and whether another
-/// try may help.
+/// Like `run_task`, but returns errors too: whether the task succeeded, the receipt or the error as JSON, and whether
+/// a retry may help.
 #[pyfunction]
 pub fn try_task(py: Python<'_>, kind: &str, spec: &str) -> PyResult<(bool, String, bool)> {
     run(py, None, |monitor, _| {
@@ -31,11 +31,12 @@ pub fn try_task(py: Python<'_>, kind: &str, spec: &str) -> PyResult<(bool, Strin
     })
 }
 
-/// An object with a method `map(tasks)`, which takes (kind, spec, threads, memory) tuples and yields (place, whether it
-/// went well, receipt or error), in any order, or `None` now and then.
+/// An executor written in Python: an object with a method `map(tasks)`, which takes (kind, spec, threads, memory)
+/// tuples and yields (number of the task, whether it succeeded, receipt or error) in any order, and `None` from time to
+/// time.
 pub struct PyExecutor {
     executor: Py<PyAny>,
-    /// What it raised.
+    /// The first exception that the executor raised.
     raised: Mutex<Option<PyErr>>,
 }
 
@@ -44,7 +45,7 @@ impl PyExecutor {
         Self { executor, raised: Mutex::new(None) }
     }
 
-    /// The exception that it raised, if it did.
+    /// Takes the exception that the executor raised, if any.
     fn take_raised(&self) -> Option<PyErr> {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -64,7 +65,7 @@ impl Executor for PyExecutor {
             let news = self.executor.bind(py).call_method1("map", (list,)).and_then(|all| all.try_iter());
             let mut news = news.map_err(|e| self.raise(e))?;
             let outcome = self.listen(&mut news, monitor, receive);
-            // A generator that is closed cancels what it has under way.
+            // Closing the generator cancels its running tasks.
             let closed = news.call_method0("close").map(drop).map_err(|e| self.raise(e));
             outcome.and(closed)
         })
@@ -88,12 +89,12 @@ impl PyExecutor {
     }
 }
 
-/// The error of a task, from wherever it ran.
+/// Parses the error of a task, or wraps a text that is not the JSON of an error.
 fn failure(text: &str) -> Error {
     serde_json::from_str(text).unwrap_or_else(|_| Error::Executor(text.to_owned()))
 }
 
-/// The main job over tasks; returns the manifest as JSON.
+/// Runs the main job as tasks; returns the manifest as JSON.
 #[pyfunction]
 #[pyo3(signature = (executor, inputs, out, work, config, thresholds, symbology, threads, overwrite, progress))]
 #[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
@@ -125,13 +126,13 @@ pub fn process_as_tasks(
     }
 }
 
-/// The contents of a `thresholds.json`, by path or URL.
+/// Returns the contents of a `thresholds.json`, by path or URL.
 #[pyfunction]
 pub fn thresholds(py: Python<'_>, path: PathBuf) -> PyResult<String> {
     Ok(py.detach(|| Thresholds::read(&path)).or_raise(py)?.to_json())
 }
 
-/// The contents of a folder's `manifest.json`, wherever it lies.
+/// Returns the contents of the `manifest.json` of a local or remote folder.
 #[pyfunction]
 pub fn manifest(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
     json(&py.detach(|| Manifest::read(&lobset::storage::plain(&folder))).or_raise(py)?)

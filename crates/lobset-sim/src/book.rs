@@ -6,7 +6,7 @@ use oorandom::Rand64;
 /// Queues kept on each side; the record shows the best ten.
 const DEPTH: usize = 14;
 
-/// A price level: orders that wait at one tick.
+/// A price level: the orders waiting at one tick.
 #[derive(Debug, Clone, Copy)]
 struct Queue {
     tick: i64,
@@ -14,7 +14,7 @@ struct Queue {
     count: u32,
 }
 
-/// What an order did, as the record's fields name it.
+/// The effect of an order, in the values of the record's fields.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Event {
     pub action: u8,
@@ -29,12 +29,12 @@ pub(crate) struct OrderBook {
     bids: Vec<Queue>,
     /// Best first: rising ticks.
     asks: Vec<Queue>,
-    /// Typical orders in a queue.
+    /// Typical number of orders in a queue.
     crowd: f64,
 }
 
 impl OrderBook {
-    /// A book around a fair value in ticks.
+    /// Creates a book around a fair value in ticks.
     pub(crate) fn new(fair: f64, crowd: f64, random: &mut Rand64) -> Self {
         let best_bid = fair.floor() as i64;
         let mut book = Self { bids: Vec::new(), asks: Vec::new(), crowd };
@@ -50,12 +50,12 @@ impl OrderBook {
         Queue { tick, size, count }
     }
 
-    /// Grows both sides to full depth again with queues further out.
+    /// Refills both sides to full depth with queues further out.
     fn refill(&mut self, random: &mut Rand64) {
         for (is_bid, step) in [(true, -1), (false, 1)] {
             while self.side(is_bid).len() < DEPTH {
                 let last = self.side(is_bid).last().map_or(0, |q| q.tick);
-                // Now and then a tick far out holds no order.
+                // Occasionally a tick far out has no orders.
                 let gap = if random.rand_float() < 0.05 { 2 } else { 1 };
                 let queue = self.queue(last + step * gap, random);
                 self.side_mut(is_bid).push(queue);
@@ -75,7 +75,8 @@ impl OrderBook {
         (self.bids[0].tick + self.asks[0].tick) as f64 / 2.0
     }
 
-    /// Lets one order arrive. The further the fair value is from the mid price, the more the orders lean towards it.
+    /// Simulates the arrival of one order. The further the fair value is from the mid price, the more orders lean
+    /// towards it.
     pub(crate) fn step(&mut self, fair: f64, random: &mut Rand64) -> Event {
         let pressure = ((fair - self.mid()) / 4.0).clamp(-1.0, 1.0);
         let kind = random.rand_float();
@@ -90,7 +91,7 @@ impl OrderBook {
         event
     }
 
-    /// A market order takes from the best queue of the other side.
+    /// Simulates a market order, which takes from the best queue of the other side.
     fn trade(&mut self, buys: bool, random: &mut Rand64) -> Event {
         let best = &mut self.side_mut(!buys)[0];
         let wanted = order_size(random) * if random.rand_float() < 0.1 { 5 } else { 1 };
@@ -110,7 +111,7 @@ impl OrderBook {
         let side = if is_bid { b'B' } else { b'A' };
         if spread > 1 && random.rand_float() < 0.3 + 0.5 * lean.abs() {
             let tick = if is_bid { self.bids[0].tick + 1 } else { self.asks[0].tick - 1 };
-            // Others join before the next message: a lone order would flicker.
+            // Other orders join before the next message: with a single order, the best price would flicker.
             let others = self.queue(tick, random);
             let queues = self.side_mut(is_bid);
             queues.insert(0, Queue { tick, size: size + others.size, count: others.count + 1 });
@@ -120,7 +121,7 @@ impl OrderBook {
         let depth = level(random);
         let crowd = self.crowd;
         let queue = &mut self.side_mut(is_bid)[depth];
-        // Long queues discourage: an order is replaced instead of added.
+        // At a long queue, an order is modified instead of added.
         let action = if f64::from(queue.count) > 3.0 * crowd { b'M' } else { b'A' };
         if action == b'A' {
             queue.size += size;
@@ -137,7 +138,7 @@ impl OrderBook {
         let tick = queue.tick;
         let side = if is_bid { b'B' } else { b'A' };
         if queue.count == 1 && queue.size > 1 && random.rand_float() < 0.8 {
-            // The last one waiting shrinks more often than it leaves.
+            // The last order in a queue shrinks more often than it leaves.
             queue.size -= 1;
             return Event { action: b'M', side, tick, size: queue.size, depth: depth as u8 };
         }
@@ -163,7 +164,7 @@ impl OrderBook {
     }
 }
 
-/// Takes one side away, as before an opening.
+/// Removes one side, as before an opening.
 pub(crate) fn empty_side(levels: &mut [BidAskPair; 10], is_bid: bool) {
     for level in levels {
         if is_bid {
@@ -174,7 +175,7 @@ pub(crate) fn empty_side(levels: &mut [BidAskPair; 10], is_bid: bool) {
     }
 }
 
-/// Mostly small orders, some round ones.
+/// Draws an order size: mostly small, sometimes round.
 fn order_size(random: &mut Rand64) -> u32 {
     let kind = random.rand_float();
     if kind < 0.55 {
@@ -186,7 +187,7 @@ fn order_size(random: &mut Rand64) -> u32 {
     }
 }
 
-/// A level near the best more often than a far one.
+/// Draws a level, near the best more often than far from it.
 fn level(random: &mut Rand64) -> usize {
     let (a, b) = (random.rand_float(), random.rand_float());
     ((a * b * 12.0) as usize).min(9)

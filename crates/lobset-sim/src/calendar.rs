@@ -17,7 +17,7 @@ impl Expiry {
         let first = Date::from_calendar_date(self.year, months[usize::from(self.quarter)], 1).unwrap_or(Date::MAX);
         let to_wednesday =
             (Weekday::Wednesday.number_days_from_monday() + 7 - first.weekday().number_days_from_monday()) % 7;
-        // The third Wednesday less two days is the Monday before it.
+        // Two days before the third Wednesday is the Monday before it.
         first + time::Duration::days(i64::from(to_wednesday) + 14 - 2)
     }
 
@@ -34,13 +34,13 @@ impl Expiry {
         format!("{}{}", ['H', 'M', 'U', 'Z'][usize::from(self.quarter)], self.year.rem_euclid(10))
     }
 
-    /// A running number of quarters.
+    /// Consecutive number of the quarter.
     pub(crate) fn number(self) -> u32 {
         self.year.unsigned_abs() * 4 + u32::from(self.quarter)
     }
 }
 
-/// The three next expiries on a day. A week before the last trading day the market has rolled to the next one.
+/// The next three expiries on a day. The market rolls to the next one a week before the last trading day.
 pub(crate) fn expiries(day: Date) -> [Expiry; 3] {
     let mut front = Expiry { year: day.year(), quarter: 0 };
     while front.last_day() - time::Duration::days(7) <= day {
@@ -65,7 +65,7 @@ mod tests {
     fn the_front_month_rolls_a_week_before_it_expires() {
         let codes = |day| expiries(day).map(Expiry::code);
         assert_eq!(codes(date!(2024 - 04 - 01)), ["M4", "U4", "Z4"]);
-        // The third Wednesday of June 2024 is the 19th, so M4 trades last on the 17th.
+        // The third Wednesday of June 2024 is the 19th, so M4 last trades on the 17th.
         assert_eq!(codes(date!(2024 - 06 - 09)), ["M4", "U4", "Z4"]);
         assert_eq!(codes(date!(2024 - 06 - 10)), ["U4", "Z4", "H5"]);
         assert_eq!(codes(date!(2024 - 12 - 31)), ["H5", "M5", "U5"]);

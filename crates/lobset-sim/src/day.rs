@@ -38,12 +38,12 @@ fn contract(currency: &str) -> (String, i64, i64, f64) {
 struct Instrument {
     symbol: String,
     id: u32,
-    /// Its fair value, in its own ticks, while the front month stands at its first opening.
+    /// Fair value, in the instrument's own ticks, when the front month is at its first opening.
     anchor: f64,
-    /// How far it moves with the front month.
+    /// Ticks that the instrument moves per tick of the front month.
     beta: f64,
     tick_size: i64,
-    /// Typical orders in a queue.
+    /// Typical number of orders in a queue.
     crowd: f64,
     /// Share of the day's records.
     share: f64,
@@ -55,7 +55,7 @@ impl Instrument {
     }
 }
 
-/// All that a day's file depends on.
+/// Everything that a day's file depends on.
 pub(crate) struct DayPlan {
     date: Date,
     seed: u64,
@@ -81,7 +81,7 @@ fn normal(random: &mut Rand64) -> f64 {
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
-/// Draws the days' openings and volatilities, after which each day stands alone.
+/// Draws the days' openings and volatilities, after which the days are independent.
 pub(crate) fn plan(market: &Market) -> Vec<DayPlan> {
     let (root, price, tick_size, volatility) = contract(&market.currency);
     let mut random = Rand64::new(u128::from(market.seed) << 32 | 0x10b5e7);
@@ -113,7 +113,7 @@ pub(crate) fn plan(market: &Market) -> Vec<DayPlan> {
 fn instruments(market: &Market, date: Date, root: &str, base: f64, tick_size: i64) -> Vec<Instrument> {
     let [front, next, third] = expiries(date);
     let symbol = |code: String| format!("{root}{code}");
-    // Ids of expired contracts are given to new ones.
+    // New contracts reuse the ids of expired ones.
     let id = |number: u32| 40_000 + number % 3;
     let futures = |expiry: crate::calendar::Expiry, carry, crowd, share| Instrument {
         symbol: symbol(expiry.code()),
@@ -129,7 +129,7 @@ fn instruments(market: &Market, date: Date, root: &str, base: f64, tick_size: i6
         futures(front, 0.0, 12.0, 0.74),
         futures(next, 23.0, 7.0, 0.18),
         futures(third, 41.0, 4.0, 0.04),
-        // Front less next, on a finer grid: below zero all day.
+        // Front minus next, on a finer grid: negative all day.
         Instrument {
             symbol: spread_symbol,
             id: 50_000,
@@ -155,19 +155,19 @@ fn instruments(market: &Market, date: Date, root: &str, base: f64, tick_size: i6
     instruments
 }
 
-/// An instrument at work.
+/// State of an instrument while a day is simulated.
 struct Trading {
     book: OrderBook,
     records: u32,
 }
 
-/// Simulates a day and writes its file, whole or not at all.
+/// Simulates a day and writes its file; leaves no partial file on an error.
 pub(crate) fn write(plan: &DayPlan, folder: &Path) -> Result<(), Error> {
     let path = folder.join(plan.file_name());
     let fail = |e: &dyn std::fmt::Display| Error::Output { path: path.clone(), cause: e.to_string() };
     let file = File::create_new(&path).map_err(|e| fail(&e))?;
     write_into(file, plan, &fail).inspect_err(|_| {
-        // The error at hand says more than one about clearing up after it.
+        // The original error matters more than a failure to clean up.
         let _ = std::fs::remove_file(&path);
     })
 }
@@ -180,7 +180,7 @@ fn write_into(file: File, plan: &DayPlan, fail: &dyn Fn(&dyn std::fmt::Display) 
     for _ in 0..plan.rows {
         encoder.encode_record(&day.next()).map_err(|e| fail(&e))?;
     }
-    // The encoder has no way to give its writer back: the frame is closed through a reference.
+    // The encoder cannot return its writer, so the frame is finished through a reference.
     let zstd = encoder.get_mut();
     let file = zstd.do_finish().and_then(|()| zstd.get_mut().flush());
     file.and_then(|()| zstd.get_mut().get_mut().sync_all()).map_err(|e| fail(&e))
@@ -212,7 +212,7 @@ fn midnight(date: Date) -> u64 {
     u64::try_from(date.midnight().assume_utc().unix_timestamp()).unwrap_or(0) * SECOND
 }
 
-/// Makes the records of a day, one after the other.
+/// Generates the records of a day, one after another.
 struct Day<'a> {
     plan: &'a DayPlan,
     random: Rand64,
@@ -222,7 +222,7 @@ struct Day<'a> {
     fair: f64,
     trend: f64,
     left: u32,
-    /// Trading time since the start of the day, in nanoseconds, the pause left out.
+    /// Trading time since the start of the day, in nanoseconds, without the pause.
     clock: f64,
     last_ts: u64,
     sequence: u32,
@@ -276,7 +276,8 @@ impl<'a> Day<'a> {
         self.message(instrument, event, levels, ts_event)
     }
 
-    /// A random walk with trends that ends the day near its close (a bridge), so that the next day goes on from there.
+    /// Moves the fair value by a random walk with trends that ends the day near its close (a bridge), where the next
+    /// day continues.
     fn move_fair_value(&mut self) {
         let rows = f64::from(self.plan.rows);
         let noise = self.plan.volatility / rows.sqrt();
@@ -285,7 +286,8 @@ impl<'a> Day<'a> {
             noise * normal(&mut self.random) + self.trend + (self.plan.close - self.fair) / f64::from(self.left.max(1));
     }
 
-    /// Moves time on: bursts of events within microseconds, and waits between them that are shorter in busy hours.
+    /// Advances the clock: bursts of events within microseconds, with waits between them that are shorter in busy
+    /// hours.
     fn tick_clock(&mut self) -> u64 {
         let day = ((86_400 - (PAUSE.1 - PAUSE.0)) * SECOND) as f64;
         let mean = (day - self.clock) / f64::from(self.left + 1);
@@ -296,7 +298,7 @@ impl<'a> Day<'a> {
         } else {
             -(1.0 - self.random.rand_float()).ln() * mean / 0.55 * quiet
         };
-        // The last event still finds room before midnight.
+        // Leave room for the last event before midnight.
         self.clock = (self.clock + wait).min(day - 2e9);
         let open = (PAUSE.0 * SECOND) as f64;
         let pause = if self.clock >= open { (PAUSE.1 - PAUSE.0) * SECOND } else { 0 };
@@ -325,7 +327,7 @@ impl<'a> Day<'a> {
     }
 }
 
-/// Before an opening has settled, a quote may lack a side or be crossed.
+/// Makes some quotes one-sided or crossed, as they are before an opening has settled.
 fn opening(levels: &mut [BidAskPair; 10], tick_size: i64, random: &mut Rand64) {
     let kind = random.rand_float();
     if kind < 0.25 {

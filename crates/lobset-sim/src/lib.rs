@@ -1,11 +1,11 @@
-//! A simulated futures market that writes what Databento would have sold of it.
+//! A simulated futures market, written as files like those of Databento.
 //!
-//! It is order-driven: limit orders, cancellations and market orders arrive at ten-level books that follow a common fair
-//! value, so that mid prices move in trends and reversals, queues grow and break, and the ten levels change a few cells at
-//! a time, as they do on an exchange. There are three quarterly expiries, the front one most active, and the calendar
-//! spread between the first two, whose prices are negative. Volatility grows over the days, so that a second half drifts
-//! away from the first. Each weekday becomes one `.dbn.zst` file in schema mbp-10 with its symbol mappings, and the same
-//! [`Market`] gives the same bytes.
+//! The market is order-driven: limit orders, cancellations and market orders arrive at ten-level books that follow a
+//! common fair value, so that mid prices move in trends and reversals, queues grow and break, and the ten levels change
+//! a few cells at a time, as they do on an exchange. There are three quarterly expiries, of which the front one is the
+//! most active, and the calendar spread between the first two, whose prices are negative. Volatility grows over the
+//! days, so that the second half drifts away from the first. Each weekday becomes one `.dbn.zst` file in schema mbp-10
+//! with its symbol mappings, and the same [`Market`] gives the same bytes.
 //!
 //! ```no_run
 //! let market = lobset_sim::Market { days: 6, rows: 290_000, ..Default::default() };
@@ -25,7 +25,7 @@ use std::sync::{Mutex, PoisonError};
 use time::Date;
 use time::macros::date;
 
-/// What a simulation can fail of.
+/// Errors of a simulation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder cannot be written.
@@ -33,10 +33,10 @@ pub enum Error {
     Output {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
+        /// The cause.
         cause: String,
     },
-    /// An option that makes no market.
+    /// An option that is out of range.
     #[error("{0}")]
     Options(String),
     /// The caller asked to stop.
@@ -44,23 +44,24 @@ pub enum Error {
     Interrupted,
 }
 
-/// The last year that a market may start in. Nanoseconds since 1970 fit 64 bits up to 2262, and it lasts ten years at most.
+/// The last year in which a market may start: nanoseconds since 1970 fit 64 bits up to 2262, and a market lasts ten
+/// years at most.
 const LAST_YEAR: i32 = 2250;
 
-/// What to simulate.
+/// A market to simulate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Market {
-    /// Weekdays, and files; 1 to 2,600.
+    /// Number of weekdays, one file each; 1 to 2,600.
     pub days: u32,
-    /// Records a file, of all instruments together.
+    /// Records per file, of all instruments together.
     pub rows: u32,
     /// The same seed gives the same bytes.
     pub seed: u64,
     /// Chooses price, tick and the root of the symbols; any tag is allowed.
     pub currency: String,
-    /// How many options there are beside the futures; they share nine tenths of the rows evenly.
+    /// Number of options besides the futures; they share nine tenths of the rows evenly.
     pub options: u32,
-    /// The first day, of the years 1970 to 2250.
+    /// The first day, in the years 1970 to 2250.
     pub start: Date,
 }
 
@@ -78,17 +79,17 @@ impl Default for Market {
 }
 
 impl Market {
-    /// Writes one file a day into `folder`, which is made when it is missing, and returns their paths. Calls `progress`
-    /// with the number of files done. Days are independent of each other and simulated on all cores.
+    /// Writes one file per day into `folder`, which is created if it is missing, and returns their paths. Calls
+    /// `progress` with the number of files done. Days are independent of each other and simulated on all cores.
     ///
     /// # Errors
-    /// [`Error`] for options out of range, a file that exists already, or one that cannot be written.
+    /// [`Error`] for options out of range, a file that already exists, or one that cannot be written.
     pub fn write(&self, folder: &Path, progress: impl Fn(usize) + Sync) -> Result<Vec<PathBuf>, Error> {
         self.write_until(folder, &AtomicBool::new(false), progress)
     }
 
-    /// As [`write`](Self::write), but ends between two days once `stop` is set. Where it does not end well it takes away what
-    /// it has written.
+    /// Like [`write`](Self::write), but stops between two days once `stop` is set. On an error or a stop, removes the
+    /// files it has written.
     ///
     /// # Errors
     /// As [`write`](Self::write), and [`Error::Interrupted`].
@@ -121,7 +122,7 @@ impl Market {
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(plans.len());
         let outcome = std::thread::scope(|scope| {
-            // Where the system gives no more threads, those that there are do it all.
+            // If the system starts fewer threads, those do all the work.
             let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
             let workers: Vec<_> = (1..threads).map_while(spawn).collect();
             let mine = work();
@@ -129,7 +130,7 @@ impl Market {
             ends.fold(mine, Result::and)
         });
         if outcome.is_err() {
-            // The error at hand says more than one about clearing up after it.
+            // The original error matters more than a failure to clean up.
             for file in written.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 let _ = std::fs::remove_file(file);
             }
@@ -274,7 +275,7 @@ mod tests {
         let pause = rows.windows(2).map(|w| w[1].ts_recv - w[0].ts_recv).max().unwrap();
         assert!(pause >= 3_600 * 1_000_000_000, "a pause of {pause} ns");
 
-        // The front month: levels are ordered, and mid prices neither stand still nor flicker by one tick.
+        // The front month: levels are ordered, and mid prices neither stay constant nor flicker by one tick.
         let of = |id: u32| rows.iter().filter(move |r| r.hd.instrument_id == id);
         let front_id = (40_000..40_003).max_by_key(|id| of(*id).count()).unwrap();
         let front: Vec<_> = of(front_id).skip(30).collect();

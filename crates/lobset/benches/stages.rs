@@ -1,4 +1,4 @@
-//! What each stage costs a row: `cargo bench -p lobset --bench stages`.
+//! The cost per row of each stage: `cargo bench -p lobset --bench stages`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Market {
         Ok(Self { file: files[0].path.clone(), records, tape, candidates, movements: values, folder })
     }
 
-    /// The same market for all benchmarks.
+    /// The market shared by all benchmarks.
     fn shared() -> &'static Self {
         static MARKET: OnceLock<Market> = OnceLock::new();
         MARKET.get_or_init(|| or_exit(Self::new()))
@@ -61,7 +61,7 @@ impl Market {
     }
 }
 
-/// A benchmark that fails has nothing to say.
+/// Exits on an error: a benchmark that fails has no result.
 fn or_exit<T>(outcome: Outcome<T>) -> T {
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -115,7 +115,7 @@ fn encode(market: &Market, encoder: &mut RowGroupEncoder) -> Outcome<()> {
     Ok(encoder.finish("M6AM4")?)
 }
 
-/// Records out of a compressed file.
+/// Decoding the records of a compressed file.
 #[divan::bench(sample_count = 20)]
 fn decode(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
@@ -130,7 +130,7 @@ fn decode(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Decode, and write both tapes of every symbol.
+/// Decoding, and writing both tapes of every symbol.
 #[divan::bench(sample_count = 20)]
 fn decode_and_tape(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
@@ -173,7 +173,7 @@ fn quantile(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A row group of 131,072 rows from the tape to compressed pages.
+/// Encoding a row group of 131,072 rows, from the tape to compressed pages.
 #[divan::bench(sample_count = 30)]
 fn encode_row_group(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
@@ -189,7 +189,7 @@ fn encode_row_group(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// An encoded row group appended to a dataset: copied, hashed, its footer written.
+/// Appending an encoded row group to a dataset: copying, hashing, writing the footer.
 #[divan::bench(sample_count = 30)]
 fn merge(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
@@ -211,7 +211,7 @@ fn merge(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A depth tensor of 50,000 rows with three channels, from a table as Arrow holds it.
+/// A depth tensor of 50,000 rows with three channels, from an Arrow table.
 #[divan::bench(sample_count = 200)]
 fn depth_tensor(bencher: Bencher<'_, '_>) {
     let (batch, spec) = or_exit(depth_rows());
@@ -222,7 +222,7 @@ fn depth_tensor(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The limit of the above: writing its cells.
+/// The lower bound of `depth_tensor`: writing its cells.
 #[divan::bench(sample_count = 200)]
 fn depth_tensor_limit(bencher: Bencher<'_, '_>) {
     let (_, spec) = or_exit(depth_rows());

@@ -1,5 +1,5 @@
-//! The floor that `lobset process` is measured against: one pass that decodes the files and writes the same columns with a
-//! plain `ArrowWriter`. Prints CPU seconds, records and bytes as JSON.
+//! The floor that `lobset process` is measured against: one pass that decodes the files and writes the same columns
+//! with a plain `ArrowWriter`. Prints CPU seconds, records and bytes as JSON.
 //!
 //! `cargo run --release --example floor -- INPUT OUT.parquet [zstd]`
 
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 break;
             }
             let row = Row::from(&reader.record()?);
-            // Labels that cost what real ones do: slow classes, movements that do not repeat.
+            // Labels that cost as much as real ones: classes that change slowly, movements that do not repeat.
             let mid = row.book[0].wrapping_add(row.book[1]) as i64;
             let movement = (mid % 1_000_003) as f64 * 1e-9 + records as f64 * 1e-15;
             let label = RowLabel {

@@ -1,4 +1,4 @@
-//! A time bin, level by level.
+//! Time bins: summaries of consecutive rows, level by level.
 
 use std::ops::Range;
 
@@ -9,30 +9,31 @@ use super::sizes::{GROUP, Medians, Summary};
 use super::{DepthSpec, LEVELS, Levels, MISSING, Prices};
 use crate::config::Feature;
 
-/// What a time bin holds of each level of each side (0 bids, 1 asks).
+/// A time bin: the summary of each level of each side (0 bids, 1 asks).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bin {
     pub(super) levels: [[BinLevel; LEVELS]; 2],
 }
 
-/// What a time bin holds of a level, in half a cache line: level after level is written, bin by bin, and each write to another
-/// line would wait for memory.
+/// The summary of one level in a time bin. Aligned to its 32 bytes, so that it never spans two cache lines: bins are
+/// filled one level at a time, so each write goes to another bin, and a second cache line would mean another wait for
+/// memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(align(32))]
 pub(super) struct BinLevel {
-    /// Floor of the mean price in micro-pips; [`MISSING`] where the level has no price in any row.
+    /// Floor of the mean price in micro-pips; [`MISSING`] if the level has no price in any row.
     pub(super) step: i64,
-    /// By place of the feature in [`Feature`]'s order: median of sizes, their sample variance, sum of counts.
+    /// Values in [`Feature`]'s order: median of sizes, their sample variance, sum of counts.
     pub(super) values: [f64; 3],
 }
 
 impl Bin {
-    /// Sums up consecutive rows of `levels`, a whole number of bins from the first row of `rows` on.
+    /// Summarises consecutive rows of `levels` into a whole number of bins, starting at the first of `rows`.
     pub fn of_rows(spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
         Self::of_rows_with(Arch::new(), spec, levels, rows)
     }
 
-    /// The same, by the instructions of `arch`.
+    /// [`of_rows`](Self::of_rows) with the instruction set of `arch`.
     pub(super) fn of_rows_with(arch: Arch, spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
         let empty = Self { levels: [[BinLevel { step: MISSING, values: [0.0; 3] }; LEVELS]; 2] };
         let mut bins = vec![empty; rows.len() / spec.ticks_per_bin()];
@@ -41,10 +42,10 @@ impl Bin {
     }
 }
 
-/// The usual rows of a time bin, whose loops the compiler lays out ahead.
+/// The usual number of rows of a time bin, for which the loops are compiled with a constant length.
 const USUAL: usize = 100;
 
-/// The work of [`Bin::of_rows`], compiled for several instruction sets.
+/// Body of [`Bin::of_rows`], compiled for several instruction sets.
 struct SumUp<'a, 'b> {
     spec: &'a DepthSpec,
     levels: &'a Levels<'b>,
@@ -65,7 +66,7 @@ impl WithSimd for SumUp<'_, '_> {
 }
 
 impl SumUp<'_, '_> {
-    /// Level by level, so that each column is read from its start to its end.
+    /// Fills the bins level by level, so that each column is read sequentially.
     #[inline(always)]
     fn sum_up<S: Simd>(self, simd: S, length: usize) {
         let Self { spec, levels, first, bins } = self;
@@ -91,14 +92,14 @@ impl SumUp<'_, '_> {
 
 struct Scratch {
     floats: Vec<f64>,
-    /// The rows of a bin that have a price, where some have none.
+    /// Rows of a bin that have a price, if some lack one.
     present: Vec<usize>,
     sizes: Picked,
     counts: Picked,
     medians: Medians,
 }
 
-/// The cells of a group's bins that have a price.
+/// Cells of a group's bins whose rows have a price.
 #[derive(Default)]
 struct Picked {
     cells: Vec<u32>,
@@ -106,7 +107,7 @@ struct Picked {
 }
 
 impl Picked {
-    /// Picks those of a bin, which follow on the bin before; a column that no feature asks for has none.
+    /// Picks the cells of a bin, after those of the previous bin. An unused column is empty and yields no cells.
     fn pick(&mut self, bin: usize, cells: &[u32], rows: &[usize]) {
         self.cells.truncate(self.bounds[bin]);
         self.cells.extend(rows.iter().filter_map(|row| cells.get(*row)));
@@ -118,22 +119,22 @@ impl Picked {
     }
 }
 
-/// A level of a side.
+/// Columns of one level of one side.
 struct Column<'a, 'b> {
     spec: &'a DepthSpec,
     side: usize,
     level: usize,
     prices: &'a Prices<'b>,
-    /// What prices are multiplied by.
+    /// Factor that converts prices to micro-pips.
     scale: f64,
     sizes: &'a [u32],
     counts: &'a [u32],
-    /// Which features are, in [`Feature`]'s order.
+    /// Whether each feature is wanted, in [`Feature`]'s order.
     wanted: [bool; 3],
 }
 
 impl Column<'_, '_> {
-    /// Sums up at most [`GROUP`] bins of `length` rows, which begin at row `first`.
+    /// Fills at most [`GROUP`] bins of `length` rows each, starting at row `first`.
     #[inline(always)]
     fn sum_up<S: Simd>(&self, simd: S, length: usize, first: usize, bins: &mut [Bin], scratch: &mut Scratch) {
         let Scratch { floats, present, sizes, counts, medians } = scratch;
@@ -184,7 +185,7 @@ impl Column<'_, '_> {
         );
     }
 
-    /// Everything of a level: its steps, and what the cells of each bin make that have a price.
+    /// Fills one level of each bin: its step, and the features of the sizes and counts given for the bin.
     #[inline(always)]
     fn values<'c, S: Simd>(
         &self,
@@ -197,7 +198,7 @@ impl Column<'_, '_> {
     ) {
         let [volume, variance, trade_counts] = self.wanted;
         let mut summary = Summary::new(simd);
-        // Columns are read side by side: memory that is asked for in bursts comes late.
+        // Read the columns side by side: memory requested in bursts arrives late.
         for (number, bin) in bins.iter_mut().enumerate() {
             let bin = &mut bin.levels[self.side][self.level];
             bin.step = step(number);
@@ -227,7 +228,7 @@ impl Column<'_, '_> {
     }
 }
 
-/// Sums of ordinary prices fit 64 bits, whose division is an instruction.
+/// Floor of `sum / count`. Sums of ordinary prices fit 64 bits, where division is a single instruction.
 #[inline(always)]
 fn floor_of_mean(sum: i128, count: usize) -> i64 {
     match i64::try_from(sum) {

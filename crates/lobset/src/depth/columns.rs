@@ -1,4 +1,4 @@
-//! The columns of a book, as they come.
+//! Columns of an order book, in the types that inputs have.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,7 +11,7 @@ use arrow_array::{Array, RecordBatch};
 use super::{DepthSpec, LEVELS, Prices};
 use crate::output::names;
 
-/// Ten levels a side of consecutive rows; the first index is the side: 0 bids, 1 asks.
+/// Ten levels per side of consecutive rows; the first index is the side: 0 bids, 1 asks.
 #[derive(Debug, Clone)]
 pub struct Levels<'a> {
     rows: usize,
@@ -21,7 +21,7 @@ pub struct Levels<'a> {
 }
 
 impl<'a> Levels<'a> {
-    /// From columns of equal length. Sizes and counts may be empty where no feature asks for them.
+    /// Creates levels from columns of equal length. Sizes and counts may be empty where no feature needs them.
     ///
     /// # Errors
     /// A message when the lengths differ.
@@ -36,21 +36,22 @@ impl<'a> Levels<'a> {
         if whole { Ok(Self { rows, prices, sizes, counts }) } else { Err("columns of different lengths".to_owned()) }
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// A price in micro-pips, where present.
+    /// Price of a cell in micro-pips, if present.
     pub(super) fn micro_pips(&self, spec: &DepthSpec, side: usize, level: usize, row: usize) -> Option<i64> {
         self.prices[side][level].micro_pips(spec, row)
     }
 
-    /// The levels of a table with columns named as in a dataset. Prices are floats in price units or 64-bit integers in
-    /// 1e-9; sizes and counts any integers that fit 32 bits. Only what the features need is looked for.
+    /// Reads the levels of a table with columns named as in a dataset. Prices are floats in price units or 64-bit
+    /// integers in 1e-9; sizes and counts are any integers that fit 32 bits. Reads only the columns that the features
+    /// need.
     ///
     /// # Errors
-    /// A message that names the column that is missing or of the wrong type.
+    /// A message that names the column that is missing or has the wrong type.
     pub fn from_batch(batch: &'a RecordBatch, spec: &DepthSpec) -> Result<Self, String> {
         let names: Vec<&str> = batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
         Self::from_columns(
@@ -61,18 +62,18 @@ impl<'a> Levels<'a> {
         )
     }
 
-    /// The levels of columns with these `names`, as `prices` and `integers` find them by their places; `None` is for the
-    /// wrong type. Only what the features need is looked for.
+    /// Reads the levels from columns called `names`. `prices` and `integers` return the column at an index, or `None`
+    /// if it has the wrong type. Reads only the columns that the features need.
     ///
     /// # Errors
-    /// A message that names the column that is missing or of the wrong type.
+    /// A message that names the column that is missing or has the wrong type.
     pub fn from_columns(
         spec: &DepthSpec,
         names: &[&str],
         prices: impl Fn(usize) -> Option<Prices<'a>>,
         integers: impl Fn(usize) -> Option<Cow<'a, [u32]>>,
     ) -> Result<Self, String> {
-        // Often columns come in the order in which they are looked for.
+        // Columns are often in the order of lookup, so try the next one first.
         let next = Cell::new(0);
         let place = |name: &str| {
             let is_it = |place: &usize| names.get(*place) == Some(&name);
@@ -98,7 +99,7 @@ impl<'a> Levels<'a> {
         )
     }
 
-    /// The same levels with prices in micro-pips, independent of the table they came from.
+    /// Converts prices to micro-pips and copies borrowed columns, so that the result does not depend on the table.
     pub(super) fn into_micro_pips(self, spec: &DepthSpec) -> Levels<'static> {
         let own = |columns: [[Cow<'_, [u32]>; LEVELS]; 2]| columns.map(|side| side.map(|c| Cow::Owned(c.into_owned())));
         Levels {
@@ -110,7 +111,7 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// Something for ten levels of two sides.
+/// Calls `make` for each of the ten levels of both sides.
 fn both_sides<T>(mut make: impl FnMut(usize, usize) -> Result<T, String>) -> Result<[[T; LEVELS]; 2], String> {
     let mut side = |side| -> Result<[T; LEVELS], String> {
         let levels: Vec<T> = (0..LEVELS).map(|level| make(side, level)).collect::<Result<_, _>>()?;
@@ -119,7 +120,8 @@ fn both_sides<T>(mut make: impl FnMut(usize, usize) -> Result<T, String>) -> Res
     Ok([side(0)?, side(1)?])
 }
 
-/// A column of sizes or counts; `None` when a value is null or does not fit.
+/// Reads a column of sizes or counts; `None` when a value is null or does not fit 32 bits, or the type is not
+/// supported.
 fn integers(column: &dyn Array) -> Option<Cow<'_, [u32]>> {
     if column.null_count() > 0 {
         return None;
@@ -139,14 +141,14 @@ fn integers(column: &dyn Array) -> Option<Cow<'_, [u32]>> {
 }
 
 impl Levels<'_> {
-    /// No rows, of the same columns in micro-pips.
+    /// Levels without rows, with prices in micro-pips.
     pub(super) fn empty() -> Levels<'static> {
         let none = || std::array::from_fn(|_| std::array::from_fn(|_| Cow::Owned(Vec::new())));
         let prices = std::array::from_fn(|_| std::array::from_fn(|_| Prices::MicroPips(Cow::Owned(Vec::new()))));
         Levels { rows: 0, prices, sizes: none(), counts: none() }
     }
 
-    /// Appends rows of levels that are in micro-pips and have the same columns.
+    /// Appends `rows` of `other`, which has the same columns and prices in micro-pips.
     pub(super) fn append(&mut self, other: &Self, rows: Range<usize>) {
         let prices = self.prices.iter_mut().flatten().zip(other.prices.iter().flatten());
         for (mine, theirs) in prices {

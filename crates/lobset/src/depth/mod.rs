@@ -1,12 +1,13 @@
-//! Depth tensors: a picture of the book over time, price ladder by time bins, one channel per feature.
+//! Depth tensors: images of the book over time, price ladder by time bins, with one channel per feature.
 //!
-//! Shape `(channels, 402, T)` of f32 in [-1, 1], where T = `samples / ticks_per_bin`. Row 0 is the highest price, row 401
-//! the lowest. In each time bin asks add up from the best ask upward, bids from the best bid downward, both over the whole
-//! ladder, and a cell is asks minus bids over the channel's largest absolute value. Positive cells are ask depth, negative
-//! ones bid depth, and the line where they meet is the path of the price. `docs/formulas.md` has the formulas.
-//!
-//! It takes two steps. [`Bin::of_rows`] sums up time bins, level by level; [`paint`](DepthSpec::paint) lays bins on the ladder
-//! around the last row's mid price. Windows that share time bins share the first step.
+//! Shape `(channels, 402, T)` of f32 in [-1, 1], where T = `samples / ticks_per_bin`. Row 0 is the highest price, row
+//! 401 the lowest. In each time bin, asks accumulate from the best ask upward and bids from the best bid downward, both
+//! over the whole ladder, and a cell is asks minus bids over the channel's largest absolute value. Positive cells are
+//! ask depth, negative ones bid depth, and the line where they meet is the path of the price. `docs/formulas.md` has
+//! the formulas.
+//! A tensor is computed in two steps. [`Bin::of_rows`] summarises rows into time bins, level by level;
+//! [`paint`](DepthSpec::paint) places the bins on the ladder around the last row's mid price. Windows that share time
+//! bins share the first step.
 
 mod bin;
 mod columns;
@@ -26,16 +27,16 @@ use crate::config::{Config, Feature};
 use crate::error::ConfigError;
 use crate::output::names;
 
-/// Steps of the ladder around the last row's mid price, which both sides use.
+/// Number of steps of the price ladder around the last row's mid price; both sides share the ladder.
 pub const LADDER: usize = 402;
 
-/// Levels of a side.
+/// Levels per side.
 pub const LEVELS: usize = 10;
 
-/// A price that is missing, among prices in micro-pips.
+/// Marks a missing price in micro-pips.
 pub const MISSING: i64 = i64::MIN;
 
-/// What a depth tensor pictures.
+/// Settings of a depth tensor.
 ///
 /// ```
 /// use lobset::config::Feature;
@@ -54,8 +55,8 @@ pub struct DepthSpec {
 }
 
 impl DepthSpec {
-    /// Rows of a window, rows of a time bin, and the price step of the ladder in price units. Channels come in the order
-    /// volume, variance, trade_counts, in whatever order they are named.
+    /// Creates a spec from the features, the rows of a window, the rows of a time bin, and the price step of the ladder
+    /// in price units. Channels are always in the order volume, variance, trade_counts.
     ///
     /// # Errors
     /// [`ConfigError`] when a setting is out of range.
@@ -70,7 +71,7 @@ impl DepthSpec {
         Self::from_config(&config)
     }
 
-    /// The tensors that a dataset's settings name.
+    /// Creates the spec that a dataset's settings describe.
     ///
     /// # Errors
     /// [`ConfigError`] when a setting is out of range.
@@ -91,7 +92,7 @@ impl DepthSpec {
         })
     }
 
-    /// Its channels, in order.
+    /// Channels, in order.
     pub fn features(&self) -> &[Feature] {
         &self.features
     }
@@ -111,22 +112,22 @@ impl DepthSpec {
         self.micro_pip_size
     }
 
-    /// T.
+    /// Number of time bins, T.
     pub fn time_bins(&self) -> usize {
         self.samples / self.ticks_per_bin
     }
 
-    /// Channels, steps of the ladder, time bins.
+    /// Shape of a tensor: channels, steps of the ladder, time bins.
     pub fn shape(&self) -> [usize; 3] {
         [self.features.len(), LADDER, self.time_bins()]
     }
 
-    /// Cells of a tensor.
+    /// Number of cells of a tensor.
     pub fn cells(&self) -> usize {
         self.shape().iter().product()
     }
 
-    /// The columns that a tensor is made from, as datasets name them, in the order in which [`Levels`] looks for them.
+    /// Input columns of a tensor, named as in datasets, in the order in which [`Levels`] looks them up.
     pub fn columns(&self) -> Vec<String> {
         let kinds = [(true, "px"), (self.needs_sizes(), "sz"), (self.needs_counts(), "ct")];
         let kinds = kinds.into_iter().filter_map(|(needed, kind)| needed.then_some(kind));
@@ -147,15 +148,15 @@ impl DepthSpec {
         self.features.contains(&feature)
     }
 
-    /// A price in price units as micro-pips: the nearest one, ties to the even one.
+    /// Converts a price in price units to micro-pips: rounds to nearest, ties to even.
     fn micro_pips(&self, price: f64) -> i64 {
         (price / self.micro_pip_size).round_ties_even() as i64
     }
 
-    /// The tensor of exactly [`samples`](Self::samples) rows, written into `out` (C order, [`cells`](Self::cells) long).
+    /// Writes the tensor of exactly [`samples`](Self::samples) rows into `out` (C order, [`cells`](Self::cells) long).
     ///
     /// # Errors
-    /// A message when `levels` holds another number of rows, or the last row lacks its best bid or ask.
+    /// A message when `levels` has a different number of rows, or the last row lacks its best bid or ask.
     pub fn process(&self, levels: &Levels<'_>, out: &mut [f32]) -> Result<(), String> {
         if levels.rows() != self.samples {
             return Err(format!("a depth tensor takes exactly {} rows, not {}", self.samples, levels.rows()));
@@ -169,14 +170,14 @@ impl DepthSpec {
         Ok(())
     }
 
-    /// The step that the ladder stands around: the mid of best bid and ask, in micro-pips, rounded half up.
+    /// The centre of the ladder: the mid of best bid and ask, in micro-pips, rounded half up.
     fn base(&self, bid: Option<i64>, ask: Option<i64>) -> Option<i64> {
         let doubled = i128::from(bid?) + i128::from(ask?);
         i64::try_from((doubled + 1).div_euclid(2)).ok()
     }
 }
 
-/// The numbers of a vector.
+/// The lanes of a SIMD vector.
 #[inline(always)]
 fn lanes<V: Pod, T: Pod>(vector: &V) -> &[T] {
     bytemuck::cast_slice(std::slice::from_ref(vector))

@@ -1,4 +1,4 @@
-//! Bins on the ladder.
+//! Painting time bins on the price ladder.
 
 use std::borrow::Borrow;
 
@@ -14,11 +14,11 @@ const TOP: i64 = LADDER as i64 / 2 - 1;
 /// The lowest step of the ladder, relative to the last row's mid.
 const BOTTOM: i64 = TOP + 1 - LADDER as i64;
 
-/// The levels of one side of a bin that lie on the ladder, in the order in which they accumulate: asks from the lowest
+/// The levels of one side of a bin that are on the ladder, in the order in which they accumulate: asks from the lowest
 /// step up, bids from the highest step down.
 #[derive(Clone, Copy)]
 struct Placed {
-    /// Steps from the end of the ladder where accumulation begins, and level.
+    /// Distance in steps from the end of the ladder where accumulation begins, and number of the level.
     levels: [(u16, u8); LEVELS],
     count: usize,
 }
@@ -44,7 +44,7 @@ impl Placed {
         placed
     }
 
-    /// Puts a level before others. Levels come from the best one on: of two on the same step the deeper one stays.
+    /// Inserts a level out of order. Levels arrive best first: of two on the same step, the deeper one stays.
     #[cold]
     fn insert(&mut self, at: u16, level: u8) {
         match self.levels[..self.count].binary_search_by_key(&at, |(at, _)| *at) {
@@ -58,21 +58,21 @@ impl Placed {
     }
 }
 
-/// A row where a bin's channels change, on the way from the highest step to the lowest.
+/// A row where a bin's channels change, going from the highest step to the lowest.
 #[derive(Clone, Copy, Default)]
 struct Change {
-    /// Its place among the changes of all bins, sorted by row.
+    /// At first the row; later the position among the changes of all bins, sorted by row.
     at: u32,
-    /// How many asks and bids the row holds: the first ones in the order of accumulation.
+    /// Number of asks and bids that count in the row: the first ones in the order of accumulation.
     asks: u8,
     bids: u8,
 }
 
-/// The levels of one side of a bin that lie on the ladder, in the order in which they accumulate.
+/// The levels of one side of a bin that are on the ladder, in the order in which they accumulate.
 struct Side {
     levels: [u8; LEVELS],
     count: u8,
-    /// How many lie on the step where accumulation begins: one or none.
+    /// Number of levels on the step where accumulation begins: 0 or 1.
     at_the_end: u8,
 }
 
@@ -87,7 +87,7 @@ impl Side {
         }
     }
 
-    /// The sums of a bin's values over no level, the first one, the first two, and so on.
+    /// Cumulative sums of a bin's values: over no level, the first one, the first two, and so on.
     #[inline(always)]
     fn sums(&self, bin: &[BinLevel; LEVELS], feature: Feature) -> [f64; LEVELS + 1] {
         let mut sums = [0.0; LEVELS + 1];
@@ -104,13 +104,13 @@ impl Side {
 struct Column {
     asks: Side,
     bids: Side,
-    /// From the highest step down, as many as there are levels. Where an ask is lost and a bid gained on one row, these are
-    /// two changes, of which the second counts.
+    /// Changes from the highest step down, one per level. A row that loses an ask and gains a bid has two changes, of
+    /// which the second one counts.
     changes: [Change; 2 * LEVELS],
 }
 
 impl Column {
-    /// Finds the changes, and counts them row by row in `counts`.
+    /// Finds the changes and counts them by row in `counts`.
     #[inline(always)]
     fn new(bin: &Bin, base: i64, counts: &mut [u32]) -> Self {
         let [bids, asks] = &bin.levels;
@@ -126,7 +126,7 @@ impl Column {
         };
         let mut gains = (1..).zip(&bids.levels[..bids.count]).peekable();
         for (more, (at, _)) in asks.levels[..asks.count].iter().enumerate().rev() {
-            // A row holds the asks and the bids on it, so it has lost the asks of the row above.
+            // A row includes the levels on its own step, so an ask is lost in the row below its step.
             let loss = LADDER as u16 - at;
             while let Some((held, (gain, _))) = gains.next_if(|(_, (gain, _))| *gain < loss) {
                 put(*gain, more + 1, held);
@@ -145,21 +145,21 @@ impl Column {
     }
 }
 
-/// Where the picture changes from row to row, the same for all channels.
+/// Where the tensor changes from row to row; the same for all channels.
 struct Changes {
     columns: Vec<Column>,
     /// The bin of each change, sorted by row.
     bins: Vec<u32>,
-    /// Where each row's changes begin, and where they end; one row below the ladder loses the asks on the lowest step.
+    /// Where the changes of each row begin and end. Asks on the lowest step are lost in one more row, below the ladder.
     bounds: [u32; LADDER + 2],
 }
 
-/// What a channel holds, asks minus bids.
+/// Values of a channel, asks minus bids.
 #[derive(Default)]
 struct Sums {
-    /// In each bin above the ladder: all asks and no bids.
+    /// Value of each bin above the ladder: all asks and no bids.
     first: Vec<f64>,
-    /// After each change, sorted by row.
+    /// Value after each change, sorted by row.
     changes: Vec<f64>,
 }
 
@@ -169,7 +169,7 @@ impl Changes {
         let mut bounds = [0; LADDER + 2];
         let mut columns: Vec<Column> =
             bins.iter().map(|bin| Column::new(bin.borrow(), base, &mut bounds[1..])).collect();
-        // From counts to where each row begins; placing its changes moves that to where it ends.
+        // Turn counts into the start of each row; placing a row's changes then moves its start to its end.
         let mut before = 0;
         for bound in &mut bounds[1..] {
             before += std::mem::replace(bound, before);
@@ -186,7 +186,7 @@ impl Changes {
         Self { columns, bins: places, bounds }
     }
 
-    /// Replaces `sums` by those of a channel. Returns the largest absolute value on the ladder.
+    /// Fills `sums` for a channel and returns the largest absolute value on the ladder.
     #[inline(always)]
     fn sum_up<B: Borrow<Bin>>(&self, bins: &[B], feature: Feature, sums: &mut Sums) -> f64 {
         sums.first.clear();
@@ -200,13 +200,13 @@ impl Changes {
             for change in &changes[..usize::from(asks.count + bids.count)] {
                 sums.changes[change.at as usize] = sum(change.asks, change.bids);
             }
-            // No value is negative, so a channel never rises on its way down: its extremes are at both ends.
+            // No feature is negative, so a channel never rises from the top row down: its extremes are at the two ends.
             largest = largest.max(sum(asks.count, bids.at_the_end)).max(-sum(asks.at_the_end, bids.count));
         }
         largest
     }
 
-    /// Paints a channel, row by row: each is the one before but for its changes.
+    /// Paints a channel row by row; each row is the previous one with its changes applied.
     #[inline(always)]
     fn paint(&self, sums: &Sums, scale: f64, scratch: &mut Scratch, channel: &mut [f32]) {
         let Scratch { colours, line } = scratch;
@@ -233,14 +233,14 @@ struct Scratch {
 }
 
 impl DepthSpec {
-    /// Paints [`time_bins`](Self::time_bins) bins on the ladder around `base`, which runs from `base - 201` to `base + 200`,
-    /// into `out` ([`cells`](Self::cells) long, C order).
+    /// Paints [`time_bins`](Self::time_bins) bins into `out` ([`cells`](Self::cells) long, C order). The ladder runs
+    /// from `base - 201` to `base + 200`.
     pub fn paint<B: Borrow<Bin>>(&self, bins: &[B], base: i64, out: &mut [f32]) {
         Arch::new().dispatch(Paint { spec: self, bins, base, out });
     }
 }
 
-/// The work of [`DepthSpec::paint`], compiled for several instruction sets; the machine's own is taken.
+/// Body of [`DepthSpec::paint`], compiled for several instruction sets; the best one of the machine runs.
 struct Paint<'a, B> {
     spec: &'a DepthSpec,
     bins: &'a [B],

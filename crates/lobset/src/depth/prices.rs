@@ -1,4 +1,4 @@
-//! A column of prices, as it comes.
+//! Columns of prices, in the units that inputs have.
 
 use std::borrow::Cow;
 use std::iter::repeat_n;
@@ -24,7 +24,7 @@ pub enum Prices<'a> {
 }
 
 impl<'a> Prices<'a> {
-    /// A column as Arrow holds it, nulls as missing; `None` when it is neither float nor integer of 64 bits.
+    /// Wraps an Arrow column, with nulls as missing prices; `None` when it is neither float64 nor int64.
     pub(super) fn from_array(column: &'a dyn Array) -> Option<Self> {
         if let Some(floats) = column.as_primitive_opt::<Float64Type>() {
             return Some(Self::Float(match floats.null_count() {
@@ -39,7 +39,7 @@ impl<'a> Prices<'a> {
         }))
     }
 
-    /// Its rows.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         match self {
             Self::Float(cells) => cells.len(),
@@ -47,7 +47,7 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// Whether it has no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -69,7 +69,7 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// What [`sum`](Self::sum) multiplies cells by.
+    /// Factor by which [`sum`](Self::sum) multiplies cells.
     pub(super) fn scale(&self, spec: &DepthSpec) -> f64 {
         match self {
             Self::Float(_) => 1.0 / spec.micro_pip_size(),
@@ -78,7 +78,7 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// The sum of the prices of `rows` in micro-pips, if they pass the check. `floats` is scratch.
+    /// Sums the prices of `rows` in micro-pips; the sum is valid only if `check` passes. `floats` is scratch space.
     #[inline(always)]
     pub(super) fn whole_sum<S: Simd>(
         &self,
@@ -91,7 +91,7 @@ impl<'a> Prices<'a> {
         whole_sum(simd, self.floats(rows, floats), scale, check)
     }
 
-    /// The sum of the prices present among `rows`, in micro-pips, and how many there are. `floats` is scratch.
+    /// Sums the prices present in `rows`, in micro-pips, and counts them. `floats` is scratch space.
     #[inline(always)]
     pub(super) fn sum<S: Simd>(
         &self,
@@ -111,18 +111,18 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// The cells of `rows` as floats, NaN where missing, which are in `scratch` where they are not so by themselves.
+    /// The cells of `rows` as floats, NaN where missing. Integer columns are converted into `scratch`.
     #[inline(always)]
     fn floats<'s>(&'s self, rows: Range<usize>, scratch: &'s mut Vec<f64>) -> &'s [f64] {
         match self {
             Self::Float(cells) => &cells[rows.clone()],
             Self::Fixed(cells) | Self::MicroPips(cells) => {
-                // As a number, a missing price could be a whole number of micro-pips.
+                // Converted to a float, the marker of a missing price could be a whole number of micro-pips.
                 let missing = if matches!(self, Self::Fixed(_)) { UNDEF_PRICE } else { MISSING };
                 let float = |price: &i64| if *price == missing { f64::NAN } else { *price as f64 };
                 scratch.clear();
                 scratch.extend(cells[rows.clone()].iter().map(float));
-                // All of it, but the compiler may know how many rows there are.
+                // This is all of `scratch`, but the compiler may have a constant for the number of rows.
                 &scratch[..rows.len()]
             }
         }
@@ -153,19 +153,20 @@ fn present(price: i64) -> Option<i64> {
 /// Bits after the binary point.
 const FRACTION: u32 = 12;
 
-/// Floats from here to twice as much hold an integer and its [`FRACTION`] in their lowest bits.
+/// Floats from this value to twice it store an integer and its [`FRACTION`] bits in their lowest bits.
 const ROUND: f64 = (1_u64 << (52 - FRACTION)) as f64;
 
-/// Bound on the absolute prices that can be summed up.
+/// Bound on the absolute value of prices that can be summed.
 const FAR: u64 = 1 << 38;
 
-/// Rows whose fractions, each at most two of the last place, add up to less than a half.
+/// Number of rows summed at once: their fractions, each at most two units in the last place, add up to less than a
+/// half.
 const ROWS: usize = 1 << (FRACTION - 3);
 
-/// Whether prices were what [`whole_sum`] can sum up.
+/// Records whether all prices are ones that [`whole_sum`] can sum.
 pub(super) struct Check<S: Simd> {
     simd: S,
-    /// The bits of all prices.
+    /// Bitwise OR of all prices, as [`whole_sum`] represents them.
     bits: S::u64s,
 }
 
@@ -175,27 +176,28 @@ impl<S: Simd> Check<S> {
         Self { simd, bits: simd.splat_u64s(0) }
     }
 
-    /// Refuses what does not fit 64 bits.
+    /// Fails the check, for a sum that does not fit 64 bits.
     #[cold]
     fn fail(&mut self) -> i64 {
         self.bits = self.simd.splat_u64s(u64::MAX);
         0
     }
 
-    /// Whether all prices were whole micro-pips, but for the rounding of floats, and none missing or too far from 0.
+    /// Whether all prices were whole micro-pips, up to the rounding of floats, and none was missing or too far from 0.
     #[inline(always)]
     pub(super) fn passed(&self) -> bool {
-        // One place below an integer to two above; what is too far, or not a number, has higher bits.
+        // From one unit in the last place below an integer to two above. NaN and prices too far from 0 have higher bits
+        // set.
         let allowed = ((2 * FAR - 1) << FRACTION) | 3;
         let beyond = self.simd.and_u64s(self.bits, self.simd.splat_u64s(!allowed));
         lanes(&beyond).iter().fold(0, |any, lane: &u64| any | lane) == 0
     }
 }
 
-/// The sum of `prices * scale` in whole numbers, if they pass the check.
+/// Sums `prices * scale` as whole numbers; the sum is valid only if `check` passes.
 #[inline(always)]
 fn whole_sum<S: Simd>(simd: S, prices: &[f64], scale: f64, check: &mut Check<S>) -> i64 {
-    /// Added to each price, which leaves whole ones positive: [`FAR`] and one of the fraction's last place.
+    /// Added to each price to make whole ones positive: [`FAR`] plus one unit in the last place of the fraction.
     const ADDED: u64 = (FAR << FRACTION) + 1;
     let added = ROUND + ADDED as f64 / (1 << FRACTION) as f64;
     let (scale, added, round) = (simd.splat_f64s(scale), simd.splat_f64s(added), simd.splat_u64s(ROUND.to_bits()));
@@ -223,7 +225,7 @@ fn whole_sum<S: Simd>(simd: S, prices: &[f64], scale: f64, check: &mut Check<S>)
     total
 }
 
-/// The sum of the prices present and how many there are; each run of equal ones is turned to micro-pips once.
+/// Sums and counts the prices present; converts each run of equal prices to micro-pips once.
 #[cold]
 fn sum_by_runs<T: Copy + PartialEq>(cells: &[T], micro_pips: impl Fn(T) -> Option<i64>) -> (i128, usize) {
     let runs = cells.chunk_by(PartialEq::eq);
@@ -231,7 +233,7 @@ fn sum_by_runs<T: Copy + PartialEq>(cells: &[T], micro_pips: impl Fn(T) -> Optio
     present.fold((0, 0), |(sum, count), (price, rows)| (sum + price * rows as i128, count + rows))
 }
 
-/// Every price in micro-pips; each run of equal ones is turned once.
+/// Converts all prices to micro-pips, each run of equal prices once.
 fn by_runs<T: Copy + PartialEq>(cells: &[T], micro_pips: impl Fn(T) -> Option<i64>) -> Vec<i64> {
     let runs = cells.chunk_by(PartialEq::eq);
     runs.flat_map(|run| repeat_n(micro_pips(run[0]).unwrap_or(MISSING), run.len())).collect()

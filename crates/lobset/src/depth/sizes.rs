@@ -1,4 +1,4 @@
-//! Medians and variances of the sizes of a level, several bins at once.
+//! Medians and variances of a level's sizes, for several bins at once.
 
 use std::hint::select_unpredictable;
 
@@ -6,27 +6,27 @@ use pulp::Simd;
 
 use super::lanes;
 
-/// Bins of a group: each has a word of every vector.
+/// Number of bins in a group; each bin has one word of every vector.
 pub(super) const GROUP: usize = 8;
 
-/// Sizes of a bin in a vector, a byte each.
+/// Number of sizes of a bin in a vector, one byte each.
 const WORD: usize = size_of::<u64>();
 
-/// Sizes that are cut down at once.
+/// Number of sizes narrowed at once.
 const LANES: usize = 2 * WORD;
 
 /// Eight sizes of each bin.
 type Vector = [[u8; WORD]; GROUP];
 
-/// What no limit asked for reaches.
+/// A byte above all limits that are counted against.
 const BEYOND: u8 = u8::MAX;
 
-/// What the variances and medians of a group begin with.
+/// Sums for the variances of a group, and the bits for its medians.
 pub(super) struct Summary<S: Simd> {
     /// Sums and sums of squares of each bin, modulo 2^32.
     sums: [u32; GROUP],
     squares: [u32; GROUP],
-    /// The bits of all sizes.
+    /// Bitwise OR of all sizes.
     bits: S::u32s,
 }
 
@@ -51,7 +51,7 @@ impl<S: Simd> Summary<S> {
         (self.sums[bin], self.squares[bin]) = (total(simd, sum), total(simd, squares));
     }
 
-    /// The bits of all sizes that were added.
+    /// Bitwise OR of all sizes added.
     #[inline(always)]
     pub(super) fn bits(&self) -> u32 {
         lanes(&self.bits).iter().fold(0, |bits, lane: &u32| bits | lane)
@@ -79,12 +79,12 @@ impl<S: Simd> Summary<S> {
     }
 }
 
-/// Looks for the medians of a group: bit by bit from the highest, by counting sizes. What is found decides about no branch,
-/// only how many bits the largest size has and whether the two sizes in the middle differ.
+/// Finds the medians of a group bit by bit, from the highest bit down, by counting sizes. Branches depend on the data
+/// only through the bit length of the largest size and through whether the two middle sizes differ.
 pub(super) struct Medians {
-    /// The sizes of a bin, cut down to a byte each.
+    /// Sizes of a bin, narrowed to a byte each.
     bytes: Vec<u8>,
-    /// Those of the group.
+    /// Narrowed sizes of the group.
     vectors: Vec<Vector>,
 }
 
@@ -97,8 +97,8 @@ impl Medians {
         }
     }
 
-    /// Of `bins` bins, whose sizes have these `bits` and were [taken](Self::take) with none below: the middle one of their
-    /// sizes, or the mean of the two in the middle; 0 for none.
+    /// Returns the median of each of `bins` bins: the middle size, or the mean of the two middle sizes; 0 for an empty
+    /// bin. `bits` is the bitwise OR of all sizes, which were [taken](Self::take) with `below` 0.
     #[inline(always)]
     pub(super) fn find<'a, S: Simd>(
         &mut self,
@@ -107,7 +107,8 @@ impl Medians {
         sizes: impl Fn(usize) -> &'a [u32],
         bits: u32,
     ) -> [f64; GROUP] {
-        // Of the lower middle size: its rank, counted from 0, and how many sizes do not exceed the highest that it can be.
+        // For the lower middle size: its rank, counted from 0, and the number of sizes up to the highest value it can
+        // have.
         let (mut ranks, mut not_above) = ([0; GROUP], [0; GROUP]);
         let mut digit = Digit::first(bits);
         for bin in 0..bins {
@@ -138,7 +139,7 @@ impl Medians {
         medians
     }
 
-    /// Takes some bits of the sizes of a bin: by how much each exceeds `from`, without the lowest `below` bits.
+    /// Takes a byte of each size of a bin: its excess over `from`, without the lowest `below` bits.
     #[inline(always)]
     pub(super) fn take(&mut self, bin: usize, sizes: &[u32], from: u32, below: u32) {
         let (whole, rest) = sizes.split_at(sizes.len() / LANES * LANES);
@@ -149,7 +150,7 @@ impl Medians {
         for (word, vector) in self.bytes[..whole.len()].as_chunks().0.iter().zip(vectors.by_ref()) {
             vector[bin] = *word;
         }
-        // The last sizes, and nothing beyond them.
+        // The last sizes, padded with `BEYOND`.
         let mut last = u128::MAX;
         for size in rest.iter().rev() {
             last = last << u8::BITS | u128::from(narrow(*size, from, below));
@@ -160,7 +161,7 @@ impl Medians {
         }
     }
 
-    /// Finds a digit, in its place, of the sizes of each bin that have these ranks.
+    /// Finds the digit, shifted to its place, of the size with the given rank in each bin.
     #[inline(always)]
     fn search(&self, digit: Digit, ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u32; GROUP] {
         let mut digits = [0; GROUP];
@@ -171,11 +172,11 @@ impl Medians {
     }
 }
 
-/// Some bits of sizes, from the highest on: at most as many as a byte has.
+/// Consecutive bits of sizes, taken from the highest down: at most as many as a byte has.
 #[derive(Clone, Copy)]
 struct Digit {
     bits: u32,
-    /// How many bits come after it.
+    /// Number of bits below the digit.
     below: u32,
 }
 
@@ -190,7 +191,7 @@ impl Digit {
     }
 }
 
-/// The sum of a vector's numbers, modulo 2^32.
+/// The sum of a vector's lanes, modulo 2^32.
 #[inline(always)]
 fn total<S: Simd>(simd: S, vector: S::u32s) -> u32 {
     let mut total = vector;
@@ -202,14 +203,15 @@ fn total<S: Simd>(simd: S, vector: S::u32s) -> u32 {
     lanes(&total)[0]
 }
 
-/// The eight bits above the lowest `below` ones of what `size` exceeds `from` by.
+/// The excess of `size` over `from`, without its lowest `below` bits, capped at [`BEYOND`].
 #[inline(always)]
 fn narrow(size: u32, from: u32, below: u32) -> u8 {
     (size.saturating_sub(from) >> below).min(u32::from(BEYOND)) as u8
 }
 
-/// Of each bin the least byte of so many `bits`, eight times, that more bytes than its rank do not exceed. `not_above`, how
-/// many do not exceed the highest one that it can be, becomes how many do not exceed it.
+/// Returns, for each bin, the least byte of `bits` bits such that more bytes than its rank are at most that byte,
+/// repeated eight times. On entry `not_above` is the number of bytes up to the highest possible result; on return, up
+/// to the result.
 #[inline(always)]
 fn search(vectors: &[Vector], bits: u32, ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u64; GROUP] {
     /// The same byte eight times.
@@ -232,7 +234,7 @@ fn search(vectors: &[Vector], bits: u32, ranks: &[u64; GROUP], not_above: &mut [
     found
 }
 
-/// How many bytes of each bin are at most those of `most`, which are less than [`BEYOND`].
+/// Counts the bytes of each bin that are at most those of `most`, which are less than [`BEYOND`].
 #[inline(always)]
 fn count_not_above(vectors: &[Vector], most: &Vector) -> [u64; GROUP] {
     /// Every other byte.
@@ -250,19 +252,19 @@ fn count_not_above(vectors: &[Vector], most: &Vector) -> [u64; GROUP] {
         for (sum, counts) in sums.iter_mut().zip(counts) {
             let counts = u64::from_ne_bytes(counts);
             let pairs = (counts & EVEN) + (counts >> 8 & EVEN);
-            // Their sum, in the highest two bytes of the product.
+            // The highest two bytes of the product are the sum of the pairs.
             *sum += pairs.wrapping_mul(u64::MAX / 0xffff) >> 48;
         }
     }
     sums
 }
 
-/// The least of `sizes` that exceeds `limit`; the highest number where there is none.
+/// The least of `sizes` above `limit`; `u32::MAX` if there is none.
 #[inline(always)]
 fn least_above<S: Simd>(simd: S, sizes: &[u32], limit: u32) -> u32 {
     let (limit, none) = (simd.splat_u32s(limit), simd.splat_u32s(u32::MAX));
     let (vectors, rest) = S::as_simd_u32s(sizes);
-    // Lanes without a size hold 0, which exceeds no limit.
+    // Lanes without a size are 0, which exceeds no limit.
     let rest = simd.partial_load_u32s(rest);
     let mut least = simd.select_u32s(simd.greater_than_u32s(rest, limit), rest, none);
     for sizes in vectors {

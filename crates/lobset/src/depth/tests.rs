@@ -1,4 +1,4 @@
-//! Tensors against the definition, cell by cell.
+//! Compares tensors with the definition, cell by cell.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,11 +17,11 @@ type Cell = (Option<i64>, u32, u32);
 /// Rows of bids and asks, ten levels each.
 type Book = Vec<[[Cell; LEVELS]; 2]>;
 
-/// How prices come; a micro-pip is 0.01.
+/// Units of the input prices; a micro-pip is 0.01.
 #[derive(Debug, Clone, Copy)]
 enum Units {
     Float,
-    /// Between micro-pips.
+    /// Floats that are not whole micro-pips.
     Between,
     Fixed,
     MicroPips,
@@ -54,7 +54,7 @@ fn levels(book: &Book, units: Units) -> Levels<'static> {
     .unwrap()
 }
 
-/// What a bin's cells of one level are worth.
+/// The value of a feature for a bin's cells of one level.
 fn value(cells: &[Cell], feature: Feature) -> f64 {
     let mut sizes: Vec<u128> = cells.iter().map(|cell| u128::from(cell.1)).collect();
     sizes.sort_unstable();
@@ -62,7 +62,7 @@ fn value(cells: &[Cell], feature: Feature) -> f64 {
     match feature {
         Feature::Volume => (sizes[(sizes.len() - 1) / 2] + sizes[sizes.len() / 2]) as f64 / 2.0,
         Feature::Variance if n == 1 => 0.0,
-        // Exact until the division, or the difference of two sides in a crossed bin would show the rounding.
+        // Exact until the division: the difference of two sides in a crossed bin would show any rounding before it.
         Feature::Variance => {
             let (sum, squares) = (sizes.iter().sum::<u128>(), sizes.iter().map(|s| s * s).sum::<u128>());
             (n * squares - sum * sum) as f64 / (n * (n - 1)) as f64
@@ -71,7 +71,7 @@ fn value(cells: &[Cell], feature: Feature) -> f64 {
     }
 }
 
-/// Section 8 of the design, word by word.
+/// A literal implementation of section 8 of the design.
 fn reference(book: &Book, feature: Feature, ticks_per_bin: usize) -> Vec<f32> {
     let last = book.last().unwrap();
     let base = (last[0][0].0.unwrap() + last[1][0].0.unwrap() + 1).div_euclid(2);
@@ -111,7 +111,7 @@ fn tensor(book: &Book, features: &[Feature], ticks_per_bin: usize, units: Units)
     cells
 }
 
-/// Every cell is that of the definition, to the last bit.
+/// Checks that every cell equals the definition, to the last bit.
 fn check(book: &Book, features: &[Feature], ticks_per_bin: usize) {
     let mut features = features.to_vec();
     features.sort_unstable();
@@ -130,9 +130,9 @@ fn check(book: &Book, features: &[Feature], ticks_per_bin: usize) {
 /// How the price of a book moves from its first row to its last.
 #[derive(Debug, Clone)]
 struct Path {
-    /// Where it ends.
+    /// Mid price of the last row.
     end: i64,
-    /// By how much it rises until then.
+    /// Rise from the first row to the last.
     rise: i64,
     /// From the best bid to the best ask; below 0 in crossed rows.
     spread: i64,
@@ -144,8 +144,8 @@ fn path() -> impl Strategy<Value = Path> {
     (prop_oneof![Just(1_000), Just(0)], rise, spread).prop_map(|(end, rise, spread)| Path { end, rise, spread })
 }
 
-/// Prices that hold, step, trend across the ladder and beyond, vanish with their level or their whole side, collide and
-/// cross; sizes that repeat or do not.
+/// Prices that stay, step, trend across the ladder and beyond, disappear with their level or their whole side, collide
+/// and cross; sizes that repeat or do not.
 fn book() -> impl Strategy<Value = (Book, usize)> {
     let cell = (
         prop_oneof![8 => (-3..4_i64).prop_map(Some), 1 => Just(None), 1 => (-400..400_i64).prop_map(Some)],
@@ -188,8 +188,8 @@ fn row(bids: &[(i64, u32)], asks: &[(i64, u32)]) -> [[Cell; LEVELS]; 2] {
     })
 }
 
-/// The first column of the volume of some rows, each a bin, before a last one whose ladder runs from step 799 to 1200:
-/// runs of equal cells from the highest step down. The largest value is that of the last row, 8.
+/// The first column of the volume channel, as runs of equal cells from the highest step down. Each of `rows` is a bin;
+/// a last row is added, whose ladder runs from step 799 to 1200 and whose value, 8, is the largest.
 fn first_column(rows: &[[[Cell; LEVELS]; 2]]) -> Vec<(usize, f32)> {
     let mut book = rows.to_vec();
     book.push(row(&[(999, 8)], &[(1_001, 8)]));
@@ -228,7 +228,7 @@ fn a_crossed_bin_holds_the_difference() {
     assert_eq!(crossed(&[(1_000, 4)], &[(1_000, 4)]), [(200, 4.0), (1, 0.0), (201, -4.0)], "and of the same size");
     assert_eq!(crossed(&[(1_001, 4)], &[(1_000, 4)]), [(199, 4.0), (2, 0.0), (201, -4.0)]);
     assert_eq!(crossed(&[(1_200, 7)], &[(799, 2)]), [(402, -5.0)], "over the whole ladder");
-    // Each side is summed up from its own best price: two asks and two bids that alternate.
+    // Each side accumulates from its own best price: two asks and two bids that alternate.
     let between = crossed(&[(1_006, 1), (1_002, 2)], &[(1_000, 3), (1_004, 1)]);
     assert_eq!(between, [(194, 4.0), (3, 3.0), (1, 2.0), (3, 0.0), (201, -3.0)]);
 }
@@ -259,7 +259,7 @@ fn of_two_levels_on_one_step_the_deeper_one_stays() {
 
 #[test]
 fn windows_whose_price_trends_across_the_ladder() {
-    // A book of five levels a side moves by 3 steps a row, ten rows a bin, and turns round on the way.
+    // A book of five levels per side moves by 3 steps per row, ten rows per bin, and reverses on the way.
     let at = |mid: i64, sizes: u32| {
         let level = |sign: i64| [1, 2, 4, 7, 11].map(|away| (mid + sign * away, (sizes + away as u32) % 9));
         row(&level(-1), &level(1))
@@ -318,7 +318,7 @@ proptest! {
     }
 }
 
-/// Prices in micro-pips: on the grid, close to it, half-way, anywhere, none.
+/// Prices in micro-pips: on the grid, close to it, halfway, anywhere, missing.
 fn prices() -> impl Strategy<Value = Vec<f64>> {
     let whole = prop_oneof![-1_000..1_000_i64, -(1_i64 << 45)..1 << 45, Just((1 << 38) - 1), Just(-(1 << 38))];
     let off = prop_oneof![Just(0.0), Just(0.5), Just(0.25), -1e-3..1e-3, 0.499..0.501];
@@ -344,7 +344,7 @@ impl WithSimd for Sum<'_> {
 
 #[test]
 fn a_missing_price_is_no_price_whatever_the_step() {
-    // In steps of this size, UNDEF_PRICE is a whole number of micro-pips, as prices are.
+    // With this step size, UNDEF_PRICE is a whole number of micro-pips, as the prices are.
     let size = (1 << 30) as f64 * 1e-9;
     let spec = DepthSpec::new(&[Feature::Volume], 3, 3, size).unwrap();
     let prices = Prices::Fixed(Cow::Borrowed(&[3 << 30, UNDEF_PRICE, 5 << 30]));
@@ -356,7 +356,7 @@ fn a_missing_price_is_no_price_whatever_the_step() {
 #[test]
 fn bins_of_many_different_sizes() {
     for rows in [1, 15, 16, 17, 100, 129, 300, 2_040, 2_041, 5_000] {
-        // Sizes come in no order, and twice each; a few rows lack a price.
+        // Sizes are unordered and each occurs twice; a few rows lack a price.
         let cell = |row: u32, level: u32| {
             let there = row % 37 != 36 || row + 1 == rows;
             (there.then_some(1_000 + 3 * i64::from(level)), (row * 7_919 + level) % rows / 2, row)

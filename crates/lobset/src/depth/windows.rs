@@ -14,18 +14,18 @@ struct Group {
     classes: Vec<u8>,
 }
 
-/// Consecutive time bins that lie on one grid.
+/// Consecutive time bins on one grid.
 #[derive(Default)]
 struct BinRun {
     /// The first row of the grid.
     phase: u64,
-    /// Number of the first bin held, on the grid.
+    /// Number of the first cached bin on the grid.
     first: u64,
     bins: VecDeque<Arc<Bin>>,
 }
 
-/// Depth tensors of a dataset. Keeps the row groups used last and the time bins that neighbouring windows share; threads
-/// may share it.
+/// Computes depth tensors of a dataset. Caches the most recently used row groups and the time bins that neighbouring
+/// windows share. Threads may share one cache.
 pub struct WindowCache {
     reader: DatasetReader,
     spec: DepthSpec,
@@ -38,11 +38,11 @@ struct State {
 }
 
 impl WindowCache {
-    /// Tensors of `spec` out of a dataset. Memory holds `row_groups` of them (by default, and at least, one more than a
-    /// window spans; about 42 MB each with all features), and the bins of a few windows.
+    /// Creates a cache for the tensors of `spec`. It keeps `row_groups` decoded row groups (by default, and at least,
+    /// one more than a window spans; about 42 MB each with all features) and the bins of a few windows in memory.
     ///
     /// # Errors
-    /// [`InputError`] when the dataset was written with `drop_unbalanced`: the rows between are lost.
+    /// [`InputError`] when the dataset was written with `drop_unbalanced`: the rows between its samples are missing.
     pub fn new(reader: DatasetReader, spec: DepthSpec, row_groups: Option<usize>) -> Result<Self> {
         if reader.config().drop_unbalanced {
             return Err(InputError::new(
@@ -58,7 +58,7 @@ impl WindowCache {
         Ok(Self { reader, spec, state: Mutex::new(state) })
     }
 
-    /// What its tensors picture.
+    /// Settings of the tensors.
     pub fn spec(&self) -> &DepthSpec {
         &self.spec
     }
@@ -68,11 +68,11 @@ impl WindowCache {
         &self.reader
     }
 
-    /// Writes the tensor of the window that ends at `place` into `out` ([`DepthSpec::cells`] long) and returns the class
-    /// of that row.
+    /// Writes the tensor of the window that ends at row `place` into `out` ([`DepthSpec::cells`] long) and returns the
+    /// class of that row.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, or the window begins before it.
+    /// [`InputError`] when the file cannot be read, or the window would begin before the file does.
     pub fn tensor(&self, place: u64, out: &mut [f32]) -> Result<u8> {
         let refuse = |message: String| Err(InputError::new(self.reader.path(), message).into());
         let samples = self.spec.samples() as u64;
@@ -97,7 +97,7 @@ impl WindowCache {
         state.groups.get(group, || decode(&self.reader, &self.spec, group))
     }
 
-    /// The bins of the window that starts at a row. Those that the window before had are not made again.
+    /// The bins of the window that starts at row `from`. Reuses those of the previous window.
     fn bins(&self, state: &mut State, from: u64) -> Result<Vec<Arc<Bin>>> {
         let (rows, count) = (self.spec.ticks_per_bin() as u64, self.spec.time_bins() as u64);
         let (phase, first) = (from % rows, from / rows);
@@ -118,7 +118,7 @@ impl WindowCache {
         }
         let offset = (first - state.run.first) as usize;
         let found = state.run.bins.range(offset..offset + count as usize).cloned().collect();
-        // Enough for windows that go back and forth within a few lengths of their own.
+        // Enough for windows that move back and forth by a few window lengths.
         let most = 8 * count as usize;
         if state.run.bins.len() > most {
             if offset > most / 2 {
@@ -132,7 +132,7 @@ impl WindowCache {
         Ok(found)
     }
 
-    /// The bins that start at a row.
+    /// Computes `count` bins, the first of which starts at row `from`.
     fn make(&self, state: &mut State, mut from: u64, count: usize) -> Result<Vec<Arc<Bin>>> {
         let rows = self.spec.ticks_per_bin();
         let mut bins = Vec::with_capacity(count);
@@ -151,7 +151,7 @@ impl WindowCache {
         Ok(bins)
     }
 
-    /// The rows of one bin that lies in several row groups.
+    /// Joins the rows of one bin that spans several row groups.
     fn join(&self, state: &mut State, mut group: usize, mut start: usize) -> Result<Levels<'static>> {
         let rows = self.spec.ticks_per_bin();
         let mut joined = Levels::empty();
@@ -165,7 +165,7 @@ impl WindowCache {
     }
 }
 
-/// Reads a row group's levels: prices, and what the features need.
+/// Reads a row group: prices, the columns that the features need, and classes.
 fn decode(reader: &DatasetReader, spec: &DepthSpec, group: usize) -> Result<Group> {
     let columns = spec.columns();
     let columns: Vec<&str> = columns.iter().map(String::as_str).chain([names::CLASSIFICATION_LABEL]).collect();

@@ -1,5 +1,6 @@
-//! Rows to an Arrow batch, the plain way: what our own page writer is compared with, in tests and in the benchmark's floor.
-//! Which value belongs into which column comes from the table of columns; `tests/columns.rs` has a table of its own.
+//! Converts rows to an Arrow batch the plain way: the comparison for lobset's own page writer, in tests and in the
+//! benchmark's floor. The table of columns says which value belongs in which column; `tests/columns.rs` has a table of
+//! its own.
 
 use std::sync::Arc;
 

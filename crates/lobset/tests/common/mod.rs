@@ -1,4 +1,4 @@
-//! What the tests share: files made of plain rows, the slow reference, datasets read back.
+//! Shared by the tests: files of plain rows, the slow reference, datasets read back.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
@@ -21,7 +21,7 @@ use lobset::{Config, Error, Manifest, Monitor, Options};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use time::Date;
 
-/// The files of a folder and their bytes; the manifest without what differs from run to run.
+/// The files of a folder and their bytes; the manifest without the values that differ from run to run.
 pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     std::fs::read_dir(folder)
         .unwrap()
@@ -31,7 +31,7 @@ pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let mut bytes = std::fs::read(&path).unwrap();
             if name == "manifest.json" {
                 let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-                // The report tells the time too, and its hash and that of the manifest follow.
+                // The report contains the time too, so its hash and the manifest's differ as well.
                 for key in ["timings", "plan", "report", "sha256"] {
                     json[key].take();
                 }
@@ -47,7 +47,7 @@ pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 pub const START: u64 = 1_712_102_400_000_000_000;
 pub const DAY: u64 = 86_400_000_000_000;
 
-/// A record of a test: everything that matters to a label.
+/// A record of a test, with everything that affects a label.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tick {
     pub instrument: u32,
@@ -146,7 +146,7 @@ pub fn dbn_bytes(metadata: &Metadata, ticks: &[Tick]) -> Vec<u8> {
     std::mem::take(encoder.get_mut())
 }
 
-/// A quote that wanders, every millisecond.
+/// A quote that wanders, with a record every millisecond.
 pub fn ticks(n: u64, from: u64) -> Vec<Tick> {
     (0..n)
         .map(|i| {
@@ -220,7 +220,7 @@ pub fn run(inputs: &[impl AsRef<Path>], out: &Path, config: &Config) -> lobset::
     lobset::process(inputs, out, config, None, &options, &Monitor::silent())
 }
 
-/// A row of a dataset, as the labels see it.
+/// A row of a dataset, with the values that labelling determines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labelled {
     pub row: u64,
@@ -252,7 +252,7 @@ pub fn read_labels(path: &Path) -> Vec<Labelled> {
     rows
 }
 
-/// The refusal of an input.
+/// The [`InputError`] of an outcome that must be one.
 pub fn refused(outcome: Result<impl std::fmt::Debug, Error>) -> InputError {
     match outcome {
         Err(Error::Input(refused)) => refused,
@@ -260,7 +260,7 @@ pub fn refused(outcome: Result<impl std::fmt::Debug, Error>) -> InputError {
     }
 }
 
-/// The folder with real market data, when this machine has it.
+/// The folder with real market data, if this machine has it.
 pub fn real_data(name: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
     folder.is_dir().then_some(folder)

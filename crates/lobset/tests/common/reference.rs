@@ -1,4 +1,4 @@
-//! Labels, splits, boundaries and marks, slowly and plainly, written from the definitions alone.
+//! Slow, plain labels, splits, boundaries and marks, written from the definitions only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,7 +89,7 @@ fn marks(labels: &[usize], nbins: usize) -> Vec<bool> {
         .collect()
 }
 
-/// Everything a run must give, for `threshold_scope = "global"`. `None` where a run must refuse instead.
+/// The expected result of a run with `threshold_scope = "global"`; `None` if the run must fail.
 pub fn reference(
     symbols: &BTreeMap<String, Rows>,
     until: u64,
@@ -111,8 +111,8 @@ pub fn reference(
     if boundaries.windows(2).any(|w| w[0] >= w[1]) {
         return None;
     }
-    // Equal movements may leave a class empty though the boundaries are distinct. Where there are no more rows than classes
-    // that is no fault, unless it is the first class.
+    // Equal movements may leave a class empty although the boundaries are distinct. That is allowed if there are no
+    // more rows than classes, unless the first class is the empty one.
     let class = |movement: &f64| boundaries.iter().filter(|b| *b <= movement).count();
     let classes: BTreeSet<usize> = fit.iter().map(class).collect();
     let few = fit_rows <= usize::from(config.nbins) && classes.contains(&0);
