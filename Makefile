@@ -73,7 +73,11 @@ $(TORCH):
 
 lint: $(LINT)
 	cargo fmt --all --check
+	scripts/lint-circles
+	.venv-lint/bin/ruff format --check --quiet .
+	.venv-lint/bin/ruff check --quiet .
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --quiet --workspace --locked --test settings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	PATH="$(CURDIR)/.venv-lint/bin:$$PATH" scripts/lint-dependencies
 

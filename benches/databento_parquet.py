@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Databento's own conversion of every file to Parquet: no labels.
 
-    databento_parquet.py FOLDER OUT
+databento_parquet.py FOLDER OUT
 """
 
 import sys

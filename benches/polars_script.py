@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What an expert writes by hand today: databento reads, Polars labels. No validation, no leak check, all in memory.
 
-    polars_script.py FOLDER OUT
+polars_script.py FOLDER OUT
 """
 
 import sys
@@ -34,7 +34,9 @@ def main():
         part = part.filter(pl.col("price_movement").is_not_null())
         if part.height >= 50_000:
             parts.append(part)
-    fit = np.concatenate([p.filter(pl.col("window_ends") < first_of_second_half)["price_movement"].to_numpy() for p in parts])
+    fit = np.concatenate(
+        [p.filter(pl.col("window_ends") < first_of_second_half)["price_movement"].to_numpy() for p in parts]
+    )
     boundaries = np.quantile(fit, np.arange(1, NBINS) / NBINS)
     for part in parts:
         label = np.digitize(part["price_movement"].to_numpy(), boundaries).astype(np.int32)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Depth tensors, loaders and read_dbn beside what one would write by hand, in alternating runs; prints medians.
 
-    make wheel && scripts/python-env .venv-bench benches/requirements.txt
-    .venv-bench/bin/pip install target/wheels/*.whl && .venv-bench/bin/python benches/python.py
+make wheel && scripts/python-env .venv-bench benches/requirements.txt
+.venv-bench/bin/pip install target/wheels/*.whl && .venv-bench/bin/python benches/python.py
 """
 
 import statistics
@@ -12,10 +12,9 @@ import warnings
 from pathlib import Path
 
 import databento
+import lobset
 import numpy as np
 import polars as pl
-
-import lobset
 from lobset.data import BlockStream, DepthDataset, RowDataset, batches
 
 FEATURES = ("volume", "variance", "trade_counts")
@@ -109,7 +108,9 @@ def main():
         rates = {
             "depth tensors, 2 channels, stride of a bin, in order": lambda: rate(batches(depth, 32), 5_000),
             "the same, one by one": lambda: rate((([0], [i]) for i in range(2_000) if depth[i]), 2_000),
-            "the same, BlockStream with 2 threads": lambda: rate(BlockStream(depth, threads=2, chunk=32).batches(32), 5_000),
+            "the same, BlockStream with 2 threads": lambda: rate(
+                BlockStream(depth, threads=2, chunk=32).batches(32), 5_000
+            ),
             "depth tensors of marked rows at random": lambda: rate(batches(random, 32, shuffle=True), 500),
             "the same with 16 row groups kept": lambda: rate(batches(roomy, 32, shuffle=True), 3_000),
             "rows as vectors, in order": lambda: rate(batches(vectors, 1024), 100_000),
@@ -122,7 +123,9 @@ def main():
             databento=lambda: databento.DBNStore.from_file(files[0]).to_df(),
             lobset=lambda: pl.DataFrame(lobset.read_dbn(files[0])),
         )
-        print("290,000 records of a file to a data frame: " + ", ".join(f"{n} {s:.2f} s" for n, (s, _) in found.items()))
+        print(
+            "290,000 records of a file to a data frame: " + ", ".join(f"{n} {s:.2f} s" for n, (s, _) in found.items())
+        )
 
 
 if __name__ == "__main__":

@@ -23,12 +23,11 @@ os.environ.update(
     RAY_TMPDIR=tempfile.mkdtemp(prefix="r", dir="/tmp"),
 )
 
-import ray
-from ray.cluster_utils import Cluster
-
 import lobset
 import lobset.ray
+import ray
 from lobset import _lobset
+from ray.cluster_utils import Cluster
 
 STEPS = ["scan", "movements", "count", "classes", "datasets", "merge", "prove"]
 CORES = os.cpu_count() or 1
@@ -129,9 +128,7 @@ def makespan(durations, workers):
 
 def predict(rounds, driver, workers, slower=1.0, overhead=0.0):
     """Seconds of a run: round after round, each as long as its tasks take, and the driver between them."""
-    return driver + sum(
-        makespan([seconds * slower + overhead for _, seconds, _ in noted], workers) for noted in rounds
-    )
+    return driver + sum(makespan([seconds * slower + overhead for _, seconds, _ in noted], workers) for noted in rounds)
 
 
 def at_scale(costs, driver, overhead, *, rows, file_rows, largest, nodes, cpus, bandwidth):

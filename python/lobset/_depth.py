@@ -93,4 +93,6 @@ class DepthProcessor:
 
     def __repr__(self) -> str:
         features, samples, ticks, pip = self._arguments
-        return f"DepthProcessor(features={features!r}, samples={samples}, ticks_per_bin={ticks}, micro_pip_size={pip!r})"
+        return (
+            f"DepthProcessor(features={features!r}, samples={samples}, ticks_per_bin={ticks}, micro_pip_size={pip!r})"
+        )

@@ -1,7 +1,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +29,13 @@ __all__ = [
     "validate",
 ]
 
-type _Path = str | os.PathLike[str]
-type _Progress = Callable[[str, int, int], object]
+_Path: TypeAlias = str | os.PathLike[str]
+_Progress: TypeAlias = Callable[[str, int, int], object]
 
 def command(words: Sequence[str]) -> int: ...
 def settings() -> str: ...
 def to_toml(config: str) -> str: ...
-def resolve(
-    toml: tuple[str, str] | None, values: Sequence[tuple[str, str]], file: _Path | None = None
-) -> str: ...
+def resolve(toml: tuple[str, str] | None, values: Sequence[tuple[str, str]], file: _Path | None = None) -> str: ...
 def process(
     inputs: Sequence[_Path],
     out: _Path,
@@ -99,10 +97,12 @@ def inspect(
 def simulate(
     folder: _Path, days: int, rows: int, seed: int, currency: str, options: int, start: tuple[int, int]
 ) -> list[Path]: ...
+
 @final
 class RowStream:
     def __new__(cls, path: _Path, symbol: str | None, symbology: _Path | None) -> RowStream: ...
     def __arrow_c_stream__(self, requested_schema: object = None) -> CapsuleType: ...
+
 @final
 class DepthProcessor:
     def __new__(
@@ -113,6 +113,7 @@ class DepthProcessor:
     @property
     def columns(self) -> list[str]: ...
     def process(self, rows: Any, out: NDArray[np.float32]) -> NDArray[np.float32]: ...
+
 @final
 class Samples:
     @staticmethod

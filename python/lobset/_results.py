@@ -146,7 +146,13 @@ class Symbol:
             )
             for name, split in dataset["splits"].items()
         }
-        return cls(path=_join(folder, dataset["file"]), splits=counts, bytes=dataset["bytes"], sha256=dataset["sha256"], **known)
+        return cls(
+            path=_join(folder, dataset["file"]),
+            splits=counts,
+            bytes=dataset["bytes"],
+            sha256=dataset["sha256"],
+            **known,
+        )
 
 
 @dataclass(frozen=True, eq=False)

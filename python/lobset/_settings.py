@@ -159,7 +159,11 @@ class Settings:
         currency = values["currency"]
         preset = tomllib.loads(type(self)(currency=currency).to_toml())
         changed = {name: value for name, value in values.items() if value != preset.get(name)}
-        return f"{type(self).__name__}(" + ", ".join(f"{n}={v!r}" for n, v in {"currency": currency, **changed}.items()) + ")"
+        return (
+            f"{type(self).__name__}("
+            + ", ".join(f"{n}={v!r}" for n, v in {"currency": currency, **changed}.items())
+            + ")"
+        )
 
 
 def _signature() -> inspect.Signature:

@@ -33,7 +33,9 @@ def depth(tensor: Any, features: Sequence[str] | None = None, title: str | None 
     image = None
     for axis, channel, name in zip(axes[0], channels, names, strict=True):
         extent = (-channel.shape[1], 0, -201, 201)
-        image = axis.imshow(channel, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest", extent=extent)
+        image = axis.imshow(
+            channel, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest", extent=extent
+        )
         axis.axhline(0, color="black", linewidth=0.5)
         axis.set(title=name, xlabel="time bins", ylabel="micro-pips from the mid price")
     if image is not None:

@@ -4,12 +4,15 @@ import os
 import subprocess
 from pathlib import Path
 
-import market
 import pytest
+
+import market
 
 ROOT = Path(__file__).resolve().parents[2]
 LOBSET = os.environ.get("LOBSET", ROOT / "target/release/lobset")
-SETTINGS = "--lookback-rows 200 --lookforward-input 200 --lookforward-offset 20 --nbins 5 --min-symbol-samples 1000".split()
+SETTINGS = (
+    "--lookback-rows 200 --lookforward-input 200 --lookforward-offset 20 --nbins 5 --min-symbol-samples 1000".split()
+)
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +22,9 @@ def process(tmp_path_factory):
 
     def process(*settings):
         out = tmp_path_factory.mktemp("made") / "out"
-        subprocess.run([LOBSET, "process", source, "-o", out, "-q", *SETTINGS, *settings], check=True, capture_output=True)
+        subprocess.run(
+            [LOBSET, "process", source, "-o", out, "-q", *SETTINGS, *settings], check=True, capture_output=True
+        )
         return out
 
     return process

@@ -19,7 +19,11 @@ NO_PRICE, NO_TIME, MOST = np.iinfo("i8").max, np.iinfo("u8").max, np.iinfo("u4")
 def make(lobset, folder, days, rows):
     """Writes the market with the command `lobset` and then the nulls into its files."""
     folder = Path(folder)
-    subprocess.run([lobset, "simulate", folder, "-q", "--days", str(days), "--rows", str(rows)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [lobset, "simulate", folder, "-q", "--days", str(days), "--rows", str(rows)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
     def holes(data):
         records = np.frombuffer(data, dtype=RECORD, offset=8 + int.from_bytes(data[4:8], "little"))

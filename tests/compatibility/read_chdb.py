@@ -7,7 +7,12 @@ def read(path, names):
     import chdb
 
     file = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return from_arrow(chdb.query(f"select {', '.join(names or ['*'])} from file('{file}', Parquet) settings input_format_parquet_preserve_order = 1, max_threads = 1", "ArrowTable"))
+    return from_arrow(
+        chdb.query(
+            f"select {', '.join(names or ['*'])} from file('{file}', Parquet) settings input_format_parquet_preserve_order = 1, max_threads = 1",
+            "ArrowTable",
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,12 @@ def read(path, names, *settings):
     from pyspark.sql import SparkSession
     from pyspark.sql import functions as F
 
-    builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.log.level", "OFF")
-    builder = builder.config("spark.sql.session.timeZone", "UTC").config("spark.sql.execution.arrow.pyspark.enabled", "true")
+    builder = (
+        SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.log.level", "OFF")
+    )
+    builder = builder.config("spark.sql.session.timeZone", "UTC").config(
+        "spark.sql.execution.arrow.pyspark.enabled", "true"
+    )
     for setting in settings:
         builder = builder.config(*setting.split("=", 1))
     spark = builder.getOrCreate()
@@ -33,7 +37,9 @@ def read(path, names, *settings):
         values = rows[name]
         plain = texts(values.tolist()) if kind in ("string", "binary") else values.to_numpy()
         factor = 1_000 if kind.startswith("timestamp") else 1
-        columns[name] = Column(kind, plain * factor if factor > 1 else plain, rows[f"{name} is null"].to_numpy(dtype=bool))
+        columns[name] = Column(
+            kind, plain * factor if factor > 1 else plain, rows[f"{name} is null"].to_numpy(dtype=bool)
+        )
     return columns
 
 

@@ -8,10 +8,22 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 from conftest import LOBSET, SETTINGS
+
 from market import rename
 
 # Characters that `datasets` refuses, that YAML and Markdown take for their own, and line breaks of all kinds.
-HOSTILE = ['a"b\\c:d/e|f*?<g>', "- x: [y]", "---", "# no %", "null", "1e5", "é東\u202e\u2028\u0085z", "x\n---\ny", "../..", "`|_*[a](b)"]
+HOSTILE = [
+    'a"b\\c:d/e|f*?<g>',
+    "- x: [y]",
+    "---",
+    "# no %",
+    "null",
+    "1e5",
+    "é東\u202e\u2028\u0085z",
+    "x\n---\ny",
+    "../..",
+    "`|_*[a](b)",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -36,20 +48,26 @@ def test_each_symbol_loads_by_its_name(default, tmp_path):
         assert set(loaded) == {"train"}
         want, have = pq.read_table(default / dataset["file"]), loaded["train"].data.table
         assert have.column_names == want.column_names
-        assert all(have[name].equals(want[name]) for name in ("row", "ts_recv", "ts_event", "price_movement", "balanced"))
+        assert all(
+            have[name].equals(want[name]) for name in ("row", "ts_recv", "ts_event", "price_movement", "balanced")
+        )
         assert set(loaded["train"].unique("symbol")) == {symbol}
 
 
 def test_symbols_of_any_characters_load_too(tmp_path):
     source, out = tmp_path / "market", tmp_path / "out"
-    subprocess.run([LOBSET, "simulate", source, "-q", "--days", "2", "--rows", "24000", "--options", str(len(HOSTILE))], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [LOBSET, "simulate", source, "-q", "--days", "2", "--rows", "24000", "--options", str(len(HOSTILE))],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     rename(source, {f"M6AM4 {'CP'[i % 2]}{i // 2:04}": symbol for i, symbol in enumerate(HOSTILE)})
     subprocess.run([LOBSET, "process", source, "-o", out, "-q", *SETTINGS[:-1], "200"], check=True, capture_output=True)
     manifest = json.loads((out / "manifest.json").read_text())
     made = {s["symbol"]: s["dataset"] for s in manifest["symbols"] if s["dataset"]}
     assert set(HOSTILE) <= set(made)
     for symbol in HOSTILE:
-        name = re.sub(r'[<>:/\\|?*%\x00-\x1f\x7f-\x9f]', lambda c: "".join(f"%{b:02X}" for b in c[0].encode()), symbol)
+        name = re.sub(r"[<>:/\\|?*%\x00-\x1f\x7f-\x9f]", lambda c: "".join(f"%{b:02X}" for b in c[0].encode()), symbol)
         loaded = load(out, name, tmp_path / "cache")["train"]
         assert loaded.unique("symbol") == [symbol] and loaded.num_rows == made[symbol]["rows"]
     # One line a dataset in the table: nothing from outside breaks it.

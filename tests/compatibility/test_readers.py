@@ -30,7 +30,11 @@ def dataset(request, process):
 def test_every_value_of_every_column_is_the_same(reader, dataset):
     path, want = dataset
     assert len(want) in (68, 79) and len(want["row"].values) > 10_000
-    assert want["bid_px_09"].missing.any() and want["ts_event"].missing.any() and (want["ts_event"].values % 1_000 > 0).any()
+    assert (
+        want["bid_px_09"].missing.any()
+        and want["ts_event"].missing.any()
+        and (want["ts_event"].values % 1_000 > 0).any()
+    )
     assert want["bid_sz_00"].values.max() == 2**32 - 1
     assert differences(want, READERS[reader].read(path, None)) == {}
 

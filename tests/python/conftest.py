@@ -35,7 +35,15 @@ def output(request, tmp_path_factory):
         if request.param == "es":
             settings = ["--currency", "ES", *windows(500, 500, 50), "--min-symbol-samples", 2000, "--nbins", 13]
         else:
-            settings = ["--currency", "CRYPTO", *windows(5000, 5000, 500), "--min-symbol-samples", 20_000, "--nbins", 21]
+            settings = [
+                "--currency",
+                "CRYPTO",
+                *windows(5000, 5000, 500),
+                "--min-symbol-samples",
+                20_000,
+                "--nbins",
+                21,
+            ]
     manifest = json.loads(lobset("process", source, "-o", out, "--json", *settings))
     return source, out, manifest
 
@@ -44,6 +52,10 @@ def output(request, tmp_path_factory):
 def round_trip_pairs():
     """Files of our page writer beside the same rows from arrow-rs's ArrowWriter; `cargo test` leaves them."""
     folder = ROOT / "target" / "tmp" / "round_trip"
-    pairs = [(ours, ours.with_suffix(".plain.parquet")) for ours in sorted(folder.glob("*.parquet")) if ".plain" not in ours.name]
+    pairs = [
+        (ours, ours.with_suffix(".plain.parquet"))
+        for ours in sorted(folder.glob("*.parquet"))
+        if ".plain" not in ours.name
+    ]
     assert len(pairs) >= 13, f"run `cargo test -p lobset --test round_trip` first: {folder}"
     return pairs

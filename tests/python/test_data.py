@@ -3,16 +3,14 @@
 import pickle
 import shutil
 
+import lobset
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-import lobset
-from lobset.data import BlockStream, DepthDataset, RowDataset, batches, uniform_order
-
 from depth_reference import assert_same, depth_tensor
+from lobset.data import BlockStream, DepthDataset, RowDataset, batches, uniform_order
 
 SETTINGS = dict(
     lookback_rows=200,
@@ -75,14 +73,22 @@ def test_items_are_the_tensor_and_the_class_of_their_window(dataset):
         processor = lobset.DepthProcessor(**used)
         assert depth.shape == processor.output_shape
         # Forwards, backwards and at random: bins that are shared are those that would be made anew.
-        order = [*range(0, 100), *range(99, 0, -3), *np.random.default_rng(1).integers(0, len(depth), 100), len(depth) - 1]
+        order = [
+            *range(0, 100),
+            *range(99, 0, -3),
+            *np.random.default_rng(1).integers(0, len(depth), 100),
+            len(depth) - 1,
+        ]
         for i in order:
             tensor, label = depth[i]
             place = depth.position(i)
             assert np.array_equal(tensor, processor.process(rows[place + 1 - used["samples"] : place + 1]))
             assert label == rows["classification_label"][place]
     many, labels = depth.batch(order[:20])
-    assert all(np.array_equal(m, depth[i][0]) and label == depth[i][1] for m, label, i in zip(many, labels, order, strict=False))
+    assert all(
+        np.array_equal(m, depth[i][0]) and label == depth[i][1]
+        for m, label, i in zip(many, labels, order, strict=False)
+    )
     assert np.array_equal(depth[-1][0], depth[len(depth) - 1][0])
     for wrong in (len(depth), -len(depth) - 1):
         with pytest.raises(IndexError):
@@ -226,7 +232,9 @@ def test_batches_give_every_sample_once(dataset):
     labels = vectors.labels()
     plain = list(batches(vectors, 1_000))
     assert np.array_equal(np.concatenate([y for _, y in plain]), labels)
-    shuffled = [list(batches(vectors, 1_000, shuffle=True, seed=s, epoch=e)) for s, e in ((1, 0), (1, 0), (1, 1), (2, 0))]
+    shuffled = [
+        list(batches(vectors, 1_000, shuffle=True, seed=s, epoch=e)) for s, e in ((1, 0), (1, 0), (1, 1), (2, 0))
+    ]
     orders = [np.concatenate([x[:, 0] for x, _ in part]) for part in shuffled]
     assert np.array_equal(orders[0], orders[1], equal_nan=True)
     assert not np.array_equal(orders[0], orders[2]) and not np.array_equal(orders[0], orders[3])
@@ -258,10 +266,14 @@ def test_a_stream_gives_every_sample_once_whatever_the_shards(dataset):
     for shards in (1, 3):
         streams = [BlockStream(vectors, seed=5, block=100, shard=s, shards=shards) for s in range(shards)]
         parts = [[key(x) for x, _ in stream] for stream in streams]
-        assert [len(p) for p in parts] == [len(BlockStream(vectors, seed=5, block=100, shard=s, shards=shards)) for s in range(shards)]
+        assert [len(p) for p in parts] == [
+            len(BlockStream(vectors, seed=5, block=100, shard=s, shards=shards)) for s in range(shards)
+        ]
         assert sorted(k for p in parts for k in p) == want
         again = [[key(x) for x, _ in stream] for stream in streams]
-        assert all(sorted(a) != sorted(b) or a != b for a, b in zip(parts, again, strict=True)), "the next epoch is another"
+        assert all(sorted(a) != sorted(b) or a != b for a, b in zip(parts, again, strict=True)), (
+            "the next epoch is another"
+        )
     plain = [key(x) for x, _ in BlockStream(vectors, shuffle=False)]
     assert plain == [key(x) for d in vectors for x in d.batch(np.arange(len(d)))[0]]
 

@@ -26,8 +26,16 @@ def test_every_reader_sees_the_same_values(output):
                 assert a.cast("string").to_pylist() == b.cast(pl.String).to_list(), name
             else:
                 assert a.null_count == b.null_count(), name
-                x = pc.fill_null(a.cast("int64"), -1) if "ts_" in name and a.type != "int32" else pc.fill_null(a, 0 if name != "balanced" else False)
-                y = b.cast(pl.Int64).fill_null(-1) if "ts_" in name and a.type != "int32" else b.fill_null(0 if name != "balanced" else False)
+                x = (
+                    pc.fill_null(a.cast("int64"), -1)
+                    if "ts_" in name and a.type != "int32"
+                    else pc.fill_null(a, 0 if name != "balanced" else False)
+                )
+                y = (
+                    b.cast(pl.Int64).fill_null(-1)
+                    if "ts_" in name and a.type != "int32"
+                    else b.fill_null(0 if name != "balanced" else False)
+                )
                 assert np.array_equal(x.to_numpy(), y.to_numpy()), name
         sums = duckdb.sql(
             f"select count(*), sum(row)::hugeint, sum(classification_label), sum(bid_sz_00)::hugeint, count(bid_px_09), "
@@ -50,7 +58,9 @@ def test_types_are_those_of_the_field(output):
     schema = pl.read_parquet_schema(path)
     assert schema["ts_recv"] == schema["ts_event"] == pl.Datetime("ns", "UTC")
     assert schema["bid_px_00"] == schema["mid_price"] == pl.Float64
-    assert schema["row"] == pl.UInt64 and schema["classification_label"] == pl.Int32 and schema["balanced"] == pl.Boolean
+    assert (
+        schema["row"] == pl.UInt64 and schema["classification_label"] == pl.Int32 and schema["balanced"] == pl.Boolean
+    )
     assert str(pq.read_schema(path).field("split").type) == "dictionary<values=string, indices=int32, ordered=0>"
 
 
@@ -64,7 +74,9 @@ def test_the_boundaries_are_numpys_bit_for_bit(output):
     assert np.array(thresholds["boundaries"]).tobytes() == want.tobytes()
     assert thresholds["median"] == np.median(movements)
     assert (thresholds["min"], thresholds["max"]) == (movements.min(), movements.max())
-    assert np.isclose(thresholds["mean"], movements.mean(), rtol=1e-9) and np.isclose(thresholds["std"], movements.std(), rtol=1e-9)
+    assert np.isclose(thresholds["mean"], movements.mean(), rtol=1e-9) and np.isclose(
+        thresholds["std"], movements.std(), rtol=1e-9
+    )
     assert thresholds["fit_rows"] == len(movements)
 
 
@@ -91,7 +103,9 @@ def test_movements_follow_from_the_mid_prices_of_the_rows_themselves(output):
     lookback, offset, ahead = config["lookback_rows"], config["lookforward_offset"], config["lookforward_input"]
     for _, path in datasets(output):
         frame = pl.read_parquet(path, columns=["row", "bid_px_00", "ask_px_00", "price_movement"])
-        mid2 = ((frame["bid_px_00"] * 1e9).round().cast(pl.Int64) + (frame["ask_px_00"] * 1e9).round().cast(pl.Int64)).to_list()
+        mid2 = (
+            (frame["bid_px_00"] * 1e9).round().cast(pl.Int64) + (frame["ask_px_00"] * 1e9).round().cast(pl.Int64)
+        ).to_list()
         row = frame["row"].to_numpy()
         for t in range(lookback, len(row) - offset - ahead, max(1, len(row) // 50)):
             if row[t + offset + ahead] - row[t - lookback] != lookback + offset + ahead:
@@ -122,7 +136,10 @@ def test_filters_skip_row_groups_that_cannot_match(output):
     for _, path in datasets(output):
         (fragment,) = ds.dataset(path).get_fragments()
         row_groups = fragment.metadata.num_row_groups
-        kept = lambda condition: len(fragment.split_by_row_group(condition))
+
+        def kept(condition):
+            return len(fragment.split_by_row_group(condition))
+
         assert kept(ds.field("mid_price") > 0) == row_groups
         assert kept(ds.field("mid_price") > 1e9) == 0
         assert kept(ds.field("price_movement") < -1) == 0
@@ -138,10 +155,14 @@ def test_awkward_shapes_read_the_same_everywhere(round_trip_pairs):
             if "dictionary" in str(x.type):
                 x, y = x.cast("string"), y.cast("string")
             assert x.equals(y), f"{ours}: {name}"
-        assert pl.read_parquet(ours).with_columns(pl.col("symbol", "split").cast(pl.String)).equals(
-            pl.read_parquet(plain).with_columns(pl.col("symbol", "split").cast(pl.String))
+        assert (
+            pl.read_parquet(ours)
+            .with_columns(pl.col("symbol", "split").cast(pl.String))
+            .equals(pl.read_parquet(plain).with_columns(pl.col("symbol", "split").cast(pl.String)))
         ), ours
-        difference = duckdb.sql(f"(from '{ours}' except all from '{plain}') union all (from '{plain}' except all from '{ours}')")
+        difference = duckdb.sql(
+            f"(from '{ours}' except all from '{plain}') union all (from '{plain}' except all from '{ours}')"
+        )
         assert difference.fetchall() == [], ours
         for left, right in zip(*(chunks(p) for p in (ours, plain)), strict=True):
             a, b = left.statistics, right.statistics

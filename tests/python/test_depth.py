@@ -3,13 +3,11 @@
 import pickle
 
 import duckdb
+import lobset
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-
-import lobset
-
 from conftest import REAL
 from depth_reference import assert_same, depth_tensor
 
@@ -31,7 +29,12 @@ def real(name, symbol, pip):
     return rows.filter((pl.col("symbol") == symbol) & (pl.col("bid_px_00") <= pl.col("ask_px_00"))), pip
 
 
-REAL_BOOKS = {"ESH4": ("es", 0.25), "BTCUSDT": ("crypto", 0.1), "ETHUSDT": ("crypto", 0.01), "BTCUSDT.S": ("crypto", 0.1)}
+REAL_BOOKS = {
+    "ESH4": ("es", 0.25),
+    "BTCUSDT": ("crypto", 0.1),
+    "ETHUSDT": ("crypto", 0.01),
+    "BTCUSDT.S": ("crypto", 0.1),
+}
 
 
 @pytest.mark.parametrize("source", ["simulated", *REAL_BOOKS])
@@ -95,7 +98,7 @@ def test_the_colours_meet_where_the_price_was(rise):
         seen = (np.abs(bins - 5_000) < 190).all(axis=1)
         assert (channel.max(axis=0)[seen] > 0).all() and (channel.min(axis=0)[seen] < 0).all()
         if abs(rise) >= 190:
-            assert ((channel[201:] > 0).any() if rise > 0 else (channel[:201] < 0).any())
+            assert (channel[201:] > 0).any() if rise > 0 else (channel[:201] < 0).any()
 
 
 def test_tables_of_all_kinds_are_welcome(tmp_path):

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib
-
 import lobset
+import matplotlib
 
 matplotlib.use("Agg")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
@@ -36,11 +35,19 @@ def test_the_python_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
 def test_the_python_of_a_dataset_card_runs(tmp_path, monkeypatch):
     lobset.simulate(tmp_path / "market", days=2, rows=15_000)
     config = lobset.Config(
-        lookback_rows=200, lookforward_input=200, lookforward_offset=20, nbins=5, min_symbol_samples=1_000, samples=400, ticks_per_bin=20
+        lookback_rows=200,
+        lookforward_input=200,
+        lookforward_offset=20,
+        nbins=5,
+        min_symbol_samples=1_000,
+        samples=400,
+        ticks_per_bin=20,
     )
     lobset.process(tmp_path / "market", tmp_path / "out", config, progress=False)
     monkeypatch.chdir(tmp_path / "out")
-    blocks = re.findall(r"```python\n(.*?)```", (tmp_path / "out/README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (tmp_path / "out/README.md").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
     names, ran = {}, []
     for block in blocks:
         modules = re.findall(r"^(?:import|from) (\w+)", block, flags=re.MULTILINE)
@@ -49,7 +56,9 @@ def test_the_python_of_a_dataset_card_runs(tmp_path, monkeypatch):
             exec(compile(block, "README.md", "exec"), names)
             ran += modules
     assert len(blocks) == 5 and "polars" in ran
-    assert "duckdb" in ran and sum(count for *_, count in names["classes"]) > 1_000 or "torch" in ran and len(names["loader"]) > 10
+    assert ("duckdb" in ran and sum(count for *_, count in names["classes"]) > 1_000) or (
+        "torch" in ran and len(names["loader"]) > 10
+    )
 
 
 def test_the_production_example_runs(tmp_path):

@@ -12,18 +12,19 @@ import textwrap
 import threading
 
 import duckdb
+import lobset
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-
-import lobset
 from lobset import _lobset
 
 SMALL = lobset.Config(
     lookback_rows=200, lookforward_input=200, lookforward_offset=20, nbins=5, min_symbol_samples=1_000
 )
-FLAGS = "--lookback-rows 200 --lookforward-input 200 --lookforward-offset 20 --nbins 5 --min-symbol-samples 1000".split()
+FLAGS = (
+    "--lookback-rows 200 --lookforward-input 200 --lookforward-offset 20 --nbins 5 --min-symbol-samples 1000".split()
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +48,20 @@ def test_python_and_both_commands_give_the_same_bytes(market, manifest, tmp_path
     assert len(want) == len(manifest.datasets) + 1 >= 3
     script = os.path.join(os.path.dirname(sys.executable), "lobset")
     for name, command in {"wheel": [script], "binary": [os.environ.get("LOBSET", "target/release/lobset")]}.items():
-        subprocess.run([*command, "process", market, "-o", tmp_path / name, "-q", *FLAGS], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, "process", market, "-o", tmp_path / name, "-q", *FLAGS], check=True, stdout=subprocess.DEVNULL
+        )
         assert contents(tmp_path / name) == want
-    subprocess.run([script, "simulate", tmp_path / "market", "-q", "--days", "3", "--rows", "20000"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [script, "simulate", tmp_path / "market", "-q", "--days", "3", "--rows", "20000"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     files = {f.name: f.read_bytes() for f in market.iterdir()}
     assert {f.name: f.read_bytes() for f in (tmp_path / "market").iterdir()} == files
-    ran = subprocess.run([script, "process", market, "-o", tmp_path / "x", "--nbins", "1"], capture_output=True, text=True)
+    ran = subprocess.run(
+        [script, "process", market, "-o", tmp_path / "x", "--nbins", "1"], capture_output=True, text=True
+    )
     assert ran.returncode == 2 and "nbins" in ran.stderr
 
 
@@ -98,7 +107,9 @@ def test_symbols_may_come_from_a_symbology_file(market, manifest, tmp_path):
     names.write_text("{")
     calls = [
         lambda: lobset.process(market, tmp_path / "x", SMALL, symbology=names, progress=False),
-        lambda: lobset.build(market, tmp_path / "x", manifest.folder / "thresholds.json", SMALL, symbology=names, progress=False),
+        lambda: lobset.build(
+            market, tmp_path / "x", manifest.folder / "thresholds.json", SMALL, symbology=names, progress=False
+        ),
         lambda: lobset.fit_thresholds(market, tmp_path / "x", SMALL, symbology=names, progress=False),
         lambda: lobset.inspect(market, symbology=names, progress=False),
         lambda: lobset.validate(manifest.folder, against=market, symbology=names, progress=False),
@@ -150,7 +161,9 @@ def test_thresholds_and_build_in_two_steps_give_the_same_datasets(market, manife
 def test_config_knows_every_setting():
     names = {line["name"] for line in json.loads(_lobset.settings())}
     assert set(reflection.signature(lobset.Config).parameters) == names
-    assert all(isinstance(getattr(lobset.Config, name), property) and getattr(lobset.Config, name).__doc__ for name in names)
+    assert all(
+        isinstance(getattr(lobset.Config, name), property) and getattr(lobset.Config, name).__doc__ for name in names
+    )
     assert "Held in nanoseconds." in lobset.Config.max_gap.__doc__
     config = lobset.Config(
         currency="USDJPY", features=["trade_counts"], price_range=(90.5, 200.0), max_gap="15m", fit_until="2024-10-01"
@@ -168,7 +181,12 @@ def test_config_knows_every_setting():
     assert len(caught.value.problems) == 3 and isinstance(caught.value, lobset.LobsetError)
     with pytest.raises(lobset.ConfigError, match="nbins: cannot be None"):
         config.replace(nbins=None, compression=None)
-    for misspelled in [lambda: lobset.Config.from_toml("nbin = 5\n"), lambda: lobset.Config(nbin=5), lambda: lobset.Config(nbin=None), lambda: config.replace(nbin=5)]:
+    for misspelled in [
+        lambda: lobset.Config.from_toml("nbin = 5\n"),
+        lambda: lobset.Config(nbin=5),
+        lambda: lobset.Config(nbin=None),
+        lambda: config.replace(nbin=5),
+    ]:
         with pytest.raises(lobset.ConfigError, match="nbin: unknown setting; did you mean nbins"):
             misspelled()
     for unreadable in ["absent.toml", "/dev/zero"]:
@@ -261,7 +279,9 @@ def test_ctrl_c_stops_and_leaves_nothing(tmp_path):
         except KeyboardInterrupt:
             sys.exit(77)
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "scan\n"
     process.send_signal(signal.SIGINT)
     process.stdout.read()
@@ -291,7 +311,10 @@ def test_records_are_arrow_for_everyone(market, manifest, tmp_path):
     stream = lobset.read_dbn(file)
     polars, arrow = pl.DataFrame(stream), pa.table(stream)
     assert polars.height == arrow.num_rows == 20_000
-    assert duckdb.sql("select count(*), count(distinct symbol) from arrow").fetchall()[0] == (20_000, polars["symbol"].n_unique())
+    assert duckdb.sql("select count(*), count(distinct symbol) from arrow").fetchall()[0] == (
+        20_000,
+        polars["symbol"].n_unique(),
+    )
     one = pl.DataFrame(lobset.read_dbn(file, symbol="M6AM4"))
     assert one.equals(polars.filter(pl.col("symbol") == "M6AM4"))
     # Rows of the dataset are these records, cell by cell.

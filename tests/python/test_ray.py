@@ -14,11 +14,10 @@ import time
 import warnings
 from pathlib import Path
 
+import lobset
 import numpy as np
 import pytest
 from conftest import REAL
-
-import lobset
 
 if sys.platform != "linux":
     pytest.skip("processes and the files they have open are looked up in /proc", allow_module_level=True)
@@ -40,13 +39,12 @@ os.environ.pop("RAY_ADDRESS", None)
 pytest.importorskip("ray")
 
 import boto3
+import lobset.data
+import lobset.ray
 import psutil
 import ray
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
-
-import lobset.data
-import lobset.ray
 
 CONFIG = lobset.Config(
     lookback_rows=2000, lookforward_input=1500, lookforward_offset=200, min_symbol_samples=2000, nbins=7
@@ -136,7 +134,9 @@ class Run(threading.Thread):
         raise AssertionError("the run was over before a worker was seen")
 
 
-def test_three_nodes_give_the_bytes_of_one_machine_and_a_second_run_does_nothing(cluster, market, tmp_path, monkeypatch):
+def test_three_nodes_give_the_bytes_of_one_machine_and_a_second_run_does_nothing(
+    cluster, market, tmp_path, monkeypatch
+):
     source, want = market
     seen = []
     manifest = lobset.ray.process(source, tmp_path / "out", CONFIG, progress=lambda *news: seen.append(news))
@@ -163,7 +163,11 @@ def test_real_data_gives_the_bytes_of_one_machine(cluster, tmp_path, name):
     if not source.is_dir():
         pytest.skip(f"no {source} on this machine")
     config = lobset.Config(
-        currency=name.upper(), lookback_rows=500, lookforward_input=500, lookforward_offset=50, min_symbol_samples=2000,
+        currency=name.upper(),
+        lookback_rows=500,
+        lookforward_input=500,
+        lookforward_offset=50,
+        min_symbol_samples=2000,
         nbins=13,
     )
     lobset.process(source, tmp_path / "one", config, progress=False)
@@ -371,7 +375,10 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
     windows = {"samples": 200, "ticks_per_bin": 20}
     for remote, local in (
         (lobset.data.RowDataset(url, balanced=False), lobset.data.RowDataset(path, balanced=False)),
-        (lobset.data.DepthDataset(url, balanced=False, **windows), lobset.data.DepthDataset(path, balanced=False, **windows)),
+        (
+            lobset.data.DepthDataset(url, balanced=False, **windows),
+            lobset.data.DepthDataset(path, balanced=False, **windows),
+        ),
     ):
         assert len(remote) == len(local) > 0
         for number in (0, len(local) // 2, len(local) - 1):

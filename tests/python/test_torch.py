@@ -4,19 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lobset
 import numpy as np
 import polars as pl
 import pytest
-
-import lobset
-
 from depth_reference import assert_same, depth_tensor
 
 torch = pytest.importorskip("torch", reason="Debian's python3-torch gives CI its torch: make test-torch")
 
-from torch.utils.data import DataLoader  # noqa: E402
-
 import lobset.torch  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +23,13 @@ def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("torch")
     lobset.simulate(folder / "market", days=2, rows=20_000)
     config = lobset.Config(
-        lookback_rows=200, lookforward_input=200, lookforward_offset=20, nbins=5, min_symbol_samples=1_000, samples=400, ticks_per_bin=20
+        lookback_rows=200,
+        lookforward_input=200,
+        lookforward_offset=20,
+        nbins=5,
+        min_symbol_samples=1_000,
+        samples=400,
+        ticks_per_bin=20,
     )
     return lobset.process(folder / "market", folder / "out", config, progress=False).datasets["M6AM4"]
 
@@ -53,7 +56,9 @@ def test_the_same_seed_gives_the_same_order(dataset):
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_eight_workers_give_every_sample_exactly_once(dataset, method):
-    rows = lobset.torch.RowDataset(dataset, columns=["sequence", "mid_price", "bid_sz_00", "ts_in_delta"], balanced=False)
+    rows = lobset.torch.RowDataset(
+        dataset, columns=["sequence", "mid_price", "bid_sz_00", "ts_in_delta"], balanced=False
+    )
     want = rows.samples.batch(np.arange(len(rows)))[0]
     want = want[np.lexsort(want.T)]
     rows[0]  # Something is held before the workers begin.
@@ -68,7 +73,9 @@ def test_eight_workers_give_every_sample_exactly_once(dataset, method):
     found = torch.cat([x for x, _ in loader]).numpy()
     want = depth.samples.batch(np.arange(len(depth)))[0]
     assert np.array_equal(found.view(np.uint32), want.view(np.uint32))
-    streamed = DataLoader(lobset.torch.SampleStream(depth, seed=1, block=16), batch_size=8, num_workers=8, multiprocessing_context=method)
+    streamed = DataLoader(
+        lobset.torch.SampleStream(depth, seed=1, block=16), batch_size=8, num_workers=8, multiprocessing_context=method
+    )
     found = torch.cat([x for x, _ in streamed]).numpy()
     assert sorted(x.tobytes() for x in found) == sorted(x.tobytes() for x in want)
 
