@@ -71,7 +71,7 @@ impl<'a> Attempt<'a> {
             }
             return Ok(first);
         }
-        // The run may have ended while this machine was unreachable; nothing else would remove the receipt then.
+        // The run may have ended while this machine was unreachable; nothing else would clean up then.
         let marker = self.work.join(MARKER);
         if storage::stat(&marker).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
             storage::remove(&path).map_err(fail)?;
