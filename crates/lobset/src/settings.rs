@@ -25,7 +25,7 @@ const PREFIX: &str = "LOBSET_";
 const LARGEST_FILE: u64 = 1 << 20;
 
 impl Layer {
-    /// The settings of a TOML file, of at most a mebibyte.
+    /// Reads the settings of a TOML file of at most one mebibyte.
     ///
     /// # Errors
     /// [`ConfigError`] when the file cannot be read, is not valid TOML or a value is a table.
@@ -36,7 +36,7 @@ impl Layer {
         Self::from_toml(&origin, std::str::from_utf8(&bytes).map_err(|e| unread(&e))?)
     }
 
-    /// The settings of a TOML document.
+    /// Parses the settings of a TOML document.
     ///
     /// # Errors
     /// [`ConfigError`] when the text is not valid TOML or a value is a table.
@@ -98,7 +98,7 @@ fn toml_text(value: &toml::Value) -> Option<String> {
 /// Applies `layers` to the preset of the currency they choose; later layers override earlier ones.
 ///
 /// # Errors
-/// [`ConfigError`] with every unknown key, unreadable value and broken range of all layers.
+/// [`ConfigError`] with every unknown key, invalid value and violated range of all layers.
 pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
     let currency = layers.iter().flat_map(|l| &l.values).rfind(|(key, _)| key == "currency");
     let mut config = currency.map_or_else(Config::default, |(_, tag)| Config::preset(tag));

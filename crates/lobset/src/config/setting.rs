@@ -48,7 +48,7 @@ pub struct Setting {
     pub key: &'static str,
     /// What it affects.
     pub scope: Scope,
-    /// What kind of value it takes.
+    /// The kind of value that it takes.
     pub kind: Kind,
     /// True if the setting may have no value, `none`.
     pub optional: bool,
@@ -80,7 +80,7 @@ impl Setting {
         self.kind == Kind::Switch
     }
 
-    /// Its meaning with its range and its choices, on one line and without a full stop.
+    /// One-line description with range and choices, without a full stop.
     pub fn meaning(&self) -> String {
         let mut text = self.doc.trim_end_matches('.').to_owned();
         if let Some(range) = &self.range {

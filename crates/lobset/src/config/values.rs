@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// How JSON and Python represent a value, if its type does not say so.
+    /// How JSON and Python represent a value, if its type alone does not show it.
     pub const fn unit(&self) -> Option<&'static str> {
         match self {
             Self::Duration => Some("Held in nanoseconds"),
@@ -58,7 +58,7 @@ impl Kind {
 
 /// A type of setting values. Their JSON form is that of serde.
 pub trait SettingValue: Sized {
-    /// What kind of value it is.
+    /// The kind of value.
     const KIND: Kind;
     /// True if the setting may have no value.
     const OPTIONAL: bool = false;
@@ -216,7 +216,7 @@ impl SettingValue for [f64; 2] {
     }
 }
 
-/// How a setting without a value is written.
+/// The text of a setting without a value.
 pub(super) const NONE: &str = "none";
 
 impl<T: SettingValue> SettingValue for Option<T> {

@@ -9,7 +9,7 @@ use crate::input::Found;
 use crate::output::work_folder;
 use crate::storage;
 
-/// Refuses an OUT that is, contains or is inside an input; the same goes for its work folder.
+/// Refuses an OUT if it or its work folder is an input, contains one or is inside one.
 ///
 /// # Errors
 /// [`Error::Output`] that names both, or when a path cannot be resolved.

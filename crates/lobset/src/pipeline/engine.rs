@@ -54,10 +54,11 @@ pub trait Engine {
     /// Computes all movements, which the engine keeps, and returns the number of labelled rows of each symbol.
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>>;
 
-    /// Runs one pass of a selection over ranges of candidates, and sums each [`SLICE`](crate::label::SLICE) of them.
+    /// Runs one pass of a selection over ranges of candidates, and returns the sums of each
+    /// [`SLICE`](crate::label::SLICE) of them.
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)>;
 
-    /// The class counts of the blocks of whole symbols, in order.
+    /// Returns the class counts of the blocks of whole symbols, in order.
     fn classes(
         &self,
         streams: &[Stream],
@@ -71,7 +72,7 @@ pub trait Engine {
     /// Writes a small file beside the datasets and returns its name in the output folder.
     fn put(&mut self, file: &str, text: &str) -> Result<String>;
 
-    /// Reads back what was written, and proves it.
+    /// Reads back what was written and proves it.
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry>;
 
     /// Writes the manifest and publishes the whole result at once.

@@ -17,10 +17,10 @@ pub struct InstrumentSpan {
     pub last_ts: u64,
 }
 
-/// Gathers the spans of a stream in one file.
+/// Collects the spans of a stream in one file.
 #[derive(Debug, Clone)]
 pub struct InstrumentSpans {
-    /// All spans; that at `place` is out of date, and `current` is its newer version.
+    /// All spans; `current` is the up-to-date version of the one at `place`.
     spans: Vec<InstrumentSpan>,
     current: InstrumentSpan,
     place: usize,

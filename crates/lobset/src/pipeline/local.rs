@@ -139,8 +139,8 @@ impl Engine for Local<'_> {
     }
 
     /// Encodes row groups in parallel and splices them, in order, into one dataset per symbol. An encoder keeps its row
-    /// groups until they are spliced; there are as many encoders as threads, and they account for all memory that this
-    /// takes.
+    /// groups until they are spliced; there are as many encoders as threads, and they are all the memory that this step
+    /// needs.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
         let folder = self.workspace.staged();
         std::fs::create_dir_all(&folder).map_err(|e| Error::output(&folder, e))?;

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(late((0..1_000).rev().map(|i| i * SECOND)), 998);
         // The second half first.
         assert_eq!(late((500..1_000).chain(0..500).map(|i| i * SECOND)), 500);
-        // Packets that change places.
+        // Packets that swap places.
         assert_eq!(late((0..1_000).map(|i| (i ^ 1) * 1_000_000)), 0);
     }
 }

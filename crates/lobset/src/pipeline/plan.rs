@@ -61,7 +61,7 @@ pub struct SymbolPlan {
     pub symbol: usize,
     /// Counts of all labelled rows, by split and class.
     pub counts: ClassCounts,
-    /// How many of them are marked.
+    /// The quotas of marked rows.
     pub quotas: Quotas,
     /// Its row groups, in order.
     pub groups: Vec<RowGroup>,

@@ -135,8 +135,8 @@ struct FinishedScan {
 /// Scans a file, or reuses the scan of an earlier run; the flag is true if it was reused.
 ///
 /// # Errors
-/// [`InputError`] for a file that is refused, or that changes meanwhile; [`Error::Output`] for a work file that cannot be
-/// written.
+/// [`InputError`] for a file that is refused, or that changes meanwhile; [`Error::Output`] for a work file that cannot
+/// be written.
 pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, bool)> {
     let real = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let stem = hex(&Sha256::digest(real.as_os_str().as_encoded_bytes())[..12]);

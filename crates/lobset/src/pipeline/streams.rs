@@ -31,7 +31,8 @@ pub struct Stream {
     pub steps_back: u64,
     /// Its longest pauses within unbroken stretches.
     pub gaps: Gaps,
-    /// For each file with rows of the stream: the file's place in the order, and its first row as a row of the stream.
+    /// For each file with rows of the stream: the file's place in the order, and the number of its first row in the
+    /// stream.
     pub files: Vec<(usize, u64)>,
     /// The rows that can have a label.
     pub candidates: Candidates,

@@ -70,7 +70,8 @@ pub struct Labelling<'a> {
 }
 
 impl Labelling<'_> {
-    /// Reads a row group's rows from the tape, labels them and encodes their columns. `movements` are those of its candidates.
+    /// Reads a row group's rows from the tape, labels them and encodes their columns. `movements` are those of its
+    /// candidates.
     ///
     /// # Errors
     /// [`Error::Output`] when a work file cannot be read.

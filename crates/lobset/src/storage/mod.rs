@@ -36,7 +36,7 @@ pub fn is_url(path: &Path) -> bool {
     [&b"s3://"[..], b"gs://", b"az://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// The path of a `file://` URL; other paths unchanged, except that other URLs lose trailing slashes.
+/// The path of a `file://` URL. Other paths are returned unchanged, except that URLs lose trailing slashes.
 pub fn plain(path: &Path) -> PathBuf {
     let Some(text) = path.to_str() else { return path.to_owned() };
     match text.strip_prefix("file://") {
@@ -96,7 +96,7 @@ fn special(kind: fs::FileType) -> Option<&'static str> {
     }
 }
 
-/// All files below a folder, by path.
+/// Lists all files below a folder, by path.
 ///
 /// # Errors
 /// When it cannot be listed. A folder that does not exist is empty.
@@ -355,8 +355,8 @@ pub fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Replaces the version of a small object that was last seen, in one step; false if it is another version by now.
-/// Without `seen`, the object must not exist.
+/// Replaces a small object in one step if it is still the version `seen`; false if it is not. Without `seen`, the
+/// object must not exist.
 ///
 /// # Errors
 /// When it cannot be written.

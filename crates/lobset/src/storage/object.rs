@@ -68,7 +68,7 @@ fn wait<T>(work: impl Future<Output = object_store::Result<T>>) -> io::Result<T>
     runtime()?.block_on(work).map_err(failure)
 }
 
-/// Converts a store's error to one of the kind that callers act on.
+/// Converts a store's error to an [`io::Error`] of the kind that callers act on.
 fn failure(error: Error) -> io::Error {
     let kind = match &error {
         Error::NotFound { .. } => io::ErrorKind::NotFound,

@@ -6,7 +6,7 @@
 //! | swap two folders | `renameat2(RENAME_EXCHANGE)` | `renameatx_np(RENAME_SWAP)` | none: the caller renames twice |
 //! | rename, but replace nothing | `renameat2(RENAME_NOREPLACE)` | `renameatx_np(RENAME_EXCL)` | `rename` for a folder, `link` for a file |
 //! | make many files durable | `syncfs` | file by file | file by file |
-//! | name the time since the last boot | `/proc/sys/kernel/random/boot_id` | `sysctl kern.bootsessionuuid` | unknown |
+//! | identify the current boot | `/proc/sys/kernel/random/boot_id` | `sysctl kern.bootsessionuuid` | unknown |
 //! | peak memory | `VmHWM` in `/proc/self/status` | `getrusage` | `getrusage` |
 //!
 //! Even if the system has a call, the file system may refuse it (NFS, SMB, FUSE, old ZFS): the fallback is then used

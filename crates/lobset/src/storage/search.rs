@@ -41,7 +41,7 @@ pub fn search(folder: &Path) -> io::Result<Searched> {
     } else {
         let root = fs::canonicalize(folder)?;
         found.folders.insert(root.clone());
-        // Links wait until all folders that can be reached without them have been searched.
+        // Links are followed only after all folders that can be reached without them have been searched.
         let mut links = Vec::new();
         found.take_folder(folder, &mut links)?;
         while let Some(link) = links.pop() {

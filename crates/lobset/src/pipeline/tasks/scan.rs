@@ -39,7 +39,7 @@ impl Job for Scan {
         }
     }
 
-    /// The cause of a refusal may be fixed without a change of the file.
+    /// The cause of a refusal may be fixed without a change of the file, so a refusal is not final.
     fn is_final(receipt: &Self::Receipt) -> bool {
         receipt.is_ok()
     }

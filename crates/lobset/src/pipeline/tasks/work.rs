@@ -45,7 +45,8 @@ enum Place {
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Marker {
     version: String,
-    /// The machine's last boot, for work files on a file system: they are not forced to disk.
+    /// The machine's current boot, for work files on a file system: they are not forced to disk, so they are valid only
+    /// until a restart.
     boot: Option<String>,
 }
 
@@ -184,8 +185,7 @@ impl Work {
         storage::put_new(&path, &marker).map(drop)
     }
 
-    /// Removes all work files. The marker is removed first, so that tasks still running find out that the run has
-    /// ended.
+    /// Removes all work files. The marker is removed first, so that tasks still running detect that the run has ended.
     fn clear(&self) -> std::io::Result<()> {
         storage::remove(&self.folder.join(MARKER))?;
         for folder in [RECEIPTS, TAPES, MOVEMENTS, SEGMENTS] {
