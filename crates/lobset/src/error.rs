@@ -1,4 +1,4 @@
-//! What can go wrong, by whose hands it can be mended.
+//! Error types, classified by what the caller can do about them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::printable::{Shown, printable};
 
-/// The result of everything in this crate that can fail.
+/// The result type of every fallible function in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure. The variants are the classes a caller acts on: the command line turns each into an exit code. As JSON it
-/// comes back from wherever a task ran.
+/// An error. Callers act on its variant: the command line maps each one to an exit code. Tasks that run elsewhere
+/// return it as JSON.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {
@@ -29,20 +29,20 @@ pub enum Error {
         /// What to change.
         help: String,
     },
-    /// A place that cannot be written to.
+    /// An output or work file that cannot be written or read back.
     #[error("{}: {}", Shown(path), printable(message))]
     Output {
         /// The file or folder.
         path: PathBuf,
         /// What happened.
         message: String,
-        /// What to change, where that is known.
+        /// What to change, if known.
         help: Option<String>,
     },
-    /// A dataset that breaks a promise.
+    /// A dataset that fails validation.
     #[error(transparent)]
     Validation(#[from] ValidationError),
-    /// Tasks that could not be run, whoever was to run them.
+    /// An executor could not run the tasks.
     #[error("{}", printable(_0))]
     Executor(String),
     /// The caller asked to stop.
@@ -51,7 +51,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it, if known.
     pub fn help(&self) -> Option<&str> {
         match self {
             Self::Data { help, .. } => Some(help),
@@ -61,7 +61,7 @@ impl Error {
         }
     }
 
-    /// True where the same work may succeed another time, or on another machine.
+    /// True if the same work may succeed at another time or on another machine.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Input(e) => e.may_pass(),
@@ -70,12 +70,12 @@ impl Error {
         }
     }
 
-    /// An output failure at `path`.
+    /// An output error at `path`.
     pub(crate) fn output(path: &Path, cause: impl fmt::Display) -> Self {
         Self::Output { path: path.to_owned(), message: cause.to_string(), help: None }
     }
 
-    /// A work file that cannot be read back, or not as it was written.
+    /// The error for a work file that cannot be read back or is damaged.
     pub(crate) fn read_back(path: &Path, cause: &std::io::Error) -> Self {
         let damaged = cause.kind() == std::io::ErrorKind::InvalidData;
         let help = "delete the work folder and run again; if it happens again, check the disk and the memory";
@@ -86,21 +86,21 @@ impl Error {
         }
     }
 
-    /// A shortage of data with its cure.
+    /// A data error with its remedy.
     pub(crate) fn data(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::Data { message: message.into(), help: help.into() }
     }
 }
 
-/// Every problem found in the settings, all at once.
+/// All problems found in the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigError {
-    /// One line a problem: where the setting came from, its key and what is wrong with it.
+    /// One line per problem: the origin of the setting, its key and what is wrong with it.
     pub problems: Vec<String>,
 }
 
 impl ConfigError {
-    /// A single problem.
+    /// An error with a single problem.
     pub fn one(problem: impl Into<String>) -> Self {
         Self { problems: vec![problem.into()] }
     }
@@ -120,38 +120,38 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Refused files that a message lists before it says how many more there are.
+/// Maximum number of refused files that a message lists; the rest are only counted.
 pub const MOST_REFUSED_SHOWN: usize = 20;
 
-/// A refused input: the file, the place in it, and the cause; and the other files that the same step refuses.
+/// A refused input file: its path, the position in it and the cause, plus the other files that the same step refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputError {
     /// The file.
     pub path: PathBuf,
-    /// The record, counted from 0, where the trouble lies in one.
+    /// The record at fault, counted from 0, if there is one.
     pub record: Option<u64>,
-    /// The byte of the (decompressed) DBN stream, or of the file for trouble in the compression.
+    /// The byte offset in the (decompressed) DBN stream, or in the file if its compression is at fault.
     pub byte: Option<u64>,
     /// What is wrong.
     pub message: String,
-    /// What to do, where that is known.
+    /// What to do, if known.
     pub help: Option<Box<str>>,
     /// The file itself may be fine: reading it again may succeed.
     pub transient: bool,
-    /// The other refused files, in order. None of them has others of its own.
+    /// The other refused files, in order; their own `others` are empty.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub others: Box<[InputError]>,
 }
 
 impl InputError {
-    /// One error for all refused files, so that they can be mended in one go; `None` where there are none.
+    /// Merges the errors of all refused files, so that the user can fix them in one go; `None` if there are none.
     pub(crate) fn all(refused: impl IntoIterator<Item = Self>) -> Option<Self> {
         let flat = |mut error: Self| {
             let others = std::mem::take(&mut error.others);
             std::iter::once(error).chain(others)
         };
         let mut refused: Vec<Self> = refused.into_iter().flat_map(flat).collect();
-        // Several files may be refused for one that lies beside them.
+        // Several files may be refused because of the same file beside them.
         refused.dedup();
         let mut refused = refused.into_iter();
         let first = refused.next()?;
@@ -163,18 +163,18 @@ impl InputError {
         Self::all(refused).map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// True when reading all of the files again may succeed.
+    /// True if reading all of the files again may succeed.
     fn may_pass(&self) -> bool {
         self.transient && self.others.iter().all(|other| other.transient)
     }
 
-    /// The cure, where it is the same for all refused files.
+    /// The help, if it is the same for all refused files.
     fn shared_help(&self) -> Option<&str> {
         let help = self.help.as_deref();
         help.filter(|_| self.others.iter().all(|other| other.help.as_deref() == help))
     }
 
-    /// Trouble with a file as a whole.
+    /// An error about a file as a whole.
     pub fn new(path: &Path, message: impl fmt::Display) -> Self {
         Self {
             path: path.to_owned(),
@@ -187,19 +187,20 @@ impl InputError {
         }
     }
 
-    /// A file that the system or a decoder does not let us read.
+    /// A file that the system or a decoder cannot read.
     pub(crate) fn unreadable(path: &Path, cause: impl fmt::Display) -> Self {
         Self::new(path, format!("cannot be read: {cause}"))
     }
 
-    /// A read that failed: for good, where the file is not there or not ours to read.
+    /// A failed read; transient, unless the kind of error rules out a retry, as for a missing file or denied
+    /// permission.
     pub(crate) fn unread(path: &Path, cause: std::io::Error) -> Self {
         use std::io::ErrorKind::{InvalidInput, IsADirectory, NotFound, PermissionDenied, Unsupported};
         let last = [InvalidInput, IsADirectory, NotFound, PermissionDenied, Unsupported].contains(&cause.kind());
         Self { transient: !last, ..Self::unreadable(path, cause) }
     }
 
-    /// Adds the place.
+    /// Adds the position.
     #[must_use]
     pub fn at(mut self, record: Option<u64>, byte: u64) -> Self {
         self.record = record;
@@ -207,7 +208,7 @@ impl InputError {
         self
     }
 
-    /// Adds the cure.
+    /// Adds the help.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into().into_boxed_str());
@@ -216,7 +217,7 @@ impl InputError {
 }
 
 impl InputError {
-    /// This file alone: where, and what is wrong.
+    /// Formats the error of this file only: the position and what is wrong.
     fn fmt_one(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", Shown(&self.path))?;
         match (self.record, self.byte) {
@@ -252,12 +253,12 @@ impl fmt::Display for InputError {
 
 impl std::error::Error for InputError {}
 
-/// Every broken promise found in an output folder.
+/// All violations found in an output folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidationError {
     /// The folder.
     pub path: PathBuf,
-    /// One line a violation: the file, the row and the reason.
+    /// One line per violation: the file, the row and the reason.
     pub violations: Vec<String>,
 }
 

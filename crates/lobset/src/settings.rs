@@ -1,4 +1,4 @@
-//! From text (a TOML file, the environment, flags) to a [`Config`], with every mistake found at once.
+//! Builds a [`Config`] from text (a TOML file, the environment, flags) and reports all mistakes at once.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -18,17 +18,17 @@ pub struct Layer {
     pub values: Vec<(String, String)>,
 }
 
-/// Environment variables whose names begin like this are settings.
+/// Prefix of the environment variables that are settings.
 const PREFIX: &str = "LOBSET_";
 
-/// A file with all settings and a page of comments takes a few kilobytes.
+/// Maximum size of a settings file, in bytes. A file with all settings and a page of comments takes a few kilobytes.
 const LARGEST_FILE: u64 = 1 << 20;
 
 impl Layer {
-    /// The settings of a TOML file, of at most a mebibyte.
+    /// Reads the settings of a TOML file of at most one mebibyte.
     ///
     /// # Errors
-    /// [`ConfigError`] when it cannot be read, is no TOML or a value is a table.
+    /// [`ConfigError`] when the file cannot be read, is not valid TOML or a value is a table.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let origin = Shown(path).to_string();
         let unread = |e: &dyn std::fmt::Display| ConfigError::one(format!("{origin}: cannot be read: {e}"));
@@ -36,10 +36,10 @@ impl Layer {
         Self::from_toml(&origin, std::str::from_utf8(&bytes).map_err(|e| unread(&e))?)
     }
 
-    /// The settings of a TOML document.
+    /// Parses the settings of a TOML document.
     ///
     /// # Errors
-    /// [`ConfigError`] when it is no TOML or a value is a table.
+    /// [`ConfigError`] when the text is not valid TOML or a value is a table.
     pub fn from_toml(origin: &str, text: &str) -> Result<Self, ConfigError> {
         let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
             let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -57,10 +57,10 @@ impl Layer {
         if problems.is_empty() { Ok(Self { origin: origin.to_owned(), values }) } else { Err(ConfigError { problems }) }
     }
 
-    /// The settings among environment variables: those that start with `LOBSET_`. Others may hold what they like.
+    /// The settings among environment variables: those whose names start with `LOBSET_`. Others are ignored.
     ///
     /// # Errors
-    /// [`ConfigError`] for each of them that is not valid UTF-8.
+    /// [`ConfigError`] with every setting that is not valid UTF-8.
     pub fn from_env(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
         for (name, value) in variables {
@@ -95,10 +95,10 @@ fn toml_text(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// Lays `layers` over the preset of the currency they choose: a later layer beats an earlier one.
+/// Applies `layers` to the preset of the currency they choose; later layers override earlier ones.
 ///
 /// # Errors
-/// [`ConfigError`] with every unknown key, unreadable value and broken range of all layers.
+/// [`ConfigError`] with every unknown key, invalid value and violated range of all layers.
 pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
     let currency = layers.iter().flat_map(|l| &l.values).rfind(|(key, _)| key == "currency");
     let mut config = currency.map_or_else(Config::default, |(_, tag)| Config::preset(tag));
@@ -115,7 +115,7 @@ pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
         }
     }
     if let Err(broken) = config.check() {
-        // Named by where the setting comes from, if it was set at all.
+        // Prefix each problem with the origin of its setting, if it was set at all.
         let origin = |problem: &str| {
             let set = |layer: &&Layer| layer.values.iter().any(|(key, _)| problem.starts_with(&format!("{key}: ")));
             layers.iter().rev().find(set).map(|layer| format!("{}: ", layer.origin)).unwrap_or_default()

@@ -1,10 +1,10 @@
-//! Settings that are one of a few names. Each name, and what it stands for, is written here alone.
+//! Settings with a fixed set of named choices. Names and their meanings are defined only here.
 
 use serde::{Deserialize, Serialize};
 
 use super::values::{Choice, Kind, SettingValue};
 
-/// An enum for each setting, whose variants are known by their names in every text: TOML, flags, JSON, Python.
+/// Defines an enum for each setting. Variants have the same names everywhere: TOML, flags, JSON, Python.
 macro_rules! choices {
     ($(
         $(#[doc = $doc:literal])+
@@ -17,10 +17,10 @@ macro_rules! choices {
         }
 
         impl $type {
-            /// Every variant, by its name.
+            /// Name and meaning of every variant.
             pub const CHOICES: &[Choice] = &[$(Choice { name: $name, meaning: $meaning.trim_ascii() },)+];
 
-            /// Its name.
+            /// Name of the choice.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
@@ -50,7 +50,7 @@ macro_rules! choices {
 }
 
 choices! {
-    /// What one channel of a depth tensor shows.
+    /// The quantity in one channel of a depth tensor.
     Feature {
         /// the median of sizes
         Volume = "volume",
@@ -59,7 +59,7 @@ choices! {
         /// the sum of order counts
         TradeCounts = "trade_counts",
     }
-    /// Whose movements a set of boundaries is fitted on.
+    /// The symbols whose movements a set of boundaries is fitted on.
     ThresholdScope {
         /// one set of boundaries for all symbols
         Global = "global",
@@ -73,7 +73,7 @@ choices! {
         /// its records are dropped and counted
         Drop = "drop",
     }
-    /// What happens when one instrument stands under two symbols at the same time.
+    /// What happens when one instrument has two symbols at the same time.
     Aliases {
         /// the input is refused
         Error = "error",

@@ -1,4 +1,4 @@
-//! A line of the table of settings.
+//! A row of the settings table.
 
 use std::ops::RangeInclusive;
 
@@ -7,27 +7,28 @@ use serde_json::Value;
 use super::Config;
 use super::values::{Choice, Kind, NONE};
 
-/// What a setting decides, and so where it is written. The macro `by_scope` puts each scope into the structs that hold it.
+/// What a setting affects, and thus where it is recorded. The macro `by_scope` assigns each scope to the structs that
+/// contain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Which records are rows, and where a stream breaks: what scans find, and what labels mean.
+    /// Which records are rows, and where a stream breaks; affects both scans and labels.
     Rows,
-    /// Which records are read, and what is refused: what scans find.
+    /// Which records are read, and what is refused; affects scans.
     Input,
-    /// The label of a row: what thresholds hold for.
+    /// The label of a row; thresholds are valid only for the same values.
     Label,
     /// Which files and symbols take part.
     Selection,
     /// The depth tensors made from a dataset by default.
     Tensor,
-    /// The form of the datasets.
+    /// The format of the datasets.
     Output,
-    /// How to run. It changes no byte of the output, and stands in no file of it.
+    /// How to run. Changes no byte of the output and is recorded in none of its files.
     Run,
 }
 
 impl Scope {
-    /// Its name, as in the table.
+    /// Name of the scope, as in the table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rows => "rows",
@@ -41,21 +42,21 @@ impl Scope {
     }
 }
 
-/// A setting, as all faces see it: the command line, the environment, TOML files, Python.
+/// A setting, as all interfaces see it: the command line, the environment, TOML files, Python.
 pub struct Setting {
     /// The key in `lobset.toml`; `LOBSET_` and upper case in the environment; `--` and hyphens as a flag.
     pub key: &'static str,
-    /// What it decides.
+    /// What it affects.
     pub scope: Scope,
-    /// What kind of value it takes.
+    /// The kind of value that it takes.
     pub kind: Kind,
-    /// It may be left without a value, `none`.
+    /// True if the setting may have no value, `none`.
     pub optional: bool,
-    /// What stands for the value in help texts.
+    /// Placeholder for the value in help texts.
     pub placeholder: &'static str,
-    /// Its meaning in a sentence, without range and choices.
+    /// One-sentence description, without range and choices.
     pub doc: &'static str,
-    /// The values that it can take, where they are a range.
+    /// Valid values, if they form a range.
     pub range: Option<RangeInclusive<u64>>,
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
     pub(super) text: fn(&Config) -> String,
@@ -79,7 +80,7 @@ impl Setting {
         self.kind == Kind::Switch
     }
 
-    /// Its meaning with its range and its choices, on one line and without a full stop.
+    /// One-line description with range and choices, without a full stop.
     pub fn meaning(&self) -> String {
         let mut text = self.doc.trim_end_matches('.').to_owned();
         if let Some(range) = &self.range {
@@ -93,7 +94,7 @@ impl Setting {
         text
     }
 
-    /// Parses a value into a configuration. Ranges are left to [`Config::check`].
+    /// Parses a value and sets it in a configuration. [`Config::check`] checks ranges.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -101,22 +102,22 @@ impl Setting {
         (self.set)(config, text)
     }
 
-    /// Its value as text, which [`set`](Self::set) reads back; `none` without one.
+    /// The value as text, which [`set`](Self::set) reads back; `none` if there is no value.
     pub fn text(&self, config: &Config) -> String {
         (self.text)(config)
     }
 
-    /// Its value in TOML; `"none"` without one.
+    /// The value in TOML; `"none"` if there is no value.
     pub fn toml(&self, config: &Config) -> String {
         (self.toml)(config)
     }
 
-    /// Its value in JSON; `null` without one.
+    /// The value in JSON; `null` if there is no value.
     pub fn json(&self, config: &Config) -> Value {
         (self.json)(config)
     }
 
-    /// True where it has a value.
+    /// True if the setting has a value.
     pub fn is_set(&self, config: &Config) -> bool {
         !(self.optional && self.text(config) == NONE)
     }

@@ -1,7 +1,7 @@
-//! The macros that turn the table of settings into types.
+//! The macros that generate types from the settings table.
 
-/// The table. From each line come a field of `Config` with its documentation and default, its check, a line of `SETTINGS`,
-/// and a field of each struct that holds its scope:
+/// The settings table. Each row generates a field of `Config` with its documentation and default, its check, a row of
+/// `SETTINGS`, and a field of each struct that contains its scope:
 ///
 /// ```text
 /// /// Meaning.
@@ -17,7 +17,7 @@ macro_rules! settings {
     )+) => {
         /// The settings of a run. Each field has the name of its key in `lobset.toml`.
         ///
-        /// As JSON it leaves out the settings of [`Scope::Run`], so that no file that a run writes depends on them.
+        /// Its JSON omits the settings of [`Scope::Run`], so that no file that a run writes depends on them.
         #[derive(Debug, Clone, PartialEq, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct Config {$(
@@ -46,7 +46,7 @@ macro_rules! settings {
         }
 
         impl Config {
-            /// The same, with the settings of [`Scope::Run`] at their defaults: what the files of a run say of it.
+            /// Returns the settings with those of [`Scope::Run`] at their defaults, as the files of a run record them.
             #[must_use]
             pub fn without_run_settings(&self) -> Self {
                 let Self { $($key,)+ } = Self::default();
@@ -55,7 +55,7 @@ macro_rules! settings {
                 )+}
             }
 
-            /// The problems of single settings, each by its key.
+            /// The problems of individual settings, each prefixed with its key.
             fn problems_of_each(&self) -> Vec<String> {
                 let mut problems = Vec::new();
                 let mut require = |key: &str, outcome: Result<(), String>| {
@@ -93,7 +93,7 @@ macro_rules! settings {
     };
 }
 
-/// The scope that a word of the table names.
+/// Converts a scope keyword of the table to a `Scope`.
 macro_rules! scope {
     (rows) => {
         Scope::Rows
@@ -127,8 +127,8 @@ macro_rules! optional {
     };
 }
 
-/// Sorts the settings into those that decide what a scan finds and those that define a label. Only what stands in one of
-/// these structs can be read where scans or labels are at stake.
+/// Sorts the settings into those that affect scans and those that define labels. Code for scans and labels takes only
+/// these structs, so it cannot read other settings.
 macro_rules! by_scope {
     ({$($scan:tt)*} {$($label:tt)*} rows $key:ident: $type:ty, $($rest:tt)*) => {
         by_scope! { {$($scan)* $key: $type,} {$($label)* $key: $type,} $($rest)* }
@@ -139,16 +139,17 @@ macro_rules! by_scope {
     ({$($scan:tt)*} {$($label:tt)*} label $key:ident: $type:ty, $($rest:tt)*) => {
         by_scope! { {$($scan)*} {$($label)* $key: $type,} $($rest)* }
     };
-    // Neither what is scanned nor what a label is.
+    // These affect neither scans nor labels.
     ($scan:tt $label:tt selection $key:ident: $type:ty, $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
     ($scan:tt $label:tt tensor $key:ident: $type:ty, $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
     ($scan:tt $label:tt output $key:ident: $type:ty, $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
     ($scan:tt $label:tt run $key:ident: $type:ty, $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
     ({$($scan:tt)*} {$($label:tt)*}) => {
         scoped! {
-            /// The settings that decide what a scan finds. A scan of an earlier run holds only where these are the same.
+            /// The settings that determine the result of a scan. A scan of an earlier run is valid only if they are the
+            /// same.
             ///
-            /// What scans may not depend on cannot be read from it:
+            /// Settings that scans must not depend on are not part of it:
             ///
             /// ```compile_fail,E0609
             /// fn depends(settings: &lobset::config::ScanSettings) -> u16 {
@@ -158,13 +159,13 @@ macro_rules! by_scope {
             ScanSettings { $($scan)* }
         }
         scoped! {
-            /// The settings that define the label. Thresholds apply only where these are the same.
+            /// The settings that define the label. Thresholds apply only if they are the same.
             LabelSettings { $($label)* }
         }
     };
 }
 
-/// Some of the settings, as a struct of their own.
+/// Defines a struct with some of the settings.
 macro_rules! scoped {
     ($(#[$doc:meta])+ $name:ident { $($key:ident: $type:ty,)+ }) => {
         $(#[$doc])+
@@ -176,17 +177,17 @@ macro_rules! scoped {
         )+}
 
         impl $name {
-            /// Those of a run's settings.
+            /// Extracts them from the settings of a run.
             pub fn new(config: &Config) -> Self {
                 Self { $($key: Clone::clone(&config.$key),)+ }
             }
 
-            /// The default settings of a run, with these in their place.
+            /// The default settings of a run, overridden by these.
             pub fn to_config(&self) -> Config {
                 Config { $($key: Clone::clone(&self.$key),)+ ..Config::default() }
             }
 
-            /// Their lines of the table.
+            /// Their rows of the table.
             pub fn settings() -> impl Iterator<Item = &'static Setting> {
                 let keys = [$(stringify!($key)),+];
                 SETTINGS.iter().filter(move |setting| keys.contains(&setting.key))

@@ -1,19 +1,19 @@
-//! The types that a setting can have: how each is parsed, and how it is written.
+//! The types of setting values, and how each is parsed and written.
 
 use std::str::FromStr;
 
 use crate::time_text::{Duration, Timestamp};
 
-/// One name that a setting can take.
+/// One of the named choices of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
     /// The name.
     pub name: &'static str,
-    /// What it stands for.
+    /// Its meaning.
     pub meaning: &'static str,
 }
 
-/// What a type of settings is, for faces with types of their own.
+/// The kind of value of a setting, for interfaces with their own types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// True or false.
@@ -37,7 +37,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The names that a value, or each item of a list, is one of; none for other kinds.
+    /// The choices for a value, or for each item of a list or pair; empty for other kinds.
     pub fn choices(&self) -> &'static [Choice] {
         match self {
             Self::Choice(choices) => choices,
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// How JSON and Python hold a value, where its type alone does not tell.
+    /// How JSON and Python represent a value, if its type alone does not show it.
     pub const fn unit(&self) -> Option<&'static str> {
         match self {
             Self::Duration => Some("Held in nanoseconds"),
@@ -56,11 +56,11 @@ impl Kind {
     }
 }
 
-/// A type that a setting can have. In JSON a value is what serde makes of it.
+/// A type of setting values. Their JSON form is that of serde.
 pub trait SettingValue: Sized {
-    /// What kind of value it is.
+    /// The kind of value.
     const KIND: Kind;
-    /// The setting may be left without a value.
+    /// True if the setting may have no value.
     const OPTIONAL: bool = false;
 
     /// Parses what a user writes in a flag, an environment variable or a TOML file.
@@ -69,7 +69,7 @@ pub trait SettingValue: Sized {
     /// What is wrong with the text.
     fn parse(text: &str) -> Result<Self, String>;
 
-    /// The text that [`parse`](Self::parse) reads back as this value.
+    /// The value as text, which [`parse`](Self::parse) reads back.
     fn text(&self) -> String;
 
     /// The value in TOML.
@@ -82,7 +82,7 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a number this setting can hold"))
 }
 
-/// The items of a list, in brackets or without.
+/// The items of a list, with or without brackets.
 fn items(text: &str) -> impl Iterator<Item = &str> {
     text.trim_matches(['[', ']']).split(',').map(str::trim).filter(|item| !item.is_empty())
 }
@@ -216,7 +216,7 @@ impl SettingValue for [f64; 2] {
     }
 }
 
-/// How a setting without a value is written.
+/// The text of a setting without a value.
 pub(super) const NONE: &str = "none";
 
 impl<T: SettingValue> SettingValue for Option<T> {
@@ -224,7 +224,7 @@ impl<T: SettingValue> SettingValue for Option<T> {
     const OPTIONAL: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        // An empty list is a value: it must not stand for a list that is not given, such as that of all publishers.
+        // An empty list is a value: it must not be read as an absent list, which for publishers means all of them.
         let empty = text.is_empty() && !matches!(T::KIND, Kind::List(_));
         if empty || text == NONE { Ok(None) } else { T::parse(text).map(Some) }
     }

@@ -1,4 +1,4 @@
-//! OUT and the input are apart: what a run replaces or removes is never what it reads.
+//! Keeps OUT and the input apart, so that a run never replaces or removes what it reads.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,10 @@ use crate::input::Found;
 use crate::output::work_folder;
 use crate::storage;
 
-/// Refuses an OUT that is, holds or lies in an input, and one whose work folder does.
+/// Refuses an OUT if it or its work folder is an input, contains one or is inside one.
 ///
 /// # Errors
-/// [`Error::Output`] that names both, or when a path cannot be followed.
+/// [`Error::Output`] that names both, or when a path cannot be resolved.
 pub fn check_apart(out: &Path, found: &Found) -> Result<()> {
     if storage::is_url(out) {
         return Ok(());
@@ -26,7 +26,7 @@ pub fn check_apart(out: &Path, found: &Found) -> Result<()> {
         let clash = |how: &str, input: &Path| {
             Err(Error::Output {
                 path: out.to_owned(),
-                // A name from outside must not pass for a part of the message.
+                // Quoted, so that a file name cannot be mistaken for a part of the message.
                 message: format!("cannot be the output: {what} {how} {input:?}"),
                 help: Some("choose an output beside the input, not in it or around it".to_owned()),
             })
@@ -51,7 +51,7 @@ pub fn check_apart(out: &Path, found: &Found) -> Result<()> {
     Ok(())
 }
 
-/// A path without links in it; parts that do not exist stay as they are.
+/// Resolves all links in a path; parts that do not exist stay as they are.
 fn real(path: &Path) -> Result<PathBuf> {
     let failed = |e: io::Error| Error::output(path, e);
     let whole = std::path::absolute(path).map_err(failed)?;
@@ -61,7 +61,7 @@ fn real(path: &Path) -> Result<PathBuf> {
                 let rest = whole.strip_prefix(there).unwrap_or(Path::new(""));
                 return Ok(rest.components().fold(found, |mut path, part| {
                     match part {
-                        // What does not exist is no link: `..` after it leads back.
+                        // A part that does not exist is not a link, so a `..` after it cancels it.
                         Component::ParentDir => _ = path.pop(),
                         part => path.push(part),
                     }

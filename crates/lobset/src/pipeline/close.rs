@@ -1,4 +1,4 @@
-//! What stays of a run's work files once the run has ended.
+//! Which work files are kept once a run has ended.
 
 use std::path::Path;
 
@@ -9,22 +9,23 @@ use crate::run::Run;
 
 /// A folder with the work files of a run.
 pub trait WorkFolder: Sized {
-    /// Where it is.
+    /// Path of the folder.
     fn folder(&self) -> &Path;
 
-    /// What the next run can go on from, as the start of a sentence: `12 finished tasks are`. `None` where it is nothing.
+    /// The finished work that the next run can reuse, as the start of a sentence: `12 finished tasks are`. `None` if
+    /// there is none.
     fn finished(&self) -> Option<String>;
 
-    /// Earlier runs had left such work before this one began.
+    /// True if earlier runs had left such work before this one began.
     fn inherits(&self) -> bool;
 
-    /// Removes what was put together of the result.
+    /// Removes the staged result, and keeps all work files.
     ///
     /// # Errors
     /// [`Error::Output`] when something cannot be removed.
     fn keep_all(self) -> Result<()>;
 
-    /// Removes all but what the next run can go on from.
+    /// Removes everything except what the next run can reuse.
     ///
     /// # Errors
     /// [`Error::Output`] when something cannot be removed.
@@ -37,8 +38,8 @@ pub trait WorkFolder: Sized {
     fn remove(self) -> Result<()>;
 }
 
-/// Clears the work folder of a run that ended with `outcome`: nothing stays that nobody wants or can go on from. What cannot
-/// be removed is noted, and is no failure.
+/// Clears the work folder of a run that ended with `outcome`, except for work that the user asked to keep or the next
+/// run can reuse. What cannot be removed leads to a note, not to an error.
 ///
 /// # Errors
 /// Those of `outcome`.
@@ -46,7 +47,7 @@ pub fn close<T>(work: impl WorkFolder, run: Run<'_>, outcome: Result<T>) -> Resu
     let cleared = match &outcome {
         Ok(_) if run.config.keep_intermediate => work.keep_all(),
         Ok(_) => work.remove(),
-        // Whoever stops a run wants nothing of it, but may want what was there before.
+        // A user who interrupts a run does not want its work, but may want that of earlier runs.
         Err(Error::Interrupted) if !work.inherits() => work.remove(),
         Err(_) => match work.finished() {
             Some(finished) => {

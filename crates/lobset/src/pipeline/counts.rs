@@ -1,4 +1,4 @@
-//! Ranges of candidates, and the rows of each class that are counted in them.
+//! Ranges of candidates, and counts of their rows by class.
 
 use std::ops::Range;
 
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 use crate::label::{Boundaries, Candidates, Split, Splits};
 use crate::tape::MOVEMENT_BLOCK;
 
-/// A range of candidates of one of several: of a stream among all streams, of a part among those of a task.
+/// A range of candidates of one item in a list: a stream among all streams, or a part among those of a task.
 #[derive(Debug, Clone)]
 pub struct Slice {
-    /// Which of them.
+    /// Place of the item in the list.
     pub place: usize,
     /// The candidates.
     pub range: Range<u64>,
 }
 
 impl Slice {
-    /// Its candidates.
+    /// Number of candidates.
     pub fn count(&self) -> u64 {
         self.range.end - self.range.start
     }
 }
 
-/// Cuts ranges of candidates into slices of at most `most`, at multiples of it from each range's start.
+/// Cuts a range of candidates into slices of at most `most`, at multiples of `most` from its start.
 pub fn slices(place: usize, range: Range<u64>, most: u64) -> impl Iterator<Item = Slice> {
     let end = range.end;
     range
@@ -31,7 +31,7 @@ pub fn slices(place: usize, range: Range<u64>, most: u64) -> impl Iterator<Item 
         .map(move |from| Slice { place, range: from..(from + most).min(end) })
 }
 
-/// Labelled rows of each class, split by split.
+/// Number of labelled rows by split and class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassCounts {
     nbins: usize,
@@ -39,7 +39,7 @@ pub struct ClassCounts {
 }
 
 impl ClassCounts {
-    /// No rows.
+    /// Counts of zero.
     pub fn new(nbins: usize) -> Self {
         Self { nbins, counts: vec![0; 3 * nbins] }
     }
@@ -49,7 +49,7 @@ impl ClassCounts {
         &self.counts[split as usize * self.nbins..][..self.nbins]
     }
 
-    /// Counts a row and returns the number that it has among those of its class and split, from 1.
+    /// Counts a row and returns its number within its class and split, from 1.
     #[inline]
     pub fn count(&mut self, split: Split, class: usize) -> u64 {
         let count = &mut self.counts[split as usize * self.nbins + class];
@@ -57,18 +57,18 @@ impl ClassCounts {
         *count
     }
 
-    /// All rows.
+    /// Number of all rows.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Adds those of another range.
+    /// Adds the counts of another range.
     pub fn add(&mut self, other: &Self) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
     }
 }
 
-/// The counts of the blocks of a range of candidates, whose movements are `values`.
+/// Class counts of each block of a range of candidates, whose movements are `values`.
 pub fn class_blocks(
     values: &[f64],
     candidates: &Candidates,

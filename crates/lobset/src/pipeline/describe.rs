@@ -1,4 +1,4 @@
-//! What the manifest says of a run.
+//! Builds the manifest of a run.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::label::{Candidates, Windows};
 use crate::output::{DatasetEntry, FileEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings};
 use crate::printable::{grouped, printable};
 
-/// Everything the manifest says, but for validation, card, report and timings.
+/// Builds the manifest, except for validation, card, report and timings.
 pub fn describe(
     config: &Config,
     scanned: &Scanned,
@@ -80,7 +80,7 @@ pub fn describe(
     }
 }
 
-/// What a reader should know of the input.
+/// Warnings about the input.
 pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String> {
     let mut warnings = delivery.warnings();
     for input in inputs.iter().filter(|input| input.records > 0 && input.drops.unmapped == input.records) {
@@ -93,7 +93,7 @@ pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String>
     warnings
 }
 
-/// Warns of impossible values, once for all files.
+/// Warns of impossible values: one warning for all files.
 fn impossible(inputs: &[InputEntry]) -> Option<String> {
     let with: Vec<&InputEntry> = inputs.iter().filter(|input| input.impossible.total() > 0).collect();
     let mut all = Impossible::default();
@@ -111,10 +111,10 @@ fn impossible(inputs: &[InputEntry]) -> Option<String> {
     })
 }
 
-/// Steps back of a symbol that are not worth a warning: Databento corrects its clocks now and then.
+/// A symbol with up to this many steps back gets no warning: Databento corrects its clocks now and then.
 const FEW_STEPS_BACK: u64 = 9;
 
-/// Warns of streams whose `ts_recv` steps back more than now and then: their names, steps and rows.
+/// Warns of streams whose `ts_recv` often steps back. `streams` gives the name, steps back and rows of each.
 pub fn steps_back<'a>(streams: impl Iterator<Item = (&'a str, u64, u64)>) -> Option<String> {
     let often: Vec<_> = streams.filter(|(_, steps, _)| *steps > FEW_STEPS_BACK).collect();
     let (name, steps, rows) = often.iter().max_by_key(|(_, steps, _)| steps)?;
@@ -128,13 +128,13 @@ pub fn steps_back<'a>(streams: impl Iterator<Item = (&'a str, u64, u64)>) -> Opt
     Some(format!("{most}{others}: the largest ts_recv so far stands in for them, and a wrong stamp may be the cause"))
 }
 
-/// A symbol whose own fit half is further from uniform than this gets a warning: a quarter of its rows would have to change
-/// class (total variation distance). Measured: spot and perpetuals of two cryptocurrencies that share boundaries lie 1 to 16
-/// percent away with windows of 500 rows. By arithmetic: a class with 66 percent of the rows puts a symbol at least 33
-/// percent away with three classes, and further with more.
+/// A symbol whose own fit half is further from uniform than this gets a warning: a quarter of its rows would have to
+/// change class (total variation distance). Measured: spot and perpetuals of two cryptocurrencies that share boundaries
+/// are 1 to 16 percent away with windows of 500 rows. By arithmetic: a class with 66 percent of the rows puts a symbol
+/// at least 33 percent away with three classes, and further with more.
 const FAR_FROM_UNIFORM: f64 = 0.25;
 
-/// Up to this many symbols are warned of one by one; more of them share a line.
+/// Up to this many symbols get a warning each; more of them share one.
 const MOST_SINGLE_WARNINGS: usize = 5;
 
 /// Warns of symbols whose own fit half is far from uniform.

@@ -1,4 +1,4 @@
-//! The class boundaries: exact quantiles of the movements that the fit half knows.
+//! Fits the class boundaries: exact quantiles of the movements whose windows are within the fit half.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::config::{LabelSettings, ThresholdScope};
 use crate::error::{Error, Result};
 use crate::label::{Boundaries, Selection, check_classes, inner_quantiles, interpolate, ranks};
 
-/// The symbols that may be fitted on and, of each, the ranges of rows in the files to be fitted on.
+/// Inputs of the fit: the symbols, and the ranges of their rows in the files to fit on.
 pub struct FitInput<'a> {
     /// All streams.
     pub streams: &'a [Stream],
@@ -19,10 +19,11 @@ pub struct FitInput<'a> {
     pub fitted_rows: &'a [Vec<[u64; 2]>],
 }
 
-/// Fits the boundaries: of all symbols together, or of each.
+/// Fits the boundaries, of all symbols together or of each.
 ///
 /// # Errors
-/// [`Error::Data`] when there is nothing to fit on or a class would be empty, [`Error::Output`] for the work files.
+/// [`Error::Data`] when there is nothing to fit on or a class would be empty, [`Error::Output`] when a work file cannot
+/// be read.
 pub fn fit_boundaries(
     engine: &impl Engine,
     settings: &LabelSettings,
@@ -57,7 +58,7 @@ fn nothing_to_fit(message: &str) -> Error {
     Error::data(message, "set fit_until to a later time, raise sample_fraction, or shorten the windows")
 }
 
-/// `None` when the symbols have no row to fit on.
+/// Fits the boundaries of some symbols together; `None` if they have no row to fit on.
 fn fit_group(
     engine: &impl Engine,
     settings: &LabelSettings,
@@ -83,7 +84,7 @@ fn fit_group(
     let mut first = true;
     let at_ranks = loop {
         let (histogram, sums) = engine.count(&fitted, &selection, mean)?;
-        // The first pass gives the mean; later ones the squares of the distances from it.
+        // The first pass gives the mean, later ones the squared distances from it.
         if first {
             n = sums.iter().map(|s| s.count).sum();
             if n == 0 {
@@ -116,7 +117,7 @@ fn fit_group(
     }))
 }
 
-/// The places of the m = ceil(fraction * h) files of h that are fitted on: floor(i * h / m), i = 0..m.
+/// The places of the m = ceil(fraction * h) of h files to fit on: floor(i * h / m), i = 0..m.
 pub fn sampled_files(fraction: f64, h: usize) -> Vec<usize> {
     let m = ((fraction * h as f64).ceil() as usize).min(h);
     (0..m).map(|i| i * h / m).collect()

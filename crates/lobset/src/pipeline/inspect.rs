@@ -1,4 +1,4 @@
-//! What input files hold, without making anything of it.
+//! Reports the contents of input files without processing them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,34 +18,35 @@ use crate::printable::printable;
 use crate::run::{Monitor, Options, Stage, map_ordered};
 use crate::time_text::Timestamp;
 
-/// What [`inspect`] finds.
+/// The result of [`inspect`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
     /// Every file, in order of time.
     pub files: Vec<InputEntry>,
     /// Every symbol with rows, by name.
     pub symbols: Vec<SymbolInspection>,
-    /// Drops of all files.
+    /// Dropped records of all files.
     pub drops: Drops,
     /// Whether the files are what Databento delivered, and what was left out.
     pub delivery: Delivery,
-    /// What a reader should know of the files.
+    /// Warnings about the files.
     pub warnings: Vec<String>,
-    /// Why `process` would refuse the files with these settings, as far as reading them tells. Empty where it would not.
+    /// Reasons why `process` would refuse the files with these settings, as far as reading them shows. Empty if it
+    /// would not.
     #[serde(default)]
     pub refusals: Vec<String>,
 }
 
-/// What the files hold of a stream: one symbol of one publisher.
+/// Summary of a stream, which is one symbol of one publisher, across the files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolInspection {
-    /// Its name: the symbol, with `.publisher` behind it where several publishers have it.
+    /// Its name: the symbol, followed by `.publisher` if several publishers have it.
     pub symbol: String,
     /// Its publisher.
     pub publisher_id: u16,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
-    /// Files with rows of it.
+    /// Number of files with rows of the stream.
     pub files: u64,
     /// Its first `ts_recv`.
     pub first_ts: Timestamp,
@@ -54,13 +55,13 @@ pub struct SymbolInspection {
     /// How often `ts_recv` steps back within a file.
     #[serde(default)]
     pub steps_back: u64,
-    /// Its longest pauses in `ts_recv` that windows may reach across, longest first, three at most. Pauses at breaks of the
-    /// stream are not among them.
+    /// Its longest pauses in `ts_recv` that windows may span, longest first, at most three. Pauses at breaks of the
+    /// stream are excluded.
     pub gaps: Gaps,
 }
 
-/// Reads all files and counts what is in them. Where `process` would refuse what can be read all the same, that is told: of
-/// instruments without a mapping, or under two symbols, and of repeated files.
+/// Reads all files and counts their contents. [`Inspection::refusals`] lists readable input that `process` would
+/// refuse: instruments without a mapping or with two symbols, and repeated files.
 ///
 /// # Errors
 /// [`InputError`] with every file that is refused.
@@ -137,7 +138,7 @@ pub fn inspect<P: AsRef<Path>>(
     Ok(found)
 }
 
-/// A stream, in the files that have been read so far.
+/// A stream in the files read so far.
 struct Seen {
     rows: u64,
     files: u64,
@@ -174,7 +175,7 @@ impl Seen {
     }
 }
 
-/// Why `process` would refuse files that can be read. `spans` are the instruments of each file's streams.
+/// Reasons why `process` would refuse readable files. `spans` are the instruments of each file's streams.
 fn refusals(config: &Config, files: &[InputEntry], spans: &[(usize, StreamId, Vec<InstrumentSpan>)]) -> Vec<String> {
     let mut refusals = Vec::new();
     let unmapped: Vec<&InputEntry> = files.iter().filter(|file| file.drops.unmapped > 0).collect();

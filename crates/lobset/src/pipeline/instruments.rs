@@ -1,4 +1,4 @@
-//! Which instruments a stream's rows come from, and when: what tells that two symbols share one.
+//! Tracks which instruments a stream's rows come from, and when, to find two symbols that share one.
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 use crate::input::{Record, StreamId};
 use crate::time_text::{DAY, Timestamp};
 
-/// When a stream's rows of one instrument came, on one day: an `instrument_id` means something only within its day.
+/// Time span of a stream's rows of one instrument on one day: an `instrument_id` is meaningful only within its day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstrumentSpan {
     /// The instrument.
     pub instrument_id: u32,
     /// The least `ts_recv` of its rows.
     pub first_ts: u64,
-    /// The largest one.
+    /// The largest `ts_recv` of its rows.
     pub last_ts: u64,
 }
 
-/// Gathers the spans of a stream in one file.
+/// Collects the spans of a stream in one file.
 #[derive(Debug, Clone)]
 pub struct InstrumentSpans {
-    /// Complete but for `current`, whose place in it is `place`.
+    /// All spans; `current` is the up-to-date version of the one at `place`.
     spans: Vec<InstrumentSpan>,
     current: InstrumentSpan,
     place: usize,
@@ -30,7 +30,7 @@ pub struct InstrumentSpans {
 }
 
 impl InstrumentSpans {
-    /// Begins with a stream's first row.
+    /// Starts with a stream's first row.
     pub fn new(record: &Record<'_>) -> Self {
         let current = span(record);
         let day = record.event.ts_recv / DAY;
@@ -38,7 +38,7 @@ impl InstrumentSpans {
         Self { spans: vec![current], current, place: 0, day, today }
     }
 
-    /// Takes a row.
+    /// Adds a row.
     #[inline]
     pub fn push(&mut self, record: &Record<'_>) {
         if record.event.instrument_id != self.current.instrument_id
@@ -65,7 +65,7 @@ impl InstrumentSpans {
         self.current = self.spans[self.place];
     }
 
-    /// All spans.
+    /// Returns all spans.
     pub fn finish(mut self) -> Vec<InstrumentSpan> {
         self.spans[self.place] = self.current;
         self.spans
@@ -80,7 +80,7 @@ fn span(record: &Record<'_>) -> InstrumentSpan {
     }
 }
 
-/// A span and whose it is.
+/// A span with its stream and file.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     span: InstrumentSpan,
@@ -89,18 +89,18 @@ struct Seen {
     file: usize,
 }
 
-/// One instrument under two symbols at the same time: its rows count twice.
+/// One instrument with two symbols at the same time: its rows count twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alias {
     /// The instrument.
     pub instrument_id: u32,
     /// The places of both streams, each with the place of its file. The second comes later in time.
     pub streams: [(usize, usize); 2],
-    /// When the second begins.
+    /// When the overlap begins.
     pub since: Timestamp,
 }
 
-/// Finds aliases among files that come in the order of their first records.
+/// Finds aliases in files that are added in the order of their first records.
 #[derive(Debug, Default)]
 pub struct AliasSearch {
     seen: FxHashMap<(u16, u32), Vec<Seen>>,
@@ -108,7 +108,7 @@ pub struct AliasSearch {
 }
 
 impl AliasSearch {
-    /// Takes what a file holds of a stream. Neither it nor a later file has a row before `least_ts`.
+    /// Adds the spans of a stream in a file. Neither this nor a later file has a row before `least_ts`.
     pub fn take(&mut self, id: &StreamId, spans: &[InstrumentSpan], stream: usize, file: usize, least_ts: u64) {
         for &span in spans {
             let seen = self.seen.entry((id.publisher_id, span.instrument_id)).or_default();
@@ -127,7 +127,7 @@ impl AliasSearch {
         }
     }
 
-    /// The aliases, one for each pair of streams, in order.
+    /// Returns the aliases, one for each pair of streams, in order.
     pub fn finish(self) -> Vec<Alias> {
         let mut found: Vec<_> = self.found.into_iter().collect();
         found.sort_unstable_by_key(|(pair, _)| *pair);

@@ -1,4 +1,5 @@
-//! The engine on the threads of this machine: work files beside the output, rows straight from tapes into datasets.
+//! The engine that runs on the threads of this machine. Its work files are beside the output, and it writes rows
+//! directly from tapes into datasets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,10 +22,10 @@ use crate::run::{BATCH, Pool, Run, Stage, batches, map_batched, map_ordered};
 use crate::tape::MOVEMENT_BLOCK;
 use crate::validate::{self, Extent};
 
-/// Candidates whose classes one task counts: few enough for a core's own cache.
+/// Candidates per task that counts classes: few enough for a core's own cache.
 const CLASS_TASK: u64 = 2 * MOVEMENT_BLOCK;
 
-/// The engine and what it keeps between steps.
+/// The engine and its state between steps.
 pub struct Local<'a> {
     run: Run<'a>,
     found: &'a Found,
@@ -33,7 +34,7 @@ pub struct Local<'a> {
 }
 
 impl<'a> Local<'a> {
-    /// An engine that works in a workspace.
+    /// Creates an engine that works in a workspace.
     pub fn new(run: Run<'a>, found: &'a Found, workspace: &'a Workspace) -> Self {
         Self { run, found, workspace, movements: None }
     }
@@ -50,7 +51,8 @@ impl Engine for Local<'_> {
         let mut scans: Vec<FileScan> = Vec::with_capacity(files.len());
         let mut reused = 0;
         monitor.stage(Stage::Scan, total_bytes(&files), || {
-            // Goes on though files are refused: all such files are named, and the next run finds the others scanned.
+            // A refused file does not end the scan: all refused files are reported, and the next run reuses the scans
+            // of the others.
             let work = |file: &CatalogFile| set_aside(scan(file, rules, &self.workspace.scans(), monitor));
             map_ordered(threads, files.len(), &files, work, |outcome| {
                 match outcome {
@@ -136,8 +138,9 @@ impl Engine for Local<'_> {
         Ok(blocks)
     }
 
-    /// Row groups are encoded in parallel and spliced into one dataset a symbol, in their order. An encoder keeps what it has
-    /// encoded until it is spliced: there are as many as threads, and they are all the memory that this takes.
+    /// Encodes row groups in parallel and splices them, in order, into one dataset per symbol. An encoder keeps its row
+    /// groups until they are spliced; there are as many encoders as threads, and they are all the memory that this step
+    /// needs.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
         let folder = self.workspace.staged();
         std::fs::create_dir_all(&folder).map_err(|e| Error::output(&folder, e))?;
@@ -157,7 +160,7 @@ impl Engine for Local<'_> {
         };
         let mut entries = BTreeMap::new();
         let mut open: Option<DatasetWriter> = None;
-        // Results come in the order of the tasks.
+        // Results arrive in the order of the tasks.
         let mut finished = tasks.iter();
         let mut splice = |encoded: EncodedGroup<'_>| -> Result<()> {
             let Some(&GroupTask { plan, stream, last, .. }) = finished.next() else { return Ok(()) };
@@ -207,10 +210,10 @@ impl Engine for Local<'_> {
 
     fn publish(&mut self, manifest: &Manifest) -> Result<()> {
         write_whole(&self.workspace.staged().join(MANIFEST), &manifest.to_json())?;
-        // Where publication fails the scans are still wanted.
+        // Checked before the scans are removed: they are still needed if publication fails.
         self.workspace.check_place()?;
         if !self.run.config.keep_intermediate {
-            // What is not on disk yet need not get there.
+            // Removed before the result is synced, so that data that is not on disk yet need not be written.
             self.movements = None;
             self.workspace.clear_scans()?;
         }
@@ -225,7 +228,7 @@ struct GroupTask<'a> {
     stream: &'a Stream,
     boundaries: &'a Boundaries,
     group: &'a RowGroup,
-    /// The symbol's last row group.
+    /// True for the symbol's last row group.
     last: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Scan, plan, write, validate: the one place where they meet.
+//! The pipeline: scan, plan, write, validate.
 
 mod apart;
 mod close;
@@ -44,8 +44,8 @@ use crate::output::{Manifest, Workspace};
 use crate::run::{Monitor, Options, Run};
 use crate::storage;
 
-/// The main job: boundaries (fitted here, unless `thresholds` brings them), datasets, validation. `out` appears complete
-/// and proved, or not at all.
+/// Runs the whole pipeline: boundaries (fitted here, unless `thresholds` provides them), datasets, validation. `out`
+/// appears complete and proved, or not at all.
 ///
 /// ```no_run
 /// use lobset::{Config, Monitor, Options, process};
@@ -69,10 +69,10 @@ pub fn process<P: AsRef<Path>>(
     run(inputs, out, config, thresholds, options, monitor, true)
 }
 
-/// Phase 2 alone: datasets with existing boundaries, without validation.
+/// Runs phase 2 only: datasets with existing boundaries, without validation.
 ///
 /// # Errors
-/// As [`process`], but for validation.
+/// As [`process`], except for validation.
 pub fn build<P: AsRef<Path>>(
     inputs: &[P],
     out: &Path,
@@ -110,7 +110,7 @@ fn run<P: AsRef<Path>>(
     close(workspace, run, outcome)
 }
 
-/// Refuses a name that work files could not hold.
+/// Refuses a name that work files cannot record.
 fn check_name(out: &Path) -> Result<()> {
     match out.to_str() {
         Some(_) => Ok(()),
@@ -118,10 +118,10 @@ fn check_name(out: &Path) -> Result<()> {
     }
 }
 
-/// Phase 1 alone: the boundaries, written to `out` as a `thresholds.json`.
+/// Runs phase 1 only: fits the boundaries and writes them to `out` as a `thresholds.json`.
 ///
 /// # Errors
-/// As [`process`], but for validation.
+/// As [`process`], except for validation.
 pub fn fit_thresholds<P: AsRef<Path>>(
     inputs: &[P],
     out: &Path,

@@ -16,25 +16,27 @@ use crate::run::{Monitor, Run, Stage, map_batched};
 use crate::storage;
 use crate::tape::{BlockWriter, MOVEMENT_BLOCK, SymbolTape, read_blocks};
 
-/// Candidates whose movements one thread computes in one go: so many that the windows' sums at the start do not count.
+/// Candidates whose movements one thread computes in one go: enough that the cost of the windows' initial sums is
+/// negligible.
 pub fn slide(windows: Windows) -> u64 {
     (16 * MOVEMENT_BLOCK).max((4 * (windows.lookback + windows.reach())).next_multiple_of(MOVEMENT_BLOCK))
 }
 
-/// What is known of movements once they are computed and written.
+/// Summary of movements that have been computed and written.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Computed {
-    /// How many are defined.
+    /// Number of defined movements.
     pub labelled: u64,
     /// The checksum of each block.
     pub checksums: Vec<u32>,
 }
 
 impl Computed {
-    /// Computes the movements of a range of candidates, which starts where a block does, and hands their blocks to `write`.
+    /// Computes the movements of a range of candidates, which starts where a block does, and passes their blocks to
+    /// `write`.
     ///
     /// # Errors
-    /// [`Error::Output`] when the tape cannot be read; what `write` fails of.
+    /// [`Error::Output`] when the tape cannot be read; errors of `write`.
     pub fn of(
         tape: &SymbolTape,
         windows: Windows,
@@ -53,14 +55,14 @@ impl Computed {
         Ok(Self { labelled, checksums: blocks.finish()? })
     }
 
-    /// Appends what is known of those that follow.
+    /// Appends the summary of the movements that follow.
     pub fn append(&mut self, next: Self) {
         self.labelled += next.labelled;
         self.checksums.extend(next.checksums);
     }
 }
 
-/// The movements of all candidates of all symbols, in a work file. NaN stands where there is none.
+/// The movements of all candidates of all symbols, in a work file; NaN where undefined.
 pub struct MovementTape {
     path: PathBuf,
     file: File,
@@ -69,7 +71,7 @@ pub struct MovementTape {
 
 /// One symbol's movements.
 struct SymbolMovements {
-    /// The place of the first in the file.
+    /// Index of the first movement in the file.
     first: u64,
     count: u64,
     /// The checksum of each block.
@@ -77,7 +79,7 @@ struct SymbolMovements {
 }
 
 impl MovementTape {
-    /// Reads a range of a symbol's candidates into `out`, and checks the blocks that it lies in.
+    /// Reads the movements of a range of a symbol's candidates into `out`, and checks the blocks that contain it.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read, or is damaged.
@@ -89,7 +91,7 @@ impl MovementTape {
     }
 }
 
-/// Computes every movement once.
+/// Computes every movement once, into a work file; returns it and the number of labelled rows of each symbol.
 ///
 /// # Errors
 /// [`Error::Output`] when a work file cannot be written or read.

@@ -1,19 +1,20 @@
-//! Whether a stream keeps to the order of time. Single steps back are counted; a stream that runs backwards is refused.
+//! Checks that a stream is in order of time. Single steps back are counted; a stream that runs backwards is refused.
 
 use crate::error::InputError;
 use crate::input::{DbnReader, LARGEST_STEP_BACK};
 use crate::printable::grouped;
 use crate::time_text::Timestamp;
 
-/// Rows of a stream that may be late or behind, whatever their share.
+/// Number of rows of a stream that may be late or behind, whatever their share.
 const HANDFUL: u64 = 9;
 
-/// A stream is refused when more than one in so many of its rows are late, or behind.
+/// A stream is refused when more than one in this many of its rows is late or behind.
 const MOST_LATE: u64 = 10;
 
-/// How many rows of a stream in one file are late, and how many are behind. A row is late when it lies more than
-/// [`LARGEST_STEP_BACK`] before a time that two rows in a row have reached: one wrong stamp makes no other row late. It is
-/// behind when it lies as much before any row that came earlier: one wrong stamp puts all rows behind that follow it.
+/// Counts the rows of a stream in one file that are late or behind. A row is late when its stamp is more than
+/// [`LARGEST_STEP_BACK`] before a time that two consecutive rows have reached: one wrong stamp makes no other row late.
+/// A row is behind when its stamp is more than that before the stamp of any earlier row: one wrong stamp puts all later
+/// rows behind.
 #[derive(Debug)]
 pub struct Order {
     before: u64,
@@ -25,7 +26,7 @@ pub struct Order {
     late: u64,
     first_late: Option<Late>,
     behind: u64,
-    /// The record that the first row behind is behind of, and its stamp.
+    /// For the first row that is behind: the record with the largest stamp before it, and that stamp.
     first_ahead: Option<(u64, u64)>,
 }
 
@@ -37,7 +38,7 @@ struct Late {
 }
 
 impl Order {
-    /// Begins before the first row.
+    /// Starts before the first row.
     pub fn new() -> Self {
         Self {
             before: 0,
@@ -52,7 +53,7 @@ impl Order {
         }
     }
 
-    /// Takes the stamp of the next row, whose record has this number.
+    /// Adds the stamp of the next row, from the record with this number.
     #[inline(always)]
     pub fn push(&mut self, ts: u64, record: u64) {
         self.clock = self.clock.max(ts.min(self.before));
@@ -75,7 +76,7 @@ impl Order {
         }
     }
 
-    /// Refuses a stream of which too many rows are late or behind.
+    /// Refuses a stream in which too many rows are late or behind.
     ///
     /// # Errors
     /// [`InputError`] at the first late row, or at the row with the wrong stamp.
@@ -107,7 +108,7 @@ impl Order {
     }
 }
 
-/// True where more than a handful of a stream's rows, and more than a tenth of them, contradict the order of time.
+/// True if more than a handful of a stream's rows, and more than a tenth of them, contradict the order of time.
 pub fn too_many(wrong: u64, rows: u64) -> bool {
     wrong > HANDFUL.max(rows / MOST_LATE)
 }
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(late((0..1_000).rev().map(|i| i * SECOND)), 998);
         // The second half first.
         assert_eq!(late((500..1_000).chain(0..500).map(|i| i * SECOND)), 500);
-        // Packets that change places.
+        // Packets that swap places.
         assert_eq!(late((0..1_000).map(|i| (i ^ 1) * 1_000_000)), 0);
     }
 }

@@ -1,5 +1,6 @@
-//! Whether a file repeats a stretch of time that the files before it hold of a stream. A stream may step back at a cut
-//! between two files as it may anywhere else; the same rows twice, or another stretch of the same time, must not pass.
+//! Checks whether a file repeats a period that the files before it already cover for a stream. A stream may step back
+//! at the cut between two files, as anywhere else; the same rows twice, or another stretch of the same time, are
+//! refused.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,14 +9,14 @@ use crate::error::Result;
 use crate::input::{EDGE, LARGEST_STEP_BACK};
 use crate::tape::{Row, RowCursor, SymbolTape};
 
-/// Rows of a file that are looked up in those before it, if its clock does not pass theirs later.
+/// Minimum number of rows of a file that are looked up in those before it; more are, until its clock passes theirs.
 const LEAST_COMPARED: u64 = 64;
 
-/// Rows before a file that it is compared with, at most.
+/// Maximum number of earlier rows that a file is compared with.
 const MOST_COMPARED: u64 = 1 << 20;
 
-/// True when `next` begins more than a moment before `before` ends, or repeats rows of it. `reached` is the running maximum
-/// of `ts_recv` at the end of `before`, `least_ts` the least stamp in `next`.
+/// True if `next` begins more than [`LARGEST_STEP_BACK`] before `before` ends, or repeats rows of it. `reached` is the
+/// running maximum of `ts_recv` at the end of `before`, `least_ts` the least stamp in `next`.
 ///
 /// # Errors
 /// [`Error::Output`](crate::Error::Output) when a work file cannot be read.
@@ -41,7 +42,7 @@ pub fn overlaps(before: &SymbolTape, reached: u64, next: &SymbolTape, least_ts: 
     Ok(repeated)
 }
 
-/// The middle of the stamps of [`EDGE`] rows from `first` on, or of as many as there are.
+/// The median of the stamps of [`EDGE`] rows from `first` on, or of as many as there are.
 fn middle_stamp(tape: &SymbolTape, first: u64) -> Result<u64> {
     let mut cursor = RowCursor::new(tape, first)?;
     let mut stamps = Vec::new();
@@ -52,8 +53,8 @@ fn middle_stamp(tape: &SymbolTape, first: u64) -> Result<u64> {
     Ok(stamps.get(stamps.len() / 2).copied().unwrap_or(0))
 }
 
-/// Shows each row from `first` on whose predecessor differs from it, with a hash of the two, until `go_on` says no. Feeds
-/// hold single rows that equal the one before, so that only two different rows tell of a repetition.
+/// Calls `go_on` for each row from `first` on that differs from its predecessor, with a hash of both, until it returns
+/// false. Feeds contain single rows that equal the one before, so only a pair of different rows shows a repetition.
 fn each_pair(tape: &SymbolTape, first: u64, mut go_on: impl FnMut(&Row, u64) -> bool) -> Result<()> {
     let mut cursor = RowCursor::new(tape, first)?;
     let mut last: Option<Row> = None;

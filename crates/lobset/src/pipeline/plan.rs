@@ -1,4 +1,4 @@
-//! Plan: movements to classes and row groups; no row is read for it.
+//! Plan: turns movements into classes and row groups, without reading any row.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::label::{Quota, Split};
 use crate::output::ROW_GROUP_ROWS;
 use crate::tape::MOVEMENT_BLOCK;
 
-/// The marks of a symbol.
+/// The quotas of marked rows of a symbol.
 #[derive(Debug, Clone)]
 pub struct Quotas {
     /// In `fit`.
@@ -19,7 +19,7 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    /// Those that follow from a symbol's labelled rows.
+    /// Computes the quotas from the counts of a symbol's labelled rows.
     pub fn new(counts: &ClassCounts) -> Self {
         let of = |split| Quota::new(counts.of(split).to_vec());
         Self { fit: of(Split::Fit), holdout: of(Split::Holdout) }
@@ -36,45 +36,45 @@ impl Quotas {
     }
 }
 
-/// A row group to write: consecutive candidates, and what has been counted before them.
+/// A row group to write: consecutive candidates, and the class counts before them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RowGroup {
     /// The candidates.
     pub candidates: Range<u64>,
-    /// Rows of each class that come before.
+    /// Class counts of the candidates before.
     pub before: ClassCounts,
-    /// Rows that will be written.
+    /// Number of rows that will be written.
     pub rows: u64,
 }
 
 impl RowGroup {
-    /// Its candidates, of which some may not be written.
+    /// Number of candidates, of which some may not be written.
     pub fn count(&self) -> u64 {
         self.candidates.end - self.candidates.start
     }
 }
 
-/// What will be written of one symbol.
+/// The plan of one symbol's dataset.
 #[derive(Debug, Clone)]
 pub struct SymbolPlan {
     /// Its place among the streams.
     pub symbol: usize,
-    /// All labelled rows by split and class.
+    /// Counts of all labelled rows, by split and class.
     pub counts: ClassCounts,
-    /// How many of them are marked.
+    /// The quotas of marked rows.
     pub quotas: Quotas,
     /// Its row groups, in order.
     pub groups: Vec<RowGroup>,
 }
 
 impl SymbolPlan {
-    /// Rows that will be written.
+    /// Number of rows that will be written.
     pub fn rows(&self) -> u64 {
         self.groups.iter().map(|g| g.rows).sum()
     }
 }
 
-/// Lays out the row groups of a symbol, whose blocks have these counts.
+/// Lays out the row groups of a symbol, given the class counts of its blocks.
 pub fn plan_symbol(
     symbol: usize,
     blocks: &[ClassCounts],
@@ -85,7 +85,7 @@ pub fn plan_symbol(
     let mut counts = ClassCounts::new(nbins);
     blocks.iter().for_each(|b| counts.add(b));
     let mut plan = SymbolPlan { symbol, quotas: Quotas::new(&counts), counts, groups: Vec::new() };
-    // Rows that a block adds to what is written, given what came before it.
+    // Number of written rows that a block adds, given the counts before it.
     let written = |plan: &SymbolPlan, before: &ClassCounts, block: &ClassCounts| -> u64 {
         if !drop_unbalanced {
             return block.total();

@@ -1,4 +1,4 @@
-//! What planning gives: boundaries, and a plan of every row group.
+//! The result of planning: boundaries, and a plan of every row group.
 
 use super::counts::{ClassCounts, Slice};
 use super::engine::Engine;
@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 use crate::label::{Boundaries, FileUsed, Thresholds};
 use crate::run::Run;
 
-/// What planning gives.
+/// The result of planning.
 pub struct Planned {
     pub thresholds: Thresholds,
-    /// Labelled rows by symbol.
+    /// Number of labelled rows by symbol.
     pub labelled: Vec<u64>,
     pub fitted_rows: Vec<Vec<[u64; 2]>>,
     pub plans: Vec<SymbolPlan>,

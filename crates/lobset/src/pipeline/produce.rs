@@ -1,4 +1,4 @@
-//! The steps of a run, whatever carries them out: scan, plan, write, validate.
+//! The steps of a run on any engine: scan, plan, write, validate.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::output::{CARD, FileEntry, Manifest, REPORT, THRESHOLDS, ThresholdsEnt
 use crate::run::Run;
 use crate::storage::platform::Platform;
 
-/// Checks the settings of a run, and that boundaries which are given were fitted with the same.
+/// Checks the settings of a run, and that given boundaries were fitted with the same settings.
 ///
 /// # Errors
 /// [`ConfigError`] with all problems.
@@ -25,7 +25,7 @@ pub fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
     given.map_or(Ok(()), |thresholds| thresholds.check_settings(config).map_err(ConfigError::into))
 }
 
-/// The steps, whatever carries them out.
+/// Runs the steps on an engine.
 pub fn produce(
     engine: &mut impl Engine,
     run: Run<'_>,
@@ -34,16 +34,16 @@ pub fn produce(
     plan: Option<String>,
     started: Instant,
 ) -> Result<Manifest> {
-    // 1. Every file to tapes, once; symbols to streams across files.
+    // 1. Scan every file to tapes, once; join symbols to streams across files.
     let scanned = scan_all(engine, run, given)?;
     scanned.check_prices(run.config)?;
     let after_scan = Instant::now();
 
-    // 2. Tapes to movements, boundaries and a plan of every row group.
+    // 2. Compute movements, boundaries and a plan of every row group from the tapes.
     let planned = plan_all(engine, run, &scanned, given)?;
     let after_plan = Instant::now();
 
-    // 3. Rows and labels to datasets.
+    // 3. Write rows and labels to datasets.
     let Planned { thresholds, plans, .. } = &planned;
     let ts_out = has_ts_out(&scanned.inputs);
     let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
@@ -61,7 +61,7 @@ pub fn produce(
     }
     let after_validation = Instant::now();
 
-    // 5. The manifest last, then all of it at once, unless the input has changed meanwhile.
+    // 5. Unless the input has changed meanwhile, write the manifest last and publish everything at once.
     scanned.check_unchanged()?;
     let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
     manifest.timings = Timings {
@@ -81,7 +81,7 @@ pub fn produce(
     Ok(manifest)
 }
 
-/// Writes a small file of the result; returns what the manifest says of it.
+/// Writes a small file of the result; returns its manifest entry.
 fn put(engine: &mut impl Engine, file: &str, text: &str) -> Result<FileEntry> {
     Ok(FileEntry { file: engine.put(file, text)?, sha256: hex(&Sha256::digest(text)) })
 }

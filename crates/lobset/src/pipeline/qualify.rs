@@ -1,4 +1,4 @@
-//! Which symbols have enough labelled rows for a dataset, and why none has.
+//! Selects the symbols with enough labelled rows for a dataset, or explains why there are none.
 
 use super::streams::Stream;
 use crate::config::Config;
@@ -8,7 +8,7 @@ use crate::label::Windows;
 /// The places of the symbols with enough labelled rows.
 ///
 /// # Errors
-/// [`Error::Data`] when there is none: why, and what to change.
+/// [`Error::Data`] when there is none, with the reason and what to change.
 pub fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Result<Vec<usize>> {
     let least = config.min_symbol_samples;
     let qualified: Vec<usize> = (0..streams.len()).filter(|s| labelled[*s] >= least).collect();
@@ -32,7 +32,7 @@ pub fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Resul
     ))
 }
 
-/// Why no row of a stream has a label.
+/// Explains why no row of a stream has a label.
 fn no_label(config: &Config, stream: &Stream) -> Error {
     let (name, rows) = (&stream.symbol, stream.tape.rows());
     let need = config.lookback_rows + 1 + Windows::new(config).reach();

@@ -1,4 +1,4 @@
-//! Scan: one input file to its tapes, decoded once.
+//! Scan: decodes one input file to its tapes, once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,21 @@ use crate::storage::checksum::{seal_json, unseal_json};
 use crate::storage::{self, Stat, platform::Platform};
 use crate::tape::{Chunk, TapeWriter, check_chunks};
 
-/// Changes whenever the form of tapes or receipts does.
+/// Version of the format of tapes and receipts; changes whenever the format does.
 const FORMAT: u32 = 4;
 
-/// No receipt is larger, in bytes: a stream of a file takes about a kilobyte, and some hundred more for every 8,192 rows.
+/// Maximum size of a receipt, in bytes: each stream of a file takes about a kilobyte, and some hundred bytes more for
+/// every 8,192 rows.
 const LARGEST_RECEIPT: u64 = 256 << 20;
 
-/// What a scan leaves behind: the receipt of a file's tapes.
+/// The result of a scan: the receipt of a file's tapes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileScan {
-    /// What the manifest will say of the file.
+    /// The manifest entry of the file.
     pub input: InputEntry,
     /// The stamps of its first records.
     pub head: Head,
-    /// The first row with a price that is no exact float: its record, and the price in 1e-9.
+    /// The first row with a price that is not an exact float: its record, and the price in 1e-9.
     pub inexact: Option<(u64, i64)>,
     /// The work file with the tapes.
     pub tape: PathBuf,
@@ -40,12 +41,12 @@ pub struct FileScan {
     pub streams: Vec<StreamScan>,
 }
 
-/// What one file holds of one stream.
+/// The scan of one stream in one file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamScan {
-    /// Whose rows these are.
+    /// The stream that the rows belong to.
     pub id: StreamId,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
     /// `ts_recv` of the first row.
     pub first_ts: u64,
@@ -61,9 +62,9 @@ pub struct StreamScan {
     pub steps_back: u64,
     /// Its longest pauses within unbroken stretches.
     pub gaps: Gaps,
-    /// When its rows came from which instrument.
+    /// Time spans of its rows by instrument.
     pub instruments: Vec<InstrumentSpan>,
-    /// Its tapes.
+    /// The chunks of its tapes.
     pub chunks: Vec<Chunk>,
 }
 
@@ -74,7 +75,7 @@ impl StreamScan {
     }
 }
 
-/// A stream while its file is read: its scan, whose name, instruments and chunks come last.
+/// A stream while its file is read. The name, instruments and chunks of its scan are filled in last.
 struct Scanning {
     scan: StreamScan,
     instruments: InstrumentSpans,
@@ -120,7 +121,7 @@ impl Scanning {
     }
 }
 
-/// What is kept of a finished scan: the receipt, and what it holds for.
+/// The file that records a finished scan: the receipt, and the conditions under which it is valid.
 #[derive(Serialize, Deserialize)]
 struct FinishedScan {
     format: u32,
@@ -131,11 +132,11 @@ struct FinishedScan {
     scan: FileScan,
 }
 
-/// Scans a file, or finds that an earlier run has done so; the flag tells which.
+/// Scans a file, or reuses the scan of an earlier run; the flag is true if it was reused.
 ///
 /// # Errors
-/// [`InputError`] for a file that is refused, or that changes meanwhile; [`Error::Output`] for a work file that cannot be
-/// written.
+/// [`InputError`] for a file that is refused, or that changes meanwhile; [`Error::Output`] for a work file that cannot
+/// be written.
 pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, bool)> {
     let real = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let stem = hex(&Sha256::digest(real.as_os_str().as_encoded_bytes())[..12]);
@@ -154,7 +155,8 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
     Ok((done.scan, false))
 }
 
-/// The receipt of an earlier run, if it still holds: same file to the byte, same rules, tapes in place and undamaged.
+/// The receipt of an earlier run, if it is still valid: same file to the byte, same rules, tapes in place and
+/// undamaged.
 fn finished_before(
     file: &CatalogFile,
     rules: &ScanRules,
@@ -162,7 +164,7 @@ fn finished_before(
     tape: &Path,
     monitor: &Monitor<'_>,
 ) -> Result<Option<FileScan>> {
-    // A link, a pipe or a device in their place is none of ours.
+    // A run writes regular files only: a link, a pipe or a device in their place is from elsewhere.
     let ours = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     if !ours(receipt) || !ours(tape) {
         return Ok(None);
@@ -187,8 +189,8 @@ fn finished_before(
     Ok(Some(done.scan))
 }
 
-/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file. `found` is what the file
-/// was when the run began, and `listed` the SHA-256 that `manifest.json` gives for it.
+/// Decodes a file once, into the work file `tape`; returns the scan and the size of the work file. `found` is the state
+/// of the file when the run began, and `listed` the SHA-256 that `manifest.json` gives for it.
 ///
 /// # Errors
 /// As [`scan`].
@@ -201,12 +203,13 @@ pub fn read(
     monitor: &Monitor<'_>,
 ) -> Result<(FileScan, u64)> {
     let outcome = decode(path, rules, tape, monitor);
-    // A file that is being written to may look damaged: that it changes says more.
+    // A file that is being written to may look damaged; that it has changed is the more useful error.
     check_unchanged(path, found)?;
     verified(path, listed, outcome, |(scan, _)| scan.input.sha256.clone())
 }
 
-/// Sets a refused file aside, so that the step goes on to the others and names all that are refused in the end.
+/// Sets the error of a refused file aside, so that the step continues with the other files and reports all refused
+/// files in the end.
 pub fn set_aside<T>(outcome: Result<T>) -> Result<Result<T, InputError>> {
     match outcome {
         Ok(done) => Ok(Ok(done)),
@@ -228,9 +231,9 @@ fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) ->
     Ok((FileScan { input, head, inexact, tape: tape.to_owned(), streams }, tape_bytes))
 }
 
-/// What reading a file to its end tells.
+/// The result of reading a file to its end.
 pub struct Contents {
-    /// What the manifest will say of it.
+    /// The manifest entry of the file.
     pub input: InputEntry,
     /// The stamps of its first records.
     pub head: Head,
@@ -240,11 +243,11 @@ pub struct Contents {
     pub streams: Vec<StreamScan>,
 }
 
-/// Reads a file to its end. Hands each row to `take`: the
-/// number of its stream, its record and `mid2`, and the largest `ts_recv` of the stream so far.
+/// Reads a file to its end. Calls `take` for each row with the number of its stream, its record, its `mid2` and the
+/// largest `ts_recv` of the stream so far.
 ///
 /// # Errors
-/// As [`scan`], and what `take` returns.
+/// As [`scan`], and errors of `take`.
 pub fn read_streams(
     path: &Path,
     mut rows: RowReader,
@@ -262,7 +265,7 @@ pub fn read_streams(
         }
         last_ts = last_ts.max(Some(record.event.ts_recv));
         let Some((number, mid2)) = row else { continue };
-        // Streams are numbered as their first rows come.
+        // Streams are numbered in the order of their first rows.
         if number == streams.len() {
             streams.push(Scanning::begin(&record));
         }
@@ -281,7 +284,7 @@ pub fn read_streams(
     Ok(Contents { input, head, inexact, streams })
 }
 
-/// `ts_recv` of a file's usable record with this number, from 0. `found` is what the file was when the run began.
+/// `ts_recv` of a file's usable record with this number, from 0. `found` is the state of the file when the run began.
 ///
 /// # Errors
 /// As [`scan`].

@@ -1,4 +1,4 @@
-//! What scanning all files gives: streams, the boundary time, and what the manifest says of the input.
+//! The result of scanning all files: streams, the boundary time, and the manifest entries of the input.
 
 use std::path::Path;
 
@@ -12,29 +12,29 @@ use crate::label::Thresholds;
 use crate::run::{Run, map_batched};
 use crate::time_text::Timestamp;
 
-/// What scanning all files gives.
+/// The result of scanning all files.
 pub struct Scanned {
     /// The files, in order of time.
     pub files: Vec<CatalogFile>,
-    /// What the manifest will say of the files.
+    /// The manifest entries of the files.
     pub inputs: Vec<InputEntry>,
-    /// In each file the record and the price of the first row with one that is no exact float.
+    /// For each file, the record and the price of the first row with a price that is not an exact float.
     pub inexact: Vec<Option<(u64, i64)>>,
-    /// What it will say of where they come from.
+    /// The manifest entry of their delivery.
     pub delivery: Delivery,
     pub streams: Vec<Stream>,
-    /// What the user should know of the input.
+    /// Warnings about the input.
     pub warnings: Vec<String>,
     /// The boundary time T.
     pub fit_until: Timestamp,
     /// Places of the files of the fit half.
     pub fit_files: Vec<usize>,
-    /// Files whose scan an earlier run had finished.
+    /// Number of files whose scan an earlier run had finished.
     pub reused: u64,
 }
 
 impl Scanned {
-    /// Refuses prices that the datasets could not hold.
+    /// Refuses prices that the datasets cannot represent.
     pub fn check_prices(&self, config: &Config) -> Result<()> {
         let inexact = self.files.iter().zip(&self.inexact).filter_map(|(file, inexact)| Some((file, (*inexact)?)));
         let refuse = |(file, (record, price)): (&CatalogFile, (u64, i64))| {
@@ -48,7 +48,7 @@ impl Scanned {
         }
     }
 
-    /// Refuses input that is no longer what was read: the hashes in the manifest would be those of no file.
+    /// Refuses input that has changed since it was read: the hashes in the manifest would match no file.
     pub fn check_unchanged(&self) -> Result<()> {
         let changed = self.files.iter().map(|file| set_aside(file.check_unchanged())).collect::<Result<Vec<_>>>()?;
         InputError::check(changed.into_iter().filter_map(Result::err).collect())

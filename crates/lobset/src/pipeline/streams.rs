@@ -1,4 +1,4 @@
-//! From the scans of files to the streams of symbols: each symbol's rows across all files, in order.
+//! Joins the scans of files into the streams of symbols: each symbol's rows across all files, in order.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::time_text::Timestamp;
 /// One stream's rows, across all files.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// Its name: the symbol, and the publisher behind it where the symbol has several.
+    /// Its name: the symbol, followed by the publisher if the symbol has several.
     pub symbol: String,
     /// Its publisher.
     pub publisher_id: u16,
@@ -31,25 +31,26 @@ pub struct Stream {
     pub steps_back: u64,
     /// Its longest pauses within unbroken stretches.
     pub gaps: Gaps,
-    /// For each file with rows of it: the file's place in the order, and its first row.
+    /// For each file with rows of the stream: the file's place in the order, and the number of its first row in the
+    /// stream.
     pub files: Vec<(usize, u64)>,
     /// The rows that can have a label.
     pub candidates: Candidates,
-    /// Which side of the boundary time its rows are on.
+    /// The side of the boundary time that its rows are on.
     pub splits: Splits,
 }
 
-/// The streams of a run, and what its user should know of them.
+/// The streams of a run, and warnings about them.
 #[derive(Debug)]
 pub struct Joined {
-    /// In order of symbol and publisher.
+    /// The streams, in order of symbol and publisher.
     pub streams: Vec<Stream>,
-    /// One line each.
+    /// The warnings, one line each.
     pub warnings: Vec<String>,
 }
 
 impl Stream {
-    /// The ranges of rows that lie in the files for which `wanted` holds.
+    /// The ranges of rows from the files for which `wanted` is true.
     pub fn rows_in_files(&self, wanted: impl Fn(usize) -> bool) -> Vec<[u64; 2]> {
         let ends = self.files.iter().skip(1).map(|(_, first)| *first).chain([self.tape.rows()]);
         let mut ranges: Vec<[u64; 2]> = Vec::new();
@@ -93,7 +94,7 @@ impl<'a> Growing<'a> {
         }
     }
 
-    /// Appends what the next file holds of the stream. The outcome is that of one file with the rows of all.
+    /// Appends the rows of the stream in the next file. The result is that of a single file with all rows.
     fn append(
         &mut self,
         found: &StreamScan,
@@ -132,11 +133,11 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    /// The next file's scan did not know how far the stream's clock had come. Counts the steps back that it could not see,
-    /// and takes away the breaks that are no pauses by that clock.
+    /// Corrects the scan of the next file for the stream's clock, which that scan did not have: counts the steps back
+    /// that it could not detect, and removes the breaks that are not pauses by that clock.
     ///
     /// # Errors
-    /// [`InputError`] when too many of its rows are behind: a stamp before them is wrong.
+    /// [`InputError`] when too many of the file's rows are behind: an earlier stamp is wrong, or the files overlap.
     fn recount_head(
         &mut self,
         found: &StreamScan,
@@ -181,11 +182,11 @@ impl<'a> Growing<'a> {
     }
 }
 
-/// Joins the scans of all files, which stand in order of time with their paths.
+/// Joins the scans of all files, given with their paths in order of time.
 ///
 /// # Errors
-/// [`InputError`] when two files hold the same bytes or overlap in time for a stream, or when two symbols share an
-/// instrument at the same time; [`Error::Output`](crate::Error::Output) when a work file cannot be read.
+/// [`InputError`] when two files contain the same bytes or overlap in time for a stream, or when two symbols have the
+/// same instrument at the same time; [`Error::Output`](crate::Error::Output) when a work file cannot be read.
 pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     refuse_duplicates(scans)?;
     let windows = Windows::new(config);
@@ -195,7 +196,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     numbers.values_mut().enumerate().for_each(|(number, place)| *place = number);
     let names = StreamNames::new(numbers.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
 
-    // The least stamp in a file and all after it: a stamp may be wrong, and files out of order by it.
+    // The least stamp in each file and all files after it: a wrong stamp may put files out of order.
     let mut least_later: Vec<u64> =
         scans.iter().map(|(_, scan)| scan.streams.iter().map(StreamScan::least_ts).min().unwrap_or(u64::MAX)).collect();
     for file in (1..least_later.len()).rev() {
@@ -213,7 +214,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
             tape.extend(&tape_file, &found.chunks);
             let grown = growing[number].get_or_insert_with(|| Growing::new(found, path));
             match set_aside(grown.append(found, (file, path), tape, max_gap))? {
-                // A file that overlaps for one symbol does so for others too.
+                // A file that overlaps for one symbol usually does for others too: report it once.
                 Err(error) if refused.last().is_none_or(|last| last.path != error.path) => refused.push(error),
                 Ok(()) | Err(_) => {}
             }
@@ -241,7 +242,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     Ok(Joined { streams, warnings })
 }
 
-/// Refuses aliases, or words what they mean.
+/// Refuses aliases, or returns warnings about them.
 fn check_aliases(
     found: &[Alias],
     ids: &[&StreamId],

@@ -1,4 +1,4 @@
-//! Write: rows and their labels to row groups, and what the manifest says of a dataset.
+//! Write: encodes rows and their labels as row groups, and creates the manifest entries of datasets.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::output::{
 use crate::run::Monitor;
 use crate::tape::{RowCursor, SymbolTape};
 
-/// Rows between two looks at the monitor.
+/// Rows between two checks of the monitor.
 const BREATH: usize = 16_384;
 
 /// The key-value metadata of a symbol's dataset.
@@ -26,7 +26,7 @@ pub fn metadata(config: &Config, symbol: &str, thresholds: &Thresholds) -> [(&'s
     ]
 }
 
-/// What the manifest says of a dataset.
+/// The manifest entry of a dataset.
 pub fn dataset_entry(config: &Config, plan: &SymbolPlan, file: String, written: &WrittenFile) -> DatasetEntry {
     DatasetEntry {
         file,
@@ -53,24 +53,25 @@ fn split_entry(config: &Config, plan: &SymbolPlan, split: Split) -> SplitEntry {
     }
 }
 
-/// A symbol's rows, and what they are labelled with.
+/// A symbol's rows, and the inputs of their labels.
 pub struct Labelling<'a> {
     /// Its name.
     pub symbol: &'a str,
     /// Its rows.
     pub tape: &'a SymbolTape,
-    /// Those that can have a label.
+    /// The rows that can have a label.
     pub candidates: &'a Candidates,
-    /// Their sides of the boundary time.
+    /// The side of the boundary time that the rows are on.
     pub splits: Splits,
     /// The boundaries.
     pub boundaries: &'a Boundaries,
-    /// The marks.
+    /// The quotas of marked rows.
     pub quotas: &'a Quotas,
 }
 
 impl Labelling<'_> {
-    /// Reads a row group's rows from the tape, labels them and encodes their columns. `movements` are those of its candidates.
+    /// Reads a row group's rows from the tape, labels them and encodes their columns. `movements` are those of its
+    /// candidates.
     ///
     /// # Errors
     /// [`Error::Output`] when a work file cannot be read.
@@ -85,7 +86,7 @@ impl Labelling<'_> {
         let fail = |message: &str| Error::output(Path::new(self.symbol), message);
         let mut movements = movements.iter().copied();
         let (mark, drop_unmarked) = (config.force_uniform, config.drop_unbalanced);
-        // The number of a row in its class and split goes on from the groups before.
+        // Rows are numbered within their class and split, continuing from the groups before.
         let mut counts = group.before.clone();
         let mut breath = 0;
         for rows in self.candidates.rows(group.candidates.clone()) {

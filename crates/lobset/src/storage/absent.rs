@@ -1,4 +1,4 @@
-//! What stands for object stores in a build without them: an error that says so.
+//! Stubs for object stores in a build without them: every call returns an error that says so.
 
 use std::convert::Infallible;
 use std::io;
@@ -36,7 +36,7 @@ pub fn remove_all(_: &Path) -> io::Result<()> {
     refuse()
 }
 
-/// There is none.
+/// Cannot be created in this build.
 pub struct Object(Infallible);
 
 impl Object {
@@ -53,7 +53,7 @@ impl Object {
     }
 }
 
-/// There is none.
+/// Cannot be created in this build.
 pub struct Stream(Infallible);
 
 impl Stream {
@@ -68,7 +68,7 @@ impl io::Read for Stream {
     }
 }
 
-/// There is none.
+/// Cannot be created in this build.
 pub struct Upload(Infallible);
 
 impl Upload {

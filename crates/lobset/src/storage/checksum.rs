@@ -1,7 +1,7 @@
-//! Checksums of what a run writes and reads back: a bit that flips on the way must not end up in a dataset.
+//! Checksums of what a run writes and reads back, so that a bit that flips on the way does not end up in a dataset.
 //!
-//! XXH3 is fast enough to check every block on every read, and finds what hardware does to bytes. It keeps out nobody who
-//! changes them on purpose.
+//! XXH3 is fast enough to check every block on every read, and detects hardware errors. It does not protect against
+//! deliberate changes.
 
 use std::io;
 
@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use twox_hash::XxHash3_64;
 
-/// The checksum of a block: the low half of its XXH3. A damaged block has it once in four billion times.
+/// The checksum of a block: the low half of its XXH3. A damaged block matches once in four billion times.
 pub(crate) fn checksum(block: &[u8]) -> u32 {
     XxHash3_64::oneshot(block) as u32
 }
 
-/// Refuses a block with another checksum.
+/// Refuses a block whose checksum is not `want`.
 ///
 /// # Errors
 /// Of kind `InvalidData`.
@@ -22,17 +22,17 @@ pub(crate) fn check(block: &[u8], want: u32) -> io::Result<()> {
     if checksum(block) == want { Ok(()) } else { Err(damaged()) }
 }
 
-/// The error of bytes that are not those that were written.
+/// The error for bytes that are not those that were written.
 pub(crate) fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is damaged: the bytes on disk are not those that were written")
 }
 
-/// A small text behind a line with its checksum.
+/// Prefixes a small text with a line that contains its checksum.
 pub(crate) fn seal(text: &str) -> String {
     format!("{:016x}\n{text}", XxHash3_64::oneshot(text.as_bytes()))
 }
 
-/// The text that [`seal`] was given.
+/// Checks a sealed text and returns the text passed to [`seal`].
 ///
 /// # Errors
 /// Of kind `InvalidData` when it is damaged, or was never sealed.
@@ -45,18 +45,18 @@ pub(crate) fn unseal(sealed: &[u8]) -> io::Result<&str> {
     std::str::from_utf8(text).map_err(|_| damaged())
 }
 
-/// A value as JSON behind a line with its checksum.
+/// Writes a value as JSON, prefixed with a line that contains its checksum.
 ///
 /// # Errors
-/// When it has no JSON.
+/// When the value cannot be written as JSON.
 pub(crate) fn seal_json(value: &impl Serialize) -> io::Result<String> {
     Ok(seal(&serde_json::to_string(value)?))
 }
 
-/// The value that [`seal_json`] was given.
+/// Checks a sealed text and returns the value passed to [`seal_json`].
 ///
 /// # Errors
-/// Of kind `InvalidData` when it is damaged, or another kind of value.
+/// Of kind `InvalidData` when the text is damaged, or contains another kind of value.
 pub(crate) fn unseal_json<T: DeserializeOwned>(sealed: &[u8]) -> io::Result<T> {
     serde_json::from_str(unseal(sealed)?).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }

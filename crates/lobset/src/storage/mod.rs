@@ -27,7 +27,7 @@ use absent as object;
 use platform::Platform;
 pub use search::{Entry, Searched, search};
 
-/// Column chunks and tapes are written in many small pieces: they share a call.
+/// Size of a write buffer, in bytes. Column chunks and tapes are written in many small pieces, which then share a call.
 const BUFFER: usize = 1 << 20;
 
 /// True for a path that names an object in a store.
@@ -36,7 +36,7 @@ pub fn is_url(path: &Path) -> bool {
     [&b"s3://"[..], b"gs://", b"az://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// The path of a `file://` URL; other paths as they are, without slashes at the end of a URL.
+/// The path of a `file://` URL. Other paths are returned unchanged, except that URLs lose trailing slashes.
 pub fn plain(path: &Path) -> PathBuf {
     let Some(text) = path.to_str() else { return path.to_owned() };
     match text.strip_prefix("file://") {
@@ -51,23 +51,25 @@ pub fn plain(path: &Path) -> PathBuf {
 pub struct Stat {
     /// Its size.
     pub bytes: u64,
-    /// Differs when the contents do: an entity tag, or the times of the last change and the number of the file.
+    /// Changes with the contents: an entity tag, or the modification time, status-change time and inode number of the
+    /// file.
     pub version: String,
 }
 
 impl From<fs::Metadata> for Stat {
     fn from(found: fs::Metadata) -> Self {
-        // The time of the last change to the file's own entry cannot be set back, and another file has another number.
+        // The status-change time cannot be set back, and another file has another inode number.
         let times = [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())];
         let [changed, touched] = times.map(|(seconds, nanos)| format!("{seconds}.{nanos:09}"));
         Self { bytes: found.len(), version: format!("{changed} {touched} {}", found.ino()) }
     }
 }
 
-/// What is known of a file.
+/// Returns the size and identity of a file.
 ///
 /// # Errors
-/// Of kind `NotFound` when there is none, of kind `IsADirectory` or `InvalidInput` when it is not a regular file.
+/// Of kind `NotFound` when the file does not exist, of kind `IsADirectory` or `InvalidInput` when it is not a regular
+/// file.
 pub fn stat(path: &Path) -> io::Result<Stat> {
     if is_url(path) { object::stat(path) } else { regular(fs::metadata(path)?) }
 }
@@ -83,7 +85,7 @@ fn regular(found: fs::Metadata) -> io::Result<Stat> {
     }
 }
 
-/// What stands in the place of a regular file.
+/// Describes what is there instead of a regular file; `None` for a regular file.
 fn special(kind: fs::FileType) -> Option<&'static str> {
     match kind {
         kind if kind.is_file() => None,
@@ -94,7 +96,7 @@ fn special(kind: fs::FileType) -> Option<&'static str> {
     }
 }
 
-/// All files below a folder, by path.
+/// Lists all files below a folder, by path.
 ///
 /// # Errors
 /// When it cannot be listed. A folder that does not exist is empty.
@@ -126,12 +128,12 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, Stat)>) -> io::Result<()> {
     Ok(())
 }
 
-/// [`plain`] paths.
+/// Applies [`plain`] to all paths.
 pub fn plain_all<P: AsRef<Path>>(paths: &[P]) -> Vec<PathBuf> {
     paths.iter().map(|path| plain(path.as_ref())).collect()
 }
 
-/// The bytes of a file from its start on.
+/// Opens a file for reading from its start.
 ///
 /// # Errors
 /// When it cannot be opened, or is not a regular file.
@@ -142,14 +144,14 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
 /// Opens a regular file, and nothing else.
 fn open_regular(path: &Path) -> io::Result<File> {
     stat(path)?;
-    // Whatever takes the file's place meanwhile must not make this call wait.
+    // This call must not block if a pipe replaces the file meanwhile.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
     regular(file.metadata()?)?;
     Ok(file)
 }
 
-/// The bytes of a file that fits in memory.
+/// Reads a file that fits in memory.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -157,7 +159,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_at_most(path, u64::MAX)
 }
 
-/// The bytes of a file that has no reason to be larger than `most`.
+/// Reads a file of at most `most` bytes.
 ///
 /// # Errors
 /// When it cannot be read, or is larger.
@@ -172,7 +174,7 @@ pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// A file that is read here and there.
+/// A file for reads at any offset.
 pub enum Ranges {
     /// On a file system.
     File(File),
@@ -189,10 +191,10 @@ impl Ranges {
         if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { open_regular(path).map(Self::File) }
     }
 
-    /// Fills `into` from an offset on.
+    /// Fills `into` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// When the file ends before, or cannot be read.
+    /// When the file ends too early, or cannot be read.
     pub fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
         match self {
             Self::File(file) => file.read_exact_at(into, offset),
@@ -207,7 +209,7 @@ impl Ranges {
         }
     }
 
-    /// A range of bytes.
+    /// Reads a range of bytes.
     ///
     /// # Errors
     /// As [`read_exact_at`](Self::read_exact_at).
@@ -217,7 +219,7 @@ impl Ranges {
         Ok(bytes.into())
     }
 
-    /// Ranges of bytes, of which near ones share a request.
+    /// Reads ranges of bytes; ranges close to each other share a request.
     ///
     /// # Errors
     /// As [`read_exact_at`](Self::read_exact_at).
@@ -229,18 +231,18 @@ impl Ranges {
     }
 }
 
-/// Options that open a file itself, where its name may be that of a link, and that do not wait for whoever is at the other
-/// end of a pipe. What was opened is for the caller to look at.
+/// Options that do not follow a symbolic link, and do not wait for the other end of a pipe. The caller must check what
+/// was opened.
 pub(crate) fn unfollowed() -> fs::OpenOptions {
     let mut options = File::options();
     options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     options
 }
 
-/// Creates a work file, or empties the one that is there. A link in its place is not followed.
+/// Creates a work file, or truncates an existing one. Does not follow a link in its place.
 ///
 /// # Errors
-/// When it cannot be created, or something else stands there.
+/// When it cannot be created, or something other than a regular file is there.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = unfollowed().read(true).write(true).create(true).truncate(false).open(path)?;
     if !file.metadata()?.is_file() {
@@ -250,7 +252,7 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A file being written. It is there once it is [finished](Self::finish); dropped before, it leaves nothing.
+/// A file being written. It is complete once it is [finished](Self::finish); if dropped before, it leaves nothing.
 pub struct Writer {
     path: PathBuf,
     to: Option<Target>,
@@ -275,14 +277,14 @@ impl Writer {
         Ok(Self { path: path.to_owned(), to: Some(to) })
     }
 
-    /// Hands on what is buffered and closes the file.
+    /// Flushes the buffer and closes the file.
     ///
     /// # Errors
     /// When that fails; nothing is left then.
     pub fn finish(mut self) -> io::Result<()> {
         match self.to.take() {
             Some(Target::File(mut file)) => file.flush().inspect_err(|_| {
-                // The error at hand says more than one about clearing up after it.
+                // The error from the flush is more useful than one from the cleanup.
                 let _ = fs::remove_file(&self.path);
             }),
             Some(Target::Object(upload)) => upload.finish(),
@@ -312,7 +314,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         match self.to.take() {
             Some(Target::File(file)) => {
-                // What is buffered need not be written first.
+                // Discards the buffer without writing it.
                 let _ = file.into_parts();
                 let _ = fs::remove_file(&self.path);
             }
@@ -322,7 +324,7 @@ impl Drop for Writer {
     }
 }
 
-/// A file that is about to get its name, with the permissions that the user gives to new files.
+/// Creates a temporary file, to be renamed, with the user's permissions for new files.
 ///
 /// # Errors
 /// When it cannot be created.
@@ -331,7 +333,7 @@ pub(crate) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile>
     tempfile::Builder::new().prefix(".lobset-").permissions(permissions).tempfile_in(folder)
 }
 
-/// Puts a small file where none is, in one step; false when there is one already.
+/// Creates a small file in one step; false if there is one already.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -344,7 +346,7 @@ pub fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let partial = partial.into_temp_path();
     match Platform::here().rename_new(&partial, path) {
         Ok(()) => {
-            // The name has gone: there is nothing left to remove.
+            // The temporary name is gone: there is nothing left to remove.
             partial.keep().map(drop).map_err(|e| e.error)?;
             Ok(true)
         }
@@ -353,8 +355,8 @@ pub fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Puts a small object in the place of the version that was last seen, in one step; false when it is another one by now.
-/// Without `seen` there must be none.
+/// Replaces a small object in one step if it is still the version `seen`; false if it is not. Without `seen`, the
+/// object must not exist.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -382,16 +384,16 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(folder))
 }
 
-/// A name that nobody else has, on whatever machine.
+/// A name that is unique across machines.
 pub(crate) fn unique() -> String {
-    // Each RandomState has keys of its own, from the system's randomness and a counter.
+    // Each RandomState has its own keys, from the system's randomness and a counter.
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// Makes a call again where a signal came in between.
+/// Repeats a call while signals interrupt it.
 ///
 /// # Errors
-/// All others than `Interrupted`.
+/// All except `Interrupted`.
 pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -401,10 +403,10 @@ pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::R
     }
 }
 
-/// Nothing needs to be removed that is not there.
+/// Treats the removal of something absent as success.
 ///
 /// # Errors
-/// All others than `NotFound`.
+/// All except `NotFound`.
 pub(crate) fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),

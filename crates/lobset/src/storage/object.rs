@@ -1,4 +1,4 @@
-//! Objects in a store, behind calls that wait: requests run on a small runtime of their own.
+//! Objects in a store, behind blocking calls: requests run on a small runtime of their own.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
@@ -19,22 +19,23 @@ use url::Url;
 
 use super::Stat;
 
-/// Bytes of a request for a piece of a stream: so many that its latency does not count.
+/// Size of a piece of a stream, in bytes: large enough that the latency of its request is negligible.
 const PIECE: u64 = 8 << 20;
 
-/// Pieces of a stream that are asked for before they are needed.
+/// Pieces of a stream that are requested before they are needed.
 const AHEAD: usize = 2;
 
-/// Bytes of a part of an upload. S3 takes 10,000 parts, and so an object of 156 GiB.
+/// Size of a part of an upload, in bytes. S3 accepts 10,000 parts, and thus an object of 156 GiB.
 const PART: usize = 16 << 20;
 
-/// Parts of an upload that may be under way.
+/// Parts of an upload that may be in flight.
 const UPLOADS: usize = 3;
 
-/// Ranges no further apart are read in one request: a gap costs less than the latency of another one.
+/// Ranges no further apart than this, in bytes, share a request: reading the gap costs less than the latency of another
+/// request.
 const GAP: u64 = 256 << 10;
 
-/// What the requests of a process need.
+/// State that all requests of a process share.
 struct Client {
     process: u32,
     runtime: Runtime,
@@ -42,7 +43,8 @@ struct Client {
     stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
-/// That of this process. A process that was forked makes its own: the threads of its parent's runtime are not in it.
+/// The client of this process. A forked process creates its own, because it does not have the threads of its parent's
+/// runtime.
 fn client() -> io::Result<&'static Client> {
     static CLIENT: RwLock<Option<&Client>> = RwLock::new(None);
     let process = std::process::id();
@@ -66,7 +68,7 @@ fn wait<T>(work: impl Future<Output = object_store::Result<T>>) -> io::Result<T>
     runtime()?.block_on(work).map_err(failure)
 }
 
-/// A store's error by the kind that callers act on.
+/// Converts a store's error to an [`io::Error`] of the kind that callers act on.
 fn failure(error: Error) -> io::Error {
     let kind = match &error {
         Error::NotFound { .. } => io::ErrorKind::NotFound,
@@ -84,7 +86,7 @@ fn invalid(error: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error.to_string())
 }
 
-/// An object, or where one can be put.
+/// An object, or the place for one.
 #[derive(Clone)]
 pub struct Object {
     store: Arc<dyn ObjectStore>,
@@ -94,7 +96,7 @@ pub struct Object {
 }
 
 impl Object {
-    /// The object at a URL. Its key is what stands in the URL, byte for byte.
+    /// The object at a URL. Its key is taken from the URL, byte for byte.
     pub fn new(path: &Path) -> io::Result<Self> {
         let text = path.to_str().ok_or_else(|| invalid("is not valid UTF-8"))?.trim_end_matches('/');
         let bucket = text.find("://").map_or(0, |at| at + 3);
@@ -120,9 +122,9 @@ fn store(root: &str) -> io::Result<Arc<dyn ObjectStore>> {
         return Ok(Arc::clone(store));
     }
     let url = Url::parse(root).map_err(invalid)?;
-    // Credentials may be asked for while the client is made.
+    // Creating the client may request credentials, on the runtime.
     let _inside = runtime.enter();
-    // No credential is anything but UTF-8, and other variables do not matter.
+    // Credentials are always UTF-8, and other variables do not matter.
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let (store, _) = parse_url_opts(&url, variables).map_err(failure)?;
@@ -134,7 +136,7 @@ fn store(root: &str) -> io::Result<Arc<dyn ObjectStore>> {
 impl From<&ObjectMeta> for Stat {
     fn from(found: &ObjectMeta) -> Self {
         let version = found.e_tag.as_ref().or(found.version.as_ref());
-        // Azure's listings leave out the quotes around a tag, and S3's times of single objects have no fractions.
+        // Azure's listings omit the quotes around a tag, and S3's times of single objects have no fractions.
         let version = version.map(|tag| tag.trim_matches('"').to_owned());
         let version = version.unwrap_or_else(|| found.last_modified.timestamp().to_string());
         Self { bytes: found.size, version }
@@ -152,7 +154,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<(PathBuf, Stat)>> {
     Ok(found.iter().map(|meta| (PathBuf::from(format!("{root}/{}", meta.location)), meta.into())).collect())
 }
 
-/// Puts an object where none is, or in the place of the version seen; false when that is not what is there.
+/// Creates an object, or replaces the version `seen`; false if something else is there.
 pub fn put(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
     let Object { store, key, .. } = Object::new(path)?;
     let mode = match seen {
@@ -167,7 +169,7 @@ pub fn put(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
     };
     match runtime()?.block_on(store.put_opts(&key, bytes.to_vec().into(), mode.into())) {
         Ok(_) => Ok(true),
-        // A request that is sent again may find what it has put itself.
+        // A retried request may find the object that it has put itself.
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(super::read(path)? == bytes),
         Err(e) => Err(failure(e)),
     }
@@ -184,12 +186,12 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
     wait(store.delete_stream(found).try_for_each(|_| std::future::ready(Ok(()))))
 }
 
-/// An object read from its start on, in pieces that are asked for ahead. All of them are of the version that was there
+/// An object read from its start, in pieces that are requested ahead. All pieces are of the version that was there
 /// first: an object that is replaced meanwhile is an error.
 pub struct Stream {
     object: Object,
     version: Option<String>,
-    /// The first byte that has not been asked for.
+    /// The first byte that has not been requested.
     next: u64,
     bytes: u64,
     coming: VecDeque<JoinHandle<object_store::Result<Bytes>>>,
@@ -245,7 +247,7 @@ impl Drop for Stream {
     }
 }
 
-/// An object being written: in one request while it is small, in parts once it is not.
+/// An object being written: in one request if it is small, otherwise in parts.
 pub struct Upload {
     object: Object,
     small: Vec<u8>,
@@ -285,8 +287,8 @@ impl Upload {
         }
     }
 
-    /// Takes back what has been sent. A store that cannot be reached keeps the parts, unseen, until its own rules remove
-    /// them.
+    /// Discards what has been sent. A store that cannot be reached keeps the parts, invisible, until its own rules
+    /// remove them.
     pub fn abort(mut self) {
         if let Some(parts) = self.parts.take() {
             let _ = wait(parts.abort());

@@ -1,16 +1,16 @@
-//! What differs between operating systems and between file systems: each call that some of them lack, with a portable way
-//! beside it.
+//! Differences between operating systems and between file systems: each call that some of them lack, with a portable
+//! fallback.
 //!
 //! | what | Linux | macOS | portable |
 //! |---|---|---|---|
 //! | swap two folders | `renameat2(RENAME_EXCHANGE)` | `renameatx_np(RENAME_SWAP)` | none: the caller renames twice |
 //! | rename, but replace nothing | `renameat2(RENAME_NOREPLACE)` | `renameatx_np(RENAME_EXCL)` | `rename` for a folder, `link` for a file |
 //! | make many files durable | `syncfs` | file by file | file by file |
-//! | name the time since the last boot | `/proc/sys/kernel/random/boot_id` | `sysctl kern.bootsessionuuid` | unknown |
+//! | identify the current boot | `/proc/sys/kernel/random/boot_id` | `sysctl kern.bootsessionuuid` | unknown |
 //! | peak memory | `VmHWM` in `/proc/self/status` | `getrusage` | `getrusage` |
 //!
-//! A system that has a call may still lie on a file system that refuses it (NFS, SMB, FUSE, old ZFS): the portable way
-//! follows by itself.
+//! Even if the system has a call, the file system may refuse it (NFS, SMB, FUSE, old ZFS): the fallback is then used
+//! automatically.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,18 +22,18 @@ use rustix::io::Errno;
 
 use super::uninterrupted;
 
-/// Set in the environment of a debug build, this turns every call to its portable way. It is for tests: a release build
-/// does not look. (Names that begin with `LOBSET_` are settings.)
+/// Environment variable that makes a debug build use the portable fallback of every call. It is for tests: a release
+/// build ignores it. (Names that begin with `LOBSET_` are settings.)
 pub const TEST_PORTABLE: &str = "TEST_LOBSET_PORTABLE";
 
-/// From this number of files on, the whole file system is synced at once: each call for a single file waits for the
-/// journal.
+/// From this number of files on, the whole file system is synced at once, because each call for a single file waits for
+/// the journal.
 const SYNCED_TOGETHER: usize = 65;
 
 /// The system that this process runs on.
 #[derive(Debug, Clone, Default)]
 pub struct Platform {
-    /// Take the portable ways alone.
+    /// Use only the portable fallbacks.
     portable: bool,
     #[cfg(test)]
     trouble: Option<std::sync::Arc<tests::Trouble>>,
@@ -50,13 +50,13 @@ impl Platform {
         }
     }
 
-    /// The portable ways alone.
+    /// Only the portable fallbacks.
     #[cfg(test)]
     pub fn portable() -> Self {
         Self { portable: true, ..Self::default() }
     }
 
-    /// Renames a file or folder. A file in the place of `to` is replaced, and so is an empty folder by a folder.
+    /// Renames a file or folder. A file at `to` is replaced, and a folder also replaces an empty folder.
     ///
     /// # Errors
     /// When the system refuses.
@@ -65,7 +65,8 @@ impl Platform {
         uninterrupted(|| fs::rename(from, to))
     }
 
-    /// Swaps two folders in one step. Returns false, and changes nothing, where the system or the file system cannot.
+    /// Swaps two folders in one step. Returns false, and changes nothing, if the system or the file system does not
+    /// support it.
     ///
     /// # Errors
     /// When the system refuses for another reason.
@@ -77,10 +78,10 @@ impl Platform {
         uninterrupted(|| flagged_rename(a, b, Flag::Exchange))
     }
 
-    /// Renames a file or folder to a name that is free.
+    /// Renames a file or folder to an unused name.
     ///
-    /// Where neither system nor file system can do that in one step, a folder takes the place of an empty folder that
-    /// somebody makes in the same moment; nothing else is ever replaced.
+    /// If the system or the file system cannot do that in one step, a folder replaces an empty folder that is created
+    /// at the same moment; nothing else is ever replaced.
     ///
     /// # Errors
     /// Of kind `AlreadyExists` when the name is taken; else when the system refuses.
@@ -92,7 +93,7 @@ impl Platform {
         uninterrupted(|| rename_new_portably(from, to))
     }
 
-    /// Makes a folder and the files in it durable; folders in it are not looked into.
+    /// Makes a folder and the files in it durable; the contents of its subfolders are not synced.
     ///
     /// # Errors
     /// When something cannot be read or written.
@@ -107,7 +108,7 @@ impl Platform {
         sync_folder(folder)
     }
 
-    /// Names the time since the machine started; `None` where the system does not tell.
+    /// Identifier of the machine's current boot; `None` if the system does not provide one.
     pub fn boot(&self) -> Option<String> {
         static BOOT: OnceLock<Option<String>> = OnceLock::new();
         if self.portable {
@@ -115,7 +116,7 @@ impl Platform {
         }
         let name = BOOT.get_or_init(|| {
             let found = if cfg!(target_vendor = "apple") {
-                // The call behind it is not safe Rust, and it is asked once in a process.
+                // The underlying call is not safe Rust, and this runs once per process.
                 let ran = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "kern.bootsessionuuid"]).output();
                 ran.ok().filter(|ran| ran.status.success()).and_then(|ran| String::from_utf8(ran.stdout).ok())
             } else {
@@ -126,14 +127,14 @@ impl Platform {
         name.clone()
     }
 
-    /// The most memory in bytes that this process has had resident; `None` where the system does not tell.
+    /// Peak resident memory of this process, in bytes; `None` if the system does not report it.
     pub fn peak_memory(&self) -> Option<u64> {
         // Linux lets a process inherit `ru_maxrss` from the one that started it, such as a large Python process.
         let own = if self.portable { None } else { high_water_mark() };
         own.or_else(largest_resident_set)
     }
 
-    /// Where a test makes renames fail.
+    /// Hook that makes renames fail in tests.
     #[cfg(not(test))]
     #[inline]
     fn before_rename(&self) -> io::Result<()> {
@@ -156,7 +157,7 @@ fn largest_resident_set() -> Option<u64> {
     u64::try_from(usage.max_rss()).ok().map(|n| n * unit)
 }
 
-/// True for the errors by which systems and file systems say that they do not know a call, or a flag of it.
+/// True for the errors that mean that the system or the file system does not support a call, or one of its flags.
 fn is_unknown_call(error: Errno) -> bool {
     [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&error)
 }
@@ -167,7 +168,7 @@ enum Flag {
     New,
 }
 
-/// False where the system or the file system does not know the flag.
+/// False if the system or the file system does not support the flag.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn flagged_rename(from: &Path, to: &Path, flag: Flag) -> io::Result<bool> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -195,7 +196,8 @@ fn rename_new_portably(from: &Path, to: &Path) -> io::Result<()> {
         Err(_) => {}
     }
     if fs::symlink_metadata(from)?.is_dir() {
-        // If something appears at `to` just now, POSIX refuses to put a folder in its place, unless it is an empty folder.
+        // If something appears at `to` at this moment, POSIX refuses to replace it with a folder, unless it is an empty
+        // folder.
         return match fs::rename(from, to) {
             Err(e) if [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::NotADirectory].contains(&e.kind()) => taken(),
             renamed => renamed,
@@ -205,12 +207,12 @@ fn rename_new_portably(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
-        // No links either (exFAT): an empty file of ours holds the place.
+        // No hard links either (exFAT): an empty file reserves the name.
         Err(_) => File::create_new(to).and_then(|_| fs::rename(from, to)),
     }
 }
 
-/// Makes everything on a folder's file system durable; false where the system cannot.
+/// Makes everything on a folder's file system durable; false if the system cannot.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn sync_file_system(folder: &Path) -> io::Result<bool> {
     match rustix::fs::syncfs(&File::open(folder)?) {
@@ -231,13 +233,13 @@ fn sync_file_system(_: &Path) -> io::Result<bool> {
 /// When the system refuses.
 pub fn sync(file: &File) -> io::Result<()> {
     match file.sync_all() {
-        // On Apple's systems this flushes the drive's cache too, which network file systems do not know.
+        // On Apple's systems this flushes the drive's cache too, which network file systems do not support.
         Err(e) if Errno::from_io_error(&e).is_some_and(is_unknown_call) => Ok(rustix::fs::fsync(file)?),
         synced => synced,
     }
 }
 
-/// Makes the names in a folder durable, where its file system knows how: some network file systems do not.
+/// Makes the names in a folder durable, if its file system supports that: some network file systems do not.
 ///
 /// # Errors
 /// When the folder cannot be opened, or the system refuses.
@@ -260,19 +262,19 @@ mod tests {
     pub struct Trouble {
         /// Renames so far.
         done: AtomicUsize,
-        /// Renames that succeed before.
+        /// Renames that succeed before the first failure.
         after: usize,
-        /// One fails, and the ones that follow do not.
+        /// True if one rename fails, and the ones that follow do not.
         once: bool,
     }
 
     impl Platform {
-        /// The same, but after so many renames all of them fail, as they do in a process that is killed.
+        /// The same platform, but all renames after this many fail, as in a process that is killed.
         pub fn killed_after(&self, renames: usize) -> Self {
             self.with(Trouble { done: 0.into(), after: renames, once: false })
         }
 
-        /// The same, but after so many renames one fails.
+        /// The same platform, but one rename fails after this many.
         pub fn failing_once_after(&self, renames: usize) -> Self {
             self.with(Trouble { done: 0.into(), after: renames, once: true })
         }
@@ -315,7 +317,7 @@ mod tests {
         }
     }
 
-    /// What the portable way of a folder counts on when something appears after its look.
+    /// The portable fallback for a folder relies on this when something appears after its check.
     #[test]
     fn a_folder_replaces_nothing_but_an_empty_folder() {
         let folder = tempfile::tempdir().unwrap();

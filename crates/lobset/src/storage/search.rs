@@ -1,5 +1,5 @@
-//! Everything below a folder of input, what cannot be read included: whoever searches decides what to refuse, and nothing
-//! is left out in silence.
+//! Finds everything below an input folder, including what cannot be read: the caller decides what to refuse, and
+//! nothing is skipped silently.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,29 +8,28 @@ use std::path::{Path, PathBuf};
 
 use super::{Stat, is_url, object, regular};
 
-/// What a search comes upon.
+/// An entry that a search finds.
 #[derive(Debug)]
 pub enum Entry {
     /// A regular file, or a link to one.
     File(Stat),
     /// A named pipe, a socket or a device.
     Special(io::Error),
-    /// A folder that cannot be listed, a link that leads nowhere, or an entry of which the system tells nothing: there may
-    /// be data behind it.
+    /// A folder that cannot be listed, a dangling link, or an entry without metadata: there may be data behind it.
     Unreadable(io::Error),
 }
 
-/// What [`search`] finds.
+/// The result of [`search`].
 #[derive(Debug, Default)]
 pub struct Searched {
-    /// All entries but folders that could be listed, by path.
+    /// All entries except folders that could be listed, by path.
     pub entries: Vec<(PathBuf, Entry)>,
-    /// The real paths of the folders, of which links lead to some.
+    /// The real paths of the folders, including those that links lead to.
     pub folders: BTreeSet<PathBuf>,
 }
 
-/// Searches a folder and all folders below it. Links are followed, but for hidden ones; a folder that several paths lead to
-/// is searched once, by the path without links if there is one.
+/// Searches a folder and all folders below it. Links are followed, except hidden ones; a folder that several paths lead
+/// to is searched once, by the path without links if there is one.
 ///
 /// # Errors
 /// When the folder itself cannot be listed.
@@ -42,7 +41,7 @@ pub fn search(folder: &Path) -> io::Result<Searched> {
     } else {
         let root = fs::canonicalize(folder)?;
         found.folders.insert(root.clone());
-        // Links wait until all folders that can be reached without them have been searched.
+        // Links are followed only after all folders that can be reached without them have been searched.
         let mut links = Vec::new();
         found.take_folder(folder, &mut links)?;
         while let Some(link) = links.pop() {
@@ -66,7 +65,7 @@ impl Searched {
 
     fn take_folder(&mut self, folder: &Path, links: &mut Vec<PathBuf>) -> io::Result<()> {
         let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-        // In the order of names, whatever order the file system keeps.
+        // In the order of names, which does not depend on the file system.
         paths.sort();
         for path in paths {
             if let Err(e) = self.take(&path, links) {

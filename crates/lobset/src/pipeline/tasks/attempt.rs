@@ -1,4 +1,4 @@
-//! One try at a task: files under names of its own, and a receipt that counts if it is the first.
+//! One attempt at a task: files under unique names, and a receipt that counts if it is the first.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,14 @@ use crate::run::Monitor;
 use crate::storage::checksum::{seal, unseal};
 use crate::storage::{self, unique};
 
-/// Where a try works. Dropped before it is [committed](Self::commit), it removes what it has made.
+/// The paths of an attempt. If dropped before it is [committed](Self::commit), it removes the files it has created.
 pub struct Attempt<'a> {
     pub work: PathBuf,
     pub threads: usize,
     pub monitor: &'a Monitor<'a>,
     data: PathBuf,
     key: String,
-    /// In the names of all its files.
+    /// Part of the names of all its files.
     name: String,
     made: Mutex<Vec<PathBuf>>,
 }
@@ -30,7 +30,7 @@ impl<'a> Attempt<'a> {
         self.work.join(RECEIPTS).join(format!("{}.json", self.key))
     }
 
-    /// The receipt of whoever has done the task before.
+    /// The receipt of the attempt that has already finished the task, if there is one.
     pub fn receipt(&self) -> Result<Option<String>> {
         let path = self.receipt_path();
         match storage::read(&path) {
@@ -43,12 +43,12 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// A work file in one of the folders of work files.
+    /// Path of a new work file in one of the folders of work files.
     pub fn file(&self, folder: &str, extension: &str) -> PathBuf {
         self.make(|n| self.work.join(folder).join(format!("{}-{}-{n}.{extension}", &self.key[..16], self.name)))
     }
 
-    /// A finished dataset with the stem of a file name.
+    /// Path of a new dataset, with the stem of its file name.
     pub fn dataset(&self, stem: &str) -> PathBuf {
         self.make(|_| self.data.join(format!("{stem}.{}.parquet", self.name)))
     }
@@ -60,7 +60,7 @@ impl<'a> Attempt<'a> {
         path
     }
 
-    /// Puts the receipt where none is, and returns the one that stands.
+    /// Stores the receipt unless there is one already, and returns the one that is stored.
     pub fn commit(self, receipt: String) -> Result<String> {
         let path = self.receipt_path();
         let fail = |e| Error::output(&path, e);
@@ -71,7 +71,7 @@ impl<'a> Attempt<'a> {
             }
             return Ok(first);
         }
-        // The run may have ended while this machine was away: then nobody else would clear up.
+        // The run may have ended while this machine was unreachable; nothing else would clean up then.
         let marker = self.work.join(MARKER);
         if storage::stat(&marker).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
             storage::remove(&path).map_err(fail)?;
@@ -90,7 +90,7 @@ impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let made = self.made.get_mut().unwrap_or_else(PoisonError::into_inner);
         for path in made.iter() {
-            // Whatever brought us here says more than a file that stays.
+            // The error that led here is more useful than one about a file that remains.
             let _ = storage::remove(path);
         }
     }

@@ -13,7 +13,7 @@ use crate::pipeline::counts::{ClassCounts, Slice, class_blocks, slices};
 use crate::run::map_batched;
 use crate::tape::MOVEMENT_BLOCK;
 
-/// Movements that are read in one request: a multiple of slices and of blocks.
+/// Movements per read request: a multiple of slices and of blocks.
 const READ: u64 = 64 * MOVEMENT_BLOCK;
 
 /// A range of one symbol's movements.
@@ -31,7 +31,7 @@ fn reads<P>(parts: &[P], range: impl Fn(&P) -> &Range<u64>) -> Vec<Slice> {
 #[derive(Serialize, Deserialize)]
 pub struct Count {
     pub selection: Selection,
-    /// For the sums of squares.
+    /// Mean of the movements, for the sums of squares.
     pub mean: f64,
     pub parts: Vec<CountPart>,
 }
@@ -68,7 +68,7 @@ impl Job for Count {
 #[derive(Serialize, Deserialize)]
 pub struct Classes {
     pub nbins: usize,
-    /// With the boundaries of these symbols.
+    /// Contains the boundaries of these symbols.
     pub thresholds: Thresholds,
     pub parts: Vec<ClassPart>,
 }
@@ -84,7 +84,7 @@ pub struct ClassPart {
 }
 
 impl Job for Classes {
-    /// The blocks of each part.
+    /// The counts of the blocks of each part.
     type Receipt = Vec<Vec<ClassCounts>>;
     const KIND: &'static str = "classes";
 

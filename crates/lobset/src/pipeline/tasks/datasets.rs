@@ -1,4 +1,4 @@
-//! Task: row groups of symbols to files: whole datasets of small symbols, segments of large ones.
+//! Task: writes row groups of symbols to files: whole datasets of small symbols, segments of large ones.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use crate::tape::{SymbolTape, Tape};
 #[derive(Serialize, Deserialize)]
 pub struct Datasets {
     pub config: Config,
-    /// With the boundaries of these symbols.
+    /// Contains the boundaries of these symbols.
     pub thresholds: Thresholds,
-    /// Some of the input has gateway stamps.
+    /// True if some of the input has gateway stamps.
     pub ts_out: bool,
     pub parts: Vec<DatasetPart>,
 }
@@ -37,10 +37,10 @@ pub struct DatasetPart {
     pub candidates: Candidates,
     pub splits: Splits,
     pub pieces: Pieces,
-    /// Of the whole symbol.
+    /// Class counts of the whole symbol.
     pub counts: ClassCounts,
     pub groups: Vec<RowGroup>,
-    /// These are all row groups of the symbol: the file is the dataset.
+    /// True if these are all row groups of the symbol, so that the file is the dataset.
     pub whole: bool,
 }
 
@@ -103,7 +103,7 @@ impl Job for Datasets {
     }
 
     fn memory(&self) -> u64 {
-        // For each thread an encoder, and the fetched tape of its row group.
+        // For each thread, an encoder and the fetched tape of its row group.
         192 << 20
     }
 }

@@ -1,5 +1,5 @@
-//! The engine over tasks: cuts steps into tasks of a fitting size and puts their receipts together, in the order of the
-//! tasks, whenever they come.
+//! The engine that runs tasks: splits steps into tasks of a suitable size and combines their receipts in the order of
+//! the tasks, whatever order they arrive in.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -31,34 +31,34 @@ use crate::storage::{self, Stat};
 use crate::tape::MOVEMENT_BLOCK;
 use crate::validate::{self, Proved, Prover};
 
-/// Receipts of a run before that are read at once.
+/// Receipts of earlier runs that are read concurrently.
 const READERS: usize = 16;
 
 /// Rows of the smallest task: about eight row groups, a third of a second of work.
 const LEAST: u64 = 1 << 20;
 
-/// A step over so many rows that this many tasks would each have more than [`LEAST`] is cut into no more than them, so
-/// that what comes back stays small: histograms are large, and files few.
+/// Approximate maximum number of tasks of a step; tasks have at least [`LEAST`] rows. The limit keeps the results of a
+/// step small: the total size of the histograms, which are large, and the number of files.
 const MOST_COUNTS: u64 = 256;
 const MOST_FILES: u64 = 4096;
 
-/// The engine and what it keeps between steps.
+/// The engine and its state between steps.
 pub struct Tasks<'a> {
     run: Run<'a>,
     executor: &'a dyn Executor,
     task_threads: usize,
     work: &'a Work,
     found: Found,
-    /// Keys of the tasks that runs before have done.
+    /// Keys of the tasks that earlier runs have finished.
     done: HashSet<String>,
     /// The movements of each symbol.
     movements: Vec<Pieces>,
-    /// Finished datasets, and their names to be.
+    /// Finished datasets, by their names in the output folder.
     datasets: BTreeMap<String, PathBuf>,
 }
 
 impl<'a> Tasks<'a> {
-    /// An engine that starts from what the work folder holds.
+    /// Creates an engine that reuses the finished tasks in the work folder.
     pub fn new(
         run: Run<'a>,
         executor: &'a dyn Executor,
@@ -70,12 +70,12 @@ impl<'a> Tasks<'a> {
         let finished = storage::list(&receipts).map_err(|e| Error::output(&receipts, e))?;
         let key = |(path, _): (PathBuf, Stat)| Some(path.file_stem()?.to_string_lossy().into_owned());
         let done = finished.into_iter().filter_map(key).collect();
-        // Tasks run in processes with folders of their own: they need whole paths.
+        // Tasks run in processes with their own working folders, so they need absolute paths.
         let found = found.absolute();
         Ok(Self { run, executor, task_threads, work, found, done, movements: Vec::new(), datasets: BTreeMap::new() })
     }
 
-    /// Runs jobs and returns their receipts in order, and how many of them had been done before.
+    /// Runs jobs; returns their receipts in order, and the number of jobs that earlier runs had finished.
     fn map<J: Job>(&self, stage: Stage, jobs: Vec<J>) -> Result<(Vec<J::Receipt>, u64)> {
         let monitor = self.run.monitor;
         let mut slots: Vec<Option<J::Receipt>> = Vec::new();
@@ -91,7 +91,7 @@ impl<'a> Tasks<'a> {
                 pending.push((place, task));
             }
         }
-        // The largest first: what is left for the end is small, and nobody waits long for the last.
+        // The largest first, so that the last tasks are small and the wait for them is short.
         pending.sort_by_key(|(place, _)| std::cmp::Reverse(amounts[*place]));
         let (places, tasks): (Vec<usize>, Vec<Task>) = pending.into_iter().unzip();
         let parse = |text: &str| {
@@ -125,7 +125,7 @@ impl<'a> Tasks<'a> {
         Ok((receipts, reused))
     }
 
-    /// One pass over ranges of movements, wherever they lie.
+    /// Runs one pass of a selection over ranges of movements.
     fn count_pieces(
         &self,
         stage: Stage,
@@ -147,18 +147,19 @@ impl<'a> Tasks<'a> {
         Ok((histogram, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
     }
 
-    /// Where a finished dataset lies.
+    /// Path of a finished dataset.
     fn dataset(&self, entry: &DatasetEntry) -> PathBuf {
         self.datasets.get(&entry.file).cloned().unwrap_or_default()
     }
 }
 
-/// Rows of a task of a step over `total` rows that is cut into at most about `tasks`; a multiple of blocks and slices.
+/// Rows per task of a step over `total` rows that is split into at most about `tasks` tasks; a multiple of blocks and
+/// slices.
 fn task_size(total: u64, tasks: u64) -> u64 {
     (total / tasks).max(LEAST).next_multiple_of(MOVEMENT_BLOCK.max(SLICE))
 }
 
-/// The rows that the labels of a range of candidates look at.
+/// The rows that the labels of a range of candidates depend on.
 fn rows_seen(stream: &Stream, windows: Windows, range: &Range<u64>) -> Range<u64> {
     let rows = stream.candidates.span(range.clone());
     rows.start - windows.lookback..rows.end + windows.reach()
@@ -203,7 +204,8 @@ impl Engine for Tasks<'_> {
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
         let windows = Windows::new(self.run.config);
         let total = streams.iter().map(|s| s.candidates.count()).sum();
-        // A window's sums at the start of a task must not count, and what it fetches must fit in memory.
+        // The cost of a window's sums at the start of a task must be negligible, and the tapes that a task fetches must
+        // fit in memory.
         let most = task_size(total, MOST_FILES).min(16 * LEAST).max(slide(windows));
         let parts: Vec<Slice> =
             (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
@@ -314,7 +316,7 @@ impl Engine for Tasks<'_> {
             files[place].push(written);
         }
 
-        // Symbols of several segments are spliced.
+        // Splice symbols of several segments.
         let several: Vec<usize> = (0..plans.len()).filter(|place| files[*place].len() > 1).collect();
         let job = |place: &usize| {
             let symbol = &streams[plans[*place].symbol].symbol;
@@ -363,10 +365,10 @@ impl Engine for Tasks<'_> {
     }
 }
 
-/// Proves datasets by tasks.
+/// Proves datasets with tasks.
 struct ProveTasks<'a> {
     engine: &'a Tasks<'a>,
-    /// The fit movements of each dataset, and how many there are.
+    /// The fit movements of each dataset, and their number.
     fitted: Vec<(Pieces, u64)>,
 }
 

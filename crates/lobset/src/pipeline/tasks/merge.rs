@@ -1,4 +1,4 @@
-//! Task: the segments of a symbol to its dataset. Row groups are copied as they are.
+//! Task: splices the segments of a symbol into its dataset. Row groups are copied unchanged.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,9 @@ use crate::storage::checksum::damaged;
 #[derive(Serialize, Deserialize)]
 pub struct Merge {
     pub config: Config,
-    /// With the boundaries of this symbol.
+    /// Contains the boundaries of this symbol.
     pub thresholds: Thresholds,
-    /// Some of the input has gateway stamps.
+    /// True if some of the input has gateway stamps.
     pub ts_out: bool,
     pub symbol: String,
     pub segments: Vec<Written>,

@@ -1,10 +1,10 @@
-//! The steps as tasks: small texts in, small texts out, everything else in shared storage, so that any machine can do any
-//! of them, twice if need be.
+//! Runs the steps as tasks. A task takes and returns small texts, and everything else is in shared storage, so that any
+//! machine can run any task, even twice.
 //!
-//! A task is known by the SHA-256 of what it is to do. Whoever does it writes files under names that nobody else uses,
-//! then puts its receipt where none is yet. The first receipt stands; whoever comes later (a task sent again, a machine
-//! that was thought lost) removes its own files and returns that one. So nothing is renamed, nothing is overwritten, and
-//! a run that died goes on from the receipts that it left.
+//! A task is identified by the SHA-256 of its job. Each attempt writes files under unique names, then stores its
+//! receipt unless there is one already. The first receipt counts; a later attempt (a task sent again, a machine that
+//! was presumed lost) removes its own files and returns the first receipt. So nothing is renamed or overwritten, and a
+//! run that died can be continued from the receipts that it left.
 
 mod attempt;
 mod count;
@@ -39,26 +39,28 @@ use crate::run::{Monitor, Options, Run, map_ordered};
 use crate::storage;
 use attempt::Attempt;
 
-/// What a process needs beside what its task does: the interpreter, libraries, buffers of the allocator.
+/// Memory that a process needs besides that of its task, in bytes: the interpreter, libraries, buffers of the
+/// allocator.
 const BASE_MEMORY: u64 = 192 << 20;
 
-/// Memory is asked for in steps of this: tasks that ask for the same are placed without asking the cluster anew.
+/// Memory requests are multiples of this, in bytes: tasks with equal requests are placed without a new request to the
+/// cluster.
 const MEMORY_STEP: u64 = 256 << 20;
 
 /// A task to be run by [`run_task`], anywhere.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// What kind of task it is.
+    /// Kind of the task.
     pub kind: &'static str,
-    /// What it is to do, as JSON.
+    /// Specification of the task, as JSON.
     pub spec: String,
-    /// Threads that it will use.
+    /// Number of threads that it uses.
     pub threads: usize,
-    /// Bytes of memory that a process needs for it, at most.
+    /// Maximum memory of a process that runs it, in bytes.
     pub memory: u64,
 }
 
-/// Takes the place of a task that is done, and its receipt.
+/// Callback that receives the place of a finished task and its receipt.
 pub type Receive<'a> = dyn FnMut(usize, String) -> Result<()> + Send + 'a;
 
 /// Runs tasks.
@@ -66,8 +68,8 @@ pub trait Executor {
     /// Runs all tasks, in any order, and calls `receive` with each one's place and receipt.
     ///
     /// # Errors
-    /// The first failure that another try cannot mend, or that of `receive`; [`Error::Interrupted`] soon after `monitor`
-    /// is to stop. No task runs on after that.
+    /// The first failure that a retry cannot fix, or that of `receive`; [`Error::Interrupted`] soon after `monitor` is
+    /// told to stop. No task is still running after that.
     fn map(&self, tasks: &[Task], monitor: &Monitor<'_>, receive: &mut Receive<'_>) -> Result<()>;
 }
 
@@ -98,42 +100,42 @@ impl Executor for Threads {
     }
 }
 
-/// What every task is told.
+/// The specification of a task.
 #[derive(Serialize, Deserialize)]
 struct Spec<J> {
-    /// The version of whoever made it.
+    /// Version of lobset that created it.
     version: String,
-    /// Names the task: two specs with the same key ask for the same.
+    /// Identifies the task: two specs with the same key describe the same work.
     key: String,
     /// The folder of work files.
     work: PathBuf,
     /// The folder of finished datasets.
     data: PathBuf,
-    /// Threads to use.
+    /// Number of threads to use.
     threads: usize,
     job: J,
 }
 
 /// One kind of task: a function from files and small values to files and small values.
 trait Job: Serialize + DeserializeOwned {
-    /// What it leaves behind.
+    /// The result of the task.
     type Receipt: Serialize + DeserializeOwned + Send;
 
-    /// Its name.
+    /// Name of the kind.
     const KIND: &'static str;
 
-    /// Does it.
+    /// Runs the task.
     fn run(self, attempt: &Attempt<'_>) -> Result<Self::Receipt>;
 
-    /// False for a receipt that holds for this try alone, and is not kept for the next.
+    /// False for a receipt that is valid for this attempt only, and is not stored for the next.
     fn is_final(_: &Self::Receipt) -> bool {
         true
     }
 
-    /// How much of its stage it is.
+    /// Amount of work, in the progress units of its stage.
     fn amount(&self) -> u64;
 
-    /// Bytes of memory that it needs, at most.
+    /// Maximum memory that it needs, in bytes.
     fn memory(&self) -> u64;
 }
 
@@ -160,17 +162,17 @@ impl<J: Job> Spec<J> {
     }
 }
 
-/// The boundaries of a symbol, among those that a task was given.
+/// The boundaries of a symbol in the thresholds of a task.
 fn boundaries_of<'a>(thresholds: &'a Thresholds, symbol: &str) -> Result<&'a Boundaries> {
     let lacking = || Error::Executor(format!("a task lacks the boundaries of {symbol:?}"));
     thresholds.for_symbol(symbol).ok_or_else(lacking)
 }
 
-/// Does a task that [`Executor::map`] was given, in this process, and returns its receipt.
+/// Runs a task passed to [`Executor::map`] in this process, and returns its receipt.
 ///
 /// # Errors
-/// [`ConfigError`] when the task comes from another version of lobset; what the step itself fails of. Another try may help
-/// where [`Error::is_transient`] says so.
+/// [`ConfigError`] when the task comes from another version of lobset; errors of the step itself. A retry may help if
+/// [`Error::is_transient`] is true.
 pub fn run_task(kind: &str, spec: &str, monitor: &Monitor<'_>) -> Result<String> {
     match kind {
         scan::Scan::KIND => perform::<scan::Scan>(spec, monitor),
@@ -209,11 +211,11 @@ fn perform<J: Job>(spec: &str, monitor: &Monitor<'_>) -> Result<String> {
     if J::is_final(&receipt) { attempt.commit(text) } else { Ok(text) }
 }
 
-/// The main job over tasks: as [`process`](super::process), with the steps run by `executor` and all files in storage that
-/// everyone can reach. `work` is the folder of work files; without it that is beside `out`. `options.threads` counts the
-/// threads of a task.
+/// Runs the whole pipeline as tasks: as [`process`](super::process), but `executor` runs the steps, and all files are
+/// in storage that every worker can reach. `work` is the folder of work files, by default beside `out`.
+/// `options.threads` is the number of threads per task.
 ///
-/// A run that has been published already, with these settings and these inputs, is not done again.
+/// A run that has already been published, with these settings and these inputs, is not repeated.
 ///
 /// # Errors
 /// As [`process`](super::process); [`Error::Executor`] when tasks cannot be run.
@@ -245,7 +247,7 @@ pub fn process_as_tasks<P: AsRef<Path>>(
     )
 }
 
-/// The steps as tasks, from the files to what is published.
+/// Runs the steps as tasks, from the input files to publication.
 #[expect(clippy::too_many_arguments, reason = "those of process, and whom to ask")]
 pub(super) fn run(
     executor: &dyn Executor,
@@ -275,7 +277,7 @@ pub(super) fn run(
     close(work, run, outcome)
 }
 
-/// Names a run: its settings and its inputs as they were found.
+/// Identifies a run by the SHA-256 of its settings and of its inputs as they were found.
 fn plan_name(config: &Config, given: Option<&Thresholds>, found: &Found, prove: bool) -> Result<String> {
     let text = serde_json::to_string(&(crate::VERSION, config, given, prove, found.facts()));
     let text = text.map_err(|e| Error::Executor(format!("the run cannot be named: {e}")))?;

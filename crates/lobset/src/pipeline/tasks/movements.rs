@@ -1,4 +1,4 @@
-//! Task: the movements of ranges of candidates.
+//! Task: computes the movements of ranges of candidates.
 
 use std::io::Write;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::run::map_batched;
 use crate::storage::Writer;
 use crate::tape::{SymbolTape, Tape};
 
-/// Computes the movements of ranges of candidates, which stand in one file one after the other.
+/// Computes the movements of ranges of candidates, and writes them to one file, one range after the other.
 #[derive(Serialize, Deserialize)]
 pub struct Movements {
     pub windows: Windows,
@@ -32,7 +32,7 @@ pub struct MovementPart {
     pub range: Range<u64>,
 }
 
-/// Where they are.
+/// The file that contains the movements.
 #[derive(Serialize, Deserialize)]
 pub struct MovementFile {
     pub file: PathBuf,
@@ -77,7 +77,7 @@ impl Job for Movements {
     }
 
     fn memory(&self) -> u64 {
-        // Fetched tapes, eight bytes a row, and the values of the slices under way.
+        // Fetched tapes, eight bytes per row, and the values of the slices under way.
         (32 << 20) + 10 * self.amount()
     }
 }

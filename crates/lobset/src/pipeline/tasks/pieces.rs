@@ -1,4 +1,4 @@
-//! Where movements lie: files of tasks, each with ranges of symbols' candidates.
+//! Locations of movements: files of tasks, each with ranges of symbols' candidates.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::tape::{MOVEMENT_BLOCK, read_blocks};
 pub struct Piece {
     /// The candidates.
     pub range: Range<u64>,
-    /// Where they lie.
+    /// The file that contains their movements.
     pub file: PathBuf,
-    /// The place of the first in the file.
+    /// Index of the first movement in the file.
     pub first: u64,
-    /// The checksum of each block of them.
+    /// The checksum of each block of movements.
     pub checksums: Vec<u32>,
 }
 
@@ -45,7 +45,7 @@ impl Piece {
 pub struct Pieces(pub Vec<Piece>);
 
 impl Pieces {
-    /// What is needed of them for a range.
+    /// The pieces needed for a range.
     #[must_use]
     pub fn part(&self, range: &Range<u64>) -> Self {
         Self(self.within(range).to_vec())

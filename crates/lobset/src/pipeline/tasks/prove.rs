@@ -1,4 +1,4 @@
-//! Task: finished datasets, proved one by one.
+//! Task: proves finished datasets, one by one.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ struct Kept<W> {
 }
 
 impl<W: FnMut(&[u8]) -> Result<()>> Kept<W> {
-    /// Ends the dataset at hand, and returns how many movements each has and the checksums of their blocks.
+    /// Ends the current dataset, and returns the number of movements of each dataset and the checksums of their blocks.
     fn finish(mut self) -> Result<Vec<(u64, Vec<u32>)>> {
         self.end()?;
         Ok(self.fitted)
@@ -55,9 +55,9 @@ impl<W: FnMut(&[u8]) -> Result<()> + Send> FitMovements for Kept<W> {
 #[derive(Serialize, Deserialize)]
 pub struct Prove {
     pub config: Config,
-    /// With the boundaries of these symbols.
+    /// Contains the boundaries of these symbols.
     pub thresholds: Thresholds,
-    /// Some of the input has gateway stamps.
+    /// True if some of the input has gateway stamps.
     pub ts_out: bool,
     pub parts: Vec<Part>,
 }
@@ -69,15 +69,16 @@ pub struct Part {
     pub symbol: SymbolEntry,
 }
 
-/// What was found.
+/// The result of the proof.
 #[derive(Serialize, Deserialize)]
 pub struct Receipt {
     pub violations: Vec<String>,
-    /// Every row group was read.
+    /// True if every row group was read.
     pub complete: bool,
-    /// The movements that the boundaries were fitted on, part after part.
+    /// File of the movements that the boundaries were fitted on, part after part.
     pub file: PathBuf,
-    /// How many of each part, and the checksum of each block of them; of all parts where every row group was read.
+    /// Number of these movements in each part, and the checksum of each block of them; covers all parts if every row
+    /// group was read.
     pub fitted: Vec<(u64, Vec<u32>)>,
 }
 

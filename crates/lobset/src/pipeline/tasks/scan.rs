@@ -1,4 +1,4 @@
-//! Tasks: a file to its tapes; the time of one of its rows.
+//! Tasks: scan a file to its tapes; find the time of one of its rows.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use crate::storage::Stat;
 #[derive(Serialize, Deserialize)]
 pub struct Scan {
     pub file: PathBuf,
-    /// What the file was when the run began.
+    /// The state of the file when the run began.
     pub found: Stat,
     /// The SHA-256 that `manifest.json` gives for it.
     pub listed: Option<String>,
@@ -24,8 +24,8 @@ pub struct Scan {
 }
 
 impl Job for Scan {
-    /// A file that is refused, for good as far as one can tell, fails no task: the others are scanned too, and all that are
-    /// refused are named together.
+    /// A file that is refused for good, as far as can be known, does not fail the task: the others are scanned too, and
+    /// all refused files are reported together.
     type Receipt = std::result::Result<FileScan, InputError>;
     const KIND: &'static str = "scan";
 
@@ -39,7 +39,7 @@ impl Job for Scan {
         }
     }
 
-    /// What refuses a file may be mended without a change of the file.
+    /// The cause of a refusal may be fixed without a change of the file, so a refusal is not final.
     fn is_final(receipt: &Self::Receipt) -> bool {
         receipt.is_ok()
     }
@@ -49,16 +49,16 @@ impl Job for Scan {
     }
 
     fn memory(&self) -> u64 {
-        // Tapes wait for at most 64 MiB, and a file of few records has no more than ten times its size to wait.
+        // Tapes buffer at most 64 MiB, and for a file of few records no more than ten times its size.
         (96 << 20).min((32 << 20) + self.found.bytes.saturating_mul(10)) + self.rules.memory()
     }
 }
 
-/// Finds `ts_recv` of the usable record with a number.
+/// Finds `ts_recv` of the usable record with this number.
 #[derive(Serialize, Deserialize)]
 pub struct RowTime {
     pub file: PathBuf,
-    /// What the file was when the run began.
+    /// The state of the file when the run began.
     pub found: Stat,
     pub rules: ScanRules,
     pub number: u64,

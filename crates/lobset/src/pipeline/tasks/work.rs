@@ -1,4 +1,4 @@
-//! The work folder of a run over tasks, and how its result is published.
+//! The work folder of a run as tasks, and the publication of its result.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::pipeline::close::WorkFolder;
 use crate::printable::Shown;
 use crate::storage::{self, Stat, platform::Platform, unique};
 
-/// In a work folder that the user has named, from before the first work file to after the last: what lies there is ours.
+/// Marks a work folder that the user has named as owned by lobset, from before the first work file to after the last.
 const OWNED: &str = "lobset-work.txt";
 const OWNED_TEXT: &str = "This folder holds work files of lobset. A run that ends removes them.\n";
-/// Where tasks work, and where the result goes.
+/// The work folder and the output of a run.
 pub struct Work {
     /// Work files.
     pub folder: PathBuf,
@@ -24,35 +24,37 @@ pub struct Work {
     pub data: PathBuf,
     /// The output folder.
     out: PathBuf,
-    /// In the names of what this run publishes.
+    /// Part of the names of the files that this run publishes.
     name: String,
-    /// The user has named the folder.
+    /// True if the user has named the folder.
     named: bool,
-    /// Earlier runs have left finished tasks.
+    /// True if earlier runs have left finished tasks.
     inherits: bool,
     place: Place,
 }
 
 enum Place {
-    /// A folder on a file system, which is put together beside OUT and appears at once.
+    /// A folder on a file system, which is staged beside OUT and appears at once.
     Folder(Workspace),
-    /// An object store: files appear one by one, and the manifest, which alone tells which of them count, in one request.
-    /// Holds what stood there when the run began.
+    /// An object store: files appear one by one; the manifest, which alone defines which of them count, appears in one
+    /// request. Contains the state of the manifest there when the run began.
     Store(Option<Stat>),
 }
 
-/// What the marker says.
+/// Contents of the marker.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Marker {
     version: String,
-    /// The machine's last start, for work files on a file system: they are not forced to disk.
+    /// The machine's current boot, for work files on a file system: they are not forced to disk, so they are valid only
+    /// until a restart.
     boot: Option<String>,
 }
 
-/// The manifest that stands in an output folder: `None` in its place for one of ours that is damaged, or of another version.
+/// The manifest in an output folder, and its state. The manifest itself is `None` if lobset wrote it but it is damaged,
+/// or of another version.
 ///
 /// # Errors
-/// When it is not one of ours, or cannot be read.
+/// When lobset did not write it, or it cannot be read.
 pub fn published(out: &Path) -> Result<Option<(Option<Manifest>, Stat)>> {
     let path = out.join(MANIFEST);
     match storage::stat(&path) {
@@ -70,12 +72,12 @@ pub fn published(out: &Path) -> Result<Option<(Option<Manifest>, Stat)>> {
     }
 }
 
-/// The files that a manifest names beside the datasets.
+/// The files that a manifest names besides the datasets.
 fn small_files(manifest: &Manifest) -> [&str; 3] {
     [&manifest.thresholds.file, &manifest.card.file, &manifest.report.file]
 }
 
-/// True when every file that a manifest names is there in full size.
+/// True if every file that a manifest names is there, and every dataset in its full size.
 pub fn is_whole(out: &Path, manifest: &Manifest) -> bool {
     let bytes = |file: &str| storage::stat(&out.join(file)).ok().map(|stat| stat.bytes);
     manifest.datasets().all(|(_, entry)| bytes(&entry.file) == Some(entry.bytes))
@@ -83,7 +85,8 @@ pub fn is_whole(out: &Path, manifest: &Manifest) -> bool {
 }
 
 impl Work {
-    /// Opens the work folder `folder`, or that beside `out`, and clears away what nobody can go on from.
+    /// Opens the work folder `folder`, or by default the one beside `out`, and removes work files that cannot be
+    /// reused.
     ///
     /// # Errors
     /// [`Error::Output`] when `out` exists and may not be replaced, or cannot be written.
@@ -110,7 +113,7 @@ impl Work {
                 place: Place::Store(seen),
             }
         } else {
-            // Tasks run in processes with folders of their own: they need the whole path.
+            // Tasks run in processes with their own working folders, so they need absolute paths.
             let whole = std::path::absolute(out).map_err(|e| Error::output(out, e))?;
             let workspace = Workspace::open(&whole, overwrite)?;
             let beside = workspace.folder().to_owned();
@@ -128,10 +131,10 @@ impl Work {
         Ok(work)
     }
 
-    /// Marks a folder that the user has named as ours, if it is empty.
+    /// Marks a folder that the user has named as owned by lobset, if it is empty.
     ///
     /// # Errors
-    /// [`Error::Output`] when something else lies in it, which must not be cleared away with work files.
+    /// [`Error::Output`] when it contains other files, which must not be removed with the work files.
     fn own(&self) -> Result<()> {
         if !self.named {
             return Ok(());
@@ -182,7 +185,7 @@ impl Work {
         storage::put_new(&path, &marker).map(drop)
     }
 
-    /// Removes all work files. The marker goes first: tasks still at work then know that they are late.
+    /// Removes all work files. The marker is removed first, so that tasks still running detect that the run has ended.
     fn clear(&self) -> std::io::Result<()> {
         storage::remove(&self.folder.join(MARKER))?;
         for folder in [RECEIPTS, TAPES, MOVEMENTS, SEGMENTS] {
@@ -202,7 +205,7 @@ impl Work {
         }
     }
 
-    /// The name that a file of the result has in the output folder: in a store one that no other run uses.
+    /// The name of a result file in the output folder; in a store, one that no other run uses.
     pub fn published_name(&self, file: &str) -> String {
         match (&self.place, file.rsplit_once('.')) {
             (Place::Store(_), Some((stem, extension))) => format!("{stem}.{}.{extension}", self.name),
@@ -232,16 +235,15 @@ impl Work {
         }
     }
 
-    /// Makes the result appear: `datasets` are the finished ones with their names in the output folder. Unless `keep` is
-    /// set, what the work folder holds may be gone then. Returns what the user should know if something went wrong after
-    /// publication.
+    /// Publishes the result. `datasets` are the finished datasets with their names in the output folder. Unless `keep`
+    /// is set, the work files may be removed. Returns a note for the user if something went wrong after publication.
     ///
     /// # Errors
     /// [`Error::Output`] when a step fails, or another run has published meanwhile.
     pub fn publish(&self, datasets: &[(PathBuf, String)], manifest: &Manifest, keep: bool) -> Result<Option<String>> {
         match &self.place {
             Place::Folder(workspace) => {
-                // Where publication fails the datasets are still wanted.
+                // Checked before the datasets are moved: they are still needed if publication fails.
                 workspace.check_place()?;
                 for (dataset, name) in datasets {
                     let to = workspace.staged().join(name);
@@ -249,7 +251,7 @@ impl Work {
                 }
                 self.put(MANIFEST, &manifest.to_json())?;
                 if !keep {
-                    // What is not on disk yet need not get there.
+                    // Removed before the result is synced, so that data that is not on disk yet need not be written.
                     self.clear().map_err(|e| Error::output(&self.folder, e))?;
                 }
                 workspace.publish()
@@ -272,8 +274,8 @@ impl Work {
         }
     }
 
-    /// Removes files of a store that look like ours and that the manifest does not name: what it replaced, and what tries
-    /// left that were killed.
+    /// Removes files of a store that have names given by lobset and that the manifest does not name: those that it
+    /// replaced, and those that killed attempts left.
     fn sweep(&self, manifest: &Manifest) -> std::io::Result<()> {
         let mut named: Vec<&str> = manifest.datasets().map(|(_, entry)| entry.file.as_str()).collect();
         named.extend(small_files(manifest));
@@ -287,7 +289,7 @@ impl Work {
         Ok(())
     }
 
-    /// Removes all work files, and our mark from a folder that the user has named.
+    /// Removes all work files, and lobset's mark from a folder that the user has named.
     fn give_back(&self) -> std::io::Result<()> {
         self.clear()?;
         if self.named { storage::remove(&self.folder.join(OWNED)) } else { Ok(()) }
@@ -319,7 +321,7 @@ impl WorkFolder for Work {
     }
 
     fn keep_finished(self) -> Result<()> {
-        // Tries that did not finish have removed their own files.
+        // Attempts that did not finish have removed their own files.
         self.keep_all()
     }
 
@@ -333,12 +335,13 @@ impl WorkFolder for Work {
     }
 }
 
-/// Receipts in a work folder.
+/// Number of receipts in a work folder.
 fn finished_tasks(folder: &Path) -> usize {
     storage::list(&folder.join(RECEIPTS)).map_or(0, |found| found.len())
 }
 
-/// True for the names that [`Work::published_name`] and tries give: a stem, sixteen hexadecimal digits, an extension.
+/// True for the names that [`Work::published_name`] and attempts give: a stem, sixteen hexadecimal digits, an
+/// extension.
 fn is_ours(file: &str) -> bool {
     let Some((stem, "parquet" | "json" | "md" | "html")) = file.rsplit_once('.') else { return false };
     let known = |stem: &str| stem.ends_with("_dataset") || ["thresholds", "README", "report"].contains(&stem);
