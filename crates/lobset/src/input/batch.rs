@@ -23,11 +23,12 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::hex;
 use super::small::{brief, elsewhere, read_if_there};
 use super::source::file_sha256;
 use super::symbology::{MAX_SYMBOLOGY_BYTES, SymbologyFile};
-use super::{file_name, hex};
 use crate::error::{Error, InputError, Result};
+use crate::storage;
 use crate::time_text::Timestamp;
 
 /// Lists the files of a job. An output folder of lobset has a file of this name too.
@@ -161,7 +162,7 @@ pub(crate) fn verified<T>(
 }
 
 fn damaged(path: &Path, why: &impl Display) -> InputError {
-    let message = format!("cannot be read as Databento's {}: {}", file_name(path), brief(why));
+    let message = format!("cannot be read as Databento's {}: {}", storage::file_name(path), brief(why));
     InputError::new(path, message).with_help(elsewhere(path))
 }
 

@@ -25,7 +25,7 @@ pub struct CatalogFile {
 impl CatalogFile {
     /// The name of the file without its folders.
     pub fn name(&self) -> String {
-        file_name(&self.path)
+        storage::file_name(&self.path)
     }
 
     /// The sort key that orders files by time; files without records come last.
@@ -98,11 +98,6 @@ pub(crate) fn open_all(found: &Found) -> Result<(Vec<CatalogFile>, Vec<InputErro
     }
     files.sort_by_cached_key(CatalogFile::order);
     Ok((files, explain_schemas(refused, found)))
-}
-
-/// The name of a file without its folders.
-pub fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
 /// The total size of files in bytes, for progress reports.

@@ -8,7 +8,6 @@ use glob::{MatchOptions, Pattern};
 
 use super::batch::{JobManifest, MANIFEST, SUPPORT_FILES, Support, check_size};
 use super::delivery::Delivery;
-use super::file_name;
 use super::symbology::SymbologyFile;
 use crate::error::{Error, InputError, Result};
 use crate::printable::Shown;
@@ -167,7 +166,7 @@ pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Fo
             found.delivery.jobs.push(job.job_id.clone());
         }
         for (path, stat) in files {
-            let name = file_name(&path);
+            let name = storage::file_name(&path);
             let listed = support.job.as_ref().and_then(|job| job.files.get(&name));
             match listed {
                 Some(_) => found.delivery.checked += 1,
@@ -291,8 +290,8 @@ impl Search {
             if path.is_dir() {
                 self.walk(&path, hidden);
             } else if hidden {
-                self.delivery.keep_hidden(file_name(&path));
-            } else if !SUPPORT_FILES.contains(&file_name(&path).as_str()) {
+                self.delivery.keep_hidden(storage::file_name(&path));
+            } else if !SUPPORT_FILES.contains(&storage::file_name(&path).as_str()) {
                 // Support files are read when there is data beside them.
                 self.add_named(&path);
             }
@@ -312,7 +311,7 @@ impl Search {
         };
         for (path, entry) in entries {
             let hidden = hidden || is_hidden(path.strip_prefix(folder).unwrap_or(&path));
-            let name = file_name(&path);
+            let name = storage::file_name(&path);
             if hidden && (is_data(&path) || is_dbz(&path)) {
                 self.delivery.keep_hidden(name);
                 continue;
@@ -375,7 +374,7 @@ impl Search {
 
 /// Lists the differences from a `manifest.json`: missing files and different sizes.
 fn compare(folder: &Path, job: &JobManifest, files: &[(PathBuf, Stat)], wanted: &[Wanted]) -> Vec<InputError> {
-    let sizes: BTreeMap<String, &Stat> = files.iter().map(|(path, stat)| (file_name(path), stat)).collect();
+    let sizes: BTreeMap<String, &Stat> = files.iter().map(|(path, stat)| (storage::file_name(path), stat)).collect();
     let mut problems: Vec<InputError> = Vec::new();
     for (name, listed) in &job.files {
         let path = folder.join(name);
@@ -433,10 +432,10 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 fn is_data(path: &Path) -> bool {
-    let name = file_name(path).to_ascii_lowercase();
+    let name = storage::file_name(path).to_ascii_lowercase();
     name.ends_with(".dbn") || name.ends_with(".dbn.zst")
 }
 
 fn is_dbz(path: &Path) -> bool {
-    file_name(path).to_ascii_lowercase().ends_with(".dbz")
+    storage::file_name(path).to_ascii_lowercase().ends_with(".dbz")
 }

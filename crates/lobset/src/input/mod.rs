@@ -24,7 +24,7 @@ mod symbols;
 
 pub(crate) use batch::verified;
 pub use batch::{DayCondition, MAX_MANIFEST_BYTES, MAX_SUPPORT_BYTES};
-pub use catalog::{CatalogFile, catalog, file_name, total_bytes};
+pub use catalog::{CatalogFile, catalog, total_bytes};
 pub(crate) use catalog::{check_unchanged, open_all};
 pub use delivery::Delivery;
 pub use entry::{InputEntry, has_ts_out};

@@ -5,7 +5,6 @@ use std::path::Path;
 use dbn::BidAskPair;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::file_name;
 use super::entry::InputEntry;
 use super::file_streams::{FileStreams, StreamId};
 use super::impossible::Impossible;
@@ -17,6 +16,7 @@ use super::symbols::Symbols;
 use crate::config::{Config, ScanSettings, Unmapped};
 use crate::error::{Error, Result};
 use crate::run::Monitor;
+use crate::storage;
 use crate::time_text::Timestamp;
 
 /// Number of records between two progress reports.
@@ -172,7 +172,7 @@ impl RowReader {
     /// The entry of the file in the manifest; meaningful once the file has been read to its end.
     pub fn entry(&self, path: &Path, rows: u64, first_ts: Option<u64>, last_ts: Option<u64>) -> InputEntry {
         InputEntry {
-            name: file_name(path),
+            name: storage::file_name(path),
             bytes: self.reader.bytes_read(),
             sha256: self.reader.sha256(),
             dbn_version: self.reader.metadata().version,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use dbn::Schema;
 use glob::{MatchOptions, Pattern};
 
+use super::find::Found;
 use super::opened::read_metadata;
-use super::{Found, file_name};
 use crate::error::InputError;
 use crate::printable::printable;
 use crate::storage;
@@ -38,7 +38,8 @@ impl Holds {
             Self::Mixture => "a mix of schemas",
             Self::Unreadable => "nothing that can be read",
         };
-        let names: Vec<String> = files.iter().take(2).map(|path| printable(&file_name(path)).into_owned()).collect();
+        let names: Vec<String> =
+            files.iter().take(2).map(|path| printable(&storage::file_name(path)).into_owned()).collect();
         match files.len() - names.len() {
             0 => format!("{what} in {}", names.join(" and ")),
             more => format!("{what} in {} and {more} more", names.join(", ")),

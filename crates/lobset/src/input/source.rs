@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
-use super::file_name;
 use crate::error::{InputError, Result};
 use crate::storage::{self, uninterrupted};
 
@@ -24,7 +23,7 @@ fn is_dbz(head: &[u8]) -> bool {
 
 /// The error for a DBZ file.
 pub(super) fn dbz(path: &Path) -> InputError {
-    let name = file_name(path);
+    let name = storage::file_name(path);
     let stem = name.strip_suffix(".dbz").unwrap_or(&name);
     // Databento's own command reads both DBZ and DBN: https://crates.io/crates/dbn-cli.
     let help = format!(

@@ -20,7 +20,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -29,42 +28,18 @@ use crate::storage;
 use crate::storage::platform::{Platform, sync, sync_folder};
 
 mod lock;
+mod names;
 mod ours;
 #[cfg(test)]
 mod tests;
 
-use lock::Lock;
+use lock::{Lock, identity};
+pub use names::{
+    CARD, DATASETS, MANIFEST, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, REPORT, SEGMENTS, TAPES, THRESHOLDS,
+};
+use names::{DISCARDED, REPLACED, SCANS, STAGED};
 pub use ours::is_manifest;
 use ours::{check_around, check_file, check_folder, check_staged, kind_of, remove_dataset};
-
-/// The manifest; a folder without it is not a dataset.
-pub const MANIFEST: &str = "manifest.json";
-/// The file with the boundaries, in an output folder.
-pub const THRESHOLDS: &str = "thresholds.json";
-/// The dataset card, in an output folder.
-pub const CARD: &str = "README.md";
-/// The HTML report, in an output folder.
-pub const REPORT: &str = "report.html";
-
-/// The movements of the current run, in the work folder.
-pub const MOVEMENT_TAPE: &str = "movements.f64";
-const SCANS: &str = "scans";
-const STAGED: &str = "staged";
-const REPLACED: &str = "replaced";
-const DISCARDED: &str = "discarded";
-
-/// Run over tasks: exists while the run lasts; tasks that find it missing clean up after themselves.
-pub const MARKER: &str = "run.json";
-/// Run over tasks: receipts of finished tasks.
-pub const RECEIPTS: &str = "receipts";
-/// Run over tasks: tapes of input files.
-pub const TAPES: &str = "tapes";
-/// Run over tasks: movements of symbols.
-pub const MOVEMENTS: &str = "movements";
-/// Run over tasks: row groups of large symbols.
-pub const SEGMENTS: &str = "segments";
-/// Run over tasks: finished datasets, if the output is a local folder.
-pub const DATASETS: &str = "datasets";
 
 /// The entries that runs create in a work folder, and whether each is a folder.
 const ENTRIES: [(&str, bool); 12] = [
@@ -402,15 +377,6 @@ pub fn work_folder(out: &Path) -> Option<PathBuf> {
 /// The parent folder of a path; `.` for a bare name.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Identifies a file or folder independently of its name, by device and inode; links are not followed.
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|found| identity_of(&found))
-}
-
-fn identity_of(found: &fs::Metadata) -> (u64, u64) {
-    (found.dev(), found.ino())
 }
 
 fn exists(path: &Path) -> Result<bool> {

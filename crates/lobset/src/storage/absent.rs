@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::Stat;
+use super::stat::Stat;
 
 fn refuse<T>() -> io::Result<T> {
     Err(io::Error::new(

@@ -5,65 +5,36 @@
 
 #[cfg(not(feature = "object-store"))]
 mod absent;
+mod calls;
 pub(crate) mod checksum;
 #[cfg(feature = "object-store")]
 mod object;
+mod paths;
 pub(crate) mod platform;
 mod search;
+mod stat;
 
 use std::fs::{self, File};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 
 #[cfg(not(feature = "object-store"))]
 use absent as object;
+pub(crate) use calls::{absent_is_fine, uninterrupted};
+pub(crate) use paths::unique;
+pub use paths::{file_name, is_url, plain, plain_all};
 use platform::Platform;
 pub use search::{Entry, Searched, search};
+pub use stat::Stat;
+use stat::regular;
 
 /// Size of a write buffer, in bytes. Column chunks and tapes are written in many small pieces, which then share a call.
 const BUFFER: usize = 1 << 20;
-
-/// True for a path that names an object in a store.
-pub fn is_url(path: &Path) -> bool {
-    let text = path.as_os_str().as_encoded_bytes();
-    [&b"s3://"[..], b"gs://", b"az://"].iter().any(|scheme| text.starts_with(scheme))
-}
-
-/// The path of a `file://` URL. Other paths are returned unchanged, except that URLs lose trailing slashes.
-pub fn plain(path: &Path) -> PathBuf {
-    let Some(text) = path.to_str() else { return path.to_owned() };
-    match text.strip_prefix("file://") {
-        Some(local) => PathBuf::from(local),
-        None if is_url(path) => PathBuf::from(text.trim_end_matches('/')),
-        None => path.to_owned(),
-    }
-}
-
-/// Size and identity of a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stat {
-    /// Its size.
-    pub bytes: u64,
-    /// Changes with the contents: an entity tag, or the modification time, status-change time and inode number of the
-    /// file.
-    pub version: String,
-}
-
-impl From<fs::Metadata> for Stat {
-    fn from(found: fs::Metadata) -> Self {
-        // The status-change time cannot be set back, and another file has another inode number.
-        let times = [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())];
-        let [changed, touched] = times.map(|(seconds, nanos)| format!("{seconds}.{nanos:09}"));
-        Self { bytes: found.len(), version: format!("{changed} {touched} {}", found.ino()) }
-    }
-}
 
 /// Returns the size and identity of a file.
 ///
@@ -72,28 +43,6 @@ impl From<fs::Metadata> for Stat {
 /// file.
 pub fn stat(path: &Path) -> io::Result<Stat> {
     if is_url(path) { object::stat(path) } else { regular(fs::metadata(path)?) }
-}
-
-/// Refuses what is not a regular file: opening a named pipe waits for a writer, and a device has no end.
-fn regular(found: fs::Metadata) -> io::Result<Stat> {
-    match special(found.file_type()) {
-        None => Ok(found.into()),
-        Some(what) => {
-            let kind = if found.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput };
-            Err(io::Error::new(kind, format!("is {what}, not a regular file")))
-        }
-    }
-}
-
-/// Describes what is there instead of a regular file; `None` for a regular file.
-fn special(kind: fs::FileType) -> Option<&'static str> {
-    match kind {
-        kind if kind.is_file() => None,
-        kind if kind.is_dir() => Some("a folder"),
-        kind if kind.is_fifo() => Some("a named pipe"),
-        kind if kind.is_socket() => Some("a socket"),
-        _ => Some("a device"),
-    }
 }
 
 /// Lists all files below a folder, by path.
@@ -126,11 +75,6 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, Stat)>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Applies [`plain`] to all paths.
-pub fn plain_all<P: AsRef<Path>>(paths: &[P]) -> Vec<PathBuf> {
-    paths.iter().map(|path| plain(path.as_ref())).collect()
 }
 
 /// Opens a file for reading from its start.
@@ -382,34 +326,4 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
         return object::remove_all(folder);
     }
     absent_is_fine(fs::remove_dir_all(folder))
-}
-
-/// A name that is unique across machines.
-pub(crate) fn unique() -> String {
-    // Each RandomState has its own keys, from the system's randomness and a counter.
-    format!("{:016x}", RandomState::new().build_hasher().finish())
-}
-
-/// Repeats a call while signals interrupt it.
-///
-/// # Errors
-/// All except `Interrupted`.
-pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            outcome => return outcome,
-        }
-    }
-}
-
-/// Treats the removal of something absent as success.
-///
-/// # Errors
-/// All except `NotFound`.
-pub(crate) fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use super::Stat;
+use super::stat::Stat;
 
 /// Size of a piece of a stream, in bytes: large enough that the latency of its request is negligible.
 const PIECE: u64 = 8 << 20;

@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 use nix::sys::resource::{UsageWho, getrusage};
 use rustix::io::Errno;
 
-use super::uninterrupted;
+use super::calls::uninterrupted;
 
 /// Environment variable that makes a debug build use the portable fallback of every call. It is for tests: a release
 /// build ignores it. (Names that begin with `LOBSET_` are settings.)

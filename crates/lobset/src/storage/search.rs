@@ -6,7 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Stat, is_url, object, regular};
+use super::object;
+use super::paths::is_url;
+use super::stat::{Stat, regular};
 
 /// An entry that a search finds.
 #[derive(Debug)]

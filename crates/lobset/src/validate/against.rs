@@ -16,12 +16,12 @@ use super::violations::Violations;
 use crate::config::Config;
 use crate::error::{Error, Result, ValidationError};
 use crate::input::{
-    CatalogFile, Drops, InputEntry, Record, RowReader, ScanRules, catalog, file_name, find, total_bytes, verified,
-    with_publisher,
+    CatalogFile, Drops, InputEntry, Record, RowReader, ScanRules, catalog, find, total_bytes, verified, with_publisher,
 };
 use crate::output::{Manifest, SymbolEntry};
 use crate::printable::printable;
 use crate::run::{Monitor, Options, Stage};
+use crate::storage;
 
 /// The rows to compare with the raw files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +149,7 @@ fn read_inputs(
                     let alone = known.get(id.symbol.as_str()) == Some(&id.publisher_id);
                     let name = if alone { id.symbol } else { with_publisher(&id.symbol, id.publisher_id) };
                     if !known.contains_key(name.as_str()) {
-                        let file = file_name(&file.path);
+                        let file = storage::file_name(&file.path);
                         violations
                             .add(|| format!("{}: holds {name:?}, which the manifest does not name", printable(&file)));
                     }

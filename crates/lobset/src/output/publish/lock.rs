@@ -2,9 +2,10 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{identity, identity_of, kind_of};
+use super::ours::kind_of;
 use crate::error::{Error, Result};
 use crate::printable::Shown;
 use crate::storage;
@@ -116,6 +117,15 @@ fn not_locked(path: &Path, cause: &io::Error) -> Error {
         message: format!("cannot be locked: {cause}"),
         help: Some("write to a file system with file locks: on some network drives they are turned off".to_owned()),
     }
+}
+
+/// Identifies a file or folder independently of its name, by device and inode; links are not followed.
+pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| identity_of(&found))
+}
+
+pub(super) fn identity_of(found: &fs::Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 #[cfg(test)]

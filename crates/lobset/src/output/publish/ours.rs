@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::MANIFEST;
+use super::names::MANIFEST;
 use crate::error::{Error, Result};
 use crate::label::Thresholds;
 use crate::output::LARGEST_MANIFEST;
