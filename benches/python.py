@@ -12,9 +12,10 @@ import warnings
 from pathlib import Path
 
 import databento
-import lobset
 import numpy as np
 import polars as pl
+
+import lobset
 from lobset.data import BlockStream, DepthDataset, RowDataset, batches
 
 FEATURES = ("volume", "variance", "trade_counts")

@@ -23,11 +23,12 @@ os.environ.update(
     RAY_TMPDIR=tempfile.mkdtemp(prefix="r", dir="/tmp"),
 )
 
+import ray
+from ray.cluster_utils import Cluster
+
 import lobset
 import lobset.ray
-import ray
 from lobset import _lobset
-from ray.cluster_utils import Cluster
 
 STEPS = ["scan", "movements", "count", "classes", "datasets", "merge", "prove"]
 CORES = os.cpu_count() or 1

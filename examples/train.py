@@ -12,11 +12,12 @@ import argparse
 import time
 from pathlib import Path
 
-import lobset
 import torch
-from lobset.torch import DepthDataset, UniformSampler
 from torch import nn
 from torch.utils.data import DataLoader
+
+import lobset
+from lobset.torch import DepthDataset, UniformSampler
 
 
 class Net(nn.Module):

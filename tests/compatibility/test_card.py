@@ -7,8 +7,8 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import LOBSET, SETTINGS
 
+from conftest import LOBSET, SETTINGS
 from market import rename
 
 # Characters that `datasets` refuses, that YAML and Markdown take for their own, and line breaks of all kinds.

@@ -3,12 +3,13 @@
 import pickle
 import shutil
 
-import lobset
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+import lobset
 from depth_reference import assert_same, depth_tensor
 from lobset.data import BlockStream, DepthDataset, RowDataset, batches, uniform_order
 

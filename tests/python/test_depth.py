@@ -3,11 +3,12 @@
 import pickle
 
 import duckdb
-import lobset
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+
+import lobset
 from conftest import REAL
 from depth_reference import assert_same, depth_tensor
 

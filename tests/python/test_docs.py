@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lobset
 import matplotlib
+
+import lobset
 
 matplotlib.use("Agg")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"

@@ -12,11 +12,12 @@ import textwrap
 import threading
 
 import duckdb
-import lobset
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+
+import lobset
 from lobset import _lobset
 
 SMALL = lobset.Config(

@@ -14,9 +14,10 @@ import time
 import warnings
 from pathlib import Path
 
-import lobset
 import numpy as np
 import pytest
+
+import lobset
 from conftest import REAL
 
 if sys.platform != "linux":
@@ -39,12 +40,13 @@ os.environ.pop("RAY_ADDRESS", None)
 pytest.importorskip("ray")
 
 import boto3
-import lobset.data
-import lobset.ray
 import psutil
 import ray
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
+
+import lobset.data
+import lobset.ray
 
 CONFIG = lobset.Config(
     lookback_rows=2000, lookforward_input=1500, lookforward_offset=200, min_symbol_samples=2000, nbins=7

@@ -4,16 +4,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lobset
 import numpy as np
 import polars as pl
 import pytest
+
+import lobset
 from depth_reference import assert_same, depth_tensor
 
 torch = pytest.importorskip("torch", reason="Debian's python3-torch gives CI its torch: make test-torch")
 
-import lobset.torch  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
+
+import lobset.torch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use lobset::error::ConfigError;
 use lobset::validate::Certificate;
-use lobset::{Error, Event, Monitor, printable};
+use lobset::{Cluster, Error, Event, Monitor, printable};
 
 use crate::Ray;
 use crate::args::{Command, Engine, Talk};
@@ -48,7 +48,15 @@ fn run_watched(
                     })?;
                     let executor = connect(address.as_deref())?;
                     let work = work.as_deref();
-                    lobset::process_as_tasks(&*executor, &inputs, &out, work, &config, given, &options, monitor)?
+                    lobset::process_as_tasks(
+                        Cluster { executor: &*executor, work },
+                        &inputs,
+                        &out,
+                        &config,
+                        given,
+                        &options,
+                        monitor,
+                    )?
                 }
             };
             let text = || summary::manifest(&out, &manifest, talk.verbose);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use lobset::{Error, Executor, Manifest, Monitor, Options, Receive, Result, Task, Thresholds};
+use lobset::{Cluster, Error, Executor, Manifest, Monitor, Options, Receive, Result, Task, Thresholds};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
@@ -117,7 +117,15 @@ pub fn process_as_tasks(
     let executor = PyExecutor::new(executor);
     let outcome = run(py, progress, |monitor, _| {
         let (work, given) = (work.as_deref(), given.as_ref());
-        lobset::process_as_tasks(&executor, &inputs, &out, work, &config, given, &options, monitor)
+        lobset::process_as_tasks(
+            Cluster { executor: &executor, work },
+            &inputs,
+            &out,
+            &config,
+            given,
+            &options,
+            monitor,
+        )
     });
     match (outcome, executor.take_raised()) {
         (Ok(manifest), _) => json(&manifest),

@@ -59,7 +59,7 @@ pub use label::Thresholds;
 pub use output::Manifest;
 pub use output::{CARD, REPORT, THRESHOLDS};
 pub use pipeline::{
-    Executor, Inspection, Receive, SymbolInspection, Task, Threads, build, fit_thresholds, inspect, process,
+    Cluster, Executor, Inspection, Receive, SymbolInspection, Task, Threads, build, fit_thresholds, inspect, process,
     process_as_tasks, run_task,
 };
 pub use printable::{grouped, printable};

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use common::{contents, market, small};
 use lobset::{
-    Config, Error, Event, Executor, Manifest, Monitor, Options, Receive, Result, Stage, Task, process,
+    Cluster, Config, Error, Event, Executor, Manifest, Monitor, Options, Receive, Result, Stage, Task, process,
     process_as_tasks, run_task,
 };
 
@@ -163,7 +163,7 @@ fn damage_between_tasks_is_never_published() {
         };
         let run = |executor: &dyn Executor| {
             let options = Options { overwrite: true, ..Options::default() };
-            process_as_tasks(executor, &inputs, &out, None, &small(), None, &options, &Monitor::silent())
+            process_as_tasks(Cluster::new(executor), &inputs, &out, &small(), None, &options, &Monitor::silent())
         };
         match run(&flipping) {
             Ok(_) => assert_same(&contents(&out), &want, round),

@@ -10,7 +10,9 @@ use common::{DAY, START, contents, dbn_bytes, metadata, real_data, run, small, t
 use lobset::config::Unmapped;
 use lobset::input::Delivery;
 use lobset::validate::Compare;
-use lobset::{Config, Error, Manifest, Monitor, Options, Threads, inspect, process, process_as_tasks, validate};
+use lobset::{
+    Cluster, Config, Error, Manifest, Monitor, Options, Threads, inspect, process, process_as_tasks, validate,
+};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -409,10 +411,9 @@ fn check(cases: &[Case], mappings: &[(&str, u32)]) {
         let job = Job::with_mappings(mappings);
         change(&job);
         let over_tasks = process_as_tasks(
-            &Threads::new(1),
+            Cluster::new(&Threads::new(1)),
             &[&job.folder],
             &job.out("tasks"),
-            None,
             &small(),
             None,
             &Options::default(),
@@ -569,10 +570,9 @@ fn a_symbology_file_gives_the_names_that_mappings_would() {
     assert!(!dataset(&job).is_empty() && !dataset(&mapped).is_empty());
 
     process_as_tasks(
-        &Threads::new(2),
+        Cluster::new(&Threads::new(2)),
         &[&job.folder],
         &job.out("tasks"),
-        None,
         &small(),
         None,
         &options(),
@@ -648,10 +648,9 @@ fn a_folder_of_several_schemas_names_the_glob_to_use() {
     refused(job.process().unwrap_err());
     refused(
         process_as_tasks(
-            &Threads::new(1),
+            Cluster::new(&Threads::new(1)),
             &[&job.folder],
             &job.out("tasks"),
-            None,
             &small(),
             None,
             &Options::default(),

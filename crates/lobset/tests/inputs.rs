@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use common::{DAY, START, Tick, refused, run, small, ticks, write_files};
 use lobset::error::InputError;
 use lobset::validate::Compare;
-use lobset::{Event, Monitor, Options, Stage, Threads, inspect, process, process_as_tasks, validate};
+use lobset::{Cluster, Event, Monitor, Options, Stage, Threads, inspect, process, process_as_tasks, validate};
 
 /// A folder with one file a day, `part-0.dbn`, `part-1.dbn.zst` and so on.
 fn days(folder: &Path, days: u64) -> Vec<PathBuf> {
@@ -164,10 +164,9 @@ fn all_refused_files_are_named_at_once() {
     let silent = Monitor::silent();
     let over_tasks = || {
         process_as_tasks(
-            &Threads::new(2),
+            Cluster::new(&Threads::new(2)),
             &[&folder],
             &root.path().join("tasks"),
-            None,
             &small(),
             None,
             &options,
@@ -235,7 +234,15 @@ fn input_that_changes_during_a_run_is_refused() {
             let files = days(&folder, count);
             let error = touched(files.last().unwrap(), moment, |monitor| {
                 let out = root.path().join("tasks");
-                refused(process_as_tasks(&Threads::new(2), &[&folder], &out, None, &small(), None, &options, monitor))
+                refused(process_as_tasks(
+                    Cluster::new(&Threads::new(2)),
+                    &[&folder],
+                    &out,
+                    &small(),
+                    None,
+                    &options,
+                    monitor,
+                ))
             });
             assert!(error.message.contains("has changed since the run began"), "{name}: {error}");
         }

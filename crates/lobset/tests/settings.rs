@@ -9,7 +9,9 @@ use std::sync::Mutex;
 
 use common::{contents, market, run, small};
 use lobset::config::{Kind, SETTINGS, Scope, Setting};
-use lobset::{Config, Executor, Manifest, Monitor, Options, Receive, Result, Task, process_as_tasks, run_task};
+use lobset::{
+    Cluster, Config, Executor, Manifest, Monitor, Options, Receive, Result, Task, process_as_tasks, run_task,
+};
 
 /// Compares a file of the repository with what it should be, or writes it.
 fn up_to_date(path: &str, update: impl Fn(&str) -> String) {
@@ -135,7 +137,7 @@ fn settings_of_how_to_run_change_no_byte_and_stand_in_no_file() {
         assert_eq!(Manifest::read(&out).unwrap(), manifest);
         let out = folder.path().join(format!("tasks-{name}"));
         let (options, monitor) = (Options::default(), Monitor::silent());
-        process_as_tasks(&specs, &inputs, &out, None, &config, None, &options, &monitor).unwrap();
+        process_as_tasks(Cluster::new(&specs), &inputs, &out, &config, None, &options, &monitor).unwrap();
     }
     let want = contents(&folder.path().join("threads-gone"));
     for name in ["threads-kept", "tasks-gone", "tasks-kept"] {

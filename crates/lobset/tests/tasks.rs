@@ -11,12 +11,12 @@ use common::{contents, market, real_data, run, small};
 use lobset::config::ThresholdScope;
 use lobset::validate::Compare;
 use lobset::{
-    Config, Duration, Error, Event, Executor, Manifest, Monitor, Options, Receive, Result, Stage, Task, Threads,
-    process, process_as_tasks, run_task,
+    Cluster, Config, Duration, Error, Event, Executor, Manifest, Monitor, Options, Receive, Result, Stage, Task,
+    Threads, process, process_as_tasks, run_task,
 };
 
 fn as_tasks(executor: &dyn Executor, inputs: &[PathBuf], out: &Path, config: &Config) -> Result<Manifest> {
-    process_as_tasks(executor, inputs, out, None, config, None, &Options::default(), &Monitor::silent())
+    process_as_tasks(Cluster::new(executor), inputs, out, config, None, &Options::default(), &Monitor::silent())
 }
 
 /// Files below a folder, without the lock.
@@ -312,7 +312,8 @@ fn a_run_that_is_stopped_leaves_nothing() {
         };
         let monitor = Monitor::new(&report, &stop);
         let options = Options::default();
-        let outcome = process_as_tasks(&Threads::new(2), &inputs, &out, None, &small(), None, &options, &monitor);
+        let outcome =
+            process_as_tasks(Cluster::new(&Threads::new(2)), &inputs, &out, &small(), None, &options, &monitor);
         assert!(matches!(outcome, Err(Error::Interrupted)), "{outcome:?}");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     }

@@ -16,6 +16,7 @@ mod plan;
 mod planned;
 mod produce;
 mod qualify;
+mod request;
 mod scan;
 mod scanned;
 mod streams;
@@ -33,8 +34,10 @@ use local::Local;
 use planned::fit_all;
 use produce::{check_config, produce};
 use qualify::qualified;
+use request::{Proof, Request};
 use scanned::scan_all;
-pub use tasks::{Executor, Receive, Task, Threads, process_as_tasks, run_task};
+use tasks::Workers;
+pub use tasks::{Cluster, Executor, Receive, Task, Threads, process_as_tasks, run_task};
 
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
@@ -66,7 +69,8 @@ pub fn process<P: AsRef<Path>>(
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Manifest> {
-    run(inputs, out, config, thresholds, options, monitor, true)
+    let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
+    run(Request { inputs: &inputs, out: &out, thresholds, options, proof: Proof::Required }, config, monitor)
 }
 
 /// Runs phase 2 only: datasets with existing boundaries, without validation.
@@ -81,31 +85,26 @@ pub fn build<P: AsRef<Path>>(
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Manifest> {
-    run(inputs, out, config, Some(thresholds), options, monitor, false)
+    let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
+    let thresholds = Some(thresholds);
+    run(Request { inputs: &inputs, out: &out, thresholds, options, proof: Proof::Skipped }, config, monitor)
 }
 
-fn run<P: AsRef<Path>>(
-    inputs: &[P],
-    out: &Path,
-    config: &Config,
-    given: Option<&Thresholds>,
-    options: &Options,
-    monitor: &Monitor<'_>,
-    prove: bool,
-) -> Result<Manifest> {
+fn run(request: Request<'_>, config: &Config, monitor: &Monitor<'_>) -> Result<Manifest> {
     let started = Instant::now();
-    let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
-    check_config(config, given)?;
+    let Request { inputs, out, thresholds, options, .. } = request;
+    check_config(config, thresholds)?;
     let run = Run { config, threads: options.threads(), monitor };
-    if storage::is_url(&out) {
-        return tasks::run(&Threads::new(run.threads), 1, run, &inputs, &out, None, given, options, prove);
+    if storage::is_url(out) {
+        let workers = Workers { executor: &Threads::new(run.threads), work: None, threads: 1 };
+        return tasks::run(workers, run, request);
     }
-    check_name(&out)?;
-    let found = find(&inputs, options.symbology.as_deref())?;
-    check_apart(&out, &found)?;
-    let workspace = Workspace::open(&out, options.overwrite)?;
+    check_name(out)?;
+    let found = find(inputs, options.symbology.as_deref())?;
+    check_apart(out, &found)?;
+    let workspace = Workspace::open(out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
-    let outcome = produce(&mut engine, run, given, prove, None, started);
+    let outcome = produce(&mut engine, run, request, None, started);
     drop(engine);
     close(workspace, run, outcome)
 }

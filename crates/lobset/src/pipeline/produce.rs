@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::describe::describe;
 use super::engine::{Engine, WriteInput};
 use super::planned::{Planned, plan_all};
+use super::request::{Proof, Request};
 use super::scanned::scan_all;
 use crate::config::Config;
 use crate::error::{ConfigError, Result};
@@ -29,11 +30,11 @@ pub fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
 pub fn produce(
     engine: &mut impl Engine,
     run: Run<'_>,
-    given: Option<&Thresholds>,
-    prove: bool,
+    request: Request<'_>,
     plan: Option<String>,
     started: Instant,
 ) -> Result<Manifest> {
+    let given = request.thresholds;
     // 1. Scan every file to tapes, once; join symbols to streams across files.
     let scanned = scan_all(engine, run, given)?;
     scanned.check_prices(run.config)?;
@@ -56,7 +57,7 @@ pub fn produce(
     let after_write = Instant::now();
 
     // 4. Read back what was written, and prove it.
-    if prove {
+    if request.proof == Proof::Required {
         manifest.validation = Some(engine.prove(&manifest)?);
     }
     let after_validation = Instant::now();

@@ -13,7 +13,7 @@ use super::pieces::{Piece, Pieces};
 use super::prove::{Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::Work;
-use super::{Executor, Job, Spec, Task};
+use super::{Job, Spec, Task, Workers};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
 use crate::label::{Boundaries, Histogram, SLICE, Selection, Sums, Thresholds, Windows};
@@ -45,8 +45,7 @@ const MOST_FILES: u64 = 4096;
 /// The engine and its state between steps.
 pub struct Tasks<'a> {
     run: Run<'a>,
-    executor: &'a dyn Executor,
-    task_threads: usize,
+    workers: Workers<'a>,
     work: &'a Work,
     found: Found,
     /// Keys of the tasks that earlier runs have finished.
@@ -59,20 +58,14 @@ pub struct Tasks<'a> {
 
 impl<'a> Tasks<'a> {
     /// Creates an engine that reuses the finished tasks in the work folder.
-    pub fn new(
-        run: Run<'a>,
-        executor: &'a dyn Executor,
-        task_threads: usize,
-        found: Found,
-        work: &'a Work,
-    ) -> Result<Self> {
+    pub fn new(run: Run<'a>, workers: Workers<'a>, found: Found, work: &'a Work) -> Result<Self> {
         let receipts = work.folder.join(RECEIPTS);
         let finished = storage::list(&receipts).map_err(|e| Error::output(&receipts, e))?;
         let key = |(path, _): (PathBuf, Stat)| Some(path.file_stem()?.to_string_lossy().into_owned());
         let done = finished.into_iter().filter_map(key).collect();
         // Tasks run in processes with their own working folders, so they need absolute paths.
         let found = found.absolute();
-        Ok(Self { run, executor, task_threads, work, found, done, movements: Vec::new(), datasets: BTreeMap::new() })
+        Ok(Self { run, workers, work, found, done, movements: Vec::new(), datasets: BTreeMap::new() })
     }
 
     /// Runs jobs; returns their receipts in order, and the number of jobs that earlier runs had finished.
@@ -82,7 +75,7 @@ impl<'a> Tasks<'a> {
         let (mut pending, mut amounts, mut old) = (Vec::new(), Vec::new(), Vec::new());
         for (place, job) in jobs.into_iter().enumerate() {
             let amount = job.amount();
-            let (spec, task) = Spec::new(job, self.work, self.task_threads)?;
+            let (spec, task) = Spec::new(job, self.work, self.workers.threads)?;
             slots.push(None);
             amounts.push(amount);
             if self.done.contains(&spec.key) {
@@ -112,7 +105,7 @@ impl<'a> Tasks<'a> {
             if tasks.is_empty() {
                 return Ok(());
             }
-            self.executor.map(&tasks, monitor, &mut |number, text| {
+            self.workers.executor.map(&tasks, monitor, &mut |number, text| {
                 let Some(place) = places.get(number) else {
                     return Err(Error::Executor(format!("there is no task {number}")));
                 };

@@ -30,6 +30,7 @@ use work::Work;
 use super::apart::check_apart;
 use super::close::close;
 use super::produce::{check_config, produce};
+use super::request::{Proof, Request};
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::{Found, find, hex};
@@ -211,59 +212,64 @@ fn perform<J: Job>(spec: &str, monitor: &Monitor<'_>) -> Result<String> {
     if J::is_final(&receipt) { attempt.commit(text) } else { Ok(text) }
 }
 
-/// Runs the whole pipeline as tasks: as [`process`](super::process), but `executor` runs the steps, and all files are
-/// in storage that every worker can reach. `work` is the folder of work files, by default beside `out`.
-/// `options.threads` is the number of threads per task.
+/// Who runs the tasks of a run, and where its work files are.
+#[derive(Clone, Copy)]
+pub struct Cluster<'a> {
+    /// Runs the tasks.
+    pub executor: &'a dyn Executor,
+    /// The folder of work files, which every worker can reach; by default it is beside the output.
+    pub work: Option<&'a Path>,
+}
+
+impl<'a> Cluster<'a> {
+    /// Work files go beside the output.
+    pub fn new(executor: &'a dyn Executor) -> Self {
+        Self { executor, work: None }
+    }
+}
+
+/// Runs the whole pipeline as tasks: as [`process`](super::process), but `cluster` runs the steps, and all files are
+/// in storage that every worker can reach. `options.threads` is the number of threads per task.
 ///
 /// A run that has already been published, with these settings and these inputs, is not repeated.
 ///
 /// # Errors
 /// As [`process`](super::process); [`Error::Executor`] when tasks cannot be run.
-#[expect(clippy::too_many_arguments, reason = "those of process, and whom to ask")]
 pub fn process_as_tasks<P: AsRef<Path>>(
-    executor: &dyn Executor,
+    cluster: Cluster<'_>,
     inputs: &[P],
     out: &Path,
-    work: Option<&Path>,
     config: &Config,
     thresholds: Option<&Thresholds>,
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Manifest> {
     check_config(config, thresholds)?;
-    let task_threads = options.threads.max(1);
-    let run = Run { config, threads: task_threads, monitor };
-    let (out, work) = (storage::plain(out), work.map(storage::plain));
-    self::run(
-        executor,
-        task_threads,
-        run,
-        &storage::plain_all(inputs),
-        &out,
-        work.as_deref(),
-        thresholds,
-        options,
-        true,
-    )
+    let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
+    let work = cluster.work.map(storage::plain);
+    let threads = options.threads.max(1);
+    let workers = Workers { executor: cluster.executor, work: work.as_deref(), threads };
+    let request = Request { inputs: &inputs, out: &out, thresholds, options, proof: Proof::Required };
+    run(workers, Run { config, threads, monitor }, request)
+}
+
+/// Who runs the tasks, with how many threads each.
+#[derive(Clone, Copy)]
+pub(super) struct Workers<'a> {
+    pub executor: &'a dyn Executor,
+    /// The folder of work files; by default it is beside the output.
+    pub work: Option<&'a Path>,
+    /// Threads of a task.
+    pub threads: usize,
 }
 
 /// Runs the steps as tasks, from the input files to publication.
-#[expect(clippy::too_many_arguments, reason = "those of process, and whom to ask")]
-pub(super) fn run(
-    executor: &dyn Executor,
-    task_threads: usize,
-    run: Run<'_>,
-    inputs: &[PathBuf],
-    out: &Path,
-    work: Option<&Path>,
-    given: Option<&Thresholds>,
-    options: &Options,
-    prove: bool,
-) -> Result<Manifest> {
+pub(super) fn run(workers: Workers<'_>, run: Run<'_>, request: Request<'_>) -> Result<Manifest> {
     let started = Instant::now();
+    let Request { inputs, out, options, .. } = request;
     let found = find(inputs, options.symbology.as_deref())?;
     check_apart(out, &found)?;
-    let plan = plan_name(run.config, given, &found, prove)?;
+    let plan = plan_name(run.config, request, &found)?;
     let seen = work::published(out)?;
     if let Some((Some(manifest), _)) = &seen
         && manifest.plan.as_ref() == Some(&plan)
@@ -271,15 +277,16 @@ pub(super) fn run(
     {
         return Ok(manifest.clone());
     }
-    let work = Work::open(out, work, options.overwrite, seen.map(|(_, stat)| stat))?;
-    let mut engine = Tasks::new(run, executor, task_threads, found, &work)?;
-    let outcome = produce(&mut engine, run, given, prove, Some(plan), started);
+    let work = Work::open(out, workers.work, options.overwrite, seen.map(|(_, stat)| stat))?;
+    let mut engine = Tasks::new(run, workers, found, &work)?;
+    let outcome = produce(&mut engine, run, request, Some(plan), started);
     close(work, run, outcome)
 }
 
 /// Identifies a run by the SHA-256 of its settings and of its inputs as they were found.
-fn plan_name(config: &Config, given: Option<&Thresholds>, found: &Found, prove: bool) -> Result<String> {
-    let text = serde_json::to_string(&(crate::VERSION, config, given, prove, found.facts()));
+fn plan_name(config: &Config, request: Request<'_>, found: &Found) -> Result<String> {
+    let Request { thresholds, proof, .. } = request;
+    let text = serde_json::to_string(&(crate::VERSION, config, thresholds, proof, found.facts()));
     let text = text.map_err(|e| Error::Executor(format!("the run cannot be named: {e}")))?;
     Ok(hex(&Sha256::digest(text)))
 }
