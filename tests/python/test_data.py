@@ -182,7 +182,7 @@ def test_rows_are_vectors_of_their_columns(dataset):
 
 def test_a_column_that_was_added_is_a_feature_when_asked_for(dataset, tmp_path):
     table = pq.read_table(dataset)
-    metadata = table.schema.metadata
+    metadata = {key: value for key, value in pq.read_metadata(dataset).metadata.items() if key != b"ARROW:schema"}
     table = table.append_column("my_feature", pa.array(np.arange(len(table), dtype=np.float64)))
     path = tmp_path / "extended_dataset.parquet"
     pq.write_table(table.replace_schema_metadata(metadata), path)
