@@ -4,7 +4,6 @@ import datetime as dt
 import inspect
 import json
 import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,8 +17,6 @@ class Setting:
     """A line of the table."""
 
     name: str
-    scope: str
-    kind: str
     choices: tuple[str, ...]
     """Allowed names for the value, or for each item of a list."""
     optional: bool
@@ -155,6 +152,8 @@ class Settings:
 
     def __repr__(self) -> str:
         """The currency, and the settings that differ from its preset."""
+        import tomllib
+
         values = tomllib.loads(self.to_toml())
         currency = values["currency"]
         preset = tomllib.loads(type(self)(currency=currency).to_toml())

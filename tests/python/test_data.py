@@ -12,17 +12,9 @@ import pytest
 import lobset
 from depth_reference import assert_same, depth_tensor
 from lobset.data import BlockStream, DepthDataset, RowDataset, batches, uniform_order
+from small import SMALL
 
-SETTINGS = dict(
-    lookback_rows=200,
-    lookforward_input=200,
-    lookforward_offset=20,
-    nbins=5,
-    min_symbol_samples=1_000,
-    samples=600,
-    ticks_per_bin=20,
-    max_gap="30m",
-)
+SETTINGS = {**SMALL, "samples": 600, "ticks_per_bin": 20, "max_gap": "30m"}
 
 
 @pytest.fixture(scope="module")

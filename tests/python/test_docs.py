@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 
 import lobset
+from small import SMALL, TOML
 
 matplotlib.use("Agg")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
@@ -35,15 +36,7 @@ def test_the_python_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
 
 def test_the_python_of_a_dataset_card_runs(tmp_path, monkeypatch):
     lobset.simulate(tmp_path / "market", days=2, rows=15_000)
-    config = lobset.Config(
-        lookback_rows=200,
-        lookforward_input=200,
-        lookforward_offset=20,
-        nbins=5,
-        min_symbol_samples=1_000,
-        samples=400,
-        ticks_per_bin=20,
-    )
+    config = lobset.Config(**SMALL, samples=400, ticks_per_bin=20)
     lobset.process(tmp_path / "market", tmp_path / "out", config, progress=False)
     monkeypatch.chdir(tmp_path / "out")
     blocks = re.findall(
@@ -65,9 +58,7 @@ def test_the_python_of_a_dataset_card_runs(tmp_path, monkeypatch):
 def test_the_production_example_runs(tmp_path):
     lobset.simulate(tmp_path / "market", days=2, rows=15_000)
     settings = tmp_path / "lobset.toml"
-    settings.write_text(
-        "lookback_rows = 200\nlookforward_input = 200\nlookforward_offset = 20\nnbins = 5\nmin_symbol_samples = 1_000\n"
-    )
+    settings.write_text(TOML)
     script = PAGE.parents[1] / "examples" / "process_production.py"
     words = [sys.executable, script, tmp_path / "market", tmp_path / "audusd", "--config", settings]
     ran = subprocess.run([*map(str, words)], capture_output=True, text=True)

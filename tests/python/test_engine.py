@@ -18,14 +18,10 @@ import pyarrow as pa
 import pytest
 
 import lobset
+import small
 from lobset import _lobset
 
-SMALL = lobset.Config(
-    lookback_rows=200, lookforward_input=200, lookforward_offset=20, nbins=5, min_symbol_samples=1_000
-)
-FLAGS = (
-    "--lookback-rows 200 --lookforward-input 200 --lookforward-offset 20 --nbins 5 --min-symbol-samples 1000".split()
-)
+SMALL = lobset.Config(**small.SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +46,9 @@ def test_python_and_both_commands_give_the_same_bytes(market, manifest, tmp_path
     script = os.path.join(os.path.dirname(sys.executable), "lobset")
     for name, command in {"wheel": [script], "binary": [os.environ.get("LOBSET", "target/release/lobset")]}.items():
         subprocess.run(
-            [*command, "process", market, "-o", tmp_path / name, "-q", *FLAGS], check=True, stdout=subprocess.DEVNULL
+            [*command, "process", market, "-o", tmp_path / name, "-q", *small.FLAGS],
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
         assert contents(tmp_path / name) == want
     subprocess.run(

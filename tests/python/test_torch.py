@@ -10,6 +10,7 @@ import pytest
 
 import lobset
 from depth_reference import assert_same, depth_tensor
+from small import SMALL
 
 torch = pytest.importorskip("torch", reason="Debian's python3-torch gives CI its torch: make test-torch")
 
@@ -24,15 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("torch")
     lobset.simulate(folder / "market", days=2, rows=20_000)
-    config = lobset.Config(
-        lookback_rows=200,
-        lookforward_input=200,
-        lookforward_offset=20,
-        nbins=5,
-        min_symbol_samples=1_000,
-        samples=400,
-        ticks_per_bin=20,
-    )
+    config = lobset.Config(**SMALL, samples=400, ticks_per_bin=20)
     return lobset.process(folder / "market", folder / "out", config, progress=False).datasets["M6AM4"]
 
 

@@ -16,6 +16,7 @@ use pyo3::types::PyBytes;
 
 use crate::depth::{parse_features, shape};
 use crate::errors::OrRaise;
+use crate::json::json;
 
 /// Which rows are samples, as Python passes it: split, balanced, stride.
 type Which = (String, bool, u64);
@@ -172,7 +173,7 @@ impl Samples {
     /// The dataset's settings as JSON.
     #[getter]
     fn config(&self) -> PyResult<String> {
-        serde_json::to_string(self.reader().config()).map_err(|e| PyValueError::new_err(e.to_string()))
+        json(self.reader().config())
     }
 
     /// Returns the bitmap of samples, for another process.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lobset::Config;
-use lobset::config::{Kind, SETTINGS, Setting};
+use lobset::config::{SETTINGS, Setting};
 use lobset::settings::Layer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,8 +17,6 @@ use crate::json::json;
 #[derive(Serialize)]
 struct Line {
     name: &'static str,
-    scope: &'static str,
-    kind: &'static str,
     /// Allowed names for the value, or for each item of a list.
     choices: Vec<&'static str>,
     optional: bool,
@@ -32,18 +30,6 @@ impl Line {
     fn new(setting: &Setting, defaults: &Config) -> Self {
         Self {
             name: setting.key,
-            scope: setting.scope.name(),
-            kind: match setting.kind {
-                Kind::Switch => "switch",
-                Kind::Integer => "integer",
-                Kind::Number => "number",
-                Kind::Text => "text",
-                Kind::Choice(_) => "choice",
-                Kind::Time => "time",
-                Kind::Duration => "duration",
-                Kind::List(_) => "list",
-                Kind::Pair(_) => "pair",
-            },
             choices: setting.kind.choices().iter().map(|choice| choice.name).collect(),
             optional: setting.optional,
             default: setting.json(defaults),

@@ -27,21 +27,6 @@ pub enum Scope {
     Run,
 }
 
-impl Scope {
-    /// Name of the scope, as in the table.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rows => "rows",
-            Self::Input => "input",
-            Self::Label => "label",
-            Self::Selection => "selection",
-            Self::Tensor => "tensor",
-            Self::Output => "output",
-            Self::Run => "run",
-        }
-    }
-}
-
 /// A setting, as all interfaces see it: the command line, the environment, TOML files, Python.
 pub struct Setting {
     /// The key in `lobset.toml`; `LOBSET_` and upper case in the environment; `--` and hyphens as a flag.
@@ -68,11 +53,6 @@ impl Setting {
     /// The flag without its leading hyphens.
     pub fn flag(&self) -> String {
         self.key.replace('_', "-")
-    }
-
-    /// The environment variable.
-    pub fn variable(&self) -> String {
-        format!("LOBSET_{}", self.key.to_ascii_uppercase())
     }
 
     /// True for a switch, whose flag needs no value.

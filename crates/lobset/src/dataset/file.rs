@@ -28,8 +28,21 @@ impl DatasetFile {
     /// [`InputError`] when the file cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = storage::stat(path).map_err(|e| InputError::unread(path, e))?.bytes;
+        Self::of_size(path, bytes)
+    }
+
+    /// Opens a dataset whose size in bytes is known, which saves a request to an object store.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be opened.
+    pub fn of_size(path: &Path, bytes: u64) -> Result<Self> {
         let file = Ranges::open(path).map_err(|e| InputError::unread(path, e))?;
         Ok(Self { file, bytes })
+    }
+
+    /// Size of the file, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Reads the footer.

@@ -21,6 +21,8 @@ use crate::storage;
 #[derive(Debug)]
 pub struct DatasetReader {
     path: PathBuf,
+    /// Size of the file.
+    bytes: u64,
     footer: ArrowReaderMetadata,
     /// The first row of each row group, then the total number of rows.
     starts: Vec<u64>,
@@ -36,7 +38,9 @@ impl DatasetReader {
     pub fn open(path: &Path) -> Result<Self> {
         let path = storage::plain(path);
         let path = path.as_path();
-        let footer = DatasetFile::open(path)?.footer().map(Arc::new).map_err(|e| InputError::unreadable(path, e))?;
+        let file = DatasetFile::open(path)?;
+        let bytes = file.bytes();
+        let footer = file.footer().map(Arc::new).map_err(|e| InputError::unreadable(path, e))?;
         let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
         let footer = footer.map_err(|e| InputError::unreadable(path, e))?;
         let pairs = footer.metadata().file_metadata().key_value_metadata();
@@ -53,7 +57,7 @@ impl DatasetReader {
         for group in footer.metadata().row_groups() {
             starts.push(starts.last().copied().unwrap_or(0) + group.num_rows().cast_unsigned());
         }
-        Ok(Self { path: path.to_owned(), config, symbol, starts, footer })
+        Ok(Self { path: path.to_owned(), bytes, config, symbol, starts, footer })
     }
 
     /// The settings the dataset was written with.
@@ -171,7 +175,7 @@ impl DatasetReader {
     /// Reads columns of one row group; names that the file lacks are ignored.
     pub(crate) fn read(&self, group: usize, columns: &[&str]) -> Result<RecordBatch> {
         let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
-        let bytes = DatasetFile::open(&self.path)?.group(self.footer.metadata(), group, &mask);
+        let bytes = DatasetFile::of_size(&self.path, self.bytes)?.group(self.footer.metadata(), group, &mask);
         let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
         let rows = (self.starts[group + 1] - self.starts[group]) as usize;
         let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())

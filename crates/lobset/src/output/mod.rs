@@ -36,11 +36,11 @@ pub use manifest::{
     ValidationEntry,
 };
 pub use pages::PAGE_ROWS;
-pub(crate) use publish::is_manifest;
 pub use publish::{
     CARD, DATASETS, MANIFEST, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, REPORT, SEGMENTS, TAPES, THRESHOLDS,
     Workspace, work_folder, write_whole,
 };
+pub(crate) use publish::{is_manifest, parent};
 pub use records::RecordBatches;
 pub use report::report;
 pub use row_group::RowGroupEncoder;

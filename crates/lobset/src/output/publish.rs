@@ -375,7 +375,7 @@ pub fn work_folder(out: &Path) -> Option<PathBuf> {
 }
 
 /// The parent folder of a path; `.` for a bare name.
-fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

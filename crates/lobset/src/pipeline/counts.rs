@@ -31,6 +31,11 @@ pub fn slices(place: usize, range: Range<u64>, most: u64) -> impl Iterator<Item 
         .map(move |from| Slice { place, range: from..(from + most).min(end) })
 }
 
+/// Cuts the candidates of each item of a list into slices of at most `most`.
+pub fn slices_of(ranges: impl IntoIterator<Item = Range<u64>>, most: u64) -> Vec<Slice> {
+    ranges.into_iter().enumerate().flat_map(|(place, range)| slices(place, range, most)).collect()
+}
+
 /// Number of labelled rows by split and class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassCounts {

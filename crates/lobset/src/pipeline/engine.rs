@@ -8,7 +8,7 @@ use super::plan::SymbolPlan;
 use super::scan::FileScan;
 use super::streams::Stream;
 use crate::error::Result;
-use crate::input::{CatalogFile, Delivery, Found, ScanRules};
+use crate::input::{CatalogFile, Delivery, Found, InputEntry, ScanRules};
 use crate::label::{Boundaries, Histogram, Selection, Sums, Thresholds};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry};
 
@@ -24,10 +24,14 @@ pub struct Scans {
     pub delivery: Delivery,
 }
 
-/// The delivery that `found` describes, with the time that each file covers taken from its scan.
-pub fn delivery(found: &Found, files: &[CatalogFile], scans: &[FileScan]) -> Delivery {
-    let span = |scan: &FileScan| Some([scan.input.first_ts?, scan.input.last_ts?]);
-    found.delivery(files.iter().zip(scans).map(|(file, scan)| (file.path.as_path(), span(scan))))
+/// The delivery that `found` describes, with the time that each file covers taken from its entry.
+pub fn delivery<'a>(
+    found: &Found,
+    files: &'a [CatalogFile],
+    inputs: impl IntoIterator<Item = &'a InputEntry>,
+) -> Delivery {
+    let span = |input: &InputEntry| Some([input.first_ts?, input.last_ts?]);
+    found.delivery(files.iter().zip(inputs).map(|(file, input)| (file.path.as_path(), span(input))))
 }
 
 /// Inputs of the datasets.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::describe::{input_warnings, steps_back};
+use super::engine::delivery;
 use super::instruments::{AliasSearch, InstrumentSpan};
 use super::scan::{Contents, StreamScan, read_streams, set_aside};
 use crate::config::{Aliases, Config, Unmapped};
@@ -128,10 +129,7 @@ pub fn inspect<P: AsRef<Path>>(
         gaps: stream.gaps.clone(),
     };
     found.symbols = streams.iter().map(symbol).collect();
-    let times = files.iter().zip(&found.files).map(|(file, entry)| {
-        (file.path.as_path(), entry.first_ts.zip(entry.last_ts).map(|(first, last)| [first, last]))
-    });
-    found.delivery = on_disk.delivery(times);
+    found.delivery = delivery(&on_disk, &files, &found.files);
     found.warnings = input_warnings(&found.files, &found.delivery);
     found.warnings.extend(steps_back(found.symbols.iter().map(|s| (s.symbol.as_str(), s.steps_back, s.rows))));
     found.refusals = refusals(config, &found.files, &spans);

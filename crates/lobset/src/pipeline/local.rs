@@ -67,7 +67,7 @@ impl Engine for Local<'_> {
         })?;
         refused.sort_by(|a, b| a.path.cmp(&b.path));
         InputError::check(refused)?;
-        let delivery = delivery(self.found, &files, &scans);
+        let delivery = delivery(self.found, &files, scans.iter().map(|scan| &scan.input));
         Ok(Scans { files, scans, reused, delivery })
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::counts::{Slice, slices};
+use super::counts::{Slice, slices_of};
 use super::streams::Stream;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Windows, movements};
@@ -111,8 +111,7 @@ pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result
     };
     let mut symbols: Vec<SymbolMovements> = streams.iter().map(place).collect();
     let most = slide(windows);
-    let tasks: Vec<Slice> =
-        (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
+    let tasks = slices_of(streams.iter().map(|stream| 0..stream.candidates.count()), most);
     let firsts: Vec<u64> = symbols.iter().map(|symbol| symbol.first).collect();
     let mut labelled = vec![0; streams.len()];
     let work = |slice: &Slice| {

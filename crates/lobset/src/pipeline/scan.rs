@@ -172,12 +172,11 @@ fn finished_before(
     let Ok(sealed) = storage::read_at_most(receipt, LARGEST_RECEIPT) else { return Ok(None) };
     let Ok(done) = unseal_json::<FinishedScan>(&sealed) else { return Ok(None) };
     let boot = Platform::here().boot();
-    let size = |path: &Path| storage::stat(path).map_or(u64::MAX, |found| found.bytes);
     let holds = done.format == FORMAT
         && boot.is_some()
         && done.boot == boot
         && done.rules == *rules
-        && done.tape_bytes == size(tape)
+        && storage::stat(tape).is_ok_and(|found| found.bytes == done.tape_bytes)
         && done.scan.tape == tape
         && done.scan.input.bytes == file.stat.bytes
         && check_chunks(tape, done.scan.streams.iter().flat_map(|stream| &stream.chunks)).is_ok()

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::definition::{Unusable, Usable, starts_stretch};
 use super::drawn::{Drawn, draw};
 use super::every_row::{EveryRow, passes};
-use super::folder::check_thresholds;
 use super::raw_row::RawRow;
 use super::reading::cause;
 use super::violations::Violations;
@@ -18,6 +17,7 @@ use crate::error::{Error, Result, ValidationError};
 use crate::input::{
     CatalogFile, Drops, InputEntry, Record, RowReader, ScanRules, catalog, find, total_bytes, verified, with_publisher,
 };
+use crate::label::Thresholds;
 use crate::output::{Manifest, SymbolEntry};
 use crate::printable::printable;
 use crate::run::{Monitor, Options, Stage};
@@ -64,7 +64,7 @@ enum Target<'a> {
 
 pub(super) fn compare<P: AsRef<Path>>(
     folder: &Path,
-    manifest: &Manifest,
+    (manifest, thresholds): (&Manifest, &Thresholds),
     inputs: &[P],
     rows: Compare,
     options: &Options,
@@ -72,14 +72,13 @@ pub(super) fn compare<P: AsRef<Path>>(
 ) -> Result<Against> {
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let config = &manifest.config;
-    let thresholds = check_thresholds(folder, manifest).map_err(|v| failed(vec![v]))?;
     let files = catalog(&find(inputs, options.symbology.as_deref())?)?;
     let (seed, passes) = match rows {
         Compare::Random(seed) => (Some(seed), vec![manifest.symbols.iter().collect()]),
         Compare::All => (None, passes(manifest)),
     };
     let mut drawn = match seed {
-        Some(seed) => draw(folder, manifest, &thresholds, seed).map_err(|e| failed(vec![cause(&e)]))?,
+        Some(seed) => draw(folder, manifest, thresholds, seed).map_err(|e| failed(vec![cause(&e)]))?,
         None => BTreeMap::new(),
     };
     let (mut of_inputs, mut violations) = (Violations::default(), Violations::default());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::against::Against;
 use super::validation::Validation;
 use crate::error::{Error, InputError, Result};
 use crate::input::{InputEntry, hex};
-use crate::output::{FileEntry, MANIFEST};
+use crate::output::{FileEntry, MANIFEST, parent};
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -132,7 +132,7 @@ impl Certificate {
             return Err(refuse(path, "is no local file: certificates are written to one", "choose a local file"));
         }
         let beside = parent(path);
-        let place = fs::canonicalize(&beside).map_err(|e| Error::output(&beside, e))?;
+        let place = fs::canonicalize(beside).map_err(|e| Error::output(beside, e))?;
         let inside = fs::canonicalize(storage::plain(folder)).is_ok_and(|folder| place.starts_with(folder));
         if inside {
             return Err(refuse(
@@ -163,7 +163,7 @@ impl Certificate {
     pub fn write(&self, path: &Path, folder: &Path) -> Result<()> {
         Self::check_place(path, folder)?;
         let failed = |e: std::io::Error| Error::output(path, e);
-        let mut file = storage::temporary_in(&parent(path)).map_err(failed)?;
+        let mut file = storage::temporary_in(parent(path)).map_err(failed)?;
         file.write_all(self.to_json().as_bytes()).map_err(failed)?;
         file.as_file().sync_all().map_err(failed)?;
         let replaced = fs::symlink_metadata(path).is_ok();
@@ -171,10 +171,6 @@ impl Certificate {
         let placed = if replaced { file.persist(path) } else { file.persist_noclobber(path) };
         placed.map(drop).map_err(|e| failed(e.error))
     }
-}
-
-fn parent(path: &Path) -> PathBuf {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
 fn refuse(path: &Path, message: &str, help: &str) -> Error {

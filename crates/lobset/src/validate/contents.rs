@@ -76,13 +76,18 @@ fn check_names(manifest: &Manifest, found: &mut Found) {
     }
 }
 
+/// The sum of counts; none if it is too large.
+fn sum(counts: impl IntoIterator<Item = u64>) -> Option<u64> {
+    counts.into_iter().try_fold(0, u64::checked_add)
+}
+
 fn check_inputs(manifest: &Manifest, found: &mut Found) {
     let Manifest { inputs, delivery, symbols, .. } = manifest;
     found.require(!inputs.is_empty(), || "it names no input".to_owned());
     for input in inputs {
         let InputEntry { name, sha256, records, rows, drops, first_ts, last_ts, .. } = input;
         found.require(is_sha256(sha256), || format!("input {name:?}: {sha256:?} is no SHA-256"));
-        let dropped = drops.named().iter().try_fold(*rows, |sum, (_, count)| sum.checked_add(*count));
+        let dropped = sum(drops.named().iter().map(|(_, count)| *count).chain([*rows]));
         found.require(dropped == Some(*records), || {
             format!("input {name:?}: its {records} records are not its {rows} rows and what was dropped")
         });
@@ -97,8 +102,7 @@ fn check_inputs(manifest: &Manifest, found: &mut Found) {
     found.require(files == Some(inputs.len() as u64), || {
         format!("delivery counts {} and {} files, not {}", delivery.checked, delivery.unchecked, inputs.len())
     });
-    let sum = |mut rows: Box<dyn Iterator<Item = u64> + '_>| rows.try_fold(0_u64, u64::checked_add);
-    let (read, split) = (sum(Box::new(inputs.iter().map(|i| i.rows))), sum(Box::new(symbols.iter().map(|s| s.rows))));
+    let (read, split) = (sum(inputs.iter().map(|i| i.rows)), sum(symbols.iter().map(|s| s.rows)));
     found.require(read.is_some() && read == split, || {
         let text = |sum: Option<u64>| sum.map_or_else(|| "too many to add".to_owned(), grouped);
         format!("the rows of its inputs ({}) are not those of its symbols ({})", text(read), text(split))
@@ -158,12 +162,11 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
 }
 
 fn check_dataset(config: &Config, labelled: u64, dataset: &DatasetEntry, require: &mut impl FnMut(bool, &str)) {
-    let sum = |counts: &[u64]| counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
     let (mut rows, mut marked) = (Some(0_u64), Some(0_u64));
     for (name, split) in dataset.splits.named() {
         let SplitEntry { rows: of_split, classes, balanced, short } = split;
         let nbins = usize::from(config.nbins);
-        if classes.len() != nbins || balanced.len() != nbins || sum(classes) != Some(*of_split) {
+        if classes.len() != nbins || balanced.len() != nbins || sum(classes.iter().copied()) != Some(*of_split) {
             require(false, &format!("{name}: its classes are not {nbins} counts that add up to {of_split} rows"));
             return;
         }
@@ -174,7 +177,7 @@ fn check_dataset(config: &Config, labelled: u64, dataset: &DatasetEntry, require
         require(*short == want, &format!("{name}: its short classes are not those of the definition"));
         let add = |sum: Option<u64>, more: Option<u64>| sum?.checked_add(more?);
         rows = add(rows, Some(*of_split));
-        marked = add(marked, sum(balanced));
+        marked = add(marked, sum(balanced.iter().copied()));
     }
     require(rows == Some(labelled), "the rows of its splits are not its labelled rows");
     let written = if config.drop_unbalanced { marked } else { rows };

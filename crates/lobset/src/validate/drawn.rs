@@ -2,18 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
-};
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 
 use super::definition::{Lengths, movement};
 use super::raw::{Label, RawColumns};
 use super::raw_row::RawRow;
-use super::reading::{caught, unread, unreadable};
+use super::reading::{caught, open_rows, unreadable};
 use super::violations::Violations;
-use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::{Boundaries, Thresholds};
 use crate::output::Manifest;
@@ -96,9 +92,6 @@ pub(super) fn draw<'a>(
 
 /// Reads rows of a dataset by position.
 fn read(path: &Path, places: &[u64], symbol: &str) -> Result<Vec<DrawnRow>> {
-    let file = DatasetFile::open(path)?;
-    let footer = file.footer().map(Arc::new).map_err(|e| unread(path, &e))?;
-    let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
     let mut selectors = Vec::new();
     let mut at = 0;
     for place in places {
@@ -106,10 +99,8 @@ fn read(path: &Path, places: &[u64], symbol: &str) -> Result<Vec<DrawnRow>> {
         selectors.push(RowSelector::select(1));
         at = place + 1;
     }
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer)
-        .with_row_selection(RowSelection::from(selectors))
-        .build()
-        .map_err(|e| unreadable(path, e))?;
+    let reader =
+        open_rows(path)?.with_row_selection(RowSelection::from(selectors)).build().map_err(|e| unreadable(path, e))?;
     let mut rows = Vec::new();
     for batch in reader {
         let batch = batch.map_err(|e| unreadable(path, e))?;

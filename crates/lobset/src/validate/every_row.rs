@@ -2,20 +2,16 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::definition::Lengths;
 use super::movement::Slide;
 use super::raw::{Label, RawColumns};
 use super::raw_row::RawRow;
-use super::reading::{caught, cause, unread, unreadable};
+use super::reading::{caught, cause, open_rows, unreadable};
 use super::violations::Violations;
 use crate::config::Config;
-use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::Boundaries;
 use crate::output::{DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
@@ -86,14 +82,8 @@ impl<'a> EveryRow<'a> {
     ) -> Result<Self> {
         let path = folder.join(&entry.file);
         let lengths = Lengths::new(config);
-        let mut reader = caught(&path, || {
-            let file = DatasetFile::open(&path)?;
-            let footer = file.footer().map(Arc::new).map_err(|e| unread(&path, &e))?;
-            let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new());
-            let footer = footer.map_err(|e| unreadable(&path, e))?;
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer);
-            builder.with_batch_size(BATCH).build().map_err(|e| unreadable(&path, e))
-        })?;
+        let mut reader =
+            caught(&path, || open_rows(&path)?.with_batch_size(BATCH).build().map_err(|e| unreadable(&path, e)))?;
         let Some((rows, columns)) = read(&path, &mut reader, &symbol.symbol)? else {
             return Err(unreadable(&path, "it has no rows"));
         };

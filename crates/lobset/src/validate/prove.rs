@@ -33,6 +33,8 @@ pub(crate) trait Prover {
 
 /// The result of a proof without violations.
 pub(crate) struct Proof {
+    /// The thresholds of the folder.
+    pub thresholds: Thresholds,
     /// Number of rows whose movement was recomputed.
     pub recomputed: u64,
     /// SHA-256 of the dataset card.
@@ -56,7 +58,7 @@ pub(crate) fn prove(folder: &Path, manifest: &Manifest, prover: &mut impl Prover
         let count = |datasets, selection: &Selection, mean| prover.count(datasets, selection, mean);
         violations.extend(leak::check(manifest, &thresholds, &fitted, count)?);
     }
-    if violations.is_empty() { Ok(Proof { recomputed, card_sha256 }) } else { Err(failed(violations)) }
+    if violations.is_empty() { Ok(Proof { thresholds, recomputed, card_sha256 }) } else { Err(failed(violations)) }
 }
 
 /// Proves the contents of `folder` against `manifest`, on threads of this machine.

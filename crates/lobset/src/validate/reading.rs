@@ -5,15 +5,16 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::ChunkReader;
 
 use crate::dataset::DatasetFile;
 use crate::error::{Error, InputError, Result};
-use crate::output::DatasetEntry;
+use crate::output::{DatasetEntry, RangeFile};
 use crate::printable::printable;
 
 /// Reads the footer of a dataset in memory.
@@ -24,6 +25,14 @@ pub(super) fn parse_footer(path: &Path, bytes: &impl ChunkReader) -> Result<Parq
 /// Reads the footer of a dataset.
 pub(super) fn read_footer(path: &Path) -> Result<ParquetMetaData> {
     DatasetFile::open(path)?.footer().map_err(|e| unread(path, &e))
+}
+
+/// Opens a dataset to read its rows.
+pub(super) fn open_rows(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<RangeFile>> {
+    let file = DatasetFile::open(path)?;
+    let footer = file.footer().map(Arc::new).map_err(|e| unread(path, &e))?;
+    let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new()).map_err(|e| unreadable(path, e))?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer))
 }
 
 /// Compares the hash of a dataset with that in the manifest.

@@ -62,7 +62,7 @@ pub fn validate<P: AsRef<Path>>(
     let mut violations = if local { check_names(folder, &manifest) } else { Vec::new() };
     violations.extend(check_report(folder, &manifest).err());
     let proof = prove_here(folder, &manifest, Extent::Whole, options.threads(), monitor);
-    let Proof { recomputed, card_sha256 } = match proof {
+    let Proof { thresholds, recomputed, card_sha256 } = match proof {
         Ok(proof) if violations.is_empty() => proof,
         Ok(_) => return Err(failed(violations)),
         Err(Error::Validation(found)) => {
@@ -74,8 +74,9 @@ pub fn validate<P: AsRef<Path>>(
         }
         Err(other) => return Err(other),
     };
-    let against =
-        against.map(|(inputs, rows)| compare(folder, &manifest, inputs, rows, options, monitor)).transpose()?;
+    let against = against
+        .map(|(inputs, rows)| compare(folder, (&manifest, &thresholds), inputs, rows, options, monitor))
+        .transpose()?;
     let all = against.is_some_and(|against| against.all);
     let card_as_written = card_sha256 == manifest.card.sha256;
     let whole = Whole { recomputed, card_as_written, local, compared: against.is_some(), all };

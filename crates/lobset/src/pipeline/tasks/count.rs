@@ -9,7 +9,7 @@ use super::pieces::Pieces;
 use super::{Job, boundaries_of};
 use crate::error::Result;
 use crate::label::{Candidates, Counter, Histogram, Selection, Splits, Sums, Thresholds};
-use crate::pipeline::counts::{ClassCounts, Slice, class_blocks, slices};
+use crate::pipeline::counts::{ClassCounts, Slice, class_blocks, slices_of};
 use crate::run::map_batched;
 use crate::tape::MOVEMENT_BLOCK;
 
@@ -21,10 +21,6 @@ const READ: u64 = 64 * MOVEMENT_BLOCK;
 pub struct CountPart {
     pub pieces: Pieces,
     pub range: Range<u64>,
-}
-
-fn reads<P>(parts: &[P], range: impl Fn(&P) -> &Range<u64>) -> Vec<Slice> {
-    parts.iter().enumerate().flat_map(|(i, part)| slices(i, range(part).clone(), READ)).collect()
 }
 
 /// One pass of a selection.
@@ -47,7 +43,7 @@ impl Job for Count {
             counter.count(|values| self.parts[slice.place].pieces.read(slice.range.clone(), values))
         };
         let mut sums = Vec::new();
-        let tasks = reads(&self.parts, |part| &part.range);
+        let tasks = slices_of(self.parts.iter().map(|part| part.range.clone()), READ);
         map_batched(attempt.threads, &tasks, Slice::count, work, |found| {
             sums.extend(found);
             Ok(())
@@ -99,7 +95,7 @@ impl Job for Classes {
             Ok((slice.place, class_blocks(&values, &part.candidates, range, part.splits, boundaries, self.nbins)))
         };
         let mut blocks = vec![Vec::new(); self.parts.len()];
-        let tasks = reads(&self.parts, |part| &part.range);
+        let tasks = slices_of(self.parts.iter().map(|part| part.range.clone()), READ);
         map_batched(attempt.threads, &tasks, Slice::count, work, |(part, found)| {
             blocks[part].extend(found);
             Ok(())

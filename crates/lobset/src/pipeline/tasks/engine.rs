@@ -18,7 +18,7 @@ use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
 use crate::label::{Boundaries, Histogram, SLICE, Selection, Sums, Thresholds, Windows};
 use crate::output::{DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name};
-use crate::pipeline::counts::{ClassCounts, Slice, slices};
+use crate::pipeline::counts::{ClassCounts, Slice, slices, slices_of};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
 use crate::pipeline::movements::{Computed, slide};
 use crate::pipeline::plan::RowGroup;
@@ -184,7 +184,7 @@ impl Engine for Tasks<'_> {
         let mut found: Vec<(CatalogFile, FileScan)> = inputs.iter().zip(scans).map(catalog).collect();
         found.sort_by_cached_key(|(file, _)| file.order());
         let (files, scans): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        let delivery = delivery(&self.found, &files, &scans);
+        let delivery = delivery(&self.found, &files, scans.iter().map(|scan| &scan.input));
         Ok(Scans { files, scans, reused, delivery })
     }
 
@@ -200,8 +200,7 @@ impl Engine for Tasks<'_> {
         // The cost of a window's sums at the start of a task must be negligible, and the tapes that a task fetches must
         // fit in memory.
         let most = task_size(total, MOST_FILES).min(16 * LEAST).max(slide(windows));
-        let parts: Vec<Slice> =
-            (0..streams.len()).flat_map(|s| slices(s, 0..streams[s].candidates.count(), most)).collect();
+        let parts = slices_of(streams.iter().map(|stream| 0..stream.candidates.count()), most);
         let batches = batches(parts, most, Slice::count);
         let part = |slice: &Slice| {
             let stream = &streams[slice.place];

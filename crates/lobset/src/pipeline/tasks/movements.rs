@@ -11,7 +11,7 @@ use super::attempt::Attempt;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Windows};
 use crate::output::MOVEMENTS;
-use crate::pipeline::counts::{Slice, slices};
+use crate::pipeline::counts::{Slice, slices_of};
 use crate::pipeline::movements::{Computed, slide};
 use crate::run::map_batched;
 use crate::storage::Writer;
@@ -51,8 +51,7 @@ impl Job for Movements {
         let fail = |e| Error::output(&file, e);
         let mut writer = Writer::create(&file).map_err(fail)?;
         let most = slide(self.windows);
-        let tasks: Vec<Slice> =
-            self.parts.iter().enumerate().flat_map(|(i, part)| slices(i, part.range.clone(), most)).collect();
+        let tasks = slices_of(self.parts.iter().map(|part| part.range.clone()), most);
         let work = |slice: &Slice| {
             let MovementPart { tape, candidates, .. } = &self.parts[slice.place];
             let mut blocks = Vec::with_capacity(8 * slice.count() as usize);
