@@ -4,21 +4,21 @@
 mod choices;
 mod setting;
 mod table;
+mod target;
 mod values;
 
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use choices::{Aliases, Columns, Compression, Feature, PriceType, ThresholdScope, Unmapped};
+pub use choices::{Aliases, ClassRule, Columns, Compression, Feature, PriceType, ThresholdScope, Unmapped};
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
+use target::check_targets;
+pub use target::{CLASSIC, Classes, MAX_WINDOW_ROWS, Means, Movement, Target, Targets};
 pub use values::{Choice, Kind, SettingValue};
 
 use crate::error::ConfigError;
 use crate::time_text::{Duration, Timestamp};
-
-/// The longest window, in rows. It keeps every exact sum and product of a label within 128 bits.
-pub const MAX_WINDOW_ROWS: u64 = 1 << 30;
 
 settings! {
     /// Tag in the file names, and the preset that fills the other defaults.
@@ -26,11 +26,13 @@ settings! {
     /// Channels of the depth tensors made from the dataset.
     tensor features: Vec<Feature> = vec![Feature::Volume, Feature::Variance], "LIST", check distinct;
     /// L, rows of the past window.
-    label lookback_rows: u64 = 5_000, "ROWS", in 1..=MAX_WINDOW_ROWS;
+    label lookback_rows: u64 = Means::DEFAULT.lookback_rows, "ROWS", in 1..=MAX_WINDOW_ROWS;
     /// F, rows of the future window.
-    label lookforward_input: u64 = 5_000, "ROWS", in 1..=MAX_WINDOW_ROWS;
+    label lookforward_input: u64 = Means::DEFAULT.lookforward_input, "ROWS", in 1..=MAX_WINDOW_ROWS;
     /// O, rows skipped between the row and the future window.
-    label lookforward_offset: u64 = 500, "ROWS", in 0..=MAX_WINDOW_ROWS;
+    label lookforward_offset: u64 = Means::DEFAULT.lookforward_offset, "ROWS", in 0..=MAX_WINDOW_ROWS;
+    /// End the past window with the row itself, not with the row before it.
+    label include_row: bool = Means::DEFAULT.include_row, "BOOL";
     /// Rows in one depth tensor's window, a multiple of `ticks_per_bin`.
     tensor samples: u64 = 50_000, "ROWS";
     /// Rows per time bin of a depth tensor.
@@ -38,11 +40,23 @@ settings! {
     /// Price step of a depth tensor's ladder, in price units.
     tensor micro_pip_size: f64 = 0.00001, "PRICE", check positive_step;
     /// Classes.
-    label nbins: u16 = 21, "N", in 2..=255;
+    label nbins: u16 = Classes::NBINS, "N", in 2..=255;
+    /// How movements become classes.
+    label classes: ClassRule = ClassRule::Quantiles, "RULE";
+    /// Share of stationary fit rows, with `classes = "share"`; above 0 and below 1.
+    label stationary: f64 = Classes::STATIONARY, "SHARE", check part;
+    /// Largest stationary movement in mean relative spreads, with `classes = "spread"`; above 0.
+    label multiple: f64 = Classes::MULTIPLE, "NUMBER", check positive;
+    /// Boundaries of the classes, ascending, with `classes = "fixed"`.
+    label boundaries: Option<Vec<f64>> = None, "LIST", check ascending_boundaries;
     /// Share of the fit half's files that the boundaries are fitted on; above 0, at most 1.
     selection sample_fraction: f64 = 1.0, "SHARE", check share;
     /// Whose movements a set of boundaries is fitted on.
     label threshold_scope: ThresholdScope = ThresholdScope::Global, "SCOPE";
+    /// More targets, each NAME=KIND,key=value,… with columns of its own.
+    label targets: Targets = Targets::default(), "TARGETS", check check_targets;
+    /// Write the last row that each label depends on, in the column `label_end`.
+    output label_end: bool = false, "BOOL";
     /// Mark an exactly uniform subset in the column `balanced`.
     output force_uniform: bool = true, "BOOL";
     /// Write the marked rows alone.
@@ -90,6 +104,28 @@ impl Config {
         config
     }
 
+    /// The targets: the classic one, which the flat settings describe, then the others.
+    pub fn all_targets(&self) -> Vec<Target> {
+        let classes = match self.classes {
+            ClassRule::Quantiles => Classes::Quantiles { nbins: self.nbins },
+            ClassRule::Share => Classes::Share { stationary: self.stationary },
+            ClassRule::Spread => Classes::Spread { multiple: self.multiple },
+            ClassRule::Fixed => Classes::Fixed { boundaries: self.boundaries.clone().unwrap_or_default() },
+        };
+        let classic = Target {
+            name: CLASSIC.to_owned(),
+            movement: Movement::Means(Means {
+                lookback_rows: self.lookback_rows,
+                include_row: self.include_row,
+                lookforward_offset: self.lookforward_offset,
+                lookforward_input: self.lookforward_input,
+            }),
+            classes,
+            threshold_scope: self.threshold_scope,
+        };
+        [classic].into_iter().chain(self.targets.0.iter().cloned()).collect()
+    }
+
     /// Checks every range and every pair of settings that must agree.
     ///
     /// # Errors
@@ -99,6 +135,18 @@ impl Config {
         if self.ticks_per_bin == 0 || self.samples == 0 || !self.samples.is_multiple_of(self.ticks_per_bin) {
             let Self { samples, ticks_per_bin, .. } = self;
             problems.push(format!("samples: {samples} is not a positive multiple of ticks_per_bin = {ticks_per_bin}"));
+        }
+        if self.classes == ClassRule::Fixed && self.boundaries.is_none() {
+            problems.push("boundaries: classes = \"fixed\" needs them, such as [-0.0001, 0.0001]".to_owned());
+        }
+        if self.classes != ClassRule::Fixed && self.boundaries.is_some() {
+            problems.push(format!("boundaries: classes = {:?} computes them", self.classes.name()));
+        }
+        if self.drop_unbalanced && !self.targets.0.is_empty() {
+            problems.push(
+                "drop_unbalanced: each target marks rows of its own, so it needs a single target; filter on the columns balanced instead"
+                    .to_owned(),
+            );
         }
         if self.drop_unbalanced && !self.force_uniform {
             problems.push("drop_unbalanced: needs force_uniform = true, which marks the rows to keep".to_owned());
@@ -139,6 +187,21 @@ fn positive_step(size: &f64) -> Result<(), String> {
 
 fn share(share: &f64) -> Result<(), String> {
     require(*share > 0.0 && *share <= 1.0, || format!("{share} is not above 0 and at most 1"))
+}
+
+fn part(share: &f64) -> Result<(), String> {
+    require(*share > 0.0 && *share < 1.0, || format!("{share} is not above 0 and below 1"))
+}
+
+fn positive(number: &f64) -> Result<(), String> {
+    require(number.is_finite() && *number > 0.0, || format!("{number} is not above 0"))
+}
+
+fn ascending_boundaries(boundaries: &Option<Vec<f64>>) -> Result<(), String> {
+    boundaries.as_deref().map_or(Ok(()), |list| {
+        let ascending = list.windows(2).all(|pair| pair[0] < pair[1]) && list.iter().all(|b| b.is_finite());
+        require(ascending && (1..=254).contains(&list.len()), || "give 1 to 254 ascending numbers".to_owned())
+    })
 }
 
 fn at_least_one(count: &u64) -> Result<(), String> {

@@ -66,6 +66,17 @@ choices! {
         /// one set for each symbol
         Symbol = "symbol",
     }
+    /// How movements become classes.
+    ClassRule {
+        /// equally many fit rows in each of `nbins` classes
+        Quantiles = "quantiles",
+        /// down, stationary, up: the share `stationary` of the fit rows is stationary
+        Share = "share",
+        /// down, stationary, up: movements of at most `multiple` mean relative spreads are stationary
+        Spread = "spread",
+        /// classes between the given `boundaries`
+        Fixed = "fixed",
+    }
     /// What happens to an instrument that the file's mappings do not name.
     Unmapped {
         /// the file is refused

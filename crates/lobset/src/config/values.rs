@@ -34,6 +34,8 @@ pub enum Kind {
     List(&'static Kind),
     /// Two values of one kind.
     Pair(&'static Kind),
+    /// Any number of targets.
+    Targets,
 }
 
 impl Kind {

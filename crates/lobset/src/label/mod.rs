@@ -2,19 +2,19 @@
 //! here are the tapes and `thresholds.json`.
 
 mod balance;
+mod candidates;
 mod count;
-mod movement;
+mod kinds;
 mod quantile;
 mod split;
 mod sums;
 mod thresholds;
-mod windows;
 
 pub use balance::Quota;
+pub use candidates::Candidates;
 pub(crate) use count::Counter;
-pub use movement::{movement, movements};
+pub(crate) use kinds::Rule;
 pub use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
 pub use split::{Split, Splits};
 pub use sums::{SLICE, Sums};
-pub use thresholds::{Boundaries, FileUsed, LARGEST_THRESHOLDS, Thresholds, check_classes};
-pub use windows::{Candidates, Windows};
+pub use thresholds::{Boundaries, FileUsed, Fitted, LARGEST_THRESHOLDS, Thresholds, check_classes};

@@ -77,20 +77,21 @@ struct Wanted {
     slot: u16,
 }
 
-/// Serialized form of a selection: for each completed pass, the prefixes with a wanted rank.
+/// Serialized form of a selection: for each completed pass, the prefixes with a wanted rank; and whether it is among
+/// absolute values.
 #[derive(Serialize, Deserialize)]
-struct Passes(Vec<Vec<u64>>);
+struct Passes(Vec<Vec<u64>>, bool);
 
 impl From<Selection> for Passes {
     fn from(selection: Selection) -> Self {
-        Self(selection.passes)
+        Self(selection.passes, selection.absolute)
     }
 }
 
 impl From<Passes> for Selection {
     /// The result is for counting only: the wanted ranks are not serialized.
-    fn from(Passes(passes): Passes) -> Self {
-        let mut selection = Self::new();
+    fn from(Passes(passes, absolute): Passes) -> Self {
+        let mut selection = Self { absolute, ..Self::new() };
         for prefixes in passes {
             selection.descend(prefixes);
         }
@@ -110,6 +111,8 @@ pub struct Selection {
     /// The prefix of each slot of this pass: the digits that its values share.
     prefixes: Vec<u64>,
     wanted: Vec<Wanted>,
+    /// Whether it selects among absolute values.
+    absolute: bool,
 }
 
 impl Default for Selection {
@@ -121,7 +124,12 @@ impl Default for Selection {
 impl Selection {
     /// Creates a selection before its first pass.
     pub fn new() -> Self {
-        Self { passes: Vec::new(), tables: Vec::new(), prefixes: vec![0], wanted: Vec::new() }
+        Self { passes: Vec::new(), tables: Vec::new(), prefixes: vec![0], wanted: Vec::new(), absolute: false }
+    }
+
+    /// Creates a selection among the absolute values of what is counted.
+    pub fn of_absolute_values() -> Self {
+        Self { absolute: true, ..Self::new() }
     }
 
     /// An empty histogram of this pass.
@@ -138,6 +146,20 @@ impl Selection {
 
     /// Counts values into a histogram of this pass. NaN is ignored.
     pub fn count(&self, values: &[f64], histogram: &mut Histogram) {
+        if self.absolute {
+            // A few at a time, in a core's own cache.
+            let mut absolute = [0.0; 1024];
+            for values in values.chunks(absolute.len()) {
+                let absolute = &mut absolute[..values.len()];
+                absolute.iter_mut().zip(values).for_each(|(absolute, value)| *absolute = value.abs());
+                self.count_values(absolute, histogram);
+            }
+        } else {
+            self.count_values(values, histogram);
+        }
+    }
+
+    fn count_values(&self, values: &[f64], histogram: &mut Histogram) {
         match self.tables.split_first() {
             None => {
                 for value in values.iter().filter(|v| !v.is_nan()) {

@@ -42,24 +42,19 @@ impl fmt::Display for Split {
 /// Assigns the labelled rows of a symbol to splits by row number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Splits {
+    /// The first row that is not `fit`; at most `boundary_row`.
+    pub fit_end: u64,
     /// The first row at T or later (by the running maximum of `ts_recv`).
     pub boundary_row: u64,
-    /// O + F.
-    pub reach: u64,
 }
 
 impl Splits {
-    /// The first row that is not `fit`.
-    pub fn fit_end(&self) -> u64 {
-        self.boundary_row.saturating_sub(self.reach)
-    }
-
     /// The split of a labelled row.
     #[inline]
     pub fn of(&self, row: u64) -> Split {
         if row >= self.boundary_row {
             Split::Holdout
-        } else if row + self.reach >= self.boundary_row {
+        } else if row >= self.fit_end {
             Split::Embargo
         } else {
             Split::Fit

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use on_disk::LARGEST_THRESHOLDS;
 
-use crate::config::{Config, LabelSettings};
+use crate::config::{CLASSIC, Config, LabelSettings};
 use crate::error::{ConfigError, Error, Result};
 use crate::time_text::Timestamp;
 
@@ -57,22 +57,10 @@ impl Boundaries {
     }
 }
 
-/// The contents of `thresholds.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "on_disk::OnDisk")]
-pub struct Thresholds {
-    /// The version of lobset that fitted them.
-    pub version: String,
-    /// The boundary time T.
-    pub fit_until: Timestamp,
-    /// The settings that define the label.
-    pub settings: LabelSettings,
-    /// Requested share of the fit half's files.
-    pub sample_fraction: f64,
-    /// Number of labelled rows that a symbol needed to take part.
-    pub min_symbol_samples: u64,
-    /// The files fitted on, in order of time.
-    pub files: Vec<FileUsed>,
+/// The boundaries of one target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "on_disk::FittedOnDisk")]
+pub struct Fitted {
     /// The boundaries for all symbols, with `threshold_scope = "global"`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub global: Option<Boundaries>,
@@ -81,16 +69,57 @@ pub struct Thresholds {
     pub symbols: BTreeMap<String, Boundaries>,
 }
 
-impl Thresholds {
+impl Fitted {
     /// The boundaries that apply to a symbol.
     pub fn for_symbol(&self, symbol: &str) -> Option<&Boundaries> {
         self.global.as_ref().or_else(|| self.symbols.get(symbol))
     }
 
+    fn only<'a>(&self, symbols: impl IntoIterator<Item = &'a str>) -> Self {
+        let mine = symbols.into_iter().filter_map(|name| Some((name.to_owned(), self.symbols.get(name)?.clone())));
+        Self { global: self.global.clone(), symbols: mine.collect() }
+    }
+}
+
+/// The contents of `thresholds.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "on_disk::OnDisk")]
+pub struct Thresholds {
+    /// The version of lobset that fitted them.
+    pub version: String,
+    /// The boundary time T.
+    pub fit_until: Timestamp,
+    /// The settings that define the labels.
+    pub settings: LabelSettings,
+    /// Requested share of the fit half's files.
+    pub sample_fraction: f64,
+    /// Number of labelled rows that a symbol needed to take part.
+    pub min_symbol_samples: u64,
+    /// The files fitted on, in order of time.
+    pub files: Vec<FileUsed>,
+    /// The boundaries of the classic target.
+    #[serde(flatten)]
+    pub classic: Fitted,
+    /// The boundaries of the other targets, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<String, Fitted>,
+}
+
+impl Thresholds {
+    /// The boundaries of a target.
+    pub fn of(&self, target: &str) -> Option<&Fitted> {
+        if target == CLASSIC { Some(&self.classic) } else { self.targets.get(target) }
+    }
+
+    /// The boundaries of a target that apply to a symbol.
+    pub fn boundaries(&self, target: &str, symbol: &str) -> Option<&Boundaries> {
+        self.of(target)?.for_symbol(symbol)
+    }
+
     /// A copy that contains only the boundaries of these symbols.
     #[must_use]
-    pub fn only<'a>(&self, symbols: impl IntoIterator<Item = &'a str>) -> Self {
-        let mine = symbols.into_iter().filter_map(|name| Some((name.to_owned(), self.symbols.get(name)?.clone())));
+    pub fn only<'a>(&self, symbols: impl IntoIterator<Item = &'a str> + Clone) -> Self {
+        let target = |(name, fitted): (&String, &Fitted)| (name.clone(), fitted.only(symbols.clone()));
         // Copied field by field, so that the boundaries of all other symbols are not cloned.
         Self {
             version: self.version.clone(),
@@ -99,9 +128,14 @@ impl Thresholds {
             sample_fraction: self.sample_fraction,
             min_symbol_samples: self.min_symbol_samples,
             files: self.files.clone(),
-            global: self.global.clone(),
-            symbols: mine.collect(),
+            classic: self.classic.only(symbols.clone()),
+            targets: self.targets.iter().map(target).collect(),
         }
+    }
+
+    /// Whether each symbol has boundaries of its own, for any target.
+    pub fn differ_by_symbol(&self) -> bool {
+        [&self.classic].into_iter().chain(self.targets.values()).any(|fitted| !fitted.symbols.is_empty())
     }
 
     /// The text written to `thresholds.json`.

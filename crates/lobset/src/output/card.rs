@@ -4,10 +4,9 @@ use std::fmt::Write;
 
 use arrow_schema::{DataType, TimeUnit};
 
-use super::columns::{Column, columns};
-use super::manifest::{Manifest, SplitEntry, Splits3};
-
-use crate::config::PriceType;
+use super::columns::{Column, columns, names};
+use super::manifest::{Manifest, SplitEntry, Splits3, SymbolEntry};
+use crate::config::{CLASSIC, PriceType};
 use crate::label::Thresholds;
 use crate::printable::grouped;
 
@@ -102,6 +101,7 @@ pub fn card(manifest: &Manifest, thresholds: &Thresholds) -> String {
     let mut page = String::new();
     front_matter(&mut page, manifest);
     introduction(&mut page, manifest, thresholds);
+    targets(&mut page, manifest);
     splits(&mut page, manifest);
     loading(&mut page, manifest);
     datasets(&mut page, manifest);
@@ -179,10 +179,34 @@ fn introduction(page: &mut String, manifest: &Manifest, thresholds: &Thresholds)
     );
 }
 
+/// Rows of a dataset by split of the classic target.
+fn classic(manifest: &Manifest, symbol: &SymbolEntry) -> [u64; 3] {
+    let splits = symbol.splits().find(|(target, _)| *target == CLASSIC);
+    splits.map_or([0; 3], |(_, splits)| written(manifest, splits))
+}
+
+/// Lists the targets besides the classic one.
+fn targets(page: &mut String, manifest: &Manifest) {
+    let targets = &manifest.config.targets.0;
+    if targets.is_empty() {
+        return;
+    }
+    page.push_str(
+        "\n## Targets\n\nBesides `price_movement` and its columns, these targets have columns with their name behind. A row has null\n\
+         where a target has no label. `lobset validate` proves each.\n\n| target | column | definition |\n|---|---|---|\n",
+    );
+    for target in targets {
+        let (name, column) = (&target.name, target.column(names::PRICE_MOVEMENT));
+        let text = target.to_string();
+        let definition = text.split_once('=').map_or(text.as_str(), |(_, definition)| definition);
+        let _ = writeln!(page, "| `{name}` | `{column}` | `{definition}` |");
+    }
+}
+
 fn splits(page: &mut String, manifest: &Manifest) {
     let mut rows = [0; 3];
-    for (_, dataset) in manifest.datasets() {
-        let found = written(manifest, &dataset.splits);
+    for (symbol, _) in manifest.datasets() {
+        let found = classic(manifest, symbol);
         rows.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
     }
     let [fit, embargo, holdout] = rows.map(grouped);
@@ -218,7 +242,7 @@ fn loading(page: &mut String, manifest: &Manifest) {
          fit = load_dataset(os.getcwd(), {name}, split=\"train\", filters=[(\"split\", \"==\", \"fit\")])\n```\n"
     );
     // A depth tensor needs a whole window of rows.
-    if dataset.splits.fit.rows > manifest.config.samples {
+    if symbol.splits().any(|(_, splits)| splits.fit.rows > manifest.config.samples) {
         let _ = write!(
             page,
             "\n```python\nimport lobset.torch\nfrom torch.utils.data import DataLoader\n\n\
@@ -232,7 +256,7 @@ fn datasets(page: &mut String, manifest: &Manifest) {
         "\n## Datasets\n\n| symbol | config | file | rows | fit | embargo | holdout |\n|---|---|---|---:|---:|---:|---:|\n",
     );
     for (symbol, dataset) in manifest.datasets() {
-        let (rows, [fit, embargo, holdout]) = (grouped(dataset.rows), written(manifest, &dataset.splits).map(grouped));
+        let (rows, [fit, embargo, holdout]) = (grouped(dataset.rows), classic(manifest, symbol).map(grouped));
         let (name, config, file) = (escape(&symbol.symbol), escape(&config_name(&symbol.symbol)), &dataset.file);
         let _ = writeln!(page, "| {name} | {config} | `{file}` | {rows} | {fit} | {embargo} | {holdout} |");
     }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use arrow_schema::Field;
 
-use super::kind::{Bits, Kind};
-use crate::config::{Columns, Config, PriceType};
+use super::kind::{Bits, Kind, NO_LABEL};
+use crate::config::{Columns, Config, Movement, PriceType};
 use crate::input::Event;
 use crate::label::Split;
 use crate::tape::{BOOK_WORDS, Book, halves};
@@ -36,12 +36,10 @@ pub(crate) mod names {
     }
 }
 
-/// The labels of a row.
+/// The label of a row for one target.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RowLabel {
-    /// Its index in the symbol's stream.
-    pub row: u64,
-    /// Mean mid price ahead divided by mean mid price behind, minus one.
+pub struct TargetLabel {
+    /// Its movement.
     pub movement: f64,
     /// Its class.
     pub class: u8,
@@ -116,8 +114,10 @@ pub(crate) enum Source {
     Derived(u64, fn(&Book) -> u64),
     /// The symbol, the same for all rows.
     Symbol,
-    /// The label.
-    Label(&'static dyn Value<RowLabel>),
+    /// The row's number in its symbol's stream.
+    Row,
+    /// The label of the target with this place.
+    Label(usize, &'static dyn Value<Option<TargetLabel>>),
 }
 
 impl fmt::Debug for Source {
@@ -127,7 +127,8 @@ impl fmt::Debug for Source {
             Self::Book(word, part) => f.debug_tuple("Book").field(word).field(part).finish(),
             Self::Derived(words, _) => f.debug_tuple("Derived").field(words).finish(),
             Self::Symbol => f.write_str("Symbol"),
-            Self::Label(_) => f.write_str("Label"),
+            Self::Row => f.write_str("Row"),
+            Self::Label(target, _) => f.debug_tuple("Label").field(target).finish(),
         }
     }
 }
@@ -185,14 +186,15 @@ impl Column {
             Source::Book(word, part) => Some(part.of(book[word])),
             Source::Derived(_, value) => Some(value(book)),
             Source::Symbol => Some(0),
-            Source::Label(_) => None,
+            Source::Row | Source::Label(..) => None,
         }
     }
 
     /// The value in a labelled row, encoded as in [`Kind`]; 0 for the symbol.
-    pub fn value(&self, event: &Event, book: &Book, label: &RowLabel) -> u64 {
+    pub fn value(&self, event: &Event, book: &Book, row: u64, labels: &[Option<TargetLabel>]) -> u64 {
         match self.source {
-            Source::Label(value) => value.of(label),
+            Source::Row => row,
+            Source::Label(target, value) => value.of(&labels[target]),
             _ => self.of_record(event, book).unwrap_or_default(),
         }
     }
@@ -211,11 +213,14 @@ macro_rules! event {
     };
 }
 
-/// A column of a field of [`RowLabel`].
+/// A column of a field of [`TargetLabel`] of the target with a place.
 macro_rules! label {
-    ($name:expr, $field:ident, $role:expr, $kind:expr, $meaning:expr) => {
-        Column::new($name, $role, $kind, Source::Label(&|label: &RowLabel| label.$field.bits()), $meaning)
-    };
+    ($target:expr, $place:expr, $name:expr, $field:ident, $kind:expr, $meaning:expr) => {{
+        let value: &'static dyn Value<Option<TargetLabel>> =
+            &|label: &Option<TargetLabel>| label.map_or(NO_LABEL, |label| label.$field.bits());
+        let name = $target.column($name);
+        Column::new(&name, Role::Target, $kind, Source::Label($place, value), $meaning)
+    }};
 }
 
 impl Bits for Split {
@@ -269,7 +274,13 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
     }
     columns.extend([
         Column::new(names::SYMBOL, Role::Key, Kind::Symbol, Source::Symbol, "the instrument's name"),
-        label!(names::ROW, row, Role::Key, Kind::U64, "the row's number in the symbol's whole stream, from 0"),
+        Column::new(
+            names::ROW,
+            Role::Key,
+            Kind::U64,
+            Source::Row,
+            "the row's number in the symbol's whole stream, from 0",
+        ),
         Column::new(
             names::MID_PRICE,
             Role::Derived,
@@ -277,25 +288,25 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
             Source::Derived(0b11, mid2),
             "(best bid + best ask) / 2, in price units",
         ),
-        label!(
-            names::PRICE_MOVEMENT,
-            movement,
-            Role::Target,
-            Kind::Float,
-            "mean mid price ahead / mean mid price behind - 1"
-        ),
-        label!(
-            names::CLASSIFICATION_LABEL,
-            class,
-            Role::Target,
-            Kind::I32,
-            "the class: how many boundaries are not above the movement"
-        ),
-        label!(names::SPLIT, split, Role::Target, Kind::Name(&Split::NAMES), "fit, embargo or holdout"),
     ]);
-    if config.force_uniform {
-        let meaning = "in the uniform subset of the row's split";
-        columns.push(label!(names::BALANCED, balanced, Role::Target, Kind::Bool, meaning));
+    let targets = config.all_targets();
+    for (place, target) in targets.iter().enumerate() {
+        let meaning = match target.movement {
+            Movement::Means(_) => "mean mid price ahead / mean mid price behind - 1",
+        };
+        let class = "the class: how many boundaries are not above the movement";
+        let mut of_target = vec![
+            label!(target, place, names::PRICE_MOVEMENT, movement, Kind::Float, meaning),
+            label!(target, place, names::CLASSIFICATION_LABEL, class, Kind::I32, class),
+            label!(target, place, names::SPLIT, split, Kind::Name(&Split::NAMES), "fit, embargo or holdout"),
+        ];
+        if config.force_uniform {
+            let meaning = "in the uniform subset of the row's split";
+            of_target.push(label!(target, place, names::BALANCED, balanced, Kind::Bool, meaning));
+        }
+        // A row is written if any target has a label there.
+        let nullable = targets.len() > 1;
+        columns.extend(of_target.into_iter().map(|column| Column { nullable, ..column }));
     }
     columns
 }

@@ -8,6 +8,9 @@ pub(super) const NO_TIME: u64 = UNDEF_TIMESTAMP;
 /// The price that represents null.
 pub(super) const NO_PRICE: u64 = UNDEF_PRICE.cast_unsigned();
 
+/// The bits that represent the absence of a label in its columns: a NaN, and in narrower types a value that none has.
+pub(super) const NO_LABEL: u64 = f64::NAN.to_bits();
+
 /// Converts a price in 1e-9 to price units.
 pub(super) fn price(bits: u64) -> f64 {
     bits.cast_signed() as f64 / 1e9

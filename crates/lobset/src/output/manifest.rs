@@ -90,10 +90,6 @@ pub struct SymbolEntry {
     pub publisher_id: u16,
     /// Number of rows.
     pub rows: u64,
-    /// Number of rows with a label.
-    pub labelled_rows: u64,
-    /// Number of rows whose windows are complete, but whose past mean is not positive: no movement, no label.
-    pub undefined_rows: u64,
     /// How often `ts_recv` decreases.
     pub steps_back: u64,
     /// Its longest gaps in `ts_recv` that windows may span, longest first, three at most. Gaps at breaks of the stream
@@ -105,9 +101,29 @@ pub struct SymbolEntry {
     pub boundary_row: u64,
     /// Ranges of rows (from, to) in the files that the thresholds were fitted on.
     pub fitted_rows: Vec<[u64; 2]>,
+    /// The labels of each target, the classic one first.
+    pub targets: Vec<TargetEntry>,
     /// The dataset, when the symbol has one.
     pub dataset: Option<DatasetEntry>,
     /// Why it has no dataset.
+    pub reason: Option<String>,
+}
+
+/// The labels of one target in a stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetEntry {
+    /// The target's name; `classic` for that of the flat settings.
+    pub target: String,
+    /// Number of rows with a label.
+    pub labelled_rows: u64,
+    /// Number of rows whose windows are complete, but whose past mean is not positive: no movement, no label.
+    pub undefined_rows: u64,
+    /// The first row that is not `fit`.
+    pub fit_end: u64,
+    /// Rows by split and class, before `drop_unbalanced` removes any; `None` if the dataset has no labels of the target.
+    pub splits: Option<Splits3<SplitEntry>>,
+    /// Why the dataset has no labels of the target.
     pub reason: Option<String>,
 }
 
@@ -125,8 +141,13 @@ pub struct DatasetEntry {
     pub rows: u64,
     /// Number of row groups.
     pub row_groups: u64,
-    /// Rows by split and class, before `drop_unbalanced` removes any.
-    pub splits: Splits3<SplitEntry>,
+}
+
+impl SymbolEntry {
+    /// The targets that its dataset has labels of, with their splits.
+    pub fn splits(&self) -> impl Iterator<Item = (&str, &Splits3<SplitEntry>)> {
+        self.targets.iter().filter_map(|target| Some((target.target.as_str(), target.splits.as_ref()?)))
+    }
 }
 
 /// One value for each split.

@@ -25,14 +25,14 @@ mod window;
 pub use blocks::ROW_GROUP_ROWS;
 pub use card::card;
 pub use chunk::EncodedGroup;
-pub use columns::{Column, Role, RowLabel};
+pub use columns::{Column, Role, TargetLabel};
 pub(crate) use columns::{columns, names};
 pub use dataset::{
     CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name, dataset_stem,
 };
 pub use kind::Kind;
 pub use manifest::{
-    DatasetEntry, FileEntry, LARGEST_MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry, ThresholdsEntry, Timings,
+    DatasetEntry, FileEntry, LARGEST_MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
     ValidationEntry,
 };
 pub use pages::PAGE_ROWS;

@@ -90,12 +90,15 @@ pub fn report(manifest: &Manifest) -> String {
             manifest.warnings.iter().map(|w| format!("<li class=\"warn\">{}</li>", escape(w))).collect();
         let _ = write!(page, "<h2>Before you train</h2><ul>{items}</ul>");
     }
-    page.push_str("<h2>Datasets</h2><table><tr><th>symbol</th><th>split</th><th class=\"n\">rows</th><th class=\"n\">balanced</th><th class=\"n\">distance from uniform</th><th>classes</th></tr>");
-    for (symbol, dataset) in manifest.datasets() {
-        for (name, split) in dataset.splits.named() {
+    page.push_str("<h2>Datasets</h2><table><tr><th>symbol</th><th>target</th><th>split</th><th class=\"n\">rows</th><th class=\"n\">balanced</th><th class=\"n\">distance from uniform</th><th>classes</th></tr>");
+    let of_datasets = manifest
+        .datasets()
+        .flat_map(|(symbol, dataset)| symbol.splits().map(move |(target, splits)| (symbol, dataset, target, splits)));
+    for (symbol, dataset, target, splits) in of_datasets {
+        for (name, split) in splits.named() {
             let _ = write!(
                 page,
-                "<tr><td title=\"{}\">{}</td><td>{name}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}%</td><td>{}</td></tr>",
+                "<tr><td title=\"{}\">{}</td><td>{target}</td><td>{name}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}%</td><td>{}</td></tr>",
                 escape(&dataset.file),
                 escape(&symbol.symbol),
                 split.rows,

@@ -6,7 +6,7 @@ use parquet::errors::Result;
 
 use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, EncodedGroup};
-use super::columns::{Column, Part, RowLabel, Source};
+use super::columns::{Column, Part, Source, TargetLabel};
 use super::kind::Kind;
 use super::run_column::{Cell, RunColumn, Scratch};
 use super::schema::DatasetSchema;
@@ -76,7 +76,9 @@ struct Derived {
 /// Rows not yet added to the columns, without their books.
 struct Block {
     events: Vec<Event>,
-    labels: Vec<RowLabel>,
+    rows: Vec<u64>,
+    /// By target.
+    labels: Vec<Vec<Option<TargetLabel>>>,
     /// In the order of the table of columns.
     derived: Vec<Derived>,
 }
@@ -145,7 +147,8 @@ impl RowGroupEncoder {
             book: (0..BOOK_WORDS).map(|word| BookWord::new(word, &price, &blocks)).collect(),
             block: Block {
                 events: Vec::with_capacity(BLOCK_ROWS),
-                labels: Vec::with_capacity(BLOCK_ROWS),
+                rows: Vec::with_capacity(BLOCK_ROWS),
+                labels: vec![Vec::with_capacity(BLOCK_ROWS); config.all_targets().len()],
                 derived: derived.collect(),
             },
             values: Vec::with_capacity(BLOCK_ROWS),
@@ -166,9 +169,9 @@ impl RowGroupEncoder {
         self.pending |= changed;
     }
 
-    /// Appends a row; `changed` has a bit for each word of the book that differs from the previous row.
+    /// Appends a row with its number in the symbol's stream and its label of each target; `changed` has a bit for each word of the book that differs from the previous row.
     #[inline]
-    pub fn push(&mut self, row: &Row, changed: u64, label: RowLabel) {
+    pub fn push(&mut self, row: &Row, changed: u64, number: u64, labels: &[Option<TargetLabel>]) {
         let at = self.rows + self.block.events.len() as u32;
         let changed = changed | self.pending;
         self.pending = 0;
@@ -190,7 +193,8 @@ impl RowGroupEncoder {
             }
         });
         self.block.events.push(row.event);
-        self.block.labels.push(label);
+        self.block.rows.push(number);
+        self.block.labels.iter_mut().zip(labels).for_each(|(all, label)| all.push(*label));
         if self.block.events.len() == BLOCK_ROWS {
             self.take_block();
         }
@@ -203,7 +207,11 @@ impl RowGroupEncoder {
         for (column, of_column) in schema.columns().iter().zip(columns) {
             match column.source {
                 Source::Event(value) => value.fill(&block.events, values),
-                Source::Label(value) => value.fill(&block.labels, values),
+                Source::Row => {
+                    values.clear();
+                    values.extend_from_slice(&block.rows);
+                }
+                Source::Label(target, value) => value.fill(&block.labels[target], values),
                 Source::Derived(..) => {
                     values.clear();
                     derived.next().into_iter().for_each(|derived| values.append(&mut derived.values));
@@ -214,7 +222,8 @@ impl RowGroupEncoder {
         }
         self.rows += block.events.len() as u32;
         block.events.clear();
-        block.labels.clear();
+        block.rows.clear();
+        block.labels.iter_mut().for_each(Vec::clear);
     }
 
     /// Encodes the rows so far, all of `symbol`, as a row group, and starts the next one. Without rows it does nothing.

@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::label::{Boundaries, Candidates, Split, Splits};
+use super::streams::TargetRows;
+use crate::error::Result;
+use crate::label::{Boundaries, Candidates, Split};
 use crate::tape::MOVEMENT_BLOCK;
 
-/// A range of candidates of one item in a list: a stream among all streams, or a part among those of a task.
+/// A range of candidates of one item in a list: a target's part of a stream, or a part among those of a task.
 #[derive(Debug, Clone)]
 pub struct Slice {
     /// Place of the item in the list.
@@ -73,24 +75,94 @@ impl ClassCounts {
     }
 }
 
-/// Class counts of each block of a range of candidates, whose movements are `values`.
+/// A target of a symbol whose rows are to be classified.
+#[derive(Debug, Clone, Copy)]
+pub struct Labelled<'a> {
+    /// Its rows.
+    pub rows: &'a TargetRows,
+    /// Its boundaries.
+    pub boundaries: &'a Boundaries,
+    /// Number of its classes.
+    pub classes: usize,
+}
+
+impl Labelled<'_> {
+    /// Its candidates among a range of rows.
+    pub fn within(&self, rows: &Range<u64>) -> Range<u64> {
+        let TargetRows { candidates, .. } = self.rows;
+        candidates.before(rows.start)..candidates.before(rows.end)
+    }
+}
+
+/// Counts of a block of candidates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockCounts {
+    /// Number of rows with a label of at least one target.
+    pub rows: u64,
+    /// The counts of each target.
+    pub targets: Vec<ClassCounts>,
+}
+
+/// Counts the classes in each block of a range of a symbol's candidates, which starts where a block does. `read` reads
+/// the movements of a target for a range of its own candidates.
+///
+/// # Errors
+/// Any error of `read`.
 pub fn class_blocks(
-    values: &[f64],
     candidates: &Candidates,
     range: Range<u64>,
-    splits: Splits,
-    boundaries: &Boundaries,
-    nbins: usize,
-) -> Vec<ClassCounts> {
-    let mut rows = candidates.rows(range).flatten();
-    let blocks = values.chunks(MOVEMENT_BLOCK as usize).map(|block| {
-        let mut counts = ClassCounts::new(nbins);
-        for (value, row) in block.iter().zip(&mut rows) {
-            if !value.is_nan() {
-                counts.count(splits.of(row), boundaries.class(*value));
+    targets: &[Labelled<'_>],
+    mut read: impl FnMut(usize, Range<u64>, &mut Vec<f64>) -> Result<()>,
+) -> Result<Vec<BlockCounts>> {
+    let span = candidates.span(range.clone());
+    let none = |target: &Labelled<'_>| ClassCounts::new(target.classes);
+    let empty = BlockCounts { rows: 0, targets: targets.iter().map(none).collect() };
+    let mut blocks = vec![empty; usize_of((range.end - range.start).div_ceil(MOVEMENT_BLOCK))];
+    // Rows with a label, needed only where targets may have labels of different rows.
+    let mut labelled = vec![false; if targets.len() > 1 { usize_of(range.end - range.start) } else { 0 }];
+    let mut values = Vec::new();
+    for (number, target) in targets.iter().enumerate() {
+        let mine = target.within(&span);
+        read(number, mine.clone(), &mut values)?;
+        let mut values = values.as_slice();
+        for rows in target.rows.candidates.rows(mine) {
+            // These rows follow each other among the candidates of the symbol, too.
+            let mut at = usize_of(candidates.before(rows.start) - range.start);
+            let mut row = rows.start;
+            while row < rows.end {
+                let in_block = BLOCK - at % BLOCK;
+                let (now, later) = values.split_at(in_block.min(usize_of(rows.end - row)).min(values.len()));
+                let counts = &mut blocks[at / BLOCK].targets[number];
+                for (value, row) in now.iter().zip(row..) {
+                    if !value.is_nan() {
+                        counts.count(target.rows.splits.of(row), target.boundaries.class(*value));
+                    }
+                }
+                if let Some(labelled) = labelled.get_mut(at..at + now.len()) {
+                    labelled.iter_mut().zip(now).for_each(|(labelled, value)| *labelled |= !value.is_nan());
+                }
+                if now.is_empty() {
+                    break;
+                }
+                (values, at, row) = (later, at + now.len(), row + now.len() as u64);
             }
         }
-        counts
-    });
-    blocks.collect()
+    }
+    for (number, block) in blocks.iter_mut().enumerate() {
+        block.rows = match block.targets.as_slice() {
+            [only] => only.total(),
+            _ => {
+                let rows = labelled.chunks(BLOCK).nth(number).unwrap_or_default();
+                rows.iter().filter(|labelled| **labelled).count() as u64
+            }
+        };
+    }
+    Ok(blocks)
+}
+
+/// The number of candidates in a block.
+const BLOCK: usize = MOVEMENT_BLOCK as usize;
+
+fn usize_of(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }

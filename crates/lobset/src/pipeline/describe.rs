@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::planned::Planned;
 use super::scanned::Scanned;
-use super::streams::Stream;
-use crate::config::{Config, ThresholdScope};
+use super::streams::{Stream, TargetRows, item};
+use super::write::split_entries;
+use crate::config::{CLASSIC, Classes, Config, Target, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
-use crate::label::{Candidates, Windows};
-use crate::output::{DatasetEntry, FileEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings};
+use crate::output::{
+    DatasetEntry, FileEntry, Manifest, SplitEntry, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
+};
 use crate::printable::{grouped, printable};
 
 /// Builds the manifest, except for validation, card, report and timings.
@@ -19,40 +21,36 @@ pub fn describe(
     mut datasets: BTreeMap<usize, DatasetEntry>,
     thresholds: ThresholdsEntry,
 ) -> Manifest {
-    let least = config.min_symbol_samples;
+    let Planned { targets, plans, .. } = planned;
     let describe_symbol = |(place, stream): (usize, &Stream)| {
-        let labelled_rows = planned.labelled[place];
         let dataset = datasets.remove(&place);
-        let reason = dataset.is_none().then(|| {
-            if labelled_rows < least {
-                let mut few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
-                let unbroken = Candidates::new(Windows::new(config), stream.tape.rows(), &[]).count();
-                if unbroken >= least && stream.candidates.count() < least {
-                    few += &format!("; without the {} breaks of its stream they would be enough", stream.breaks.len());
-                }
-                match stream.candidates.count() - labelled_rows {
-                    0 => few,
-                    undefined => {
-                        format!("{few}; {undefined} more have no movement, their past mean price being no more than 0")
-                    }
-                }
-            } else if planned.thresholds.for_symbol(&stream.symbol).is_none() {
-                "no boundaries: no row of the fit half has both of its windows whole within it".to_owned()
-            } else {
-                "no row is marked as balanced, and drop_unbalanced drops the others".to_owned()
+        let plan = plans.iter().find(|plan| plan.symbol == place).filter(|_| dataset.is_some());
+        let describe_target = |(number, target): (usize, &Target)| {
+            let plan = plan.and_then(|plan| plan.target(number));
+            let labelled_rows = planned.labelled[item(number, &scanned.streams, place)];
+            let TargetRows { candidates, splits } = &stream.targets[number];
+            TargetEntry {
+                target: target.name.clone(),
+                labelled_rows,
+                undefined_rows: candidates.count() - labelled_rows,
+                fit_end: splits.fit_end,
+                splits: plan.map(|plan| split_entries(config, plan)),
+                reason: plan.is_none().then(|| no_labels(config, planned, stream, number, labelled_rows)),
             }
-        });
+        };
+        let targets: Vec<TargetEntry> = targets.iter().enumerate().map(describe_target).collect();
+        // The reason of the first target, whose settings are the plainest.
+        let reason = targets.first().filter(|_| dataset.is_none()).and_then(|target| target.reason.clone());
         SymbolEntry {
             symbol: stream.symbol.clone(),
             publisher_id: stream.publisher_id,
             rows: stream.tape.rows(),
-            labelled_rows,
-            undefined_rows: stream.candidates.count() - labelled_rows,
             steps_back: stream.steps_back,
             gaps: stream.gaps.longest().to_vec(),
             breaks: stream.breaks.clone(),
-            boundary_row: stream.splits.boundary_row,
+            boundary_row: stream.boundary_row,
             fitted_rows: planned.fitted_rows[place].clone(),
+            targets,
             dataset,
             reason,
         }
@@ -77,6 +75,28 @@ pub fn describe(
         report: FileEntry::default(),
         plan: None,
         timings: Timings::default(),
+    }
+}
+
+/// Why a stream's dataset has no labels of a target, or why there is no dataset.
+fn no_labels(config: &Config, planned: &Planned, stream: &Stream, number: usize, labelled_rows: u64) -> String {
+    let least = config.min_symbol_samples;
+    let (target, TargetRows { candidates, .. }) = (&planned.targets[number], &stream.targets[number]);
+    if labelled_rows >= least {
+        return if planned.thresholds.boundaries(&target.name, &stream.symbol).is_none() {
+            "no boundaries: no row of the fit half has its windows whole within it".to_owned()
+        } else {
+            "no row is marked as balanced, and drop_unbalanced drops the others".to_owned()
+        };
+    }
+    let mut few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
+    let unbroken = target.movement.rule().candidates(&stream.tape, &[]).map_or(0, |all| all.count());
+    if unbroken >= least && candidates.count() < least {
+        few += &format!("; without the {} breaks of its stream they would be enough", stream.breaks.len());
+    }
+    match candidates.count() - labelled_rows {
+        0 => few,
+        undefined => format!("{few}; {undefined} more have no movement, their past mean price being no more than 0"),
     }
 }
 
@@ -137,20 +157,37 @@ const FAR_FROM_UNIFORM: f64 = 0.25;
 /// Up to this many symbols get a warning each; more of them share one.
 const MOST_SINGLE_WARNINGS: usize = 5;
 
-/// Warns of symbols whose own fit half is far from uniform.
+/// A symbol and a target, as warnings name them.
+fn of_target(symbol: &str, target: &str) -> String {
+    if target == CLASSIC { symbol.to_owned() } else { format!("{symbol}, {target}") }
+}
+
+/// Warns of symbols whose own fit half is far from uniform, for targets whose classes are made uniform.
 fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
-    let with_dataset: Vec<(&str, &SplitEntry)> =
-        symbols.iter().filter_map(|s| Some((s.symbol.as_str(), &s.dataset.as_ref()?.splits.fit))).collect();
+    let targets = config.all_targets();
+    let uniform = |name: &str| {
+        let target = targets.iter().find(|target| target.name == name);
+        target.is_some_and(|target| matches!(target.classes, Classes::Quantiles { .. }))
+    };
+    let with_dataset: Vec<(String, &SplitEntry)> = symbols
+        .iter()
+        .filter(|symbol| symbol.dataset.is_some())
+        .flat_map(|symbol| symbol.splits().map(move |(target, splits)| (symbol, target, splits)))
+        .filter(|(_, target, _)| uniform(target))
+        .map(|(symbol, target, splits)| (of_target(&symbol.symbol, target), &splits.fit))
+        .collect();
     let cure = if !fitted {
         "boundaries from a thresholds file may not suit this data; fit them on it"
-    } else if config.threshold_scope == ThresholdScope::Global && with_dataset.len() > 1 {
+    } else if targets.iter().any(|t| t.threshold_scope == ThresholdScope::Global)
+        && symbols.iter().filter(|symbol| symbol.dataset.is_some()).count() > 1
+    {
         "symbols that share boundaries do not move alike; give each its own with threshold_scope = \"symbol\""
     } else if config.sample_fraction < 1.0 {
         "the files that were fitted on are not like the others; raise sample_fraction"
     } else {
         "movements are few, or many of them are equal; lower nbins, or widen the windows"
     };
-    let describe = |(symbol, fit): &(&str, &SplitEntry)| {
+    let describe = |(symbol, fit): &(String, &SplitEntry)| {
         let share = |rows: Option<&u64>| 100.0 * rows.map_or(0.0, |n| *n as f64) / fit.rows as f64;
         let (least, most) = (share(fit.classes.iter().min()), share(fit.classes.iter().max()));
         format!(
@@ -171,34 +208,35 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
 
 fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
     let mut warnings = far_from_uniform(symbols, config, fitted);
-    for symbol in symbols {
-        let Some(dataset) = &symbol.dataset else { continue };
-        for (split, entry) in dataset.splits.named() {
-            if entry.rows == 0 && split != "embargo" {
-                warnings.push(format!("{}: has no {split} rows", symbol.symbol));
-            }
-            match entry.short.as_slice() {
-                [] => {}
-                [class] => {
-                    let count = entry.classes.get(*class as usize).copied().unwrap_or_default();
-                    warnings.push(format!(
-                        "{}: class {class} is short in {split}: {} rows",
-                        symbol.symbol,
-                        grouped(count)
-                    ));
+    for symbol in symbols.iter().filter(|symbol| symbol.dataset.is_some()) {
+        for (target, splits) in symbol.splits() {
+            let name = of_target(&symbol.symbol, target);
+            for (split, entry) in splits.named() {
+                if entry.rows == 0 && split != "embargo" {
+                    warnings.push(format!("{name}: has no {split} rows"));
                 }
-                classes => {
-                    let counts = classes.iter().filter_map(|class| entry.classes.get(*class as usize));
-                    let most = counts.max().copied().unwrap_or_default();
-                    let list: Vec<String> = classes.iter().map(u64::to_string).collect();
-                    warnings.push(format!(
-                        "{}: classes {} are short in {split}: at most {} rows each",
-                        symbol.symbol,
-                        list.join(", "),
-                        grouped(most)
-                    ));
+                match entry.short.as_slice() {
+                    [] => {}
+                    [class] => {
+                        let count = entry.classes.get(*class as usize).copied().unwrap_or_default();
+                        warnings.push(format!("{name}: class {class} is short in {split}: {} rows", grouped(count)));
+                    }
+                    classes => {
+                        let counts = classes.iter().filter_map(|class| entry.classes.get(*class as usize));
+                        let most = counts.max().copied().unwrap_or_default();
+                        let list: Vec<String> = classes.iter().map(u64::to_string).collect();
+                        warnings.push(format!(
+                            "{name}: classes {} are short in {split}: at most {} rows each",
+                            list.join(", "),
+                            grouped(most)
+                        ));
+                    }
                 }
             }
+        }
+        for target in symbol.targets.iter().filter(|target| target.splits.is_none()) {
+            let reason = target.reason.as_deref().unwrap_or_default();
+            warnings.push(format!("{}: no labels: {reason}", of_target(&symbol.symbol, &target.target)));
         }
     }
     let left_out: Vec<&SymbolEntry> = symbols.iter().filter(|s| s.dataset.is_none()).collect();
@@ -227,20 +265,22 @@ mod tests {
             symbol: name.to_owned(),
             publisher_id: 1,
             rows: 0,
-            labelled_rows: 0,
-            undefined_rows: 0,
             steps_back: 0,
             gaps: Vec::new(),
             breaks: Vec::new(),
             boundary_row: 0,
             fitted_rows: Vec::new(),
+            targets: vec![TargetEntry {
+                target: CLASSIC.to_owned(),
+                splits: Some(Splits3 { fit, ..Splits3::default() }),
+                ..TargetEntry::default()
+            }],
             dataset: Some(DatasetEntry {
                 file: String::new(),
                 bytes: 0,
                 sha256: String::new(),
                 rows: 0,
                 row_groups: 0,
-                splits: Splits3 { fit, ..Splits3::default() },
             }),
             reason: None,
         }

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::counts::{ClassCounts, Slice};
-use super::plan::SymbolPlan;
+use super::counts::{BlockCounts, Slice};
+use super::plan::{Classify, SymbolPlan};
 use super::scan::FileScan;
+use super::spread::SpreadSums;
 use super::streams::Stream;
+use crate::config::Target;
 use crate::error::Result;
 use crate::input::{CatalogFile, Delivery, Found, InputEntry, ScanRules};
-use crate::label::{Boundaries, Histogram, Selection, Sums, Thresholds};
+use crate::label::{Histogram, Selection, Sums, Thresholds};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry};
 
 /// The result of scanning.
@@ -37,6 +39,8 @@ pub fn delivery<'a>(
 /// Inputs of the datasets.
 #[derive(Clone, Copy)]
 pub struct WriteInput<'a> {
+    /// All targets.
+    pub targets: &'a [Target],
     /// All streams.
     pub streams: &'a [Stream],
     /// The boundaries.
@@ -55,20 +59,24 @@ pub trait Engine {
     /// `ts_recv` of the usable record with this number in a file.
     fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>>;
 
-    /// Computes all movements, which the engine keeps, and returns the number of labelled rows of each symbol.
+    /// Computes all movements, which the engine keeps, and returns the number of labelled rows of each target and
+    /// stream, by [`item`](super::streams::item).
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>>;
 
-    /// Runs one pass of a selection over ranges of candidates, and returns the sums of each
+    /// Runs one pass of a selection over ranges of candidates of items, and returns the sums of each
     /// [`SLICE`](crate::label::SLICE) of them.
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)>;
 
-    /// Returns the class counts of the blocks of whole symbols, in order.
+    /// Adds up the spreads of the rows of ranges of items that have a movement.
+    fn spreads(&self, streams: &[Stream], ranges: &[Slice]) -> Result<SpreadSums>;
+
+    /// Returns the counts of the blocks of whole symbols, in order.
     fn classes(
         &self,
         streams: &[Stream],
         thresholds: &Thresholds,
-        symbols: &[(Slice, &Boundaries)],
-    ) -> Result<Vec<Vec<ClassCounts>>>;
+        symbols: &[Classify<'_>],
+    ) -> Result<Vec<Vec<BlockCounts>>>;
 
     /// Writes the datasets and returns the manifest entry of each, by the symbol's place.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>>;

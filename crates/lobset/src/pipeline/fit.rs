@@ -1,18 +1,21 @@
-//! Fits the class boundaries: exact quantiles of the movements whose windows are within the fit half.
+//! Fits the class boundaries of a target on the movements whose windows are within the fit half.
 
 use std::collections::BTreeMap;
 
 use super::counts::Slice;
 use super::engine::Engine;
-use super::streams::Stream;
-use crate::config::{LabelSettings, ThresholdScope};
+use super::streams::{Stream, TargetRows, item};
+use crate::config::{CLASSIC, Classes, Target, ThresholdScope};
 use crate::error::{Error, Result};
-use crate::label::{Boundaries, Selection, check_classes, inner_quantiles, interpolate, ranks};
+use crate::label::{Boundaries, Fitted, Selection, check_classes, inner_quantiles, interpolate, ranks};
 
-/// Inputs of the fit: the symbols, and the ranges of their rows in the files to fit on.
+/// Inputs of the fit of one target: the symbols, and the ranges of their rows in the files to fit on.
 pub struct FitInput<'a> {
     /// All streams.
     pub streams: &'a [Stream],
+    /// The target, and its place among all.
+    pub target: &'a Target,
+    pub place: usize,
     /// The places of the symbols that take part.
     pub qualified: &'a [usize],
     /// Ranges of rows in the files used, by place of the symbol.
@@ -24,66 +27,60 @@ pub struct FitInput<'a> {
 /// # Errors
 /// [`Error::Data`] when there is nothing to fit on or a class would be empty, [`Error::Output`] when a work file cannot
 /// be read.
-pub fn fit_boundaries(
-    engine: &impl Engine,
-    settings: &LabelSettings,
-    input: &FitInput<'_>,
-) -> Result<(Option<Boundaries>, BTreeMap<String, Boundaries>)> {
-    match settings.threshold_scope {
+pub fn fit_boundaries(engine: &impl Engine, input: &FitInput<'_>) -> Result<Fitted> {
+    let of_target = match input.target.name.as_str() {
+        CLASSIC => String::new(),
+        name => format!("target {name:?}: "),
+    };
+    match input.target.threshold_scope {
         ThresholdScope::Global => {
-            let fitted = fit_group(engine, settings, input, input.qualified, "all symbols together")?;
-            let global = fitted
-                .ok_or_else(|| nothing_to_fit("no row of the fit half has both of its windows whole within it"))?;
-            Ok((Some(global), BTreeMap::new()))
+            let global = fit_group(engine, input, input.qualified, &format!("{of_target}all symbols together"))?;
+            let nothing = || nothing_to_fit(&of_target, "no row of the fit half has its windows whole within it");
+            Ok(Fitted { global: Some(global.ok_or_else(nothing)?), symbols: BTreeMap::new() })
         }
         ThresholdScope::Symbol => {
-            let mut fits = BTreeMap::new();
+            let mut symbols = BTreeMap::new();
             for &symbol in input.qualified {
                 let name = &input.streams[symbol].symbol;
-                if let Some(fitted) = fit_group(engine, settings, input, &[symbol], &format!("symbol {name:?}"))? {
-                    fits.insert(name.clone(), fitted);
+                if let Some(fitted) = fit_group(engine, input, &[symbol], &format!("{of_target}symbol {name:?}"))? {
+                    symbols.insert(name.clone(), fitted);
                 }
             }
-            if fits.is_empty() {
-                return Err(nothing_to_fit(
-                    "no symbol has a row in the fit half with both of its windows whole within it",
-                ));
+            if symbols.is_empty() {
+                let message = "no symbol has a row in the fit half with its windows whole within it";
+                return Err(nothing_to_fit(&of_target, message));
             }
-            Ok((None, fits))
+            Ok(Fitted { global: None, symbols })
         }
     }
 }
 
-fn nothing_to_fit(message: &str) -> Error {
-    Error::data(message, "set fit_until to a later time, raise sample_fraction, or shorten the windows")
+fn nothing_to_fit(of_target: &str, message: &str) -> Error {
+    let help = "set fit_until to a later time, raise sample_fraction, or shorten the windows";
+    Error::data(format!("{of_target}{message}"), help)
 }
 
-/// Fits the boundaries of some symbols together; `None` if they have no row to fit on.
-fn fit_group(
+/// Counts of movements, and the values at the ranks that quantiles need.
+struct Counted {
+    rows: u64,
+    mean: f64,
+    std: f64,
+    min: f64,
+    max: f64,
+    at_ranks: Vec<f64>,
+}
+
+/// Selects the values that the quantiles `qs` need; `None` if there are no values.
+fn select(
     engine: &impl Engine,
-    settings: &LabelSettings,
-    input: &FitInput<'_>,
-    symbols: &[usize],
-    whose: &str,
-) -> Result<Option<Boundaries>> {
-    let mut fitted = Vec::new();
-    let mut embargo = Vec::new();
-    for &symbol in symbols {
-        let Stream { candidates, splits, .. } = &input.streams[symbol];
-        let places = |from: u64, to: u64| candidates.before(from)..candidates.before(to.max(from));
-        for [from, to] in &input.fitted_rows[symbol] {
-            fitted.push(Slice { place: symbol, range: places(*from, (*to).min(splits.fit_end())) });
-        }
-        embargo.push(Slice { place: symbol, range: places(splits.fit_end(), splits.boundary_row) });
-    }
-
-    let mut qs = inner_quantiles(settings.nbins);
-    qs.push(0.5);
-    let mut selection = Selection::new();
+    ranges: &[Slice],
+    mut selection: Selection,
+    qs: &[f64],
+) -> Result<Option<Counted>> {
     let (mut n, mut mean, mut squares, mut min, mut max) = (0, 0.0, 0.0, f64::MAX, f64::MIN);
     let mut first = true;
     let at_ranks = loop {
-        let (histogram, sums) = engine.count(&fitted, &selection, mean)?;
+        let (histogram, sums) = engine.count(ranges, &selection, mean)?;
         // The first pass gives the mean, later ones the squared distances from it.
         if first {
             n = sums.iter().map(|s| s.count).sum();
@@ -97,24 +94,73 @@ fn fit_group(
         } else {
             squares = sums.iter().map(|s| s.squares).sum();
         }
-        if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
+        if let Some(values) = selection.refine(&histogram, |n| ranks(n, qs)) {
             break values;
         }
     };
-    let mut boundaries = interpolate(n, &qs, &at_ranks);
-    let median = boundaries.pop().unwrap_or(mean);
-    check_classes(&boundaries, at_ranks.as_chunks().0, n, min, whose)?;
+    Ok(Some(Counted { rows: n, mean, std: (squares / n as f64).sqrt(), min, max, at_ranks }))
+}
+
+/// Fits the boundaries of some symbols together; `None` if they have no row to fit on.
+fn fit_group(
+    engine: &impl Engine,
+    input: &FitInput<'_>,
+    symbols: &[usize],
+    whose: &str,
+) -> Result<Option<Boundaries>> {
+    let mut fitted = Vec::new();
+    let mut embargo = Vec::new();
+    for &symbol in symbols {
+        let TargetRows { candidates, splits } = &input.streams[symbol].targets[input.place];
+        let place = item(input.place, input.streams, symbol);
+        let places = |from: u64, to: u64| candidates.before(from)..candidates.before(to.max(from));
+        for [from, to] in &input.fitted_rows[symbol] {
+            fitted.push(Slice { place, range: places(*from, (*to).min(splits.fit_end)) });
+        }
+        embargo.push(Slice { place, range: places(splits.fit_end, splits.boundary_row) });
+    }
+
+    let mut qs = match input.target.classes {
+        Classes::Quantiles { nbins } => inner_quantiles(nbins),
+        _ => Vec::new(),
+    };
+    qs.push(0.5);
+    let Some(counted) = select(engine, &fitted, Selection::new(), &qs)? else { return Ok(None) };
+    let Counted { rows: n, mean, std, min, max, at_ranks } = counted;
+    let mut quantiles = interpolate(n, &qs, &at_ranks);
+    let median = quantiles.pop().unwrap_or(mean);
+    let values = match &input.target.classes {
+        Classes::Quantiles { .. } => {
+            check_classes(&quantiles, at_ranks.as_chunks().0, n, min, whose)?;
+            quantiles
+        }
+        Classes::Share { stationary } => {
+            let qs = [*stationary];
+            let counted = select(engine, &fitted, Selection::of_absolute_values(), &qs)?;
+            let at_ranks = counted.map(|counted| counted.at_ranks).unwrap_or_default();
+            let largest = interpolate(n, &qs, &at_ranks).first().copied().unwrap_or(0.0);
+            if min >= -largest || max <= largest {
+                return Err(Error::data(
+                    format!(
+                        "{whose}: the movements from {:e} to {largest:e} are stationary, and none is {} them",
+                        -largest,
+                        if max <= largest { "above" } else { "below" }
+                    ),
+                    "lower stationary, or widen the windows; a price that never moves has no classes",
+                ));
+            }
+            around_zero(largest)
+        }
+        Classes::Spread { multiple } => around_zero(multiple * engine.spreads(input.streams, &fitted)?.mean_spread()),
+        Classes::Fixed { boundaries } => boundaries.clone(),
+    };
     let embargo_rows = engine.count(&embargo, &Selection::new(), 0.0)?.1.iter().map(|s| s.count).sum();
-    Ok(Some(Boundaries {
-        values: boundaries,
-        fit_rows: n,
-        embargo_rows,
-        mean,
-        std: (squares / n as f64).sqrt(),
-        min,
-        max,
-        median,
-    }))
+    Ok(Some(Boundaries { values, fit_rows: n, embargo_rows, mean, std, min, max, median }))
+}
+
+/// The boundaries of three classes, where movements of at most `largest` in absolute value are in the middle.
+fn around_zero(largest: f64) -> Vec<f64> {
+    vec![-largest, largest.next_up()]
 }
 
 /// The places of the m = ceil(fraction * h) of h files to fit on: floor(i * h / m), i = 0..m.

@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::counts::{ClassCounts, Slice, class_blocks, slices};
+use super::counts::{BlockCounts, Labelled, Slice, class_blocks, slices, slices_of};
 use super::engine::{Engine, Scans, WriteInput, delivery};
 use super::movements::{MovementTape, movement_tape};
-use super::plan::{RowGroup, SymbolPlan};
+use super::plan::{Classify, RowGroup, SymbolPlan, TargetPlan};
 use super::scan::{FileScan, scan, set_aside, ts_of_row};
-use super::streams::Stream;
-use super::write::{Labelling, dataset_entry, metadata};
+use super::spread::SpreadSums;
+use super::streams::{Stream, item, of_item};
+use super::write::{Labelling, WriteTarget, dataset_entry, metadata, read_tracks};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, ScanRules, open_all, total_bytes};
-use crate::label::{Boundaries, Counter, Histogram, SLICE, Selection, Sums, Thresholds};
+use crate::label::{Counter, Histogram, SLICE, Selection, Sums, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
     Workspace, dataset_file_name, write_whole,
@@ -76,7 +77,8 @@ impl Engine for Local<'_> {
     }
 
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
-        let (tape, labelled) = movement_tape(&self.run, streams, self.workspace.folder())?;
+        let targets = self.run.config.all_targets();
+        let (tape, labelled) = movement_tape(&self.run, &targets, streams, self.workspace.folder())?;
         self.movements = Some(tape);
         Ok(labelled)
     }
@@ -88,7 +90,7 @@ impl Engine for Local<'_> {
         let counter = Counter::new(selection, mean);
         let mut sums = Vec::with_capacity(tasks.len());
         let work = |slice: &Slice| {
-            let found = counter.count(|values| tape.read(slice.place, slice.range.clone(), values))?;
+            let found = counter.count(|values| tape.read((slice.place, 0), slice.range.clone(), values))?;
             Ok((found, slice.count()))
         };
         let rows = tasks.iter().map(Slice::count).sum();
@@ -101,39 +103,51 @@ impl Engine for Local<'_> {
         Ok((counter.finish(), sums))
     }
 
+    fn spreads(&self, streams: &[Stream], ranges: &[Slice]) -> Result<SpreadSums> {
+        let Run { threads, monitor, .. } = self.run;
+        let tape = self.tape()?;
+        let tasks: Vec<Slice> = ranges.iter().flat_map(|r| slices(r.place, r.range.clone(), CLASS_TASK)).collect();
+        let work = |slice: &Slice| {
+            let (_, stream, rows) = of_item(streams, slice.place);
+            let mut movements = Vec::new();
+            tape.read((slice.place, 0), slice.range.clone(), &mut movements)?;
+            monitor.advance(slice.count())?;
+            SpreadSums::of(&stream.tape, &rows.candidates, slice.range.clone(), &movements)
+        };
+        let mut sums = SpreadSums::default();
+        monitor.stage(Stage::Plan, tasks.iter().map(Slice::count).sum(), || {
+            map_batched(threads, &tasks, Slice::count, work, |found| {
+                sums.add(found);
+                Ok(())
+            })
+        })?;
+        Ok(sums)
+    }
+
     fn classes(
         &self,
         streams: &[Stream],
         _: &Thresholds,
-        symbols: &[(Slice, &Boundaries)],
-    ) -> Result<Vec<Vec<ClassCounts>>> {
-        let Run { threads, monitor, config } = self.run;
-        let (tape, nbins) = (self.tape()?, usize::from(config.nbins));
-        let tasks: Vec<(usize, Slice)> = symbols
-            .iter()
-            .enumerate()
-            .flat_map(|(i, (s, _))| slices(s.place, s.range.clone(), CLASS_TASK).map(move |slice| (i, slice)))
-            .collect();
-        let work = |(place, slice): &(usize, Slice)| {
-            let Stream { candidates, splits, .. } = &streams[slice.place];
-            let mut values = Vec::new();
-            tape.read(slice.place, slice.range.clone(), &mut values)?;
-            let counted = class_blocks(&values, candidates, slice.range.clone(), *splits, symbols[*place].1, nbins);
-            Ok((*place, slice.count(), counted))
+        symbols: &[Classify<'_>],
+    ) -> Result<Vec<Vec<BlockCounts>>> {
+        let Run { threads, monitor, .. } = self.run;
+        let tape = self.tape()?;
+        let tasks = slices_of(symbols.iter().map(|symbol| 0..symbol.candidates.count()), CLASS_TASK);
+        let work = |slice: &Slice| {
+            let Classify { stream, candidates, targets } = &symbols[slice.place];
+            let labelled: Vec<_> = targets.iter().map(|(_, labelled)| *labelled).collect();
+            let counted = class_blocks(candidates, slice.range.clone(), &labelled, |target, range, values| {
+                tape.read((item(targets[target].0, streams, *stream), 0), range, values)
+            });
+            Ok((slice.place, slice.count(), counted?))
         };
-        let mut blocks: Vec<Vec<ClassCounts>> = vec![Vec::new(); symbols.len()];
-        let total = tasks.iter().map(|(_, slice)| slice.count()).sum();
+        let mut blocks: Vec<Vec<BlockCounts>> = vec![Vec::new(); symbols.len()];
+        let total = tasks.iter().map(Slice::count).sum();
         monitor.stage(Stage::Plan, total, || {
-            map_batched(
-                threads,
-                &tasks,
-                |(_, slice)| slice.count(),
-                work,
-                |(place, count, counted)| {
-                    blocks[place].extend(counted);
-                    monitor.advance(count)
-                },
-            )
+            map_batched(threads, &tasks, Slice::count, work, |(place, count, counted)| {
+                blocks[place].extend(counted);
+                monitor.advance(count)
+            })
         })?;
         Ok(blocks)
     }
@@ -150,13 +164,15 @@ impl Engine for Local<'_> {
         let tape = self.tape()?;
         let encoders = Pool::new();
         let work = |batch: &Vec<&GroupTask<'_>>| {
-            let (mut encoder, mut movements) =
-                encoders.take(|| (RowGroupEncoder::new(Arc::clone(&schema), config), Vec::new()));
+            let mut encoder = encoders.take(|| RowGroupEncoder::new(Arc::clone(&schema), config));
             for task in batch {
-                tape.read(task.plan.symbol, task.group.candidates.clone(), &mut movements)?;
-                task.labelling().encode(config, &mut encoder, task.group, &movements, monitor)?;
+                let labelling = task.labelling(input);
+                let movements = read_tracks(&labelling, task.group, |(target, track), range, values| {
+                    tape.read((item(target, input.streams, task.plan.symbol), track), range, values)
+                })?;
+                labelling.encode(config, &mut encoder, task.group, &movements, monitor)?;
             }
-            Ok((encoder, movements))
+            Ok(encoder)
         };
         let mut entries = BTreeMap::new();
         let mut open: Option<DatasetWriter> = None;
@@ -177,7 +193,7 @@ impl Engine for Local<'_> {
                 open = Some(writer);
                 return Ok(());
             }
-            entries.insert(plan.symbol, dataset_entry(config, plan, file, &writer.finish()?));
+            entries.insert(plan.symbol, dataset_entry(plan, file, &writer.finish()?));
             Ok(())
         };
         let total = tasks.iter().map(GroupTask::candidates).sum();
@@ -187,9 +203,9 @@ impl Engine for Local<'_> {
                 0,
                 &batches(&tasks, BATCH, |task| task.candidates()),
                 work,
-                |(mut encoder, movements)| {
+                |mut encoder| {
                     encoder.take_groups(&mut splice)?;
-                    encoders.put((encoder, movements));
+                    encoders.put(encoder);
                     Ok(())
                 },
             )
@@ -226,7 +242,6 @@ impl Engine for Local<'_> {
 struct GroupTask<'a> {
     plan: &'a SymbolPlan,
     stream: &'a Stream,
-    boundaries: &'a Boundaries,
     group: &'a RowGroup,
     /// True for the symbol's last row group.
     last: bool,
@@ -237,32 +252,28 @@ impl GroupTask<'_> {
         self.group.count()
     }
 
-    fn labelling(&self) -> Labelling<'_> {
+    fn labelling<'a>(&'a self, input: &WriteInput<'a>) -> Labelling<'a> {
+        let target = |plan: &'a TargetPlan| {
+            let target = &input.targets[plan.target];
+            let boundaries = input.thresholds.boundaries(&target.name, &self.stream.symbol)?;
+            let labelled =
+                Labelled { rows: &self.stream.targets[plan.target], boundaries, classes: target.class_count() };
+            Some(WriteTarget { place: plan.target, rule: target.movement.rule(), labelled, quotas: &plan.quotas })
+        };
         Labelling {
             symbol: &self.stream.symbol,
             tape: &self.stream.tape,
-            candidates: &self.stream.candidates,
-            splits: self.stream.splits,
-            boundaries: self.boundaries,
-            quotas: &self.plan.quotas,
+            candidates: &self.plan.candidates,
+            all: input.targets.len(),
+            targets: self.plan.targets.iter().filter_map(target).collect(),
         }
     }
 }
 
 fn group_tasks<'a>(input: &WriteInput<'a>) -> impl Iterator<Item = GroupTask<'a>> + use<'a> {
-    let WriteInput { streams, thresholds, plans, .. } = *input;
-    let with_boundaries = plans.iter().filter_map(|plan| {
-        let stream = &streams[plan.symbol];
-        Some((plan, stream, thresholds.for_symbol(&stream.symbol)?))
-    });
-    with_boundaries.flat_map(|(plan, stream, boundaries)| {
-        let count = plan.groups.len();
-        plan.groups.iter().enumerate().map(move |(i, group)| GroupTask {
-            plan,
-            stream,
-            boundaries,
-            group,
-            last: i + 1 == count,
-        })
+    let WriteInput { streams, plans, .. } = *input;
+    plans.iter().flat_map(|plan| {
+        let (stream, count) = (&streams[plan.symbol], plan.groups.len());
+        plan.groups.iter().enumerate().map(move |(i, group)| GroupTask { plan, stream, group, last: i + 1 == count })
     })
 }

@@ -19,6 +19,7 @@ mod qualify;
 mod request;
 mod scan;
 mod scanned;
+mod spread;
 mod streams;
 mod tasks;
 mod write;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::counts::ClassCounts;
-use crate::label::{Quota, Split};
+use super::counts::{BlockCounts, ClassCounts, Labelled};
+use crate::label::{Candidates, Quota, Split};
 use crate::output::ROW_GROUP_ROWS;
 use crate::tape::MOVEMENT_BLOCK;
 
@@ -36,13 +36,24 @@ impl Quotas {
     }
 }
 
+/// A symbol whose rows are to be classified.
+#[derive(Debug, Clone)]
+pub struct Classify<'a> {
+    /// Its place among the streams.
+    pub stream: usize,
+    /// The rows that can have a label of any of its targets.
+    pub candidates: Candidates,
+    /// The targets that it qualifies for: the place of each among all targets, and what classifies it.
+    pub targets: Vec<(usize, Labelled<'a>)>,
+}
+
 /// A row group to write: consecutive candidates, and the class counts before them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RowGroup {
     /// The candidates.
     pub candidates: Range<u64>,
-    /// Class counts of the candidates before.
-    pub before: ClassCounts,
+    /// Class counts of the candidates before, by target.
+    pub before: Vec<ClassCounts>,
     /// Number of rows that will be written.
     pub rows: u64,
 }
@@ -54,15 +65,26 @@ impl RowGroup {
     }
 }
 
+/// The plan of a target of a symbol.
+#[derive(Debug, Clone)]
+pub struct TargetPlan {
+    /// Its place among the targets.
+    pub target: usize,
+    /// Counts of all labelled rows, by split and class.
+    pub counts: ClassCounts,
+    /// The quotas of marked rows.
+    pub quotas: Quotas,
+}
+
 /// The plan of one symbol's dataset.
 #[derive(Debug, Clone)]
 pub struct SymbolPlan {
     /// Its place among the streams.
     pub symbol: usize,
-    /// Counts of all labelled rows, by split and class.
-    pub counts: ClassCounts,
-    /// The quotas of marked rows.
-    pub quotas: Quotas,
+    /// The rows that can have a label of any of its targets.
+    pub candidates: Candidates,
+    /// The targets that the symbol qualifies for; the others have no label in any row.
+    pub targets: Vec<TargetPlan>,
     /// Its row groups, in order.
     pub groups: Vec<RowGroup>,
 }
@@ -72,45 +94,55 @@ impl SymbolPlan {
     pub fn rows(&self) -> u64 {
         self.groups.iter().map(|g| g.rows).sum()
     }
+
+    /// The plan of a target, if the symbol qualifies for it.
+    pub fn target(&self, target: usize) -> Option<&TargetPlan> {
+        self.targets.iter().find(|plan| plan.target == target)
+    }
 }
 
-/// Lays out the row groups of a symbol, given the class counts of its blocks.
-pub fn plan_symbol(
-    symbol: usize,
-    blocks: &[ClassCounts],
-    candidates: u64,
-    nbins: usize,
-    drop_unbalanced: bool,
-) -> SymbolPlan {
-    let mut counts = ClassCounts::new(nbins);
-    blocks.iter().for_each(|b| counts.add(b));
-    let mut plan = SymbolPlan { symbol, quotas: Quotas::new(&counts), counts, groups: Vec::new() };
-    // Number of written rows that a block adds, given the counts before it.
-    let written = |plan: &SymbolPlan, before: &ClassCounts, block: &ClassCounts| -> u64 {
-        if !drop_unbalanced {
-            return block.total();
-        }
+/// Lays out the row groups of a symbol, given the counts of its blocks.
+pub fn plan_symbol(symbol: &Classify<'_>, blocks: &[BlockCounts], drop_unbalanced: bool) -> SymbolPlan {
+    let zero = || symbol.targets.iter().map(|(_, target)| ClassCounts::new(target.classes)).collect::<Vec<_>>();
+    let add = |sums: &mut Vec<ClassCounts>, block: &BlockCounts| {
+        sums.iter_mut().zip(&block.targets).for_each(|(sum, counts)| sum.add(counts));
+    };
+    let mut counts = zero();
+    blocks.iter().for_each(|block| add(&mut counts, block));
+    let target = |((target, _), counts): (&(usize, Labelled<'_>), ClassCounts)| TargetPlan {
+        target: *target,
+        quotas: Quotas::new(&counts),
+        counts,
+    };
+    let targets: Vec<TargetPlan> = symbol.targets.iter().zip(counts).map(target).collect();
+    // Number of written rows that a block adds, given the counts before it. Only a single target may drop rows.
+    let written = |before: &[ClassCounts], block: &BlockCounts| -> u64 {
+        let ([target], [before], [counts], true) = (&targets[..], before, &block.targets[..], drop_unbalanced) else {
+            return block.rows;
+        };
         let marked = |split: Split, quota: &Quota| -> u64 {
-            let classes = before.of(split).iter().zip(block.of(split)).enumerate();
+            let classes = before.of(split).iter().zip(counts.of(split)).enumerate();
             classes.map(|(class, (b, n))| quota.marked_among(class, b + n) - quota.marked_among(class, *b)).sum()
         };
-        marked(Split::Fit, &plan.quotas.fit) + marked(Split::Holdout, &plan.quotas.holdout)
+        marked(Split::Fit, &target.quotas.fit) + marked(Split::Holdout, &target.quotas.holdout)
     };
-    let mut seen = ClassCounts::new(nbins);
+    let count = symbol.candidates.count();
+    let mut groups = Vec::new();
+    let mut seen = zero();
     let mut group = RowGroup { candidates: 0..0, before: seen.clone(), rows: 0 };
     for (number, block) in blocks.iter().enumerate() {
         let from = number as u64 * MOVEMENT_BLOCK;
-        let rows = written(&plan, &seen, block);
+        let rows = written(&seen, block);
         if group.rows > 0 && group.rows + rows > ROW_GROUP_ROWS {
             let full = RowGroup { candidates: from..from, before: seen.clone(), rows: 0 };
-            plan.groups.push(std::mem::replace(&mut group, full));
+            groups.push(std::mem::replace(&mut group, full));
         }
-        seen.add(block);
+        add(&mut seen, block);
         group.rows += rows;
-        group.candidates.end = (from + MOVEMENT_BLOCK).min(candidates);
+        group.candidates.end = (from + MOVEMENT_BLOCK).min(count);
     }
     if group.rows > 0 {
-        plan.groups.push(group);
+        groups.push(group);
     }
-    plan
+    SymbolPlan { symbol: symbol.stream, candidates: symbol.candidates.clone(), targets, groups }
 }

@@ -1,21 +1,24 @@
-//! The result of planning: boundaries, and a plan of every row group.
+//! The result of planning: the boundaries of every target, and a plan of every row group.
 
-use super::counts::{ClassCounts, Slice};
+use std::collections::BTreeMap;
+
+use super::counts::{BlockCounts, Labelled};
 use super::engine::Engine;
 use super::fit::{FitInput, fit_boundaries, sampled_files};
-use super::plan::{SymbolPlan, plan_symbol};
+use super::plan::{Classify, SymbolPlan, plan_symbol};
 use super::qualify::qualified;
 use super::scanned::Scanned;
 use super::streams::Stream;
-use crate::config::{Config, LabelSettings};
+use crate::config::{CLASSIC, LabelSettings, Target};
 use crate::error::{Error, Result};
-use crate::label::{Boundaries, FileUsed, Thresholds};
+use crate::label::{Candidates, FileUsed, Thresholds};
 use crate::run::Run;
 
 /// The result of planning.
 pub struct Planned {
+    pub targets: Vec<Target>,
     pub thresholds: Thresholds,
-    /// Number of labelled rows by symbol.
+    /// Number of labelled rows, by [`item`].
     pub labelled: Vec<u64>,
     pub fitted_rows: Vec<Vec<[u64; 2]>>,
     pub plans: Vec<SymbolPlan>,
@@ -28,32 +31,41 @@ pub fn plan_all(
     given: Option<&Thresholds>,
 ) -> Result<Planned> {
     let streams = &scanned.streams;
+    let targets = run.config.all_targets();
     let labelled = engine.movements(streams)?;
     let qualified = qualified(run.config, streams, &labelled)?;
     let (thresholds, fitted_rows) = match given {
         Some(thresholds) => (thresholds.clone(), vec![Vec::new(); streams.len()]),
         None => fit_all(engine, run, scanned, &qualified)?,
     };
-    let plans = symbol_plans(engine, run.config, streams, &thresholds, &qualified)?;
-    if plans.is_empty() {
+    let symbols = to_classify(&targets, streams, &thresholds, &qualified);
+    if symbols.is_empty() {
         return Err(Error::data(
             "the thresholds file has boundaries for none of the symbols that qualify",
             "fit thresholds with threshold_scope = \"global\", or on these symbols",
         ));
     }
-    Ok(Planned { thresholds, labelled, fitted_rows, plans })
+    let blocks = engine.classes(streams, &thresholds, &symbols)?;
+    let plan = |(symbol, blocks): (&Classify<'_>, Vec<BlockCounts>)| {
+        plan_symbol(symbol, &blocks, run.config.drop_unbalanced)
+    };
+    let plans = symbols.iter().zip(blocks).map(plan).collect();
+    Ok(Planned { targets, thresholds, labelled, fitted_rows, plans })
 }
 
-type Fitted = (Thresholds, Vec<Vec<[u64; 2]>>);
+type Fitting = (Thresholds, Vec<Vec<[u64; 2]>>);
 
-pub fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified: &[usize]) -> Result<Fitted> {
+/// Fits the boundaries of every target that has symbols to fit on; `qualified` has the places of these, by target.
+pub fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified: &[Vec<usize>]) -> Result<Fitting> {
     let streams = &scanned.streams;
     let sampled = sampled_files(run.config.sample_fraction, scanned.fit_files.len());
     let used: Vec<usize> = sampled.into_iter().map(|i| scanned.fit_files[i]).collect();
     let fitted_rows: Vec<_> = streams.iter().map(|s| s.rows_in_files(|file| used.contains(&file))).collect();
-    let input = FitInput { streams, qualified, fitted_rows: &fitted_rows };
-    let settings = LabelSettings::new(run.config);
-    let (global, symbols) = fit_boundaries(engine, &settings, &input)?;
+    let mut fitted = BTreeMap::new();
+    for (place, target) in run.config.all_targets().iter().enumerate() {
+        let input = FitInput { streams, place, target, qualified: &qualified[place], fitted_rows: &fitted_rows };
+        fitted.insert(target.name.clone(), fit_boundaries(engine, &input)?);
+    }
     let file_used = |i: &usize| {
         let input = &scanned.inputs[*i];
         FileUsed { name: input.name.clone(), sha256: input.sha256.clone() }
@@ -61,38 +73,37 @@ pub fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified:
     let thresholds = Thresholds {
         version: crate::VERSION.to_owned(),
         fit_until: scanned.fit_until,
-        settings,
+        settings: LabelSettings::new(run.config),
         sample_fraction: run.config.sample_fraction,
         min_symbol_samples: run.config.min_symbol_samples,
         files: used.iter().map(file_used).collect(),
-        global,
-        symbols,
+        classic: fitted.remove(CLASSIC).unwrap_or_default(),
+        targets: fitted,
     };
     Ok((thresholds, fitted_rows))
 }
 
-/// Counts the classes of the qualified symbols that have boundaries, and lays out their row groups.
-///
-/// # Errors
-/// [`Error::Output`](crate::Error::Output) when a work file cannot be read.
-pub fn symbol_plans(
-    engine: &impl Engine,
-    config: &Config,
-    streams: &[Stream],
-    thresholds: &Thresholds,
-    qualified: &[usize],
-) -> Result<Vec<SymbolPlan>> {
-    let with_boundaries: Vec<(Slice, &Boundaries)> = qualified
-        .iter()
-        .filter_map(|&symbol| {
-            let stream = &streams[symbol];
-            let whole = Slice { place: symbol, range: 0..stream.candidates.count() };
-            Some((whole, thresholds.for_symbol(&stream.symbol)?))
-        })
-        .collect();
-    let blocks = engine.classes(streams, thresholds, &with_boundaries)?;
-    let plan = |((slice, _), blocks): (&(Slice, &Boundaries), Vec<ClassCounts>)| {
-        plan_symbol(slice.place, &blocks, slice.count(), usize::from(config.nbins), config.drop_unbalanced)
+/// The symbols that qualify for a target with boundaries for them, in order, with these targets.
+pub fn to_classify<'a>(
+    targets: &[Target],
+    streams: &'a [Stream],
+    thresholds: &'a Thresholds,
+    qualified: &[Vec<usize>],
+) -> Vec<Classify<'a>> {
+    let classify = |(stream, of): (usize, &'a Stream)| {
+        let of_target = |(place, target): (usize, &Target)| {
+            let boundaries = thresholds.boundaries(&target.name, &of.symbol)?;
+            let qualifies = qualified[place].binary_search(&stream).is_ok();
+            let labelled = Labelled { rows: &of.targets[place], boundaries, classes: target.class_count() };
+            qualifies.then_some((place, labelled))
+        };
+        let targets: Vec<_> = targets.iter().enumerate().filter_map(of_target).collect();
+        let candidates = match targets.as_slice() {
+            [] => return None,
+            [(_, only)] => only.rows.candidates.clone(),
+            _ => Candidates::union(targets.iter().map(|(_, target)| &target.rows.candidates)),
+        };
+        Some(Classify { stream, candidates, targets })
     };
-    Ok(with_boundaries.iter().zip(blocks).map(plan).collect())
+    streams.iter().enumerate().filter_map(classify).collect()
 }

@@ -45,9 +45,9 @@ pub fn produce(
     let after_plan = Instant::now();
 
     // 3. Write rows and labels to datasets.
-    let Planned { thresholds, plans, .. } = &planned;
+    let Planned { targets, thresholds, plans, .. } = &planned;
     let ts_out = has_ts_out(&scanned.inputs);
-    let datasets = engine.datasets(&WriteInput { streams: &scanned.streams, thresholds, plans, ts_out })?;
+    let datasets = engine.datasets(&WriteInput { targets, streams: &scanned.streams, thresholds, plans, ts_out })?;
     let FileEntry { file, sha256 } = put(engine, THRESHOLDS, &thresholds.to_json())?;
     let (fitted, fit_until) = (given.is_none(), scanned.fit_until);
     let thresholds = ThresholdsEntry { file, fitted, fit_until, sha256 };

@@ -1,83 +1,94 @@
 //! Selects the symbols with enough labelled rows for a dataset, or explains why there are none.
 
-use super::streams::Stream;
-use crate::config::Config;
+use super::streams::{Stream, item};
+use crate::config::{CLASSIC, Config, Movement, Target};
 use crate::error::{Error, Result};
-use crate::label::Windows;
 
-/// The places of the symbols with enough labelled rows.
+/// The places of the symbols with enough labelled rows, by target. `labelled` has the labelled rows by [`item`].
 ///
 /// # Errors
-/// [`Error::Data`] when there is none, with the reason and what to change.
-pub fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Result<Vec<usize>> {
-    let least = config.min_symbol_samples;
+/// [`Error::Data`] when a target has none, with the reason and what to change.
+pub fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Result<Vec<Vec<usize>>> {
+    let of_target = |(place, target): (usize, &Target)| {
+        let rows: Vec<u64> = (0..streams.len()).map(|stream| labelled[item(place, streams, stream)]).collect();
+        qualified_for(config.min_symbol_samples, (place, target), streams, &rows)
+    };
+    config.all_targets().iter().enumerate().map(of_target).collect()
+}
+
+/// The places of the symbols with enough labelled rows of one target.
+fn qualified_for(least: u64, of: (usize, &Target), streams: &[Stream], labelled: &[u64]) -> Result<Vec<usize>> {
+    let (place, target) = of;
     let qualified: Vec<usize> = (0..streams.len()).filter(|s| labelled[*s] >= least).collect();
     if !qualified.is_empty() {
         return Ok(qualified);
     }
-    let largest =
-        (0..streams.len()).max_by_key(|s| (labelled[*s], streams[*s].candidates.count(), streams[*s].tape.rows()));
+    let candidates = |s: usize| streams[s].targets[place].candidates.count();
+    let largest = (0..streams.len()).max_by_key(|s| (labelled[*s], candidates(*s), streams[*s].tape.rows()));
     let Some(largest) = largest else {
         return Err(Error::data("there is no symbol", "look at the files with lobset inspect"));
     };
+    let of_target = match target.name.as_str() {
+        CLASSIC => String::new(),
+        name => format!("target {name:?}: "),
+    };
     let (Stream { symbol: name, .. }, samples) = (&streams[largest], labelled[largest]);
     if samples == 0 {
-        return Err(no_label(config, &streams[largest]));
+        return Err(no_label(&of_target, target, &streams[largest], candidates(largest)));
     }
     Err(Error::data(
         format!(
-            "no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, and min_symbol_samples is {least}"
+            "{of_target}no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, and min_symbol_samples is {least}"
         ),
         format!("give more files, or lower min_symbol_samples to {samples} or less"),
     ))
 }
 
-/// Explains why no row of a stream has a label.
-fn no_label(config: &Config, stream: &Stream) -> Error {
+/// Explains why no row of a stream has a label of a target.
+fn no_label(of_target: &str, target: &Target, stream: &Stream, candidates: u64) -> Error {
     let (name, rows) = (&stream.symbol, stream.tape.rows());
-    let need = config.lookback_rows + 1 + Windows::new(config).reach();
-    let shorten = "shorten lookback_rows, lookforward_input and lookforward_offset";
-    if rows < need {
-        return Error::data(
-            format!(
-                "the windows are longer than the data: a label needs {need} rows without a break, and the largest symbol, {name:?}, has {rows} rows in all"
-            ),
-            format!("{shorten}, or give more files"),
-        );
-    }
-    let candidates = stream.candidates.count();
+    let (need, shorten) = match &target.movement {
+        Movement::Means(means) => (
+            format!("{} rows", means.behind() + 1 + means.reach()),
+            "shorten lookback_rows, lookforward_input and lookforward_offset",
+        ),
+    };
     if candidates > 0 {
         return Error::data(
             format!(
-                "no movement is defined: all {candidates} rows of {name:?} whose windows are whole have a past mean price of 0 or below"
+                "{of_target}no movement is defined: all {candidates} rows of {name:?} whose windows are whole have a past mean price of 0 or below"
             ),
             "movements are ratios of prices: leave out instruments that trade at or below zero, such as calendar spreads",
+        );
+    }
+    if stream.breaks.is_empty() {
+        return Error::data(
+            format!(
+                "{of_target}the windows are longer than the data: a label needs {need} without a break, and the largest symbol, {name:?}, has {rows} rows in all"
+            ),
+            format!("{shorten}, or give more files"),
         );
     }
     let ends = stream.breaks.iter().copied().chain([rows]);
     let starts = [0].into_iter().chain(stream.breaks.iter().copied());
     let longest = starts.zip(ends).map(|(start, end)| end - start).max().unwrap_or(0);
-    let cure = match config.max_gap {
-        Some(_) => format!("raise max_gap, or {shorten}"),
-        None => format!("{shorten}; a symbol breaks where it changes its instrument"),
-    };
     Error::data(
         format!(
-            "the windows are longer than the stretches between breaks: a label needs {need} rows without a break, and the {rows} rows of {name:?} have {} breaks and at most {longest} rows between two",
+            "{of_target}the windows are longer than the stretches between breaks: a label needs {need} without a break, and the {rows} rows of {name:?} have {} breaks and at most {longest} rows between two",
             stream.breaks.len()
         ),
-        cure,
+        format!("{shorten}, or raise max_gap if it is set; a symbol breaks where it changes its instrument, too"),
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::label::{Candidates, Splits};
+    use crate::label::Splits;
+    use crate::pipeline::streams::TargetRows;
 
     fn refusal(config: &Config, rows: u64, breaks: &[u64]) -> Error {
-        let windows = Windows::new(config);
-        let stream = Stream {
+        let mut stream = Stream {
             symbol: "6A.c.0".to_owned(),
             publisher_id: 1,
             tape: serde_json::from_str(&format!(r#"{{"first_row": 0, "rows": {rows}, "files": []}}"#)).unwrap(),
@@ -85,9 +96,14 @@ mod tests {
             steps_back: 0,
             gaps: crate::input::Gaps::default(),
             files: vec![(0, 0)],
-            candidates: Candidates::new(windows, rows, breaks),
-            splits: Splits { boundary_row: rows, reach: windows.reach() },
+            boundary_row: rows,
+            targets: Vec::new(),
         };
+        let rows_of = |target: &Target| TargetRows {
+            candidates: target.movement.rule().candidates(&stream.tape, breaks).unwrap(),
+            splits: Splits { fit_end: rows, boundary_row: rows },
+        };
+        stream.targets = config.all_targets().iter().map(rows_of).collect();
         qualified(config, &[stream], &[0]).unwrap_err()
     }
 

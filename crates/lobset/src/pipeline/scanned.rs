@@ -62,19 +62,20 @@ pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Threshold
     let Scans { files, scans, reused, delivery } = found;
     let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
     let Joined { mut streams, warnings } = join(&with_paths, run.config)?;
-    let mut boundary_rows = Vec::with_capacity(streams.len());
+    let targets = run.config.all_targets();
+    let mut located = Vec::with_capacity(streams.len());
     map_batched(
         run.threads,
         &streams,
         |_| 1,
-        |stream| stream.tape.first_row_at(fit_until.0),
-        |row| {
-            boundary_rows.push(row);
+        |stream| stream.locate(&targets, fit_until.0),
+        |rows| {
+            located.push(rows);
             Ok(())
         },
     )?;
-    for (stream, row) in streams.iter_mut().zip(boundary_rows) {
-        stream.splits.boundary_row = row;
+    for (stream, (boundary_row, targets)) in streams.iter_mut().zip(located) {
+        (stream.boundary_row, stream.targets) = (boundary_row, targets);
     }
     let inexact = scans.iter().map(|scan| scan.inexact).collect();
     let inputs = scans.into_iter().map(|scan| scan.input).collect();

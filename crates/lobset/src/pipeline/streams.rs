@@ -1,17 +1,20 @@
 //! Joins the scans of files into the streams of symbols: each symbol's rows across all files, in order.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::instruments::{Alias, AliasSearch};
 use super::order::too_many;
 use super::overlap::overlaps;
 use super::scan::{FileScan, StreamScan, set_aside};
-use crate::config::{Aliases, Config};
+use crate::config::{Aliases, Config, Target};
 use crate::error::{InputError, Result};
 use crate::input::{Gaps, LARGEST_STEP_BACK, ScanRules, StreamId, StreamNames, is_break};
-use crate::label::{Candidates, Splits, Windows};
+use crate::label::{Candidates, Splits};
 use crate::printable::{Shown, grouped};
 use crate::tape::{RowCursor, SymbolTape};
 use crate::time_text::Timestamp;
@@ -34,10 +37,44 @@ pub struct Stream {
     /// For each file with rows of the stream: the file's place in the order, and the number of its first row in the
     /// stream.
     pub files: Vec<(usize, u64)>,
+    /// The first row at the boundary time or later.
+    pub boundary_row: u64,
+    /// Its rows as each target sees them.
+    pub targets: Vec<TargetRows>,
+}
+
+/// The rows of a stream as one target sees them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TargetRows {
     /// The rows that can have a label.
     pub candidates: Candidates,
-    /// The side of the boundary time that its rows are on.
+    /// The side of the boundary time that they are on.
     pub splits: Splits,
+}
+
+impl TargetRows {
+    /// The part needed for a range of its candidates.
+    #[must_use]
+    pub fn part(&self, range: Range<u64>) -> Self {
+        Self { candidates: self.candidates.part(range), splits: self.splits }
+    }
+}
+
+/// The place of a target's part of a stream among those of all targets and streams.
+pub fn item(target: usize, streams: &[Stream], stream: usize) -> usize {
+    target * streams.len() + stream
+}
+
+/// The target, stream and rows of an [`item`].
+pub fn of_item(streams: &[Stream], item: usize) -> (usize, &Stream, &TargetRows) {
+    let (target, stream) = (item / streams.len(), &streams[item % streams.len()]);
+    (target, stream, &stream.targets[target])
+}
+
+/// The targets, streams and rows of all items, in order.
+pub fn items(streams: &[Stream]) -> impl Iterator<Item = (usize, &Stream, &TargetRows)> {
+    let targets = streams.first().map_or(0, |stream| stream.targets.len());
+    (0..targets * streams.len()).map(|item| of_item(streams, item))
 }
 
 /// The streams of a run, and warnings about them.
@@ -50,6 +87,21 @@ pub struct Joined {
 }
 
 impl Stream {
+    /// Locates its rows around the boundary time, and those that can have a label of each target.
+    ///
+    /// # Errors
+    /// [`Error::Output`](crate::Error::Output) when a work file cannot be read.
+    pub fn locate(&self, targets: &[Target], until: u64) -> Result<(u64, Vec<TargetRows>)> {
+        let boundary_row = self.tape.first_row_at(until)?;
+        let rows = |target: &Target| {
+            let rule = target.movement.rule();
+            let candidates = rule.candidates(&self.tape, &self.breaks)?;
+            let fit_end = rule.fit_end(&self.tape, until, boundary_row)?;
+            Ok(TargetRows { candidates, splits: Splits { fit_end, boundary_row } })
+        };
+        Ok((boundary_row, targets.iter().map(rows).collect::<Result<_>>()?))
+    }
+
     /// The ranges of rows from the files for which `wanted` is true.
     pub fn rows_in_files(&self, wanted: impl Fn(usize) -> bool) -> Vec<[u64; 2]> {
         let ends = self.files.iter().skip(1).map(|(_, first)| *first).chain([self.tape.rows()]);
@@ -182,14 +234,14 @@ impl<'a> Growing<'a> {
     }
 }
 
-/// Joins the scans of all files, given with their paths in order of time.
+/// Joins the scans of all files, given with their paths in order of time. Their rows are still to be
+/// [located](Stream::locate).
 ///
 /// # Errors
 /// [`InputError`] when two files contain the same bytes or overlap in time for a stream, or when two symbols have the
 /// same instrument at the same time; [`Error::Output`](crate::Error::Output) when a work file cannot be read.
 pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     refuse_duplicates(scans)?;
-    let windows = Windows::new(config);
     let max_gap = ScanRules::new(config).max_gap();
     let ids = || scans.iter().flat_map(|(_, scan)| &scan.streams).map(|found| &found.id);
     let mut numbers: BTreeMap<&StreamId, usize> = ids().map(|id| (id, 0)).collect();
@@ -229,8 +281,8 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
         Some(Stream {
             symbol: names.name(&id.symbol, id.publisher_id),
             publisher_id: id.publisher_id,
-            candidates: Candidates::new(windows, grown.tape.rows(), &grown.breaks),
-            splits: Splits { boundary_row: grown.tape.rows(), reach: windows.reach() },
+            boundary_row: grown.tape.rows(),
+            targets: Vec::new(),
             tape: grown.tape,
             breaks: grown.breaks,
             steps_back: grown.steps_back,

@@ -1,14 +1,16 @@
 //! Write: encodes rows and their labels as row groups, and creates the manifest entries of datasets.
 
+use std::ops::Range;
 use std::path::Path;
 
-use super::plan::{Quotas, RowGroup, SymbolPlan};
+use super::counts::{ClassCounts, Labelled};
+use super::plan::{Quotas, RowGroup, SymbolPlan, TargetPlan};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::label::{Boundaries, Candidates, Split, Splits, Thresholds};
+use crate::label::{Candidates, Quota, Rule, Split, Thresholds};
 use crate::output::{
-    CONFIG_KEY, DatasetEntry, RowGroupEncoder, RowLabel, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY,
-    WrittenFile,
+    CONFIG_KEY, DatasetEntry, RowGroupEncoder, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, TargetLabel,
+    VERSION_KEY, WrittenFile,
 };
 use crate::run::Monitor;
 use crate::tape::{RowCursor, SymbolTape};
@@ -27,30 +29,42 @@ pub fn metadata(config: &Config, symbol: &str, thresholds: &Thresholds) -> [(&'s
 }
 
 /// The manifest entry of a dataset.
-pub fn dataset_entry(config: &Config, plan: &SymbolPlan, file: String, written: &WrittenFile) -> DatasetEntry {
+pub fn dataset_entry(plan: &SymbolPlan, file: String, written: &WrittenFile) -> DatasetEntry {
     DatasetEntry {
         file,
         bytes: written.bytes,
         sha256: written.sha256.clone(),
         rows: plan.rows(),
         row_groups: written.row_groups,
-        splits: Splits3 {
-            fit: split_entry(config, plan, Split::Fit),
-            embargo: split_entry(config, plan, Split::Embargo),
-            holdout: split_entry(config, plan, Split::Holdout),
-        },
     }
 }
 
-fn split_entry(config: &Config, plan: &SymbolPlan, split: Split) -> SplitEntry {
-    let classes = plan.counts.of(split).to_vec();
-    let quota = plan.quotas.of(split).filter(|_| config.force_uniform);
-    SplitEntry {
-        rows: classes.iter().sum(),
-        balanced: quota.map_or_else(|| vec![0; classes.len()], |q| (0..classes.len()).map(|c| q.marked(c)).collect()),
-        short: quota.map_or_else(Vec::new, |q| q.short().map(|c| c as u64).collect()),
-        classes,
-    }
+/// The manifest entry of the splits of a target.
+pub fn split_entries(config: &Config, plan: &TargetPlan) -> Splits3<SplitEntry> {
+    let entry = |split| {
+        let classes = plan.counts.of(split).to_vec();
+        let quota = plan.quotas.of(split).filter(|_| config.force_uniform);
+        let marked = |q: &Quota| (0..classes.len()).map(|c| q.marked(c)).collect();
+        SplitEntry {
+            rows: classes.iter().sum(),
+            balanced: quota.map_or_else(|| vec![0; classes.len()], marked),
+            short: quota.map_or_else(Vec::new, |q| q.short().map(|c| c as u64).collect()),
+            classes,
+        }
+    };
+    Splits3 { fit: entry(Split::Fit), embargo: entry(Split::Embargo), holdout: entry(Split::Holdout) }
+}
+
+/// A target of a symbol, and the inputs of its labels.
+pub struct WriteTarget<'a> {
+    /// Its place among all targets.
+    pub place: usize,
+    /// How its movements are computed.
+    pub rule: &'a dyn Rule,
+    /// What classifies its rows.
+    pub labelled: Labelled<'a>,
+    /// The quotas of marked rows.
+    pub quotas: &'a Quotas,
 }
 
 /// A symbol's rows, and the inputs of their labels.
@@ -59,19 +73,76 @@ pub struct Labelling<'a> {
     pub symbol: &'a str,
     /// Its rows.
     pub tape: &'a SymbolTape,
-    /// The rows that can have a label.
+    /// The rows that can have a label of any target.
     pub candidates: &'a Candidates,
-    /// The side of the boundary time that the rows are on.
-    pub splits: Splits,
-    /// The boundaries.
-    pub boundaries: &'a Boundaries,
-    /// The quotas of marked rows.
-    pub quotas: &'a Quotas,
+    /// Number of all targets, also of those that the symbol does not qualify for.
+    pub all: usize,
+    /// The targets that the symbol qualifies for.
+    pub targets: Vec<WriteTarget<'a>>,
+}
+
+/// Reads the tracks of a row group for each target of `labelling`, with `read` for a track of a range of the target's own
+/// candidates.
+///
+/// # Errors
+/// Any error of `read`.
+pub fn read_tracks(
+    labelling: &Labelling<'_>,
+    group: &RowGroup,
+    read: impl Fn((usize, usize), Range<u64>, &mut Vec<f64>) -> Result<()>,
+) -> Result<Vec<Vec<Vec<f64>>>> {
+    let span = labelling.candidates.span(group.candidates.clone());
+    let of_target = |target: &WriteTarget<'_>| {
+        let range = target.labelled.within(&span);
+        let track = |track| {
+            let mut values = Vec::new();
+            read((target.place, track), range.clone(), &mut values)?;
+            Ok(values)
+        };
+        (0..target.rule.tracks()).map(track).collect()
+    };
+    labelling.targets.iter().map(of_target).collect()
+}
+
+/// Walks through the labels of a target in step with the rows of a symbol.
+struct Labels<'a> {
+    place: usize,
+    labelled: Labelled<'a>,
+    quotas: Option<&'a Quotas>,
+    /// The ranges of candidates to come, and the current one.
+    ranges: Box<dyn Iterator<Item = Range<u64>> + 'a>,
+    current: Range<u64>,
+    movements: std::slice::Iter<'a, f64>,
+    /// Counts of the rows so far: rows are numbered within their class and split.
+    counts: ClassCounts,
+}
+
+impl Labels<'_> {
+    /// The label of the next row; rows ascend. `None` if it has none.
+    #[inline]
+    fn next(&mut self, row: u64) -> Option<TargetLabel> {
+        while row >= self.current.end {
+            self.current = self.ranges.next()?;
+        }
+        if row < self.current.start {
+            return None;
+        }
+        let movement = *self.movements.next()?;
+        if movement.is_nan() {
+            return None;
+        }
+        let split = self.labelled.rows.splits.of(row);
+        let class = self.labelled.boundaries.class(movement);
+        let number = self.counts.count(split, class);
+        let quota = self.quotas.and_then(|quotas| quotas.of(split));
+        let balanced = quota.is_some_and(|quota| quota.is_marked(class, number));
+        Some(TargetLabel { movement, class: class as u8, split, balanced })
+    }
 }
 
 impl Labelling<'_> {
-    /// Reads a row group's rows from the tape, labels them and encodes their columns. `movements` are those of its
-    /// candidates.
+    /// Reads a row group's rows from the tape, labels them and encodes their columns. `movements` has the tracks of its
+    /// candidates, as [`read_tracks`] reads them.
     ///
     /// # Errors
     /// [`Error::Output`] when a work file cannot be read.
@@ -80,19 +151,31 @@ impl Labelling<'_> {
         config: &Config,
         encoder: &mut RowGroupEncoder,
         group: &RowGroup,
-        movements: &[f64],
+        movements: &[Vec<Vec<f64>>],
         monitor: &Monitor<'_>,
     ) -> Result<()> {
         let fail = |message: &str| Error::output(Path::new(self.symbol), message);
-        let mut movements = movements.iter().copied();
-        let (mark, drop_unmarked) = (config.force_uniform, config.drop_unbalanced);
-        // Rows are numbered within their class and split, continuing from the groups before.
-        let mut counts = group.before.clone();
+        let span = self.candidates.span(group.candidates.clone());
+        let mut targets: Vec<Labels<'_>> = Vec::with_capacity(self.targets.len());
+        for ((target, tracks), before) in self.targets.iter().zip(movements).zip(&group.before) {
+            let labelled = target.labelled;
+            let Some(movements) = tracks.first() else { continue };
+            targets.push(Labels {
+                place: target.place,
+                labelled,
+                quotas: config.force_uniform.then_some(target.quotas),
+                ranges: Box::new(labelled.rows.candidates.rows(labelled.within(&span))),
+                current: 0..0,
+                movements: movements.iter(),
+                counts: before.clone(),
+            });
+        }
+        let mut labels: Vec<Option<TargetLabel>> = vec![None; self.all];
         let mut breath = 0;
         for rows in self.candidates.rows(group.candidates.clone()) {
             let mut cursor = RowCursor::new(self.tape, rows.start)?;
             encoder.leap();
-            for (row, movement) in rows.zip(&mut movements) {
+            for row in rows {
                 breath += 1;
                 if breath == BREATH {
                     monitor.advance(BREATH as u64)?;
@@ -101,20 +184,17 @@ impl Labelling<'_> {
                 let Some(changed) = cursor.advance()? else {
                     return Err(fail("a work file is shorter than its index"));
                 };
-                if movement.is_nan() {
-                    encoder.skip(changed);
-                    continue;
+                let mut wanted = false;
+                for target in &mut targets {
+                    let label = target.next(row);
+                    wanted |= label.is_some_and(|label| label.balanced || !config.drop_unbalanced);
+                    labels[target.place] = label;
                 }
-                let split = self.splits.of(row);
-                let class = self.boundaries.class(movement);
-                let number = counts.count(split, class);
-                let balanced = mark && self.quotas.of(split).is_some_and(|q| q.is_marked(class, number));
-                if drop_unmarked && !balanced {
+                if wanted {
+                    encoder.push(cursor.row(), changed, row, &labels);
+                } else {
                     encoder.skip(changed);
-                    continue;
                 }
-                let label = RowLabel { row, movement, class: class as u8, split, balanced };
-                encoder.push(cursor.row(), changed, label);
             }
         }
         monitor.advance(breath as u64)?;

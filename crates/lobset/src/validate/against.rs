@@ -52,11 +52,11 @@ struct Stream<'a> {
     instrument: Option<u32>,
     breaks: usize,
     steps_back: u64,
-    target: Target<'a>,
+    stored: Rows<'a>,
 }
 
-/// The rows that a stream is compared with.
-enum Target<'a> {
+/// The stored rows that a stream is compared with.
+enum Rows<'a> {
     Nothing,
     Drawn(Drawn<'a>),
     Every(Box<EveryRow<'a>>),
@@ -88,20 +88,20 @@ pub(super) fn compare<P: AsRef<Path>>(
         for (number, symbols) in passes.iter().enumerate() {
             let mut streams = BTreeMap::new();
             for symbol in symbols {
-                let target = match (&symbol.dataset, thresholds.for_symbol(&symbol.symbol)) {
-                    (Some(_), _) if seed.is_some() => {
-                        drawn.remove(symbol.symbol.as_str()).map_or(Target::Nothing, Target::Drawn)
+                let rows = match &symbol.dataset {
+                    Some(_) if seed.is_some() => {
+                        drawn.remove(symbol.symbol.as_str()).map_or(Rows::Nothing, Rows::Drawn)
                     }
-                    (Some(entry), Some(fit)) => {
-                        let every = EveryRow::open(folder, config, (symbol, entry), (fit, thresholds.fit_until.0));
+                    Some(entry) => {
+                        let every = EveryRow::open(folder, config, (symbol, entry), thresholds);
                         // A damaged file of the folder is a violation here too.
-                        Target::Every(Box::new(
+                        Rows::Every(Box::new(
                             every.map_err(|e| failed(vec![format!("{}: {}", entry.file, cause(&e))]))?,
                         ))
                     }
-                    _ => Target::Nothing,
+                    None => Rows::Nothing,
                 };
-                streams.insert(symbol.symbol.as_str(), Stream::new(symbol, target));
+                streams.insert(symbol.symbol.as_str(), Stream::new(symbol, rows));
             }
             let read = read_inputs(&files, manifest, config, &mut streams, &mut violations, monitor)?;
             if number == 0 {
@@ -214,8 +214,8 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
 }
 
 impl<'a> Stream<'a> {
-    fn new(symbol: &'a SymbolEntry, target: Target<'a>) -> Self {
-        Self { symbol, rows: 0, max_ts: 0, instrument: None, breaks: 0, steps_back: 0, target }
+    fn new(symbol: &'a SymbolEntry, stored: Rows<'a>) -> Self {
+        Self { symbol, rows: 0, max_ts: 0, instrument: None, breaks: 0, steps_back: 0, stored }
     }
 
     fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
@@ -235,10 +235,10 @@ impl<'a> Stream<'a> {
         self.max_ts = self.max_ts.max(record.event.ts_recv);
         self.instrument = Some(record.event.instrument_id);
         let raw = RawRow { row, record, mid2, breaks, max_ts: self.max_ts };
-        match &mut self.target {
-            Target::Nothing => {}
-            Target::Drawn(drawn) => drawn.take(&raw, violations),
-            Target::Every(every) => every.take(&raw, violations),
+        match &mut self.stored {
+            Rows::Nothing => {}
+            Rows::Drawn(drawn) => drawn.take(&raw, violations),
+            Rows::Every(every) => every.take(&raw, violations),
         }
     }
 
@@ -255,10 +255,10 @@ impl<'a> Stream<'a> {
                 format!("{symbol:?}: {} in the raw files, but {} in the manifest", text(found), text(want))
             });
         }
-        match self.target {
-            Target::Nothing => 0,
-            Target::Drawn(drawn) => drawn.finish(violations),
-            Target::Every(every) => every.finish(violations),
+        match self.stored {
+            Rows::Nothing => 0,
+            Rows::Drawn(drawn) => drawn.finish(violations),
+            Rows::Every(every) => every.finish(violations),
         }
     }
 }

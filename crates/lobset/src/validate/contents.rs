@@ -1,17 +1,18 @@
 //! Finds contradictions within a manifest, and between a manifest and its thresholds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::definition::{Lengths, Marks, with_whole_windows};
+use super::definition::Marks;
 use super::folder::named;
+use super::kinds::{Lengths, with_whole_windows};
 use super::summary::proved_after_writing;
 use super::violations::MOST_VIOLATIONS;
-use crate::config::{Config, ThresholdScope};
+use crate::config::{CLASSIC, Config, Movement, Target, ThresholdScope};
 use crate::error::ConfigError;
 use crate::input::InputEntry;
-use crate::label::{Boundaries, Thresholds};
-use crate::output::{DatasetEntry, MANIFEST, Manifest, SplitEntry, SymbolEntry};
+use crate::label::Thresholds;
+use crate::output::{DatasetEntry, MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry};
 use crate::printable::grouped;
 
 /// Maximum number of rows of a stream: sums of row numbers and window lengths stay far below the limit of 64 bits.
@@ -125,7 +126,7 @@ fn check_symbols(manifest: &Manifest, found: &mut Found) {
 
 fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     let config = &manifest.config;
-    let SymbolEntry { rows, labelled_rows, undefined_rows, gaps, breaks, boundary_row, fitted_rows, .. } = symbol;
+    let SymbolEntry { rows, gaps, breaks, boundary_row, fitted_rows, .. } = symbol;
     let mut require =
         |holds: bool, reason: &str| found.require(holds, || format!("symbol {:?}: {reason}", symbol.symbol));
     require((1..=MOST_ROWS).contains(rows), "it has no rows, or too many");
@@ -142,30 +143,65 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     require(ranges, "the rows fitted on are not ascending ranges of its rows");
     let longest = gaps.windows(2).all(|pair| pair[0].length() >= pair[1].length());
     require(longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to), "its gaps are no list of gaps");
-    if *rows <= MOST_ROWS && ascending && inside {
-        let whole: u64 =
-            with_whole_windows(Lengths::new(config), *rows, breaks).map(|rows| rows.end - rows.start).sum();
-        require(
-            labelled_rows.checked_add(*undefined_rows) == Some(whole),
-            "its labelled and undefined rows are not those with whole windows",
-        );
+    let targets = config.all_targets();
+    let names = symbol.targets.iter().map(|entry| entry.target.as_str());
+    if !names.eq(targets.iter().map(|target| target.name.as_str())) {
+        require(false, "its targets are not those of the settings");
+        return;
+    }
+    for (target, entry) in targets.iter().zip(&symbol.targets) {
+        let mut require = |holds: bool, reason: &str| require(holds, &format!("{}: {reason}", entry.target));
+        require(entry.fit_end <= *boundary_row, "its fit rows do not end before the boundary row");
+        if *rows <= MOST_ROWS && ascending && inside {
+            match &target.movement {
+                Movement::Means(means) => {
+                    let lengths = Lengths::new(means);
+                    let whole: u64 =
+                        with_whole_windows(lengths, *rows, breaks).map(|rows| rows.end - rows.start).sum();
+                    require(
+                        entry.labelled_rows.checked_add(entry.undefined_rows) == Some(whole),
+                        "its labelled and undefined rows are not those with whole windows",
+                    );
+                    require(
+                        entry.fit_end == boundary_row.saturating_sub(lengths.reach()),
+                        "its fit rows do not end where their windows reach the boundary row",
+                    );
+                }
+            }
+        }
+        match (&entry.splits, &entry.reason) {
+            (Some(splits), None) => {
+                require(
+                    entry.labelled_rows >= config.min_symbol_samples,
+                    "it has labels, but fewer rows than that takes",
+                );
+                check_splits(config, target, entry.labelled_rows, splits, &mut require);
+            }
+            (None, Some(_)) => {}
+            (Some(_), Some(_)) => require(false, "it has labels, and a reason why it has none"),
+            (None, None) => require(false, "it has no labels, and no reason why"),
+        }
     }
     match (&symbol.dataset, &symbol.reason) {
         (Some(_), Some(_)) => require(false, "it has a dataset, and a reason why it has none"),
         (None, None) => require(false, "it has no dataset, and no reason why"),
-        (None, Some(_)) => {}
-        (Some(dataset), None) => {
-            require(*labelled_rows >= config.min_symbol_samples, "it has a dataset, but fewer rows than that takes");
-            check_dataset(config, *labelled_rows, dataset, &mut require);
-        }
+        (None, Some(_)) => require(symbol.splits().next().is_none(), "it has labels, but no dataset"),
+        (Some(dataset), None) => check_dataset(config, symbol, dataset, &mut require),
     }
 }
 
-fn check_dataset(config: &Config, labelled: u64, dataset: &DatasetEntry, require: &mut impl FnMut(bool, &str)) {
-    let (mut rows, mut marked) = (Some(0_u64), Some(0_u64));
-    for (name, split) in dataset.splits.named() {
+/// Checks the counts of a target.
+fn check_splits(
+    config: &Config,
+    target: &Target,
+    labelled: u64,
+    splits: &Splits3<SplitEntry>,
+    require: &mut impl FnMut(bool, &str),
+) {
+    let nbins = target.class_count();
+    let mut rows = Some(0_u64);
+    for (name, split) in splits.named() {
         let SplitEntry { rows: of_split, classes, balanced, short } = split;
-        let nbins = usize::from(config.nbins);
         if classes.len() != nbins || balanced.len() != nbins || sum(classes.iter().copied()) != Some(*of_split) {
             require(false, &format!("{name}: its classes are not {nbins} counts that add up to {of_split} rows"));
             return;
@@ -175,13 +211,34 @@ fn check_dataset(config: &Config, labelled: u64, dataset: &DatasetEntry, require
         require(*balanced == want, &format!("{name}: its counts of marked rows are not those of the definition"));
         let want = marks.as_ref().map(Marks::short).unwrap_or_default();
         require(*short == want, &format!("{name}: its short classes are not those of the definition"));
-        let add = |sum: Option<u64>, more: Option<u64>| sum?.checked_add(more?);
-        rows = add(rows, Some(*of_split));
-        marked = add(marked, sum(balanced.iter().copied()));
+        rows = rows.and_then(|rows| rows.checked_add(*of_split));
     }
     require(rows == Some(labelled), "the rows of its splits are not its labelled rows");
-    let written = if config.drop_unbalanced { marked } else { rows };
-    require(dataset.rows > 0 && written == Some(dataset.rows), "the rows of its dataset are not those of its splits");
+}
+
+/// Checks the number of rows of a dataset. With several targets each row has a label of at least one of them.
+fn check_dataset(
+    config: &Config,
+    symbol: &SymbolEntry,
+    dataset: &DatasetEntry,
+    require: &mut impl FnMut(bool, &str),
+) {
+    let written = |splits: &Splits3<SplitEntry>| {
+        let of_split = |split: &SplitEntry| match config.drop_unbalanced {
+            true => sum(split.balanced.iter().copied()),
+            false => Some(split.rows),
+        };
+        splits.named().iter().map(|(_, split)| of_split(split)).try_fold(0_u64, |all, rows| all.checked_add(rows?))
+    };
+    let rows: Option<Vec<u64>> = symbol.splits().map(|(_, splits)| written(splits)).collect();
+    let holds = rows.is_some_and(|rows| match rows.as_slice() {
+        [only] => *only == dataset.rows,
+        several => {
+            let (most, all) = (several.iter().max(), sum(several.iter().copied()));
+            most.is_some_and(|most| *most <= dataset.rows) && all.is_none_or(|all| dataset.rows <= all)
+        }
+    });
+    require(dataset.rows > 0 && holds, "the rows of its dataset are not those of its splits");
     require((1..=dataset.rows).contains(&dataset.row_groups), "its dataset has no row groups, or more than rows");
 }
 
@@ -218,20 +275,34 @@ pub(super) fn check_origin(manifest: &Manifest, thresholds: &Thresholds) -> Vec<
     let known = thresholds.files.iter().all(|file| inputs.any(|i| i.name == file.name && i.sha256 == file.sha256));
     require(known, "the files that they were fitted on are not inputs, in order");
     // With drop_unbalanced, a symbol without a dataset may have taken part.
-    if !config.drop_unbalanced {
-        let embargo = |entry: &DatasetEntry| entry.splits.embargo.rows;
-        let matches = |boundaries: &Boundaries, rows: u64| boundaries.embargo_rows == rows;
-        let holds = match (config.threshold_scope, &thresholds.global) {
+    if config.drop_unbalanced {
+        return found.0;
+    }
+    for target in config.all_targets() {
+        let mut require = |holds: bool, reason: &str| {
+            let of_target = if target.name == CLASSIC { String::new() } else { format!("{}: ", target.name) };
+            found.require(holds, || format!("thresholds: {of_target}{reason}"));
+        };
+        let Some(fitted) = thresholds.of(&target.name) else { continue };
+        // The symbols with labels of the target, and their rows under embargo.
+        let labelled: BTreeMap<&str, u64> = manifest
+            .symbols
+            .iter()
+            .filter_map(|symbol| {
+                let (_, splits) = symbol.splits().find(|(name, _)| *name == target.name)?;
+                Some((symbol.symbol.as_str(), splits.embargo.rows))
+            })
+            .collect();
+        let holds = match (target.threshold_scope, &fitted.global) {
             (ThresholdScope::Global, Some(boundaries)) => {
-                matches(boundaries, manifest.datasets().map(|(_, entry)| embargo(entry)).fold(0, u64::saturating_add))
+                boundaries.embargo_rows == labelled.values().copied().fold(0, u64::saturating_add)
             }
-            _ => manifest.datasets().all(|(symbol, entry)| {
-                thresholds.symbols.get(&symbol.symbol).is_some_and(|boundaries| matches(boundaries, embargo(entry)))
+            _ => labelled.iter().all(|(symbol, rows)| {
+                fitted.symbols.get(*symbol).is_some_and(|boundaries| boundaries.embargo_rows == *rows)
             }),
         };
         require(holds, "their embargo_rows are not those of the datasets");
-        let datasets: BTreeSet<&str> = manifest.datasets().map(|(symbol, _)| symbol.symbol.as_str()).collect();
-        let all = thresholds.symbols.keys().all(|symbol| datasets.contains(symbol.as_str()));
+        let all = fitted.symbols.keys().all(|symbol| labelled.contains_key(symbol.as_str()));
         require(all, "they have boundaries for a symbol without a dataset");
     }
     found.0

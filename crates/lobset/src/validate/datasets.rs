@@ -53,11 +53,11 @@ pub(crate) trait FitMovements: Send {
     /// When the movements cannot be stored.
     fn begin(&mut self) -> Result<()>;
 
-    /// Receives the next movements of the dataset.
+    /// Receives the next movements of the target with this place in the dataset.
     ///
     /// # Errors
     /// When the movements cannot be stored.
-    fn take(&mut self, movements: &[f64]) -> Result<()>;
+    fn take(&mut self, target: usize, movements: &[f64]) -> Result<()>;
 }
 
 /// The result of a proof of datasets.
@@ -103,10 +103,10 @@ pub(crate) fn prove_datasets(
             violations.extend(found);
             let symbol = datasets[expects.len()].symbol;
             let expect = Expect::new(terms.config, &columns, symbol, terms.thresholds, terms.extent);
-            if expect.is_none() {
-                violations.push(format!("{THRESHOLDS}: no boundaries for the symbol {:?}", symbol.symbol));
-            }
-            expects.push(expect);
+            expects.push(expect.map_err(|target| {
+                violations
+                    .push(format!("{THRESHOLDS}: no boundaries of {target:?} for the symbol {:?}", symbol.symbol));
+            }));
             Ok(())
         },
     )?;
@@ -341,7 +341,9 @@ impl<F: FitMovements> Progress<'_, F> {
             }
         };
         let Some(facts) = facts else { return Ok(()) };
-        self.fit_movements.take(&facts.fit_movements)?;
+        for (target, of) in facts.targets.iter().enumerate() {
+            self.fit_movements.take(target, &of.fit_movements)?;
+        }
         let rows = facts.rows;
         if let Some((_, sequence)) = &mut self.open {
             sequence.take(*facts);

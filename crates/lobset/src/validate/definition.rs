@@ -4,32 +4,9 @@
 //! mistake in either shows up as a violation. The tests compare the two on random input.
 
 use std::fmt;
-use std::ops::Range;
 
 use crate::config::Config;
 use crate::label::Split;
-
-/// L, O and F: the lengths of a label's windows, in rows.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lengths {
-    /// L: rows of the past window, which ends before the row.
-    pub lookback: u64,
-    /// O: rows between the row and its future window.
-    pub offset: u64,
-    /// F: rows of the future window.
-    pub ahead: u64,
-}
-
-impl Lengths {
-    pub(super) fn new(config: &Config) -> Self {
-        Self { lookback: config.lookback_rows, offset: config.lookforward_offset, ahead: config.lookforward_input }
-    }
-
-    /// O + F: the future window ends this many rows after its row.
-    pub(super) fn reach(self) -> u64 {
-        self.offset + self.ahead
-    }
-}
 
 /// Why a record is not a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,46 +70,23 @@ pub(super) fn starts_stretch(before: Option<(u32, u64)>, (instrument, ts): (u32,
     instrument != last_instrument || paused
 }
 
-/// The rows whose windows are entirely within their unbroken stretch, as one range for each stretch with such rows. The
-/// stream has `rows` rows, and each row in `breaks` (ascending) starts a stretch.
-pub(super) fn with_whole_windows(lengths: Lengths, rows: u64, breaks: &[u64]) -> impl Iterator<Item = Range<u64>> {
-    let starts = [0].into_iter().chain(breaks.iter().copied());
-    let ends = breaks.iter().copied().chain([rows]);
-    let whole = move |(start, end): (u64, u64)| start + lengths.lookback..end.saturating_sub(lengths.reach());
-    starts.zip(ends).map(whole).filter(|range| !range.is_empty())
-}
-
-/// `(A*L - B*F) / (B*F)` from the sums B over the L rows before and A over the F rows ahead; `None` where B <= 0.
-/// Numerator and denominator are exact, and each is rounded to f64 once.
-pub(super) fn movement(lengths: Lengths, behind: i128, ahead: i128) -> Option<f64> {
-    if behind <= 0 {
-        return None;
-    }
-    let below = behind * i128::from(lengths.ahead);
-    let above = ahead * i128::from(lengths.lookback) - below;
-    // Nearly all values fit 64 bits, where conversion is one instruction.
-    Some(match (i64::try_from(above), i64::try_from(below)) {
-        (Ok(above), Ok(below)) => above as f64 / below as f64,
-        _ => above as f64 / below as f64,
-    })
-}
-
 /// The class of a movement: the number of boundaries that are not above it.
 pub(super) fn class(boundaries: &[f64], movement: f64) -> usize {
     boundaries.iter().filter(|boundary| **boundary <= movement).count()
 }
 
-/// The split of a labelled row by its row number. `boundary_row` is the first row at the boundary time or later.
-pub(super) fn split_by_row(row: u64, lengths: Lengths, boundary_row: u64) -> Split {
+/// The split of a labelled row by its row number. `fit_end` is the first row that is not `fit`, and `boundary_row` the
+/// first row at the boundary time or later.
+pub(super) fn split_by_row(row: u64, fit_end: u64, boundary_row: u64) -> Split {
     match () {
         () if row >= boundary_row => Split::Holdout,
-        () if row + lengths.reach() >= boundary_row => Split::Embargo,
+        () if row >= fit_end => Split::Embargo,
         () => Split::Fit,
     }
 }
 
-/// The split of a labelled row by time: `own_ts` at the row and `last_ts` at the last row of its future window, both
-/// running maxima of `ts_recv`, compared with the boundary time `until`.
+/// The split of a labelled row by time: `own_ts` at the row and `last_ts` at the end of its label, both compared with the
+/// boundary time `until`.
 pub(super) fn split_by_time(own_ts: u64, last_ts: u64, until: u64) -> Split {
     match () {
         () if own_ts >= until => Split::Holdout,
@@ -185,29 +139,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::MAX_WINDOW_ROWS;
     use crate::input::{Drops, QuoteRules, is_break};
-    use crate::label::{self, Boundaries, Candidates, Quota, Splits, Windows};
-
-    /// The writer's lengths of the same windows.
-    fn writers(Lengths { lookback, offset, ahead }: Lengths) -> Windows {
-        let config = Config {
-            lookback_rows: lookback,
-            lookforward_offset: offset,
-            lookforward_input: ahead,
-            ..Config::default()
-        };
-        assert_eq!(Lengths::new(&config).reach(), Windows::new(&config).reach());
-        Windows::new(&config)
-    }
-
-    fn lengths(longest: u64) -> impl Strategy<Value = Lengths> {
-        (1..=longest, 0..=longest, 1..=longest).prop_map(|(lookback, offset, ahead)| Lengths {
-            lookback,
-            offset,
-            ahead,
-        })
-    }
+    use crate::label::{Boundaries, Quota, Splits};
 
     /// Any number, often at or near an end of the range, and so near others.
     fn any_u64() -> impl Strategy<Value = u64> {
@@ -247,50 +180,12 @@ mod tests {
         }
 
         #[test]
-        fn splits_are_those_of_the_writer_and_of_time(
-            stamps in prop::collection::vec(0..40u64, 1..60), until in 0..45u64, lengths in lengths(8), far in 0..1u64 << 48,
-        ) {
-            let mut stamps = stamps;
-            stamps.sort_unstable();
-            let boundary_row = stamps.iter().filter(|ts| **ts < until).count() as u64;
-            let splits = Splits { boundary_row, reach: writers(lengths).reach() };
-            for row in (0..stamps.len() as u64).chain([far]) {
-                let split = split_by_row(row, lengths, boundary_row);
-                prop_assert_eq!(split, splits.of(row));
-                if let Some(last) = stamps.get((row + lengths.reach()) as usize) {
-                    prop_assert_eq!(split, split_by_time(stamps[row as usize], *last, until));
-                }
+        fn splits_are_those_of_the_writer(row: u64, fit_end in any_u64(), boundary_row in any_u64(), near in 0..3u64) {
+            let fit_end = fit_end.min(boundary_row);
+            let splits = Splits { fit_end, boundary_row };
+            for row in [row, fit_end.saturating_add(near).saturating_sub(1), boundary_row.saturating_add(near).saturating_sub(1)] {
+                prop_assert_eq!(split_by_row(row, fit_end, boundary_row), splits.of(row));
             }
-        }
-
-        #[test]
-        fn rows_with_whole_windows_are_those_of_the_writer(
-            rows in 0..200u64, mut breaks in prop::collection::vec(1..199u64, 0..12), short in lengths(20),
-            long in lengths(MAX_WINDOW_ROWS),
-        ) {
-            breaks.retain(|row| *row < rows);
-            breaks.sort_unstable();
-            breaks.dedup();
-            for lengths in [short, long] {
-                let candidates = Candidates::new(writers(lengths), rows, &breaks);
-                let want: Vec<_> = candidates.rows(0..candidates.count()).collect();
-                prop_assert_eq!(with_whole_windows(lengths, rows, &breaks).collect::<Vec<_>>(), want);
-            }
-            let scaled: Vec<u64> = breaks.iter().map(|row| row << 40).collect();
-            let candidates = Candidates::new(writers(long), rows << 40, &scaled);
-            let want: Vec<_> = candidates.rows(0..candidates.count()).collect();
-            prop_assert_eq!(with_whole_windows(long, rows << 40, &scaled).collect::<Vec<_>>(), want);
-        }
-
-        #[test]
-        fn movements_are_those_of_the_writer(
-            lengths in prop_oneof![lengths(9), lengths(MAX_WINDOW_ROWS)],
-            behind in prop_oneof![any::<i64>(), -3..50i64], ahead in any::<i64>(), scale in any::<bool>(),
-        ) {
-            let scaled = |sum: i64, rows: u64| i128::from(sum) * i128::from(if scale { rows } else { 1 });
-            let (behind, ahead) = (scaled(behind, lengths.lookback), scaled(ahead, lengths.ahead));
-            let want = label::movement(writers(lengths), behind, ahead);
-            prop_assert_eq!(movement(lengths, behind, ahead).map(f64::to_bits), want.map(f64::to_bits));
         }
 
         #[test]

@@ -1,19 +1,18 @@
 //! Compares all rows of a dataset with the raw stream it was computed from.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
-use super::definition::Lengths;
-use super::movement::Slide;
-use super::raw::{Label, RawColumns};
+use super::kinds::rows_kept;
+use super::labels::Labels;
+use super::raw::RawColumns;
 use super::raw_row::RawRow;
 use super::reading::{caught, cause, open_rows, unreadable};
 use super::violations::Violations;
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::error::Result;
-use crate::label::Boundaries;
+use crate::label::Thresholds;
 use crate::output::{DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
 use crate::run::batches;
 
@@ -33,11 +32,11 @@ const BATCH: usize = 1_024;
 /// Divides the symbols into passes over the raw files, so that the datasets of each pass fit in memory. Symbols without
 /// a dataset cost nothing.
 pub(super) fn passes(manifest: &Manifest) -> Vec<Vec<&SymbolEntry>> {
-    let lengths = Lengths::new(&manifest.config);
+    let targets = manifest.config.all_targets();
     let cost = |symbol: &SymbolEntry| {
+        let window = |target: &Target| symbol.rows.min(rows_kept(&target.movement)) * WINDOW_BYTES;
         let open = |dataset: &DatasetEntry| {
-            dataset.rows.min(PAGE_ROWS as u64) * ROW_BYTES
-                + symbol.rows.min(lengths.lookback + lengths.reach()) * WINDOW_BYTES
+            dataset.rows.min(PAGE_ROWS as u64) * ROW_BYTES + targets.iter().map(window).sum::<u64>()
         };
         symbol.dataset.as_ref().map_or(0, open)
     };
@@ -49,23 +48,15 @@ pub(super) struct EveryRow<'a> {
     path: PathBuf,
     symbol: &'a str,
     entry: &'a DatasetEntry,
-    boundaries: &'a Boundaries,
-    /// The boundary time T.
-    until: u64,
-    reach: u64,
-    lookback: u64,
-    drop_unbalanced: bool,
+    targets: Vec<Target>,
     reader: ParquetRecordBatchReader,
-    /// The current batch, its number of rows, and the position and label of the next row.
+    /// The current batch, its number of rows, and the position of the next row.
     columns: RawColumns,
     rows: usize,
     at: usize,
-    next: Option<Label>,
-    slide: Slide,
-    /// The first row of the current unbroken stretch.
-    stretch: u64,
-    /// Labels whose future window is incomplete, each with the running maximum of `ts_recv` at its row.
-    open: VecDeque<(Label, u64)>,
+    /// The number of the next row in its stream; `None` at the end.
+    next: Option<u64>,
+    labels: Labels<'a>,
     compared: u64,
 }
 
@@ -78,32 +69,26 @@ impl<'a> EveryRow<'a> {
         folder: &Path,
         config: &Config,
         (symbol, entry): (&'a SymbolEntry, &'a DatasetEntry),
-        (boundaries, until): (&'a Boundaries, u64),
+        thresholds: &'a Thresholds,
     ) -> Result<Self> {
         let path = folder.join(&entry.file);
-        let lengths = Lengths::new(config);
+        let targets = config.all_targets();
         let mut reader =
             caught(&path, || open_rows(&path)?.with_batch_size(BATCH).build().map_err(|e| unreadable(&path, e)))?;
-        let Some((rows, columns)) = read(&path, &mut reader, &symbol.symbol)? else {
+        let Some((rows, columns)) = read(&path, &mut reader, &symbol.symbol, &targets)? else {
             return Err(unreadable(&path, "it has no rows"));
         };
         Ok(Self {
             path,
             symbol: &symbol.symbol,
             entry,
-            boundaries,
-            until,
-            reach: lengths.reach(),
-            lookback: lengths.lookback,
-            drop_unbalanced: config.drop_unbalanced,
+            labels: Labels::new(&entry.file, &targets, symbol, thresholds, !config.drop_unbalanced),
+            targets,
             reader,
             rows,
             at: 0,
-            next: Some(columns.label(0)),
+            next: Some(columns.row(0)),
             columns,
-            slide: Slide::new(lengths),
-            stretch: 0,
-            open: VecDeque::new(),
             compared: 0,
         })
     }
@@ -112,75 +97,40 @@ impl<'a> EveryRow<'a> {
     fn advance(&mut self) -> Result<()> {
         self.at += 1;
         if self.at == self.rows {
-            let Some((rows, columns)) = read(&self.path, &mut self.reader, self.symbol)? else {
+            let Some((rows, columns)) = read(&self.path, &mut self.reader, self.symbol, &self.targets)? else {
                 self.next = None;
                 return Ok(());
             };
             (self.at, self.rows, self.columns) = (0, rows, columns);
         }
-        self.next = Some(self.columns.label(self.at));
+        self.next = Some(self.columns.row(self.at));
         Ok(())
     }
 
     /// Takes the next row of the raw stream.
     pub(super) fn take(&mut self, raw: &RawRow<'_>, violations: &mut Violations) {
         let (row, file) = (raw.row, self.entry.file.as_str());
-        if raw.breaks {
-            self.slide.restart(row);
-            self.stretch = row;
-            self.refuse_open(violations);
+        if self.next != Some(row) {
+            self.labels.take(raw, std::iter::empty(), violations);
+            return;
         }
-        if self.next.as_ref().is_some_and(|label| label.row == row) {
-            if let Err(reason) = self.columns.compare(self.at, raw.record) {
-                violations.add(|| format!("{file}: row {row}: {reason}"));
-            }
-            self.open.extend(self.next.map(|label| (label, raw.max_ts)));
-            self.compared += 1;
-            if let Err(e) = self.advance() {
-                violations.add(|| format!("{file}: {}", cause(&e)));
-                self.next = None;
-            }
+        if let Err(reason) = self.columns.compare(self.at, raw.record) {
+            violations.add(|| format!("{file}: row {row}: {reason}"));
         }
-        let computed = self.slide.push(raw.mid2);
-        // The row whose future window ends here, whether or not it has a past window.
-        let Some(ended) = row.checked_sub(self.reach).filter(|ended| *ended >= self.stretch) else { return };
-        let stored = match self.open.front() {
-            Some((label, _)) if label.row == ended => self.open.pop_front(),
-            _ => None,
-        };
-        match (stored, computed) {
-            (Some((label, own_ts)), Some((_, want))) => {
-                let compared = label.compare(want, &self.boundaries.values, [own_ts, raw.max_ts], self.until);
-                if let Err(reason) = compared {
-                    violations.add(|| format!("{file}: row {ended}: {reason}"));
-                }
-            }
-            (Some(_), None) => {
-                let lookback = self.lookback;
-                violations
-                    .add(|| format!("{file}: row {ended}: fewer than {lookback} rows lie before it in its stretch"));
-            }
-            (None, Some((_, Some(_)))) if !self.drop_unbalanced => {
-                violations.add(|| format!("{file}: row {ended}: can have a label, but is not there"));
-            }
-            (None, _) => {}
-        }
-    }
-
-    /// Ends the stretch: rows with an incomplete future window should not be in the dataset.
-    fn refuse_open(&mut self, violations: &mut Violations) {
-        for (label, _) in self.open.drain(..) {
-            violations
-                .add(|| format!("{}: row {}: its stretch ends within its future window", self.entry.file, label.row));
+        self.labels.take(raw, self.columns.labels(self.at), violations);
+        self.compared += 1;
+        if let Err(e) = self.advance() {
+            violations.add(|| format!("{file}: {}", cause(&e)));
+            self.next = None;
         }
     }
 
     /// Ends the comparison; returns the number of rows compared.
     pub(super) fn finish(mut self, violations: &mut Violations) -> u64 {
-        self.refuse_open(violations);
-        if let Some(label) = &self.next {
+        self.labels.refuse_open(violations);
+        if let Some(row) = self.next {
             violations.add(|| {
-                format!("{}: row {}: the raw files have no such row, or not in this order", self.entry.file, label.row)
+                format!("{}: row {row}: the raw files have no such row, or not in this order", self.entry.file)
             });
         }
         if self.compared != self.entry.rows {
@@ -193,10 +143,15 @@ impl<'a> EveryRow<'a> {
 }
 
 /// Reads the next batch of a dataset; returns its number of rows and its columns.
-fn read(path: &Path, reader: &mut ParquetRecordBatchReader, symbol: &str) -> Result<Option<(usize, RawColumns)>> {
+fn read(
+    path: &Path,
+    reader: &mut ParquetRecordBatchReader,
+    symbol: &str,
+    targets: &[Target],
+) -> Result<Option<(usize, RawColumns)>> {
     let Some(batch) = caught(path, || reader.next().transpose().map_err(|e| unreadable(path, e)))? else {
         return Ok(None);
     };
-    let columns = RawColumns::new(&batch, symbol).map_err(|e| unreadable(path, e))?;
+    let columns = RawColumns::new(&batch, symbol, targets).map_err(|e| unreadable(path, e))?;
     Ok(Some((batch.num_rows(), columns)))
 }

@@ -22,15 +22,30 @@ pub(super) struct GroupFacts {
     pub late: u64,
     pub row_numbers: Vec<u64>,
     pub ts_recv: Vec<u64>,
-    pub classes: Vec<u8>,
-    pub splits: Vec<Split>,
-    pub balanced: Vec<bool>,
+    /// Sums of best bid and best ask in 1e-9, if the quotes are read.
+    pub mids: Vec<i64>,
+    /// By target.
+    pub targets: Vec<TargetFacts>,
+    pub violations: Vec<String>,
+}
+
+/// Facts about the labels of one target.
+#[derive(Default)]
+pub(super) struct TargetFacts {
+    /// The labels of the rows, in order; `None` for a row without.
+    pub labels: Vec<Option<LabelFacts>>,
     /// Movements of the fit rows in the files fitted on.
     pub fit_movements: Vec<f64>,
-    /// Sums of best bid and best ask in 1e-9, and movements, if the quotes are read.
-    pub mids: Vec<i64>,
+    /// Movements, NaN where there is none, if the quotes are read.
     pub movements: Vec<f64>,
-    pub violations: Vec<String>,
+}
+
+/// A label, as far as the order of rows matters.
+#[derive(Clone, Copy)]
+pub(super) struct LabelFacts {
+    pub class: u8,
+    pub split: Split,
+    pub balanced: bool,
 }
 
 impl GroupFacts {

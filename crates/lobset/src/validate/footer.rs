@@ -25,7 +25,7 @@ impl<'a> FooterCheck<'a> {
         (version, config): (&'a str, &Config),
         thresholds: &'a Thresholds,
     ) -> Self {
-        let shared = thresholds.symbols.is_empty().then(|| thresholds.to_json());
+        let shared = (!thresholds.differ_by_symbol()).then(|| thresholds.to_json());
         Self { schema, thresholds, version, config: serde_json::to_string(config).unwrap_or_default(), shared }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
@@ -14,15 +14,15 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, SerializedPageReader};
 use parquet::file::statistics::Statistics;
 
-use super::definition::{Lengths, Usable, class, split_by_row};
-use super::facts::{Extent, GroupFacts};
+use super::definition::{Usable, class, split_by_row};
+use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
 use super::quotes::{Quotes, quote_columns};
 use super::reading::{unread, unreadable};
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::{Split, Thresholds};
-use crate::output::{DatasetSchema, SymbolEntry, names};
+use crate::output::{DatasetSchema, Role, SymbolEntry, TargetEntry, names};
 
 /// Reads a row group's labels and checks them.
 pub(super) fn read_group(
@@ -46,7 +46,10 @@ impl LabelColumns {
     pub(super) fn new(schema: &DatasetSchema, extent: Extent) -> ParquetResult<Self> {
         let quotes = (extent == Extent::Whole).then(quote_columns);
         let quotes = quotes.iter().flatten().map(String::as_str);
-        let mask = ProjectionMask::columns(&schema.parquet, COLUMNS.into_iter().chain(quotes));
+        let labels = schema.columns().iter().filter(|column| column.role == Role::Target);
+        let labels = labels.map(|column| column.name.as_str());
+        let columns = [names::TS_RECV, names::ROW].into_iter().chain(labels).chain(quotes);
+        let mask = ProjectionMask::columns(&schema.parquet, columns);
         let levels = parquet_to_arrow_field_levels(&schema.parquet, mask.clone(), Some(schema.arrow.fields()))?;
         Ok(Self { levels, mask })
     }
@@ -95,8 +98,7 @@ impl PageIterator for OneChunk {}
 /// The expected values of the rows of a dataset.
 pub(super) struct Expect<'a> {
     columns: &'a LabelColumns,
-    boundaries: &'a [f64],
-    lengths: Lengths,
+    targets: Vec<ExpectTarget<'a>>,
     /// The first row at T or later.
     boundary_row: u64,
     /// T.
@@ -109,19 +111,45 @@ pub(super) struct Expect<'a> {
     quotes: Option<Quotes<'a>>,
 }
 
+/// The expected labels of one target.
+struct ExpectTarget<'a> {
+    movement: String,
+    class: String,
+    split: String,
+    balanced: String,
+    /// `None` if no row has a label of the target.
+    boundaries: Option<&'a [f64]>,
+    /// The first row that is not `fit`.
+    fit_end: u64,
+}
+
 impl<'a> Expect<'a> {
+    /// The expected values, or the name of a target whose boundaries are missing.
     pub(super) fn new(
         config: &Config,
         columns: &'a LabelColumns,
         symbol: &'a SymbolEntry,
         thresholds: &'a Thresholds,
         extent: Extent,
-    ) -> Option<Self> {
+    ) -> Result<Self, String> {
         let quotes = Quotes { symbol: &symbol.symbol, usable: Usable::new(config) };
-        Some(Self {
+        let expect = |(target, entry): (&Target, &TargetEntry)| {
+            let boundaries = thresholds.boundaries(&target.name, &symbol.symbol).map(|b| b.values.as_slice());
+            if entry.splits.is_some() && boundaries.is_none() {
+                return Err(target.name.clone());
+            }
+            Ok(ExpectTarget {
+                movement: target.column(names::PRICE_MOVEMENT),
+                class: target.column(names::CLASSIFICATION_LABEL),
+                split: target.column(names::SPLIT),
+                balanced: target.column(names::BALANCED),
+                boundaries: boundaries.filter(|_| entry.splits.is_some()),
+                fit_end: entry.fit_end,
+            })
+        };
+        Ok(Self {
             columns,
-            boundaries: &thresholds.for_symbol(&symbol.symbol)?.values,
-            lengths: Lengths::new(config),
+            targets: config.all_targets().iter().zip(&symbol.targets).map(expect).collect::<Result<_, _>>()?,
             boundary_row: symbol.boundary_row,
             until: thresholds.fit_until.0,
             fitted_rows: &symbol.fitted_rows,
@@ -130,10 +158,6 @@ impl<'a> Expect<'a> {
         })
     }
 }
-
-/// The columns that are always read.
-const COLUMNS: [&str; 6] =
-    [names::TS_RECV, names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
 /// Reads a row group's labels and checks them.
 pub(super) fn check_group(
@@ -147,7 +171,8 @@ pub(super) fn check_group(
     let pages = Group { file: Arc::new(bytes), footer, group };
     let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.levels, &pages, 1 << 14, None);
     let reader = reader.map_err(|e| unread(path, &e))?;
-    let mut facts = GroupFacts::default();
+    let targets = expect.targets.iter().map(|_| TargetFacts::default()).collect();
+    let mut facts = GroupFacts { targets, ..GroupFacts::default() };
     for batch in reader {
         check_batch(&batch.map_err(|e| unreadable(path, e))?, expect, &mut facts);
         if facts.rows > group.num_rows() as u64 {
@@ -179,68 +204,113 @@ fn row_bounds(group: &RowGroupMetaData) -> Option<(u64, u64)> {
 
 fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts) {
     let column = |name: &str| batch.column_by_name(name);
-    let rows = column(names::ROW).and_then(|c| c.as_primitive_opt::<UInt64Type>());
-    let movements = column(names::PRICE_MOVEMENT).and_then(|c| c.as_primitive_opt::<Float64Type>());
-    let labels = column(names::CLASSIFICATION_LABEL).and_then(|c| c.as_primitive_opt::<Int32Type>());
-    let splits = column(names::SPLIT).and_then(|c| c.as_dictionary_opt::<Int32Type>());
-    let (Some(rows), Some(movements), Some(labels), Some(splits)) = (rows, movements, labels, splits) else {
+    let Some(rows) = column(names::ROW).and_then(|c| c.as_primitive_opt::<UInt64Type>()) else {
         facts.violation(0, || "a column has another type than its name promises".to_owned());
         return;
     };
-    let texts = splits.values().as_string::<i32>();
-    let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
     let ts = column(names::TS_RECV).and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
-    let balanced = column(names::BALANCED).and_then(|c| c.as_boolean_opt());
-
     for i in 0..batch.num_rows() {
         let row = rows.value(i);
         if row >= expect.rows {
             facts.violation(row, || format!("the symbol has {} rows", expect.rows));
-            continue;
         }
         if facts.last_row.is_some_and(|last| row <= last) {
             facts.violation(row, || format!("comes after row {}", rows.value(i.saturating_sub(1))));
         }
         facts.first_row.get_or_insert(row);
         facts.last_row = Some(row);
-
-        let movement = movements.value(i);
-        let class = class(expect.boundaries, movement);
-        let label = labels.value(i);
-        if !movement.is_finite() || i64::from(label) != class as i64 {
-            facts.violation(row, || {
-                format!("classification_label is {label}, but a movement of {movement:e} is class {class}")
-            });
-        }
-        let want = split_by_row(row, expect.lengths, expect.boundary_row);
-        let split = by_key.get(splits.keys().value(i) as usize).copied().flatten();
-        if split != Some(want) {
-            let found = split.map_or("none of the three", Split::name);
-            facts.violation(row, || format!("split is {found}, but it is {want} by its place"));
-        }
+        facts.row_numbers.push(row);
         if let Some(ts) = ts {
             let ts = ts.value(i).cast_unsigned();
-            if ts >= expect.until && want != Split::Holdout {
+            let holdout = row >= expect.boundary_row;
+            if ts >= expect.until && !holdout {
                 facts.violation(row, || {
-                    format!("its ts_recv lies at or after the boundary time, but its split is {want}")
+                    "its ts_recv lies at or after the boundary time, but it comes before the boundary row".to_owned()
                 });
             }
-            facts.late += u64::from(ts < expect.until && want == Split::Holdout);
+            facts.late += u64::from(ts < expect.until && holdout);
             facts.ts_recv.push(ts);
         }
-        // The ranges ascend.
-        let place = expect.fitted_rows.partition_point(|[_, to]| *to <= row);
-        if want == Split::Fit && expect.fitted_rows.get(place).is_some_and(|[from, _]| *from <= row) {
-            facts.fit_movements.push(movement);
-        }
-        facts.row_numbers.push(row);
-        facts.classes.push(u8::try_from(label).unwrap_or(u8::MAX));
-        facts.splits.push(split.unwrap_or(want));
-        facts.balanced.push(balanced.is_some_and(|b| b.value(i)));
+    }
+    let mut labelled = vec![false; batch.num_rows()];
+    for (place, target) in expect.targets.iter().enumerate() {
+        check_target(batch, rows.values(), target, place, expect, &mut labelled, facts);
+    }
+    if let Some(place) = labelled.iter().position(|labelled| !labelled) {
+        facts.violation(rows.value(place), || "has no label".to_owned());
     }
     if let Some(quotes) = &expect.quotes {
         quotes.check(batch, rows, facts);
-        facts.movements.extend_from_slice(movements.values());
     }
     facts.rows += batch.num_rows() as u64;
+}
+
+/// Checks the labels of one target, and marks the rows that have one.
+fn check_target(
+    batch: &RecordBatch,
+    rows: &[u64],
+    target: &ExpectTarget<'_>,
+    place: usize,
+    expect: &Expect<'_>,
+    labelled: &mut [bool],
+    facts: &mut GroupFacts,
+) {
+    let column = |name: &str| batch.column_by_name(name);
+    let movements = column(&target.movement).and_then(|c| c.as_primitive_opt::<Float64Type>());
+    let labels = column(&target.class).and_then(|c| c.as_primitive_opt::<Int32Type>());
+    let splits = column(&target.split).and_then(|c| c.as_dictionary_opt::<Int32Type>());
+    let (Some(movements), Some(labels), Some(splits)) = (movements, labels, splits) else {
+        facts.violation(0, || "a column has another type than its name promises".to_owned());
+        return;
+    };
+    let texts = splits.values().as_string::<i32>();
+    let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
+    let balanced = column(&target.balanced).and_then(|c| c.as_boolean_opt());
+    let mut mine = std::mem::take(&mut facts.targets[place]);
+    for (i, row) in rows.iter().copied().enumerate() {
+        let null = movements.is_null(i);
+        let nulls = [labels.is_null(i), splits.is_null(i), balanced.is_some_and(|b| b.is_null(i))];
+        if nulls != [null, null, null && balanced.is_some()] {
+            facts.violation(row, || format!("only some of the columns of {} are null", target.movement));
+        }
+        let (false, Some(boundaries)) = (null, target.boundaries) else {
+            if !null {
+                facts.violation(row, || format!("has a {}, of which the manifest counts none", target.movement));
+            }
+            mine.labels.push(None);
+            if expect.quotes.is_some() {
+                mine.movements.push(f64::NAN);
+            }
+            continue;
+        };
+        labelled[i] = true;
+        let movement = movements.value(i);
+        let class = class(boundaries, movement);
+        let label = labels.value(i);
+        if !movement.is_finite() || i64::from(label) != class as i64 {
+            facts.violation(row, || {
+                format!("{} is {label}, but a movement of {movement:e} is class {class}", target.class)
+            });
+        }
+        let want = split_by_row(row, target.fit_end, expect.boundary_row);
+        let split = by_key.get(splits.keys().value(i) as usize).copied().flatten();
+        if split != Some(want) {
+            let found = split.map_or("none of the three", Split::name);
+            facts.violation(row, || format!("{} is {found}, but it is {want} by its place", target.split));
+        }
+        // The ranges ascend.
+        let range = expect.fitted_rows.partition_point(|[_, to]| *to <= row);
+        if want == Split::Fit && expect.fitted_rows.get(range).is_some_and(|[from, _]| *from <= row) {
+            mine.fit_movements.push(movement);
+        }
+        mine.labels.push(Some(LabelFacts {
+            class: u8::try_from(label).unwrap_or(u8::MAX),
+            split: split.unwrap_or(want),
+            balanced: balanced.is_some_and(|b| b.value(i)),
+        }));
+        if expect.quotes.is_some() {
+            mine.movements.push(movement);
+        }
+    }
+    facts.targets[place] = mine;
 }

@@ -1,8 +1,9 @@
-//! The leak check: the quantiles of the datasets' own fit rows are the boundaries, bit for bit.
+//! The leak check: the boundaries follow from the datasets' own fit rows, bit for bit.
 
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::config::{CLASSIC, Classes, Target};
+use crate::error::{Error, Result};
 use crate::label::{Boundaries, Histogram, Selection, Sums, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
 
@@ -11,34 +12,40 @@ pub(super) fn applies(manifest: &Manifest) -> bool {
     manifest.thresholds.fitted && !manifest.config.drop_unbalanced
 }
 
-/// Compares the boundaries with the fit movements of the datasets; `fitted` is the number of them in each dataset.
-/// Returns the violations, or nothing if the check does not apply ([`applies`]).
+/// Compares the boundaries of every target with the fit movements of the datasets; `fitted` is the number of them in each
+/// dataset, by target. Returns the violations, or nothing if the check does not apply ([`applies`]).
 ///
 /// # Errors
 /// Any error of `count`.
 pub(super) fn check(
     manifest: &Manifest,
     thresholds: &Thresholds,
-    fitted: &[u64],
-    count: impl Fn(Range<usize>, &Selection, f64) -> Result<(Histogram, Vec<Sums>)>,
+    fitted: &[Vec<u64>],
+    count: impl Fn(usize, Range<usize>, &Selection, f64) -> Result<(Histogram, Vec<Sums>)>,
 ) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     if !applies(manifest) {
         return Ok(violations);
     }
-    let mut compare = |whose: &str, boundaries: &Boundaries, datasets: Range<usize>| -> Result<()> {
-        let found = fitted[datasets.clone()].iter().sum();
-        let count = |selection: &Selection| count(datasets.clone(), selection, boundaries.mean);
-        violations.extend(compare(whose, manifest.config.nbins, boundaries, found, count)?);
-        Ok(())
-    };
-    if let Some(boundaries) = &thresholds.global {
-        compare("all symbols", boundaries, 0..fitted.len())?;
-        return Ok(violations);
-    }
-    for (place, (symbol, _)) in manifest.datasets().enumerate() {
-        if let Some(boundaries) = thresholds.symbols.get(&symbol.symbol) {
-            compare(&format!("symbol {:?}", symbol.symbol), boundaries, place..place + 1)?;
+    for ((place, target), fitted) in manifest.config.all_targets().iter().enumerate().zip(fitted) {
+        let of_target = match target.name.as_str() {
+            CLASSIC => String::new(),
+            name => format!("target {name:?}, "),
+        };
+        let mut compare = |whose: &str, boundaries: &Boundaries, datasets: Range<usize>| -> Result<()> {
+            let found = fitted[datasets.clone()].iter().sum();
+            let count = |selection: &Selection| count(place, datasets.clone(), selection, boundaries.mean);
+            violations.extend(compare(&format!("{of_target}{whose}"), target, boundaries, found, count)?);
+            Ok(())
+        };
+        let Some(of) = thresholds.of(&target.name) else { continue };
+        if let Some(boundaries) = &of.global {
+            compare("all symbols", boundaries, 0..fitted.len())?;
+        }
+        for (place, (symbol, _)) in manifest.datasets().enumerate() {
+            if let Some(boundaries) = of.symbols.get(&symbol.symbol) {
+                compare(&format!("symbol {:?}", symbol.symbol), boundaries, place..place + 1)?;
+            }
         }
     }
     Ok(violations)
@@ -52,7 +59,7 @@ const ROUNDING: f64 = 1e-11;
 /// `count`, with the sums around the mean in the file.
 fn compare(
     whose: &str,
-    nbins: u16,
+    target: &Target,
     boundaries: &Boundaries,
     found: u64,
     count: impl Fn(&Selection) -> Result<(Histogram, Vec<Sums>)>,
@@ -63,15 +70,23 @@ fn compare(
             boundaries.fit_rows
         )]);
     }
-    let mut qs = inner_quantiles(nbins);
-    qs.push(0.5);
-    let mut selection = Selection::new();
-    let (at_ranks, sums) = loop {
+    let select = |mut selection: Selection, qs: &[f64]| loop {
         let (histogram, sums) = count(&selection)?;
-        if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
-            break (values, sums);
+        if let Some(values) = selection.refine(&histogram, |n| ranks(n, qs)) {
+            break Ok::<_, Error>((interpolate(found, qs, &values), sums));
         }
     };
+    let mut qs = match target.classes {
+        Classes::Quantiles { nbins } => inner_quantiles(nbins),
+        _ => Vec::new(),
+    };
+    qs.push(0.5);
+    let (mut found_values, sums) = select(Selection::new(), &qs)?;
+    let median = found_values.pop();
+    if let Classes::Share { stationary } = target.classes {
+        let (largest, _) = select(Selection::of_absolute_values(), &[stationary])?;
+        found_values.extend(largest.iter().flat_map(|largest| [-largest, largest.next_up()]));
+    }
     let mut violations = Vec::new();
     let mut differs = |name: &str, want: f64, found: f64, slack: Option<f64>| {
         if want.to_bits() != found.to_bits() && slack.is_none_or(|slack| (want - found).abs() > slack) {
@@ -80,12 +95,11 @@ fn compare(
             ));
         }
     };
-    let found_values = interpolate(found, &qs, &at_ranks);
     for (k, (found, want)) in found_values.iter().zip(&boundaries.values).enumerate() {
         differs(&format!("boundary {}", k + 1), *want, *found, None);
     }
-    if let Some(median) = found_values.last() {
-        differs("the median", boundaries.median, *median, None);
+    if let Some(median) = median {
+        differs("the median", boundaries.median, median, None);
     }
     let (min, max) = sums.iter().fold((f64::MAX, f64::MIN), |(min, max), s| (min.min(s.min), max.max(s.max)));
     differs("the minimum", boundaries.min, min, None);

@@ -22,6 +22,8 @@ mod fields;
 mod folder;
 mod footer;
 mod group;
+mod kinds;
+mod labels;
 mod leak;
 mod movement;
 mod prove;

@@ -8,7 +8,7 @@ use super::datasets::{Dataset, Proved, Terms, prove_datasets};
 use super::facts::Extent;
 use super::folder::{check_card, check_thresholds};
 use super::leak;
-use super::spool::Spool;
+use super::spool::{Spool, Spools};
 use crate::error::{Error, Result, ValidationError};
 use crate::label::{Histogram, Selection, Sums, Thresholds};
 use crate::output::Manifest;
@@ -17,18 +17,24 @@ use crate::run::{Monitor, Stage};
 /// Carries out the two steps of a proof that read the datasets.
 pub(crate) trait Prover {
     /// Proves the datasets of a folder with [`prove_datasets`] and stores their fit movements. Returns the result, and
-    /// the number of fit movements of each dataset.
+    /// the number of fit movements of each dataset, by target.
     ///
     /// # Errors
     /// When a dataset is temporarily unreadable, or fit movements cannot be stored.
-    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<u64>)>;
+    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<Vec<u64>>)>;
 
-    /// Runs one pass of a selection over the fit movements of a range of datasets; returns the histogram, and their
-    /// sums around `mean`.
+    /// Runs one pass of a selection over the fit movements of a target in a range of datasets; returns the histogram,
+    /// and their sums around `mean`.
     ///
     /// # Errors
     /// When the fit movements cannot be read.
-    fn count(&self, datasets: Range<usize>, selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)>;
+    fn count(
+        &self,
+        target: usize,
+        datasets: Range<usize>,
+        selection: &Selection,
+        mean: f64,
+    ) -> Result<(Histogram, Vec<Sums>)>;
 }
 
 /// The result of a proof without violations.
@@ -55,7 +61,7 @@ pub(crate) fn prove(folder: &Path, manifest: &Manifest, prover: &mut impl Prover
     }
     let (Proved { mut violations, complete, recomputed }, fitted) = prover.datasets(manifest, &thresholds)?;
     if complete {
-        let count = |datasets, selection: &Selection, mean| prover.count(datasets, selection, mean);
+        let count = |target, datasets, selection: &Selection, mean| prover.count(target, datasets, selection, mean);
         violations.extend(leak::check(manifest, &thresholds, &fitted, count)?);
     }
     if violations.is_empty() { Ok(Proof { thresholds, recomputed, card_sha256 }) } else { Err(failed(violations)) }
@@ -72,8 +78,8 @@ pub(crate) fn prove_here(
     threads: usize,
     monitor: &Monitor<'_>,
 ) -> Result<Proof> {
-    let spool = Spool::new(leak::applies(manifest))?;
-    prove(folder, manifest, &mut Here { folder, extent, threads, monitor, spool })
+    let spools = Spools::new(&vec![leak::applies(manifest); manifest.config.all_targets().len()])?;
+    prove(folder, manifest, &mut Here { folder, extent, threads, monitor, spools })
 }
 
 /// Proves datasets on threads of this machine.
@@ -82,12 +88,12 @@ struct Here<'a> {
     extent: Extent,
     threads: usize,
     monitor: &'a Monitor<'a>,
-    spool: Spool,
+    spools: Spools,
 }
 
 impl Prover for Here<'_> {
-    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<u64>)> {
-        let Self { folder, extent, threads, monitor, ref mut spool } = *self;
+    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<Vec<u64>>)> {
+        let Self { folder, extent, threads, monitor, ref mut spools } = *self;
         let datasets = manifest.datasets();
         let datasets: Vec<Dataset<'_>> =
             datasets.map(|(symbol, entry)| Dataset { path: folder.join(&entry.file), symbol, entry }).collect();
@@ -100,12 +106,18 @@ impl Prover for Here<'_> {
             retry: false,
         };
         let rows = datasets.iter().map(|dataset| dataset.entry.rows).sum();
-        let prove = || prove_datasets(&terms, &datasets, threads, monitor, spool);
+        let prove = || prove_datasets(&terms, &datasets, threads, monitor, spools);
         let proved = monitor.stage(Stage::Validate, rows, prove)?;
-        Ok((proved, self.spool.fitted()))
+        Ok((proved, self.spools.targets().iter().map(Spool::fitted).collect()))
     }
 
-    fn count(&self, datasets: Range<usize>, selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
-        self.spool.count(datasets, selection, mean, self.threads)
+    fn count(
+        &self,
+        target: usize,
+        datasets: Range<usize>,
+        selection: &Selection,
+        mean: f64,
+    ) -> Result<(Histogram, Vec<Sums>)> {
+        self.spools.targets()[target].count(datasets, selection, mean, self.threads)
     }
 }

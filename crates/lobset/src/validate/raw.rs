@@ -9,14 +9,15 @@ use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
 use arrow_schema::DataType;
 
 use super::fields::{Field, Want, field};
+use super::kinds::Verdict;
+use crate::config::Target;
 use crate::input::Record;
 use crate::label::Split;
 use crate::output::names;
 
-/// Columns that do not depend on a single record. They follow from the whole stream: [`Label`] is compared with the definition,
-/// and the marks with the counts of the manifest.
-const LABELS: [&str; 5] =
-    [names::ROW, names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
+/// Columns of a target. They do not depend on a single record but follow from the whole stream: [`Label`] is compared with
+/// the definition, and the marks with the counts of the manifest.
+const LABELS: [&str; 4] = [names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
 
 /// Whether the cell of a row equals the given value.
 type Check = Box<dyn Fn(usize, Want) -> bool + Send>;
@@ -25,6 +26,11 @@ type Check = Box<dyn Fn(usize, Want) -> bool + Send>;
 pub(super) struct RawColumns {
     checks: Vec<(String, Field, Check)>,
     rows: PrimitiveArray<UInt64Type>,
+    targets: Vec<LabelColumns>,
+}
+
+/// The labels of a target in a batch.
+struct LabelColumns {
     movements: PrimitiveArray<Float64Type>,
     classes: PrimitiveArray<Int32Type>,
     splits: PrimitiveArray<Int32Type>,
@@ -37,12 +43,14 @@ impl RawColumns {
     ///
     /// # Errors
     /// A text for a column without a check.
-    pub(super) fn new(batch: &RecordBatch, symbol: &str) -> Result<Self, String> {
+    pub(super) fn new(batch: &RecordBatch, symbol: &str, targets: &[Target]) -> Result<Self, String> {
         let schema = batch.schema();
+        let labels: Vec<String> =
+            targets.iter().flat_map(|target| LABELS.iter().map(|column| target.column(column))).collect();
         let mut checks = Vec::new();
         for (column, stored) in schema.fields().iter().zip(batch.columns()) {
             let name = column.name().as_str();
-            if LABELS.contains(&name) {
+            if name == names::ROW || labels.iter().any(|label| label == name) {
                 continue;
             }
             let unknown = || format!("there is no way to check the column {name:?}");
@@ -50,31 +58,41 @@ impl RawColumns {
             let check = check(stored, symbol).ok_or_else(unknown)?;
             checks.push((name.to_owned(), field, check));
         }
-        let column = |name: &str| batch.column_by_name(name);
-        let labels = || {
+        let columns = |target: &Target| {
+            let column = |name: &str| batch.column_by_name(&target.column(name));
             let splits = column(names::SPLIT)?.as_dictionary_opt::<Int32Type>()?;
             let by_key = splits.values().as_string_opt::<i32>()?;
-            Some(Self {
-                checks,
-                rows: typed(column(names::ROW)?)?,
+            Some(LabelColumns {
                 movements: typed(column(names::PRICE_MOVEMENT)?)?,
                 classes: typed(column(names::CLASSIFICATION_LABEL)?)?,
                 splits: splits.keys().clone(),
                 split_names: by_key.iter().map(|name| name.and_then(Split::from_name)).collect(),
             })
         };
-        labels().ok_or_else(|| "a column has another type than its name promises".to_owned())
+        let rows = batch.column_by_name(names::ROW).and_then(typed);
+        let targets = targets.iter().map(columns).collect::<Option<Vec<_>>>();
+        match (rows, targets) {
+            (Some(rows), Some(targets)) => Ok(Self { checks, rows, targets }),
+            _ => Err("a column has another type than its name promises".to_owned()),
+        }
     }
 
-    /// The label of a row.
-    pub(super) fn label(&self, at: usize) -> Label {
-        let key = usize::try_from(self.splits.value(at)).ok();
-        Label {
-            row: self.rows.value(at),
-            movement: self.movements.value(at),
-            class: self.classes.value(at),
-            split: key.and_then(|key| self.split_names.get(key).copied()).flatten(),
-        }
+    /// The number of a row in its stream.
+    pub(super) fn row(&self, at: usize) -> u64 {
+        self.rows.value(at)
+    }
+
+    /// The label of a row for each target, `None` where it has none.
+    pub(super) fn labels(&self, at: usize) -> impl Iterator<Item = Option<Label>> + '_ {
+        self.targets.iter().map(move |columns| {
+            let key = usize::try_from(columns.splits.value(at)).ok();
+            columns.movements.is_valid(at).then(|| Label {
+                row: self.rows.value(at),
+                movement: columns.movements.value(at),
+                class: columns.classes.value(at),
+                split: key.and_then(|key| columns.split_names.get(key).copied()).flatten(),
+            })
+        })
     }
 
     /// Compares a row with its record.
@@ -154,33 +172,38 @@ pub(super) struct Label {
 }
 
 impl Label {
-    /// Compares the label with the definition: `want` is the movement, and `own_ts` and `last_ts` are the running
-    /// maxima of `ts_recv` at the row and at the last row of its future window, compared with the boundary time
-    /// `until`.
+    /// Compares the label of `target` with the definition: `verdict` has its movement and its end, and `own_ts` is the
+    /// running maximum of `ts_recv` at the row; both times are compared with the boundary time `until`.
     ///
     /// # Errors
     /// A text that names what differs.
     pub(super) fn compare(
         &self,
-        want: Option<f64>,
+        target: &Target,
+        verdict: &Verdict,
         boundaries: &[f64],
-        [own_ts, last_ts]: [u64; 2],
+        own_ts: u64,
         until: u64,
     ) -> Result<(), String> {
         let Self { movement, class, split, .. } = *self;
-        let Some(want) = want else { return Err("its movement is undefined, so it has no label".to_owned()) };
+        let Some(want) = verdict.movement else {
+            return Err(format!("its {} is undefined, so it has no label", target.column(names::PRICE_MOVEMENT)));
+        };
         if movement.to_bits() != want.to_bits() {
-            return Err(format!("price_movement is {movement:e}, and {want:e} by definition"));
+            let column = target.column(names::PRICE_MOVEMENT);
+            return Err(format!("{column} is {movement:e}, and {want:e} by definition"));
         }
         let count = super::definition::class(boundaries, want);
         if i64::from(class) != count as i64 {
-            return Err(format!("classification_label is {class}, and {count} by definition"));
+            let column = target.column(names::CLASSIFICATION_LABEL);
+            return Err(format!("{column} is {class}, and {count} by definition"));
         }
-        let want = super::definition::split_by_time(own_ts, last_ts, until);
+        let want = super::definition::split_by_time(own_ts, verdict.end_ts, until);
         if split == Some(want) {
             return Ok(());
         }
-        Err(format!("split is {}, and {want} by definition", split.map_or("none of the three", Split::name)))
+        let found = split.map_or("none of the three", Split::name);
+        Err(format!("{} is {found}, and {want} by definition", target.column(names::SPLIT)))
     }
 }
 
@@ -257,6 +280,10 @@ mod tests {
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
     }
 
+    fn targets() -> Vec<Target> {
+        Config::default().all_targets()
+    }
+
     /// The two records as rows of a dataset.
     fn rows(path: &Path) -> RecordBatch {
         let batch = RecordBatches::open(path, None, None).unwrap().next().unwrap().unwrap();
@@ -281,10 +308,11 @@ mod tests {
         let mut reader = DbnReader::open(&path).unwrap();
         assert!(reader.advance().unwrap());
         let record = reader.record().unwrap();
-        assert_eq!(RawColumns::new(&batch, "A").unwrap().compare(0, &record), Ok(()));
+        assert_eq!(RawColumns::new(&batch, "A", &targets()).unwrap().compare(0, &record), Ok(()));
         let differs = |name: &str| Err(format!("{name} is not what the raw record holds"));
         let mut compared = 0;
-        for column in table.iter().filter(|column| !LABELS.contains(&column.name.as_str())) {
+        let label = |name: &str| name == "row" || LABELS.contains(&name);
+        for column in table.iter().filter(|column| !label(&column.name)) {
             let Some(stored) = batch.column_by_name(&column.name) else {
                 assert_eq!(column.name, "ts_out");
                 continue;
@@ -293,7 +321,7 @@ mod tests {
             let other = arrow_array::new_null_array(stored.data_type(), 2);
             for cell in [stored.slice(1, 1), other.slice(0, 1)] {
                 let changed = with(&batch.slice(0, 1), vec![(&column.name, cell)]);
-                let found = RawColumns::new(&changed, "A").unwrap().compare(0, &record);
+                let found = RawColumns::new(&changed, "A", &targets()).unwrap().compare(0, &record);
                 assert_eq!(found, differs(&column.name));
             }
             compared += 1;
@@ -301,7 +329,7 @@ mod tests {
         assert_eq!(compared, 12 + 60 + 2);
         let live: ArrayRef = Arc::new(arrow_array::TimestampNanosecondArray::from(vec![5, 5]).with_timezone("UTC"));
         let live = with(&batch, vec![("ts_out", live)]);
-        assert_eq!(RawColumns::new(&live, "A").unwrap().compare(0, &record), differs("ts_out"));
+        assert_eq!(RawColumns::new(&live, "A", &targets()).unwrap().compare(0, &record), differs("ts_out"));
     }
 
     #[test]
@@ -313,14 +341,14 @@ mod tests {
         let more: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 0.5]));
         for name in ["price_movement_fast", "bid_px_10", "bid_px_1", "ask_sz_001", "spread"] {
             let unknown = with(&batch, vec![(name, Arc::clone(&more))]);
-            let error = RawColumns::new(&unknown, "A").err().unwrap();
+            let error = RawColumns::new(&unknown, "A", &targets()).err().unwrap();
             assert_eq!(error, format!("there is no way to check the column {name:?}"));
         }
         // Right as a number, but not of the column's type.
         let signed = with(&batch, vec![("size", Arc::new(Int64Array::from(vec![50, 51])))]);
         let mut reader = DbnReader::open(&path).unwrap();
         assert!(reader.advance().unwrap());
-        let compared = RawColumns::new(&signed, "A").unwrap().compare(0, &reader.record().unwrap());
+        let compared = RawColumns::new(&signed, "A", &targets()).unwrap().compare(0, &reader.record().unwrap());
         assert_eq!(compared, Err("size is not what the raw record holds".to_owned()));
     }
 }

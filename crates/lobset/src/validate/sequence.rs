@@ -1,59 +1,71 @@
 //! Checks that need the row groups of a dataset in order.
 
-use super::definition::{Lengths, Marks};
-use super::facts::{Extent, GroupFacts};
-use super::movement::{Recompute, fits_memory};
+use super::definition::Marks;
+use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
+use super::movement::Recompute;
 use super::violations::MOST_VIOLATIONS;
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::label::Split;
-use crate::output::{DatasetEntry, SymbolEntry};
+use crate::output::{DatasetEntry, SplitEntry, Splits3, SymbolEntry, TargetEntry, names};
 
 /// Checks the row groups of a dataset, one after the other.
 pub(super) struct Sequence<'a> {
     entry: &'a DatasetEntry,
     steps_allowed: u64,
-    unbalanced_kept: bool,
-    /// The marks in `fit` and in `holdout`.
-    marks: Option<[Marks<'a>; 2]>,
     last_row: Option<u64>,
     max_ts: u64,
     steps: u64,
     late: u64,
-    counts: Vec<u64>,
-    nbins: usize,
-    recompute: Option<Recompute>,
+    targets: Vec<TargetSequence<'a>>,
     violations: Vec<String>,
 }
 
+/// The labels of one target of a dataset, in order.
+struct TargetSequence<'a> {
+    target: Target,
+    /// `None` if no row has a label of the target.
+    splits: Option<&'a Splits3<SplitEntry>>,
+    unbalanced_kept: bool,
+    /// The marks in `fit` and in `holdout`.
+    marks: Option<[Marks<'a>; 2]>,
+    /// Rows by split and class.
+    counts: Vec<u64>,
+    recompute: Option<Recompute>,
+}
+
 impl<'a> Sequence<'a> {
-    pub(super) fn new(config: &Config, symbol: &SymbolEntry, entry: &'a DatasetEntry, extent: Extent) -> Self {
-        let lengths = Lengths::new(config);
-        let recompute = (extent == Extent::Whole && fits_memory(lengths)).then(|| Recompute::new(lengths, symbol));
-        let marks = || [&entry.splits.fit, &entry.splits.holdout].map(|split| Marks::new(&split.classes));
-        let nbins = usize::from(config.nbins);
+    pub(super) fn new(config: &Config, symbol: &'a SymbolEntry, entry: &'a DatasetEntry, extent: Extent) -> Self {
+        let of_target = |(target, of): (Target, &'a TargetEntry)| {
+            let splits = of.splits.as_ref();
+            let marks = |splits: &'a Splits3<SplitEntry>| {
+                [&splits.fit, &splits.holdout].map(|split| Marks::new(&split.classes))
+            };
+            TargetSequence {
+                splits,
+                unbalanced_kept: !config.drop_unbalanced,
+                marks: splits.filter(|_| config.force_uniform).map(marks),
+                counts: vec![0; 3 * target.class_count()],
+                recompute: splits
+                    .filter(|_| extent == Extent::Whole)
+                    .and_then(|_| Recompute::new(&target, symbol)),
+                target,
+            }
+        };
         Self {
             entry,
             steps_allowed: symbol.steps_back,
-            unbalanced_kept: !config.drop_unbalanced,
-            marks: config.force_uniform.then(marks),
             last_row: None,
             max_ts: 0,
             steps: 0,
             late: 0,
-            counts: vec![0; 3 * nbins],
-            nbins,
-            recompute,
+            targets: config.all_targets().into_iter().zip(&symbol.targets).map(of_target).collect(),
             violations: Vec::new(),
         }
     }
 
     /// Takes the facts of the next row group.
     pub(super) fn take(&mut self, facts: GroupFacts) {
-        if facts.violations.is_empty()
-            && let Some(recompute) = &mut self.recompute
-        {
-            recompute.take(&facts.row_numbers, &facts.mids, &facts.movements);
-        }
+        let sound = facts.violations.is_empty();
         self.violations.extend(facts.violations);
         if let (Some(last), Some(first)) = (self.last_row, facts.first_row)
             && first <= last
@@ -66,40 +78,23 @@ impl<'a> Sequence<'a> {
             self.steps += u64::from(*ts < self.max_ts);
             self.max_ts = self.max_ts.max(*ts);
         }
-        for (place, ((class, split), balanced)) in
-            facts.classes.iter().zip(&facts.splits).zip(&facts.balanced).enumerate()
-        {
-            let (class, split) = (usize::from(*class), *split);
-            if class >= self.nbins {
-                continue; // Reported where the label was compared.
+        for (target, of) in self.targets.iter_mut().zip(&facts.targets) {
+            if sound && let Some(recompute) = &mut target.recompute {
+                recompute.take(&facts.row_numbers, &facts.mids, &of.movements);
             }
-            let count = &mut self.counts[split as usize * self.nbins + class];
-            *count += 1;
-            let Some([fit, holdout]) = &self.marks else { continue };
-            // If only marked rows were written, a row's number within its class is unknown.
-            let want = match split {
-                Split::Fit if self.unbalanced_kept => fit.is_marked(class, *count),
-                Split::Holdout if self.unbalanced_kept => holdout.is_marked(class, *count),
-                Split::Embargo => false,
-                _ => true,
-            };
-            if *balanced != want && self.violations.len() < MOST_VIOLATIONS {
-                let row = facts.row_numbers[place];
-                self.violations.push(format!("row {row}: balanced is {balanced}, but row {count} of class {class} in {split} is {want} by definition"));
-            }
+            target.take(&facts.row_numbers, of, &mut self.violations);
         }
     }
 
-    /// Ends the dataset; returns the number of rows whose movement was recomputed, and the violations found.
+    /// Ends the dataset; returns the number of movements that were recomputed, and the violations found.
     pub(super) fn finish(mut self) -> (u64, Vec<String>) {
         let mut recomputed = 0;
         // A damaged row also damages the windows that contain it.
-        if self.violations.is_empty()
-            && let Some(mut recompute) = self.recompute.take()
-        {
-            recompute.finish();
-            recomputed = recompute.checked;
-            self.violations.extend(recompute.violations);
+        if self.violations.is_empty() {
+            for recompute in self.targets.iter_mut().filter_map(|target| target.recompute.take()) {
+                recomputed += recompute.checked;
+                self.violations.extend(recompute.violations);
+            }
         }
         // Violations of the whole dataset explain those of single rows, so they come first.
         let rows = std::mem::take(&mut self.violations);
@@ -115,24 +110,7 @@ impl<'a> Sequence<'a> {
                 self.late, self.steps_allowed
             ));
         }
-        for (place, (name, split)) in self.entry.splits.named().into_iter().enumerate() {
-            let found = &self.counts[place * self.nbins..][..self.nbins];
-            let want = if self.unbalanced_kept { &split.classes } else { &split.balanced };
-            if found != want.as_slice() {
-                self.violations.push(format!("{name}: rows by class are {found:?}, not {want:?} as the manifest says"));
-            }
-            if let Some(marks) = &self.marks
-                && name != "embargo"
-            {
-                let marked = marks[usize::from(name == "holdout")].counts();
-                if marked != split.balanced {
-                    self.violations.push(format!(
-                        "{name}: the manifest counts {:?} marked rows by class, and the definition {marked:?}",
-                        split.balanced
-                    ));
-                }
-            }
-        }
+        self.targets.iter().for_each(|target| target.finish(&mut self.violations));
         let file = self.entry.file.clone();
         self.violations.extend(rows);
         if self.violations.len() >= MOST_VIOLATIONS {
@@ -140,5 +118,62 @@ impl<'a> Sequence<'a> {
             self.violations.push("the list ends here; there may be more".to_owned());
         }
         (recomputed, self.violations.into_iter().map(|v| format!("{file}: {v}")).collect())
+    }
+}
+
+impl TargetSequence<'_> {
+    /// Takes the labels of the next rows.
+    fn take(&mut self, rows: &[u64], facts: &TargetFacts, violations: &mut Vec<String>) {
+        let nbins = self.target.class_count();
+        for (row, label) in rows.iter().zip(&facts.labels) {
+            let Some(LabelFacts { class, split, balanced }) = *label else { continue };
+            let class = usize::from(class);
+            if class >= nbins {
+                continue; // Reported where the label was compared.
+            }
+            let count = &mut self.counts[split as usize * nbins + class];
+            *count += 1;
+            let Some([fit, holdout]) = &self.marks else { continue };
+            // If only marked rows were written, a row's number within its class is unknown.
+            let want = match split {
+                Split::Fit if self.unbalanced_kept => fit.is_marked(class, *count),
+                Split::Holdout if self.unbalanced_kept => holdout.is_marked(class, *count),
+                Split::Embargo => false,
+                _ => true,
+            };
+            if balanced != want && violations.len() < MOST_VIOLATIONS {
+                let column = self.target.column(names::BALANCED);
+                violations.push(format!(
+                    "row {row}: {column} is {balanced}, but row {count} of class {class} in {split} is {want} by definition"
+                ));
+            }
+        }
+    }
+
+    /// Compares the counts with the manifest.
+    fn finish(&self, violations: &mut Vec<String>) {
+        let Some(splits) = self.splits else { return };
+        let nbins = self.target.class_count();
+        for (place, (name, split)) in splits.named().into_iter().enumerate() {
+            let found = &self.counts[place * nbins..][..nbins];
+            let want = if self.unbalanced_kept { &split.classes } else { &split.balanced };
+            if found != want.as_slice() {
+                let column = self.target.column(names::CLASSIFICATION_LABEL);
+                violations
+                    .push(format!("{name}: rows by {column} are {found:?}, not {want:?} as the manifest says"));
+            }
+            if let Some(marks) = &self.marks
+                && name != "embargo"
+            {
+                let marked = marks[usize::from(name == "holdout")].counts();
+                if marked != split.balanced {
+                    violations.push(format!(
+                        "{name}: the manifest counts {:?} rows marked in {} by class, and the definition {marked:?}",
+                        split.balanced,
+                        self.target.column(names::BALANCED)
+                    ));
+                }
+            }
+        }
     }
 }

@@ -10,6 +10,32 @@ use crate::label::{Counter, Histogram, SLICE, Selection, Sums};
 use crate::run::map_ordered;
 use crate::tape::{read_movements, to_bytes};
 
+/// The fit movements of each target.
+pub(super) struct Spools(Vec<Spool>);
+
+impl Spools {
+    /// Creates empty spools, of which those of the `wanted` targets store movements.
+    pub(super) fn new(wanted: &[bool]) -> Result<Self> {
+        wanted.iter().map(|wanted| Spool::new(*wanted)).collect::<Result<_>>().map(Self)
+    }
+
+    /// The movements of each target.
+    pub(super) fn targets(&self) -> &[Spool] {
+        &self.0
+    }
+}
+
+impl FitMovements for Spools {
+    fn begin(&mut self) -> Result<()> {
+        self.0.iter_mut().for_each(Spool::begin);
+        Ok(())
+    }
+
+    fn take(&mut self, target: usize, movements: &[f64]) -> Result<()> {
+        self.0.get_mut(target).map_or(Ok(()), |spool| spool.take(movements))
+    }
+}
+
 /// The fit movements of datasets, one after the other.
 pub(super) struct Spool {
     /// `None` if the movements are not needed.
@@ -28,7 +54,7 @@ fn fail(e: std::io::Error) -> Error {
 
 impl Spool {
     /// Creates an empty spool, which stores nothing unless movements are `wanted`.
-    pub(super) fn new(wanted: bool) -> Result<Self> {
+    fn new(wanted: bool) -> Result<Self> {
         let file = wanted.then(tempfile::tempfile).transpose().map_err(fail)?;
         Ok(Self { file, ends: Vec::new() })
     }
@@ -70,10 +96,9 @@ impl Spool {
     }
 }
 
-impl FitMovements for Spool {
-    fn begin(&mut self) -> Result<()> {
+impl Spool {
+    fn begin(&mut self) {
         self.ends.push(self.end(self.ends.len()));
-        Ok(())
     }
 
     fn take(&mut self, movements: &[f64]) -> Result<()> {

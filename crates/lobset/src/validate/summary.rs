@@ -1,9 +1,8 @@
 //! The summary of a proof without violations: what was checked, and what was not.
 
-use super::definition::Lengths;
-use super::movement::{MOST_ROWS, fits_memory};
+use super::movement::{MOST_ROWS, recomputed};
 use crate::config::{Columns, Config};
-use crate::output::{CARD, Manifest, ValidationEntry};
+use crate::output::{CARD, Manifest, SplitEntry, ValidationEntry, names};
 use crate::printable::grouped;
 
 /// Facts of a validation that are not in the manifest.
@@ -61,15 +60,25 @@ pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEn
         }
     }
     match whole {
-        Some(whole) => whole.tell(config, rows, &mut checks, &mut not_checked),
+        Some(whole) => whole.tell(config, movements(manifest), &mut checks, &mut not_checked),
         None => not_checked
             .push("mid_price and price_movement, computed again from the quotes: lobset validate does that".to_owned()),
     }
     ValidationEntry { datasets, rows, checks, not_checked }
 }
 
+/// Number of movements in the datasets.
+fn movements(manifest: &Manifest) -> u64 {
+    let written = |split: &SplitEntry| match manifest.config.drop_unbalanced {
+        true => split.balanced.iter().sum(),
+        false => split.rows,
+    };
+    let targets = manifest.datasets().flat_map(|(symbol, _)| symbol.splits());
+    targets.flat_map(|(_, splits)| splits.named()).map(|(_, split)| written(split)).sum()
+}
+
 impl Whole {
-    fn tell(&self, config: &Config, rows: u64, checks: &mut Vec<String>, not_checked: &mut Vec<String>) {
+    fn tell(&self, config: &Config, movements: u64, checks: &mut Vec<String>, not_checked: &mut Vec<String>) {
         checks.push("the manifest has the hash that it carries, and does not contradict itself".to_owned());
         if self.local {
             checks.push("the folder holds the files that the manifest names, and nothing else".to_owned());
@@ -82,9 +91,9 @@ impl Whole {
         }
         checks.push("symbol is that of the dataset, every quote is usable, and mid_price is its midpoint".to_owned());
         checks.push(format!(
-            "price_movement follows from mid_price, bit for bit, in {} of {} rows",
+            "price_movement follows from mid_price, bit for bit, in {} of {} labels",
             grouped(self.recomputed),
-            grouped(rows)
+            grouped(movements)
         ));
         if !self.compared {
             not_checked.push("the inputs: --against INPUT compares their sizes and hashes".to_owned());
@@ -92,15 +101,22 @@ impl Whole {
         if self.all {
             return;
         }
-        let left = rows - self.recomputed.min(rows);
-        if !fits_memory(Lengths::new(config)) {
+        let left = movements - self.recomputed.min(movements);
+        let long: Vec<String> = config
+            .all_targets()
+            .iter()
+            .filter(|target| recomputed(target).is_none())
+            .map(|target| target.column(names::PRICE_MOVEMENT))
+            .collect();
+        if !long.is_empty() {
             not_checked.push(format!(
-                "price_movement: its windows are longer than {} rows; --against INPUT computes it from the raw files",
+                "{}: windows of more than {} rows; --against INPUT computes them from the raw files",
+                long.join(", "),
                 grouped(MOST_ROWS)
             ));
         } else if left > 0 {
             not_checked.push(format!(
-                "price_movement of {} rows whose windows extend beyond the files: use --against INPUT --all",
+                "price_movement of {} labels whose windows extend beyond the files: use --against INPUT --all",
                 grouped(left)
             ));
         }

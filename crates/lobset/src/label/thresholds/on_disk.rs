@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Boundaries, FileUsed, Thresholds, increasing};
-use crate::config::{LabelSettings, ThresholdScope};
+use super::{Boundaries, FileUsed, Fitted, Thresholds, increasing};
+use crate::config::{CLASSIC, Classes, LabelSettings, Target, ThresholdScope};
 use crate::error::{ConfigError, InputError, Result};
 use crate::storage;
 use crate::time_text::Timestamp;
@@ -17,64 +17,108 @@ pub const LARGEST_THRESHOLDS: u64 = 1 << 30;
 /// Number of contradictions that a message lists; the rest are only counted.
 const MOST_CONTRADICTIONS: usize = 5;
 
-/// The keys of `thresholds.json`. All keys are in one struct so that a value of the wrong type is reported as such; a
-/// flattened `Option` would treat it as missing.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct OnDisk {
-    version: String,
-    fit_until: Timestamp,
-    settings: LabelSettings,
-    sample_fraction: f64,
-    min_symbol_samples: u64,
-    files: Vec<FileUsed>,
-    boundaries: Option<Vec<f64>>,
-    fit_rows: Option<u64>,
-    embargo_rows: Option<u64>,
-    mean: Option<f64>,
-    std: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    median: Option<f64>,
-    #[serde(default)]
-    symbols: BTreeMap<String, Boundaries>,
+/// Defines the keys of `thresholds.json`, and those of a target in it. All keys are in one struct so that a value of the
+/// wrong type is reported as such; a flattened `Option` would treat it as missing.
+macro_rules! on_disk {
+    ($(#[$doc:meta])* $name:ident { $($own:tt)* }) => {
+        $(#[$doc])*
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            $($own)*
+            boundaries: Option<Vec<f64>>,
+            fit_rows: Option<u64>,
+            embargo_rows: Option<u64>,
+            mean: Option<f64>,
+            std: Option<f64>,
+            min: Option<f64>,
+            max: Option<f64>,
+            median: Option<f64>,
+            #[serde(default)]
+            symbols: BTreeMap<String, Boundaries>,
+        }
+
+        impl $name {
+            fn fitted(&mut self) -> Result<Fitted, String> {
+                let lacking: Vec<&str> = [
+                    ("boundaries", self.boundaries.is_none()),
+                    ("fit_rows", self.fit_rows.is_none()),
+                    ("embargo_rows", self.embargo_rows.is_none()),
+                    ("mean", self.mean.is_none()),
+                    ("std", self.std.is_none()),
+                    ("min", self.min.is_none()),
+                    ("max", self.max.is_none()),
+                    ("median", self.median.is_none()),
+                ]
+                .into_iter()
+                .filter_map(|(key, missing)| missing.then_some(key))
+                .collect();
+                let symbols = std::mem::take(&mut self.symbols);
+                let global = match self {
+                    Self {
+                        boundaries: Some(boundaries),
+                        fit_rows: Some(fit_rows),
+                        embargo_rows: Some(embargo_rows),
+                        mean: Some(mean),
+                        std: Some(std),
+                        min: Some(min),
+                        max: Some(max),
+                        median: Some(median),
+                        ..
+                    } => Some(Boundaries {
+                        values: std::mem::take(boundaries),
+                        fit_rows: *fit_rows,
+                        embargo_rows: *embargo_rows,
+                        mean: *mean,
+                        std: *std,
+                        min: *min,
+                        max: *max,
+                        median: *median,
+                    }),
+                    // None of the eight: each symbol has its own.
+                    _ if lacking.len() == 8 => None,
+                    _ => return Err(format!("the boundaries of all symbols lack {}", lacking.join(", "))),
+                };
+                Ok(Fitted { global, symbols })
+            }
+        }
+    };
+}
+
+on_disk! {
+    /// The boundaries of a target.
+    FittedOnDisk {}
+}
+
+on_disk! {
+    /// The whole file. The boundaries of the classic target have no object of their own.
+    OnDisk {
+        version: String,
+        fit_until: Timestamp,
+        settings: LabelSettings,
+        sample_fraction: f64,
+        min_symbol_samples: u64,
+        files: Vec<FileUsed>,
+        #[serde(default)]
+        targets: BTreeMap<String, Fitted>,
+    }
+}
+
+impl TryFrom<FittedOnDisk> for Fitted {
+    type Error = String;
+
+    fn try_from(mut target: FittedOnDisk) -> Result<Self, String> {
+        target.fitted()
+    }
 }
 
 impl TryFrom<OnDisk> for Thresholds {
     type Error = String;
 
-    fn try_from(file: OnDisk) -> Result<Self, String> {
-        let lacking: Vec<&str> = [
-            ("boundaries", file.boundaries.is_none()),
-            ("fit_rows", file.fit_rows.is_none()),
-            ("embargo_rows", file.embargo_rows.is_none()),
-            ("mean", file.mean.is_none()),
-            ("std", file.std.is_none()),
-            ("min", file.min.is_none()),
-            ("max", file.max.is_none()),
-            ("median", file.median.is_none()),
-        ]
-        .into_iter()
-        .filter_map(|(key, missing)| missing.then_some(key))
-        .collect();
-        let global = match file {
-            OnDisk {
-                boundaries: Some(boundaries),
-                fit_rows: Some(fit_rows),
-                embargo_rows: Some(embargo_rows),
-                mean: Some(mean),
-                std: Some(std),
-                min: Some(min),
-                max: Some(max),
-                median: Some(median),
-                ..
-            } => Some(Boundaries { values: boundaries, fit_rows, embargo_rows, mean, std, min, max, median }),
-            // None of the eight: each symbol has its own.
-            _ if lacking.len() == 8 => None,
-            _ => return Err(format!("the boundaries of all symbols lack {}", lacking.join(", "))),
-        };
-        let OnDisk { version, fit_until, settings, sample_fraction, min_symbol_samples, files, symbols, .. } = file;
-        Ok(Self { version, fit_until, settings, sample_fraction, min_symbol_samples, files, global, symbols })
+    fn try_from(mut file: OnDisk) -> Result<Self, String> {
+        let classic = file.fitted()?;
+        let OnDisk { version, fit_until, settings, sample_fraction, min_symbol_samples, files, targets, .. } = file;
+        Ok(Self { version, fit_until, settings, sample_fraction, min_symbol_samples, files, classic, targets })
     }
 }
 
@@ -108,7 +152,6 @@ impl Thresholds {
     /// All contradictions in the thresholds, one text each.
     fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let nbins = self.settings.nbins;
         if let Err(ConfigError { problems }) = self.settings.to_config().check() {
             found.extend(problems.iter().map(|problem| format!("settings: {problem}")));
         }
@@ -121,7 +164,28 @@ impl Thresholds {
         if self.files.is_empty() {
             found.push("files names no file that was fitted on".to_owned());
         }
-        let scope = self.settings.threshold_scope;
+        let targets = self.settings.to_config().all_targets();
+        for target in &targets {
+            let whose = if target.name == CLASSIC { String::new() } else { format!("target {:?}: ", target.name) };
+            match self.of(&target.name) {
+                Some(fitted) => {
+                    found.extend(fitted.contradictions(target).into_iter().map(|reason| whose.clone() + &reason));
+                }
+                None => found.push(format!("{whose}it holds no boundaries")),
+            }
+        }
+        for name in self.targets.keys().filter(|name| targets.iter().all(|target| target.name != **name)) {
+            found.push(format!("its settings have no target {name:?}"));
+        }
+        found
+    }
+}
+
+impl Fitted {
+    /// All contradictions in the boundaries of a target, one text each.
+    fn contradictions(&self, target: &Target) -> Vec<String> {
+        let mut found = Vec::new();
+        let scope = target.threshold_scope;
         match (&self.global, self.symbols.is_empty(), scope) {
             (None, true, _) => found.push("it holds no boundaries".to_owned()),
             (Some(_), false, _) => {
@@ -133,10 +197,10 @@ impl Thresholds {
             }
             (Some(_), true, ThresholdScope::Global) | (None, false, ThresholdScope::Symbol) => {}
         }
-        found.extend(self.global.iter().flat_map(|boundaries| boundaries.contradictions(nbins)));
+        found.extend(self.global.iter().flat_map(|boundaries| boundaries.contradictions(target)));
         for (symbol, boundaries) in &self.symbols {
             found.extend(
-                boundaries.contradictions(nbins).into_iter().map(|reason| format!("symbol {symbol:?}: {reason}")),
+                boundaries.contradictions(target).into_iter().map(|reason| format!("symbol {symbol:?}: {reason}")),
             );
         }
         found
@@ -145,7 +209,7 @@ impl Thresholds {
 
 impl Boundaries {
     /// All contradictions in these boundaries, one text each.
-    fn contradictions(&self, nbins: u16) -> Vec<String> {
+    fn contradictions(&self, target: &Target) -> Vec<String> {
         let Self { values: boundaries, fit_rows, mean, std, min, max, median, .. } = self;
         let mut found = Vec::new();
         let mut require = |holds: bool, reason: String| {
@@ -153,18 +217,30 @@ impl Boundaries {
                 found.push(reason);
             }
         };
-        let want = usize::from(nbins.max(1)) - 1;
+        let want = target.class_count().max(1) - 1;
         let increasing = increasing(boundaries);
         require(boundaries.len() == want && increasing, format!("boundaries are not {want} increasing numbers"));
         require(*fit_rows > 0, "fit_rows is 0".to_owned());
         let numbers = [mean, std, min, max, median].into_iter().all(|v| v.is_finite());
         require(numbers && min <= max, format!("min {min} and max {max} are not the ends of a range"));
         let within = |v: &f64| (*min..=*max).contains(v);
-        if let (Some(first), Some(last), true) = (boundaries.first(), boundaries.last(), increasing) {
-            require(
-                within(first) && within(last),
-                format!("boundaries from {first} to {last} lie outside of min {min} to max {max}"),
-            );
+        match (&target.classes, boundaries.as_slice()) {
+            (Classes::Quantiles { .. }, values) => {
+                if let (Some(first), Some(last), true) = (values.first(), values.last(), increasing) {
+                    require(
+                        within(first) && within(last),
+                        format!("boundaries from {first} to {last} lie outside of min {min} to max {max}"),
+                    );
+                }
+            }
+            (Classes::Share { .. } | Classes::Spread { .. }, [low, high]) => require(
+                (-low).next_up() == *high && *high > 0.0,
+                format!("boundaries {low} and {high} do not enclose the movements from {low} to {}", -low),
+            ),
+            (Classes::Fixed { boundaries: wanted }, found) => {
+                require(found == wanted, "boundaries are not those of the settings".to_owned());
+            }
+            _ => {}
         }
         require(within(median), format!("median {median} lies outside of min {min} to max {max}"));
         // Rounding can move the mean and the deviation of equal numbers slightly.

@@ -1,4 +1,4 @@
-//! Tasks that count movements: into the buckets of a selection, and into classes.
+//! Tasks that count: movements in the buckets of a selection, rows by class, and the spreads of rows.
 
 use std::ops::Range;
 
@@ -8,10 +8,12 @@ use super::attempt::Attempt;
 use super::pieces::Pieces;
 use super::{Job, boundaries_of};
 use crate::error::Result;
-use crate::label::{Candidates, Counter, Histogram, Selection, Splits, Sums, Thresholds};
-use crate::pipeline::counts::{ClassCounts, Slice, class_blocks, slices_of};
+use crate::label::{Candidates, Counter, Histogram, Selection, Sums, Thresholds};
+use crate::pipeline::counts::{BlockCounts, Labelled, Slice, class_blocks, slices_of};
+use crate::pipeline::spread::{SpreadSums, SumsText};
+use crate::pipeline::streams::TargetRows;
 use crate::run::map_batched;
-use crate::tape::MOVEMENT_BLOCK;
+use crate::tape::{MOVEMENT_BLOCK, SymbolTape, Tape};
 
 /// Movements per read request: a multiple of slices and of blocks.
 const READ: u64 = 64 * MOVEMENT_BLOCK;
@@ -63,7 +65,6 @@ impl Job for Count {
 /// Counts classes, block by block.
 #[derive(Serialize, Deserialize)]
 pub struct Classes {
-    pub nbins: usize,
     /// Contains the boundaries of these symbols.
     pub thresholds: Thresholds,
     pub parts: Vec<ClassPart>,
@@ -74,25 +75,41 @@ pub struct Classes {
 pub struct ClassPart {
     pub symbol: String,
     pub candidates: Candidates,
-    pub splits: Splits,
-    pub pieces: Pieces,
     pub range: Range<u64>,
+    pub targets: Vec<ClassTarget>,
+}
+
+/// The rows of a target in that range.
+#[derive(Serialize, Deserialize)]
+pub struct ClassTarget {
+    pub name: String,
+    pub classes: usize,
+    pub rows: TargetRows,
+    pub pieces: Pieces,
+}
+
+impl ClassTarget {
+    fn labelled<'a>(&'a self, thresholds: &'a Thresholds, symbol: &str) -> Result<Labelled<'a>> {
+        let boundaries = boundaries_of(thresholds, &self.name, symbol)?;
+        Ok(Labelled { rows: &self.rows, boundaries, classes: self.classes })
+    }
 }
 
 impl Job for Classes {
     /// The counts of the blocks of each part.
-    type Receipt = Vec<Vec<ClassCounts>>;
+    type Receipt = Vec<Vec<BlockCounts>>;
     const KIND: &'static str = "classes";
 
-    fn run(self, attempt: &Attempt<'_>) -> Result<Vec<Vec<ClassCounts>>> {
+    fn run(self, attempt: &Attempt<'_>) -> Result<Vec<Vec<BlockCounts>>> {
         let work = |slice: &Slice| {
             attempt.monitor.advance(0)?;
             let part = &self.parts[slice.place];
-            let boundaries = boundaries_of(&self.thresholds, &part.symbol)?;
-            let mut values = Vec::new();
-            part.pieces.read(slice.range.clone(), &mut values)?;
-            let range = slice.range.clone();
-            Ok((slice.place, class_blocks(&values, &part.candidates, range, part.splits, boundaries, self.nbins)))
+            let labelled = |target| ClassTarget::labelled(target, &self.thresholds, &part.symbol);
+            let targets = part.targets.iter().map(labelled).collect::<Result<Vec<_>>>()?;
+            let counted = class_blocks(&part.candidates, slice.range.clone(), &targets, |target, range, values| {
+                part.targets[target].pieces.read(range, values)
+            });
+            Ok((slice.place, counted?))
         };
         let mut blocks = vec![Vec::new(); self.parts.len()];
         let tasks = slices_of(self.parts.iter().map(|part| part.range.clone()), READ);
@@ -109,5 +126,54 @@ impl Job for Classes {
 
     fn memory(&self) -> u64 {
         64 << 20
+    }
+}
+
+/// Adds up spreads.
+#[derive(Serialize, Deserialize)]
+pub struct Spreads {
+    pub parts: Vec<SpreadPart>,
+}
+
+/// A range of the candidates of one target of one symbol.
+#[derive(Serialize, Deserialize)]
+pub struct SpreadPart {
+    pub tape: SymbolTape,
+    pub candidates: Candidates,
+    pub pieces: Pieces,
+    pub range: Range<u64>,
+}
+
+impl Job for Spreads {
+    type Receipt = SumsText;
+    const KIND: &'static str = "spreads";
+
+    fn run(mut self, attempt: &Attempt<'_>) -> Result<SumsText> {
+        for part in &mut self.parts {
+            part.tape.fetch(Tape::Rows)?;
+        }
+        let work = |slice: &Slice| {
+            attempt.monitor.advance(0)?;
+            let SpreadPart { tape, candidates, pieces, .. } = &self.parts[slice.place];
+            let mut movements = Vec::new();
+            pieces.read(slice.range.clone(), &mut movements)?;
+            SpreadSums::of(tape, candidates, slice.range.clone(), &movements)
+        };
+        let mut sums = SpreadSums::default();
+        let tasks = slices_of(self.parts.iter().map(|part| part.range.clone()), READ);
+        map_batched(attempt.threads, &tasks, Slice::count, work, |found| {
+            sums.add(found);
+            Ok(())
+        })?;
+        Ok(sums.into())
+    }
+
+    fn amount(&self) -> u64 {
+        self.parts.iter().map(|part| part.range.end - part.range.start).sum()
+    }
+
+    fn memory(&self) -> u64 {
+        // Fetched tapes: about 40 bytes a row.
+        (64 << 20) + 48 * self.amount()
     }
 }

@@ -10,11 +10,12 @@ use super::pieces::Pieces;
 use super::{Job, boundaries_of};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::label::{Candidates, Splits, Thresholds};
+use crate::label::{Candidates, Thresholds};
 use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, SEGMENTS, WrittenFile, dataset_stem};
-use crate::pipeline::counts::ClassCounts;
+use crate::pipeline::counts::{ClassCounts, Labelled};
 use crate::pipeline::plan::{Quotas, RowGroup};
-use crate::pipeline::write::{Labelling, metadata};
+use crate::pipeline::streams::TargetRows;
+use crate::pipeline::write::{Labelling, WriteTarget, metadata, read_tracks};
 use crate::run::{Pool, map_ordered};
 use crate::tape::{SymbolTape, Tape};
 
@@ -34,14 +35,25 @@ pub struct Datasets {
 pub struct DatasetPart {
     pub symbol: String,
     pub tape: SymbolTape,
+    /// The rows that can have a label of any target.
     pub candidates: Candidates,
-    pub splits: Splits,
-    pub pieces: Pieces,
-    /// Class counts of the whole symbol.
-    pub counts: ClassCounts,
+    /// The targets that the symbol qualifies for.
+    pub targets: Vec<DatasetTarget>,
     pub groups: Vec<RowGroup>,
     /// True if these are all row groups of the symbol, so that the file is the dataset.
     pub whole: bool,
+}
+
+/// A target of a symbol, as far as the row groups of a part need it.
+#[derive(Serialize, Deserialize)]
+pub struct DatasetTarget {
+    /// Its place among all targets.
+    pub place: usize,
+    pub rows: TargetRows,
+    /// Its tracks.
+    pub tracks: Vec<Pieces>,
+    /// Class counts of the whole symbol.
+    pub counts: ClassCounts,
 }
 
 /// A file that was written.
@@ -59,10 +71,10 @@ impl Job for Datasets {
     fn run(self, attempt: &Attempt<'_>) -> Result<Vec<Written>> {
         let Self { config, thresholds, ts_out, parts } = self;
         let schema = Arc::new(DatasetSchema::new(&config, ts_out).map_err(|e| Error::output(&attempt.work, e))?);
+        let targets = config.all_targets();
         let encoders = Pool::new();
         let write = |part: DatasetPart| {
-            let boundaries = boundaries_of(&thresholds, &part.symbol)?;
-            let quotas = Quotas::new(&part.counts);
+            let quotas: Vec<Quotas> = part.targets.iter().map(|target| Quotas::new(&target.counts)).collect();
             let (file, metadata) = if part.whole {
                 let stem = dataset_stem(&config.currency, &part.symbol);
                 (attempt.dataset(&stem), metadata(&config, &part.symbol, &thresholds).to_vec())
@@ -72,16 +84,24 @@ impl Job for Datasets {
             let encode = |group: &RowGroup| {
                 let mut tape = part.tape.part(part.candidates.span(group.candidates.clone()));
                 tape.fetch(Tape::Rows)?;
+                let mut written = Vec::with_capacity(part.targets.len());
+                for (DatasetTarget { place, rows, .. }, quotas) in part.targets.iter().zip(&quotas) {
+                    let target = &targets[*place];
+                    let boundaries = boundaries_of(&thresholds, &target.name, &part.symbol)?;
+                    let labelled = Labelled { rows, boundaries, classes: target.class_count() };
+                    written.push(WriteTarget { place: *place, rule: target.movement.rule(), labelled, quotas });
+                }
                 let labelling = Labelling {
                     symbol: &part.symbol,
                     tape: &tape,
                     candidates: &part.candidates,
-                    splits: part.splits,
-                    boundaries,
-                    quotas: &quotas,
+                    all: targets.len(),
+                    targets: written,
                 };
-                let mut movements = Vec::new();
-                part.pieces.read(group.candidates.clone(), &mut movements)?;
+                let movements = read_tracks(&labelling, group, |(place, track), range, values| {
+                    let pieces = part.targets.iter().find(|target| target.place == place);
+                    pieces.map_or(Ok(()), |target| target.tracks[track].read(range, values))
+                })?;
                 let mut encoder = encoders.take(|| RowGroupEncoder::new(Arc::clone(&schema), &config));
                 labelling.encode(&config, &mut encoder, group, &movements, attempt.monitor)?;
                 Ok(encoder)

@@ -5,25 +5,26 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::count::{ClassPart, Classes, Count, CountPart};
-use super::datasets::{DatasetPart, Datasets, Written};
+use super::count::{ClassPart, ClassTarget, Classes, Count, CountPart, SpreadPart, Spreads};
+use super::datasets::{DatasetPart, DatasetTarget, Datasets, Written};
 use super::merge::Merge;
-use super::movements::{MovementPart, Movements};
+use super::movements::{MovementFiles, MovementPart, Movements};
 use super::pieces::{Piece, Pieces};
-use super::prove::{Part as ProvePart, Prove};
+use super::prove::{Fitted as ProvedFit, Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::Work;
 use super::{Job, Spec, Task, Workers};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
-use crate::label::{Boundaries, Histogram, SLICE, Selection, Sums, Thresholds, Windows};
+use crate::label::{Histogram, SLICE, Selection, Sums, Thresholds};
 use crate::output::{DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name};
-use crate::pipeline::counts::{ClassCounts, Slice, slices, slices_of};
+use crate::pipeline::counts::{BlockCounts, Labelled, Slice, slices, slices_of};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
 use crate::pipeline::movements::{Computed, slide};
-use crate::pipeline::plan::RowGroup;
+use crate::pipeline::plan::{Classify, RowGroup, TargetPlan};
 use crate::pipeline::scan::FileScan;
-use crate::pipeline::streams::Stream;
+use crate::pipeline::spread::SpreadSums;
+use crate::pipeline::streams::{Stream, TargetRows, item, items, of_item};
 use crate::pipeline::write::dataset_entry;
 use crate::run::{Run, Stage, batches, map_ordered};
 use crate::storage::checksum::unseal;
@@ -50,8 +51,8 @@ pub struct Tasks<'a> {
     found: Found,
     /// Keys of the tasks that earlier runs have finished.
     done: HashSet<String>,
-    /// The movements of each symbol.
-    movements: Vec<Pieces>,
+    /// The tracks of each [`item`].
+    movements: Vec<Vec<Pieces>>,
     /// Finished datasets, by their names in the output folder.
     datasets: BTreeMap<String, PathBuf>,
 }
@@ -152,12 +153,6 @@ fn task_size(total: u64, tasks: u64) -> u64 {
     (total / tasks).max(LEAST).next_multiple_of(MOVEMENT_BLOCK.max(SLICE))
 }
 
-/// The rows that the labels of a range of candidates depend on.
-fn rows_seen(stream: &Stream, windows: Windows, range: &Range<u64>) -> Range<u64> {
-    let rows = stream.candidates.span(range.clone());
-    rows.start - windows.lookback..rows.end + windows.reach()
-}
-
 impl Engine for Tasks<'_> {
     fn scan(&self, rules: &ScanRules) -> Result<Scans> {
         let job = |file: &FoundFile| Scan {
@@ -195,80 +190,112 @@ impl Engine for Tasks<'_> {
     }
 
     fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
-        let windows = Windows::new(self.run.config);
-        let total = streams.iter().map(|s| s.candidates.count()).sum();
-        // The cost of a window's sums at the start of a task must be negligible, and the tapes that a task fetches must
-        // fit in memory.
-        let most = task_size(total, MOST_FILES).min(16 * LEAST).max(slide(windows));
-        let parts = slices_of(streams.iter().map(|stream| 0..stream.candidates.count()), most);
-        let batches = batches(parts, most, Slice::count);
-        let part = |slice: &Slice| {
-            let stream = &streams[slice.place];
-            MovementPart {
-                tape: stream.tape.part(rows_seen(stream, windows, &slice.range)),
-                candidates: stream.candidates.part(slice.range.clone()),
-                range: slice.range.clone(),
-            }
+        let targets = self.run.config.all_targets();
+        let total = items(streams).map(|(_, _, rows)| rows.candidates.count()).sum();
+        // The cost of the first label of a task must be negligible, and the tapes that a task fetches must fit in memory.
+        let least = task_size(total, MOST_FILES).min(16 * LEAST);
+        let of = |(place, (target, _, rows)): (usize, (usize, &Stream, &TargetRows))| {
+            slices(place, 0..rows.candidates.count(), least.max(slide(targets[target].movement.rule())))
         };
-        let jobs = batches.iter().map(|slices| Movements { windows, parts: slices.iter().map(part).collect() });
-        let (receipts, _) = self.map(Stage::Plan, jobs.collect())?;
-        self.movements = vec![Pieces::default(); streams.len()];
-        let mut labelled = vec![0; streams.len()];
-        for (slices, receipt) in batches.iter().zip(receipts) {
-            let mut first = 0;
-            for (slice, Computed { labelled: found, checksums }) in slices.iter().zip(receipt.parts) {
-                let piece = Piece { range: slice.range.clone(), file: receipt.file.clone(), first, checksums };
-                self.movements[slice.place].0.push(piece);
+        let batches = batches(items(streams).enumerate().flat_map(of), least, Slice::count);
+        let part = |slice: &Slice| {
+            let (target, stream, TargetRows { candidates, .. }) = of_item(streams, slice.place);
+            let movement = targets[target].movement.clone();
+            let seen = movement.rule().seen(&stream.tape, candidates.span(slice.range.clone()))?;
+            let (candidates, range) = (candidates.part(slice.range.clone()), slice.range.clone());
+            Ok(MovementPart { movement, tape: stream.tape.part(seen), candidates, range })
+        };
+        let job = |slices: &Vec<Slice>| -> Result<Movements> {
+            Ok(Movements { parts: slices.iter().map(part).collect::<Result<_>>()? })
+        };
+        let (receipts, _) = self.map(Stage::Plan, batches.iter().map(job).collect::<Result<_>>()?)?;
+        let tracks = |(target, ..): (usize, &Stream, &TargetRows)| targets[target].movement.rule().tracks();
+        self.movements = items(streams).map(|item| vec![Pieces::default(); tracks(item)]).collect();
+        let mut labelled = vec![0; self.movements.len()];
+        for (slices, MovementFiles { files, parts }) in batches.iter().zip(receipts) {
+            let mut firsts = vec![0; files.len()];
+            for (slice, Computed { labelled: found, checksums }) in slices.iter().zip(parts) {
+                let tracks = self.movements[slice.place].iter_mut().zip(checksums).zip(&files).zip(&mut firsts);
+                for (((track, checksums), file), first) in tracks {
+                    track.0.push(Piece { range: slice.range.clone(), file: file.clone(), first: *first, checksums });
+                    *first += slice.count();
+                }
                 labelled[slice.place] += found;
-                first += slice.count();
             }
         }
         Ok(labelled)
     }
 
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
-        let ranges = ranges.iter().map(|slice| (&self.movements[slice.place], slice.range.clone()));
+        let ranges = ranges.iter().map(|slice| (&self.movements[slice.place][0], slice.range.clone()));
         self.count_pieces(Stage::Plan, ranges.collect(), selection, mean)
+    }
+
+    fn spreads(&self, streams: &[Stream], ranges: &[Slice]) -> Result<SpreadSums> {
+        let most = task_size(ranges.iter().map(Slice::count).sum(), MOST_COUNTS).min(4 * LEAST);
+        let parts = ranges.iter().flat_map(|r| slices(r.place, r.range.clone(), most)).map(|slice| {
+            let (_, stream, TargetRows { candidates, .. }) = of_item(streams, slice.place);
+            SpreadPart {
+                tape: stream.tape.part(candidates.span(slice.range.clone())),
+                candidates: candidates.part(slice.range.clone()),
+                pieces: self.movements[slice.place][0].part(&slice.range),
+                range: slice.range,
+            }
+        });
+        let batches = batches(parts, most, |part| part.range.end - part.range.start);
+        let (receipts, _) = self.map(Stage::Plan, batches.into_iter().map(|parts| Spreads { parts }).collect())?;
+        let mut sums = SpreadSums::default();
+        for receipt in receipts {
+            sums.add(receipt.try_into()?);
+        }
+        Ok(sums)
     }
 
     fn classes(
         &self,
         streams: &[Stream],
         thresholds: &Thresholds,
-        symbols: &[(Slice, &Boundaries)],
-    ) -> Result<Vec<Vec<ClassCounts>>> {
-        let most = task_size(symbols.iter().map(|(slice, _)| slice.count()).sum(), MOST_COUNTS);
-        let parts: Vec<(usize, Slice)> = symbols
-            .iter()
-            .enumerate()
-            .flat_map(|(i, (s, _))| slices(s.place, s.range.clone(), most).map(move |slice| (i, slice)))
-            .collect();
-        let batches = batches(parts, most, |(_, slice)| slice.count());
-        let part = |(_, slice): &(usize, Slice)| {
-            let stream = &streams[slice.place];
+        symbols: &[Classify<'_>],
+    ) -> Result<Vec<Vec<BlockCounts>>> {
+        let names: Vec<String> = self.run.config.all_targets().into_iter().map(|target| target.name).collect();
+        let most = task_size(symbols.iter().map(|symbol| symbol.candidates.count()).sum(), MOST_COUNTS);
+        let parts = slices_of(symbols.iter().map(|symbol| 0..symbol.candidates.count()), most);
+        let batches = batches(parts, most, Slice::count);
+        let part = |slice: &Slice| {
+            let Classify { stream, candidates, targets } = &symbols[slice.place];
+            let span = candidates.span(slice.range.clone());
+            let target = |(place, labelled): &(usize, Labelled<'_>)| {
+                let mine = labelled.within(&span);
+                let pieces = self.movements[item(*place, streams, *stream)][0].part(&mine);
+                ClassTarget {
+                    name: names[*place].clone(),
+                    classes: labelled.classes,
+                    rows: labelled.rows.part(mine),
+                    pieces,
+                }
+            };
             ClassPart {
-                symbol: stream.symbol.clone(),
-                candidates: stream.candidates.part(slice.range.clone()),
-                splits: stream.splits,
-                pieces: self.movements[slice.place].part(&slice.range),
+                symbol: streams[*stream].symbol.clone(),
+                candidates: candidates.part(slice.range.clone()),
                 range: slice.range.clone(),
+                targets: targets.iter().map(target).collect(),
             }
         };
-        let job = |slices: &Vec<(usize, Slice)>| Classes {
-            nbins: usize::from(self.run.config.nbins),
-            thresholds: thresholds.only(slices.iter().map(|(_, slice)| streams[slice.place].symbol.as_str())),
+        let symbol = |slice: &Slice| streams[symbols[slice.place].stream].symbol.as_str();
+        let job = |slices: &Vec<Slice>| Classes {
+            thresholds: thresholds.only(slices.iter().map(symbol)),
             parts: slices.iter().map(part).collect(),
         };
         let (receipts, _) = self.map(Stage::Plan, batches.iter().map(job).collect())?;
         let mut blocks = vec![Vec::new(); symbols.len()];
-        for ((place, _), found) in batches.iter().flatten().zip(receipts.into_iter().flatten()) {
-            blocks[*place].extend(found);
+        for (slice, found) in batches.iter().flatten().zip(receipts.into_iter().flatten()) {
+            blocks[slice.place].extend(found);
         }
         Ok(blocks)
     }
 
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
-        let WriteInput { streams, thresholds, plans, ts_out } = *input;
+        let WriteInput { streams, thresholds, plans, ts_out, .. } = *input;
         let config = self.run.config;
         let candidates = |groups: &[RowGroup]| groups.iter().map(RowGroup::count).sum();
         let most = task_size(plans.iter().map(|plan| candidates(&plan.groups)).sum(), MOST_FILES);
@@ -281,13 +308,23 @@ impl Engine for Tasks<'_> {
             for groups in groups {
                 let (Some(first), Some(last)) = (groups.first(), groups.last()) else { continue };
                 let range = first.candidates.start..last.candidates.end;
+                let span = plan.candidates.span(range.clone());
+                let target = |target: &TargetPlan| {
+                    let rows = &stream.targets[target.target];
+                    let mine = rows.candidates.before(span.start)..rows.candidates.before(span.end);
+                    let tracks = &self.movements[item(target.target, streams, plan.symbol)];
+                    DatasetTarget {
+                        place: target.target,
+                        rows: rows.part(mine.clone()),
+                        tracks: tracks.iter().map(|track| track.part(&mine)).collect(),
+                        counts: target.counts.clone(),
+                    }
+                };
                 let part = DatasetPart {
                     symbol: stream.symbol.clone(),
-                    tape: stream.tape.part(stream.candidates.span(range.clone())),
-                    candidates: stream.candidates.part(range.clone()),
-                    splits: stream.splits,
-                    pieces: self.movements[plan.symbol].part(&range),
-                    counts: plan.counts.clone(),
+                    tape: stream.tape.part(span.clone()),
+                    candidates: plan.candidates.part(range),
+                    targets: plan.targets.iter().map(target).collect(),
                     groups,
                     whole,
                 };
@@ -331,7 +368,7 @@ impl Engine for Tasks<'_> {
             let name = dataset_file_name(&config.currency, &streams[plan.symbol].symbol);
             let name = self.work.dataset_name(&file, name);
             self.datasets.insert(name.clone(), file);
-            entries.insert(plan.symbol, dataset_entry(config, plan, name, &written));
+            entries.insert(plan.symbol, dataset_entry(plan, name, &written));
         }
         Ok(entries)
     }
@@ -343,7 +380,7 @@ impl Engine for Tasks<'_> {
     }
 
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
-        let mut prover = ProveTasks { engine: self, fitted: Vec::new() };
+        let mut prover = ProveTasks { engine: self, fitted: vec![Vec::new(); manifest.config.all_targets().len()] };
         validate::prove(&self.work.staged(), manifest, &mut prover)?;
         Ok(validate::proved_after_writing(manifest))
     }
@@ -360,12 +397,12 @@ impl Engine for Tasks<'_> {
 /// Proves datasets with tasks.
 struct ProveTasks<'a> {
     engine: &'a Tasks<'a>,
-    /// The fit movements of each dataset, and their number.
-    fitted: Vec<(Pieces, u64)>,
+    /// The fit movements of each dataset, and their number, by target.
+    fitted: Vec<Vec<(Pieces, u64)>>,
 }
 
 impl Prover for ProveTasks<'_> {
-    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<u64>)> {
+    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<Vec<u64>>)> {
         let part = |(symbol, entry): (&SymbolEntry, &DatasetEntry)| {
             (entry.rows, ProvePart { file: self.engine.dataset(entry), symbol: symbol.clone() })
         };
@@ -381,21 +418,30 @@ impl Prover for ProveTasks<'_> {
         for receipt in receipts {
             proved.violations.extend(receipt.violations);
             proved.complete &= receipt.complete;
-            let mut first = 0;
-            for (count, checksums) in receipt.fitted {
-                let piece = Piece { range: 0..count, file: receipt.file.clone(), first, checksums };
-                self.fitted.push((Pieces(vec![piece]), count));
-                first += count;
+            for (target, ProvedFit { file, parts }) in self.fitted.iter_mut().zip(receipt.targets) {
+                let mut first = 0;
+                for (count, checksums) in parts {
+                    let piece = Piece { range: 0..count, file: file.clone(), first, checksums };
+                    target.push((Pieces(vec![piece]), count));
+                    first += count;
+                }
             }
         }
-        if proved.complete && self.fitted.len() != manifest.datasets().count() {
+        if proved.complete && self.fitted.iter().any(|target| target.len() != manifest.datasets().count()) {
             return Err(Error::Executor("the receipts of kind prove do not name every dataset".to_owned()));
         }
-        Ok((proved, self.fitted.iter().map(|(_, count)| *count).collect()))
+        let counts = |target: &Vec<(Pieces, u64)>| target.iter().map(|(_, count)| *count).collect();
+        Ok((proved, self.fitted.iter().map(counts).collect()))
     }
 
-    fn count(&self, datasets: Range<usize>, selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
-        let ranges = self.fitted[datasets].iter().map(|(pieces, count)| (pieces, 0..*count)).collect();
+    fn count(
+        &self,
+        target: usize,
+        datasets: Range<usize>,
+        selection: &Selection,
+        mean: f64,
+    ) -> Result<(Histogram, Vec<Sums>)> {
+        let ranges = self.fitted[target][datasets].iter().map(|(pieces, count)| (pieces, 0..*count)).collect();
         self.engine.count_pieces(Stage::Validate, ranges, selection, mean)
     }
 }

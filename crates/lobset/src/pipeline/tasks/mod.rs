@@ -163,10 +163,10 @@ impl<J: Job> Spec<J> {
     }
 }
 
-/// The boundaries of a symbol in the thresholds of a task.
-fn boundaries_of<'a>(thresholds: &'a Thresholds, symbol: &str) -> Result<&'a Boundaries> {
-    let lacking = || Error::Executor(format!("a task lacks the boundaries of {symbol:?}"));
-    thresholds.for_symbol(symbol).ok_or_else(lacking)
+/// The boundaries of a target and a symbol in the thresholds of a task.
+fn boundaries_of<'a>(thresholds: &'a Thresholds, target: &str, symbol: &str) -> Result<&'a Boundaries> {
+    let lacking = || Error::Executor(format!("a task lacks the boundaries of {target:?} for {symbol:?}"));
+    thresholds.boundaries(target, symbol).ok_or_else(lacking)
 }
 
 /// Runs a task passed to [`Executor::map`] in this process, and returns its receipt.
@@ -181,6 +181,7 @@ pub fn run_task(kind: &str, spec: &str, monitor: &Monitor<'_>) -> Result<String>
         movements::Movements::KIND => perform::<movements::Movements>(spec, monitor),
         count::Count::KIND => perform::<count::Count>(spec, monitor),
         count::Classes::KIND => perform::<count::Classes>(spec, monitor),
+        count::Spreads::KIND => perform::<count::Spreads>(spec, monitor),
         datasets::Datasets::KIND => perform::<datasets::Datasets>(spec, monitor),
         merge::Merge::KIND => perform::<merge::Merge>(spec, monitor),
         prove::Prove::KIND => perform::<prove::Prove>(spec, monitor),

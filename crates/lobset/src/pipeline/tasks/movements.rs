@@ -3,72 +3,87 @@
 use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::Job;
 use super::attempt::Attempt;
+use crate::config::Movement;
 use crate::error::{Error, Result};
-use crate::label::{Candidates, Windows};
+use crate::label::Candidates;
 use crate::output::MOVEMENTS;
-use crate::pipeline::counts::{Slice, slices_of};
+use crate::pipeline::counts::{Slice, slices};
 use crate::pipeline::movements::{Computed, slide};
 use crate::run::map_batched;
 use crate::storage::Writer;
 use crate::tape::{SymbolTape, Tape};
 
-/// Computes the movements of ranges of candidates, and writes them to one file, one range after the other.
+/// Computes the movements of ranges of candidates, and writes each track to a file, one range after the other.
 #[derive(Serialize, Deserialize)]
 pub struct Movements {
-    pub windows: Windows,
     pub parts: Vec<MovementPart>,
 }
 
-/// A range of one symbol's candidates.
+/// A range of the candidates of one target of one symbol.
 #[derive(Serialize, Deserialize)]
 pub struct MovementPart {
+    pub movement: Movement,
     pub tape: SymbolTape,
     pub candidates: Candidates,
     pub range: Range<u64>,
 }
 
-/// The file that contains the movements.
+/// The files that contain the movements.
 #[derive(Serialize, Deserialize)]
-pub struct MovementFile {
-    pub file: PathBuf,
+pub struct MovementFiles {
+    /// By track; parts with fewer tracks are in the first ones.
+    pub files: Vec<PathBuf>,
     pub parts: Vec<Computed>,
 }
 
 impl Job for Movements {
-    type Receipt = MovementFile;
+    type Receipt = MovementFiles;
     const KIND: &'static str = "movements";
 
-    fn run(mut self, attempt: &Attempt<'_>) -> Result<MovementFile> {
+    fn run(mut self, attempt: &Attempt<'_>) -> Result<MovementFiles> {
         for part in &mut self.parts {
             part.tape.fetch(Tape::Mid2)?;
         }
-        let file = attempt.file(MOVEMENTS, "f64");
-        let fail = |e| Error::output(&file, e);
-        let mut writer = Writer::create(&file).map_err(fail)?;
-        let most = slide(self.windows);
-        let tasks = slices_of(self.parts.iter().map(|part| part.range.clone()), most);
+        let most = self.parts.iter().map(|part| part.movement.rule().tracks()).max().unwrap_or(0);
+        let files: Vec<PathBuf> = (0..most).map(|_| attempt.file(MOVEMENTS, "f64")).collect();
+        let fail = |file: &PathBuf, e| Error::output(file, e);
+        let create = |file: &PathBuf| Writer::create(file).map_err(|e| fail(file, e));
+        let mut writers = files.iter().map(create).collect::<Result<Vec<_>>>()?;
+        let tasks: Vec<Slice> = self
+            .parts
+            .iter()
+            .enumerate()
+            .flat_map(|(place, part)| slices(place, part.range.clone(), slide(part.movement.rule())))
+            .collect();
         let work = |slice: &Slice| {
-            let MovementPart { tape, candidates, .. } = &self.parts[slice.place];
-            let mut blocks = Vec::with_capacity(8 * slice.count() as usize);
-            let computed =
-                Computed::of(tape, self.windows, candidates, slice.range.clone(), attempt.monitor, |block| {
-                    blocks.extend_from_slice(block);
-                    Ok(())
-                })?;
-            Ok((slice.place, computed, blocks))
+            let MovementPart { movement, tape, candidates, .. } = &self.parts[slice.place];
+            let rule = movement.rule();
+            let buffer = || Mutex::new(Vec::with_capacity(8 * slice.count() as usize));
+            let blocks: Vec<Mutex<Vec<u8>>> = (0..rule.tracks()).map(|_| buffer()).collect();
+            let keep = |track: usize, _, block: &[u8]| {
+                blocks[track].lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(block);
+                Ok(())
+            };
+            let computed = Computed::of(tape, rule, candidates, slice.range.clone(), attempt.monitor, keep)?;
+            let blocks = blocks.into_iter().map(|block| block.into_inner().unwrap_or_else(PoisonError::into_inner));
+            Ok((slice.place, computed, blocks.collect::<Vec<Vec<u8>>>()))
         };
-        let mut parts: Vec<Computed> = self.parts.iter().map(|_| Computed::default()).collect();
+        let mut parts: Vec<Computed> = self.parts.iter().map(|part| Computed::empty(part.movement.rule())).collect();
         map_batched(attempt.threads, &tasks, Slice::count, work, |(part, computed, blocks)| {
             parts[part].append(computed);
-            writer.write_all(&blocks).map_err(fail)
+            let mut tracks = writers.iter_mut().zip(&files).zip(&blocks);
+            tracks.try_for_each(|((writer, file), blocks)| writer.write_all(blocks).map_err(|e| fail(file, e)))
         })?;
-        writer.finish().map_err(fail)?;
-        Ok(MovementFile { file, parts })
+        for (writer, file) in writers.into_iter().zip(&files) {
+            writer.finish().map_err(|e| fail(file, e))?;
+        }
+        Ok(MovementFiles { files, parts })
     }
 
     fn amount(&self) -> u64 {

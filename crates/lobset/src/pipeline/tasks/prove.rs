@@ -15,19 +15,17 @@ use crate::storage::Writer;
 use crate::tape::BlockWriter;
 use crate::validate::{Dataset, Extent, FitMovements, Terms, prove_datasets};
 
-/// Fit movements in a work file.
-struct Kept<W> {
+/// Fit movements in work files, one for each target.
+struct Kept<W>(Vec<KeptTarget<W>>);
+
+/// The fit movements of one target.
+struct KeptTarget<W> {
     blocks: BlockWriter<W>,
     fitted: Vec<(u64, Vec<u32>)>,
 }
 
-impl<W: FnMut(&[u8]) -> Result<()>> Kept<W> {
-    /// Ends the current dataset, and returns the number of movements of each dataset and the checksums of their blocks.
-    fn finish(mut self) -> Result<Vec<(u64, Vec<u32>)>> {
-        self.end()?;
-        Ok(self.fitted)
-    }
-
+impl<W: FnMut(&[u8]) -> Result<()>> KeptTarget<W> {
+    /// Ends the current dataset.
     fn end(&mut self) -> Result<()> {
         if let Some((_, checksums)) = self.fitted.last_mut() {
             *checksums = self.blocks.finish()?;
@@ -38,16 +36,19 @@ impl<W: FnMut(&[u8]) -> Result<()>> Kept<W> {
 
 impl<W: FnMut(&[u8]) -> Result<()> + Send> FitMovements for Kept<W> {
     fn begin(&mut self) -> Result<()> {
-        self.end()?;
-        self.fitted.push((0, Vec::new()));
-        Ok(())
+        self.0.iter_mut().try_for_each(|target| {
+            target.end()?;
+            target.fitted.push((0, Vec::new()));
+            Ok(())
+        })
     }
 
-    fn take(&mut self, movements: &[f64]) -> Result<()> {
-        if let Some((count, _)) = self.fitted.last_mut() {
+    fn take(&mut self, target: usize, movements: &[f64]) -> Result<()> {
+        let Some(KeptTarget { blocks, fitted }) = self.0.get_mut(target) else { return Ok(()) };
+        if let Some((count, _)) = fitted.last_mut() {
             *count += movements.len() as u64;
         }
-        self.blocks.push(movements)
+        blocks.push(movements)
     }
 }
 
@@ -75,11 +76,18 @@ pub struct Receipt {
     pub violations: Vec<String>,
     /// True if every row group was read.
     pub complete: bool,
-    /// File of the movements that the boundaries were fitted on, part after part.
+    /// The movements that the boundaries were fitted on, by target.
+    pub targets: Vec<Fitted>,
+}
+
+/// The movements that the boundaries of a target were fitted on.
+#[derive(Serialize, Deserialize)]
+pub struct Fitted {
+    /// Their file, part after part.
     pub file: PathBuf,
-    /// Number of these movements in each part, and the checksum of each block of them; covers all parts if every row
-    /// group was read.
-    pub fitted: Vec<(u64, Vec<u32>)>,
+    /// Number of movements in each part, and the checksum of each block of them; covers all parts if every row group was
+    /// read.
+    pub parts: Vec<(u64, Vec<u32>)>,
 }
 
 impl Job for Prove {
@@ -88,9 +96,10 @@ impl Job for Prove {
 
     fn run(self, attempt: &Attempt<'_>) -> Result<Receipt> {
         let Self { config, thresholds, ts_out, parts } = self;
-        let file = attempt.file(MOVEMENTS, "f64");
-        let fail = |e| Error::output(&file, e);
-        let mut writer = Writer::create(&file).map_err(fail)?;
+        let files: Vec<PathBuf> = config.all_targets().iter().map(|_| attempt.file(MOVEMENTS, "f64")).collect();
+        let fail = |file: &PathBuf, e| Error::output(file, e);
+        let create = |file: &PathBuf| Writer::create(file).map_err(|e| fail(file, e));
+        let mut writers = files.iter().map(create).collect::<Result<Vec<_>>>()?;
         let terms = Terms {
             version: crate::VERSION,
             config: &config,
@@ -102,12 +111,19 @@ impl Job for Prove {
         let named = parts.iter().filter_map(|Part { file, symbol }| Some((file, symbol, symbol.dataset.as_ref()?)));
         let datasets: Vec<Dataset<'_>> =
             named.map(|(file, symbol, entry)| Dataset { path: file.clone(), symbol, entry }).collect();
-        let blocks = BlockWriter::new(|block: &[u8]| writer.write_all(block).map_err(fail));
-        let mut kept = Kept { blocks, fitted: Vec::new() };
+        let targets = writers.iter_mut().zip(&files).map(|(writer, file)| KeptTarget {
+            blocks: BlockWriter::new(move |block: &[u8]| writer.write_all(block).map_err(|e| fail(file, e))),
+            fitted: Vec::new(),
+        });
+        let mut kept = Kept(targets.collect());
         let proved = prove_datasets(&terms, &datasets, attempt.threads, attempt.monitor, &mut kept)?;
-        let fitted = kept.finish()?;
-        writer.finish().map_err(fail)?;
-        Ok(Receipt { violations: proved.violations, complete: proved.complete, file, fitted })
+        let end = |mut target: KeptTarget<_>| target.end().map(|()| target.fitted);
+        let fitted = kept.0.into_iter().map(end).collect::<Result<Vec<_>>>()?;
+        for (writer, file) in writers.into_iter().zip(&files) {
+            writer.finish().map_err(|e| fail(file, e))?;
+        }
+        let targets = files.into_iter().zip(fitted).map(|(file, parts)| Fitted { file, parts }).collect();
+        Ok(Receipt { violations: proved.violations, complete: proved.complete, targets })
     }
 
     fn amount(&self) -> u64 {

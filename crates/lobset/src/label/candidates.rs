@@ -4,33 +4,6 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, LabelSettings};
-
-/// The shape of a label's two windows, in rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Windows {
-    /// L: rows of the past window, which ends before the row.
-    pub lookback: u64,
-    /// O: rows skipped after the row.
-    pub offset: u64,
-    /// F: rows of the future window.
-    pub ahead: u64,
-}
-
-impl Windows {
-    /// The windows of the settings.
-    pub fn new(config: &Config) -> Self {
-        let LabelSettings { lookback_rows: lookback, lookforward_offset: offset, lookforward_input: ahead, .. } =
-            LabelSettings::new(config);
-        Self { lookback, offset, ahead }
-    }
-
-    /// O + F: distance in rows from the row to the last row of its future window.
-    pub fn reach(&self) -> u64 {
-        self.offset + self.ahead
-    }
-}
-
 /// The rows of one symbol with complete windows, numbered from 0 across all unbroken stretches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidates {
@@ -40,20 +13,29 @@ pub struct Candidates {
 }
 
 impl Candidates {
-    /// The candidates of a symbol with `rows` rows, of which each in `breaks` (ascending) starts a new stretch.
-    pub fn new(windows: Windows, rows: u64, breaks: &[u64]) -> Self {
+    /// The candidates in these ranges of rows, which ascend without touching each other's rows. Empty ranges are allowed.
+    pub fn new(ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
         let mut candidates = Self::default();
-        let mut start = 0;
-        for end in breaks.iter().copied().chain([rows]) {
-            let first = start + windows.lookback;
-            let after = end.saturating_sub(windows.reach());
-            if first < after {
-                candidates.pieces.push((candidates.count, first));
-                candidates.count += after - first;
-            }
-            start = end;
+        for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+            candidates.pieces.push((candidates.count, range.start));
+            candidates.count += range.end - range.start;
         }
         candidates
+    }
+
+    /// The rows that are candidates in any of `all`.
+    pub fn union<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut ranges: Vec<Range<u64>> = all.into_iter().flat_map(|one| one.rows(0..one.count)).collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            match merged.last_mut() {
+                // Stretches stay apart: ranges of different stretches overlap in no row.
+                Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+                _ => merged.push(range),
+            }
+        }
+        Self::new(merged)
     }
 
     /// Number of candidates.
@@ -64,7 +46,10 @@ impl Candidates {
     /// Number of candidates before `row`.
     pub fn before(&self, row: u64) -> u64 {
         let piece = self.pieces.partition_point(|(_, first)| *first <= row);
-        let Some((number, first)) = piece.checked_sub(1).map(|p| self.pieces[p]) else { return 0 };
+        let Some((number, first)) = piece.checked_sub(1).map(|p| self.pieces[p]) else {
+            // A part starts with a later number.
+            return self.pieces.first().map_or(0, |(number, _)| *number);
+        };
         let end = self.pieces.get(piece).map_or(self.count, |(number, _)| *number);
         (number + (row - first)).min(end)
     }
@@ -102,23 +87,26 @@ mod tests {
 
     use super::*;
 
+    fn candidates() -> impl Strategy<Value = (Candidates, Vec<u64>)> {
+        prop::collection::vec((0..6u64, 0..9u64), 0..6).prop_map(|gaps| {
+            let mut at = 0;
+            let ranges: Vec<Range<u64>> = gaps
+                .into_iter()
+                .map(|(gap, length)| {
+                    let start = at + gap;
+                    at = start + length;
+                    start..at
+                })
+                .collect();
+            (Candidates::new(ranges.clone()), ranges.into_iter().flatten().collect())
+        })
+    }
+
     proptest! {
         #[test]
-        fn candidates_are_the_rows_with_whole_windows(
-            lookback in 1u64..6, offset in 0u64..4, ahead in 1u64..6, rows in 0u64..80,
-            mut breaks in prop::collection::btree_set(1u64..80, 0..5), cut in any::<(u64, u64)>(),
-        ) {
-            breaks.retain(|b| *b < rows);
-            let breaks: Vec<u64> = breaks.into_iter().collect();
-            let windows = Windows { lookback, offset, ahead };
-            let whole = |t: &u64| {
-                let (first, last) = (t.checked_sub(lookback), t + offset + ahead);
-                first.is_some_and(|first| last < rows && !breaks.iter().any(|b| first < *b && *b <= last))
-            };
-            let want: Vec<u64> = (0..rows).filter(whole).collect();
-            let candidates = Candidates::new(windows, rows, &breaks);
+        fn candidates_are_numbered_through_their_ranges((candidates, want) in candidates(), cut in any::<(u64, u64)>()) {
             prop_assert_eq!(candidates.count(), want.len() as u64);
-            for row in 0..=rows {
+            for row in 0..=want.last().map_or(0, |last| last + 2) {
                 prop_assert_eq!(candidates.before(row), want.iter().filter(|t| **t < row).count() as u64);
             }
             let (a, b) = (cut.0 % (candidates.count() + 1), cut.1 % (candidates.count() + 1));
@@ -130,6 +118,14 @@ mod tests {
             }
             let part: Vec<u64> = candidates.part(from..to).rows(from..to).flatten().collect();
             prop_assert_eq!(got, part);
+        }
+
+        #[test]
+        fn a_union_has_every_row_once(all in prop::collection::vec(candidates(), 1..4)) {
+            let union = Candidates::union(all.iter().map(|(candidates, _)| candidates));
+            let want: std::collections::BTreeSet<u64> = all.iter().flat_map(|(_, rows)| rows).copied().collect();
+            let got: Vec<u64> = union.rows(0..union.count()).flatten().collect();
+            prop_assert_eq!(got, want.into_iter().collect::<Vec<_>>());
         }
     }
 }

@@ -1,0 +1,207 @@
+//! The kind `means`: the mean mid price of rows ahead over that of rows behind, minus 1.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::{Evaluate, RowAt, Verdict};
+use crate::config::Means;
+
+/// L, O and F: the lengths of a label's windows, in rows.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::validate) struct Lengths {
+    /// L: rows of the past window.
+    pub lookback: u64,
+    /// Whether the past window ends with the row, not with the row before.
+    pub include_row: bool,
+    /// O: rows between the row and its future window.
+    pub offset: u64,
+    /// F: rows of the future window.
+    pub ahead: u64,
+}
+
+impl Lengths {
+    pub(in crate::validate) fn new(means: &Means) -> Self {
+        Self {
+            lookback: means.lookback_rows,
+            include_row: means.include_row,
+            offset: means.lookforward_offset,
+            ahead: means.lookforward_input,
+        }
+    }
+
+    /// O + F: the future window ends this many rows after its row.
+    pub(in crate::validate) fn reach(self) -> u64 {
+        self.offset + self.ahead
+    }
+
+    /// Number of rows from the first row of the past window to the row before.
+    fn before(self) -> u64 {
+        if self.include_row { self.lookback - 1 } else { self.lookback }
+    }
+
+    /// Number of rows that both windows span, with the row and those between.
+    pub(in crate::validate) fn span(self) -> u64 {
+        self.lookback + self.reach()
+    }
+}
+
+/// The rows whose windows are entirely within their unbroken stretch, as one range for each stretch with such rows. The
+/// stream has `rows` rows, and each row in `breaks` (ascending) starts a stretch.
+pub(in crate::validate) fn with_whole_windows(
+    lengths: Lengths,
+    rows: u64,
+    breaks: &[u64],
+) -> impl Iterator<Item = Range<u64>> {
+    let starts = [0].into_iter().chain(breaks.iter().copied());
+    let ends = breaks.iter().copied().chain([rows]);
+    let whole = move |(start, end): (u64, u64)| start + lengths.before()..end.saturating_sub(lengths.reach());
+    starts.zip(ends).map(whole).filter(|range| !range.is_empty())
+}
+
+/// `(A*L - B*F) / (B*F)` from the sums B over the L rows behind and A over the F rows ahead; `None` where B <= 0.
+/// Numerator and denominator are exact, and each is rounded to f64 once.
+fn movement(lengths: Lengths, behind: i128, ahead: i128) -> Option<f64> {
+    if behind <= 0 {
+        return None;
+    }
+    let below = behind * i128::from(lengths.ahead);
+    let above = ahead * i128::from(lengths.lookback) - below;
+    // Nearly all values fit 64 bits, where conversion is one instruction.
+    Some(match (i64::try_from(above), i64::try_from(below)) {
+        (Ok(above), Ok(below)) => above as f64 / below as f64,
+        _ => above as f64 / below as f64,
+    })
+}
+
+/// Two windows that slide over an unbroken run of rows. Keeps one sum for each row that they span.
+pub(in crate::validate) struct Slide {
+    pub lengths: Lengths,
+    /// The first row of the run, and the next row.
+    pub start: u64,
+    pub next: u64,
+    /// Prefix sums of mid2 over the run: entry i is the sum over the rows before row `first` + i, up to row `next`.
+    sums: VecDeque<i128>,
+    first: u64,
+}
+
+impl Slide {
+    pub(in crate::validate) fn new(lengths: Lengths) -> Self {
+        Self { lengths, start: 0, next: 0, sums: VecDeque::from([0]), first: 0 }
+    }
+
+    /// Begins a new run with this row.
+    pub(in crate::validate) fn start(&mut self, row: u64) {
+        self.sums.clear();
+        self.sums.push_back(0);
+        (self.start, self.next, self.first) = (row, row, row);
+    }
+
+    /// Takes the next row. Returns the row whose future window ends with it, and that row's movement, if the run
+    /// contains the whole past window too.
+    pub(in crate::validate) fn take(&mut self, mid2: i64) -> Option<(u64, Option<f64>)> {
+        let last = self.sums.back().copied().unwrap_or(0);
+        self.sums.push_back(last + i128::from(mid2));
+        self.next += 1;
+        let Lengths { lookback, include_row, offset, ahead } = self.lengths;
+        let row = self.next.checked_sub(1 + offset + ahead).filter(|row| *row >= self.start + self.lengths.before())?;
+        let before = |row: u64| self.sums.get((row - self.first) as usize).copied().unwrap_or(0);
+        let end = if include_row { row + 1 } else { row };
+        let behind = before(end) - before(end - lookback);
+        let ahead = before(self.next) - before(row + 1 + offset);
+        while self.first < end - lookback + 1 {
+            self.sums.pop_front();
+            self.first += 1;
+        }
+        Some((row, movement(self.lengths, behind, ahead)))
+    }
+}
+
+impl Evaluate for Slide {
+    fn restart(&mut self, row: u64) {
+        self.start(row);
+    }
+
+    fn push(&mut self, row: RowAt, tell: &mut dyn FnMut(Verdict)) {
+        if let Some((done, movement)) = self.take(row.mid2) {
+            tell(Verdict { row: done, movement, end_ts: row.ts });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::MAX_WINDOW_ROWS;
+    use crate::label::Rule;
+    use crate::tape::SymbolTape;
+
+    fn means(longest: u64) -> impl Strategy<Value = Means> {
+        (1..=longest, any::<bool>(), 0..=longest, 1..=longest).prop_map(
+            |(lookback_rows, include_row, lookforward_offset, lookforward_input)| Means {
+                lookback_rows,
+                include_row,
+                lookforward_offset,
+                lookforward_input,
+            },
+        )
+    }
+
+    fn tape(rows: u64) -> SymbolTape {
+        serde_json::from_str(&format!(r#"{{"first_row": 0, "rows": {rows}, "files": []}}"#)).unwrap()
+    }
+
+    proptest! {
+        // The ends of ranges are rare.
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn rows_with_whole_windows_are_those_of_the_writer(
+            rows in 0..200u64, mut breaks in prop::collection::vec(1..199u64, 0..12), short in means(20),
+            long in means(MAX_WINDOW_ROWS),
+        ) {
+            breaks.retain(|row| *row < rows);
+            breaks.sort_unstable();
+            breaks.dedup();
+            let scaled: Vec<u64> = breaks.iter().map(|row| row << 40).collect();
+            for (means, rows, breaks) in [(short, rows, &breaks), (long, rows, &breaks), (long, rows << 40, &scaled)] {
+                let candidates = means.candidates(&tape(rows), breaks).unwrap();
+                let want: Vec<_> = candidates.rows(0..candidates.count()).collect();
+                prop_assert_eq!(with_whole_windows(Lengths::new(&means), rows, breaks).collect::<Vec<_>>(), want);
+            }
+        }
+
+        #[test]
+        fn movements_are_those_of_the_writer(
+            means in prop_oneof![means(9), means(MAX_WINDOW_ROWS)],
+            behind in prop_oneof![any::<i64>(), -3..50i64], ahead in any::<i64>(), scale in any::<bool>(),
+        ) {
+            let scaled = |sum: i64, rows: u64| i128::from(sum) * i128::from(if scale { rows } else { 1 });
+            let (behind, ahead) = (scaled(behind, means.lookback_rows), scaled(ahead, means.lookforward_input));
+            let want = means.movement(behind, ahead);
+            prop_assert_eq!(movement(Lengths::new(&means), behind, ahead).map(f64::to_bits), want.map(f64::to_bits));
+        }
+
+        #[test]
+        fn a_run_is_computed_as_by_the_definition(
+            mids in prop::collection::vec(-3i64..40, 0..60), first in 0u64..5, means in means(6),
+        ) {
+            let lengths = Lengths::new(&means);
+            let mut slide = Slide::new(lengths);
+            slide.start(first);
+            let got: Vec<_> = mids.iter().filter_map(|mid2| slide.take(*mid2)).collect();
+            let (l, o, f) = (lengths.lookback as usize, lengths.offset as usize, lengths.ahead as usize);
+            let row = usize::from(lengths.include_row);
+            let want: Vec<_> = (l - row..mids.len().saturating_sub(o + f)).map(|t| {
+                let behind: i64 = mids[t + row - l..t + row].iter().sum();
+                let ahead: i64 = mids[t + 1 + o..t + 1 + o + f].iter().sum();
+                let below = behind * f as i64;
+                let movement = (behind > 0).then(|| (ahead * l as i64 - below) as f64 / below as f64);
+                (first + t as u64, movement)
+            }).collect();
+            prop_assert_eq!(got, want);
+            prop_assert!(slide.sums.len() as u64 <= lengths.span() + 1);
+        }
+    }
+}

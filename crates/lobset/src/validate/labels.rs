@@ -1,0 +1,105 @@
+//! Compares the labels of a dataset with those of its raw stream, which is read row by row.
+
+use std::collections::VecDeque;
+
+use super::kinds::{Evaluate, RowAt, Verdict, evaluator};
+use super::raw::Label;
+use super::raw_row::RawRow;
+use super::violations::Violations;
+use crate::config::Target;
+use crate::label::Thresholds;
+use crate::output::{SymbolEntry, names};
+
+/// The labels of all targets of a dataset.
+pub(super) struct Labels<'a> {
+    file: &'a str,
+    targets: Vec<TargetLabels<'a>>,
+}
+
+/// The labels of one target.
+struct TargetLabels<'a> {
+    target: Target,
+    boundaries: &'a [f64],
+    /// The boundary time T.
+    until: u64,
+    /// Whether every row that can have a label should have one.
+    all: bool,
+    evaluator: Box<dyn Evaluate>,
+    /// Stored labels whose windows are not complete, each with the running maximum of `ts_recv` at its row.
+    open: VecDeque<(Label, u64)>,
+}
+
+impl<'a> Labels<'a> {
+    /// Labels of a symbol. With `all`, the dataset holds every row that has a label, and all of them will be stored.
+    pub(super) fn new(
+        file: &'a str,
+        targets: &[Target],
+        symbol: &SymbolEntry,
+        thresholds: &'a Thresholds,
+        all: bool,
+    ) -> Self {
+        let of_target = |(target, entry): (&Target, &crate::output::TargetEntry)| {
+            let boundaries = thresholds.boundaries(&target.name, &symbol.symbol);
+            TargetLabels {
+                target: target.clone(),
+                boundaries: boundaries.map_or(&[][..], |b| b.values.as_slice()),
+                until: thresholds.fit_until.0,
+                all: all && entry.splits.is_some(),
+                evaluator: evaluator(&target.movement),
+                open: VecDeque::new(),
+            }
+        };
+        Self { file, targets: targets.iter().zip(&symbol.targets).map(of_target).collect() }
+    }
+
+    /// Takes the next row of the raw stream, and the labels stored for it, if any, by target.
+    pub(super) fn take(
+        &mut self,
+        raw: &RawRow<'_>,
+        stored: impl Iterator<Item = Option<Label>>,
+        violations: &mut Violations,
+    ) {
+        if raw.breaks {
+            self.refuse_open(violations);
+            self.targets.iter_mut().for_each(|target| target.evaluator.restart(raw.row));
+        }
+        for (target, label) in self.targets.iter_mut().zip(stored) {
+            target.open.extend(label.map(|label| (label, raw.max_ts)));
+        }
+        let row = RowAt { row: raw.row, mid2: raw.mid2, ts: raw.max_ts };
+        for target in &mut self.targets {
+            let TargetLabels { target, boundaries, until, all, evaluator, open } = target;
+            let mut check = |verdict: Verdict| {
+                let file = self.file;
+                while let Some((label, _)) = open.front().filter(|(label, _)| label.row < verdict.row) {
+                    let (row, column) = (label.row, target.column(names::PRICE_MOVEMENT));
+                    violations.add(|| format!("{file}: row {row}: has a {column}, but its windows are not whole"));
+                    open.pop_front();
+                }
+                match open.pop_front_if(|(label, _)| label.row == verdict.row) {
+                    Some((label, own_ts)) => {
+                        if let Err(reason) = label.compare(target, &verdict, boundaries, own_ts, *until) {
+                            violations.add(|| format!("{file}: row {}: {reason}", label.row));
+                        }
+                    }
+                    None if *all && verdict.movement.is_some() => {
+                        let (row, column) = (verdict.row, target.column(names::PRICE_MOVEMENT));
+                        violations.add(|| format!("{file}: row {row}: can have a {column}, but has none"));
+                    }
+                    None => {}
+                }
+            };
+            evaluator.push(row, &mut check);
+        }
+    }
+
+    /// Ends the stretch: rows with incomplete windows should have no label.
+    pub(super) fn refuse_open(&mut self, violations: &mut Violations) {
+        for target in &mut self.targets {
+            for (label, _) in target.open.drain(..) {
+                violations
+                    .add(|| format!("{}: row {}: its stretch ends within its future window", self.file, label.row));
+            }
+        }
+    }
+}
