@@ -65,7 +65,7 @@ pub fn thresholds(data: &[u8]) {
     let Some(found) = seen(Thresholds::read(&path)) else { return };
     std::fs::write(&path, found.to_json()).unwrap();
     assert_eq!(Thresholds::read(&path).unwrap(), found);
-    for fit in found.global.iter().chain(found.symbols.values()) {
+    for fit in found.classic.global.iter().chain(found.classic.symbols.values()) {
         for movement in [f64::MIN, -1e-4, 0.0, 1e-4, f64::MAX] {
             assert!(fit.class(movement) < usize::from(found.settings.nbins));
         }

@@ -154,7 +154,11 @@ fn with_settings(command: Clap) -> Clap {
         let arg = arg.help_heading("Settings").allow_negative_numbers(true);
         // `-1,1` is no number to clap, and no flag to us.
         let arg = arg.allow_hyphen_values(matches!(setting.kind, Kind::Pair(_) | Kind::Duration));
-        if setting.is_switch() { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
+        match setting.kind {
+            Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            Kind::Targets => arg.action(ArgAction::Append),
+            _ => arg,
+        }
     });
     command.arg(config).args(flags).after_help(SETTINGS_HELP)
 }
@@ -349,7 +353,11 @@ fn settings(sub: &ArgMatches, thresholds: Option<&Thresholds>) -> Result<Box<Con
         layers.push(Layer::from_file(path)?);
     }
     layers.push(Layer::from_env(std::env::vars_os())?);
-    let flags = SETTINGS.iter().filter_map(|s| Some((s.key.to_owned(), sub.get_one::<String>(s.key)?.clone())));
+    let flags = SETTINGS.iter().filter_map(|setting| {
+        // Only targets are given more than once.
+        let given: Vec<&str> = sub.get_many::<String>(setting.key)?.map(String::as_str).collect();
+        Some((setting.key.to_owned(), given.join(";")))
+    });
     layers.push(Layer { origin: "flags".to_owned(), values: flags.collect() });
     let config = resolve(&layers)?;
     if let Some(thresholds) = thresholds {

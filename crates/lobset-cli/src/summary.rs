@@ -90,8 +90,11 @@ fn split_row(symbol: &str, name: &str, split: &SplitEntry) -> Vec<String> {
 fn statistics<'a>(datasets: impl Iterator<Item = (&'a SymbolEntry, &'a DatasetEntry)>, verbose: bool) -> String {
     let mut rows = Vec::new();
     let mut shares = String::new();
-    for (symbol, dataset) in datasets {
-        for (name, split) in dataset.splits.named() {
+    let several = |symbol: &SymbolEntry| symbol.targets.len() > 1;
+    let of_datasets = datasets.flat_map(|(symbol, _)| symbol.splits().map(move |(target, s)| (symbol, target, s)));
+    for (symbol, target, splits) in of_datasets {
+        for (split_name, split) in splits.named() {
+            let name = &if several(symbol) { format!("{target} {split_name}") } else { split_name.to_owned() };
             rows.push(split_row(&symbol.symbol, name, split));
             if verbose && split.rows > 0 {
                 let percent = split.classes.iter().map(|c| format!("{:.2}", 100.0 * *c as f64 / split.rows as f64));
@@ -209,12 +212,17 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
 /// The summary of `thresholds`.
 pub fn thresholds(out: &Path, thresholds: &Thresholds) -> String {
     let mut text = String::new();
-    let one = thresholds.global.iter().map(|fit| ("all symbols", fit));
-    for (name, boundaries) in one.chain(thresholds.symbols.iter().map(|(name, boundaries)| (name.as_str(), boundaries)))
-    {
+    let others = thresholds.targets.iter().map(|(name, fitted)| (Some(name.as_str()), fitted));
+    let all = [(None, &thresholds.classic)].into_iter().chain(others).flat_map(|(target, fitted)| {
+        let one = fitted.global.iter().map(|fit| ("all symbols", fit));
+        let each = fitted.symbols.iter().map(|(name, boundaries)| (name.as_str(), boundaries));
+        one.chain(each).map(move |(symbol, boundaries)| (target, symbol, boundaries))
+    });
+    for (target, name, boundaries) in all {
+        let target = target.map_or_else(String::new, |target| format!("{target}, "));
         let _ = writeln!(
             text,
-            "{}: {} rows fitted on, {} under embargo, mean {:.3e}, std {:.3e}, from {:.3e} to {:.3e}",
+            "{target}{}: {} rows fitted on, {} under embargo, mean {:.3e}, std {:.3e}, from {:.3e} to {:.3e}",
             printable(name),
             grouped(boundaries.fit_rows),
             grouped(boundaries.embargo_rows),

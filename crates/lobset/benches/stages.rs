@@ -10,8 +10,8 @@ use divan::counter::ItemsCount;
 use lobset::config::Feature;
 use lobset::depth::{DepthSpec, Levels};
 use lobset::input::{CatalogFile, DbnReader, QuoteRules, Symbols, catalog, find};
-use lobset::label::{Candidates, Selection, Split, Windows, inner_quantiles, movements, ranks};
-use lobset::output::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
+use lobset::label::{Candidates, Selection, Split, inner_quantiles, ranks};
+use lobset::output::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, RowGroupEncoder, TargetLabel};
 use lobset::tape::{RowCursor, SymbolTape, TapeWriter};
 use lobset::{Config, Monitor, Options, process, validate};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -39,11 +39,11 @@ impl Market {
         lobset_sim::Market { days: 2, rows: 290_000, ..Default::default() }.write(&at("market"), |_| ())?;
         let files = catalog(&find(&[at("market")], None)?)?;
         let (records, tape) = write_tape(&files[0], &at("tape"))?;
-        let windows = Windows::new(&Config::default());
-        let candidates = Candidates::new(windows, tape.rows(), &[]);
+        let movement = &Config::default().all_targets()[0].movement;
+        let candidates = movement.candidates(&tape, &[])?;
         let mut values = Vec::new();
-        movements(&tape, windows, &candidates, 0..candidates.count(), |part| {
-            values.extend_from_slice(part);
+        movement.compute(&tape, &candidates, 0..candidates.count(), &mut |tracks| {
+            values.extend_from_slice(&tracks[0]);
             Ok(())
         })?;
         process(&[at("market")], &at("out"), &Config::default(), None, &Options::default(), &Monitor::silent())?;
@@ -105,7 +105,8 @@ fn encode(market: &Market, encoder: &mut RowGroupEncoder) -> Outcome<()> {
         encoder.push(
             cursor.row(),
             changed,
-            RowLabel { row, movement, class, split: Split::Fit, balanced: row % 5 == 0 },
+            row,
+            &[Some(TargetLabel { movement, class, split: Split::Fit, balanced: row % 5 == 0 })],
         );
         row += 1;
         if row == ROW_GROUP_ROWS {
@@ -142,16 +143,17 @@ fn decode_and_tape(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 50)]
 fn movement(bencher: Bencher<'_, '_>) {
     let market = Market::shared();
-    let windows = Windows::new(&Config::default());
+    let target = &Config::default().all_targets()[0].movement;
     bencher.counter(ItemsCount::new(market.candidates.count())).bench(|| {
         let mut sum = 0.0;
         let all = 0..market.candidates.count();
         or_exit(
-            movements(&market.tape, windows, &market.candidates, all, |part| {
-                sum += part.iter().sum::<f64>();
-                Ok(())
-            })
-            .map_err(Into::into),
+            target
+                .compute(&market.tape, &market.candidates, all, &mut |tracks| {
+                    sum += tracks[0].iter().sum::<f64>();
+                    Ok(())
+                })
+                .map_err(Into::into),
         );
         sum
     });

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use lobset::Config;
 use lobset::input::{DbnReader, catalog, find};
 use lobset::label::Split;
-use lobset::output::{DatasetSchema, RowLabel};
+use lobset::output::{DatasetSchema, TargetLabel};
 use lobset::tape::Row;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -54,14 +54,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             // Labels that cost as much as real ones: classes that change slowly, movements that do not repeat.
             let mid = row.book[0].wrapping_add(row.book[1]) as i64;
             let movement = (mid % 1_000_003) as f64 * 1e-9 + records as f64 * 1e-15;
-            let label = RowLabel {
-                row: records,
+            let label = TargetLabel {
                 movement,
                 class: (records / 700 % 21) as u8,
                 split: Split::Fit,
                 balanced: records % 5 == 0,
             };
-            rows.push((row, label));
+            rows.push((row, records, label));
             records += 1;
         }
     }

@@ -14,6 +14,7 @@ pub use choices::{Aliases, ClassRule, Columns, Compression, Feature, PriceType, 
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
 use target::check_targets;
+pub(crate) use target::target_text;
 pub use target::{CLASSIC, Classes, MAX_WINDOW_ROWS, Means, Movement, Target, Targets};
 pub use values::{Choice, Kind, SettingValue};
 
@@ -53,8 +54,8 @@ settings! {
     selection sample_fraction: f64 = 1.0, "SHARE", check share;
     /// Whose movements a set of boundaries is fitted on.
     label threshold_scope: ThresholdScope = ThresholdScope::Global, "SCOPE";
-    /// More targets, each NAME=KIND,key=value,… with columns of its own.
-    label targets: Targets = Targets::default(), "TARGETS", check check_targets;
+    /// Another target, with columns of its own: NAME=KIND,key=value,… (see docs/targets.md).
+    label targets: Targets = Targets::default(), "NAME=KIND,…", check check_targets;
     /// Write the last row that each label depends on, in the column `label_end`.
     output label_end: bool = false, "BOOL";
     /// Mark an exactly uniform subset in the column `balanced`.
@@ -268,6 +269,7 @@ mod tests {
                 Kind::Duration => ["15m", "1h"],
                 Kind::List(item) => [of(item)[0], "none"],
                 Kind::Pair(_) => ["0.25,0.5", "none"],
+                Kind::Targets => ["a=return(3)", "a=return(4)"],
             }
         }
         let [first, second] = of(&setting.kind);
@@ -310,8 +312,14 @@ mod tests {
                 "lookback_rows",
                 "lookforward_input",
                 "lookforward_offset",
+                "include_row",
                 "nbins",
+                "classes",
+                "stationary",
+                "multiple",
+                "boundaries",
                 "threshold_scope",
+                "targets",
                 "keep_crossed",
                 "price_range",
                 "max_gap"

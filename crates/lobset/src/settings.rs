@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::config::Config;
+use crate::config::{Config, target_text};
 pub use crate::config::SETTINGS;
 use crate::error::ConfigError;
 use crate::printable::Shown;
@@ -51,7 +51,11 @@ impl Layer {
         for (key, value) in table {
             match toml_text(&value) {
                 Some(text) => values.push((key, text)),
-                None => problems.push(format!("{origin}: {key}: a setting cannot be a table")),
+                None => match toml_targets(&value) {
+                    Some(Ok(text)) => values.push((key, text)),
+                    Some(Err(reason)) => problems.push(format!("{origin}: {key}: {reason}")),
+                    None => problems.push(format!("{origin}: {key}: a setting cannot be a table")),
+                },
             }
         }
         if problems.is_empty() { Ok(Self { origin: origin.to_owned(), values }) } else { Err(ConfigError { problems }) }
@@ -89,10 +93,31 @@ pub fn to_toml(config: &Config) -> String {
 fn toml_text(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(s) => Some(s.clone()),
-        toml::Value::Array(items) => Some(items.iter().map(toml_text).collect::<Option<Vec<_>>>()?.join(",")),
+        toml::Value::Array(items) => {
+            let texts = items.iter().map(toml_text).collect::<Option<Vec<_>>>()?;
+            // The items of a list of targets contain commas.
+            Some(texts.join(if texts.iter().any(|text| text.contains('=')) { ";" } else { "," }))
+        }
         toml::Value::Table(_) => None,
         other => Some(other.to_string()),
     }
+}
+
+/// The text of targets, which are tables or texts; `None` for other values.
+fn toml_targets(value: &toml::Value) -> Option<Result<String, String>> {
+    let target = |table: &toml::Table| {
+        let pair = |(key, value): (&String, &toml::Value)| {
+            let text = match value {
+                toml::Value::Array(items) => items.iter().map(toml_text).collect::<Option<Vec<_>>>()?.join("/"),
+                other => toml_text(other)?,
+            };
+            Some((key.clone(), text))
+        };
+        table.iter().map(pair).collect::<Option<Vec<_>>>()
+    };
+    let toml::Value::Array(items) = value else { return None };
+    let tables = items.iter().map(|item| item.as_table().and_then(target)).collect::<Option<Vec<_>>>()?;
+    Some(target_text(&tables))
 }
 
 /// Applies `layers` to the preset of the currency they choose; later layers override earlier ones.

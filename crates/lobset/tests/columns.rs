@@ -20,7 +20,7 @@ use lobset::config::{Columns, PriceType};
 use lobset::dataset::DatasetReader;
 use lobset::input::DbnReader;
 use lobset::label::Split;
-use lobset::output::{CONFIG_KEY, DatasetSchema, DatasetWriter, RecordBatches, RowGroupEncoder, RowLabel, SYMBOL_KEY};
+use lobset::output::{CONFIG_KEY, DatasetSchema, DatasetWriter, RecordBatches, RowGroupEncoder, SYMBOL_KEY, TargetLabel};
 use lobset::tape::Row;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -55,7 +55,8 @@ fn message() -> Mbp10Msg {
     }
 }
 
-const LABEL: RowLabel = RowLabel { row: 20, movement: 0.0021, class: 6, split: Split::Embargo, balanced: true };
+const NUMBER: u64 = 20;
+const LABEL: TargetLabel = TargetLabel { movement: 0.0021, class: 6, split: Split::Embargo, balanced: true };
 
 /// The columns of that record, in order, with their values as text: its event, its book, and what comes after it.
 fn expected(fixed: bool) -> [Vec<(String, String)>; 3] {
@@ -138,7 +139,7 @@ fn write_row(path: &Path, config: &Config, row: &Row) {
     let metadata = [(CONFIG_KEY, serde_json::to_string(config).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
     let mut writer = DatasetWriter::create(path, &schema, &metadata).unwrap();
     let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
-    encoder.push(row, 0, LABEL);
+    encoder.push(row, 0, NUMBER, &[Some(LABEL)]);
     encoder.finish("M6AM4").unwrap();
     encoder.take_groups(|group| writer.append(group)).unwrap();
     writer.finish().unwrap();

@@ -113,7 +113,7 @@ fn plain(files: &[Vec<Tick>], config: &Config) -> (BTreeMap<String, Rows>, u64, 
 
 fn compare(out: &Path, want: &Reference, currency: &str) {
     let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
-    let fit = thresholds.global.unwrap();
+    let fit = thresholds.classic.global.unwrap();
     let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&fit.values), bits(&want.boundaries));
     assert_eq!((fit.fit_rows, fit.embargo_rows), (want.fit_rows as u64, want.embargo_rows as u64));
@@ -254,9 +254,9 @@ fn each_symbol_can_have_boundaries_of_its_own() {
     let config = Config { threshold_scope: ThresholdScope::Symbol, ..small() };
     run(&inputs, &out, &config).unwrap();
     let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
-    assert!(thresholds.global.is_none());
-    assert!(thresholds.symbols.len() >= 2);
-    for (symbol, fit) in &thresholds.symbols {
+    assert!(thresholds.classic.global.is_none());
+    assert!(thresholds.classic.symbols.len() >= 2);
+    for (symbol, fit) in &thresholds.classic.symbols {
         let rows = read_labels(&out.join(format!("AUDUSD_{symbol}_dataset.parquet")));
         let fit_rows = rows.iter().filter(|r| r.split == "fit").map(|r| f64::from_bits(r.movement)).collect();
         assert_eq!(fit.values, quantiles(fit_rows, config.nbins), "{symbol}");

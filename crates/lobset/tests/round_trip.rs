@@ -17,7 +17,7 @@ use lobset::Config;
 use lobset::config::{Columns, Compression, PriceType};
 use lobset::input::Event;
 use lobset::label::Split;
-use lobset::output::{DatasetSchema, DatasetWriter, PAGE_ROWS, RowGroupEncoder, RowLabel};
+use lobset::output::{DatasetSchema, DatasetWriter, PAGE_ROWS, RowGroupEncoder, TargetLabel};
 use lobset::tape::{BOOK_WORDS, Row, is_price};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
@@ -36,7 +36,7 @@ use proptest::prelude::*;
 /// Some of the input has gateway stamps, so that the column is there.
 const TS_OUT: bool = true;
 
-type Rows = Vec<(Row, RowLabel)>;
+type Rows = Vec<LabelledRow>;
 
 /// Rows whose every column takes its values from `value(row, column)`, a number below 2^32.
 fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
@@ -70,7 +70,7 @@ fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
             let class = (at(101) % 21) as u8;
             let split = Split::ALL[at(102) as usize % 3];
             let movement = (at(103) as f64 - 40.0) * 1e-6;
-            (row, RowLabel { row: i as u64 * (1 + at(104) % 3), movement, class, split, balanced: at(105) % 2 == 1 })
+            (row, i as u64 * (1 + at(104) % 3), TargetLabel { movement, class, split, balanced: at(105) % 2 == 1 })
         })
         .collect()
 }
@@ -82,9 +82,9 @@ fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
     let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
     let mut before = Row::default();
     for (number, rows) in rows.chunks(group).enumerate() {
-        for (row, label) in rows {
+        for (row, number, label) in rows {
             let changed = (0..BOOK_WORDS).filter(|i| before.book[*i] != row.book[*i]).fold(0, |m, i| m | 1 << i);
-            encoder.push(row, changed, *label);
+            encoder.push(row, changed, *number, &[Some(*label)]);
             before = row.clone();
         }
         encoder.finish("M6AM4").unwrap();
@@ -373,7 +373,7 @@ fn prices_that_do_not_survive_as_floats_are_refused() {
     rows[1].0.book[4] = (1u64 << 53) + 1;
     let schema = Arc::new(DatasetSchema::new(&Config::default(), false).unwrap());
     let mut encoder = RowGroupEncoder::new(schema, &Config::default());
-    rows.iter().for_each(|(row, label)| encoder.push(row, u64::MAX >> 24, *label));
+    rows.iter().for_each(|(row, number, label)| encoder.push(row, u64::MAX >> 24, *number, &[Some(*label)]));
     let error = encoder.finish("BTCKRW").err().unwrap();
     assert!(error.to_string().contains("price_type = \"fixed\""), "{error}");
 }

@@ -41,6 +41,7 @@ fn held(kind: &Kind) -> String {
         }
         Kind::List(item) => format!("tuple[{}, ...]", held(item)),
         Kind::Pair(item) => format!("tuple[{0}, {0}]", held(item)),
+        Kind::Targets => "tuple[dict[str, Any], ...]".to_owned(),
     }
 }
 
@@ -51,6 +52,7 @@ fn taken(kind: &Kind) -> String {
         Kind::Duration => "str | dt.timedelta".to_owned(),
         Kind::List(item) => format!("Sequence[{}]", taken(item)),
         Kind::Pair(item) => format!("tuple[{0}, {0}]", taken(item)),
+        Kind::Targets => "Sequence[str | Mapping[str, Any]]".to_owned(),
         other => held(other),
     }
 }
@@ -63,8 +65,8 @@ fn the_python_stub_is_up_to_date() {
         "# Written from the table of settings in crates/lobset/src/config.rs, which a test of the library compares it with:\n\
          # LOBSET_UPDATE=1 cargo test --workspace --locked --test settings\n\n\
          import datetime as dt\n\
-         from collections.abc import Sequence\n\
-         from typing import Literal\n\n\
+         from collections.abc import Mapping, Sequence\n\
+         from typing import Any, Literal\n\n\
          from lobset._settings import Settings\n\n\
          __all__ = [\"Config\", \"Feature\"]\n\n\
          Feature = {}\n\n\

@@ -265,8 +265,8 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         (|m| m.symbols[1].symbol = m.symbols[0].symbol.clone(), "stands in it twice"),
         (|m| m.symbols[0].rows += 1, "the rows of its inputs"),
         (|m| m.symbols[0].rows = u64::MAX, "it has no rows, or too many"),
-        (|m| m.symbols[0].labelled_rows -= 1, "are not those with whole windows"),
-        (|m| m.symbols[0].undefined_rows = u64::MAX, "are not those with whole windows"),
+        (|m| m.symbols[0].targets[0].labelled_rows -= 1, "are not those with whole windows"),
+        (|m| m.symbols[0].targets[0].undefined_rows = u64::MAX, "are not those with whole windows"),
         (|m| m.symbols[0].breaks = vec![9, 8], "its breaks are not ascending"),
         (|m| m.symbols[0].breaks = vec![2_000], "are not those with whole windows"),
         (|m| m.symbols[0].boundary_row = u64::MAX, "its boundary row lies behind its end"),
@@ -275,11 +275,11 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         (|m| m.symbols[0].gaps.reverse(), "its gaps are no list of gaps"),
         (|m| m.symbols[0].reason = Some("none".to_owned()), "it has a dataset, and a reason why it has none"),
         (|m| m.symbols[0].dataset = None, "it has no dataset, and no reason why"),
-        (|m| m.symbols[0].dataset.as_mut().unwrap().splits.fit.classes.truncate(4), "are not 5 counts"),
-        (|m| m.symbols[0].dataset.as_mut().unwrap().splits.fit.classes[0] = u64::MAX, "are not 5 counts"),
-        (|m| m.symbols[0].dataset.as_mut().unwrap().splits.holdout.balanced.clear(), "are not 5 counts"),
-        (|m| m.symbols[0].dataset.as_mut().unwrap().splits.fit.balanced[0] += 1, "counts of marked rows"),
-        (|m| m.symbols[0].dataset.as_mut().unwrap().splits.fit.short = vec![77], "its short classes"),
+        (|m| m.symbols[0].targets[0].splits.as_mut().unwrap().fit.classes.truncate(4), "are not 5 counts"),
+        (|m| m.symbols[0].targets[0].splits.as_mut().unwrap().fit.classes[0] = u64::MAX, "are not 5 counts"),
+        (|m| m.symbols[0].targets[0].splits.as_mut().unwrap().holdout.balanced.clear(), "are not 5 counts"),
+        (|m| m.symbols[0].targets[0].splits.as_mut().unwrap().fit.balanced[0] += 1, "counts of marked rows"),
+        (|m| m.symbols[0].targets[0].splits.as_mut().unwrap().fit.short = vec![77], "its short classes"),
         (|m| m.symbols[0].dataset.as_mut().unwrap().rows = 1, "are not those of its splits"),
         (|m| m.symbols[0].dataset.as_mut().unwrap().row_groups = 0, "has no row groups"),
         (|m| m.config.nbins = 1, "config: nbins: 1 is outside 2 to 255"),
@@ -298,7 +298,7 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         (|m| m.config.samples += 100, "its metadata \"lobset.config\" is not that of the manifest"),
         (|m| m.config.min_symbol_samples -= 1, "their min_symbol_samples is not that of the settings"),
         (|m| m.thresholds.fit_until = Timestamp(1), "its boundary time is"),
-        (|m| m.symbols[0].boundary_row += 3, "split is embargo, but it is fit by its place"),
+        (|m| m.symbols[0].boundary_row += 3, "its fit rows do not end where their windows reach"),
         (|m| m.symbols[0].fitted_rows[0][0] += 200, "such fit rows"),
     ];
     for (change, reason) in others {
@@ -466,7 +466,7 @@ fn statistics_of_the_thresholds_are_those_of_the_fit_rows() {
             (|f| f.embargo_rows += 1, "embargo_rows are not those of the datasets"),
         ];
         for (change, reason) in changes {
-            let text = place.fitted(|t| t.global.iter_mut().chain(t.symbols.values_mut()).take(1).for_each(change));
+            let text = place.fitted(|t| t.classic.global.iter_mut().chain(t.classic.symbols.values_mut()).take(1).for_each(change));
             assert!(text.contains(reason), "{reason} in {text}");
         }
         assert!(place.fitted(|t| t.sample_fraction = 0.5).contains("their sample_fraction is not"));

@@ -52,7 +52,11 @@ pub struct Setting {
 impl Setting {
     /// The flag without its leading hyphens.
     pub fn flag(&self) -> String {
-        self.key.replace('_', "-")
+        match self.kind {
+            // Given once for each target.
+            Kind::Targets => "target".to_owned(),
+            _ => self.key.replace('_', "-"),
+        }
     }
 
     /// True for a switch, whose flag needs no value.

@@ -347,7 +347,23 @@ impl fmt::Display for Target {
 pub struct Targets(pub Vec<Target>);
 
 /// Separates targets in a text.
-pub(crate) const BETWEEN_TARGETS: &str = ";";
+const BETWEEN_TARGETS: &str = ";";
+
+/// The text of targets given by their keys and values, as TOML and Python have them, or as texts.
+///
+/// # Errors
+/// What is missing.
+pub(crate) fn target_text(targets: &[Vec<(String, String)>]) -> Result<String, String> {
+    let text = |pairs: &Vec<(String, String)>| {
+        let of = |wanted: &str| pairs.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
+        let (Some(name), Some(kind)) = (of("name"), of("kind")) else {
+            return Err("a target needs a name and a kind".to_owned());
+        };
+        let others = pairs.iter().filter(|(key, _)| key != "name" && key != "kind");
+        Ok(others.fold(format!("{name}={kind}"), |text, (key, value)| text + &format!(",{key}={value}")))
+    };
+    Ok(targets.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(BETWEEN_TARGETS))
+}
 
 impl SettingValue for Targets {
     const KIND: Kind = Kind::Targets;

@@ -14,6 +14,7 @@ pub use balance::Quota;
 pub use candidates::Candidates;
 pub(crate) use count::Counter;
 pub(crate) use kinds::Rule;
+pub use kinds::Take;
 pub use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
 pub use split::{Split, Splits};
 pub use sums::{SLICE, Sums};

@@ -10,13 +10,16 @@ use arrow_array::{
     TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
-use lobset::output::{DatasetSchema, Kind, RowLabel};
+use lobset::output::{DatasetSchema, Kind, TargetLabel};
 use lobset::tape::Row;
 
+/// A row with its number in the stream and its label.
+pub type LabelledRow = (Row, u64, TargetLabel);
+
 /// The batch of `rows` with the columns of `schema`.
-pub fn batch(schema: &DatasetSchema, symbol: &str, rows: &[(Row, RowLabel)]) -> RecordBatch {
+pub fn batch(schema: &DatasetSchema, symbol: &str, rows: &[LabelledRow]) -> RecordBatch {
     let columns = schema.columns().iter().map(|column| -> ArrayRef {
-        let bits = rows.iter().map(|(row, label)| column.value(&row.event, &row.book, label));
+        let bits = rows.iter().map(|(row, number, label)| column.value(&row.event, &row.book, *number, &[Some(*label)]));
         let number = bits.clone().map(|v| v as i64);
         let price = number.clone().map(|v| (v != UNDEF_PRICE).then_some(v));
         match column.kind {

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::tape::SymbolTape;
 
 /// Takes the values of the next candidates: one list for each track of [`Rule::tracks`], all of the same length.
-pub(crate) type Take<'a> = dyn FnMut(&[Vec<f64>]) -> Result<()> + 'a;
+pub type Take<'a> = dyn FnMut(&[Vec<f64>]) -> Result<()> + 'a;
 
 /// A kind of movement.
 pub(crate) trait Rule {
@@ -62,6 +62,29 @@ impl Movement {
         match self {
             Self::Means(means) => means,
         }
+    }
+
+    /// The rows of a stream that can have a label. Each row in `breaks`, which ascend, starts an unbroken stretch.
+    ///
+    /// # Errors
+    /// [`Error::Output`](crate::Error::Output) when the tape cannot be read.
+    pub fn candidates(&self, tape: &SymbolTape, breaks: &[u64]) -> Result<Candidates> {
+        self.rule().candidates(tape, breaks)
+    }
+
+    /// Computes the tracks of a range of candidates, and passes them to `take` in order. The first track has the
+    /// movements, NaN where undefined.
+    ///
+    /// # Errors
+    /// [`Error::Output`](crate::Error::Output) when the tape cannot be read; any error of `take`.
+    pub fn compute(
+        &self,
+        tape: &SymbolTape,
+        candidates: &Candidates,
+        range: Range<u64>,
+        take: &mut Take<'_>,
+    ) -> Result<()> {
+        self.rule().compute(tape, candidates, range, take)
     }
 }
 
