@@ -142,6 +142,7 @@ impl Samples {
         Ok(Self { kind: Kind::Rows(cache), index })
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "lobset has 64-bit targets only")]
     fn __len__(&self) -> usize {
         self.index.len() as usize
     }

@@ -11,6 +11,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 
 use super::file::DatasetFile;
 use super::index::{IndexBuilder, SampleFilter, SampleIndex};
+use crate::cast::to_usize;
 use crate::config::Config;
 use crate::error::{InputError, Result};
 use crate::label::Split;
@@ -135,7 +136,8 @@ impl DatasetReader {
             let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
             let marks = batch.column_by_name(names::BALANCED).and_then(|c| c.as_boolean_opt());
             for place in 0..batch.num_rows() {
-                let split = by_key.get(splits.keys().value(place) as usize).copied().flatten();
+                let key = usize::try_from(splits.keys().value(place)).ok();
+                let split = key.and_then(|key| by_key.get(key).copied().flatten());
                 let split = split.ok_or_else(|| self.foreign(names::SPLIT))?;
                 builder.push(rows.value(place), split, marks.is_some_and(|m| m.value(place)));
             }
@@ -156,7 +158,7 @@ impl DatasetReader {
             }
             let batch = self.read(group, &[names::CLASSIFICATION_LABEL])?;
             let classes = self.classes(&batch)?;
-            labels.extend(samples.map(|place| classes[(place - rows[0]) as usize]));
+            labels.extend(samples.map(|place| classes[to_usize(place - rows[0])]));
         }
         Ok(labels)
     }
@@ -164,7 +166,7 @@ impl DatasetReader {
     /// The row group that contains the row at `place`, and the position within it.
     pub(crate) fn locate(&self, place: u64) -> (usize, usize) {
         let group = self.starts.partition_point(|start| *start <= place) - 1;
-        (group, (place - self.starts[group]) as usize)
+        (group, to_usize(place - self.starts[group]))
     }
 
     /// Number of rows of the smallest row group, at least 1.
@@ -177,7 +179,7 @@ impl DatasetReader {
         let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
         let bytes = DatasetFile::of_size(&self.path, self.bytes)?.group(self.footer.metadata(), group, &mask);
         let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
-        let rows = (self.starts[group + 1] - self.starts[group]) as usize;
+        let rows = to_usize(self.starts[group + 1] - self.starts[group]);
         let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
             .with_projection(mask)
             .with_row_groups(vec![group])

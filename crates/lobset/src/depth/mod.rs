@@ -23,6 +23,7 @@ pub use windows::WindowCache;
 
 use pulp::bytemuck::{self, Pod};
 
+use crate::cast::whole;
 use crate::config::{Config, Feature};
 use crate::error::ConfigError;
 use crate::output::names;
@@ -150,7 +151,7 @@ impl DepthSpec {
 
     /// Converts a price in price units to micro-pips: rounds to nearest, ties to even.
     fn micro_pips(&self, price: f64) -> i64 {
-        (price / self.micro_pip_size).round_ties_even() as i64
+        whole((price / self.micro_pip_size).round_ties_even())
     }
 
     /// Writes the tensor of exactly [`samples`](Self::samples) rows into `out` (C order, [`cells`](Self::cells) long).

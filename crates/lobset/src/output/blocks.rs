@@ -7,13 +7,15 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::cast::to_usize;
+
 /// Rows of a full row group.
 pub const ROW_GROUP_ROWS: u64 = 131_072;
 
 /// A vector with capacity for `values` values per row of a full row group. Unused capacity takes no physical memory,
 /// and a vector that never grows leaves no holes in the heap.
 pub(super) fn room<T>(values: usize) -> Vec<T> {
-    Vec::with_capacity(values * ROW_GROUP_ROWS as usize)
+    Vec::with_capacity(values * to_usize(ROW_GROUP_ROWS))
 }
 
 /// Words of a block, two bytes each.

@@ -13,6 +13,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::blocks::{Blocks, Spool, room};
 use super::pages::{DataPage, column_index, statistics};
+use crate::cast::to_i64;
 use crate::config::Compression;
 
 /// The Zstandard level: higher ones take several times as long to save a few percent.
@@ -140,7 +141,7 @@ impl Compressor {
         let (mut compressed_size, mut uncompressed_size) = (0, 0);
         if let Some(dictionary) = dictionary {
             let page = Page::DictionaryPage {
-                num_values: dictionary.values as u32,
+                num_values: u32::try_from(dictionary.values).map_err(large)?,
                 encoding: Encoding::PLAIN,
                 is_sorted: false,
                 buf: pick(dictionary.bytes, &small_dictionary),
@@ -158,7 +159,7 @@ impl Compressor {
         for (number, page) in data.pages.iter().enumerate() {
             let end = if stored { page.end } else { ends[number] };
             let header = Page::DataPage {
-                num_values: page.rows as u32,
+                num_values: u32::try_from(page.rows).map_err(large)?,
                 encoding: data.encoding,
                 def_level_encoding: Encoding::RLE,
                 rep_level_encoding: Encoding::RLE,
@@ -170,7 +171,7 @@ impl Compressor {
             data_offset.get_or_insert(offset(&spec));
             compressed_size += spec.compressed_size;
             uncompressed_size += spec.uncompressed_size;
-            index.append_row_count(page.rows as i64);
+            index.append_row_count(to_i64(page.rows));
             index.append_offset_and_size(offset(&spec), i32::try_from(spec.compressed_size).map_err(large)?);
         }
         if descr.max_def_level() > 0 {
@@ -183,9 +184,9 @@ impl Compressor {
         let metadata = ColumnChunkMetaData::builder(descr)
             .set_compression(codec)
             .set_encodings(encodings)
-            .set_num_values(rows as i64)
-            .set_total_compressed_size(compressed_size as i64)
-            .set_total_uncompressed_size(uncompressed_size as i64)
+            .set_num_values(to_i64(rows))
+            .set_total_compressed_size(to_i64(compressed_size))
+            .set_total_uncompressed_size(to_i64(uncompressed_size))
             .set_dictionary_page_offset(dictionary_offset)
             .set_data_page_offset(data_offset.unwrap_or_default())
             .set_statistics(statistics(kind, data.pages))

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cast::to_usize;
 use crate::label::{Boundaries, Candidates, Split, Splits};
 use crate::tape::MOVEMENT_BLOCK;
 
@@ -83,7 +84,7 @@ pub fn class_blocks(
     nbins: usize,
 ) -> Vec<ClassCounts> {
     let mut rows = candidates.rows(range).flatten();
-    let blocks = values.chunks(MOVEMENT_BLOCK as usize).map(|block| {
+    let blocks = values.chunks(to_usize(MOVEMENT_BLOCK)).map(|block| {
         let mut counts = ClassCounts::new(nbins);
         for (value, row) in block.iter().zip(&mut rows) {
             if !value.is_nan() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::planned::Planned;
 use super::scanned::Scanned;
 use super::streams::Stream;
+use crate::cast::to_usize;
 use crate::config::{Config, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
 use crate::label::{Candidates, Windows};
@@ -180,7 +181,7 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
             match entry.short.as_slice() {
                 [] => {}
                 [class] => {
-                    let count = entry.classes.get(*class as usize).copied().unwrap_or_default();
+                    let count = entry.classes.get(to_usize(*class)).copied().unwrap_or_default();
                     warnings.push(format!(
                         "{}: class {class} is short in {split}: {} rows",
                         symbol.symbol,
@@ -188,7 +189,7 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
                     ));
                 }
                 classes => {
-                    let counts = classes.iter().filter_map(|class| entry.classes.get(*class as usize));
+                    let counts = classes.iter().filter_map(|class| entry.classes.get(to_usize(*class)));
                     let most = counts.max().copied().unwrap_or_default();
                     let list: Vec<String> = classes.iter().map(u64::to_string).collect();
                     warnings.push(format!(

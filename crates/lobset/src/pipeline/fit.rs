@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::counts::Slice;
 use super::engine::Engine;
 use super::streams::Stream;
+use crate::cast::{to_usize, whole_unsigned};
 use crate::config::{LabelSettings, ThresholdScope};
 use crate::error::{Error, Result};
 use crate::label::{Boundaries, Selection, check_classes, inner_quantiles, interpolate, ranks};
@@ -119,7 +120,7 @@ fn fit_group(
 
 /// The places of the m = ceil(fraction * h) of h files to fit on: floor(i * h / m), i = 0..m.
 pub fn sampled_files(fraction: f64, h: usize) -> Vec<usize> {
-    let m = ((fraction * h as f64).ceil() as usize).min(h);
+    let m = to_usize(whole_unsigned((fraction * h as f64).ceil())).min(h);
     (0..m).map(|i| i * h / m).collect()
 }
 

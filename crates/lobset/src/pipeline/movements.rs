@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::{Slice, slices_of};
 use super::streams::Stream;
+use crate::cast::to_usize;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Windows, movements};
 use crate::output::MOVEMENT_TAPE;
@@ -106,7 +107,7 @@ pub fn movement_tape(run: &Run<'_>, streams: &[Stream], folder: &Path) -> Result
         SymbolMovements {
             first: total - count,
             count,
-            checksums: Vec::with_capacity(count.div_ceil(MOVEMENT_BLOCK) as usize),
+            checksums: Vec::with_capacity(to_usize(count.div_ceil(MOVEMENT_BLOCK))),
         }
     };
     let mut symbols: Vec<SymbolMovements> = streams.iter().map(place).collect();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::plan::{Quotas, RowGroup, SymbolPlan};
+use crate::cast::to_u8;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Boundaries, Candidates, Split, Splits, Thresholds};
@@ -113,7 +114,7 @@ impl Labelling<'_> {
                     encoder.skip(changed);
                     continue;
                 }
-                let label = RowLabel { row, movement, class: class as u8, split, balanced };
+                let label = RowLabel { row, movement, class: to_u8(class), split, balanced };
                 encoder.push(cursor.row(), changed, label);
             }
         }

@@ -33,6 +33,8 @@ pub use search::{Entry, Searched, search};
 pub use stat::Stat;
 use stat::regular;
 
+use crate::cast::to_usize;
+
 /// Size of a write buffer, in bytes. Column chunks and tapes are written in many small pieces, which then share a call.
 const BUFFER: usize = 1 << 20;
 
@@ -158,7 +160,7 @@ impl Ranges {
     /// # Errors
     /// As [`read_exact_at`](Self::read_exact_at).
     pub fn range(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let mut bytes = vec![0; to_usize(range.end - range.start)];
         self.read_exact_at(&mut bytes, range.start)?;
         Ok(bytes.into())
     }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::cast::whole;
 use crate::config::Config;
 use crate::label::Split;
 
@@ -67,7 +68,7 @@ pub(super) struct Usable {
 
 impl Usable {
     pub(super) fn new(config: &Config) -> Self {
-        let range = config.price_range.map(|range| range.map(|price| (price * 1e9).round() as i64));
+        let range = config.price_range.map(|range| range.map(|price| whole((price * 1e9).round())));
         Self { keep_crossed: config.keep_crossed, range }
     }
 

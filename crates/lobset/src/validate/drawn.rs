@@ -10,6 +10,7 @@ use super::raw::{Label, RawColumns};
 use super::raw_row::RawRow;
 use super::reading::{caught, open_rows, unreadable};
 use super::violations::Violations;
+use crate::cast::to_usize;
 use crate::error::Result;
 use crate::label::{Boundaries, Thresholds};
 use crate::output::Manifest;
@@ -95,7 +96,7 @@ fn read(path: &Path, places: &[u64], symbol: &str) -> Result<Vec<DrawnRow>> {
     let mut selectors = Vec::new();
     let mut at = 0;
     for place in places {
-        selectors.push(RowSelector::skip((place - at) as usize));
+        selectors.push(RowSelector::skip(to_usize(place - at)));
         selectors.push(RowSelector::select(1));
         at = place + 1;
     }

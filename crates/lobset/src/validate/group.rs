@@ -144,18 +144,20 @@ pub(super) fn check_group(
     expect: &Expect<'_>,
 ) -> Result<GroupFacts> {
     let group = footer.row_group(group);
+    let rows = u64::try_from(group.num_rows());
+    let rows = rows.map_err(|_| unreadable(path, format!("a row group of {} rows", group.num_rows())))?;
     let pages = Group { file: Arc::new(bytes), footer, group };
     let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.levels, &pages, 1 << 14, None);
     let reader = reader.map_err(|e| unread(path, &e))?;
     let mut facts = GroupFacts::default();
     for batch in reader {
         check_batch(&batch.map_err(|e| unreadable(path, e))?, expect, &mut facts);
-        if facts.rows > group.num_rows() as u64 {
+        if facts.rows > rows {
             break;
         }
     }
-    if facts.rows != group.num_rows() as u64 {
-        return Err(unreadable(path, format!("a row group of {} rows holds {}", group.num_rows(), facts.rows)));
+    if facts.rows != rows {
+        return Err(unreadable(path, format!("a row group of {rows} rows holds {}", facts.rows)));
     }
     // Readers skip row groups by these statistics.
     if let (Some((least, most)), Some(first), Some(last)) = (row_bounds(group), facts.first_row, facts.last_row)
@@ -207,13 +209,14 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
         let movement = movements.value(i);
         let class = class(expect.boundaries, movement);
         let label = labels.value(i);
-        if !movement.is_finite() || i64::from(label) != class as i64 {
+        if !movement.is_finite() || usize::try_from(label) != Ok(class) {
             facts.violation(row, || {
                 format!("classification_label is {label}, but a movement of {movement:e} is class {class}")
             });
         }
         let want = split_by_row(row, expect.lengths, expect.boundary_row);
-        let split = by_key.get(splits.keys().value(i) as usize).copied().flatten();
+        let key = usize::try_from(splits.keys().value(i)).ok();
+        let split = key.and_then(|key| by_key.get(key).copied().flatten());
         if split != Some(want) {
             let found = split.map_or("none of the three", Split::name);
             facts.violation(row, || format!("split is {found}, but it is {want} by its place"));

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::definition::{Lengths, movement, with_whole_windows};
 use super::violations::MOST_VIOLATIONS;
+use crate::cast::to_usize;
 use crate::output::SymbolEntry;
 
 /// Maximum span of both windows, in rows, for which movements are recomputed: 16 bytes a row are kept in memory.
@@ -46,7 +47,7 @@ impl Slide {
         self.next += 1;
         let Lengths { lookback, offset, ahead } = self.lengths;
         let row = self.next.checked_sub(1 + offset + ahead).filter(|row| *row >= self.start + lookback)?;
-        let before = |row: u64| self.sums.get((row - self.first) as usize).copied().unwrap_or(0);
+        let before = |row: u64| self.sums.get(to_usize(row - self.first)).copied().unwrap_or(0);
         let behind = before(row) - before(row - lookback);
         let ahead = before(self.next) - before(row + 1 + offset);
         while self.first <= row - lookback {

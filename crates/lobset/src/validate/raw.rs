@@ -173,7 +173,7 @@ impl Label {
             return Err(format!("price_movement is {movement:e}, and {want:e} by definition"));
         }
         let count = super::definition::class(boundaries, want);
-        if i64::from(class) != count as i64 {
+        if usize::try_from(class) != Ok(count) {
             return Err(format!("classification_label is {class}, and {count} by definition"));
         }
         let want = super::definition::split_by_time(own_ts, last_ts, until);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Job;
 use super::attempt::Attempt;
+use crate::cast::to_usize;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Windows};
 use crate::output::MOVEMENTS;
@@ -54,7 +55,7 @@ impl Job for Movements {
         let tasks = slices_of(self.parts.iter().map(|part| part.range.clone()), most);
         let work = |slice: &Slice| {
             let MovementPart { tape, candidates, .. } = &self.parts[slice.place];
-            let mut blocks = Vec::with_capacity(8 * slice.count() as usize);
+            let mut blocks = Vec::with_capacity(8 * to_usize(slice.count()));
             let computed =
                 Computed::of(tape, self.windows, candidates, slice.range.clone(), attempt.monitor, |block| {
                     blocks.extend_from_slice(block);
