@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize, Serializer};
 pub use choices::{Aliases, Columns, Compression, Feature, PriceType, ThresholdScope, Unmapped};
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
-pub use values::{Choice, Kind, SettingValue};
+pub(crate) use values::SettingValue;
+pub use values::{Choice, Kind};
 
 use crate::error::ConfigError;
 use crate::time_text::{Duration, Timestamp};

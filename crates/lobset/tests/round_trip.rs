@@ -16,9 +16,10 @@ use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use lobset::Config;
 use lobset::config::{Columns, Compression, PriceType};
 use lobset::input::Event;
+use lobset::internals::{
+    BOOK_WORDS, DatasetSchema, DatasetWriter, PAGE_ROWS, Row, RowGroupEncoder, RowLabel, is_price,
+};
 use lobset::label::Split;
-use lobset::output::{DatasetSchema, DatasetWriter, PAGE_ROWS, RowGroupEncoder, RowLabel};
-use lobset::tape::{BOOK_WORDS, Row, is_price};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection};

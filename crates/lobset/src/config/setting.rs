@@ -78,7 +78,7 @@ impl Setting {
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+    pub(crate) fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
         (self.set)(config, text)
     }
 

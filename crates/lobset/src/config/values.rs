@@ -57,7 +57,7 @@ impl Kind {
 }
 
 /// A type of setting values. Their JSON form is that of serde.
-pub trait SettingValue: Sized {
+pub(crate) trait SettingValue: Sized {
     /// The kind of value.
     const KIND: Kind;
     /// True if the setting may have no value.

@@ -12,7 +12,7 @@ use crate::config::Feature;
 
 /// A time bin: the summary of each level of each side (0 bids, 1 asks).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bin {
+pub(super) struct Bin {
     pub(super) levels: [[BinLevel; LEVELS]; 2],
 }
 
@@ -30,7 +30,7 @@ pub(super) struct BinLevel {
 
 impl Bin {
     /// Summarises consecutive rows of `levels` into a whole number of bins, starting at the first of `rows`.
-    pub fn of_rows(spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
+    pub(super) fn of_rows(spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
         Self::of_rows_with(Arch::new(), spec, levels, rows)
     }
 

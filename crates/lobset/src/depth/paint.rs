@@ -236,7 +236,7 @@ struct Scratch {
 impl DepthSpec {
     /// Paints [`time_bins`](Self::time_bins) bins into `out` ([`cells`](Self::cells) long, C order). The ladder runs
     /// from `base - 201` to `base + 200`.
-    pub fn paint<B: Borrow<Bin>>(&self, bins: &[B], base: i64, out: &mut [f32]) {
+    pub(super) fn paint<B: Borrow<Bin>>(&self, bins: &[B], base: i64, out: &mut [f32]) {
         Arch::new().dispatch(Paint { spec: self, bins, base, out });
     }
 }

@@ -21,6 +21,7 @@ impl Quota {
     }
 
     /// Number of marked rows of every class that is not short.
+    #[cfg(test)]
     pub fn k(&self) -> u64 {
         self.k
     }

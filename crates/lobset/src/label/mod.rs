@@ -3,18 +3,20 @@
 
 mod balance;
 mod count;
-mod movement;
-mod quantile;
+pub(crate) mod movement;
+pub(crate) mod quantile;
 mod split;
 mod sums;
 mod thresholds;
-mod windows;
+pub(crate) mod windows;
 
-pub use balance::Quota;
+pub(crate) use balance::Quota;
 pub(crate) use count::Counter;
-pub use movement::{movement, movements};
-pub use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
-pub use split::{Split, Splits};
-pub use sums::{SLICE, Sums};
-pub use thresholds::{Boundaries, FileUsed, LARGEST_THRESHOLDS, Thresholds, check_classes};
-pub use windows::{Candidates, Windows};
+pub(crate) use movement::movements;
+pub(crate) use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
+pub use split::Split;
+pub(crate) use split::Splits;
+pub(crate) use sums::{SLICE, Sums};
+pub use thresholds::{Boundaries, FileUsed, Thresholds};
+pub(crate) use thresholds::{LARGEST_THRESHOLDS, check_classes};
+pub(crate) use windows::{Candidates, Windows};

@@ -187,7 +187,8 @@ mod tests {
 
     use super::*;
     use crate::config::MAX_WINDOW_ROWS;
-    use crate::input::{Drops, QuoteRules, is_break};
+    use crate::input::quote::QuoteRules;
+    use crate::input::{Drops, is_break};
     use crate::label::{self, Boundaries, Candidates, Quota, Splits, Windows};
 
     /// The writer's lengths of the same windows.
@@ -290,7 +291,7 @@ mod tests {
         ) {
             let scaled = |sum: i64, rows: u64| i128::from(sum) * i128::from(if scale { rows } else { 1 });
             let (behind, ahead) = (scaled(behind, lengths.lookback), scaled(ahead, lengths.ahead));
-            let want = label::movement(writers(lengths), behind, ahead);
+            let want = label::movement::movement(writers(lengths), behind, ahead);
             prop_assert_eq!(movement(lengths, behind, ahead).map(f64::to_bits), want.map(f64::to_bits));
         }
 

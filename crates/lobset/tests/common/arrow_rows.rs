@@ -10,8 +10,7 @@ use arrow_array::{
     TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
-use lobset::output::{DatasetSchema, Kind, RowLabel};
-use lobset::tape::Row;
+use lobset::internals::{DatasetSchema, Kind, Row, RowLabel};
 
 /// The batch of `rows` with the columns of `schema`.
 pub fn batch(schema: &DatasetSchema, symbol: &str, rows: &[(Row, RowLabel)]) -> RecordBatch {
