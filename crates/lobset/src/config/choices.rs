@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use std::str::FromStr;
 
-use super::values::{Choice, Kind, SettingValue};
+use super::values::{Choice, SettingValue, ValueKind};
 use crate::error::ConfigError;
 
 /// Defines an enum for each setting. Variants have the same names everywhere: TOML, flags, JSON, Python.
@@ -32,7 +32,7 @@ macro_rules! choices {
         }
 
         impl SettingValue for $type {
-            const KIND: Kind = Kind::Choice(Self::CHOICES);
+            const KIND: ValueKind = ValueKind::Choice(Self::CHOICES);
 
             fn parse(text: &str) -> Result<Self, String> {
                 match text {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 
 use super::Config;
-use super::values::{Choice, Kind, NONE};
+use super::values::{Choice, NONE, ValueKind};
 
 /// What a setting affects, and thus where it is recorded. The macro `by_scope` assigns each scope to the structs that
 /// contain it.
@@ -34,7 +34,7 @@ pub struct Setting {
     /// What it affects.
     pub scope: Scope,
     /// The kind of value that it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// True if the setting may have no value, `none`.
     pub optional: bool,
     /// Placeholder for the value in help texts.
@@ -57,7 +57,7 @@ impl Setting {
 
     /// True for a switch, whose flag needs no value.
     pub fn is_switch(&self) -> bool {
-        self.kind == Kind::Switch
+        self.kind == ValueKind::Switch
     }
 
     /// One-line description with range and choices, without a full stop.

@@ -12,7 +12,7 @@ use crate::config::Feature;
 
 /// A time bin: the summary of each level of each side (0 bids, 1 asks).
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bin {
+pub(crate) struct Bin {
     pub(super) levels: [[BinLevel; LEVELS]; 2],
 }
 

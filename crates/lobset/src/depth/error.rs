@@ -1,3 +1,5 @@
+//! Errors of depth tensors.
+
 use thiserror::Error;
 
 /// Why a table has no depth tensor.

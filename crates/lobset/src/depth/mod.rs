@@ -18,7 +18,7 @@ mod prices;
 mod sizes;
 mod windows;
 
-use bin::Bin;
+pub(crate) use bin::Bin;
 pub use columns::Levels;
 pub use error::DepthError;
 pub use prices::Prices;

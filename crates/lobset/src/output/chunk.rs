@@ -11,7 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::blocks::{Blocks, Spool, room};
+use super::blocks::{BlockBuffer, Blocks, room};
 use super::pages::{DataPage, column_index, statistics};
 use crate::cast::to_i64;
 use crate::config::Compression;
@@ -29,7 +29,7 @@ pub(super) const ROW_BYTES: usize = 9;
 /// The column chunks of a row group as they will be in a file, in the order of the schema.
 pub struct EncodedGroup<'a> {
     /// Contains their pages, among others.
-    pub(super) pages: &'a Spool,
+    pub(super) pages: &'a BlockBuffer,
     /// The footer metadata of each, with offsets into `pages`.
     pub(super) columns: Vec<ColumnCloseResult>,
 }
@@ -58,7 +58,7 @@ fn take_back(bytes: Bytes) -> Vec<u8> {
     bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from)
 }
 
-/// Compresses pages and appends them to a spool. Reuses the codec's context and buffers across row groups.
+/// Compresses pages and appends them to a buffer. Reuses the codec's context and buffers across row groups.
 pub(super) struct Compressor {
     codec: Compression,
     zstd: zstd_safe::CCtx<'static>,
@@ -66,7 +66,7 @@ pub(super) struct Compressor {
     small_dictionary: Vec<u8>,
     small_data: Vec<u8>,
     /// The pages of all columns of `groups` and of the current row group.
-    done: Spool,
+    done: BlockBuffer,
     columns: Vec<ColumnCloseResult>,
     groups: Vec<Vec<ColumnCloseResult>>,
 }
@@ -79,7 +79,7 @@ impl Compressor {
             snappy: snap::raw::Encoder::new(),
             small_dictionary: Vec::new(),
             small_data: room(ROW_BYTES),
-            done: Spool::new(blocks),
+            done: BlockBuffer::new(blocks),
             columns: Vec::new(),
             groups: Vec::new(),
         }

@@ -85,7 +85,7 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, Stat)>) -> io::Result<()> {
 /// # Errors
 /// When it cannot be opened, or is not a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    if is_url(path) { Ok(Box::new(object::Stream::open(path)?)) } else { Ok(Box::new(open_regular(path)?)) }
+    if is_url(path) { Ok(Box::new(object::Download::open(path)?)) } else { Ok(Box::new(open_regular(path)?)) }
 }
 
 /// Opens a regular file, and nothing else.
