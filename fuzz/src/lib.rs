@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use lobset::input::DbnReader;
-use lobset::label::{Selection, inner_quantiles, interpolate, ranks};
+use lobset::internals::{Selection, inner_quantiles, interpolate, ranks};
 use lobset::output::RecordBatches;
 use lobset::settings::{Layer, resolve};
 use lobset::{Config, Error, Manifest, Monitor, Options, Thresholds};

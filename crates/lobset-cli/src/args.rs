@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
-use lobset::config::{Kind, LabelSettings};
+use lobset::config::{LabelSettings, ValueKind};
 use lobset::error::ConfigError;
 use lobset::settings::{Layer, SETTINGS, resolve};
 use lobset::validate::Compare;
@@ -153,10 +153,10 @@ fn with_settings(command: Clap) -> Clap {
         let arg = Arg::new(setting.key).long(setting.flag()).value_name(setting.placeholder).help(help);
         let arg = arg.help_heading("Settings").allow_negative_numbers(true);
         // `-1,1` is no number to clap, and no flag to us.
-        let arg = arg.allow_hyphen_values(matches!(setting.kind, Kind::Pair(_) | Kind::Duration));
+        let arg = arg.allow_hyphen_values(matches!(setting.kind, ValueKind::Pair(_) | ValueKind::Duration));
         match setting.kind {
-            Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            Kind::Targets => arg.action(ArgAction::Append),
+            ValueKind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            ValueKind::Targets => arg.action(ArgAction::Append),
             _ => arg,
         }
     });

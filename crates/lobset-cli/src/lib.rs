@@ -1,5 +1,6 @@
 //! The `lobset` command as a function: takes flags, makes one call into the library, prints a summary or an error. The
 //! binary and the command of the Python package both call it.
+#![cfg_attr(not(test), deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss))]
 
 mod args;
 mod commands;

@@ -138,6 +138,8 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     if let Some(line) = longest_gap(manifest) {
         let _ = writeln!(text, "{line}");
     }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, shown without decimals")]
+    let rate = timings.records_per_second as u64;
     let drops = manifest.inputs.iter().map(|i| i.drops.total()).sum();
     let _ = writeln!(
         text,
@@ -146,7 +148,7 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         manifest.inputs.len(),
         grouped(drops),
         timings.total_seconds,
-        grouped(timings.records_per_second as u64)
+        grouped(rate)
     );
     for sentence in checksums(&manifest.inputs).into_iter().chain(manifest.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));

@@ -1,6 +1,6 @@
 //! Depth tensors of tables.
 
-use lobset::config::{Feature, SettingValue};
+use lobset::config::Feature;
 use lobset::depth::DepthSpec;
 use lobset::error::ConfigError;
 use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
@@ -12,8 +12,7 @@ use crate::table::Table;
 
 /// Parses the names of features.
 pub fn parse_features(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Feature>> {
-    let parse = |name: String| Feature::parse(&name).map_err(|reason| ConfigError::one(format!("features: {reason}")));
-    names.into_iter().map(parse).collect::<Result<_, _>>().or_raise(py)
+    names.iter().map(|name| name.parse()).collect::<Result<_, ConfigError>>().or_raise(py)
 }
 
 /// The shape of a tensor; a single channel has no axis of its own.

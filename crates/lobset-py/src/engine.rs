@@ -131,7 +131,6 @@ pub fn thresholds(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Option<Thre
 /// Runs the main job; returns the manifest as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, overwrite, progress))]
-#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn process(
     py: Python<'_>,
     inputs: Vec<PathBuf>,
@@ -152,7 +151,6 @@ pub fn process(
 /// Runs phase 2 only; returns the manifest as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, overwrite, progress))]
-#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn build(
     py: Python<'_>,
     inputs: Vec<PathBuf>,
@@ -173,7 +171,6 @@ pub fn build(
 /// Runs phase 1 only; writes the file and returns it as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, out, config, symbology, threads, overwrite, progress))]
-#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn fit_thresholds(
     py: Python<'_>,
     inputs: Vec<PathBuf>,
@@ -193,7 +190,6 @@ pub fn fit_thresholds(
 /// returns the result as JSON.
 #[pyfunction]
 #[pyo3(signature = (folder, against, seed, certificate, symbology, threads, progress))]
-#[expect(clippy::too_many_arguments, reason = "those of Python")]
 pub fn validate(
     py: Python<'_>,
     folder: PathBuf,
@@ -238,7 +234,6 @@ pub fn inspect(
 /// Writes a simulated market and returns the paths of its files.
 #[pyfunction]
 #[pyo3(signature = (folder, days, rows, seed, currency, options, start))]
-#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn simulate(
     py: Python<'_>,
     folder: PathBuf,

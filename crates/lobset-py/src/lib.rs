@@ -1,6 +1,9 @@
 //! `lobset._lobset`: calls the Rust library with arguments from Python and returns results as JSON, Arrow or NumPy. The
 //! package `python/lobset` is its public interface.
 
+#![expect(clippy::too_many_arguments, reason = "a function takes the keywords of its Python function")]
+#![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
+
 #[forbid(unsafe_code)]
 mod depth;
 #[forbid(unsafe_code)]

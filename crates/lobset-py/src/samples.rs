@@ -96,7 +96,6 @@ impl Samples {
     /// Opens a dataset for depth tensors. Settings that are left out are the dataset's own.
     #[staticmethod]
     #[pyo3(signature = (path, which, features, samples, ticks_per_bin, micro_pip_size, row_groups, built))]
-    #[expect(clippy::too_many_arguments, reason = "the keywords of the Python class")]
     fn depth(
         py: Python<'_>,
         path: PathBuf,
@@ -142,6 +141,7 @@ impl Samples {
         Ok(Self { kind: Kind::Rows(cache), index })
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "lobset has 64-bit targets only")]
     fn __len__(&self) -> usize {
         self.index.len() as usize
     }

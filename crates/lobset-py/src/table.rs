@@ -13,7 +13,7 @@ use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{RecordBatch, StructArray};
 use arrow_schema::{DataType, Schema};
 use arrow_select::concat::concat_batches;
-use lobset::depth::{DepthSpec, Levels, Prices};
+use lobset::depth::{DepthError, DepthSpec, Levels, Prices};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods};
@@ -67,7 +67,7 @@ impl Table {
         self,
         py: Python<'_>,
         spec: &DepthSpec,
-        work: impl FnOnce(&Levels<'_>) -> Result<R, String> + Send,
+        work: impl FnOnce(&Levels<'_>) -> Result<R, DepthError> + Send,
     ) -> PyResult<R> {
         let done = if let Some(levels) = self.plain_levels(spec) {
             py.detach(|| work(&levels))
@@ -75,7 +75,7 @@ impl Table {
             let batch = self.into_batch()?;
             py.detach(|| work(&Levels::from_batch(&batch, spec)?))
         };
-        done.map_err(PyValueError::new_err)
+        done.map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
     /// Borrows the levels in place, if their columns are plain.

@@ -97,7 +97,6 @@ fn failure(text: &str) -> Error {
 /// Runs the main job as tasks; returns the manifest as JSON.
 #[pyfunction]
 #[pyo3(signature = (executor, inputs, out, work, config, thresholds, symbology, threads, overwrite, progress))]
-#[expect(clippy::too_many_arguments, reason = "the keywords of the Python function")]
 pub fn process_as_tasks(
     py: Python<'_>,
     executor: Py<PyAny>,

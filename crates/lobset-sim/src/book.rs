@@ -36,6 +36,7 @@ pub(crate) struct OrderBook {
 impl OrderBook {
     /// Creates a book around a fair value in ticks.
     pub(crate) fn new(fair: f64, crowd: f64, random: &mut Rand64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a fair value is some thousand ticks")]
         let best_bid = fair.floor() as i64;
         let mut book = Self { bids: Vec::new(), asks: Vec::new(), crowd };
         book.bids.push(book.queue(best_bid, random));
@@ -45,7 +46,7 @@ impl OrderBook {
     }
 
     fn queue(&self, tick: i64, random: &mut Rand64) -> Queue {
-        let count = 1 + (self.crowd * random.rand_float() * 2.0) as u32;
+        let count = 1 + whole(self.crowd * random.rand_float() * 2.0);
         let size = (0..count).map(|_| order_size(random)).sum();
         Queue { tick, size, count }
     }
@@ -120,7 +121,7 @@ impl OrderBook {
         }
         let depth = level(random);
         let crowd = self.crowd;
-        let queue = &mut self.side_mut(is_bid)[depth];
+        let queue = &mut self.side_mut(is_bid)[usize::from(depth)];
         // At a long queue, an order is modified instead of added.
         let action = if f64::from(queue.count) > 3.0 * crowd { b'M' } else { b'A' };
         if action == b'A' {
@@ -129,26 +130,26 @@ impl OrderBook {
         } else {
             queue.size = queue.size.saturating_sub(size).max(queue.count);
         }
-        Event { action, side, tick: queue.tick, size, depth: depth as u8 }
+        Event { action, side, tick: queue.tick, size, depth }
     }
 
     fn cancel(&mut self, is_bid: bool, random: &mut Rand64) -> Event {
         let depth = level(random);
-        let queue = &mut self.side_mut(is_bid)[depth];
+        let queue = &mut self.side_mut(is_bid)[usize::from(depth)];
         let tick = queue.tick;
         let side = if is_bid { b'B' } else { b'A' };
         if queue.count == 1 && queue.size > 1 && random.rand_float() < 0.8 {
             // The last order in a queue shrinks more often than it leaves.
             queue.size -= 1;
-            return Event { action: b'M', side, tick, size: queue.size, depth: depth as u8 };
+            return Event { action: b'M', side, tick, size: queue.size, depth };
         }
         let size = if queue.count == 1 { queue.size } else { order_size(random).min(queue.size - (queue.count - 1)) };
         queue.size -= size;
         queue.count -= 1;
         if queue.count == 0 {
-            self.side_mut(is_bid).remove(depth);
+            self.side_mut(is_bid).remove(usize::from(depth));
         }
-        Event { action: b'C', side, tick, size, depth: depth as u8 }
+        Event { action: b'C', side, tick, size, depth }
     }
 
     /// The best ten levels of each side in 1e-9 price units.
@@ -175,20 +176,32 @@ pub(crate) fn empty_side(levels: &mut [BidAskPair; 10], is_bid: bool) {
     }
 }
 
+/// The whole part of a float that is not negative and fits 32 bits.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it fits")]
+pub(crate) fn whole(float: f64) -> u32 {
+    float as u32
+}
+
 /// Draws an order size: mostly small, sometimes round.
 fn order_size(random: &mut Rand64) -> u32 {
     let kind = random.rand_float();
     if kind < 0.55 {
-        1 + random.rand_range(0..3) as u32
+        1 + below(3, random)
     } else if kind < 0.9 {
-        2 + random.rand_range(0..9) as u32
+        2 + below(9, random)
     } else {
-        5 * (1 + random.rand_range(0..6) as u32)
+        5 * (1 + below(6, random))
     }
 }
 
+/// Draws a number below `end`.
+#[expect(clippy::cast_possible_truncation, reason = "it is below a 32-bit number")]
+fn below(end: u32, random: &mut Rand64) -> u32 {
+    random.rand_range(0..end.into()) as u32
+}
+
 /// Draws a level, near the best more often than far from it.
-fn level(random: &mut Rand64) -> usize {
+fn level(random: &mut Rand64) -> u8 {
     let (a, b) = (random.rand_float(), random.rand_float());
-    ((a * b * 12.0) as usize).min(9)
+    whole(a * b * 12.0).min(9) as u8
 }

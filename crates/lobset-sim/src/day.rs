@@ -12,7 +12,7 @@ use dbn::{
 use oorandom::Rand64;
 use time::Date;
 
-use crate::book::{Event, OrderBook, empty_side};
+use crate::book::{Event, OrderBook, empty_side, whole};
 use crate::calendar::{expiries, weekdays};
 use crate::{Error, Market};
 
@@ -302,29 +302,36 @@ impl<'a> Day<'a> {
         self.clock = (self.clock + wait).min(day - 2e9);
         let open = (PAUSE.0 * SECOND) as f64;
         let pause = if self.clock >= open { (PAUSE.1 - PAUSE.0) * SECOND } else { 0 };
-        midnight(self.plan.date) + self.clock as u64 + pause
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "nanoseconds of a day")]
+        let clock = self.clock as u64;
+        midnight(self.plan.date) + clock + pause
     }
 
     fn message(&mut self, instrument: &Instrument, event: Event, levels: [BidAskPair; 10], ts_event: u64) -> Mbp10Msg {
         // From the matching engine to its gateway, and on to the recorder.
-        let sending = 12_000 + (20_000.0 * self.random.rand_float().powi(4)) as u64;
-        let wire = 8_000 + (6_000.0 * self.random.rand_float().powi(2)) as u64;
-        let ts_recv = (ts_event + sending + wire).max(self.last_ts + 1);
+        let sending = 12_000 + whole(20_000.0 * self.random.rand_float().powi(4));
+        let wire = 8_000 + whole(6_000.0 * self.random.rand_float().powi(2));
+        let ts_recv = (ts_event + u64::from(sending + wire)).max(self.last_ts + 1);
         self.last_ts = ts_recv;
         Mbp10Msg {
             hd: RecordHeader::new::<Mbp10Msg>(rtype::MBP_10, 1, instrument.id, ts_event),
             price: event.tick * instrument.tick_size,
             size: event.size,
-            action: event.action as c_char,
-            side: event.side as c_char,
+            action: letter(event.action),
+            side: letter(event.side),
             flags: FlagSet::new(if event.action == b'T' { 0 } else { 128 }),
             depth: event.depth,
             ts_recv,
-            ts_in_delta: wire as i32,
+            ts_in_delta: wire.cast_signed(),
             sequence: self.sequence,
             levels,
         }
     }
+}
+
+/// A letter of a record. `c_char` is signed on some systems and unsigned on others.
+fn letter(letter: u8) -> c_char {
+    c_char::from_ne_bytes([letter])
 }
 
 /// Makes some quotes one-sided or crossed, as they are before an opening has settled.

@@ -13,6 +13,7 @@
 //! # Ok::<(), lobset_sim::Error>(())
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+#![cfg_attr(not(test), deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss))]
 
 mod book;
 mod calendar;

@@ -9,10 +9,12 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use lobset::config::Feature;
 use lobset::depth::{DepthSpec, Levels};
-use lobset::input::{CatalogFile, DbnReader, QuoteRules, Symbols, catalog, find};
-use lobset::label::{Candidates, Selection, Split, inner_quantiles, ranks};
-use lobset::output::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, RowGroupEncoder, TargetLabel};
-use lobset::tape::{RowCursor, SymbolTape, TapeWriter};
+use lobset::input::DbnReader;
+use lobset::internals::{
+    Candidates, CatalogFile, DatasetSchema, DatasetWriter, QuoteRules, ROW_GROUP_ROWS, RowCursor, RowGroupEncoder,
+    Selection, SymbolTape, Symbols, TapeWriter, TargetLabel, catalog, find, inner_quantiles, ranks,
+};
+use lobset::label::Split;
 use lobset::{Config, Monitor, Options, process, validate};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 

@@ -11,10 +11,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use lobset::Config;
-use lobset::input::{DbnReader, catalog, find};
+use lobset::input::DbnReader;
+use lobset::internals::{DatasetSchema, Row, TargetLabel, catalog, find};
 use lobset::label::Split;
-use lobset::output::{DatasetSchema, TargetLabel};
-use lobset::tape::Row;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use parquet::arrow::ArrowWriter;

@@ -16,7 +16,8 @@ use table::{by_scope, optional, scope, scoped, settings};
 use target::check_targets;
 pub(crate) use target::target_text;
 pub use target::{CLASSIC, Classes, MAX_WINDOW_ROWS, Means, Movement, Target, Targets};
-pub use values::{Choice, Kind, SettingValue};
+pub(crate) use values::SettingValue;
+pub use values::{Choice, ValueKind};
 
 use crate::error::ConfigError;
 use crate::time_text::{Duration, Timestamp};
@@ -258,18 +259,18 @@ mod tests {
 
     /// Another value of a setting, as text.
     fn another(setting: &Setting, config: &Config) -> String {
-        fn of(kind: &Kind) -> [&'static str; 2] {
+        fn of(kind: &ValueKind) -> [&'static str; 2] {
             match kind {
-                Kind::Switch => ["true", "false"],
-                Kind::Integer => ["100", "200"],
-                Kind::Number => ["0.25", "0.5"],
-                Kind::Text => ["A", "B"],
-                Kind::Choice(choices) => [choices[0].name, choices[1].name],
-                Kind::Time => ["2024-10-01", "2024-10-02"],
-                Kind::Duration => ["15m", "1h"],
-                Kind::List(item) => [of(item)[0], "none"],
-                Kind::Pair(_) => ["0.25,0.5", "none"],
-                Kind::Targets => ["a=return(3)", "a=return(4)"],
+                ValueKind::Switch => ["true", "false"],
+                ValueKind::Integer => ["100", "200"],
+                ValueKind::Number => ["0.25", "0.5"],
+                ValueKind::Text => ["A", "B"],
+                ValueKind::Choice(choices) => [choices[0].name, choices[1].name],
+                ValueKind::Time => ["2024-10-01", "2024-10-02"],
+                ValueKind::Duration => ["15m", "1h"],
+                ValueKind::List(item) => [of(item)[0], "none"],
+                ValueKind::Pair(_) => ["0.25,0.5", "none"],
+                ValueKind::Targets => ["a=return(3)", "a=return(4)"],
             }
         }
         let [first, second] = of(&setting.kind);

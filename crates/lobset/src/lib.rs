@@ -9,7 +9,7 @@
 //! | step | module | from | to |
 //! |---|---|---|---|
 //! | read | [`input`] | DBN files | rows: a symbol, a usable quote |
-//! | keep | [`tape`] | rows | work files: the inputs of the labels, and rows as changes |
+//! | keep | `tape` | rows | work files: the inputs of the labels, and rows as changes |
 //! | label | [`label`] | mid prices | movements, exact quantiles, classes, splits, marks |
 //! | write | [`output`] | rows and labels | Parquet datasets, `README.md`, `manifest.json`, `report.html` |
 //! | read back | [`dataset`], [`depth`] | datasets | samples for training: vectors, depth tensors |
@@ -33,7 +33,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking"))]
+#![cfg_attr(not(test), deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss))]
 
+mod cast;
 pub mod config;
 pub mod dataset;
 pub mod depth;
@@ -46,9 +48,30 @@ mod printable;
 mod run;
 pub mod settings;
 pub mod storage;
-pub mod tape;
+mod tape;
 mod time_text;
 pub mod validate;
+
+/// Parts of the pipeline for the benchmarks, tests and fuzz targets of this repository, which measure and check them one by
+/// one. They may change with any version.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::input::catalog::{CatalogFile, catalog};
+    pub use crate::input::find::find;
+    pub use crate::input::quote::QuoteRules;
+    pub use crate::input::symbols::Symbols;
+    pub use crate::label::candidates::Candidates;
+    pub use crate::label::kinds::Take;
+    pub use crate::label::quantile::{Selection, inner_quantiles, interpolate, ranks};
+    pub use crate::output::blocks::ROW_GROUP_ROWS;
+    pub use crate::output::columns::TargetLabel;
+    pub use crate::output::dataset::DatasetWriter;
+    pub use crate::output::kind::Kind;
+    pub use crate::output::pages::PAGE_ROWS;
+    pub use crate::output::row_group::RowGroupEncoder;
+    pub use crate::output::schema::DatasetSchema;
+    pub use crate::tape::{BOOK_WORDS, Row, RowCursor, SymbolTape, TapeWriter, is_price};
+}
 
 /// The version of this crate, as recorded in the outputs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

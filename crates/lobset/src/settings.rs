@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::config::{Config, target_text};
 pub use crate::config::SETTINGS;
+use crate::config::{Config, target_text};
 use crate::error::ConfigError;
 use crate::printable::Shown;
 use crate::storage;

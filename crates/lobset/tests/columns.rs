@@ -11,20 +11,20 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use common::{START, metadata, write};
 use dbn::{BidAskPair, FlagSet, Mbp10Msg, RecordHeader, UNDEF_PRICE, UNDEF_TIMESTAMP, rtype};
 use lobset::Config;
 use lobset::config::{Columns, PriceType};
-use lobset::dataset::DatasetReader;
+use lobset::dataset::{DatasetReader, SampleFilter};
 use lobset::input::DbnReader;
+use lobset::internals::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, Row, RowGroupEncoder, TargetLabel};
 use lobset::label::Split;
-use lobset::output::{CONFIG_KEY, DatasetSchema, DatasetWriter, RecordBatches, RowGroupEncoder, SYMBOL_KEY, TargetLabel};
-use lobset::tape::Row;
+use lobset::output::{CONFIG_KEY, RecordBatches, SYMBOL_KEY};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter};
 use parquet::file::properties::WriterProperties;
 
 /// A record whose fields are all different.
@@ -240,14 +240,86 @@ fn features_are_the_numbers_of_the_record_and_never_labels() {
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let more: ArrayRef = Arc::new(Float64Array::from(vec![0.5]));
     let columns = batch.columns().iter().cloned().chain([more]).collect();
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    let batch = RecordBatch::try_new(schema, columns).unwrap();
+    write_table(&out, &batch);
+    assert_eq!(DatasetReader::open(&out).unwrap().numeric_columns(), all);
+}
+
+fn all_of(split: Split) -> SampleFilter {
+    SampleFilter { split, balanced: false, window: 1, stride: 1 }
+}
+
+/// Writes a table as a file that passes for a dataset, in one row group.
+fn write_table(path: &Path, batch: &RecordBatch) {
     let pairs = [(CONFIG_KEY, serde_json::to_string(&Config::default()).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
     let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
     let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
-    let mut writer = ArrowWriter::try_new(File::create(&out).unwrap(), schema, Some(properties)).unwrap();
-    writer.write(&batch).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    writer.write(batch).unwrap();
     writer.close().unwrap();
-    assert_eq!(DatasetReader::open(&out).unwrap().numeric_columns(), all);
+}
+
+#[test]
+fn row_groups_larger_than_ours_are_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a.parquet");
+    let rows = 2 * ROW_GROUP_ROWS + 5;
+    let classes: Vec<i32> = (0..rows).map(|row| (row % 7) as i32).collect();
+    let splits: DictionaryArray<Int32Type> = (0..rows).map(|row| Split::NAMES[(row * 3 / rows) as usize]).collect();
+    let batch = RecordBatch::try_from_iter([
+        ("row", Arc::new(UInt64Array::from_iter_values(0..rows)) as ArrayRef),
+        ("classification_label", Arc::new(Int32Array::from(classes.clone()))),
+        ("split", Arc::new(splits)),
+    ]);
+    write_table(&out, &batch.unwrap());
+    let reader = DatasetReader::open(&out).unwrap();
+    let found = [Split::Fit, Split::Holdout].map(|split| {
+        let index = reader.index(all_of(split)).unwrap();
+        reader.labels(&index).unwrap()
+    });
+    let want = [Split::Fit, Split::Holdout].map(|split| {
+        let of_split = classes.iter().zip(0..rows).filter(|(_, row)| Split::ALL[(row * 3 / rows) as usize] == split);
+        of_split.map(|(class, _)| *class as u8).collect::<Vec<_>>()
+    });
+    assert_eq!(found, want);
+}
+
+/// A dataset of one row whose footer claims other numbers of rows.
+fn with_rows(path: &Path, claims: &[i64]) {
+    let (mut bytes, file) = (std::fs::read(path).unwrap(), File::open(path).unwrap());
+    let footer = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+    let tail = bytes.len() - 8;
+    let length = u32::from_le_bytes(bytes[tail..tail + 4].try_into().unwrap());
+    bytes.truncate(tail - length as usize);
+    let claim = |rows: &i64| footer.row_group(0).clone().into_builder().set_num_rows(*rows).build().unwrap();
+    let known = footer.file_metadata();
+    let all = FileMetaData::new(
+        known.version(),
+        claims.iter().fold(0, |all, rows| all.saturating_add(*rows)),
+        known.created_by().map(str::to_owned),
+        known.key_value_metadata().cloned(),
+        known.schema_descr_ptr(),
+        known.column_orders().cloned(),
+    );
+    let footer = ParquetMetaData::new(all, claims.iter().map(claim).collect());
+    ParquetMetaDataWriter::new(&mut bytes, &footer).finish().unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn numbers_of_rows_in_a_footer_are_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "a.dbn", &metadata(&[("M6AM4", 7)]), &[message()]);
+    let (row, out) = (row_of(&file), folder.path().join("a.parquet"));
+    for claims in [&[1][..], &[-5], &[1, i64::MAX, i64::MAX, i64::MAX], &[2], &[1 << 40], &[1 << 60]] {
+        write_row(&out, &Config::default(), &row);
+        with_rows(&out, claims);
+        let found = DatasetReader::open(&out).and_then(|reader| reader.index(all_of(Split::Embargo)));
+        match claims {
+            [1] => assert_eq!(found.unwrap().len(), 1),
+            _ => assert!(found.unwrap_err().to_string().contains("cannot be read"), "{claims:?}"),
+        }
+    }
 }
 
 #[test]

@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow_rows::batch;
+use arrow_rows::{LabelledRow, batch};
 use bytes::Bytes;
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use lobset::Config;
 use lobset::config::{Columns, Compression, PriceType};
 use lobset::input::Event;
+use lobset::internals::{
+    BOOK_WORDS, DatasetSchema, DatasetWriter, PAGE_ROWS, Row, RowGroupEncoder, TargetLabel, is_price,
+};
 use lobset::label::Split;
-use lobset::output::{DatasetSchema, DatasetWriter, PAGE_ROWS, RowGroupEncoder, TargetLabel};
-use lobset::tape::{BOOK_WORDS, Row, is_price};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection};

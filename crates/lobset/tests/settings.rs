@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use common::{contents, market, run, small};
-use lobset::config::{Kind, SETTINGS, Scope, Setting};
+use lobset::config::{SETTINGS, Scope, Setting, ValueKind};
 use lobset::{
     Cluster, Config, Executor, Manifest, Monitor, Options, Receive, Result, Task, process_as_tasks, run_task,
 };
@@ -29,30 +29,30 @@ fn up_to_date(path: &str, update: impl Fn(&str) -> String) {
 }
 
 /// The type of a property.
-fn held(kind: &Kind) -> String {
+fn held(kind: &ValueKind) -> String {
     match kind {
-        Kind::Switch => "bool".to_owned(),
-        Kind::Integer | Kind::Duration => "int".to_owned(),
-        Kind::Number => "float".to_owned(),
-        Kind::Text | Kind::Time => "str".to_owned(),
-        Kind::Choice(choices) => {
+        ValueKind::Switch => "bool".to_owned(),
+        ValueKind::Integer | ValueKind::Duration => "int".to_owned(),
+        ValueKind::Number => "float".to_owned(),
+        ValueKind::Text | ValueKind::Time => "str".to_owned(),
+        ValueKind::Choice(choices) => {
             let names: Vec<_> = choices.iter().map(|choice| format!("{:?}", choice.name)).collect();
             format!("Literal[{}]", names.join(", "))
         }
-        Kind::List(item) => format!("tuple[{}, ...]", held(item)),
-        Kind::Pair(item) => format!("tuple[{0}, {0}]", held(item)),
-        Kind::Targets => "tuple[dict[str, Any], ...]".to_owned(),
+        ValueKind::List(item) => format!("tuple[{}, ...]", held(item)),
+        ValueKind::Pair(item) => format!("tuple[{0}, {0}]", held(item)),
+        ValueKind::Targets => "tuple[dict[str, Any], ...]".to_owned(),
     }
 }
 
 /// The type of a keyword.
-fn taken(kind: &Kind) -> String {
+fn taken(kind: &ValueKind) -> String {
     match kind {
-        Kind::Time => "str | dt.date".to_owned(),
-        Kind::Duration => "str | dt.timedelta".to_owned(),
-        Kind::List(item) => format!("Sequence[{}]", taken(item)),
-        Kind::Pair(item) => format!("tuple[{0}, {0}]", taken(item)),
-        Kind::Targets => "Sequence[str | Mapping[str, Any]]".to_owned(),
+        ValueKind::Time => "str | dt.date".to_owned(),
+        ValueKind::Duration => "str | dt.timedelta".to_owned(),
+        ValueKind::List(item) => format!("Sequence[{}]", taken(item)),
+        ValueKind::Pair(item) => format!("tuple[{0}, {0}]", taken(item)),
+        ValueKind::Targets => "Sequence[str | Mapping[str, Any]]".to_owned(),
         other => held(other),
     }
 }
@@ -60,7 +60,7 @@ fn taken(kind: &Kind) -> String {
 #[test]
 fn the_python_stub_is_up_to_date() {
     let features = SETTINGS.iter().find(|setting| setting.key == "features").map(|setting| setting.kind);
-    let Some(Kind::List(feature)) = features else { panic!("features is not a list") };
+    let Some(ValueKind::List(feature)) = features else { panic!("features is not a list") };
     let mut stub = format!(
         "# Written from the table of settings in crates/lobset/src/config.rs, which a test of the library compares it with:\n\
          # LOBSET_UPDATE=1 cargo test --workspace --locked --test settings\n\n\

@@ -466,7 +466,8 @@ fn statistics_of_the_thresholds_are_those_of_the_fit_rows() {
             (|f| f.embargo_rows += 1, "embargo_rows are not those of the datasets"),
         ];
         for (change, reason) in changes {
-            let text = place.fitted(|t| t.classic.global.iter_mut().chain(t.classic.symbols.values_mut()).take(1).for_each(change));
+            let text = place
+                .fitted(|t| t.classic.global.iter_mut().chain(t.classic.symbols.values_mut()).take(1).for_each(change));
             assert!(text.contains(reason), "{reason} in {text}");
         }
         assert!(place.fitted(|t| t.sample_fraction = 0.5).contains("their sample_fraction is not"));

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Choice, Kind, SettingValue};
+use std::str::FromStr;
+
+use super::values::{Choice, SettingValue, ValueKind};
+use crate::error::ConfigError;
 
 /// Defines an enum for each setting. Variants have the same names everywhere: TOML, flags, JSON, Python.
 macro_rules! choices {
@@ -29,7 +32,7 @@ macro_rules! choices {
         }
 
         impl SettingValue for $type {
-            const KIND: Kind = Kind::Choice(Self::CHOICES);
+            const KIND: ValueKind = ValueKind::Choice(Self::CHOICES);
 
             fn parse(text: &str) -> Result<Self, String> {
                 match text {
@@ -47,6 +50,14 @@ macro_rules! choices {
             }
         }
     )+};
+}
+
+impl FromStr for Feature {
+    type Err = ConfigError;
+
+    fn from_str(name: &str) -> Result<Self, ConfigError> {
+        Self::parse(name).map_err(|reason| ConfigError::one(format!("features: {reason}")))
+    }
 }
 
 choices! {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 
 use super::Config;
-use super::values::{Choice, Kind, NONE};
+use super::values::{Choice, NONE, ValueKind};
 
 /// What a setting affects, and thus where it is recorded. The macro `by_scope` assigns each scope to the structs that
 /// contain it.
@@ -34,7 +34,7 @@ pub struct Setting {
     /// What it affects.
     pub scope: Scope,
     /// The kind of value that it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// True if the setting may have no value, `none`.
     pub optional: bool,
     /// Placeholder for the value in help texts.
@@ -54,14 +54,14 @@ impl Setting {
     pub fn flag(&self) -> String {
         match self.kind {
             // Given once for each target.
-            Kind::Targets => "target".to_owned(),
+            ValueKind::Targets => "target".to_owned(),
             _ => self.key.replace('_', "-"),
         }
     }
 
     /// True for a switch, whose flag needs no value.
     pub fn is_switch(&self) -> bool {
-        self.kind == Kind::Switch
+        self.kind == ValueKind::Switch
     }
 
     /// One-line description with range and choices, without a full stop.
@@ -82,7 +82,7 @@ impl Setting {
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+    pub(crate) fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
         (self.set)(config, text)
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::choices::ThresholdScope;
-use super::values::{Kind, SettingValue};
+use super::values::{SettingValue, ValueKind};
 use crate::time_text::Duration;
 
 /// The name of the target that the flat settings describe. Its columns carry no name.
@@ -307,8 +307,7 @@ impl FromStr for Target {
         let movement = Movement::parse(kind, &mut keys).map_err(of_target)?;
         let classes = Classes::parse(&mut keys).map_err(of_target)?;
         let scope = keys.take("threshold_scope").map_or(Ok(ThresholdScope::Global), ThresholdScope::parse);
-        let target =
-            Self { name: name.to_owned(), movement, classes, threshold_scope: scope.map_err(of_target)? };
+        let target = Self { name: name.to_owned(), movement, classes, threshold_scope: scope.map_err(of_target)? };
         match keys.0.first() {
             Some((key, _)) => {
                 Err(of_target(format!("{key:?} is not a key of {kind} with these classes, or is given twice")))
@@ -366,7 +365,7 @@ pub(crate) fn target_text(targets: &[Vec<(String, String)>]) -> Result<String, S
 }
 
 impl SettingValue for Targets {
-    const KIND: Kind = Kind::Targets;
+    const KIND: ValueKind = ValueKind::Targets;
 
     fn parse(text: &str) -> Result<Self, String> {
         let texts = text.split(BETWEEN_TARGETS).map(str::trim).filter(|text| !text.is_empty());

@@ -15,7 +15,7 @@ pub struct Choice {
 
 /// The kind of value of a setting, for interfaces with their own types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// True or false.
     Switch,
     /// A whole number, 0 or larger.
@@ -31,14 +31,14 @@ pub enum Kind {
     /// A length of time.
     Duration,
     /// Any number of values of one kind.
-    List(&'static Kind),
+    List(&'static ValueKind),
     /// Two values of one kind.
-    Pair(&'static Kind),
+    Pair(&'static ValueKind),
     /// Any number of targets.
     Targets,
 }
 
-impl Kind {
+impl ValueKind {
     /// The choices for a value, or for each item of a list or pair; empty for other kinds.
     pub fn choices(&self) -> &'static [Choice] {
         match self {
@@ -59,9 +59,9 @@ impl Kind {
 }
 
 /// A type of setting values. Their JSON form is that of serde.
-pub trait SettingValue: Sized {
+pub(crate) trait SettingValue: Sized {
     /// The kind of value.
-    const KIND: Kind;
+    const KIND: ValueKind;
     /// True if the setting may have no value.
     const OPTIONAL: bool = false;
 
@@ -101,7 +101,7 @@ fn quoted(text: &str) -> String {
 macro_rules! integers {
     ($($type:ty),+) => {$(
         impl SettingValue for $type {
-            const KIND: Kind = Kind::Integer;
+            const KIND: ValueKind = ValueKind::Integer;
 
             fn parse(text: &str) -> Result<Self, String> {
                 number(text)
@@ -117,7 +117,7 @@ macro_rules! integers {
 integers!(u16, u64);
 
 impl SettingValue for f64 {
-    const KIND: Kind = Kind::Number;
+    const KIND: ValueKind = ValueKind::Number;
 
     fn parse(text: &str) -> Result<Self, String> {
         number(text)
@@ -129,7 +129,7 @@ impl SettingValue for f64 {
 }
 
 impl SettingValue for bool {
-    const KIND: Kind = Kind::Switch;
+    const KIND: ValueKind = ValueKind::Switch;
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
@@ -145,7 +145,7 @@ impl SettingValue for bool {
 }
 
 impl SettingValue for String {
-    const KIND: Kind = Kind::Text;
+    const KIND: ValueKind = ValueKind::Text;
 
     fn parse(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
@@ -163,7 +163,7 @@ impl SettingValue for String {
 macro_rules! times {
     ($($type:ty, $kind:expr;)+) => {$(
         impl SettingValue for $type {
-            const KIND: Kind = $kind;
+            const KIND: ValueKind = $kind;
 
             fn parse(text: &str) -> Result<Self, String> {
                 text.parse()
@@ -181,12 +181,12 @@ macro_rules! times {
 }
 
 times! {
-    Timestamp, Kind::Time;
-    Duration, Kind::Duration;
+    Timestamp, ValueKind::Time;
+    Duration, ValueKind::Duration;
 }
 
 impl<T: SettingValue> SettingValue for Vec<T> {
-    const KIND: Kind = Kind::List(&T::KIND);
+    const KIND: ValueKind = ValueKind::List(&T::KIND);
 
     fn parse(text: &str) -> Result<Self, String> {
         items(text).map(T::parse).collect()
@@ -202,7 +202,7 @@ impl<T: SettingValue> SettingValue for Vec<T> {
 }
 
 impl SettingValue for [f64; 2] {
-    const KIND: Kind = Kind::Pair(&f64::KIND);
+    const KIND: ValueKind = ValueKind::Pair(&f64::KIND);
 
     fn parse(text: &str) -> Result<Self, String> {
         let numbers = Vec::<f64>::parse(text)?;
@@ -222,12 +222,12 @@ impl SettingValue for [f64; 2] {
 pub(super) const NONE: &str = "none";
 
 impl<T: SettingValue> SettingValue for Option<T> {
-    const KIND: Kind = T::KIND;
+    const KIND: ValueKind = T::KIND;
     const OPTIONAL: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
         // An empty list is a value: it must not be read as an absent list, which for publishers means all of them.
-        let empty = text.is_empty() && !matches!(T::KIND, Kind::List(_));
+        let empty = text.is_empty() && !matches!(T::KIND, ValueKind::List(_));
         if empty || text == NONE { Ok(None) } else { T::parse(text).map(Some) }
     }
 

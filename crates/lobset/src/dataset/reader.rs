@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, UInt64Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, RecordBatch, RecordBatchReader};
+use arrow_select::concat::concat_batches;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::file::DatasetFile;
 use super::index::{IndexBuilder, SampleFilter, SampleIndex};
+use crate::cast::to_usize;
 use crate::config::Config;
 use crate::error::{InputError, Result};
 use crate::label::Split;
-use crate::output::{CONFIG_KEY, Column, Role, SYMBOL_KEY, columns, names};
+use crate::output::{CONFIG_KEY, Column, ROW_GROUP_ROWS, Role, SYMBOL_KEY, columns, names};
 use crate::storage;
 
 /// A dataset open for reading. Keeps its footer in memory.
@@ -54,8 +56,14 @@ impl DatasetReader {
         let config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
         let symbol = value(SYMBOL_KEY)?.to_owned();
         let mut starts = vec![0];
+        let mut end = 0_u64;
         for group in footer.metadata().row_groups() {
-            starts.push(starts.last().copied().unwrap_or(0) + group.num_rows().cast_unsigned());
+            let rows = u64::try_from(group.num_rows()).ok();
+            end = rows.and_then(|rows| end.checked_add(rows)).ok_or_else(|| {
+                let cause = format!("its footer claims a row group of {} rows", group.num_rows());
+                InputError::unreadable(path, cause)
+            })?;
+            starts.push(end);
         }
         Ok(Self { path: path.to_owned(), bytes, config, symbol, starts, footer })
     }
@@ -135,7 +143,8 @@ impl DatasetReader {
             let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
             let marks = batch.column_by_name(names::BALANCED).and_then(|c| c.as_boolean_opt());
             for place in 0..batch.num_rows() {
-                let split = by_key.get(splits.keys().value(place) as usize).copied().flatten();
+                let key = usize::try_from(splits.keys().value(place)).ok();
+                let split = key.and_then(|key| by_key.get(key).copied().flatten());
                 let split = split.ok_or_else(|| self.foreign(names::SPLIT))?;
                 builder.push(rows.value(place), split, marks.is_some_and(|m| m.value(place)));
             }
@@ -156,7 +165,7 @@ impl DatasetReader {
             }
             let batch = self.read(group, &[names::CLASSIFICATION_LABEL])?;
             let classes = self.classes(&batch)?;
-            labels.extend(samples.map(|place| classes[(place - rows[0]) as usize]));
+            labels.extend(samples.map(|place| classes[to_usize(place - rows[0])]));
         }
         Ok(labels)
     }
@@ -164,7 +173,7 @@ impl DatasetReader {
     /// The row group that contains the row at `place`, and the position within it.
     pub(crate) fn locate(&self, place: u64) -> (usize, usize) {
         let group = self.starts.partition_point(|start| *start <= place) - 1;
-        (group, (place - self.starts[group]) as usize)
+        (group, to_usize(place - self.starts[group]))
     }
 
     /// Number of rows of the smallest row group, at least 1.
@@ -177,15 +186,21 @@ impl DatasetReader {
         let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
         let bytes = DatasetFile::of_size(&self.path, self.bytes)?.group(self.footer.metadata(), group, &mask);
         let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
-        let rows = (self.starts[group + 1] - self.starts[group]) as usize;
-        let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
+        let rows = to_usize(self.starts[group + 1] - self.starts[group]);
+        // The reader allocates a batch before it sees its rows, and the number of rows is only a claim of the footer.
+        let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
             .with_projection(mask)
             .with_row_groups(vec![group])
-            .with_batch_size(rows.max(1))
+            .with_batch_size(rows.clamp(1, to_usize(ROW_GROUP_ROWS)))
             .build()
             .map_err(|e| InputError::unreadable(&self.path, e))?;
-        let batch = batches.next().ok_or_else(|| InputError::unreadable(&self.path, "a row group without rows"))?;
-        let batch = batch.map_err(|e| InputError::unreadable(&self.path, e))?;
+        let schema = batches.schema();
+        let batches: Vec<RecordBatch> =
+            batches.collect::<Result<_, _>>().map_err(|e| InputError::unreadable(&self.path, e))?;
+        let batch = match batches.as_slice() {
+            [whole] => whole.clone(),
+            parts => concat_batches(&schema, parts).map_err(|e| InputError::unreadable(&self.path, e))?,
+        };
         if batch.num_rows() == rows {
             Ok(batch)
         } else {

@@ -85,6 +85,7 @@ impl RowCache {
 }
 
 /// Writes a column's numbers as f32 into `slots`, NaN for null.
+#[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest f32 on purpose")]
 fn floats<'a>(column: &dyn Array, slots: impl Iterator<Item = &'a mut f32>) -> Option<()> {
     macro_rules! copy {
         ($($kind:ty),*) => {

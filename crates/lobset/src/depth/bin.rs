@@ -7,11 +7,12 @@ use pulp::{Arch, Simd, WithSimd};
 use super::prices::Check;
 use super::sizes::{GROUP, Medians, Summary};
 use super::{DepthSpec, LEVELS, Levels, MISSING, Prices};
+use crate::cast::to_i64;
 use crate::config::Feature;
 
 /// A time bin: the summary of each level of each side (0 bids, 1 asks).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bin {
+pub(crate) struct Bin {
     pub(super) levels: [[BinLevel; LEVELS]; 2],
 }
 
@@ -29,7 +30,7 @@ pub(super) struct BinLevel {
 
 impl Bin {
     /// Summarises consecutive rows of `levels` into a whole number of bins, starting at the first of `rows`.
-    pub fn of_rows(spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
+    pub(super) fn of_rows(spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
         Self::of_rows_with(Arch::new(), spec, levels, rows)
     }
 
@@ -145,7 +146,7 @@ impl Column<'_, '_> {
             bins,
             medians,
             #[inline(always)]
-            |bin| self.prices.whole_sum(simd, self.scale, rows(bin), floats, &mut check).div_euclid(length as i64),
+            |bin| self.prices.whole_sum(simd, self.scale, rows(bin), floats, &mut check).div_euclid(to_i64(length)),
             #[inline(always)]
             |bin| &self.sizes[rows(bin)],
             #[inline(always)]
@@ -228,11 +229,13 @@ impl Column<'_, '_> {
     }
 }
 
-/// Floor of `sum / count`. Sums of ordinary prices fit 64 bits, where division is a single instruction.
+/// Floor of `sum / count`, the mean of `count` numbers. Sums of ordinary prices fit 64 bits, where division is a single
+/// instruction.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the mean of 64-bit numbers has 64 bits")]
 fn floor_of_mean(sum: i128, count: usize) -> i64 {
     match i64::try_from(sum) {
-        Ok(sum) => sum.div_euclid(count as i64),
+        Ok(sum) => sum.div_euclid(to_i64(count)),
         Err(_) => sum.div_euclid(count as i128) as i64,
     }
 }

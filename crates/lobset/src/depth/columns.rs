@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 
-use super::{DepthSpec, LEVELS, Prices};
+use super::{DepthError, DepthSpec, LEVELS, Prices};
 use crate::output::names;
 
 /// Ten levels per side of consecutive rows; the first index is the side: 0 bids, 1 asks.
@@ -24,16 +24,16 @@ impl<'a> Levels<'a> {
     /// Creates levels from columns of equal length. Sizes and counts may be empty where no feature needs them.
     ///
     /// # Errors
-    /// A message when the lengths differ.
+    /// [`DepthError::Lengths`] when the lengths differ.
     pub fn new(
         prices: [[Prices<'a>; LEVELS]; 2],
         sizes: [[Cow<'a, [u32]>; LEVELS]; 2],
         counts: [[Cow<'a, [u32]>; LEVELS]; 2],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, DepthError> {
         let rows = prices[0][0].len();
         let whole = prices.iter().flatten().all(|p| p.len() == rows)
             && sizes.iter().chain(&counts).flatten().all(|c| c.is_empty() || c.len() == rows);
-        if whole { Ok(Self { rows, prices, sizes, counts }) } else { Err("columns of different lengths".to_owned()) }
+        if whole { Ok(Self { rows, prices, sizes, counts }) } else { Err(DepthError::Lengths) }
     }
 
     /// Number of rows.
@@ -51,8 +51,8 @@ impl<'a> Levels<'a> {
     /// need.
     ///
     /// # Errors
-    /// A message that names the column that is missing or has the wrong type.
-    pub fn from_batch(batch: &'a RecordBatch, spec: &DepthSpec) -> Result<Self, String> {
+    /// [`DepthError`] with the column that is missing or has the wrong type.
+    pub fn from_batch(batch: &'a RecordBatch, spec: &DepthSpec) -> Result<Self, DepthError> {
         let names: Vec<&str> = batch.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
         Self::from_columns(
             spec,
@@ -66,31 +66,31 @@ impl<'a> Levels<'a> {
     /// if it has the wrong type. Reads only the columns that the features need.
     ///
     /// # Errors
-    /// A message that names the column that is missing or has the wrong type.
+    /// [`DepthError`] with the column that is missing or has the wrong type.
     pub fn from_columns(
         spec: &DepthSpec,
         names: &[&str],
         prices: impl Fn(usize) -> Option<Prices<'a>>,
         integers: impl Fn(usize) -> Option<Cow<'a, [u32]>>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, DepthError> {
         // Columns are often in the order of lookup, so try the next one first.
         let next = Cell::new(0);
         let place = |name: &str| {
             let is_it = |place: &usize| names.get(*place) == Some(&name);
             let place = Some(next.get()).filter(is_it).or_else(|| (0..names.len()).find(is_it));
             next.set(place.map_or(0, |place| place + 1));
-            place.ok_or_else(|| format!("no column {name:?}"))
+            place.ok_or_else(|| DepthError::NoColumn(name.to_owned()))
         };
         let price = |side, level| {
             let name = names::of_level("px", side, level);
-            prices(place(&name)?).ok_or_else(|| format!("{name} is neither float64 nor int64"))
+            prices(place(&name)?).ok_or(DepthError::Prices(name))
         };
         let integer = |needed: bool, kind: &str, side, level| {
             if !needed {
                 return Ok(Cow::Borrowed(&[][..]));
             }
             let name = names::of_level(kind, side, level);
-            integers(place(&name)?).ok_or_else(|| format!("{name} does not hold whole numbers of 32 bits"))
+            integers(place(&name)?).ok_or(DepthError::Integers(name))
         };
         Self::new(
             both_sides(price)?,
@@ -112,10 +112,21 @@ impl<'a> Levels<'a> {
 }
 
 /// Calls `make` for each of the ten levels of both sides.
-fn both_sides<T>(mut make: impl FnMut(usize, usize) -> Result<T, String>) -> Result<[[T; LEVELS]; 2], String> {
-    let mut side = |side| -> Result<[T; LEVELS], String> {
-        let levels: Vec<T> = (0..LEVELS).map(|level| make(side, level)).collect::<Result<_, _>>()?;
-        levels.try_into().map_err(|_| format!("not {LEVELS} levels"))
+fn both_sides<T, E>(mut make: impl FnMut(usize, usize) -> Result<T, E>) -> Result<[[T; LEVELS]; 2], E> {
+    let mut side = |side| {
+        let mut level = |level| make(side, level);
+        Ok([
+            level(0)?,
+            level(1)?,
+            level(2)?,
+            level(3)?,
+            level(4)?,
+            level(5)?,
+            level(6)?,
+            level(7)?,
+            level(8)?,
+            level(9)?,
+        ])
     };
     Ok([side(0)?, side(1)?])
 }

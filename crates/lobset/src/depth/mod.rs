@@ -5,24 +5,28 @@
 //! over the whole ladder, and a cell is asks minus bids over the channel's largest absolute value. Positive cells are
 //! ask depth, negative ones bid depth, and the line where they meet is the path of the price. `docs/formulas.md` has
 //! the formulas.
-//! A tensor is computed in two steps. [`Bin::of_rows`] summarises rows into time bins, level by level;
-//! [`paint`](DepthSpec::paint) places the bins on the ladder around the last row's mid price. Windows that share time
+//!
+//! A tensor is computed in two steps. `Bin::of_rows` summarises rows into time bins, level by level; `DepthSpec::paint`
+//! places the bins on the ladder around the last row's mid price. Windows that share time
 //! bins share the first step.
 
 mod bin;
 mod columns;
+mod error;
 mod paint;
 mod prices;
 mod sizes;
 mod windows;
 
-pub use bin::Bin;
+pub(crate) use bin::Bin;
 pub use columns::Levels;
+pub use error::DepthError;
 pub use prices::Prices;
 pub use windows::WindowCache;
 
 use pulp::bytemuck::{self, Pod};
 
+use crate::cast::whole;
 use crate::config::{Config, Feature};
 use crate::error::ConfigError;
 use crate::output::names;
@@ -150,21 +154,21 @@ impl DepthSpec {
 
     /// Converts a price in price units to micro-pips: rounds to nearest, ties to even.
     fn micro_pips(&self, price: f64) -> i64 {
-        (price / self.micro_pip_size).round_ties_even() as i64
+        whole((price / self.micro_pip_size).round_ties_even())
     }
 
     /// Writes the tensor of exactly [`samples`](Self::samples) rows into `out` (C order, [`cells`](Self::cells) long).
     ///
     /// # Errors
-    /// A message when `levels` has a different number of rows, or the last row lacks its best bid or ask.
-    pub fn process(&self, levels: &Levels<'_>, out: &mut [f32]) -> Result<(), String> {
+    /// [`DepthError`] when `levels` has a different number of rows, or the last row lacks its best bid or ask.
+    pub fn process(&self, levels: &Levels<'_>, out: &mut [f32]) -> Result<(), DepthError> {
         if levels.rows() != self.samples {
-            return Err(format!("a depth tensor takes exactly {} rows, not {}", self.samples, levels.rows()));
+            return Err(DepthError::Rows { samples: self.samples, rows: levels.rows() });
         }
         let last = self.samples - 1;
         let base = self
             .base(levels.micro_pips(self, 0, 0, last), levels.micro_pips(self, 1, 0, last))
-            .ok_or("the last row lacks its best bid or its best ask, which the ladder stands on")?;
+            .ok_or(DepthError::NoMid)?;
         let bins = Bin::of_rows(self, levels, 0..self.samples);
         self.paint(&bins, base, out);
         Ok(())

@@ -6,13 +6,14 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::bin::BinLevel;
 use super::{Bin, DepthSpec, LADDER, LEVELS, MISSING};
+use crate::cast::{low16, single, to_i64, to_u8, to_u16};
 use crate::config::Feature;
 
 /// The highest step of the ladder, relative to the last row's mid.
-const TOP: i64 = LADDER as i64 / 2 - 1;
+const TOP: i64 = to_i64(LADDER) / 2 - 1;
 
 /// The lowest step of the ladder, relative to the last row's mid.
-const BOTTOM: i64 = TOP + 1 - LADDER as i64;
+const BOTTOM: i64 = TOP + 1 - to_i64(LADDER);
 
 /// The levels of one side of a bin that are on the ladder, in the order in which they accumulate: asks from the lowest
 /// step up, bids from the highest step down.
@@ -30,15 +31,15 @@ impl Placed {
         let mut farthest = -1;
         for (number, level) in (0..).zip(levels) {
             let distance = distance(level.step);
-            if level.step == MISSING || !(0..LADDER as i64).contains(&distance) {
+            if level.step == MISSING || !(0..to_i64(LADDER)).contains(&distance) {
                 continue;
             }
             if distance > farthest {
-                placed.levels[placed.count] = (distance as u16, number);
+                placed.levels[placed.count] = (low16(distance.cast_unsigned()), number);
                 placed.count += 1;
                 farthest = distance;
             } else {
-                placed.insert(distance as u16, number);
+                placed.insert(low16(distance.cast_unsigned()), number);
             }
         }
         placed
@@ -82,7 +83,7 @@ impl Side {
         let levels = &placed.levels;
         Self {
             levels: levels.map(|(_, level)| level),
-            count: placed.count as u8,
+            count: to_u8(placed.count),
             at_the_end: u8::from(placed.count > 0 && levels[0].0 == 0),
         }
     }
@@ -121,13 +122,13 @@ impl Column {
         let mut put = |row: u16, asks: usize, bids: usize| {
             counts[usize::from(row)] += 1;
             if let Some(place) = places.next() {
-                *place = Change { at: row.into(), asks: asks as u8, bids: bids as u8 };
+                *place = Change { at: row.into(), asks: to_u8(asks), bids: to_u8(bids) };
             }
         };
         let mut gains = (1..).zip(&bids.levels[..bids.count]).peekable();
         for (more, (at, _)) in asks.levels[..asks.count].iter().enumerate().rev() {
             // A row includes the levels on its own step, so an ask is lost in the row below its step.
-            let loss = LADDER as u16 - at;
+            let loss = to_u16(LADDER) - at;
             while let Some((held, (gain, _))) = gains.next_if(|(_, (gain, _))| *gain < loss) {
                 put(*gain, more + 1, held);
             }
@@ -211,7 +212,7 @@ impl Changes {
     fn paint(&self, sums: &Sums, scale: f64, scratch: &mut Scratch, channel: &mut [f32]) {
         let Scratch { colours, line } = scratch;
         // Adding 0 turns -0, which a quotient may round to, into 0.
-        let colour = |sum: &f64| (sum / scale) as f32 + 0.0;
+        let colour = |sum: &f64| single(sum / scale) + 0.0;
         colours.clear();
         colours.extend(sums.changes.iter().map(colour));
         line.clear();
@@ -235,7 +236,7 @@ struct Scratch {
 impl DepthSpec {
     /// Paints [`time_bins`](Self::time_bins) bins into `out` ([`cells`](Self::cells) long, C order). The ladder runs
     /// from `base - 201` to `base + 200`.
-    pub fn paint<B: Borrow<Bin>>(&self, bins: &[B], base: i64, out: &mut [f32]) {
+    pub(super) fn paint<B: Borrow<Bin>>(&self, bins: &[B], base: i64, out: &mut [f32]) {
         Arch::new().dispatch(Paint { spec: self, bins, base, out });
     }
 }

@@ -5,6 +5,7 @@ use std::hint::select_unpredictable;
 use pulp::Simd;
 
 use super::lanes;
+use crate::cast::{low8, low64};
 
 /// Number of bins in a group; each bin has one word of every vector.
 pub(super) const GROUP: usize = 8;
@@ -156,7 +157,7 @@ impl Medians {
             last = last << u8::BITS | u128::from(narrow(*size, from, below));
         }
         for vector in vectors {
-            vector[bin] = (last as u64).to_le_bytes();
+            vector[bin] = low64(last).to_le_bytes();
             last = last >> u64::BITS | u128::MAX << u64::BITS;
         }
     }
@@ -166,7 +167,7 @@ impl Medians {
     fn search(&self, digit: Digit, ranks: &[u64; GROUP], not_above: &mut [u64; GROUP]) -> [u32; GROUP] {
         let mut digits = [0; GROUP];
         for (place, found) in digits.iter_mut().zip(search(&self.vectors, digit.bits, ranks, not_above)) {
-            *place = u32::from(found as u8) << digit.below;
+            *place = u32::from(low8(found)) << digit.below;
         }
         digits
     }
@@ -206,7 +207,7 @@ fn total<S: Simd>(simd: S, vector: S::u32s) -> u32 {
 /// The excess of `size` over `from`, without its lowest `below` bits, capped at [`BEYOND`].
 #[inline(always)]
 fn narrow(size: u32, from: u32, below: u32) -> u8 {
-    (size.saturating_sub(from) >> below).min(u32::from(BEYOND)) as u8
+    low8((size.saturating_sub(from) >> below).min(u32::from(BEYOND)))
 }
 
 /// Returns, for each bin, the least byte of `bits` bits such that more bytes than its rank are at most that byte,

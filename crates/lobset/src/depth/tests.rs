@@ -378,10 +378,12 @@ fn what_has_no_picture_is_refused() {
     let book: Book = vec![[[(Some(10), 1, 1); LEVELS]; 2]; 6];
     let spec = DepthSpec::new(&[Feature::Volume], 4, 2, 0.01).unwrap();
     let mut out = vec![0.0; spec.cells()];
-    assert!(spec.process(&levels(&book, Units::Float), &mut out).unwrap_err().contains("exactly 4 rows, not 6"));
+    assert!(
+        spec.process(&levels(&book, Units::Float), &mut out).unwrap_err().to_string().contains("exactly 4 rows, not 6")
+    );
     let mut cut = book[..4].to_vec();
     cut[3][1][0].0 = None;
-    assert!(spec.process(&levels(&cut, Units::Float), &mut out).unwrap_err().contains("best ask"));
+    assert!(spec.process(&levels(&cut, Units::Float), &mut out).unwrap_err().to_string().contains("best ask"));
     assert!(DepthSpec::new(&[Feature::Volume], 5, 2, 0.01).is_err());
     assert!(DepthSpec::new(&[], 4, 2, 0.01).is_err());
 }

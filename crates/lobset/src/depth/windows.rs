@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Bin, DepthSpec, Levels};
+use crate::cast::to_usize;
 use crate::dataset::{DatasetReader, Recent};
 use crate::error::{InputError, Result};
 use crate::output::names;
@@ -52,7 +53,7 @@ impl WindowCache {
             .with_help("write it again with drop_unbalanced = false and let the loader pick the marked rows: balanced=True")
             .into());
         }
-        let spanned = (spec.samples() as u64).div_ceil(reader.smallest_group()) as usize + 1;
+        let spanned = to_usize((spec.samples() as u64).div_ceil(reader.smallest_group())) + 1;
         let kept = row_groups.unwrap_or(0).max(spanned + 1);
         let state = State { groups: Recent::new(kept), run: BinRun::default() };
         Ok(Self { reader, spec, state: Mutex::new(state) })
@@ -106,20 +107,20 @@ impl WindowCache {
             state.run = BinRun { phase, first, bins: VecDeque::new() };
         }
         if first < state.run.first {
-            let missing = (state.run.first - first) as usize;
+            let missing = to_usize(state.run.first - first);
             let bins = self.make(state, from, missing)?;
             bins.into_iter().rev().for_each(|bin| state.run.bins.push_front(bin));
             state.run.first = first;
         }
         let end = state.run.first + state.run.bins.len() as u64;
         if end < first + count {
-            let bins = self.make(state, phase + end * rows, (first + count - end) as usize)?;
+            let bins = self.make(state, phase + end * rows, to_usize(first + count - end))?;
             state.run.bins.extend(bins);
         }
-        let offset = (first - state.run.first) as usize;
-        let found = state.run.bins.range(offset..offset + count as usize).cloned().collect();
+        let offset = to_usize(first - state.run.first);
+        let found = state.run.bins.range(offset..offset + to_usize(count)).cloned().collect();
         // Enough for windows that move back and forth by a few window lengths.
-        let most = 8 * count as usize;
+        let most = 8 * to_usize(count);
         if state.run.bins.len() > most {
             if offset > most / 2 {
                 let extra = state.run.bins.len() - most;

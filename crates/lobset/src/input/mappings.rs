@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::small::brief;
+use crate::cast::to_u32;
 use crate::time_text::{DAY, Timestamp};
 
 /// A symbol's number within its file.
@@ -60,7 +61,8 @@ impl MappingsBuilder {
         let slot = match self.slots.get(name) {
             Some(slot) => *slot,
             None => {
-                let slot = names.len() as Slot;
+                // The metadata of a file, whose size is bounded, hold fewer than 2^32 symbols.
+                let slot = to_u32(names.len());
                 names.push(name.to_owned());
                 self.slots.insert(name.to_owned(), slot);
                 slot

@@ -6,12 +6,13 @@ use dbn::{BidAskPair, UNDEF_PRICE};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::cast::whole;
 
 /// True for a price in 1e-9 that survives the conversion to a float in price units and back. All below 2^22 units (some four
 /// million) do, because floats there lie less than 1e-9 apart. Above, about half of them do not.
 #[inline]
 pub(crate) fn is_exact_float(price: i64) -> bool {
-    is_small(price) || price == UNDEF_PRICE || (price as f64 / 1e9 * 1e9).round() as i64 == price
+    is_small(price) || price == UNDEF_PRICE || whole((price as f64 / 1e9 * 1e9).round()) == price
 }
 
 /// 2^22 units in 1e-9.
@@ -96,7 +97,7 @@ pub struct QuoteRules {
 impl QuoteRules {
     /// Creates the rules from the settings of the same names; prices are in price units.
     pub fn new(keep_crossed: bool, price_range: Option<[f64; 2]>) -> Self {
-        let fixed = |price: f64| (price * 1e9).round() as i64;
+        let fixed = |price: f64| whole((price * 1e9).round());
         Self { keep_crossed, range: price_range.map(|[low, high]| (fixed(low), fixed(high))) }
     }
 

@@ -1,6 +1,7 @@
 //! A strict reader of DBN: returns records, or an error with the position of the defect. Reaching the end without an
 //! error means that the file is complete.
 
+use std::ffi::c_char;
 use std::path::{Path, PathBuf};
 
 use dbn::decode::dbn::fsm::ProcessResult;
@@ -20,6 +21,12 @@ pub struct Record<'a> {
     pub levels: &'a [BidAskPair; 10],
 }
 
+/// A letter of a record. `c_char` is signed on some systems and unsigned on others.
+#[inline(always)]
+fn letter(letter: c_char) -> u8 {
+    u8::from_ne_bytes(letter.to_ne_bytes())
+}
+
 /// Builds a [`Record`] from a record struct, whose fields have the same names in versions 1 to 3 and version 4.
 macro_rules! view {
     ($msg:expr, $instrument_id:expr, $ts_out:expr) => {
@@ -34,8 +41,8 @@ macro_rules! view {
                 size: $msg.size,
                 instrument_id: $instrument_id,
                 publisher_id: $msg.hd.publisher_id,
-                action: $msg.action as u8,
-                side: $msg.side as u8,
+                action: letter($msg.action),
+                side: letter($msg.side),
                 flags: $msg.flags.raw(),
                 depth: $msg.depth,
             },
@@ -64,8 +71,9 @@ impl Shape {
             let base = size_of::<v3::Mbp10Msg>();
             let ts_out = metadata.ts_out.then_some(base);
             let size = ts_out.map_or(base, |at| at + size_of::<u64>());
-            // Lengths are in units of four bytes.
-            let header = [(size / 4) as u8, dbn::rtype::MBP_10, 0, 0];
+            // Lengths are in units of four bytes, and take one byte.
+            let [length, ..] = (size / 4).to_le_bytes();
+            let header = [length, dbn::rtype::MBP_10, 0, 0];
             return Ok(Self { size, header, header_bytes: 2, ts_out });
         }
         let unknown = || "its DBN 4 layout of mbp-10 records is not the one this build knows".to_owned();
@@ -82,9 +90,9 @@ impl Shape {
         if index.verdict(v4::rtype::MBP_10) != Some(dbn::layout::Verdict::Compiled) || !known {
             return Err(unknown());
         }
-        let length = ((size - size_of::<v4::RecordHeader>()) as u16).to_le_bytes();
+        let [low, high, ..] = (size - size_of::<v4::RecordHeader>()).to_le_bytes();
         let rtype = v4::rtype::MBP_10.to_le_bytes();
-        Ok(Self { size, header: [length[0], length[1], rtype[0], rtype[1]], header_bytes: 4, ts_out })
+        Ok(Self { size, header: [low, high, rtype[0], rtype[1]], header_bytes: 4, ts_out })
     }
 
     fn header(&self) -> &[u8] {

@@ -1,5 +1,7 @@
 //! Marks the same number of rows of every class, spread evenly over time.
 
+use crate::cast::low64;
+
 /// The number of rows of each class, and of those marked, within one symbol and split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
@@ -19,6 +21,7 @@ impl Quota {
     }
 
     /// Number of marked rows of every class that is not short.
+    #[cfg(test)]
     pub fn k(&self) -> u64 {
         self.k
     }
@@ -32,7 +35,7 @@ impl Quota {
     #[inline]
     pub fn marked_among(&self, class: usize, j: u64) -> u64 {
         let c = self.counts[class];
-        if c <= self.k { j } else { (u128::from(j) * u128::from(self.k) / u128::from(c)) as u64 }
+        if c <= self.k { j } else { low64(u128::from(j) * u128::from(self.k) / u128::from(c)) }
     }
 
     /// Whether the `j`-th row of a class, from 1, is marked.

@@ -2,6 +2,7 @@
 
 use super::quantile::{Histogram, Selection};
 use super::sums::{SLICE, Sums};
+use crate::cast::to_usize;
 use crate::error::Result;
 use crate::run::Pool;
 
@@ -36,7 +37,7 @@ impl<'a> Counter<'a> {
         self.parts.lend(new, |Part { histogram, values, numbers }| {
             values.clear();
             read(values)?;
-            let sums = values.chunks(SLICE as usize).map(|slice| {
+            let sums = values.chunks(to_usize(SLICE)).map(|slice| {
                 let mut present = slice;
                 if slice.iter().any(|v| v.is_nan()) {
                     numbers.clear();

@@ -2,20 +2,21 @@
 //! here are the tapes and `thresholds.json`.
 
 mod balance;
-mod candidates;
+pub(crate) mod candidates;
 mod count;
-mod kinds;
-mod quantile;
+pub(crate) mod kinds;
+pub(crate) mod quantile;
 mod split;
 mod sums;
 mod thresholds;
 
-pub use balance::Quota;
-pub use candidates::Candidates;
+pub(crate) use balance::Quota;
+pub(crate) use candidates::Candidates;
 pub(crate) use count::Counter;
 pub(crate) use kinds::Rule;
-pub use kinds::Take;
-pub use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
-pub use split::{Split, Splits};
-pub use sums::{SLICE, Sums};
-pub use thresholds::{Boundaries, FileUsed, Fitted, LARGEST_THRESHOLDS, Thresholds, check_classes};
+pub(crate) use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
+pub use split::Split;
+pub(crate) use split::Splits;
+pub(crate) use sums::{SLICE, Sums};
+pub use thresholds::{Boundaries, FileUsed, Fitted, Thresholds};
+pub(crate) use thresholds::{LARGEST_THRESHOLDS, check_classes};

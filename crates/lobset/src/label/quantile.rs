@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cast::{to_u16, to_usize, whole_unsigned};
+
 /// Number of bits in each digit, from the highest. The first covers sign, exponent and four bits of the mantissa.
 const DIGITS: [u32; 5] = [16, 12, 12, 12, 12];
 
@@ -181,13 +183,13 @@ impl Selection {
     fn count_below(tables: &[Vec<u16>], key: u64, mut slot: u16, counts: &mut [u64]) {
         let mut shift = 36;
         for table in tables {
-            slot = table[usize::from(slot) << 12 | (key >> shift) as usize & 0xfff];
+            slot = table[usize::from(slot) << 12 | to_usize(key >> shift) & 0xfff];
             if slot == NONE {
                 return;
             }
             shift -= 12;
         }
-        counts[usize::from(slot) << 12 | (key >> shift) as usize & 0xfff] += 1;
+        counts[usize::from(slot) << 12 | to_usize(key >> shift) & 0xfff] += 1;
     }
 
     /// Takes the complete histogram of a pass. After the first pass, `ranks` returns the wanted ranks for the number of
@@ -214,7 +216,7 @@ impl Selection {
                 prefixes.push(prefix);
                 prefixes.len() - 1
             });
-            wanted.slot = slot as u16;
+            wanted.slot = to_u16(slot);
         }
         self.descend(prefixes);
         (self.tables.len() == DIGITS.len())
@@ -229,7 +231,7 @@ impl Selection {
         let mut table = vec![NONE; self.prefixes.len() << bits];
         for (slot, prefix) in prefixes.iter().enumerate() {
             if let Some(parent) = self.prefixes.iter().position(|p| *p == prefix >> bits) {
-                table[parent << bits | (prefix & ((1 << bits) - 1)) as usize] = slot as u16;
+                table[parent << bits | to_usize(prefix & ((1 << bits) - 1))] = to_u16(slot);
             }
         }
         self.tables.push(table);
@@ -243,7 +245,8 @@ fn place(n: u64, q: f64) -> (u64, u64, f64) {
     let last = n.saturating_sub(1);
     let virtual_index = last as f64 * q;
     let below = virtual_index.floor();
-    ((below as u64).min(last), (below as u64 + 1).min(last), virtual_index - below)
+    let rank = whole_unsigned(below);
+    (rank.min(last), (rank + 1).min(last), virtual_index - below)
 }
 
 /// The ranks needed for the quantiles `qs` of `n` values, two each.

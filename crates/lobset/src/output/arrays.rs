@@ -2,27 +2,22 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::Int32Type;
+use arrow_array::types::{Int32Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, PrimitiveArray, StringArray,
-    TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    ArrayRef, ArrowPrimitiveType, BooleanArray, DictionaryArray, Float64Array, Int64Array, PrimitiveArray, StringArray,
+    TimestampNanosecondArray,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::ArrowError;
 
 use super::kind::{Kind, mid, price};
+use crate::cast::{low8, low16, low32};
 
 /// Converts values according to `kind`. Symbols are not supported: their names are not available here.
 ///
 /// # Errors
 /// For symbols, and for numbers outside the list of names.
 pub(super) fn array(kind: Kind, values: impl Iterator<Item = u64>) -> Result<ArrayRef, ArrowError> {
-    /// An array of integers, truncated to their width.
-    macro_rules! integers {
-        ($array:ty, $native:ty) => {
-            Arc::new(<$array>::from(values.map(|value| value as $native).collect::<Vec<_>>()))
-        };
-    }
     Ok(match kind {
         Kind::Time => {
             let (values, nulls) = signed(kind, values);
@@ -39,19 +34,24 @@ pub(super) fn array(kind: Kind, values: impl Iterator<Item = u64>) -> Result<Arr
         }
         Kind::Mid => Arc::new(Float64Array::from_iter_values(values.map(mid))),
         Kind::Float => Arc::new(Float64Array::from_iter_values(values.map(f64::from_bits))),
-        Kind::U8 => integers!(UInt8Array, u8),
-        Kind::U16 => integers!(UInt16Array, u16),
-        Kind::U32 => integers!(UInt32Array, u32),
-        Kind::U64 => integers!(UInt64Array, u64),
-        Kind::I32 => integers!(Int32Array, i32),
+        Kind::U8 => integers::<UInt8Type>(values, low8),
+        Kind::U16 => integers::<UInt16Type>(values, low16),
+        Kind::U32 => integers::<UInt32Type>(values, low32),
+        Kind::U64 => integers::<UInt64Type>(values, |value| value),
+        Kind::I32 => integers::<Int32Type>(values, |value| low32(value).cast_signed()),
         Kind::Bool => Arc::new(BooleanArray::from(values.map(|value| value != 0).collect::<Vec<_>>())),
-        Kind::Letter => letters(values.map(|letter| letter as u8).collect()),
+        Kind::Letter => letters(values.map(low8).collect()),
         Kind::Name(names) => {
             let names = Arc::new(StringArray::from_iter_values(names));
-            dictionary(values.map(|number| Some(number as i32)).collect(), names)?
+            dictionary(values.map(|number| Some(low32(number).cast_signed())).collect(), names)?
         }
         Kind::Symbol => return Err(ArrowError::SchemaError("the names of symbols are not known".to_owned())),
     })
+}
+
+/// Creates an array of integers: those that `narrow` makes of the values.
+fn integers<T: ArrowPrimitiveType>(values: impl Iterator<Item = u64>, narrow: impl Fn(u64) -> T::Native) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::from_iter_values(values.map(narrow)))
 }
 
 /// Creates a dictionary array from keys and the list of names.

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::cast::to_usize;
+
 /// Rows of a full row group.
 pub const ROW_GROUP_ROWS: u64 = 131_072;
 
 /// A vector with capacity for `values` values per row of a full row group. Unused capacity takes no physical memory,
 /// and a vector that never grows leaves no holes in the heap.
 pub(super) fn room<T>(values: usize) -> Vec<T> {
-    Vec::with_capacity(values * ROW_GROUP_ROWS as usize)
+    Vec::with_capacity(values * to_usize(ROW_GROUP_ROWS))
 }
 
 /// Words of a block, two bytes each.
@@ -40,13 +42,13 @@ impl Blocks {
 }
 
 /// A buffer that is written sequentially and read from any position.
-pub(super) struct Spool {
+pub(super) struct BlockBuffer {
     blocks: Blocks,
     held: Vec<Block>,
     length: usize,
 }
 
-impl Spool {
+impl BlockBuffer {
     pub(super) fn new(blocks: Blocks) -> Self {
         Self { blocks, held: Vec::new(), length: 0 }
     }
@@ -70,7 +72,7 @@ impl Spool {
     }
 }
 
-impl Write for Spool {
+impl Write for BlockBuffer {
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<usize> {
         let all = bytes.len();
         while !bytes.is_empty() {
@@ -93,26 +95,26 @@ impl Write for Spool {
     }
 }
 
-/// Reads a spool from a position to its end.
-pub(super) struct SpoolReader<'a> {
-    spool: &'a Spool,
+/// Reads a buffer from a position to its end.
+pub(super) struct BlockBufferReader<'a> {
+    buffer: &'a BlockBuffer,
     at: usize,
 }
 
-impl Read for SpoolReader<'_> {
+impl Read for BlockBufferReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.spool.piece(self.at).read(into)?;
+        let count = self.buffer.piece(self.at).read(into)?;
         self.at += count;
         Ok(count)
     }
 }
 
-impl<'a> ChunkReader for &'a Spool {
-    type T = SpoolReader<'a>;
+impl<'a> ChunkReader for &'a BlockBuffer {
+    type T = BlockBufferReader<'a>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
         match usize::try_from(start).ok().filter(|at| *at <= self.length) {
-            Some(at) => Ok(SpoolReader { spool: self, at }),
+            Some(at) => Ok(BlockBufferReader { buffer: self, at }),
             None => Err(ParquetError::EOF(format!("byte {start} is outside of the pages"))),
         }
     }
@@ -124,7 +126,7 @@ impl<'a> ChunkReader for &'a Spool {
     }
 }
 
-impl Length for &Spool {
+impl Length for &BlockBuffer {
     fn len(&self) -> u64 {
         self.length as u64
     }
@@ -137,23 +139,23 @@ mod tests {
     #[test]
     fn what_was_written_is_read_from_anywhere() {
         let blocks = Blocks::default();
-        let mut spool = Spool::new(blocks.clone());
+        let mut buffer = BlockBuffer::new(blocks.clone());
         let bytes: Vec<u8> = (0..3 * BLOCK_BYTES + 5).map(|i| (i % 251) as u8).collect();
         for _ in 0..2 {
-            assert_eq!(spool.len(), 0);
+            assert_eq!(buffer.len(), 0);
             for piece in bytes.chunks(1_000) {
-                spool.write_all(piece).unwrap();
+                buffer.write_all(piece).unwrap();
             }
             for start in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES + 7, bytes.len()] {
                 let mut found = Vec::new();
-                (&spool).get_read(start as u64).unwrap().read_to_end(&mut found).unwrap();
+                (&buffer).get_read(start as u64).unwrap().read_to_end(&mut found).unwrap();
                 assert_eq!(found, bytes[start..]);
                 let length = (bytes.len() - start).min(BLOCK_BYTES + 1);
-                assert_eq!((&spool).get_bytes(start as u64, length).unwrap(), bytes[start..start + length]);
+                assert_eq!((&buffer).get_bytes(start as u64, length).unwrap(), bytes[start..start + length]);
             }
-            assert!((&spool).get_bytes(1, bytes.len()).is_err());
-            assert!((&spool).get_read(bytes.len() as u64 + 1).is_err());
-            spool.clear();
+            assert!((&buffer).get_bytes(1, bytes.len()).is_err());
+            assert!((&buffer).get_read(bytes.len() as u64 + 1).is_err());
+            buffer.clear();
             assert_eq!(blocks.0.lock().unwrap().len(), 4);
         }
     }

@@ -11,8 +11,9 @@ use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::blocks::{Blocks, Spool, room};
+use super::blocks::{BlockBuffer, Blocks, room};
 use super::pages::{DataPage, column_index, statistics};
+use crate::cast::to_i64;
 use crate::config::Compression;
 
 /// The Zstandard level: higher ones take several times as long to save a few percent.
@@ -28,7 +29,7 @@ pub(super) const ROW_BYTES: usize = 9;
 /// The column chunks of a row group as they will be in a file, in the order of the schema.
 pub struct EncodedGroup<'a> {
     /// Contains their pages, among others.
-    pub(super) pages: &'a Spool,
+    pub(super) pages: &'a BlockBuffer,
     /// The footer metadata of each, with offsets into `pages`.
     pub(super) columns: Vec<ColumnCloseResult>,
 }
@@ -57,7 +58,7 @@ fn take_back(bytes: Bytes) -> Vec<u8> {
     bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from)
 }
 
-/// Compresses pages and appends them to a spool. Reuses the codec's context and buffers across row groups.
+/// Compresses pages and appends them to a buffer. Reuses the codec's context and buffers across row groups.
 pub(super) struct Compressor {
     codec: Compression,
     zstd: zstd_safe::CCtx<'static>,
@@ -65,7 +66,7 @@ pub(super) struct Compressor {
     small_dictionary: Vec<u8>,
     small_data: Vec<u8>,
     /// The pages of all columns of `groups` and of the current row group.
-    done: Spool,
+    done: BlockBuffer,
     columns: Vec<ColumnCloseResult>,
     groups: Vec<Vec<ColumnCloseResult>>,
 }
@@ -78,7 +79,7 @@ impl Compressor {
             snappy: snap::raw::Encoder::new(),
             small_dictionary: Vec::new(),
             small_data: room(ROW_BYTES),
-            done: Spool::new(blocks),
+            done: BlockBuffer::new(blocks),
             columns: Vec::new(),
             groups: Vec::new(),
         }
@@ -140,7 +141,7 @@ impl Compressor {
         let (mut compressed_size, mut uncompressed_size) = (0, 0);
         if let Some(dictionary) = dictionary {
             let page = Page::DictionaryPage {
-                num_values: dictionary.values as u32,
+                num_values: u32::try_from(dictionary.values).map_err(large)?,
                 encoding: Encoding::PLAIN,
                 is_sorted: false,
                 buf: pick(dictionary.bytes, &small_dictionary),
@@ -158,7 +159,7 @@ impl Compressor {
         for (number, page) in data.pages.iter().enumerate() {
             let end = if stored { page.end } else { ends[number] };
             let header = Page::DataPage {
-                num_values: page.rows as u32,
+                num_values: u32::try_from(page.rows).map_err(large)?,
                 encoding: data.encoding,
                 def_level_encoding: Encoding::RLE,
                 rep_level_encoding: Encoding::RLE,
@@ -170,7 +171,7 @@ impl Compressor {
             data_offset.get_or_insert(offset(&spec));
             compressed_size += spec.compressed_size;
             uncompressed_size += spec.uncompressed_size;
-            index.append_row_count(page.rows as i64);
+            index.append_row_count(to_i64(page.rows));
             index.append_offset_and_size(offset(&spec), i32::try_from(spec.compressed_size).map_err(large)?);
         }
         if descr.max_def_level() > 0 {
@@ -183,9 +184,9 @@ impl Compressor {
         let metadata = ColumnChunkMetaData::builder(descr)
             .set_compression(codec)
             .set_encodings(encodings)
-            .set_num_values(rows as i64)
-            .set_total_compressed_size(compressed_size as i64)
-            .set_total_uncompressed_size(uncompressed_size as i64)
+            .set_num_values(to_i64(rows))
+            .set_total_compressed_size(to_i64(compressed_size))
+            .set_total_uncompressed_size(to_i64(uncompressed_size))
             .set_dictionary_page_offset(dictionary_offset)
             .set_data_page_offset(data_offset.unwrap_or_default())
             .set_statistics(statistics(kind, data.pages))

@@ -2,6 +2,7 @@
 //!
 //! Source: the Parquet format's `Encodings.md`.
 
+use crate::cast::{low8, low32, to_u8, to_u32};
 use crate::tape::zigzag;
 
 /// The dictionary number of a value, and the number of consecutive rows with that value.
@@ -15,10 +16,10 @@ pub(super) fn index_width(count: usize) -> u32 {
 /// Appends a number as a varint, as in Thrift and Parquet: seven bits per byte.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+        out.push(low8(value) | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(low8(value));
 }
 
 /// Packs values of `width` bits (0 to 64), lowest bits first, and pads the last byte with zeros.
@@ -68,7 +69,7 @@ impl Literals {
         }
         let padded = self.count.next_multiple_of(8);
         self.values[self.count..padded].fill(0);
-        out.push((padded / 8) as u8 * 2 + 1);
+        out.push(to_u8(padded / 8) * 2 + 1);
         pack(out, self.values[..padded].iter().map(|v| u64::from(*v)), self.width);
         self.count = 0;
     }
@@ -86,10 +87,10 @@ pub(super) fn hybrid(out: &mut Vec<u8>, runs: impl IntoIterator<Item = Run>, wid
     let mut literals = Literals { values: [0; Literals::MOST], count: 0, width };
     let value_bytes = width.div_ceil(8) as usize;
     for (value, mut length) in runs {
-        let to_fill = literals.count.next_multiple_of(8) - literals.count;
-        if length >= worth + to_fill as u32 {
-            literals.push(out, value, to_fill as u32);
-            length -= to_fill as u32;
+        let to_fill = to_u32(literals.count.next_multiple_of(8) - literals.count);
+        if length >= worth + to_fill {
+            literals.push(out, value, to_fill);
+            length -= to_fill;
             literals.flush(out);
             put_varint(out, u64::from(length) << 1);
             out.extend_from_slice(&value.to_le_bytes()[..value_bytes]);
@@ -107,12 +108,13 @@ pub(super) fn delta_i64(out: &mut Vec<u8>, values: &[i64]) {
 
 /// Writes 32-bit values in DELTA_BINARY_PACKED; their differences wrap at 32 bits.
 pub(super) fn delta_i32(out: &mut Vec<u8>, values: &[i32]) {
+    let low = |d: i64| low32(d.cast_unsigned());
     delta(
         out,
         values,
         |a, b| i64::from(a.wrapping_sub(b)),
         // At most 32 bits: readers add it to the minimum in 32-bit arithmetic.
-        |d, min| u64::from((d as i32).wrapping_sub(min as i32).cast_unsigned()),
+        |d, min| u64::from(low(d).wrapping_sub(low(min))),
     );
 }
 
@@ -143,7 +145,7 @@ fn delta<T: Copy + Into<i64>>(
         for (i, mini) in deltas[..n].chunks(DELTA_BLOCK / MINIBLOCKS).enumerate() {
             let widest = mini.iter().fold(0, |all, d| all | above(*d, min));
             let width = 64 - widest.leading_zeros();
-            out[widths_at + i] = width as u8;
+            out[widths_at + i] = low8(width);
             if width > 0 {
                 // Miniblocks are always full: zeros pad the last one.
                 let padding = std::iter::repeat_n(0, DELTA_BLOCK / MINIBLOCKS - mini.len());

@@ -19,6 +19,7 @@ use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::encoding::put_varint;
 use super::thrift::{LIST_FIELD, Reader, STRUCT_LIST, put_list_header};
+use crate::cast::to_usize;
 use crate::tape::zigzag;
 
 /// The Zstandard level for serialized row groups.
@@ -217,7 +218,7 @@ impl Footer {
         let from = with_rows(&bare_cut.before, rows, 1).len();
         let bytes = bytes.get(from..bytes.len() - bare_cut.after.len()).ok_or_else(unlike)?;
         let first = index_fields(bytes)?.into_iter().find(|field| field.number == OFFSET_INDEX);
-        let column_indexes = first.ok_or_else(unlike)?.value as usize;
+        let column_indexes = to_usize(first.ok_or_else(unlike)?.value);
         self.groups.push(Group::new(bytes, &indexes, column_indexes)?);
         self.rows += rows;
         Ok(())

@@ -1,48 +1,46 @@
 //! Output files: columns, row groups, datasets, the card, the manifest, the report, and their atomic publication.
 
 mod arrays;
-mod blocks;
+pub(crate) mod blocks;
 mod card;
 mod chunk;
-mod columns;
-mod dataset;
+pub(crate) mod columns;
+pub(crate) mod dataset;
 mod encoding;
 mod footer;
-mod kind;
+pub(crate) mod kind;
 mod manifest;
-mod pages;
+pub(crate) mod pages;
 mod publish;
 mod records;
 mod report;
-mod row_group;
+pub(crate) mod row_group;
 mod run_column;
 mod runs;
-mod schema;
+pub(crate) mod schema;
 mod series;
 mod thrift;
 mod window;
 
-pub use blocks::ROW_GROUP_ROWS;
-pub use card::card;
-pub use chunk::EncodedGroup;
-pub use columns::{Column, Role, TargetLabel};
-pub(crate) use columns::{columns, names};
-pub use dataset::{
-    CONFIG_KEY, DatasetWriter, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY, WrittenFile, dataset_file_name, dataset_stem,
-};
-pub use kind::Kind;
+pub(crate) use blocks::ROW_GROUP_ROWS;
+pub(crate) use card::card;
+pub(crate) use chunk::EncodedGroup;
+pub(crate) use columns::{Column, Role, TargetLabel, columns, names};
+pub use dataset::{CONFIG_KEY, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY};
+pub(crate) use dataset::{DatasetWriter, WrittenFile, dataset_file_name, dataset_stem};
+pub(crate) use manifest::LARGEST_MANIFEST;
 pub use manifest::{
-    DatasetEntry, FileEntry, LARGEST_MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
+    DatasetEntry, FileEntry, Manifest, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
     ValidationEntry,
 };
-pub use pages::PAGE_ROWS;
-pub use publish::{
-    CARD, DATASETS, MANIFEST, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, REPORT, SEGMENTS, TAPES, THRESHOLDS,
-    Workspace, work_folder, write_whole,
+pub(crate) use pages::PAGE_ROWS;
+pub use publish::{CARD, MANIFEST, REPORT, THRESHOLDS};
+pub(crate) use publish::{
+    DATASETS, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, SEGMENTS, TAPES, Workspace, is_manifest, parent, work_folder,
+    write_whole,
 };
-pub(crate) use publish::{is_manifest, parent};
 pub use records::RecordBatches;
-pub use report::report;
-pub use row_group::RowGroupEncoder;
-pub use schema::DatasetSchema;
+pub(crate) use report::report;
+pub(crate) use row_group::RowGroupEncoder;
+pub(crate) use schema::DatasetSchema;
 pub(crate) use window::{RangeFile, Window, read_metadata};

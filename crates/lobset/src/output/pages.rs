@@ -7,6 +7,8 @@ use parquet::file::metadata::ColumnIndexBuilder;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
+use crate::cast::to_i64;
+
 /// Rows per page, the same in all columns; the last page of a row group may be shorter.
 pub const PAGE_ROWS: usize = 16_384;
 
@@ -96,7 +98,7 @@ pub(super) fn column_index(kind: Type, pages: &[DataPage]) -> Result<Option<Colu
             None if null_page => [const { Vec::new() }; 2],
             None => return Ok(None),
         };
-        index.append(null_page, min, max, page.nulls as i64, None);
+        index.append(null_page, min, max, to_i64(page.nulls), None);
     }
     index.set_boundary_order(boundary_order(pages));
     index.build().map(Some)

@@ -11,6 +11,7 @@ use super::kind::Kind;
 use super::run_column::{Cell, RunColumn, Scratch};
 use super::schema::DatasetSchema;
 use super::series::Series;
+use crate::cast::to_u32;
 use crate::config::{Config, PriceType};
 use crate::input::Event;
 use crate::tape::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
@@ -172,7 +173,7 @@ impl RowGroupEncoder {
     /// Appends a row with its number in the symbol's stream and its label of each target; `changed` has a bit for each word of the book that differs from the previous row.
     #[inline]
     pub fn push(&mut self, row: &Row, changed: u64, number: u64, labels: &[Option<TargetLabel>]) {
-        let at = self.rows + self.block.events.len() as u32;
+        let at = self.rows + to_u32(self.block.events.len());
         let changed = changed | self.pending;
         self.pending = 0;
         for derived in &mut self.block.derived {
@@ -220,7 +221,7 @@ impl RowGroupEncoder {
             }
             of_column.extend(self.rows, values);
         }
-        self.rows += block.events.len() as u32;
+        self.rows += to_u32(block.events.len());
         block.events.clear();
         block.rows.clear();
         block.labels.iter_mut().for_each(Vec::clear);

@@ -15,6 +15,7 @@ use super::encoding::{Run, hybrid, index_width};
 use super::kind::{NO_PRICE, mid, price};
 use super::pages::{Bound, DataPage, PAGE_ROWS, float_bounds, signed_order};
 use super::runs::{PageRuns, RunList};
+use crate::cast::{low8, low32, to_u32, to_usize};
 use crate::input::is_exact_float;
 
 /// Number of values that most dictionaries do not reach.
@@ -67,8 +68,8 @@ impl Cell {
 
     fn text(&self, bits: u64) -> String {
         match self {
-            Self::Text(texts) => texts[bits as usize].clone(),
-            _ => char::from(bits as u8).to_string(),
+            Self::Text(texts) => texts[to_usize(bits)].clone(),
+            _ => char::from(low8(bits)).to_string(),
         }
     }
 
@@ -78,10 +79,10 @@ impl Cell {
             match self {
                 Self::FloatPrice | Self::Mid => out.extend_from_slice(&self.float(bits).to_le_bytes()),
                 Self::FixedPrice => out.extend_from_slice(&bits.to_le_bytes()),
-                Self::Unsigned | Self::Signed => out.extend_from_slice(&(bits as u32).to_le_bytes()),
+                Self::Unsigned | Self::Signed => out.extend_from_slice(&low32(bits).to_le_bytes()),
                 Self::Letter | Self::Text(_) => {
                     let text = self.text(bits);
-                    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                    out.extend_from_slice(&to_u32(text.len()).to_le_bytes());
                     out.extend_from_slice(text.as_bytes());
                 }
             }
@@ -92,9 +93,9 @@ impl Cell {
     fn order(&self, bits: u64) -> u64 {
         match self {
             Self::FloatPrice | Self::FixedPrice | Self::Mid => signed_order(bits.cast_signed()),
-            Self::Signed => signed_order((bits as i32).into()),
+            Self::Signed => signed_order(low32(bits).cast_signed().into()),
             Self::Unsigned | Self::Letter => bits,
-            Self::Text(texts) => texts.iter().filter(|text| **text < texts[bits as usize]).count() as u64,
+            Self::Text(texts) => texts.iter().filter(|text| **text < texts[to_usize(bits)]).count() as u64,
         }
     }
 
@@ -185,7 +186,7 @@ impl RunColumn {
             match numbers.entry(hash(value), |n| value_of(n) == value, |n| hash(value_of(n))) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
-                    let number = values.len() as u32;
+                    let number = to_u32(values.len());
                     new.insert(number);
                     values.push(value);
                     number
@@ -214,7 +215,7 @@ impl RunColumn {
         let optional = descr.max_def_level() > 0;
         let width = index_width(self.values.len());
         let encoded = self.write_pages(optional, scratch, |runs, page| {
-            page.push(width as u8);
+            page.push(low8(width));
             hybrid(page, present(runs), width);
         });
 
@@ -256,7 +257,7 @@ impl RunColumn {
             let nulls = runs.iter().filter(|run| run.0 == NULL).map(|run| run.1 as usize).sum();
             if optional {
                 match nulls {
-                    0 => definition_levels(bytes, std::iter::once((1, rows as u32))),
+                    0 => definition_levels(bytes, std::iter::once((1, to_u32(rows)))),
                     _ => definition_levels(bytes, runs.iter().map(|run| (u32::from(run.0 != NULL), run.1))),
                 }
             }
@@ -329,7 +330,7 @@ pub(super) fn definition_levels(page: &mut Vec<u8>, levels: impl Iterator<Item =
     let start = page.len();
     page.extend_from_slice(&[0; 4]);
     hybrid(page, merge_equal(levels), 1);
-    let length = (page.len() - start - 4) as u32;
+    let length = to_u32(page.len() - start - 4);
     page[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 

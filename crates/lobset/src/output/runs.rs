@@ -2,6 +2,7 @@
 
 use super::blocks::{BLOCK_WORDS, Block, Blocks};
 use super::encoding::Run;
+use crate::cast::{low16, to_u32};
 
 /// Bits of a word for the length of a run; the others are for its number.
 const LENGTH_BITS: u32 = 6;
@@ -32,14 +33,13 @@ impl RunList {
     #[inline]
     pub(super) fn push(&mut self, (number, length): Run) {
         let (high, low) = (number >> NUMBER_BITS, number % NUMBERS);
-        let word = |number: u32, length: u32| (number << LENGTH_BITS | length) as u16;
+        let word = |number: u32, length: u32| low16(number << LENGTH_BITS | length);
         if high == 0 && length < LENGTHS {
             self.put([word(low, length)]);
         } else if high < NUMBERS && high > 0 && length < LENGTHS {
             self.put([word(high, 0), word(low, length)]);
         } else {
-            let upper = |bits: u32| (bits >> 16) as u16;
-            self.put([0, number as u16, upper(number), length as u16, upper(length)]);
+            self.put([0, low16(number), low16(number >> 16), low16(length), low16(length >> 16)]);
         }
     }
 
@@ -109,7 +109,7 @@ impl<I: Iterator<Item = Run>> PageRuns<I> {
     /// Fills `page` with the runs of the next `rows` rows, fewer at the end. Returns the number of rows.
     pub(super) fn next_page(&mut self, rows: usize, page: &mut Vec<Run>) -> usize {
         page.clear();
-        let mut wanted = rows as u32;
+        let mut wanted = to_u32(rows);
         while wanted > 0 {
             if self.rest.1 == 0 {
                 let Some(run) = self.runs.next() else { break };

@@ -41,9 +41,8 @@ impl DatasetSchema {
 
     /// The columns by which the rows of a file are sorted.
     pub(super) fn sorting_columns(&self) -> Vec<SortingColumn> {
-        let rows = self.columns.iter().position(|column| column.name == names::ROW);
-        let column = |place| SortingColumn { column_idx: place as i32, descending: false, nulls_first: false };
-        rows.map(column).into_iter().collect()
+        let rows = (0..).zip(&self.columns).filter(|(_, column)| column.name == names::ROW);
+        rows.map(|(column_idx, _)| SortingColumn { column_idx, descending: false, nulls_first: false }).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use super::encoding::{bits, delta_i32, delta_i64};
 use super::kind::NO_TIME;
 use super::pages::{Bound, float_bounds, signed_order};
 use super::run_column::{Scratch, definition_levels};
+use crate::cast::low32;
 
 /// Values of a column, in their width in Parquet.
 pub(super) enum Series {
@@ -31,7 +32,7 @@ impl Series {
     pub(super) fn extend(&mut self, values: &[u64]) {
         match self {
             Self::Times(all) | Self::Longs(all) => all.extend(values.iter().map(|v| v.cast_signed())),
-            Self::Signed(all) | Self::Unsigned(all) => all.extend(values.iter().map(|v| *v as i32)),
+            Self::Signed(all) | Self::Unsigned(all) => all.extend(values.iter().map(|v| low32(*v).cast_signed())),
             Self::Floats(all) => all.extend(values.iter().map(|v| f64::from_bits(*v))),
             Self::Bools(all) => all.extend(values.iter().map(|v| *v != 0)),
         }

@@ -5,6 +5,7 @@
 use parquet::errors::{ParquetError, Result};
 
 use super::encoding::put_varint;
+use crate::cast::low8;
 
 /// The header of a list field whose number is one above the previous field's.
 pub(super) const LIST_FIELD: u8 = 0x19;
@@ -16,7 +17,7 @@ pub(super) const STRUCT_LIST: u8 = 0x0C;
 pub(super) fn put_list_header(bytes: &mut Vec<u8>, length: u64) {
     // The header contains a short length; a longer one follows it.
     match length {
-        few @ 0..15 => bytes.push(STRUCT_LIST | (few as u8) << 4),
+        few @ 0..15 => bytes.push(STRUCT_LIST | low8(few) << 4),
         many => {
             bytes.push(STRUCT_LIST | 0xF0);
             put_varint(bytes, many);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::streams::TargetRows;
+use crate::cast::to_usize;
 use crate::error::Result;
 use crate::label::{Boundaries, Candidates, Split};
 use crate::tape::MOVEMENT_BLOCK;
@@ -117,9 +118,9 @@ pub fn class_blocks(
     let span = candidates.span(range.clone());
     let none = |target: &Labelled<'_>| ClassCounts::new(target.classes);
     let empty = BlockCounts { rows: 0, targets: targets.iter().map(none).collect() };
-    let mut blocks = vec![empty; usize_of((range.end - range.start).div_ceil(MOVEMENT_BLOCK))];
+    let mut blocks = vec![empty; to_usize((range.end - range.start).div_ceil(MOVEMENT_BLOCK))];
     // Rows with a label, needed only where targets may have labels of different rows.
-    let mut labelled = vec![false; if targets.len() > 1 { usize_of(range.end - range.start) } else { 0 }];
+    let mut labelled = vec![false; if targets.len() > 1 { to_usize(range.end - range.start) } else { 0 }];
     let mut values = Vec::new();
     for (number, target) in targets.iter().enumerate() {
         let mine = target.within(&span);
@@ -127,11 +128,11 @@ pub fn class_blocks(
         let mut values = values.as_slice();
         for rows in target.rows.candidates.rows(mine) {
             // These rows follow each other among the candidates of the symbol, too.
-            let mut at = usize_of(candidates.before(rows.start) - range.start);
+            let mut at = to_usize(candidates.before(rows.start) - range.start);
             let mut row = rows.start;
             while row < rows.end {
                 let in_block = BLOCK - at % BLOCK;
-                let (now, later) = values.split_at(in_block.min(usize_of(rows.end - row)).min(values.len()));
+                let (now, later) = values.split_at(in_block.min(to_usize(rows.end - row)).min(values.len()));
                 let counts = &mut blocks[at / BLOCK].targets[number];
                 for (value, row) in now.iter().zip(row..) {
                     if !value.is_nan() {
@@ -162,7 +163,3 @@ pub fn class_blocks(
 
 /// The number of candidates in a block.
 const BLOCK: usize = MOVEMENT_BLOCK as usize;
-
-fn usize_of(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
-}

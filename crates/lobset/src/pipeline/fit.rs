@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::counts::Slice;
 use super::engine::Engine;
 use super::streams::{Stream, TargetRows, item};
+use crate::cast::{to_usize, whole_unsigned};
 use crate::config::{CLASSIC, Classes, Target, ThresholdScope};
 use crate::error::{Error, Result};
 use crate::label::{Boundaries, Fitted, Selection, check_classes, inner_quantiles, interpolate, ranks};
@@ -71,12 +72,7 @@ struct Counted {
 }
 
 /// Selects the values that the quantiles `qs` need; `None` if there are no values.
-fn select(
-    engine: &impl Engine,
-    ranges: &[Slice],
-    mut selection: Selection,
-    qs: &[f64],
-) -> Result<Option<Counted>> {
+fn select(engine: &impl Engine, ranges: &[Slice], mut selection: Selection, qs: &[f64]) -> Result<Option<Counted>> {
     let (mut n, mut mean, mut squares, mut min, mut max) = (0, 0.0, 0.0, f64::MAX, f64::MIN);
     let mut first = true;
     let at_ranks = loop {
@@ -102,12 +98,7 @@ fn select(
 }
 
 /// Fits the boundaries of some symbols together; `None` if they have no row to fit on.
-fn fit_group(
-    engine: &impl Engine,
-    input: &FitInput<'_>,
-    symbols: &[usize],
-    whose: &str,
-) -> Result<Option<Boundaries>> {
+fn fit_group(engine: &impl Engine, input: &FitInput<'_>, symbols: &[usize], whose: &str) -> Result<Option<Boundaries>> {
     let mut fitted = Vec::new();
     let mut embargo = Vec::new();
     for &symbol in symbols {
@@ -165,7 +156,7 @@ fn around_zero(largest: f64) -> Vec<f64> {
 
 /// The places of the m = ceil(fraction * h) of h files to fit on: floor(i * h / m), i = 0..m.
 pub fn sampled_files(fraction: f64, h: usize) -> Vec<usize> {
-    let m = ((fraction * h as f64).ceil() as usize).min(h);
+    let m = to_usize(whole_unsigned((fraction * h as f64).ceil())).min(h);
     (0..m).map(|i| i * h / m).collect()
 }
 

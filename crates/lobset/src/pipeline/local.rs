@@ -124,12 +124,7 @@ impl Engine for Local<'_> {
         Ok(sums)
     }
 
-    fn classes(
-        &self,
-        streams: &[Stream],
-        _: &Thresholds,
-        symbols: &[Classify<'_>],
-    ) -> Result<Vec<Vec<BlockCounts>>> {
+    fn classes(&self, streams: &[Stream], _: &Thresholds, symbols: &[Classify<'_>]) -> Result<Vec<Vec<BlockCounts>>> {
         let Run { threads, monitor, .. } = self.run;
         let tape = self.tape()?;
         let tasks = slices_of(symbols.iter().map(|symbol| 0..symbol.candidates.count()), CLASS_TASK);
@@ -198,17 +193,11 @@ impl Engine for Local<'_> {
         };
         let total = tasks.iter().map(GroupTask::candidates).sum();
         monitor.stage(Stage::Write, total, || {
-            map_ordered(
-                threads,
-                0,
-                &batches(&tasks, BATCH, |task| task.candidates()),
-                work,
-                |mut encoder| {
-                    encoder.take_groups(&mut splice)?;
-                    encoders.put(encoder);
-                    Ok(())
-                },
-            )
+            map_ordered(threads, 0, &batches(&tasks, BATCH, |task| task.candidates()), work, |mut encoder| {
+                encoder.take_groups(&mut splice)?;
+                encoders.put(encoder);
+                Ok(())
+            })
         })?;
         Ok(entries)
     }

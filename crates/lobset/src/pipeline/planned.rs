@@ -46,9 +46,8 @@ pub fn plan_all(
         ));
     }
     let blocks = engine.classes(streams, &thresholds, &symbols)?;
-    let plan = |(symbol, blocks): (&Classify<'_>, Vec<BlockCounts>)| {
-        plan_symbol(symbol, &blocks, run.config.drop_unbalanced)
-    };
+    let plan =
+        |(symbol, blocks): (&Classify<'_>, Vec<BlockCounts>)| plan_symbol(symbol, &blocks, run.config.drop_unbalanced);
     let plans = symbols.iter().zip(blocks).map(plan).collect();
     Ok(Planned { targets, thresholds, labelled, fitted_rows, plans })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::counts::{ClassCounts, Labelled};
 use super::plan::{Quotas, RowGroup, SymbolPlan, TargetPlan};
+use crate::cast::to_u8;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Quota, Rule, Split, Thresholds};
@@ -136,7 +137,7 @@ impl Labels<'_> {
         let number = self.counts.count(split, class);
         let quota = self.quotas.and_then(|quotas| quotas.of(split));
         let balanced = quota.is_some_and(|quota| quota.is_marked(class, number));
-        Some(TargetLabel { movement, class: class as u8, split, balanced })
+        Some(TargetLabel { movement, class: to_u8(class), split, balanced })
     }
 }
 

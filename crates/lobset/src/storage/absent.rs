@@ -54,15 +54,15 @@ impl Object {
 }
 
 /// Cannot be created in this build.
-pub struct Stream(Infallible);
+pub struct Download(Infallible);
 
-impl Stream {
+impl Download {
     pub fn open(_: &Path) -> io::Result<Self> {
         refuse()
     }
 }
 
-impl io::Read for Stream {
+impl io::Read for Download {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         match self.0 {}
     }

@@ -9,9 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use twox_hash::XxHash3_64;
 
+use crate::cast::low32;
+
 /// The checksum of a block: the low half of its XXH3. A damaged block matches once in four billion times.
 pub(crate) fn checksum(block: &[u8]) -> u32 {
-    XxHash3_64::oneshot(block) as u32
+    low32(XxHash3_64::oneshot(block))
 }
 
 /// Refuses a block whose checksum is not `want`.

@@ -26,12 +26,15 @@ use rustix::fs::OFlags;
 #[cfg(not(feature = "object-store"))]
 use absent as object;
 pub(crate) use calls::{absent_is_fine, uninterrupted};
+pub use paths::plain;
 pub(crate) use paths::unique;
-pub use paths::{file_name, is_url, plain, plain_all};
+pub(crate) use paths::{file_name, is_url, plain_all};
 use platform::Platform;
-pub use search::{Entry, Searched, search};
+pub(crate) use search::{Entry, Searched, search};
 pub use stat::Stat;
 use stat::regular;
+
+use crate::cast::to_usize;
 
 /// Size of a write buffer, in bytes. Column chunks and tapes are written in many small pieces, which then share a call.
 const BUFFER: usize = 1 << 20;
@@ -81,8 +84,8 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, Stat)>) -> io::Result<()> {
 ///
 /// # Errors
 /// When it cannot be opened, or is not a regular file.
-pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    if is_url(path) { Ok(Box::new(object::Stream::open(path)?)) } else { Ok(Box::new(open_regular(path)?)) }
+pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    if is_url(path) { Ok(Box::new(object::Download::open(path)?)) } else { Ok(Box::new(open_regular(path)?)) }
 }
 
 /// Opens a regular file, and nothing else.
@@ -99,7 +102,7 @@ fn open_regular(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_at_most(path, u64::MAX)
 }
 
@@ -107,7 +110,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// When it cannot be read, or is larger.
-pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("has more than {most} bytes"));
     if !is_url(path) && stat(path)?.bytes > most {
         return Err(too_large());
@@ -119,7 +122,7 @@ pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// A file for reads at any offset.
-pub enum Ranges {
+pub(crate) enum Ranges {
     /// On a file system.
     File(File),
     /// In an object store.
@@ -158,7 +161,7 @@ impl Ranges {
     /// # Errors
     /// As [`read_exact_at`](Self::read_exact_at).
     pub fn range(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let mut bytes = vec![0; to_usize(range.end - range.start)];
         self.read_exact_at(&mut bytes, range.start)?;
         Ok(bytes.into())
     }
@@ -197,7 +200,7 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
 }
 
 /// A file being written. It is complete once it is [finished](Self::finish); if dropped before, it leaves nothing.
-pub struct Writer {
+pub(crate) struct Writer {
     path: PathBuf,
     to: Option<Target>,
 }
@@ -281,7 +284,7 @@ pub(crate) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile>
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+pub(crate) fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     if is_url(path) {
         return object::put(path, bytes, None);
     }
@@ -304,7 +307,7 @@ pub fn put_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn put_over(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
+pub(crate) fn put_over(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
     object::put(path, bytes, seen)
 }
 
@@ -312,7 +315,7 @@ pub fn put_over(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bo
 ///
 /// # Errors
 /// When it cannot be removed.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let removed = if is_url(path) { object::remove(path) } else { fs::remove_file(path) };
     absent_is_fine(removed)
 }
@@ -321,7 +324,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When it cannot be removed.
-pub fn remove_all(folder: &Path) -> io::Result<()> {
+pub(crate) fn remove_all(folder: &Path) -> io::Result<()> {
     if is_url(folder) {
         return object::remove_all(folder);
     }

@@ -188,7 +188,7 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
 
 /// An object read from its start, in pieces that are requested ahead. All pieces are of the version that was there
 /// first: an object that is replaced meanwhile is an error.
-pub struct Stream {
+pub struct Download {
     object: Object,
     version: Option<String>,
     /// The first byte that has not been requested.
@@ -198,7 +198,7 @@ pub struct Stream {
     piece: Bytes,
 }
 
-impl Stream {
+impl Download {
     pub fn open(path: &Path) -> io::Result<Self> {
         let object = Object::new(path)?;
         let found = wait(object.store.head(&object.key))?;
@@ -228,7 +228,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for Download {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.piece.is_empty() {
             let Some(coming) = self.coming.pop_front() else { return Ok(0) };
@@ -241,7 +241,7 @@ impl Read for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for Download {
     fn drop(&mut self) {
         self.coming.iter().for_each(JoinHandle::abort);
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::row::Row;
 use super::varint::SLACK;
 use super::writer::Chunk;
+use crate::cast::to_usize;
 use crate::error::{Error, Result};
 use crate::storage::checksum::check;
 use crate::storage::{self, Ranges};
@@ -215,7 +216,7 @@ pub fn check_chunks<'a>(file: &Path, chunks: impl IntoIterator<Item = &'a Chunk>
     for chunk in chunks {
         for tape in [Tape::Mid2, Tape::Rows] {
             let place = chunk.place(tape);
-            bytes.resize((place.end - place.start) as usize, 0);
+            bytes.resize(to_usize(place.end - place.start), 0);
             ranges.read_exact_at(&mut bytes, place.start)?;
             check(&bytes, chunk.checksum(tape))?;
         }
@@ -244,7 +245,7 @@ impl<'a> MidCursor<'a> {
             Self { tape, file: OpenFile::default(), next_chunk, bytes: Vec::new(), values: Vec::new(), at: 0 };
         if row < tape.rows {
             cursor.load()?;
-            cursor.at = (row - tape.chunks[next_chunk].first_row) as usize;
+            cursor.at = to_usize(row - tape.chunks[next_chunk].first_row);
         } else {
             cursor.next_chunk = tape.chunks.len();
         }

@@ -11,9 +11,12 @@ mod varint;
 mod writer;
 
 pub(crate) use cursor::check_chunks;
-pub use cursor::{MidCursor, RowCursor, SymbolTape, Tape};
+pub(crate) use cursor::{MidCursor, Tape};
+pub use cursor::{RowCursor, SymbolTape};
 pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks, read_movements, to_bytes};
 pub(crate) use row::book;
-pub use row::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
+pub use row::{BOOK_WORDS, Row, is_price};
+pub(crate) use row::{Book, each_bit, halves};
 pub(crate) use varint::zigzag;
-pub use writer::{Chunk, TapeWriter};
+pub(crate) use writer::Chunk;
+pub use writer::TapeWriter;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use crate::cast::to_usize;
 use crate::error::Result;
 use crate::storage::checksum::{check, checksum};
 
@@ -11,7 +12,7 @@ use crate::storage::checksum::{check, checksum};
 /// blocks.
 pub(crate) const MOVEMENT_BLOCK: u64 = 16_384;
 
-const MOVEMENT_BLOCK_BYTES: usize = 8 * MOVEMENT_BLOCK as usize;
+const MOVEMENT_BLOCK_BYTES: usize = 8 * to_usize(MOVEMENT_BLOCK);
 
 /// Writes movements in blocks and keeps the checksum of each.
 pub(crate) struct BlockWriter<W> {
@@ -76,18 +77,18 @@ pub(crate) fn read_blocks(
     read: impl Fn(&mut [u8], u64) -> std::io::Result<()>,
     out: &mut Vec<f64>,
 ) -> std::io::Result<()> {
-    out.reserve_exact((range.end - range.start) as usize);
+    out.reserve_exact(to_usize(range.end - range.start));
     let mut bytes = vec![0; MOVEMENT_BLOCK_BYTES];
     let blocks = (range.start - whole.start) / MOVEMENT_BLOCK..(range.end - whole.start).div_ceil(MOVEMENT_BLOCK);
     for block in blocks {
         let from = whole.start + block * MOVEMENT_BLOCK;
         let to = whole.end.min(from + MOVEMENT_BLOCK);
-        let bytes = &mut bytes[..8 * (to - from) as usize];
+        let bytes = &mut bytes[..8 * to_usize(to - from)];
         read(bytes, from - whole.start)?;
-        let want = checksums.get(block as usize).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        let want = checksums.get(to_usize(block)).ok_or(std::io::ErrorKind::UnexpectedEof)?;
         check(bytes, *want)?;
         let inside = range.start.max(from) - from..range.end.min(to) - from;
-        from_bytes(&bytes[8 * inside.start as usize..8 * inside.end as usize], out);
+        from_bytes(&bytes[8 * to_usize(inside.start)..8 * to_usize(inside.end)], out);
     }
     Ok(())
 }
@@ -99,9 +100,9 @@ const PIECE: usize = 8192;
 pub(crate) fn read_movements(file: &File, range: Range<u64>, out: &mut Vec<f64>) -> std::io::Result<()> {
     let mut piece = [0; 8 * PIECE];
     out.clear();
-    out.reserve_exact((range.end - range.start) as usize);
+    out.reserve_exact(to_usize(range.end - range.start));
     for start in range.clone().step_by(PIECE) {
-        let bytes = &mut piece[..(range.end - start).min(PIECE as u64) as usize * 8];
+        let bytes = &mut piece[..8 * to_usize((range.end - start).min(PIECE as u64))];
         file.read_exact_at(bytes, start * 8)?;
         from_bytes(bytes, out);
     }

@@ -3,6 +3,7 @@
 use dbn::{BidAskPair, UNDEF_TIMESTAMP};
 
 use super::varint::{get, put, unzigzag, zigzag};
+use crate::cast::{low16, low32};
 use crate::input::{Event, Record};
 
 /// Number of words in a book: four for each of ten levels (bid price, ask price, both sizes, both counts).
@@ -77,7 +78,7 @@ pub fn each_bit(mut mask: u64, mut f: impl FnMut(usize)) {
 /// The two 32-bit halves of a word of sizes or counts.
 #[inline(always)]
 pub fn halves(word: u64) -> (u32, u32) {
-    (word as u32, (word >> 32) as u32)
+    (low32(word), low32(word >> 32))
 }
 
 /// True for a word that contains a price, false for one that contains two sizes or counts.
@@ -96,6 +97,12 @@ fn marks(event: &Event) -> [u8; 4] {
 #[inline(always)]
 fn step(old: u32, new: u32) -> u64 {
     zigzag(i64::from(new.wrapping_sub(old).cast_signed()))
+}
+
+/// The half after a change: the inverse of [`step`].
+#[inline(always)]
+fn after_step(old: u32, change: u64) -> u32 {
+    old.wrapping_add(low32(unzigzag(change).cast_unsigned()))
 }
 
 impl Row {
@@ -176,13 +183,13 @@ impl Row {
         let event = &mut self.event;
         event.ts_recv = event.ts_recv.wrapping_add(unzigzag(next()?).cast_unsigned());
         event.ts_event = event.ts_recv.wrapping_sub(unzigzag(next()?).cast_unsigned());
-        event.ts_in_delta = unzigzag(next()?) as i32;
-        event.sequence = event.sequence.wrapping_add(unzigzag(next()?) as u32);
+        event.ts_in_delta = low32(unzigzag(next()?).cast_unsigned()).cast_signed();
+        event.sequence = after_step(event.sequence, next()?);
         if header & PRICE != 0 {
             event.price = event.price.wrapping_add(unzigzag(next()?));
         }
         if header & SIZE != 0 {
-            event.size = next()? as u32;
+            event.size = low32(next()?);
         }
         if header & MARKS != 0 {
             [event.action, event.side, event.flags, event.depth] = tape.get(at..at + 4)?.try_into().ok()?;
@@ -191,8 +198,8 @@ impl Row {
         if header & SOURCE != 0 {
             let (value, after) = get(tape, at)?;
             at = after;
-            event.instrument_id = (value >> 16) as u32;
-            event.publisher_id = value as u16;
+            event.instrument_id = low32(value >> 16);
+            event.publisher_id = low16(value);
         }
         event.ts_out = UNDEF_TIMESTAMP;
         if header & TS_OUT != 0 {
@@ -214,9 +221,7 @@ impl Row {
                 let (a, b) = halves(old);
                 let (second, after) = get(tape, at)?;
                 at = after;
-                let low = a.wrapping_add(unzigzag(value) as u32);
-                let high = b.wrapping_add(unzigzag(second) as u32);
-                u64::from(low) | u64::from(high) << 32
+                u64::from(after_step(a, value)) | u64::from(after_step(b, second)) << 32
             };
         }
         Some((changed, at))

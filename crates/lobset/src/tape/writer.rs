@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::{MAX_ROW_BYTES, Row};
 use super::varint::SLACK;
+use crate::cast::to_u32;
 use crate::error::{Error, Result};
 use crate::input::Record;
 use crate::storage::Writer;
@@ -116,8 +117,8 @@ impl TapeWriter {
         let written = self.file.write_all(&symbol.mids).and_then(|()| self.file.write_all(rows));
         written.map_err(|e| Error::output(&self.path, e))?;
         symbol.chunks.push(Chunk {
-            rows: symbol.count as u32,
-            row_bytes: symbol.used as u32,
+            rows: to_u32(symbol.count),
+            row_bytes: to_u32(symbol.used),
             offset: self.offset,
             mid2_checksum: checksum(&symbol.mids),
             row_checksum: checksum(rows),

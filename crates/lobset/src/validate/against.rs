@@ -44,7 +44,7 @@ pub struct Against {
 }
 
 /// State of a symbol's raw stream while it is read.
-struct Stream<'a> {
+struct RawStream<'a> {
     symbol: &'a SymbolEntry,
     rows: u64,
     max_ts: u64,
@@ -101,7 +101,7 @@ pub(super) fn compare<P: AsRef<Path>>(
                     }
                     None => Rows::Nothing,
                 };
-                streams.insert(symbol.symbol.as_str(), Stream::new(symbol, rows));
+                streams.insert(symbol.symbol.as_str(), RawStream::new(symbol, rows));
             }
             let read = read_inputs(&files, manifest, config, &mut streams, &mut violations, monitor)?;
             if number == 0 {
@@ -126,13 +126,13 @@ fn read_inputs(
     files: &[CatalogFile],
     manifest: &Manifest,
     config: &Config,
-    streams: &mut BTreeMap<&str, Stream<'_>>,
+    streams: &mut BTreeMap<&str, RawStream<'_>>,
     violations: &mut Violations,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<InputEntry>> {
     let (rules, usable) = (ScanRules::new(config), Usable::new(config));
     let known: BTreeMap<&str, u16> = manifest.symbols.iter().map(|s| (s.symbol.as_str(), s.publisher_id)).collect();
-    let mut streams: Vec<&mut Stream<'_>> = streams.values_mut().collect();
+    let mut streams: Vec<&mut RawStream<'_>> = streams.values_mut().collect();
     let mut read = Vec::new();
     for file in files {
         let mut reader = RowReader::open(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()))?;
@@ -213,7 +213,7 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
     }
 }
 
-impl<'a> Stream<'a> {
+impl<'a> RawStream<'a> {
     fn new(symbol: &'a SymbolEntry, stored: Rows<'a>) -> Self {
         Self { symbol, rows: 0, max_ts: 0, instrument: None, breaks: 0, steps_back: 0, stored }
     }

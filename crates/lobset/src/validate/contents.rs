@@ -156,8 +156,7 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
             match &target.movement {
                 Movement::Means(means) => {
                     let lengths = Lengths::new(means);
-                    let whole: u64 =
-                        with_whole_windows(lengths, *rows, breaks).map(|rows| rows.end - rows.start).sum();
+                    let whole: u64 = with_whole_windows(lengths, *rows, breaks).map(|rows| rows.end - rows.start).sum();
                     require(
                         entry.labelled_rows.checked_add(entry.undefined_rows) == Some(whole),
                         "its labelled and undefined rows are not those with whole windows",
@@ -217,12 +216,7 @@ fn check_splits(
 }
 
 /// Checks the number of rows of a dataset. With several targets each row has a label of at least one of them.
-fn check_dataset(
-    config: &Config,
-    symbol: &SymbolEntry,
-    dataset: &DatasetEntry,
-    require: &mut impl FnMut(bool, &str),
-) {
+fn check_dataset(config: &Config, symbol: &SymbolEntry, dataset: &DatasetEntry, require: &mut impl FnMut(bool, &str)) {
     let written = |splits: &Splits3<SplitEntry>| {
         let of_split = |split: &SplitEntry| match config.drop_unbalanced {
             true => sum(split.balanced.iter().copied()),

@@ -113,7 +113,7 @@ pub(crate) fn prove_datasets(
     if !violations.is_empty() {
         return early(violations);
     }
-    let prover = Prover {
+    let prover = DatasetProver {
         terms,
         datasets,
         footers: FooterCheck::new(&schema, (terms.version, terms.config), terms.thresholds),
@@ -187,7 +187,7 @@ enum Done {
 }
 
 /// State shared by all threads.
-struct Prover<'a> {
+struct DatasetProver<'a> {
     terms: &'a Terms<'a>,
     datasets: &'a [Dataset<'a>],
     footers: FooterCheck<'a>,
@@ -197,7 +197,7 @@ struct Prover<'a> {
     held: Mutex<Option<(usize, Arc<ParquetMetaData>)>>,
 }
 
-impl Prover<'_> {
+impl DatasetProver<'_> {
     /// Divides the datasets into units, or returns the violations in their footers.
     fn units(&self, threads: usize) -> Result<Result<Vec<Unit>, Vec<String>>> {
         let whole = |place: &usize| {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::cast::whole;
 use crate::config::Config;
 use crate::label::Split;
 
@@ -44,7 +45,7 @@ pub(super) struct Usable {
 
 impl Usable {
     pub(super) fn new(config: &Config) -> Self {
-        let range = config.price_range.map(|range| range.map(|price| (price * 1e9).round() as i64));
+        let range = config.price_range.map(|range| range.map(|price| whole((price * 1e9).round())));
         Self { keep_crossed: config.keep_crossed, range }
     }
 
@@ -139,7 +140,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::input::{Drops, QuoteRules, is_break};
+    use crate::input::quote::QuoteRules;
+    use crate::input::{Drops, is_break};
     use crate::label::{Boundaries, Quota, Splits};
 
     /// Any number, often at or near an end of the range, and so near others.

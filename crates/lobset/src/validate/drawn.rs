@@ -10,6 +10,7 @@ use super::raw::RawColumns;
 use super::raw_row::RawRow;
 use super::reading::{caught, open_rows, unreadable};
 use super::violations::Violations;
+use crate::cast::to_usize;
 use crate::config::Target;
 use crate::error::Result;
 use crate::label::Thresholds;
@@ -79,7 +80,7 @@ fn read(path: &Path, places: &[u64], symbol: &str, targets: &[Target]) -> Result
     let mut selectors = Vec::new();
     let mut at = 0;
     for place in places {
-        selectors.push(RowSelector::skip((place - at) as usize));
+        selectors.push(RowSelector::skip(to_usize(place - at)));
         selectors.push(RowSelector::select(1));
         at = place + 1;
     }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{Array, RecordBatch};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
+use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups};
 use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::column::page::{PageIterator, PageReader};
@@ -168,6 +168,8 @@ pub(super) fn check_group(
     expect: &Expect<'_>,
 ) -> Result<GroupFacts> {
     let group = footer.row_group(group);
+    let rows = u64::try_from(group.num_rows());
+    let rows = rows.map_err(|_| unreadable(path, format!("a row group of {} rows", group.num_rows())))?;
     let pages = Group { file: Arc::new(bytes), footer, group };
     let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.levels, &pages, 1 << 14, None);
     let reader = reader.map_err(|e| unread(path, &e))?;
@@ -175,12 +177,12 @@ pub(super) fn check_group(
     let mut facts = GroupFacts { targets, ..GroupFacts::default() };
     for batch in reader {
         check_batch(&batch.map_err(|e| unreadable(path, e))?, expect, &mut facts);
-        if facts.rows > group.num_rows() as u64 {
+        if facts.rows > rows {
             break;
         }
     }
-    if facts.rows != group.num_rows() as u64 {
-        return Err(unreadable(path, format!("a row group of {} rows holds {}", group.num_rows(), facts.rows)));
+    if facts.rows != rows {
+        return Err(unreadable(path, format!("a row group of {rows} rows holds {}", facts.rows)));
     }
     // Readers skip row groups by these statistics.
     if let (Some((least, most)), Some(first), Some(last)) = (row_bounds(group), facts.first_row, facts.last_row)
@@ -287,13 +289,14 @@ fn check_target(
         let movement = movements.value(i);
         let class = class(boundaries, movement);
         let label = labels.value(i);
-        if !movement.is_finite() || i64::from(label) != class as i64 {
+        if !movement.is_finite() || usize::try_from(label) != Ok(class) {
             facts.violation(row, || {
                 format!("{} is {label}, but a movement of {movement:e} is class {class}", target.class)
             });
         }
         let want = split_by_row(row, target.fit_end, expect.boundary_row);
-        let split = by_key.get(splits.keys().value(i) as usize).copied().flatten();
+        let key = usize::try_from(splits.keys().value(i)).ok();
+        let split = key.and_then(|key| by_key.get(key).copied().flatten());
         if split != Some(want) {
             let found = split.map_or("none of the three", Split::name);
             facts.violation(row, || format!("{} is {found}, but it is {want} by its place", target.split));

@@ -80,7 +80,8 @@ impl Recompute {
                 self.checked += 1;
             }
             if want.map(f64::to_bits) != stored.map(f64::to_bits) {
-                let text = |value: Option<f64>| value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:e}"));
+                let text =
+                    |value: Option<f64>| value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:e}"));
                 let (column, stored, want) = (self.column.clone(), text(stored), text(want));
                 self.violation(|| format!("row {row}: {column} is {stored}, but by its windows it is {want}"));
             }

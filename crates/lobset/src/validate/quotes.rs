@@ -7,6 +7,7 @@ use dbn::UNDEF_PRICE;
 
 use super::definition::Usable;
 use super::facts::GroupFacts;
+use crate::cast::whole;
 use crate::output::names;
 
 /// The columns that the check of quotes reads.
@@ -44,7 +45,7 @@ impl<'a> Prices<'a> {
             Self::Float(column) if column.is_null(row) => None,
             Self::Float(column) => {
                 let price = column.value(row);
-                let raw = (price * 1e9).round() as i64;
+                let raw = whole((price * 1e9).round());
                 if (raw as f64 / 1e9).to_bits() != price.to_bits() {
                     return Err("its best bid or ask is no multiple of 1e-9".to_owned());
                 }

@@ -194,7 +194,7 @@ impl Label {
             return Err(format!("{column} is {movement:e}, and {want:e} by definition"));
         }
         let count = super::definition::class(boundaries, want);
-        if i64::from(class) != count as i64 {
+        if usize::try_from(class) != Ok(count) {
             let column = target.column(names::CLASSIFICATION_LABEL);
             return Err(format!("{column} is {class}, and {count} by definition"));
         }

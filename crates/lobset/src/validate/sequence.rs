@@ -45,9 +45,7 @@ impl<'a> Sequence<'a> {
                 unbalanced_kept: !config.drop_unbalanced,
                 marks: splits.filter(|_| config.force_uniform).map(marks),
                 counts: vec![0; 3 * target.class_count()],
-                recompute: splits
-                    .filter(|_| extent == Extent::Whole)
-                    .and_then(|_| Recompute::new(&target, symbol)),
+                recompute: splits.filter(|_| extent == Extent::Whole).and_then(|_| Recompute::new(&target, symbol)),
                 target,
             }
         };
@@ -159,8 +157,7 @@ impl TargetSequence<'_> {
             let want = if self.unbalanced_kept { &split.classes } else { &split.balanced };
             if found != want.as_slice() {
                 let column = self.target.column(names::CLASSIFICATION_LABEL);
-                violations
-                    .push(format!("{name}: rows by {column} are {found:?}, not {want:?} as the manifest says"));
+                violations.push(format!("{name}: rows by {column} are {found:?}, not {want:?} as the manifest says"));
             }
             if let Some(marks) = &self.marks
                 && name != "embargo"

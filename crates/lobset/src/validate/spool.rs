@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use super::datasets::FitMovements;
+use crate::cast::to_usize;
 use crate::error::{Error, Result};
 use crate::label::{Counter, Histogram, SLICE, Selection, Sums};
 use crate::run::map_ordered;
@@ -80,7 +81,7 @@ impl Spool {
     ) -> Result<(Histogram, Vec<Sums>)> {
         let end = self.end(datasets.end);
         let tasks: Vec<(u64, &File)> = match &self.file {
-            Some(file) => (self.end(datasets.start)..end).step_by(SLICE as usize).map(|from| (from, file)).collect(),
+            Some(file) => (self.end(datasets.start)..end).step_by(to_usize(SLICE)).map(|from| (from, file)).collect(),
             None => Vec::new(),
         };
         let counter = Counter::new(selection, mean);

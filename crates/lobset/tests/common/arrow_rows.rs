@@ -10,8 +10,7 @@ use arrow_array::{
     TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
-use lobset::output::{DatasetSchema, Kind, TargetLabel};
-use lobset::tape::Row;
+use lobset::internals::{DatasetSchema, Kind, Row, TargetLabel};
 
 /// A row with its number in the stream and its label.
 pub type LabelledRow = (Row, u64, TargetLabel);
@@ -19,7 +18,8 @@ pub type LabelledRow = (Row, u64, TargetLabel);
 /// The batch of `rows` with the columns of `schema`.
 pub fn batch(schema: &DatasetSchema, symbol: &str, rows: &[LabelledRow]) -> RecordBatch {
     let columns = schema.columns().iter().map(|column| -> ArrayRef {
-        let bits = rows.iter().map(|(row, number, label)| column.value(&row.event, &row.book, *number, &[Some(*label)]));
+        let bits =
+            rows.iter().map(|(row, number, label)| column.value(&row.event, &row.book, *number, &[Some(*label)]));
         let number = bits.clone().map(|v| v as i64);
         let price = number.clone().map(|v| (v != UNDEF_PRICE).then_some(v));
         match column.kind {

@@ -86,7 +86,8 @@ impl Rule for Means {
                 let entering_ahead = ahead_next.values()?;
                 // The future window of the last row may end at the end of the tape, so no further row enters it.
                 let lengths = [leaving_behind.len(), entering_behind.len(), leaving_ahead.len()];
-                let n = lengths.into_iter().fold(left, usize::min).min(entering_ahead.len().max(usize::from(left == 1)));
+                let n =
+                    lengths.into_iter().fold(left, usize::min).min(entering_ahead.len().max(usize::from(left == 1)));
                 let [movements] = out.as_mut_slice() else { return Ok(()) };
                 movements.clear();
                 for i in 0..n {

@@ -42,13 +42,8 @@ pub(crate) trait Rule {
     ///
     /// # Errors
     /// [`Error::Output`](crate::Error::Output) when the tape cannot be read; any error of `take`.
-    fn compute(
-        &self,
-        tape: &SymbolTape,
-        candidates: &Candidates,
-        range: Range<u64>,
-        take: &mut Take<'_>,
-    ) -> Result<()>;
+    fn compute(&self, tape: &SymbolTape, candidates: &Candidates, range: Range<u64>, take: &mut Take<'_>)
+    -> Result<()>;
 
     /// Number of values of each candidate.
     fn tracks(&self) -> usize {

@@ -138,7 +138,7 @@ impl Thresholds {
     ///
     /// # Errors
     /// A text that describes what is wrong.
-    pub fn parse(text: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
         let thresholds: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         let mut contradictions = thresholds.contradictions();
         let more = contradictions.len().saturating_sub(MOST_CONTRADICTIONS);

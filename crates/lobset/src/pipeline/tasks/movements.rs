@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Job;
 use super::attempt::Attempt;
+use crate::cast::to_usize;
 use crate::config::Movement;
 use crate::error::{Error, Result};
 use crate::label::Candidates;
@@ -64,7 +65,7 @@ impl Job for Movements {
         let work = |slice: &Slice| {
             let MovementPart { movement, tape, candidates, .. } = &self.parts[slice.place];
             let rule = movement.rule();
-            let buffer = || Mutex::new(Vec::with_capacity(8 * slice.count() as usize));
+            let buffer = || Mutex::new(Vec::with_capacity(8 * to_usize(slice.count())));
             let blocks: Vec<Mutex<Vec<u8>>> = (0..rule.tracks()).map(|_| buffer()).collect();
             let keep = |track: usize, _, block: &[u8]| {
                 blocks[track].lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(block);

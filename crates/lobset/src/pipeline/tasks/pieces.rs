@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cast::to_usize;
 use crate::error::{Error, Result};
 use crate::storage::Ranges;
 use crate::tape::{MOVEMENT_BLOCK, read_blocks};
@@ -32,7 +33,7 @@ impl Piece {
         let places = blocks.start..blocks.end.min(self.range.end - start);
         let bytes = Ranges::open(&self.file)?.range((self.first + places.start) * 8..(self.first + places.end) * 8)?;
         let copy = |into: &mut [u8], at: u64| {
-            let at = (at - places.start) as usize * 8;
+            let at = to_usize(at - places.start) * 8;
             into.copy_from_slice(&bytes[at..at + into.len()]);
             Ok(())
         };
@@ -63,7 +64,7 @@ impl Pieces {
     /// [`Error::Output`] when a work file cannot be read.
     pub fn read(&self, range: Range<u64>, values: &mut Vec<f64>) -> Result<()> {
         values.clear();
-        values.reserve_exact((range.end - range.start) as usize);
+        values.reserve_exact(to_usize(range.end - range.start));
         for piece in self.within(&range) {
             let from = range.start.max(piece.range.start);
             let to = range.end.min(piece.range.end);

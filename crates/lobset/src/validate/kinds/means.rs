@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::{Evaluate, RowAt, Verdict};
+use crate::cast::to_usize;
 use crate::config::Means;
 
 /// L, O and F: the lengths of a label's windows, in rows.
@@ -104,7 +105,7 @@ impl Slide {
         self.next += 1;
         let Lengths { lookback, include_row, offset, ahead } = self.lengths;
         let row = self.next.checked_sub(1 + offset + ahead).filter(|row| *row >= self.start + self.lengths.before())?;
-        let before = |row: u64| self.sums.get((row - self.first) as usize).copied().unwrap_or(0);
+        let before = |row: u64| self.sums.get(to_usize(row - self.first)).copied().unwrap_or(0);
         let end = if include_row { row + 1 } else { row };
         let behind = before(end) - before(end - lookback);
         let ahead = before(self.next) - before(row + 1 + offset);
