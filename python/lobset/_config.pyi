@@ -44,22 +44,22 @@ class Config(Settings):
     ) -> None: ...
     @property
     def currency(self) -> str:
-        """Tag in the file names, and the preset that fills the other defaults."""
+        """Tag used in file names; also selects the preset that provides the other defaults."""
     @property
     def features(self) -> tuple[Literal["volume", "variance", "trade_counts"], ...]:
-        """Channels of the depth tensors made from the dataset: volume (the median of sizes), variance (the sample variance of sizes), trade_counts (the sum of order counts)."""
+        """Channels of depth tensors made from the dataset: volume (the median of sizes), variance (the sample variance of sizes), trade_counts (the sum of order counts)."""
     @property
     def lookback_rows(self) -> int:
-        """L, rows of the past window; 1 to 1073741824."""
+        """Length L of the past window, in rows; 1 to 1073741824."""
     @property
     def lookforward_input(self) -> int:
-        """F, rows of the future window; 1 to 1073741824."""
+        """Length F of the future window, in rows; 1 to 1073741824."""
     @property
     def lookforward_offset(self) -> int:
-        """O, rows skipped between the row and the future window; 0 to 1073741824."""
+        """Rows O skipped between a row and its future window; 0 to 1073741824."""
     @property
     def samples(self) -> int:
-        """Rows in one depth tensor's window, a multiple of `ticks_per_bin`."""
+        """Rows in the window of a depth tensor; a multiple of `ticks_per_bin`."""
     @property
     def ticks_per_bin(self) -> int:
         """Rows per time bin of a depth tensor."""
@@ -71,52 +71,52 @@ class Config(Settings):
         """Classes; 2 to 255."""
     @property
     def sample_fraction(self) -> float:
-        """Share of the fit half's files that the boundaries are fitted on; above 0, at most 1."""
+        """Fraction of the fit half's files used to fit the boundaries; above 0, at most 1."""
     @property
     def threshold_scope(self) -> Literal["global", "symbol"]:
-        """Whose movements a set of boundaries is fitted on: global (one set of boundaries for all symbols), symbol (one set for each symbol)."""
+        """Whether symbols share one set of boundaries: global (one set of boundaries for all symbols), symbol (one set for each symbol)."""
     @property
     def force_uniform(self) -> bool:
         """Mark an exactly uniform subset in the column `balanced`."""
     @property
     def drop_unbalanced(self) -> bool:
-        """Write the marked rows alone."""
+        """Write only the marked rows."""
     @property
     def min_symbol_samples(self) -> int:
-        """Labelled rows that a symbol needs to get a dataset; at least 1."""
+        """Labelled rows that a symbol must have to get a dataset; at least 1."""
     @property
     def keep_intermediate(self) -> bool:
         """Keep the work folder."""
     @property
     def fit_until(self) -> str | None:
-        """The boundary time T, a date (2024-10-01) or an RFC 3339 time; by default the start of the file in the middle. Held as RFC 3339 text."""
+        """Boundary time T: a date (2024-10-01) or an RFC 3339 time; by default, the start of the middle file. Held as RFC 3339 text."""
     @property
     def keep_crossed(self) -> bool:
         """Keep quotes whose best bid is above the best ask."""
     @property
     def price_range(self) -> tuple[float, float] | None:
-        """Drop quotes outside these two prices."""
+        """Drop quotes with a price outside this range."""
     @property
     def unmapped(self) -> Literal["error", "drop"]:
-        """What happens to an instrument that the file's mappings do not name: error (the file is refused), drop (its records are dropped and counted)."""
+        """What to do with an instrument that has no symbol in the file's mappings: error (the file is refused), drop (its records are dropped and counted)."""
     @property
     def publishers(self) -> tuple[int, ...] | None:
-        """Keep the records of these publishers alone, by their ids (39,40); by default of all."""
+        """Keep only records of these publisher IDs (39,40); by default, of all publishers."""
     @property
     def aliases(self) -> Literal["error", "keep"]:
-        """What happens when one instrument stands under two symbols at the same time: error (the input is refused), keep (each symbol gets its stream, with a warning that its rows count twice)."""
+        """What to do when an instrument has two symbols at the same time: error (the input is refused), keep (each symbol gets its stream, with a warning that its rows count twice)."""
     @property
     def max_gap(self) -> int | None:
-        """A pause in `ts_recv` longer than this (15m, 2h) breaks a symbol's stream: no window reaches across. Held in nanoseconds."""
+        """Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break. Held in nanoseconds."""
     @property
     def strict(self) -> bool:
-        """Refuse files with impossible values (unknown actions and sides, levels out of order), which are counted and warned about otherwise."""
+        """Refuse files with impossible values (unknown actions or sides, levels out of order); by default, count them and warn."""
     @property
     def price_type(self) -> Literal["float", "fixed"]:
         """How prices are written: float (64-bit floats in price units), fixed (64-bit integers in 1e-9 of a price unit, as in the DBN record)."""
     @property
     def columns(self) -> Literal["all", "book"]:
-        """Which of a record's fields are written: all (every field), book (`ts_event`, the ten levels and the columns of labels)."""
+        """Which columns to write: all (every field), book (`ts_event`, the ten levels and the columns of labels)."""
     @property
     def compression(self) -> Literal["zstd", "snappy", "lz4", "none"]:
         """The codec of the Parquet pages: zstd (Zstandard, level 1), snappy (Snappy), lz4 (LZ4, raw blocks), none (pages as they are)."""

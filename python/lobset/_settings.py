@@ -139,7 +139,7 @@ class Settings:
         return json.dumps(self._values)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a Config does not change; make another one with replace({name}=…)")
+        raise AttributeError(f"a Config is immutable; use replace({name}=…) for a changed copy")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Settings) and self._values == other._values

@@ -41,7 +41,7 @@ class Samples:
         self._samples = self._open(None)
 
     def _open(self, built: bytes | None) -> _lobset.Samples:
-        raise NotImplementedError("make a DepthDataset or a RowDataset")
+        raise NotImplementedError("create a DepthDataset or a RowDataset")
 
     @property
     def path(self) -> str:
@@ -99,7 +99,7 @@ class Samples:
         built = state.pop("_built")
         self.__dict__.update(state)
         if _lobset.identity(self._path) != self._identity:
-            message = f"{self._path}: is not the file any more that this dataset was opened on"
+            message = f"{self._path}: is no longer the file that this dataset was opened from"
             raise InputError(message, path=Path(self._path))
         self._samples = self._open(built)
 

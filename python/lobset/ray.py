@@ -202,7 +202,7 @@ class _Round:
                 continue
             if self.tries[task] > self.executor.retries:
                 raise ExecutorError(
-                    f"a task of kind {self.tasks[task][0]} gave no news in {self.tries[task]} tries",
+                    f"a task of kind {self.tasks[task][0]} sent no news in {self.tries[task]} tries",
                     help=f"if tasks may take longer than {self.executor.deadline:g} s, set a longer deadline",
                 )
             self.send(task, self.best_node(but=node))

@@ -43,7 +43,7 @@ fn run_watched(
                 Engine::Ray { address, work } => {
                     let connect = ray.ok_or_else(|| {
                         ConfigError::one(
-                            "--engine ray: only in the command of the Python package: pip install 'lobset[ray]'",
+                            "--engine ray: only the command of the Python package supports it: pip install 'lobset[ray]'",
                         )
                     })?;
                     let executor = connect(address.as_deref())?;
@@ -104,7 +104,7 @@ fn tell(talk: &Talk, kind: &str, lines: &[String]) {
 
 /// Prints the result to stdout. `written` is the path that the command has written.
 fn finish(talk: &Talk, written: Option<&Path>, text: &dyn Fn() -> String, json: Json<'_>) -> Result<(), Error> {
-    let done = written.map(|out| format!("{} is complete: only this report of it was lost", out.display()));
+    let done = written.map(|out| format!("{} is complete: only this report was lost", out.display()));
     let text = if talk.json { json().unwrap_or_default() + "\n" } else { text() };
     print(&text, done)
 }
@@ -127,7 +127,7 @@ fn simulate(
         serde_json::json!({ "files": files, "rows": rows, "bytes": bytes, "seconds": started.elapsed().as_secs_f64() });
     let text = || {
         format!(
-            "{} files with {} records in {} ({:.1} bytes a record)\n",
+            "{} files with {} records in {} ({:.1} bytes per record)\n",
             files.len(),
             lobset::grouped(rows),
             folder.display(),

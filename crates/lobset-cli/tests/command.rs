@@ -39,7 +39,7 @@ fn the_main_job_prints_a_summary_and_leaves_a_proved_folder() {
 
     let again = place.run(&format!("process market -o out {SMALL}"));
     assert_eq!(again.code, 4);
-    assert_eq!(again.err, "error: out: exists\nhelp: choose another name, or replace it with --overwrite\n");
+    assert_eq!(again.err, "error: out: already exists\nhelp: choose another name, or pass --overwrite to replace it\n");
     assert_eq!(place.run(&format!("process market -o out --overwrite -q {SMALL}")).err, "");
 }
 
@@ -57,7 +57,7 @@ fn phases_can_run_one_by_one() {
     assert_eq!(refused.code, 4);
     assert_eq!(
         refused.err,
-        "error: notes.json: exists and is not a lobset thresholds file, so --overwrite leaves it alone\n\
+        "error: notes.json: exists but is not a lobset thresholds file, so --overwrite does not replace it\n\
          help: choose another name for the file\n"
     );
     assert_eq!(std::fs::read(place.path().join("notes.json")).unwrap(), b"{}");
@@ -158,7 +158,7 @@ fn each_class_of_failure_has_its_exit_code_and_its_cure() {
     let few = place.run("process market -o out");
     assert_eq!(few.code, 1);
     assert!(
-        few.err.contains("no symbol qualifies: the largest, \"M6AM4\"") && few.err.contains("\nhelp: give more files"),
+        few.err.contains("no symbol qualifies: the largest, \"M6AM4\"") && few.err.contains("\nhelp: add more files"),
         "{}",
         few.err
     );
@@ -239,7 +239,7 @@ fn every_row_is_compared_and_a_certificate_is_left() {
     std::fs::write(place.path().join("out/note.txt"), "mine").unwrap();
     let failed = place.run("validate out --certificate proof.json");
     assert_eq!(failed.code, 5);
-    assert!(failed.err.contains("  note.txt: is in the folder, but the manifest does not name it\n"), "{}", failed.err);
+    assert!(failed.err.contains("  note.txt: is in the folder, but not in the manifest\n"), "{}", failed.err);
     assert!(!place.path().join("proof.json").exists());
     assert_eq!(place.run("validate out --all").code, 2);
 }

@@ -53,7 +53,7 @@ fn all_values(config: &Config) -> Map<String, Value> {
 
 /// Parses settings from the JSON of their values. Values that are missing are the defaults.
 pub fn config(text: &str) -> PyResult<Config> {
-    serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("no settings: {e}")))
+    serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("invalid settings: {e}")))
 }
 
 /// Converts a configuration from JSON to a TOML document.

@@ -151,16 +151,16 @@ impl Market {
             return refuse("start: must be a day from 1970 to 2250");
         }
         if self.rows == 0 {
-            return refuse("rows: at least 1");
+            return refuse("rows: must be at least 1");
         }
         if self.options > 1_000_000 {
-            return refuse("options: at most 1000000");
+            return refuse("options: must be at most 1000000");
         }
         if self.currency.is_empty()
             || self.currency.len() > 16
             || !self.currency.bytes().all(|b| b.is_ascii_alphanumeric())
         {
-            return refuse("currency: 1 to 16 letters and digits");
+            return refuse("currency: must be 1 to 16 letters and digits");
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Layer {
         for (key, value) in table {
             match toml_text(&value) {
                 Some(text) => values.push((key, text)),
-                None => problems.push(format!("{origin}: {key}: a setting cannot be a table")),
+                None => problems.push(format!("{origin}: {key}: the value of a setting cannot be a table")),
             }
         }
         if problems.is_empty() { Ok(Self { origin: origin.to_owned(), values }) } else { Err(ConfigError { problems }) }
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(found("publishers = [39, 40]"), Ok(Some(vec![39, 40])));
         assert_eq!(found("publishers = 'none'"), Ok(None));
         for empty in ["publishers = []", "publishers = ''"] {
-            assert!(found(empty).unwrap_err().to_string().contains("publishers: name one publisher at least"));
+            assert!(found(empty).unwrap_err().to_string().contains("publishers: list at least one publisher"));
         }
     }
 

@@ -194,7 +194,7 @@ const CASES: &[Case] = &[
         |job| std::fs::remove_file(job.path(NAMES[1])).unwrap(),
         Refused(
             "glbx-mdp3-20240404.mbp-10.dbn.zst",
-            "is listed in manifest.json but is not there",
+            "is listed in manifest.json but is missing",
             "download it again",
         ),
     ),
@@ -203,7 +203,7 @@ const CASES: &[Case] = &[
         |job| NAMES.iter().for_each(|name| std::fs::remove_file(job.path(name)).unwrap()),
         Refused(
             "glbx-mdp3-20240403.mbp-10.dbn.zst",
-            "is listed in manifest.json but is not there",
+            "is listed in manifest.json but is missing",
             "download it again",
         ),
     ),
@@ -219,7 +219,7 @@ const CASES: &[Case] = &[
         Refused(
             "manifest.json",
             "cannot be read as Databento's manifest.json: EOF",
-            "if it is not Databento's, keep it",
+            "if it is not from Databento, move it",
         ),
     ),
     (
@@ -255,7 +255,7 @@ const CASES: &[Case] = &[
     (
         "manifest.json with a hash of another kind",
         |job| job.edit_manifest(|json| json["files"][0]["hash"] = "md5:00".into()),
-        Refused("manifest.json", "is no SHA-256: \"md5:00\"", "again"),
+        Refused("manifest.json", "is not a SHA-256: \"md5:00\"", "again"),
     ),
     (
         "manifest.json with a negative size",
@@ -292,12 +292,12 @@ const CASES: &[Case] = &[
     (
         "condition.json missing",
         |job| std::fs::remove_file(job.path("condition.json")).unwrap(),
-        Refused("condition.json", "is listed in manifest.json but is not there", "download it again"),
+        Refused("condition.json", "is listed in manifest.json but is missing", "download it again"),
     ),
     (
         "condition.json damaged before it was listed",
         |job| job.write_listed("condition.json", r#"[{"date": "yesterday", "condition": "available"}]"#),
-        Refused("condition.json", "\"yesterday\" is no date such as 2024-04-03", "again"),
+        Refused("condition.json", "\"yesterday\" is not a date such as 2024-04-03", "again"),
     ),
     (
         "condition.json huge",
@@ -312,7 +312,7 @@ const CASES: &[Case] = &[
     (
         "metadata.json missing",
         |job| std::fs::remove_file(job.path("metadata.json")).unwrap(),
-        Refused("metadata.json", "is listed in manifest.json but is not there", "download it again"),
+        Refused("metadata.json", "is listed in manifest.json but is missing", "download it again"),
     ),
     (
         "symbology.json changed",
@@ -322,7 +322,7 @@ const CASES: &[Case] = &[
     (
         "symbology.json missing",
         |job| std::fs::remove_file(job.path("symbology.json")).unwrap(),
-        Refused("symbology.json", "is listed in manifest.json but is not there", "download it again"),
+        Refused("symbology.json", "is listed in manifest.json but is missing", "download it again"),
     ),
     ("symbology.json damaged, and not needed", |job| job.write_listed("symbology.json", "{"), Read),
     ("hidden files of macOS", |job| job.write("._glbx-mdp3-20240403.mbp-10.dbn.zst", "Mac OS X"), Read),
@@ -349,7 +349,7 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
         },
         Refused(
             "",
-            "instrument 7 has no symbol: the file has no mappings, and no symbology.json lies beside it",
+            "instrument 7 has no symbol: the file has no mappings, and there is no symbology.json next to it",
             "--symbology FILE",
         ),
     ),
@@ -381,7 +381,7 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
         },
         Refused(
             "symbology.json",
-            "maps \"continuous\" to \"raw_symbol\", without instrument ids on either side",
+            "maps \"continuous\" to \"raw_symbol\", and neither is \"instrument_id\"",
             "stype_out=\"instrument_id\"",
         ),
     ),
@@ -514,7 +514,7 @@ fn a_hidden_file_that_is_named_is_read() {
     std::fs::create_dir(&only).unwrap();
     std::fs::rename(job.path(".first.dbn.zst"), only.join(".first.dbn.zst")).unwrap();
     let error = run(&[only], &job.out("out"), &small()).unwrap_err().to_string();
-    assert!(error.contains("no .dbn or .dbn.zst file in this folder or below, but for 1 hidden"), "{error}");
+    assert!(error.contains("this folder and its subfolders contain no .dbn or .dbn.zst file, but for 1 hidden"), "{error}");
 }
 
 #[test]
@@ -709,7 +709,7 @@ fn files_of_four_venues_are_read() {
         assert_eq!(file.records, file.rows + file.drops.total());
     }
     let error = look(&venues.join("live-mixed-schemas.dbn.zst")).unwrap_err();
-    assert!(error.to_string().contains("holds a mix of schemas, as live captures do"), "{error}");
+    assert!(error.to_string().contains("has several schemas, as live captures do"), "{error}");
 
     // Over the folder: the file that cannot be read first, then the schemas, then that so few rows make no dataset.
     let folder = tempfile::tempdir().unwrap();

@@ -73,7 +73,7 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     let error = go(false).unwrap_err();
     assert!(matches!(error, Error::Output { .. }) && error.help().unwrap().contains("--overwrite"));
     let error = go(true).unwrap_err();
-    assert!(error.to_string().ends_with(r#"leaves it alone: "notes.txt""#), "{error}");
+    assert!(error.to_string().ends_with(r#"does not replace it: "notes.txt""#), "{error}");
     assert_eq!(std::fs::read(out.join("notes.txt")).unwrap(), b"mine");
     std::fs::remove_file(out.join("notes.txt")).unwrap();
     go(true).unwrap();
@@ -97,7 +97,7 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     assert!(
         error
             .to_string()
-            .ends_with(r#"out: holds what is not part of the dataset, so --overwrite leaves it alone: "notes.txt""#),
+            .ends_with(r#"out: contains files that are not part of the dataset, so --overwrite does not replace it: "notes.txt""#),
         "{error}"
     );
     assert_eq!(std::fs::read(out.join("notes.txt")).unwrap(), b"mine");
@@ -158,9 +158,9 @@ fn out_and_the_input_are_apart() {
     run(&plain, &at("plain/beside"), &small()).unwrap();
     // Nothing is put into a dataset, and nothing replaced there.
     let text = run(&[&one], &at("ov/raw/beside"), &small()).unwrap_err().to_string();
-    assert!(text.ends_with("ov: is a lobset dataset, in which nothing else may lie"), "{text}");
+    assert!(text.ends_with("ov: is a lobset dataset, which must not contain anything else"), "{text}");
     let inside = lobset::fit_thresholds(&inputs, &at("ov/thresholds.json"), &small(), &options, &Monitor::silent());
-    assert!(inside.unwrap_err().to_string().ends_with("is a lobset dataset, in which nothing else may lie"));
+    assert!(inside.unwrap_err().to_string().ends_with("is a lobset dataset, which must not contain anything else"));
     assert_eq!(before(&at("ov")), there[1]);
 }
 
@@ -228,7 +228,7 @@ fn two_runs_do_not_share_an_output() {
     };
     process(&inputs, &out, &small(), None, &Options::default(), &Monitor::new(&report, &stop)).unwrap();
     let message = second.into_inner().unwrap().unwrap();
-    assert!(message.contains("another run is working on it"), "{message}");
+    assert!(message.contains("another run is using it"), "{message}");
 }
 
 #[test]

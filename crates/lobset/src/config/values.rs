@@ -79,7 +79,7 @@ pub trait SettingValue: Sized {
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a number this setting can hold"))
+    text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a number that this setting accepts"))
 }
 
 /// The items of a list, with or without brackets.
@@ -133,7 +133,7 @@ impl SettingValue for bool {
         match text {
             "true" | "1" | "yes" => Ok(true),
             "false" | "0" | "no" => Ok(false),
-            _ => Err(format!("{text:?} is neither true nor false")),
+            _ => Err(format!("must be true or false, not {text:?}")),
         }
     }
 
@@ -204,7 +204,7 @@ impl SettingValue for [f64; 2] {
 
     fn parse(text: &str) -> Result<Self, String> {
         let numbers = Vec::<f64>::parse(text)?;
-        numbers.try_into().map_err(|_| format!("{text:?} is not two numbers: low,high"))
+        numbers.try_into().map_err(|_| format!("must be two numbers, LOW,HIGH, not {text:?}"))
     }
 
     fn text(&self) -> String {

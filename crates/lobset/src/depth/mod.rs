@@ -80,7 +80,7 @@ impl DepthSpec {
         // Rows of a window are counted in 32 bits.
         let size = |rows: u64| match u32::try_from(rows) {
             Ok(rows) if rows <= 1 << 31 => Ok(rows as usize),
-            _ => Err(ConfigError::one("samples: more than memory holds")),
+            _ => Err(ConfigError::one("samples: a window of this size does not fit into memory")),
         };
         let mut features = config.features.clone();
         features.sort_unstable();
@@ -164,7 +164,7 @@ impl DepthSpec {
         let last = self.samples - 1;
         let base = self
             .base(levels.micro_pips(self, 0, 0, last), levels.micro_pips(self, 1, 0, last))
-            .ok_or("the last row lacks its best bid or its best ask, which the ladder stands on")?;
+            .ok_or("the last row has no best bid or no best ask, so the price ladder has no centre")?;
         let bins = Bin::of_rows(self, levels, 0..self.samples);
         self.paint(&bins, base, out);
         Ok(())

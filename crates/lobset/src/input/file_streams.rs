@@ -72,9 +72,9 @@ impl<'a> StreamNames<'a> {
                 if names.0.contains_key(name.as_str()) {
                     return Err(Error::data(
                         format!(
-                            "publisher {publisher} of the symbol {symbol:?} and the symbol {name:?} have the same name"
+                            "the stream of publisher {publisher} and symbol {symbol:?} has the same name as the symbol {name:?}"
                         ),
-                        "pick one publisher with publishers = [ID]",
+                        "select one publisher with publishers = [ID]",
                     ));
                 }
             }

@@ -31,7 +31,7 @@ use crate::time_text::Timestamp;
 /// Maximum size of a `symbology.json`, in bytes. That of a year of every option on a US exchange is smaller.
 pub const MAX_SYMBOLOGY_BYTES: u64 = 512 << 20;
 
-const HELP: &str = "download symbology.json again, or resolve the symbols anew with stype_out=\"instrument_id\"";
+const HELP: &str = "download symbology.json again, or resolve the symbols again with stype_out=\"instrument_id\"";
 
 /// A `symbology.json`, which is parsed when first needed. Clones share the parsed mappings; two files are equal if
 /// their bytes are.
@@ -143,7 +143,7 @@ fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     match text.parse::<Timestamp>() {
         Ok(time) if text.len() == 10 => Ok(time.0),
-        _ => Err(serde::de::Error::custom("a day is no date such as 2024-04-03, or lies before 1970")),
+        _ => Err(serde::de::Error::custom("a day is not a date such as 2024-04-03, or is before 1970")),
     }
 }
 
@@ -156,7 +156,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Mappings> {
         ("instrument_id", _) => true,
         _ => {
             let (from, to) = (brief(&stype_in), brief(&stype_out));
-            return Err(refuse(format!("maps {from:?} to {to:?}, without instrument ids on either side")).into());
+            return Err(refuse(format!("maps {from:?} to {to:?}, and neither is \"instrument_id\"")).into());
         }
     };
     let mut builder = MappingsBuilder::default();
@@ -172,11 +172,11 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Mappings> {
         if !inverse && let Some((day, [a, b])) = two_at_once(claims) {
             let day = Timestamp(day).to_string();
             return Err(refuse(format!(
-                "{key:?} stands for the instruments {a} and {b} at once on {}: symbols of the type {:?} do not tell them apart",
+                "{key:?} means both instrument {a} and instrument {b} on {}: symbols of the type {:?} do not distinguish them",
                 &day[..10],
                 brief(&stype_in)
             ))
-            .with_help("resolve the symbols anew with stype_in=\"raw_symbol\", stype_out=\"instrument_id\"")
+            .with_help("resolve the symbols again with stype_in=\"raw_symbol\", stype_out=\"instrument_id\"")
             .into());
         }
     }

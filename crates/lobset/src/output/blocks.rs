@@ -113,7 +113,7 @@ impl<'a> ChunkReader for &'a Spool {
     fn get_read(&self, start: u64) -> Result<Self::T> {
         match usize::try_from(start).ok().filter(|at| *at <= self.length) {
             Some(at) => Ok(SpoolReader { spool: self, at }),
-            None => Err(ParquetError::EOF(format!("byte {start} is outside of the pages"))),
+            None => Err(ParquetError::EOF(format!("byte {start} is outside the pages"))),
         }
     }
 

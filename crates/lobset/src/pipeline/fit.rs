@@ -33,7 +33,7 @@ pub fn fit_boundaries(
         ThresholdScope::Global => {
             let fitted = fit_group(engine, settings, input, input.qualified, "all symbols together")?;
             let global = fitted
-                .ok_or_else(|| nothing_to_fit("no row of the fit half has both of its windows whole within it"))?;
+                .ok_or_else(|| nothing_to_fit("no row has both of its windows within the fit half"))?;
             Ok((Some(global), BTreeMap::new()))
         }
         ThresholdScope::Symbol => {
@@ -46,7 +46,7 @@ pub fn fit_boundaries(
             }
             if fits.is_empty() {
                 return Err(nothing_to_fit(
-                    "no symbol has a row in the fit half with both of its windows whole within it",
+                    "no symbol has a row with both of its windows within the fit half",
                 ));
             }
             Ok((None, fits))

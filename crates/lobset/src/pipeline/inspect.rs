@@ -200,7 +200,7 @@ fn refusals(config: &Config, files: &[InputEntry], spans: &[(usize, StreamId, Ve
         for alias in search.finish() {
             let [a, b] = alias.streams.map(|(stream, _)| &ids[&stream].symbol);
             refusals.push(format!(
-                "instrument {} is both {a:?} and {b:?} from {} on: aliases = \"keep\" makes a dataset of each name",
+                "instrument {} is both {a:?} and {b:?} from {} on: aliases = \"keep\" writes a dataset for each symbol",
                 alias.instrument_id, alias.since
             ));
         }

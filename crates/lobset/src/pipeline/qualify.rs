@@ -18,7 +18,7 @@ pub fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Resul
     let largest =
         (0..streams.len()).max_by_key(|s| (labelled[*s], streams[*s].candidates.count(), streams[*s].tape.rows()));
     let Some(largest) = largest else {
-        return Err(Error::data("there is no symbol", "look at the files with lobset inspect"));
+        return Err(Error::data("the input has no symbols", "examine the files with lobset inspect"));
     };
     let (Stream { symbol: name, .. }, samples) = (&streams[largest], labelled[largest]);
     if samples == 0 {
@@ -26,9 +26,9 @@ pub fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Resul
     }
     Err(Error::data(
         format!(
-            "no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, and min_symbol_samples is {least}"
+            "no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, but min_symbol_samples is {least}"
         ),
-        format!("give more files, or lower min_symbol_samples to {samples} or less"),
+        format!("add more files, or lower min_symbol_samples to {samples} or less"),
     ))
 }
 
@@ -42,14 +42,14 @@ fn no_label(config: &Config, stream: &Stream) -> Error {
             format!(
                 "the windows are longer than the data: a label needs {need} rows without a break, and the largest symbol, {name:?}, has {rows} rows in all"
             ),
-            format!("{shorten}, or give more files"),
+            format!("{shorten}, or add more files"),
         );
     }
     let candidates = stream.candidates.count();
     if candidates > 0 {
         return Error::data(
             format!(
-                "no movement is defined: all {candidates} rows of {name:?} whose windows are whole have a past mean price of 0 or below"
+                "no movement is defined: all {candidates} rows of {name:?} with complete windows have a past mean price of 0 or below"
             ),
             "movements are ratios of prices: leave out instruments that trade at or below zero, such as calendar spreads",
         );
@@ -59,7 +59,7 @@ fn no_label(config: &Config, stream: &Stream) -> Error {
     let longest = starts.zip(ends).map(|(start, end)| end - start).max().unwrap_or(0);
     let cure = match config.max_gap {
         Some(_) => format!("raise max_gap, or {shorten}"),
-        None => format!("{shorten}; a symbol breaks where it changes its instrument"),
+        None => format!("{shorten}; a stream breaks where the instrument of its symbol changes"),
     };
     Error::data(
         format!(

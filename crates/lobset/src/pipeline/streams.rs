@@ -108,7 +108,7 @@ impl<'a> Growing<'a> {
             let message =
                 format!("overlaps in time with {} for the symbol {:?}", Shown(self.last_path), found.id.symbol);
             return Err(InputError::new(path, message)
-                .with_help("give each symbol's rows once: remove the file that repeats them")
+                .with_help("remove the file that repeats rows of the other")
                 .into());
         }
         if first_row > 0 {
@@ -167,7 +167,7 @@ impl<'a> Growing<'a> {
         }
         if too_many(behind, found.rows) {
             let message = format!(
-                "{} of its {} rows of {:?} lie before {}, which ts_recv reaches in {}: a stamp there is wrong, or the files overlap",
+                "{} of its {} rows of {:?} are earlier than {}, a ts_recv in {}: that timestamp is wrong, or the files overlap",
                 grouped(behind),
                 grouped(found.rows),
                 found.id.symbol,
@@ -175,7 +175,7 @@ impl<'a> Growing<'a> {
                 Shown(self.last_path)
             );
             return Err(InputError::new(path, message)
-                .with_help("leave one of the two out, or download it again")
+                .with_help("omit one of the two, or download it again")
                 .into());
         }
         Ok(())
@@ -264,7 +264,7 @@ fn check_aliases(
         format!("instrument {instrument_id} is {b:?} here and {a:?} in {} from {since} on", Shown(scans[earlier].0))
     };
     Err(InputError::new(scans[later].0, message)
-        .with_help("give each instrument under one symbol; aliases = \"keep\" makes a dataset of each name, whose rows then count twice")
+        .with_help("keep one symbol for each instrument; aliases = \"keep\" writes a dataset for each symbol, so that the rows count twice")
         .into())
 }
 

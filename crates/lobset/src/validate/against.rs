@@ -150,7 +150,7 @@ fn read_inputs(
                     if !known.contains_key(name.as_str()) {
                         let file = storage::file_name(&file.path);
                         violations
-                            .add(|| format!("{}: holds {name:?}, which the manifest does not name", printable(&file)));
+                            .add(|| format!("{}: contains {name:?}, which the manifest does not list", printable(&file)));
                     }
                     places.push(streams.binary_search_by(|stream| stream.symbol.symbol.as_str().cmp(&name)).ok());
                 }
@@ -227,7 +227,7 @@ impl<'a> Stream<'a> {
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
                 violations
-                    .add(|| format!("{:?}: row {row} starts a stretch, by the raw files alone", self.symbol.symbol));
+                    .add(|| format!("{:?}: row {row} starts a stretch in the raw files, but not in the manifest", self.symbol.symbol));
             }
             self.breaks += 1;
         }

@@ -170,12 +170,12 @@ impl Drawn<'_> {
         let Lengths { lookback, ahead, .. } = self.lengths;
         if row.behind_rows != lookback || row.ahead_rows != ahead {
             return Err(format!(
-                "the raw files hold {} and {} rows of its windows, not {lookback} and {ahead}",
+                "the raw files contain {} and {} rows of its windows, not {lookback} and {ahead}",
                 row.behind_rows, row.ahead_rows
             ));
         }
         if row.broken {
-            return Err("a break of the raw stream lies within its windows".to_owned());
+            return Err("its windows span a break in the raw stream".to_owned());
         }
         let want = movement(self.lengths, row.behind, row.ahead);
         row.label.compare(want, &self.boundaries.values, [row.own_ts, row.last_ts], self.until)

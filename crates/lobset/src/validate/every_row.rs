@@ -161,7 +161,7 @@ impl<'a> EveryRow<'a> {
                     .add(|| format!("{file}: row {ended}: fewer than {lookback} rows lie before it in its stretch"));
             }
             (None, Some((_, Some(_)))) if !self.drop_unbalanced => {
-                violations.add(|| format!("{file}: row {ended}: can have a label, but is not there"));
+                violations.add(|| format!("{file}: row {ended}: can have a label, but is missing"));
             }
             (None, _) => {}
         }

@@ -155,14 +155,14 @@ pub(super) fn check_group(
         }
     }
     if facts.rows != group.num_rows() as u64 {
-        return Err(unreadable(path, format!("a row group of {} rows holds {}", group.num_rows(), facts.rows)));
+        return Err(unreadable(path, format!("a row group of {} rows contains {}", group.num_rows(), facts.rows)));
     }
     // Readers skip row groups by these statistics.
     if let (Some((least, most)), Some(first), Some(last)) = (row_bounds(group), facts.first_row, facts.last_row)
         && (least, most) != (first, last)
     {
         facts.violation(first, || {
-            format!("its row group holds the rows to {last}, but its statistics say {least} to {most}")
+            format!("its row group has rows up to {last}, but its statistics say {least} to {most}")
         });
     }
     Ok(facts)
@@ -184,7 +184,7 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
     let labels = column(names::CLASSIFICATION_LABEL).and_then(|c| c.as_primitive_opt::<Int32Type>());
     let splits = column(names::SPLIT).and_then(|c| c.as_dictionary_opt::<Int32Type>());
     let (Some(rows), Some(movements), Some(labels), Some(splits)) = (rows, movements, labels, splits) else {
-        facts.violation(0, || "a column has another type than its name promises".to_owned());
+        facts.violation(0, || "a column has the wrong type".to_owned());
         return;
     };
     let texts = splits.values().as_string::<i32>();
@@ -215,14 +215,14 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
         let want = split_by_row(row, expect.lengths, expect.boundary_row);
         let split = by_key.get(splits.keys().value(i) as usize).copied().flatten();
         if split != Some(want) {
-            let found = split.map_or("none of the three", Split::name);
-            facts.violation(row, || format!("split is {found}, but it is {want} by its place"));
+            let found = split.map_or("unknown", Split::name);
+            facts.violation(row, || format!("split is {found}, but its position makes it {want}"));
         }
         if let Some(ts) = ts {
             let ts = ts.value(i).cast_unsigned();
             if ts >= expect.until && want != Split::Holdout {
                 facts.violation(row, || {
-                    format!("its ts_recv lies at or after the boundary time, but its split is {want}")
+                    format!("its ts_recv is at or after the boundary time, but its split is {want}")
                 });
             }
             facts.late += u64::from(ts < expect.until && want == Split::Holdout);

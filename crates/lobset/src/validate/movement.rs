@@ -107,7 +107,7 @@ impl Recompute {
             self.checked += 1;
             if want.map(f64::to_bits) != Some(stored.to_bits()) {
                 let want = want.map_or_else(|| "undefined".to_owned(), |want| format!("{want:e}"));
-                self.violation(|| format!("row {row}: price_movement is {stored:e}, but by its windows it is {want}"));
+                self.violation(|| format!("row {row}: price_movement is {stored:e}, but its windows give {want}"));
             }
         }
     }
@@ -121,7 +121,7 @@ impl Recompute {
         if labelled != end - start {
             self.violation(|| {
                 format!(
-                    "rows {start} to {}: {} of them cannot have a label, by the breaks in the manifest",
+                    "rows {start} to {}: {} of them cannot have a label, given the breaks in the manifest",
                     end - 1,
                     end - start - labelled
                 )

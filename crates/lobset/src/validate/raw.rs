@@ -63,7 +63,7 @@ impl RawColumns {
                 split_names: by_key.iter().map(|name| name.and_then(Split::from_name)).collect(),
             })
         };
-        labels().ok_or_else(|| "a column has another type than its name promises".to_owned())
+        labels().ok_or_else(|| "a column has the wrong type".to_owned())
     }
 
     /// The label of a row.
@@ -83,7 +83,7 @@ impl RawColumns {
     /// A text that names the column that differs.
     pub(super) fn compare(&self, row: usize, record: &Record<'_>) -> Result<(), String> {
         match self.checks.iter().find(|(_, field, check)| !check(row, field(record))) {
-            Some((name, ..)) => Err(format!("{name} is not what the raw record holds")),
+            Some((name, ..)) => Err(format!("{name} differs from the raw record")),
             None => Ok(()),
         }
     }
@@ -170,17 +170,17 @@ impl Label {
         let Self { movement, class, split, .. } = *self;
         let Some(want) = want else { return Err("its movement is undefined, so it has no label".to_owned()) };
         if movement.to_bits() != want.to_bits() {
-            return Err(format!("price_movement is {movement:e}, and {want:e} by definition"));
+            return Err(format!("price_movement is {movement:e}, but {want:e} by definition"));
         }
         let count = super::definition::class(boundaries, want);
         if i64::from(class) != count as i64 {
-            return Err(format!("classification_label is {class}, and {count} by definition"));
+            return Err(format!("classification_label is {class}, but {count} by definition"));
         }
         let want = super::definition::split_by_time(own_ts, last_ts, until);
         if split == Some(want) {
             return Ok(());
         }
-        Err(format!("split is {}, and {want} by definition", split.map_or("none of the three", Split::name)))
+        Err(format!("split is {}, but {want} by definition", split.map_or("unknown", Split::name)))
     }
 }
 
@@ -282,7 +282,7 @@ mod tests {
         assert!(reader.advance().unwrap());
         let record = reader.record().unwrap();
         assert_eq!(RawColumns::new(&batch, "A").unwrap().compare(0, &record), Ok(()));
-        let differs = |name: &str| Err(format!("{name} is not what the raw record holds"));
+        let differs = |name: &str| Err(format!("{name} differs from the raw record"));
         let mut compared = 0;
         for column in table.iter().filter(|column| !LABELS.contains(&column.name.as_str())) {
             let Some(stored) = batch.column_by_name(&column.name) else {
