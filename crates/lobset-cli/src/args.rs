@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
-use lobset::config::{Kind, LabelSettings};
+use lobset::config::{Kind, LabelSettings, Setting};
 use lobset::error::ConfigError;
 use lobset::settings::{Layer, SETTINGS, resolve};
 use lobset::validate::Compare;
-use lobset::{Config, Error, Options, Thresholds, Timestamp};
+use lobset::{Config, Error, Inspection, Options, Thresholds, Timestamp};
 use lobset_sim::Market;
 
 /// Verbosity and format of the output.
@@ -68,6 +68,9 @@ pub enum Command {
     },
 }
 
+/// Heading of the flags that every command has.
+const GLOBAL: &str = "Global options";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success
@@ -84,8 +87,7 @@ Settings come from the currency's preset, --config FILE (TOML), the environment 
 opened.";
 
 fn inputs() -> Arg {
-    let help =
-        "DBN files (.dbn, .dbn.zst), folders to search for them, quoted globs, or s3://, gs:// and az:// URLs";
+    let help = "DBN files (.dbn, .dbn.zst), folders to search for them, quoted globs, or s3://, gs:// and az:// URLs";
     Arg::new("input").value_name("INPUT").help(help).required(true).num_args(1..).value_parser(value_parser!(PathBuf))
 }
 
@@ -131,21 +133,22 @@ fn engine() -> [Arg; 3] {
             .long("engine")
             .value_name("ENGINE")
             .value_parser(["threads", "ray"])
-            .help("Run on the threads of this machine, or as tasks on a Ray cluster (only in the command of the Python package) [default: threads]"),
+            .hide_possible_values(true)
+            .help("threads: run on this machine; ray: run on a Ray cluster (only in the command of the Python package) [default: threads]"),
         of_ray("address", "ADDRESS", "With --engine ray: the address of the cluster, such as auto or ray://host:10001 [default: RAY_ADDRESS, or a new cluster on this machine]"),
         of_ray("work", "FOLDER", "With --engine ray: a folder or URL for work files that all machines can reach [default: next to OUT]")
             .value_parser(value_parser!(PathBuf)),
     ]
 }
 
-fn with_settings(command: Clap) -> Clap {
+fn with_settings<'a>(command: Clap, settings: impl Iterator<Item = &'a Setting>) -> Clap {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
         .help("Read settings from a TOML file")
         .value_parser(value_parser!(PathBuf));
     let defaults = Config::default();
-    let flags = SETTINGS.iter().map(|setting| {
+    let flags = settings.map(|setting| {
         let mut help = setting.meaning();
         if setting.is_set(&defaults) {
             help += &format!(" [default: {}]", setting.text(&defaults));
@@ -172,17 +175,26 @@ fn number(
 /// The whole command line.
 pub fn command() -> Clap {
     let market = Market::default();
-    let flag =
-        |name, short, help| Arg::new(name).long(name).short(short).help(help).action(ArgAction::SetTrue).global(true);
+    let flag = |name, short, help| {
+        let arg = Arg::new(name).long(name).short(short).help(help).action(ArgAction::SetTrue);
+        arg.global(true).help_heading(GLOBAL)
+    };
     Clap::new("lobset")
         .version(lobset::VERSION)
         .about("Turn Databento MBP-10 files into labelled, validated Parquet datasets")
         .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .arg(flag("quiet", 'q', "Print only errors and the result"))
+        .arg(flag("quiet", 'q', "Print only errors, and the result if --json asks for it"))
         .arg(flag("verbose", 'v', "Print more: the share of every class, and the time of every phase"))
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).global(true).help("Print the result as JSON"))
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .global(true)
+                .help_heading(GLOBAL)
+                .help("Print the result as JSON"),
+        )
         .arg(
             Arg::new("threads")
                 .long("threads")
@@ -190,6 +202,7 @@ pub fn command() -> Clap {
                 .value_name("N")
                 .value_parser(value_parser!(u16).range(1..))
                 .global(true)
+                .help_heading(GLOBAL)
                 .help("Number of threads; does not affect the output [default: one per core]"),
         )
         .subcommand(with_settings(
@@ -207,6 +220,7 @@ pub fn command() -> Clap {
                 .arg(thresholds_file(false))
                 .arg(symbology_file())
                 .args(engine()),
+            SETTINGS.iter(),
         ))
         .subcommand(with_settings(
             Clap::new("thresholds")
@@ -215,6 +229,7 @@ pub fn command() -> Clap {
                 .arg(out("The thresholds.json to write"))
                 .arg(overwrite())
                 .arg(symbology_file()),
+            SETTINGS.iter(),
         ))
         .subcommand(with_settings(
             Clap::new("build")
@@ -224,6 +239,7 @@ pub fn command() -> Clap {
                 .arg(overwrite())
                 .arg(thresholds_file(true))
                 .arg(symbology_file()),
+            SETTINGS.iter(),
         ))
         .subcommand(
             Clap::new("validate")
@@ -260,6 +276,7 @@ pub fn command() -> Clap {
                 .about("Show what DBN files contain: versions, symbols, rows, time ranges, drops")
                 .arg(inputs())
                 .arg(symbology_file()),
+            Inspection::settings(),
         ))
         .subcommand(
             Clap::new("simulate")
@@ -350,7 +367,11 @@ fn settings(sub: &ArgMatches, thresholds: Option<&Thresholds>) -> Result<Box<Con
         layers.push(Layer::from_file(path)?);
     }
     layers.push(Layer::from_env(std::env::vars_os())?);
-    let flags = SETTINGS.iter().filter_map(|s| Some((s.key.to_owned(), sub.get_one::<String>(s.key)?.clone())));
+    let flags = SETTINGS.iter().filter_map(|s| {
+        // A command has flags only for the settings that it uses.
+        let value = sub.try_get_one::<String>(s.key).ok().flatten()?;
+        Some((s.key.to_owned(), value.clone()))
+    });
     layers.push(Layer { origin: "flags".to_owned(), values: flags.collect() });
     let config = resolve(&layers)?;
     if let Some(thresholds) = thresholds {

@@ -102,11 +102,14 @@ fn tell(talk: &Talk, kind: &str, lines: &[String]) {
     }
 }
 
-/// Prints the result to stdout. `written` is the path that the command has written.
+/// Prints the result to stdout, unless only errors are wanted. `written` is the path that the command has written.
 fn finish(talk: &Talk, written: Option<&Path>, text: &dyn Fn() -> String, json: Json<'_>) -> Result<(), Error> {
     let done = written.map(|out| format!("{} is complete: only this report was lost", out.display()));
-    let text = if talk.json { json().unwrap_or_default() + "\n" } else { text() };
-    print(&text, done)
+    match (talk.json, talk.quiet) {
+        (true, _) => print(&(json().unwrap_or_default() + "\n"), done),
+        (false, false) => print(&text(), done),
+        (false, true) => Ok(()),
+    }
 }
 
 fn simulate(
@@ -140,7 +143,7 @@ fn simulate(
 /// Converts an error of the simulator into one of the library.
 pub fn simulator_error(error: lobset_sim::Error) -> Error {
     match error {
-        lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },
+        lobset_sim::Error::Output { path, cause } => Error::output(&path, cause),
         lobset_sim::Error::Interrupted => Error::Interrupted,
         other => lobset::error::ConfigError::one(other.to_string()).into(),
     }

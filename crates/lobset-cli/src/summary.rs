@@ -276,8 +276,7 @@ pub fn inspection(found: &Inspection) -> String {
     let mut text = format!("{}\n{}\n", table(&head, &files), table(&symbol_head, &symbols));
     let longest = found.symbols.iter().filter_map(|s| s.gaps.longest().first()).map(|gap| gap.length()).max();
     if longest.is_some_and(|longest| longest >= LEAST_GAP) {
-        let _ =
-            writeln!(text, "windows span these gaps unless max_gap is set (--max-gap 15m)");
+        let _ = writeln!(text, "windows span these gaps unless max_gap is set (--max-gap 15m)");
     }
     for sentence in checksums(&found.files).into_iter().chain(found.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));

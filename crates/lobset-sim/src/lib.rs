@@ -18,6 +18,7 @@ mod book;
 mod calendar;
 mod day;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -34,7 +35,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// The cause.
-        cause: String,
+        cause: io::Error,
     },
     /// An option that is out of range.
     #[error("{0}")]
@@ -101,7 +102,7 @@ impl Market {
     ) -> Result<Vec<PathBuf>, Error> {
         self.check()?;
         let is_new = !folder.exists();
-        std::fs::create_dir_all(folder).map_err(|e| Error::Output { path: folder.to_owned(), cause: e.to_string() })?;
+        std::fs::create_dir_all(folder).map_err(|cause| Error::Output { path: folder.to_owned(), cause })?;
         let plans = day::plan(self);
         let next = AtomicUsize::new(0);
         let written = Mutex::new(Vec::new());

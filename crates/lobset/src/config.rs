@@ -120,7 +120,9 @@ fn tag(text: &str) -> Result<(), String> {
     let holds = (1..=32).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         && !text.starts_with('.');
-    require(holds, || format!("{text:?} is not a valid tag; use 1 to 32 letters, digits, '.', '_' or '-', and no '.' at the start"))
+    require(holds, || {
+        format!("{text:?} is not a valid tag; use 1 to 32 letters, digits, '.', '_' or '-', and no '.' at the start")
+    })
 }
 
 fn distinct(features: &[Feature]) -> Result<(), String> {

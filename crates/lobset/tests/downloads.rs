@@ -192,20 +192,12 @@ const CASES: &[Case] = &[
     (
         "data missing",
         |job| std::fs::remove_file(job.path(NAMES[1])).unwrap(),
-        Refused(
-            "glbx-mdp3-20240404.mbp-10.dbn.zst",
-            "is listed in manifest.json but is missing",
-            "download it again",
-        ),
+        Refused("glbx-mdp3-20240404.mbp-10.dbn.zst", "is listed in manifest.json but is missing", "download it again"),
     ),
     (
         "all data missing",
         |job| NAMES.iter().for_each(|name| std::fs::remove_file(job.path(name)).unwrap()),
-        Refused(
-            "glbx-mdp3-20240403.mbp-10.dbn.zst",
-            "is listed in manifest.json but is missing",
-            "download it again",
-        ),
+        Refused("glbx-mdp3-20240403.mbp-10.dbn.zst", "is listed in manifest.json but is missing", "download it again"),
     ),
     (
         "data that is not listed",
@@ -514,7 +506,10 @@ fn a_hidden_file_that_is_named_is_read() {
     std::fs::create_dir(&only).unwrap();
     std::fs::rename(job.path(".first.dbn.zst"), only.join(".first.dbn.zst")).unwrap();
     let error = run(&[only], &job.out("out"), &small()).unwrap_err().to_string();
-    assert!(error.contains("this folder and its subfolders contain no .dbn or .dbn.zst file, but for 1 hidden"), "{error}");
+    assert!(
+        error.contains("this folder and its subfolders contain no .dbn or .dbn.zst file, but for 1 hidden"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -95,9 +95,9 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     let before = std::fs::read(out.join("manifest.json")).unwrap();
     let error = process(&inputs, &out, &small(), None, &options, &Monitor::new(&report, &stop)).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .ends_with(r#"out: contains files that are not part of the dataset, so --overwrite does not replace it: "notes.txt""#),
+        error.to_string().ends_with(
+            r#"out: contains files that are not part of the dataset, so --overwrite does not replace it: "notes.txt""#
+        ),
         "{error}"
     );
     assert_eq!(std::fs::read(out.join("notes.txt")).unwrap(), b"mine");

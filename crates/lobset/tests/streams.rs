@@ -322,8 +322,7 @@ fn a_symbol_without_a_dataset_because_of_its_breaks_says_so() {
     let config = Config { max_gap: Some(Duration(30 * SECOND)), ..small() };
     let manifest = run(&inputs, &folder.path().join("out"), &config).unwrap();
     let reason = manifest.symbols[1].reason.as_deref().unwrap();
-    let want =
-        "0 labelled rows, fewer than min_symbol_samples = 100; without the 9 breaks in its stream there would be enough";
+    let want = "0 labelled rows, fewer than min_symbol_samples = 100; without the 9 breaks in its stream there would be enough";
     assert_eq!(reason, want);
 }
 

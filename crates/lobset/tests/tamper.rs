@@ -270,8 +270,14 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         (|m| m.symbols[0].breaks = vec![9, 8], "its breaks are not row numbers in ascending order"),
         (|m| m.symbols[0].breaks = vec![2_000], "are not the rows with complete windows"),
         (|m| m.symbols[0].boundary_row = u64::MAX, "its boundary row is past its end"),
-        (|m| m.symbols[0].fitted_rows = vec![[5, 3]], "the rows fitted on are not ranges of its rows in ascending order"),
-        (|m| m.symbols[0].fitted_rows[0][1] = u64::MAX, "the rows fitted on are not ranges of its rows in ascending order"),
+        (
+            |m| m.symbols[0].fitted_rows = vec![[5, 3]],
+            "the rows fitted on are not ranges of its rows in ascending order",
+        ),
+        (
+            |m| m.symbols[0].fitted_rows[0][1] = u64::MAX,
+            "the rows fitted on are not ranges of its rows in ascending order",
+        ),
         (|m| m.symbols[0].gaps.reverse(), "its gaps are not a valid list of gaps"),
         (|m| m.symbols[0].reason = Some("none".to_owned()), "it has a dataset, and a reason why it has none"),
         (|m| m.symbols[0].dataset = None, "it has no dataset, and no reason why"),
@@ -317,11 +323,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
     let next = |v: f64| f64::from_bits(v.to_bits() + 1);
     let tick = |v: f64| ((v * 1e9).round() + 1_000.0) / 1e9;
     let changes: [(&str, Edit<'_>, &str); 13] = [
-        (
-            "a movement, by the least that can be",
-            &|c| c.float("price_movement", 1_000, next),
-            "but its windows give",
-        ),
+        ("a movement, by the least that can be", &|c| c.float("price_movement", 1_000, next), "but its windows give"),
         ("a mid price", &|c| c.float("mid_price", 1_000, next), "but its best bid and ask give"),
         ("the best bid", &|c| c.float("bid_px_00", 1_000, tick), "but its best bid and ask give"),
         ("the best ask, by the least", &|c| c.float("ask_px_00", 1_000, next), "is not a multiple of 1e-9"),

@@ -49,8 +49,8 @@ impl Kind {
     /// How JSON and Python represent a value, if its type alone does not show it.
     pub const fn unit(&self) -> Option<&'static str> {
         match self {
-            Self::Duration => Some("Held in nanoseconds"),
-            Self::Time => Some("Held as RFC 3339 text"),
+            Self::Duration => Some("Returned as text (15m)"),
+            Self::Time => Some("Returned as RFC 3339 text"),
             _ => None,
         }
     }

@@ -212,6 +212,7 @@ impl DatasetReader {
     }
 
     pub(crate) fn foreign(&self, column: &str) -> crate::Error {
-        InputError::unreadable(&self.path, format!("the column {column} contains values that lobset never writes")).into()
+        InputError::unreadable(&self.path, format!("the column {column} contains values that lobset never writes"))
+            .into()
     }
 }

@@ -33,7 +33,11 @@ impl<'a> Levels<'a> {
         let rows = prices[0][0].len();
         let whole = prices.iter().flatten().all(|p| p.len() == rows)
             && sizes.iter().chain(&counts).flatten().all(|c| c.is_empty() || c.len() == rows);
-        if whole { Ok(Self { rows, prices, sizes, counts }) } else { Err("the columns have different lengths".to_owned()) }
+        if whole {
+            Ok(Self { rows, prices, sizes, counts })
+        } else {
+            Err("the columns have different lengths".to_owned())
+        }
     }
 
     /// Number of rows.
@@ -90,7 +94,8 @@ impl<'a> Levels<'a> {
                 return Ok(Cow::Borrowed(&[][..]));
             }
             let name = names::of_level(kind, side, level);
-            integers(place(&name)?).ok_or_else(|| format!("{name} is not a column of 32-bit unsigned integers without nulls"))
+            integers(place(&name)?)
+                .ok_or_else(|| format!("{name} is not a column of 32-bit unsigned integers without nulls"))
         };
         Self::new(
             both_sides(price)?,

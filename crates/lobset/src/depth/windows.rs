@@ -49,7 +49,9 @@ impl WindowCache {
                 reader.path(),
                 "was written with drop_unbalanced = true: without the rows between its samples, no window is complete",
             )
-            .with_help("write it again with drop_unbalanced = false, and select the marked rows when loading: balanced=True")
+            .with_help(
+                "write it again with drop_unbalanced = false, and select the marked rows when loading: balanced=True",
+            )
             .into());
         }
         let spanned = (spec.samples() as u64).div_ceil(reader.smallest_group()) as usize + 1;

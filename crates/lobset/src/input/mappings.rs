@@ -88,6 +88,7 @@ pub(super) fn check_symbol(name: &str) -> Result<(), String> {
 
 /// Parses the instrument id of a mapping.
 pub(super) fn instrument_id(id: &str, name: &str) -> Result<u32, String> {
-    let bad = |_| format!("the mapping of {name:?} gives the instrument {:?}, which is not a 32-bit number", brief(&id));
+    let bad =
+        |_| format!("the mapping of {name:?} gives the instrument {:?}, which is not a 32-bit number", brief(&id));
     id.parse().map_err(bad)
 }

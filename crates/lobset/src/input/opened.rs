@@ -69,9 +69,12 @@ impl Opened {
         let version = prelude[3];
         let length = u32::from_le_bytes([prelude[4], prelude[5], prelude[6], prelude[7]]);
         if !(1..=4).contains(&version) {
-            return Err(InputError::new(path, format!("DBN version {version} is not supported: lobset reads versions 1 to 4"))
-                .at(None, 3)
-                .into());
+            return Err(InputError::new(
+                path,
+                format!("DBN version {version} is not supported: lobset reads versions 1 to 4"),
+            )
+            .at(None, 3)
+            .into());
         }
         if length > MAX_METADATA_BYTES {
             let message =

@@ -33,7 +33,8 @@ fn read_at_most(path: &Path, file: impl Read, limit: u64) -> Result<Vec<u8>> {
         file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| InputError::unread(path, e))?;
     }
     if large || bytes.len() as u64 > limit {
-        let message = format!("is larger than {} MiB, which no {} from Databento is", limit >> 20, storage::file_name(path));
+        let message =
+            format!("is larger than {} MiB, which no {} from Databento is", limit >> 20, storage::file_name(path));
         return Err(InputError::new(path, message).with_help(elsewhere(path)).into());
     }
     Ok(bytes)

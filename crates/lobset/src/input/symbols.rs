@@ -157,7 +157,8 @@ impl Symbols {
 }
 
 /// The help for a file whose own mappings are unusable.
-const NAME_SYMBOLOGY: &str = "put the batch job's symbology.json next to the file, or pass it with --symbology FILE (symbology=... in Python)";
+const NAME_SYMBOLOGY: &str =
+    "put the batch job's symbology.json next to the file, or pass it with --symbology FILE (symbology=... in Python)";
 
 fn no_instrument_ids(metadata: &Metadata) -> String {
     let from = metadata.stype_in.map_or("symbols of several types", |stype| stype.as_str());

@@ -319,11 +319,7 @@ mod tests {
                 .all(|c| !c.meaning.contains(['|', '*', '<', '`', '[', '\\', '\n']))
         );
         assert!(lines[0].starts_with("| `ts_recv` | timestamp[ns, UTC] | never | "), "{}", lines[0]);
-        assert!(
-            lines[12].starts_with("| `bid_px_00` to `bid_px_09` | float64 | if missing | "),
-            "{}",
-            lines[12]
-        );
+        assert!(lines[12].starts_with("| `bid_px_00` to `bid_px_09` | float64 | if missing | "), "{}", lines[12]);
         assert!(lines[18].starts_with("| `symbol` | dictionary of string | "), "{}", lines[18]);
     }
 

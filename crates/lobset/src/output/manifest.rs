@@ -253,10 +253,8 @@ impl Manifest {
             if text.is_empty() {
                 return Err("it is empty".to_owned());
             }
-            return Err(
-                "it has no hash of its own content: it was written by an older version of lobset, or changed"
-                    .to_owned(),
-            );
+            return Err("it has no hash of its own content: it was written by an older version of lobset, or changed"
+                .to_owned());
         };
         let digest = Sha256::new().chain_update(HEAD).chain_update(NO_HASH).chain_update(rest).finalize();
         let found = hex(&digest);

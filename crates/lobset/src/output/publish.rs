@@ -191,7 +191,7 @@ impl Workspace {
     /// contains what could not be moved back.
     pub fn publish(&self) -> Result<Option<String>> {
         let staged = self.staged();
-        self.platform.sync_all_in(&staged).map_err(|e| Error::output(&staged, format!("cannot be synced: {e}")))?;
+        self.platform.sync_all_in(&staged).map_err(|e| Error::failed(&staged, "cannot be synced", &e))?;
         check_staged(&staged)?;
         self.check_place()?;
         let ours = identity(&staged).map_err(|e| Error::output(&staged, e))?;
@@ -207,7 +207,10 @@ impl Workspace {
     /// Checks that OUT is what was staged, and finishes the publication. Returns a message if finishing fails.
     fn placed(&self, ours: (u64, u64), clear: impl FnOnce() -> Result<()>) -> Result<Option<String>> {
         if identity(&self.out).ok() != Some(ours) {
-            return Err(Error::output(&self.out, "is not the folder that this run has put there: something else replaced it"));
+            return Err(Error::output(
+                &self.out,
+                "is not the folder that this run has put there: something else replaced it",
+            ));
         }
         // From here on OUT is complete.
         let finished = self.sync_names().and_then(|()| clear());
@@ -289,7 +292,7 @@ impl Workspace {
     /// Syncs the work folder and the parent of OUT, so that their renames are durable.
     fn sync_names(&self) -> Result<()> {
         for folder in [&self.folder, parent(&self.out)] {
-            sync_folder(folder).map_err(|e| Error::output(folder, format!("cannot be synced: {e}")))?;
+            sync_folder(folder).map_err(|e| Error::failed(folder, "cannot be synced", &e))?;
         }
         Ok(())
     }
@@ -360,8 +363,9 @@ impl Workspace {
                 message: "contains files that no run of lobset has created, so it is kept".to_owned(),
                 help: None,
             }),
-            removed => storage::absent_is_fine(removed)
-                .map_err(|e| Error::output(&self.folder, format!("cannot be removed: {e}"))),
+            removed => {
+                storage::absent_is_fine(removed).map_err(|e| Error::failed(&self.folder, "cannot be removed", &e))
+            }
         }
     }
 }
@@ -396,7 +400,7 @@ fn remove(path: &Path) -> Result<()> {
         Some(kind) if kind.is_dir() => storage::remove_all(path),
         _ => storage::remove(path),
     };
-    removed.map_err(|e| Error::output(path, format!("cannot be removed: {e}")))
+    removed.map_err(|e| Error::failed(path, "cannot be removed", &e))
 }
 
 /// Writes a small file atomically: under another name, then renamed.

@@ -125,7 +125,9 @@ pub fn steps_back<'a>(streams: impl Iterator<Item = (&'a str, u64, u64)>) -> Opt
         1 => ", and in one other symbol".to_owned(),
         n => format!(", and in {n} other symbols"),
     };
-    Some(format!("{most}{others}: comparisons use the largest ts_recv so far instead; one wrong timestamp may be the cause"))
+    Some(format!(
+        "{most}{others}: comparisons use the largest ts_recv so far instead; one wrong timestamp may be the cause"
+    ))
 }
 
 /// A symbol whose own fit half is further from uniform than this gets a warning: a quarter of its rows would have to

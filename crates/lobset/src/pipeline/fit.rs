@@ -32,8 +32,7 @@ pub fn fit_boundaries(
     match settings.threshold_scope {
         ThresholdScope::Global => {
             let fitted = fit_group(engine, settings, input, input.qualified, "all symbols together")?;
-            let global = fitted
-                .ok_or_else(|| nothing_to_fit("no row has both of its windows within the fit half"))?;
+            let global = fitted.ok_or_else(|| nothing_to_fit("no row has both of its windows within the fit half"))?;
             Ok((Some(global), BTreeMap::new()))
         }
         ThresholdScope::Symbol => {
@@ -45,9 +44,7 @@ pub fn fit_boundaries(
                 }
             }
             if fits.is_empty() {
-                return Err(nothing_to_fit(
-                    "no symbol has a row with both of its windows within the fit half",
-                ));
+                return Err(nothing_to_fit("no symbol has a row with both of its windows within the fit half"));
             }
             Ok((None, fits))
         }

@@ -103,7 +103,9 @@ fn boundary_time(
                 format!("none of the usable records comes from publishers = {wanted:?}"),
                 "lobset inspect lists the publisher of each symbol",
             ),
-            _ => Error::data("none of the files contains a usable row", "lobset inspect shows why records were dropped"),
+            _ => {
+                Error::data("none of the files contains a usable row", "lobset inspect shows why records were dropped")
+            }
         }
     };
     let rows: u64 = found.scans.iter().map(|s| s.input.rows).sum();

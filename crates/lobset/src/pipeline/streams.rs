@@ -174,9 +174,7 @@ impl<'a> Growing<'a> {
                 Timestamp(self.max_ts),
                 Shown(self.last_path)
             );
-            return Err(InputError::new(path, message)
-                .with_help("omit one of the two, or download it again")
-                .into());
+            return Err(InputError::new(path, message).with_help("omit one of the two, or download it again").into());
         }
         Ok(())
     }

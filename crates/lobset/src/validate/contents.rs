@@ -141,7 +141,10 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     });
     require(ranges, "the rows fitted on are not ranges of its rows in ascending order");
     let longest = gaps.windows(2).all(|pair| pair[0].length() >= pair[1].length());
-    require(longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to), "its gaps are not a valid list of gaps");
+    require(
+        longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to),
+        "its gaps are not a valid list of gaps",
+    );
     if *rows <= MOST_ROWS && ascending && inside {
         let whole: u64 =
             with_whole_windows(Lengths::new(config), *rows, breaks).map(|rows| rows.end - rows.start).sum();
@@ -191,7 +194,10 @@ fn check_validation(manifest: &Manifest, found: &mut Found) {
         (datasets + 1, rows.and_then(|rows| rows.checked_add(entry.rows)))
     });
     found.require(proved.datasets == datasets && Some(proved.rows) == rows, || {
-        format!("validation counts {} rows of {} datasets, which do not match its symbols", proved.rows, proved.datasets)
+        format!(
+            "validation counts {} rows of {} datasets, which do not match its symbols",
+            proved.rows, proved.datasets
+        )
     });
     if manifest.version == crate::VERSION && Some(proved.rows) == rows {
         found.require(*proved == proved_after_writing(manifest), || {

@@ -74,8 +74,9 @@ impl Whole {
         if self.local {
             checks.push("the folder contains the files that the manifest lists, and nothing else".to_owned());
         } else {
-            not_checked
-                .push("that the folder contains nothing else: other runs may be writing to the object store".to_owned());
+            not_checked.push(
+                "that the folder contains nothing else: other runs may be writing to the object store".to_owned(),
+            );
         }
         if !self.card_as_written {
             not_checked.push(format!("{CARD}: changed since the run, which is allowed"));

@@ -169,10 +169,7 @@ impl Boundaries {
         require(within(median), format!("median {median} is outside min {min} to max {max}"));
         // Rounding can move the mean and the deviation of equal numbers slightly.
         let slack = 1e-9 * min.abs().max(max.abs());
-        require(
-            *mean >= min - slack && *mean <= max + slack,
-            format!("mean {mean} is outside min {min} to max {max}"),
-        );
+        require(*mean >= min - slack && *mean <= max + slack, format!("mean {mean} is outside min {min} to max {max}"));
         require(
             *std >= 0.0 && *std <= max - min + slack,
             format!("std {std} is impossible for numbers from {min} to {max}"),

@@ -39,14 +39,14 @@ impl Lock {
                     help: Some("move it elsewhere, or choose another name for the output".to_owned()),
                 });
             }
-            fs::create_dir_all(folder).map_err(|e| Error::output(folder, format!("cannot be created: {e}")))?;
+            fs::create_dir_all(folder).map_err(|e| Error::failed(folder, "cannot be created", &e))?;
             // Links are not followed, and an existing file keeps its contents.
             let opened = storage::unfollowed().read(true).write(true).create(true).truncate(false).open(&path);
             let file = match opened {
                 // The previous run has just removed the folder.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) if kind_of(&path)?.is_some_and(|kind| !kind.is_file()) => return Err(no_lock(&path, &e)),
-                file => file.map_err(|e| Error::output(&path, format!("cannot be opened: {e}")))?,
+                file => file.map_err(|e| Error::failed(&path, "cannot be opened", &e))?,
             };
             let found = file.metadata().map_err(|e| Error::output(&path, e))?;
             if !found.is_file() {
@@ -88,8 +88,7 @@ impl Lock {
         }
         Err(Error::Output {
             path: self.path.clone(),
-            message: "was removed during the run, so nothing was published or cleaned up"
-                .to_owned(),
+            message: "was removed during the run, so nothing was published or cleaned up".to_owned(),
             help: Some("run again, and leave work folders alone during a run".to_owned()),
         })
     }

@@ -125,7 +125,9 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     // Quoted, so that a name cannot pass for part of the message.
     refuse(
         out,
-        &format!("contains files that are not part of the dataset, so --overwrite does not replace it: {first:?}{more}"),
+        &format!(
+            "contains files that are not part of the dataset, so --overwrite does not replace it: {first:?}{more}"
+        ),
         "move them elsewhere, or choose another name for the output folder",
     )
 }
@@ -155,11 +157,9 @@ fn others(folder: &Path, names: &BTreeSet<String>) -> Result<Option<(OsString, u
 pub fn check_around(folder: &Path) -> Result<()> {
     let Ok(real) = fs::canonicalize(folder) else { return Ok(()) };
     match real.ancestors().find(|around| named_files(around).is_some()) {
-        Some(dataset) => refuse(
-            dataset,
-            "is a lobset dataset, which must not contain anything else",
-            "choose an output outside it",
-        ),
+        Some(dataset) => {
+            refuse(dataset, "is a lobset dataset, which must not contain anything else", "choose an output outside it")
+        }
         None => Ok(()),
     }
 }
@@ -201,7 +201,7 @@ pub fn remove_dataset(folder: &Path) -> Result<()> {
     if kind_of(folder)?.is_none() {
         return Ok(());
     }
-    let failed = |e: io::Error| Error::output(folder, format!("cannot be removed: {e}"));
+    let failed = |e: io::Error| Error::failed(folder, "cannot be removed", &e);
     let names = match named_files(folder) {
         Some(names) => names,
         None if is_empty(folder)? => BTreeSet::new(),

@@ -291,8 +291,9 @@ fn a_dataset_with_guests_is_not_replaced() {
                     outcome
                 });
                 let error = outcome.unwrap_err();
-                let want =
-                    format!("out: contains files that are not part of the dataset, so --overwrite does not replace it: {name}");
+                let want = format!(
+                    "out: contains files that are not part of the dataset, so --overwrite does not replace it: {name}"
+                );
                 assert!(error.to_string().ends_with(&want), "{error}");
                 assert!(error.help().unwrap().contains("elsewhere"));
                 assert!(

@@ -155,7 +155,10 @@ impl Work {
             None => storage::put_new(&mark, OWNED_TEXT.as_bytes()).map(drop).map_err(fail),
             Some(first) => Err(Error::Output {
                 path: self.folder.clone(),
-                message: format!("contains {:?}, which is not a work file of lobset", first.file_name().unwrap_or_default()),
+                message: format!(
+                    "contains {:?}, which is not a work file of lobset",
+                    first.file_name().unwrap_or_default()
+                ),
                 help: Some("choose an empty folder for --work, or one that does not exist".to_owned()),
             }),
         }
