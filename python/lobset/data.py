@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lobset import _lobset
+from lobset import _lobset, _numbers
 from lobset._config import Config, Feature
 from lobset._errors import InputError
 
@@ -88,7 +88,7 @@ class Samples:
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
         out = np.empty((len(numbers), *self.shape), dtype=np.float32)
         labels = np.empty(len(numbers), dtype=np.int64)
-        self._samples.fill(numbers, out, labels, (os.cpu_count() or 1) if threads is None else threads)
+        self._samples.fill(numbers, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads))
         return out, labels
 
     def __getstate__(self) -> dict[str, Any]:

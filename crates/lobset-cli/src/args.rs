@@ -251,7 +251,7 @@ pub fn command() -> Clap {
                         .value_name("INPUT")
                         .num_args(1..)
                         .value_parser(value_parser!(PathBuf))
-                        .help("Also compare 1,000 random rows with these raw files, in all columns, and recompute their labels; must be the files that the manifest lists"),
+                        .help("Also compare 1,000 random rows with these raw files, in all columns, and recompute their labels; they must be the files that the manifest lists"),
                 )
                 .arg(number("seed", "N", "1".to_owned(), "With --against: the seed that selects the random rows", value_parser!(u64)))
                 .arg(

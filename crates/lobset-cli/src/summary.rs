@@ -115,12 +115,8 @@ fn statistics<'a>(datasets: impl Iterator<Item = (&'a SymbolEntry, &'a DatasetEn
 pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     let mut text = String::new();
     let timings = &manifest.timings;
-    let fitted = if manifest.thresholds.fitted { "fitted on the first half" } else { "read from a file" };
-    let _ = writeln!(
-        text,
-        "boundaries {fitted}; no data at or after {} was used",
-        to_second(manifest.thresholds.fit_until)
-    );
+    let origin = if manifest.thresholds.fitted { "fitted" } else { "from a file, fitted" };
+    let _ = writeln!(text, "boundaries {origin} on data before {} only", to_second(manifest.thresholds.fit_until));
     text += &statistics(manifest.datasets(), verbose);
     let _ = writeln!(text);
     for (_, dataset) in manifest.datasets() {
@@ -182,16 +178,12 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
         let _ = writeln!(text, "not checked: {check}");
     }
     if let Some(against) = &found.against {
-        let rows = against.rows;
+        let rows = grouped(against.rows);
         let _ = match against.seed {
             Some(seed) => {
                 writeln!(text, "passed: {rows} random rows (seed {seed}) match the raw files in all columns")
             }
-            None => writeln!(
-                text,
-                "passed: all {} rows match the raw files in all columns, and none is missing",
-                grouped(rows)
-            ),
+            None => writeln!(text, "passed: all {rows} rows match the raw files in all columns, and none is missing"),
         };
     }
     let _ = writeln!(
@@ -226,8 +218,8 @@ pub fn thresholds(out: &Path, thresholds: &Thresholds) -> String {
         let values: Vec<String> = boundaries.values.iter().map(|b| format!("{b:.3e}")).collect();
         let _ = writeln!(text, "  {}", values.join(" "));
     }
-    let _ = writeln!(text, "no data at or after {} was used", to_second(thresholds.fit_until));
-    let _ = writeln!(text, "{}", shown(out));
+    let _ = writeln!(text, "fitted on data before {} only", to_second(thresholds.fit_until));
+    let _ = writeln!(text, "thresholds: {}", shown(out));
     text
 }
 

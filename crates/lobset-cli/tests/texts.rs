@@ -99,7 +99,7 @@ fn summaries() {
         ("simulate", "simulate other --days 2 --rows 1000"),
         ("inspect", "inspect market"),
         ("process", &format!("process market -o out {SMALL}")),
-        ("process_verbose", &format!("process market -o out --overwrite -v {SMALL}")),
+        ("process_verbose", &format!("process market -o out --overwrite -v -j 2 {SMALL}")),
         ("thresholds", &format!("thresholds market -o thresholds.json {SMALL}")),
         ("build", &format!("build market -o built --thresholds thresholds.json {SMALL}")),
         ("validate", "validate out --against market --seed 7"),

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use cause::Cause;
+pub(crate) use cause::unread;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +79,7 @@ impl Error {
     /// An output error at `path`, with a remedy if the kind of the cause implies one.
     pub fn output(path: &Path, cause: impl Cause) -> Self {
         let help = cause.kind().and_then(cause::remedy).map(str::to_owned);
-        Self::Output { path: path.to_owned(), message: cause.to_string(), help }
+        Self::Output { path: path.to_owned(), message: cause.text(), help }
     }
 
     /// Like [`output`](Self::output); says what cannot be done with `path`.

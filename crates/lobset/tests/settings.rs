@@ -32,9 +32,9 @@ fn up_to_date(path: &str, update: impl Fn(&str) -> String) {
 fn held(kind: &Kind) -> String {
     match kind {
         Kind::Switch => "bool".to_owned(),
-        Kind::Integer | Kind::Duration => "int".to_owned(),
+        Kind::Integer => "int".to_owned(),
         Kind::Number => "float".to_owned(),
-        Kind::Text | Kind::Time => "str".to_owned(),
+        Kind::Text | Kind::Time | Kind::Duration => "str".to_owned(),
         Kind::Choice(choices) => {
             let names: Vec<_> = choices.iter().map(|choice| format!("{:?}", choice.name)).collect();
             format!("Literal[{}]", names.join(", "))
@@ -47,8 +47,11 @@ fn held(kind: &Kind) -> String {
 /// The type of a keyword.
 fn taken(kind: &Kind) -> String {
     match kind {
-        Kind::Time => "str | dt.date".to_owned(),
-        Kind::Duration => "str | dt.timedelta".to_owned(),
+        Kind::Time => "str | dt.date | np.datetime64".to_owned(),
+        Kind::Duration => "str | dt.timedelta | np.timedelta64".to_owned(),
+        Kind::Integer => "SupportsIndex".to_owned(),
+        Kind::Number => "float | np.floating[Any]".to_owned(),
+        Kind::Switch => "bool | np.bool_".to_owned(),
         Kind::List(item) => format!("Sequence[{}]", taken(item)),
         Kind::Pair(item) => format!("tuple[{0}, {0}]", taken(item)),
         other => held(other),
@@ -64,7 +67,8 @@ fn the_python_stub_is_up_to_date() {
          # LOBSET_UPDATE=1 cargo test --workspace --locked --test settings\n\n\
          import datetime as dt\n\
          from collections.abc import Sequence\n\
-         from typing import Literal\n\n\
+         from typing import Any, Literal, SupportsIndex\n\n\
+         import numpy as np\n\n\
          from lobset._settings import Settings\n\n\
          __all__ = [\"Config\", \"Feature\"]\n\n\
          Feature = {}\n\n\

@@ -11,6 +11,14 @@ pub trait Cause: Display {
     fn kind(&self) -> Option<ErrorKind> {
         None
     }
+
+    /// The text of a message.
+    fn text(&self) -> String {
+        match self.kind() {
+            Some(ErrorKind::AlreadyExists) => "already exists".to_owned(),
+            _ => self.to_string(),
+        }
+    }
 }
 
 impl Cause for str {}
@@ -54,7 +62,7 @@ pub(super) fn remedy(kind: ErrorKind) -> Option<&'static str> {
 }
 
 /// Text and remedy for an input that cannot be read.
-pub(super) fn unread(cause: &io::Error) -> (String, Option<&'static str>) {
+pub(crate) fn unread(cause: &io::Error) -> (String, Option<&'static str>) {
     match cause.kind() {
         // An error with a text of its own says more, as for a dangling link.
         ErrorKind::NotFound if cause.get_ref().is_none() => ("does not exist".to_owned(), Some("check the path")),
