@@ -122,16 +122,16 @@ fn out_and_the_input_are_apart() {
 
     let (raw, one) = (at("ov/raw"), inputs[0].clone());
     let cases = [
-        (&raw, at("ov"), "it holds the input folder"),
-        (&raw, at("link"), "it holds the input folder"),
-        (&raw, at("nowhere/../ov"), "it holds the input folder"),
+        (&raw, at("ov"), "it contains the input folder"),
+        (&raw, at("link"), "it contains the input folder"),
+        (&raw, at("nowhere/../ov"), "it contains the input folder"),
         (&raw, at("ov/raw"), "it is the input folder"),
-        (&raw, at("ov/raw/out"), "it lies in the input folder"),
-        (&raw, at("link/raw/new/out"), "it lies in the input folder"),
-        (&raw, one.clone(), "it lies in the input folder"),
-        (&one, raw.clone(), "it holds the input file"),
+        (&raw, at("ov/raw/out"), "it is inside the input folder"),
+        (&raw, at("link/raw/new/out"), "it is inside the input folder"),
+        (&raw, one.clone(), "it is inside the input folder"),
+        (&one, raw.clone(), "it contains the input file"),
         (&one, one.clone(), "it is the input file"),
-        (&inside, at("x"), "its work folder holds the input file"),
+        (&inside, at("x"), "its work folder contains the input file"),
     ];
     let before = |folder: &Path| -> Vec<_> {
         let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -243,7 +243,7 @@ fn other_raw_files_are_found_out() {
     let error = lobset::validate(&out, Some((&other, Compare::Random(1))), &Options::default(), &Monitor::silent())
         .unwrap_err();
     let error = error.to_string();
-    for part in ["is not what the raw record holds", "its SHA-256 is ", ", but the input of this name had "] {
+    for part in ["differs from the raw record", "its SHA-256 is ", ", but the input of this name had "] {
         assert!(error.contains(part), "{part} in {error}");
     }
     let error = lobset::validate(&out, Some((&inputs[..1], Compare::All)), &Options::default(), &Monitor::silent());

@@ -472,7 +472,7 @@ fn statistics_of_the_thresholds_are_those_of_the_fit_rows() {
             assert!(text.contains(reason), "{reason} in {text}");
         }
         assert!(place.fitted(|t| t.sample_fraction = 0.5).contains("their sample_fraction is not"));
-        assert!(place.fitted(|t| t.files.clear()).contains("files names no file"));
+        assert!(place.fitted(|t| t.files.clear()).contains("files lists no file"));
         assert!(place.fitted(|t| t.files[0].sha256 = "0".repeat(64)).contains("are not inputs"));
     }
 }

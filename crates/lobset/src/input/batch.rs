@@ -283,10 +283,10 @@ mod tests {
         assert!(refusal("").contains("cannot be read as Databento's manifest.json: EOF"));
         assert!(refusal(r#"{"job_id": "G", "fi"#).contains("EOF"));
         assert!(refusal(r#"{"job_id": "G"}"#).contains("missing field `files`"));
-        assert!(refusal(r#"{"job_id": "\u001b[2J", "files": []}"#).contains("is no job_id"));
+        assert!(refusal(r#"{"job_id": "\u001b[2J", "files": []}"#).contains("is not a job_id"));
         assert!(refusal(&format!("{{\"files\": {}", "[".repeat(100_000))).contains("EOF while parsing a list"));
         for name in ["", "..", "../x.dbn", "/etc/passwd", "a\\b", "a\nb"] {
-            assert!(with(name, "1", HASH).contains("is no file name"), "{name:?}");
+            assert!(with(name, "1", HASH).contains("is not a file name"), "{name:?}");
         }
         assert!(with("a.dbn", "-1", HASH).contains("invalid value"));
         assert!(with("a.dbn", "1", "md5:00").contains("is not a SHA-256"));
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(found, ["2024-04-03 degraded", "2024-04-04 missing"]);
         let refusal = |json: &str| days(json).unwrap_err().to_string();
         assert!(refusal("{}").contains("cannot be read as Databento's condition.json"));
-        assert!(refusal(r#"[{"date": "2024-13-03", "condition": "missing"}]"#).contains("is no date"));
-        assert!(refusal(r#"[{"date": "2024-04-03", "condition": "<b>"}]"#).contains("is no condition"));
+        assert!(refusal(r#"[{"date": "2024-13-03", "condition": "missing"}]"#).contains("is not a date"));
+        assert!(refusal(r#"[{"date": "2024-04-03", "condition": "<b>"}]"#).contains("is not a condition"));
     }
 }

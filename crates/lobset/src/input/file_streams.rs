@@ -117,7 +117,7 @@ mod tests {
         let error = StreamNames::new([("NVDA", 39), ("NVDA", 41), ("NVDA.41", 39)]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "publisher 41 of the symbol \"NVDA\" and the symbol \"NVDA.41\" have the same name"
+            "the stream of publisher 41 and symbol \"NVDA\" has the same name as the symbol \"NVDA.41\""
         );
     }
 }

@@ -333,7 +333,7 @@ fn check_schema(path: &Path, metadata: &Metadata) -> Result<()> {
         }
         None => {
             return refuse(
-                "has several schemas, as live captures do".to_owned(),
+                "has a mix of schemas, as live captures do".to_owned(),
                 "download historical data with schema=\"mbp-10\", encoding=\"dbn\"",
             );
         }

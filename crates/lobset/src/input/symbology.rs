@@ -241,11 +241,11 @@ mod tests {
                 &format!(r#"{{"A": [{{"d0": {d0:?}, "d1": "2022-06-07", "s": {s:?}}}]}}"#),
             )
         };
-        assert!(refusal(&interval("yesterday", "7")).contains("no date such as"));
+        assert!(refusal(&interval("yesterday", "7")).contains("not a date such as"));
         assert!(refusal(&interval("1969-12-31", "7")).contains("before 1970"));
-        assert!(refusal(&interval("2022-06-06", "seven")).contains("names the instrument \"seven\""));
+        assert!(refusal(&interval("2022-06-06", "seven")).contains("gives the instrument \"seven\""));
         let long = refusal(&interval("2022-06-06", &"7".repeat(300)));
-        assert!(long.contains("no 32-bit number") && long.len() < 400, "{long}");
+        assert!(long.contains("not a 32-bit number") && long.len() < 400, "{long}");
         let named = |name: &str| {
             refusal(&of(
                 "raw_symbol",
@@ -254,8 +254,8 @@ mod tests {
             ))
         };
         assert!(named(&"x".repeat(300)).contains("a symbol of 300 bytes"));
-        assert!(named("").contains("a symbol without a name"));
-        assert!(refusal(&interval("2022-06-06", "4294967296")).contains("no 32-bit number"));
+        assert!(named("").contains("an empty symbol"));
+        assert!(refusal(&interval("2022-06-06", "4294967296")).contains("not a 32-bit number"));
         // Days without a match are marked by an empty symbol.
         assert!(parsed(&interval("2022-06-06", "")).is_ok());
     }
@@ -269,7 +269,7 @@ mod tests {
         };
         let error = of_parent(["2022-06-06", "2022-06-09"], ["2022-06-08", "2022-06-10"]).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("\"ES.FUT\" stands for the instruments 7 and 8 at once on 2022-06-08"), "{text}");
+        assert!(text.contains("\"ES.FUT\" means both instrument 7 and instrument 8 on 2022-06-08"), "{text}");
         assert!(error.help().unwrap().contains("raw_symbol"));
         assert!(of_parent(["2022-06-06", "2022-06-08"], ["2022-06-08", "2022-06-10"]).is_ok());
     }

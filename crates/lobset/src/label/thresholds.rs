@@ -232,7 +232,7 @@ mod tests {
         }
         if let Err(error) = &checked {
             let full = counts.iter().filter(|c| **c > 0).count();
-            assert!(error.to_string().contains(&format!("only {full} of the {nbins} classes")), "{error}: {counts:?}");
+            assert!(error.to_string().contains(&format!("only {full} of {nbins} classes")), "{error}: {counts:?}");
             assert!(error.help().unwrap().contains("lower nbins"));
         }
         checked

@@ -266,6 +266,6 @@ mod tests {
             "{}",
             many[0]
         );
-        assert!(many[0].contains("67% from uniform (0.0% to 100.0%") && many[0].ends_with("fit them on it"));
+        assert!(many[0].contains("67% from uniform (0.0% to 100.0%") && many[0].ends_with("fit new ones on it"));
     }
 }

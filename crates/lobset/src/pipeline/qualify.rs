@@ -99,6 +99,6 @@ mod tests {
         let broken = refusal(&config, 4000, &(1..20).map(|i| i * 200).collect::<Vec<_>>()).to_string();
         assert!(broken.contains("have 19 breaks and at most 200 rows between two"), "{broken}");
         let below_zero = refusal(&config, 4000, &[]).to_string();
-        assert!(below_zero.contains("all 3580 rows of \"6A.c.0\" whose windows are whole"), "{below_zero}");
+        assert!(below_zero.contains("all 3580 rows of \"6A.c.0\" with complete windows"), "{below_zero}");
     }
 }

@@ -321,6 +321,6 @@ mod tests {
         let mut reader = DbnReader::open(&path).unwrap();
         assert!(reader.advance().unwrap());
         let compared = RawColumns::new(&signed, "A").unwrap().compare(0, &reader.record().unwrap());
-        assert_eq!(compared, Err("size is not what the raw record holds".to_owned()));
+        assert_eq!(compared, Err("size differs from the raw record".to_owned()));
     }
 }

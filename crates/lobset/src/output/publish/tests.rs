@@ -164,7 +164,7 @@ fn what_appears_in_the_place_of_an_out_that_was_moved_away_is_left_alone() {
     fs::remove_dir_all(&out).unwrap();
     write_dataset(&out, "another");
     let error = open(&out, true, &portable).err().unwrap();
-    assert!(error.to_string().contains("something else stands at"), "{error}");
+    assert!(error.to_string().contains("there is now something else at"), "{error}");
     assert_eq!(name_of(&out).unwrap(), "another");
     assert_eq!(name_of(&moved_away).unwrap(), "old");
     fs::remove_dir_all(&out).unwrap();
@@ -477,7 +477,7 @@ fn what_is_published_is_what_was_staged() {
         (|staged| fs::write(staged.join("A_dataset.parquet"), "longer"), "\"A_dataset.parquet\" is not the file"),
         (|staged| fs::remove_file(staged.join("README.md")), "\"README.md\" is not the file"),
         (|staged| fs::write(staged.join("extra"), ""), "it contains files that its manifest does not list"),
-        (|staged| fs::remove_file(staged.join("../lock")), "lock: was removed while the run was at work"),
+        (|staged| fs::remove_file(staged.join("../lock")), "lock: was removed during the run"),
     ];
     for (change, want) in changes {
         for before in [false, true] {
