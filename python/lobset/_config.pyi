@@ -3,7 +3,9 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, SupportsIndex
+
+import numpy as np
 
 from lobset._settings import Settings
 
@@ -17,27 +19,27 @@ class Config(Settings):
         *,
         currency: str | None = None,
         features: Sequence[Literal["volume", "variance", "trade_counts"]] | None = None,
-        lookback_rows: int | None = None,
-        lookforward_input: int | None = None,
-        lookforward_offset: int | None = None,
-        samples: int | None = None,
-        ticks_per_bin: int | None = None,
-        micro_pip_size: float | None = None,
-        nbins: int | None = None,
-        sample_fraction: float | None = None,
+        lookback_rows: SupportsIndex | None = None,
+        lookforward_input: SupportsIndex | None = None,
+        lookforward_offset: SupportsIndex | None = None,
+        samples: SupportsIndex | None = None,
+        ticks_per_bin: SupportsIndex | None = None,
+        micro_pip_size: float | np.floating[Any] | None = None,
+        nbins: SupportsIndex | None = None,
+        sample_fraction: float | np.floating[Any] | None = None,
         threshold_scope: Literal["global", "symbol"] | None = None,
-        force_uniform: bool | None = None,
-        drop_unbalanced: bool | None = None,
-        min_symbol_samples: int | None = None,
-        keep_intermediate: bool | None = None,
-        fit_until: str | dt.date | None = None,
-        keep_crossed: bool | None = None,
-        price_range: tuple[float, float] | None = None,
+        force_uniform: bool | np.bool_ | None = None,
+        drop_unbalanced: bool | np.bool_ | None = None,
+        min_symbol_samples: SupportsIndex | None = None,
+        keep_intermediate: bool | np.bool_ | None = None,
+        fit_until: str | dt.date | np.datetime64 | None = None,
+        keep_crossed: bool | np.bool_ | None = None,
+        price_range: tuple[float | np.floating[Any], float | np.floating[Any]] | None = None,
         unmapped: Literal["error", "drop"] | None = None,
-        publishers: Sequence[int] | None = None,
+        publishers: Sequence[SupportsIndex] | None = None,
         aliases: Literal["error", "keep"] | None = None,
-        max_gap: str | dt.timedelta | None = None,
-        strict: bool | None = None,
+        max_gap: str | dt.timedelta | np.timedelta64 | None = None,
+        strict: bool | np.bool_ | None = None,
         price_type: Literal["float", "fixed"] | None = None,
         columns: Literal["all", "book"] | None = None,
         compression: Literal["zstd", "snappy", "lz4", "none"] | None = None,
@@ -68,7 +70,7 @@ class Config(Settings):
         """Price step of a depth tensor's ladder, in price units."""
     @property
     def nbins(self) -> int:
-        """Classes; 2 to 255."""
+        """Number of classes; 2 to 255."""
     @property
     def sample_fraction(self) -> float:
         """Fraction of the fit half's files used to fit the boundaries; above 0, at most 1."""
@@ -86,10 +88,10 @@ class Config(Settings):
         """Labelled rows that a symbol must have to get a dataset; at least 1."""
     @property
     def keep_intermediate(self) -> bool:
-        """Keep the work folder."""
+        """Keep the work folder after the run."""
     @property
     def fit_until(self) -> str | None:
-        """Boundary time T: a date (2024-10-01) or an RFC 3339 time; by default, the start of the middle file. Held as RFC 3339 text."""
+        """Boundary time T: a date (2024-10-01) or an RFC 3339 time; by default, the start of the middle file. Returned as RFC 3339 text."""
     @property
     def keep_crossed(self) -> bool:
         """Keep quotes whose best bid is above the best ask."""
@@ -98,16 +100,16 @@ class Config(Settings):
         """Drop quotes with a price outside this range."""
     @property
     def unmapped(self) -> Literal["error", "drop"]:
-        """What to do with an instrument that has no symbol in the file's mappings: error (the file is refused), drop (its records are dropped and counted)."""
+        """What to do with an instrument that has no symbol in the file's mappings: error (refuse the file), drop (drop its records and count them)."""
     @property
     def publishers(self) -> tuple[int, ...] | None:
         """Keep only records of these publisher IDs (39,40); by default, of all publishers."""
     @property
     def aliases(self) -> Literal["error", "keep"]:
-        """What to do when an instrument has two symbols at the same time: error (the input is refused), keep (each symbol gets its stream, with a warning that its rows count twice)."""
+        """What to do when an instrument has two symbols at the same time: error (refuse the input), keep (keep both symbols, and warn that the rows count twice)."""
     @property
-    def max_gap(self) -> int | None:
-        """Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break. Held in nanoseconds."""
+    def max_gap(self) -> str | None:
+        """Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break. Returned as text (15m)."""
     @property
     def strict(self) -> bool:
         """Refuse files with impossible values (unknown actions or sides, levels out of order); by default, count them and warn."""
@@ -116,7 +118,7 @@ class Config(Settings):
         """How prices are written: float (64-bit floats in price units), fixed (64-bit integers in 1e-9 of a price unit, as in the DBN record)."""
     @property
     def columns(self) -> Literal["all", "book"]:
-        """Which columns to write: all (every field), book (`ts_event`, the ten levels and the columns of labels)."""
+        """Which columns to write: all (all columns), book (`ts_event`, the ten levels and the label columns)."""
     @property
     def compression(self) -> Literal["zstd", "snappy", "lz4", "none"]:
-        """The codec of the Parquet pages: zstd (Zstandard, level 1), snappy (Snappy), lz4 (LZ4, raw blocks), none (pages as they are)."""
+        """The codec of the Parquet pages: zstd (Zstandard, level 1), snappy (Snappy), lz4 (LZ4, raw blocks), none (uncompressed)."""

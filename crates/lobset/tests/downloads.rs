@@ -383,7 +383,7 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
             let two = json!({"M6A.FUT": [interval("7"), interval("8")]});
             job.write_listed("symbology.json", symbology("parent", "instrument_id", two));
         },
-        Refused("symbology.json", "\"M6A.FUT\" stands for the instruments 7 and 8 at once on 2024-04-03", "raw_symbol"),
+        Refused("symbology.json", "\"M6A.FUT\" means both instrument 7 and instrument 8 on 2024-04-03", "raw_symbol"),
     ),
     (
         "symbology.json that does not know the instrument",

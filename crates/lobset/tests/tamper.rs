@@ -304,7 +304,7 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         (|m| m.config.samples += 100, "its metadata \"lobset.config\" is not that of the manifest"),
         (|m| m.config.min_symbol_samples -= 1, "their min_symbol_samples is not that of the settings"),
         (|m| m.thresholds.fit_until = Timestamp(1), "its boundary time is"),
-        (|m| m.symbols[0].boundary_row += 3, "split is embargo, but it is fit by its place"),
+        (|m| m.symbols[0].boundary_row += 3, "split is embargo, but its position makes it fit"),
         (|m| m.symbols[0].fitted_rows[0][0] += 200, "such fit rows"),
     ];
     for (change, reason) in others {
@@ -429,7 +429,7 @@ fn what_only_the_raw_files_know_is_told_and_compared_with_them() {
     assert_eq!((against.rows, against.seed, against.all), (found.proved.rows, None, true));
     assert_eq!(found.proved.not_checked, [""; 0]);
     let changes: [(Edit<'_>, &str); 3] = [
-        (&|c| c.float("bid_px_03", 1_000, |v| v - 0.5), "bid_px_03 is not what the raw record holds"),
+        (&|c| c.float("bid_px_03", 1_000, |v| v - 0.5), "bid_px_03 differs from the raw record"),
         (
             &|c| {
                 c.replace("ts_event", |column| {
@@ -438,7 +438,7 @@ fn what_only_the_raw_files_know_is_told_and_compared_with_them() {
                     Arc::new(stamps.collect::<TimestampNanosecondArray>().with_timezone("UTC"))
                 });
             },
-            "ts_event is not what the raw record holds",
+            "ts_event differs from the raw record",
         ),
         // The first row's past window lies outside of the file; so do the ends of all classes.
         (&|c| c.float("price_movement", c.rows() - 1, |v| f64::from_bits(v.to_bits() + 1)), "by definition"),
