@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Databento's own conversion of every file to Parquet: no labels.
+"""Converts every file to Parquet with databento's own converter. No labels.
 
 databento_parquet.py FOLDER OUT
 """
@@ -12,7 +12,7 @@ import databento
 
 
 def main():
-    warnings.simplefilter("ignore")  # databento turns on those of pandas.
+    warnings.simplefilter("ignore")  # databento enables the warnings of pandas.
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir()
     for path in sorted(folder.glob("*.dbn*")):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What an expert writes by hand today: databento reads, Polars labels. No validation, no leak check, all in memory.
+"""A handwritten equivalent: databento reads, Polars labels. No validation, no leak check, all data in memory.
 
 polars_script.py FOLDER OUT
 """

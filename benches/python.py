@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Depth tensors, loaders and read_dbn beside what one would write by hand, in alternating runs; prints medians.
+"""Compares depth tensors, loaders and read_dbn with handwritten equivalents in alternating runs; prints medians.
 
 make wheel && scripts/python-env .venv-bench benches/requirements.txt
 .venv-bench/bin/pip install target/wheels/*.whl && .venv-bench/bin/python benches/python.py
@@ -22,7 +22,7 @@ FEATURES = ("volume", "variance", "trade_counts")
 
 
 def plain(rows, features, ticks_per_bin=100, pip=1e-5):
-    """A depth tensor the plain way: whole columns at once with NumPy."""
+    """Computes a depth tensor with NumPy, whole columns at once."""
     count = len(rows) // ticks_per_bin
 
     def bins(name):
@@ -60,7 +60,7 @@ def plain(rows, features, ticks_per_bin=100, pip=1e-5):
 
 
 def alternate(runs, row=1, **ways):
-    """Median seconds of each way, which has its turn several times in a row: of all, and of the first in each row."""
+    """Runs each way `row` times in a row, in turn. Returns its median seconds over all runs, and over the first in a row."""
     seconds = {name: [] for name in ways}
     for _ in range(runs):
         for name, way in ways.items():
@@ -92,7 +92,7 @@ def main():
                 limit=lambda: out[: len(features)].fill(1.0),
             )
             line = ", ".join(f"{name} {s * 1e3:.2f} ({first * 1e3:.2f})" for name, (s, first) in found.items())
-            print(f"depth tensor of 50,000 rows, {len(features)} channels, ms (the first in a row): {line}")
+            print(f"depth tensor of 50,000 rows, {len(features)} channels, ms (first run in a row): {line}")
 
         depth = DepthDataset(path, balanced=False, stride=100)
         random, roomy = DepthDataset(path), DepthDataset(path, row_groups=16)
@@ -107,7 +107,7 @@ def main():
             return done / (time.perf_counter() - started)
 
         rates = {
-            "depth tensors, 2 channels, stride of a bin, in order": lambda: rate(batches(depth, 32), 5_000),
+            "depth tensors, 2 channels, stride of one bin, in order": lambda: rate(batches(depth, 32), 5_000),
             "the same, one by one": lambda: rate((([0], [i]) for i in range(2_000) if depth[i]), 2_000),
             "the same, BlockStream with 2 threads": lambda: rate(
                 BlockStream(depth, threads=2, chunk=32).batches(32), 5_000
@@ -117,7 +117,7 @@ def main():
             "rows as vectors, in order": lambda: rate(batches(vectors, 1024), 100_000),
         }
         for name, measure in rates.items():
-            print(f"{name}: {statistics.median(measure() for _ in range(3)):,.0f} a second")
+            print(f"{name}: {statistics.median(measure() for _ in range(3)):,.0f} per second")
 
         found = alternate(
             5,
@@ -125,7 +125,7 @@ def main():
             lobset=lambda: pl.DataFrame(lobset.read_dbn(files[0])),
         )
         print(
-            "290,000 records of a file to a data frame: " + ", ".join(f"{n} {s:.2f} s" for n, (s, _) in found.items())
+            "290,000 records from a file to a data frame: " + ", ".join(f"{n} {s:.2f} s" for n, (s, _) in found.items())
         )
 
 

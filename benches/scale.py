@@ -1,7 +1,7 @@
-"""What the steps cost as tasks, what a cluster adds, and what both say of one a hundred times as large.
+"""Measures what steps cost as tasks and what a cluster adds, and predicts the time of much larger runs.
 
-Measures the tasks of a run one by one, runs the same on clusters of 1, 2 and 3 nodes with one CPU each on this machine
-and beside the threads of one process, then predicts: first those runs, to see how good it is, then 10 TB.
+Times the tasks of a run one by one, then the same run on clusters of 1, 2 and 3 nodes with one CPU each on this
+machine, and on the threads of one process. Predicts those runs, to check the prediction, and then 10 TB.
 """
 
 import argparse
@@ -38,7 +38,7 @@ PASSES = 11
 
 
 class OneByOne:
-    """An executor that does each task here and notes what it took: the task, and the driver before and after it."""
+    """An executor that runs tasks one by one in this process and records the time of each task and of the driver."""
 
     def __init__(self):
         self.rounds = []
@@ -58,14 +58,14 @@ class OneByOne:
 
 
 def timed(work):
-    os.sync()  # Nobody pays for what the one before has written.
+    os.sync()  # So that this run does not wait for writes of the previous one.
     before = time.perf_counter()
     result = work()
     return time.perf_counter() - before, result
 
 
 def measure(source, folder):
-    """The rounds of a run, the driver's seconds by step, and the rows."""
+    """Returns the rounds of a run, the driver's seconds by step, and the number of rows."""
     executor = OneByOne()
     out = folder / "alone"
     text = _lobset.process_as_tasks(
@@ -78,7 +78,7 @@ def measure(source, folder):
 
 
 def on_cluster(nodes, source, folder, runs):
-    """Median seconds of a run on so many nodes with one CPU each, and seconds that a task without work takes."""
+    """Returns the median seconds of a run on `nodes` nodes with one CPU each, and the seconds of an empty task."""
     node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=node)
     for _ in range(nodes - 1):
@@ -93,7 +93,7 @@ def on_cluster(nodes, source, folder, runs):
         for run in range(runs + 1):
             seconds, _ = timed(lambda: lobset.ray.process(source, folder / "ray", progress=False))
             shutil.rmtree(folder / "ray")
-            if run > 0:  # The first starts the workers.
+            if run > 0:  # The first run starts the workers.
                 taken.append(seconds)
         return statistics.median(taken), each
     finally:
@@ -102,7 +102,7 @@ def on_cluster(nodes, source, folder, runs):
 
 
 def beside(source, folder, runs):
-    """Median seconds with two threads of one process, and on a node with two CPUs, in turn."""
+    """Returns the median seconds with two threads of one process and on a node with two CPUs, in alternating runs."""
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     threads, tasks = [], []
     try:
@@ -120,7 +120,7 @@ def beside(source, folder, runs):
 
 
 def makespan(durations, workers):
-    """Seconds until the last of the tasks ends, given out in order to whoever is free."""
+    """Returns the seconds until the last task ends, if tasks go in order to the next free worker."""
     free = [0.0] * min(workers, max(1, len(durations)))
     for seconds in durations:
         heapq.heapreplace(free, free[0] + seconds)
@@ -128,16 +128,18 @@ def makespan(durations, workers):
 
 
 def predict(rounds, driver, workers, slower=1.0, overhead=0.0):
-    """Seconds of a run: round after round, each as long as its tasks take, and the driver between them."""
+    """Returns the seconds of a run: the driver's, plus those of each round of tasks."""
     return driver + sum(makespan([seconds * slower + overhead for _, seconds, _ in noted], workers) for noted in rounds)
 
 
 def at_scale(costs, driver, overhead, *, rows, file_rows, largest, nodes, cpus, bandwidth):
-    """Seconds of each step for `rows` rows in files of `file_rows`, of which `largest` belong to one symbol, on `nodes`
-    nodes with `cpus` CPUs and `bandwidth` bytes a second each to storage. `costs` are seconds a row, `driver` seconds a
-    task."""
+    """Returns the seconds of each step for `rows` rows in files of `file_rows`, of which `largest` belong to one symbol.
+
+    There are `nodes` nodes with `cpus` CPUs and `bandwidth` bytes per second each to storage. `costs` are seconds per
+    row, `driver` seconds per task.
+    """
     workers = nodes * cpus
-    # Rows of a task (None: one task a symbol), bytes a row to and from storage, and how often the step is done.
+    # Rows per task (None: one task per symbol), bytes per row to and from storage, and repetitions of the step.
     shape = {
         "scan": (file_rows, 28 + 38, 1),
         "movements": (min(max(rows / 4096, 1 << 20), 16 << 20), 8 + 8, 1),
@@ -159,7 +161,7 @@ def at_scale(costs, driver, overhead, *, rows, file_rows, largest, nodes, cpus, 
         waves = -(-tasks // workers)
         seconds[step] = times * max(waves * (task * each + overhead), moved, tasks * overhead)
         seconds["driver"] += times * tasks * driver[step]
-    # Chunks of tapes and counts of blocks are more texts the more rows there are: some 100 bytes each, at 100 MB/s.
+    # Texts about chunks of tapes and blocks grow with the rows: some 100 bytes each, at 100 MB/s.
     seconds["driver"] += rows * (1 / 8192 + 1 / 16384) * 100 / 100e6
     return seconds
 
@@ -185,7 +187,7 @@ def main():
                 counts[kind] += 1
                 texts[kind] += size
         each = {step: driver[step] / max(counts[step], 1) for step in STEPS}
-        print("| step | tasks | ns a row | longest task, s | bytes of texts a task | driver, ms a task |")
+        print("| step | tasks | ns per row | longest task, s | bytes of text per task | driver, ms per task |")
         print("|---|---|---|---|---|---|")
         for step in STEPS:
             longest = max((s for noted in rounds for kind, s, _ in noted if kind == step), default=0.0)
@@ -200,13 +202,13 @@ def main():
         print("|---|---|---|---|")
         for nodes in (1, 2, 3):
             taken, overhead = on_cluster(nodes, source, folder, options.runs)
-            # More nodes than cores share them.
+            # Nodes beyond the number of cores share them.
             foretold = predict(rounds, sum(driver.values()), nodes, max(1.0, nodes / CORES), overhead)
             print(f"| {nodes} | {taken:.2f} | {foretold:.2f} | {100 * (foretold / taken - 1):+.0f} % |")
-        print(f"\na task without work: {overhead * 1e3:.1f} ms\n")
+        print(f"\nan empty task: {overhead * 1e3:.1f} ms\n")
 
     large = 10e12 / 28
-    print("10 TB (357 billion rows, a symbol with 2.5 billion), nodes of 16 CPUs and 1 GB/s to storage, seconds:\n")
+    print("10 TB (357 billion rows, 2.5 billion of one symbol), nodes of 16 CPUs and 1 GB/s to storage, seconds:\n")
     print("| nodes | " + " | ".join(STEPS) + " | driver | all, min |")
     print("|---" * (len(STEPS) + 3) + "|")
     for nodes in (1, 10, 30, 100, 300, 1000):

@@ -1,6 +1,6 @@
 """Depth tensors of tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,9 @@ class DepthProcessor:
         self._shape = tuple(self._processor.output_shape)
 
     @classmethod
-    def from_config(cls, config: Config) -> "DepthProcessor":
+    def from_config(cls, config: Config | Mapping[str, Any]) -> "DepthProcessor":
         """Creates a processor for the tensors that a dataset's settings describe."""
+        config = Config._from(config)
         return cls(config.features, config.samples, config.ticks_per_bin, config.micro_pip_size)
 
     @property

@@ -3,16 +3,18 @@
 import datetime as dt
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lobset import _lobset
+from lobset import _lobset, _numbers
 from lobset._config import Config
 from lobset._results import Inspection, Manifest, Thresholds, Validation, place
 
 PathLike = str | os.PathLike[str]
+_MOST_SEED = 2**64 - 1
+_MOST_COUNT = 2**32 - 1
 Progress = Callable[[str, int, int], object]
 """Called with the stage (scan, plan, write, validate), the amount done, and the total."""
 
@@ -27,8 +29,8 @@ def _path(path: PathLike | None) -> str | None:
     return None if path is None else os.fspath(path)
 
 
-def _settings(config: Config | None) -> str:
-    return (config or Config())._json()
+def _settings(config: Config | Mapping[str, Any] | None) -> str:
+    return Config._from(config)._json()
 
 
 @contextmanager
@@ -64,7 +66,7 @@ def _listener(progress: bool | Progress) -> Iterator[Progress | None]:
 def process(
     inputs: PathLike | Iterable[PathLike],
     out: PathLike,
-    config: Config | None = None,
+    config: Config | Mapping[str, Any] | None = None,
     *,
     thresholds: PathLike | None = None,
     symbology: PathLike | None = None,
@@ -77,7 +79,7 @@ def process(
     Args:
         inputs: DBN files, folders of them or globs; `s3://`, `gs://` and `az://` URLs of files and folders too.
         out: The folder to create, or its URL. It appears complete and proved, or not at all.
-        config: The settings; the defaults when left out.
+        config: The settings, as a `Config` or as a mapping (`{"nbins": 3}`); the defaults when left out.
         thresholds: A `thresholds.json` to apply instead of fitting; its label settings must match those of `config`.
         symbology: A `symbology.json` for files whose metadata has no mappings; by default, the one beside each file.
         overwrite: Replace an existing dataset folder, if it contains nothing else.
@@ -95,7 +97,7 @@ def process(
             _settings(config),
             _path(thresholds),
             _path(symbology),
-            threads,
+            _numbers.threads(threads),
             overwrite,
             listener,
         )
@@ -106,7 +108,7 @@ def build(
     inputs: PathLike | Iterable[PathLike],
     out: PathLike,
     thresholds: PathLike,
-    config: Config | None = None,
+    config: Config | Mapping[str, Any] | None = None,
     *,
     symbology: PathLike | None = None,
     overwrite: bool = False,
@@ -121,7 +123,7 @@ def build(
             _settings(config),
             os.fspath(thresholds),
             _path(symbology),
-            threads,
+            _numbers.threads(threads),
             overwrite,
             listener,
         )
@@ -131,7 +133,7 @@ def build(
 def fit_thresholds(
     inputs: PathLike | Iterable[PathLike],
     out: PathLike,
-    config: Config | None = None,
+    config: Config | Mapping[str, Any] | None = None,
     *,
     symbology: PathLike | None = None,
     overwrite: bool = False,
@@ -141,7 +143,7 @@ def fit_thresholds(
     """Only fits the boundaries and writes them to the file `out`. Arguments and errors as in `process`."""
     with _listener(progress) as listener:
         text = _lobset.fit_thresholds(
-            _paths(inputs), os.fspath(out), _settings(config), _path(symbology), threads, overwrite, listener
+            _paths(inputs), os.fspath(out), _settings(config), _path(symbology), _numbers.threads(threads), overwrite, listener
         )
     return Thresholds._of(text)
 
@@ -181,10 +183,10 @@ def validate(
         text = _lobset.validate(
             os.fspath(folder),
             _paths(against),
-            None if all else seed,
+            None if all else _numbers.whole("seed", seed, _MOST_SEED),
             _path(certificate),
             _path(symbology),
-            threads,
+            _numbers.threads(threads),
             listener,
         )
     return Validation._of(place(folder), text)
@@ -192,7 +194,7 @@ def validate(
 
 def inspect(
     inputs: PathLike | Iterable[PathLike],
-    config: Config | None = None,
+    config: Config | Mapping[str, Any] | None = None,
     *,
     symbology: PathLike | None = None,
     threads: int = 0,
@@ -206,7 +208,7 @@ def inspect(
         InputError: for a file that cannot be used.
     """
     with _listener(progress) as listener:
-        text = _lobset.inspect(_paths(inputs), _settings(config), _path(symbology), threads, listener)
+        text = _lobset.inspect(_paths(inputs), _settings(config), _path(symbology), _numbers.threads(threads), listener)
     return Inspection._of(text)
 
 
@@ -232,7 +234,11 @@ def simulate(
         start: The first day.
     """
     day = (start.year, start.timetuple().tm_yday)
-    return _lobset.simulate(os.fspath(folder), days, rows, seed, currency, options, day)
+    count = {"days": days, "rows": rows, "options": options}
+    days, rows, options = (_numbers.whole(name, value, _MOST_COUNT) for name, value in count.items())
+    return _lobset.simulate(
+        os.fspath(folder), days, rows, _numbers.whole("seed", seed, _MOST_SEED), currency, options, day
+    )
 
 
 def read_dbn(path: PathLike, symbol: str | None = None, *, symbology: PathLike | None = None) -> _lobset.RowStream:

@@ -4,9 +4,11 @@ import datetime as dt
 import inspect
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+
+import numpy as np
 
 from lobset import _lobset
 from lobset._errors import ConfigError
@@ -48,8 +50,14 @@ def default(name: str) -> Any:
     return SETTINGS[name].value({})
 
 
-def _text(value: object) -> str:
-    """Formats a value as text for the library."""
+def _text(name: str, value: object) -> str:
+    """Formats the value of a setting as text for the library."""
+    if isinstance(value, np.datetime64):
+        return f"{np.datetime_as_string(value, unit='ns')}Z"  # NumPy's times have no zone; lobset's are UTC.
+    if isinstance(value, np.timedelta64):
+        return f"{value.astype('timedelta64[ns]').astype(np.int64)}ns"
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -58,14 +66,14 @@ def _text(value: object) -> str:
         return f"{round(value / dt.timedelta(microseconds=1))}us"
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
-            raise TypeError("fit_until: a datetime needs a time zone")
+            raise ConfigError(f"{name}: a datetime needs a time zone")
         return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, Sequence):
-        return ",".join(_text(item) for item in value)
+        return ",".join(_text(name, item) for item in value)
     return str(value)
 
 
@@ -82,20 +90,29 @@ class Settings:
     def _resolve(
         self, toml: tuple[str, str] | None, given: dict[str, Any], file: str | os.PathLike[str] | None = None
     ) -> None:
-        texts = [(name, _text(value)) for name, value in given.items()]
+        texts = [(name, _text(name, value)) for name, value in given.items()]
         self._take(json.loads(_lobset.resolve(toml, texts, file)))
 
     def _take(self, values: dict[str, Any]) -> None:
-        """Stores values read from JSON. The settings of how to run are in no file and get their defaults."""
-        held = {name: values.get(name, setting.default) for name, setting in SETTINGS.items()}
-        object.__setattr__(self, "_values", held)
+        """Stores the values of all settings."""
+        object.__setattr__(self, "_values", values)
 
     @classmethod
     def _of(cls, values: dict[str, Any]) -> Self:
-        """Creates settings from values that the library has resolved."""
+        """Creates settings from values that the library has resolved, as its files have them. The settings of how to
+        run are in no file and get their defaults."""
         config = cls.__new__(cls)
-        config._take(values)
+        config._take(json.loads(_lobset.values(json.dumps(values))))
         return config
+
+    @classmethod
+    def _from(cls, config: "Self | Mapping[str, Any] | None") -> Self:
+        """Returns the settings that a caller has passed: as such, as a mapping, or not at all."""
+        if isinstance(config, cls):
+            return config
+        if config is None or isinstance(config, Mapping):
+            return cls(**{str(name): value for name, value in (config or {}).items()})
+        raise ConfigError(f"config: must be a Config or a mapping of settings, not {type(config).__name__}")
 
     @classmethod
     def from_toml(cls, source: str | os.PathLike[str]) -> Self:
@@ -132,14 +149,14 @@ class Settings:
         return config
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all settings by name; durations are in nanoseconds."""
+        """Returns all settings by name, with values that `Config` and JSON accept."""
         return json.loads(self._json())  # type: ignore[no-any-return]
 
     def _json(self) -> str:
         return json.dumps(self._values)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a Config does not change; make another one with replace({name}=…)")
+        raise AttributeError(f"a Config is immutable; use replace({name}=…) for a changed copy")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Settings) and self._values == other._values

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lobset import _lobset
+from lobset import _lobset, _numbers
 from lobset._config import Config, Feature
 from lobset._errors import InputError
 
@@ -41,7 +41,7 @@ class Samples:
         self._samples = self._open(None)
 
     def _open(self, built: bytes | None) -> _lobset.Samples:
-        raise NotImplementedError("make a DepthDataset or a RowDataset")
+        raise NotImplementedError("create a DepthDataset or a RowDataset")
 
     @property
     def path(self) -> str:
@@ -88,7 +88,7 @@ class Samples:
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
         out = np.empty((len(numbers), *self.shape), dtype=np.float32)
         labels = np.empty(len(numbers), dtype=np.int64)
-        self._samples.fill(numbers, out, labels, (os.cpu_count() or 1) if threads is None else threads)
+        self._samples.fill(numbers, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads))
         return out, labels
 
     def __getstate__(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Samples:
         built = state.pop("_built")
         self.__dict__.update(state)
         if _lobset.identity(self._path) != self._identity:
-            message = f"{self._path}: is not the file any more that this dataset was opened on"
+            message = f"{self._path}: is no longer the file that this dataset was opened from"
             raise InputError(message, path=Path(self._path))
         self._samples = self._open(built)
 

@@ -15,7 +15,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 try:
@@ -25,7 +25,7 @@ except ImportError as error:
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lobset import _lobset
+from lobset import _lobset, _numbers
 from lobset._config import Config
 from lobset._engine import PathLike, Progress, _listener, _path, _paths, _settings
 from lobset._errors import ExecutorError
@@ -202,7 +202,7 @@ class _Round:
                 continue
             if self.tries[task] > self.executor.retries:
                 raise ExecutorError(
-                    f"a task of kind {self.tasks[task][0]} gave no news in {self.tries[task]} tries",
+                    f"a task of kind {self.tasks[task][0]} sent no news in {self.tries[task]} tries",
                     help=f"if tasks may take longer than {self.executor.deadline:g} s, set a longer deadline",
                 )
             self.send(task, self.best_node(but=node))
@@ -224,7 +224,7 @@ class _Round:
 def process(
     inputs: PathLike | Iterable[PathLike],
     out: PathLike,
-    config: Config | None = None,
+    config: Config | Mapping[str, Any] | None = None,
     *,
     address: str | None = None,
     work: PathLike | None = None,
@@ -245,7 +245,7 @@ def process(
         inputs: As for `lobset.process`, where every node reaches them.
         out: The folder to create, or its URL. In an object store, its files have names that no other run uses, and
             `manifest.json`, written last, lists the ones that count.
-        config: The settings; the defaults when left out.
+        config: As for `lobset.process`.
         address: The cluster, as for `ray.init`. By default, the cluster that this process is connected to, or the one
             that RAY_ADDRESS names, or a new one on this machine.
         work: A folder or URL for work files that every node reaches; by default, one beside `out`.
@@ -272,7 +272,7 @@ def process(
                 _settings(config),
                 _path(thresholds),
                 _path(symbology),
-                threads,
+                _numbers.threads(threads, least=1),
                 overwrite,
                 listener,
             )

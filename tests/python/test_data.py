@@ -166,7 +166,7 @@ def test_rows_are_vectors_of_their_columns(dataset):
         ("price_movement", "is a label, not a feature"),
         ("row", "says which row it is"),
         ("symbol", "says which row it is"),
-        ("action", "does not hold numbers"),
+        ("action", "is not numeric"),
     ):
         with pytest.raises(lobset.InputError, match=why):
             RowDataset(dataset, columns=[wrong])

@@ -1,5 +1,6 @@
 """The jobs through Python: the same bytes as the command, typed errors, progress, Ctrl-C."""
 
+import datetime as dt
 import hashlib
 import inspect as reflection
 import json
@@ -163,11 +164,11 @@ def test_config_knows_every_setting():
     assert all(
         isinstance(getattr(lobset.Config, name), property) and getattr(lobset.Config, name).__doc__ for name in names
     )
-    assert "Held in nanoseconds." in lobset.Config.max_gap.__doc__
+    assert "Returned as text (15m)." in lobset.Config.max_gap.__doc__
     config = lobset.Config(
         currency="USDJPY", features=["trade_counts"], price_range=(90.5, 200.0), max_gap="15m", fit_until="2024-10-01"
     )
-    assert (config.nbins, config.micro_pip_size, config.max_gap) == (9, 0.001, 900_000_000_000)
+    assert (config.nbins, config.micro_pip_size, config.max_gap) == (9, 0.001, "15m")
     assert lobset.Config.from_toml(config.to_toml()) == config == pickle.loads(pickle.dumps(config))
     assert eval(repr(config), {"Config": lobset.Config}) == config and "nbins" not in repr(config)
     assert (config.features, config.price_range, config.publishers) == (("trade_counts",), (90.5, 200.0), None)
@@ -188,9 +189,79 @@ def test_config_knows_every_setting():
     ]:
         with pytest.raises(lobset.ConfigError, match="nbin: unknown setting; did you mean nbins"):
             misspelled()
-    for unreadable in ["absent.toml", "/dev/zero"]:
-        with pytest.raises(lobset.ConfigError, match="cannot be read"):
+    for unreadable, reason in {"absent.toml": "does not exist", "/dev/zero": "cannot be read"}.items():
+        with pytest.raises(lobset.ConfigError, match=reason):
             lobset.Config.from_toml(unreadable)
+
+
+def test_a_setting_is_read_back_as_it_can_be_passed():
+    config = lobset.Config(max_gap=dt.timedelta(minutes=15), fit_until=dt.date(2024, 10, 1), price_range=(1, 2))
+    assert config.max_gap == "15m" and config == lobset.Config(**config.to_dict())
+    assert config == lobset.Config(max_gap=config.max_gap, fit_until=config.fit_until, price_range=config.price_range)
+    assert config == pickle.loads(pickle.dumps(config)) and config.replace(nbins=5).max_gap == "15m"
+    with pytest.raises(lobset.ConfigError, match='max_gap: "15" has no unit: write 15s, 15m or 15h'):
+        lobset.Config(max_gap=15)
+    with pytest.raises(lobset.ConfigError, match="fit_until: a datetime needs a time zone"):
+        lobset.Config(fit_until=dt.datetime(2024, 10, 1))
+
+
+def test_numpys_scalars_are_settings():
+    config = lobset.Config(
+        nbins=np.int64(5),
+        sample_fraction=np.float64(0.5),
+        micro_pip_size=np.float32(0.25),
+        keep_crossed=np.True_,
+        publishers=np.array([39, 40]),
+        price_range=np.array([0.5, 1.5]),
+        fit_until=np.datetime64("2024-10-01T00:00:00.000000001"),
+        max_gap=np.timedelta64(1_500, "ms"),
+    )
+    same = lobset.Config(
+        nbins=5,
+        sample_fraction=0.5,
+        micro_pip_size=0.25,
+        keep_crossed=True,
+        publishers=[39, 40],
+        price_range=(0.5, 1.5),
+        fit_until="2024-10-01T00:00:00.000000001Z",
+        max_gap="1500ms",
+    )
+    assert config == same and config.publishers == (39, 40)
+    for wrong in [{"nbins": np.float64(5.5)}, {"fit_until": np.datetime64("NaT")}, {"max_gap": np.timedelta64("NaT")}]:
+        with pytest.raises(lobset.ConfigError, match=next(iter(wrong))):
+            lobset.Config(**wrong)
+
+
+def test_a_mapping_is_welcome_where_a_config_is(market, manifest, tmp_path):
+    given = {name: value for name, value in SMALL.to_dict().items() if value is not None}
+    assert contents(lobset.process(market, tmp_path / "out", given, progress=False).folder) == contents(manifest.folder)
+    assert lobset.inspect(market, {"publishers": [9]}, progress=False).records == 60_000
+    assert lobset.DepthProcessor.from_config({"samples": 200}).output_shape == (2, 402, 2)
+    with pytest.raises(lobset.ConfigError, match="nbinz: unknown setting; did you mean nbins"):
+        lobset.process(market, tmp_path / "other", {"nbinz": 3}, progress=False)
+    with pytest.raises(lobset.ConfigError, match="config: must be a Config or a mapping of settings, not str"):
+        lobset.process(market, tmp_path / "other", "nbins = 3", progress=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_numbers_out_of_range_are_config_errors(market, manifest, tmp_path):
+    for threads in [-1, 65_536, 2.5, "two"]:
+        for job in [
+            lambda n: lobset.process(market, tmp_path / "out", SMALL, threads=n, progress=False),
+            lambda n: lobset.build(market, tmp_path / "out", manifest.folder / "thresholds.json", threads=n),
+            lambda n: lobset.fit_thresholds(market, tmp_path / "t.json", SMALL, threads=n),
+            lambda n: lobset.validate(manifest.folder, threads=n),
+            lambda n: lobset.inspect(market, threads=n),
+        ]:
+            with pytest.raises(lobset.ConfigError, match="threads: "):
+                job(threads)
+    assert lobset.inspect(market, threads=np.int8(1), progress=False).records == 60_000
+    with pytest.raises(lobset.ConfigError, match="seed: -1 is outside the range 0 to 18446744073709551615"):
+        lobset.validate(manifest.folder, against=market, seed=-1)
+    for name in ["days", "rows", "options", "seed"]:
+        with pytest.raises(lobset.ConfigError, match=f"{name}: -1 is outside the range 0 to "):
+            lobset.simulate(tmp_path / "none", **{name: -1})
+    assert not (tmp_path / "none").exists() and not (tmp_path / "out").exists()
 
 
 def test_errors_have_types_and_name_the_file(market, manifest, tmp_path):

@@ -431,7 +431,7 @@ def test_a_batch_job_in_a_store_is_held_against_its_manifest(cluster, server, ma
         with pytest.raises(lobset.InputError, match="has the SHA-256 .*, but manifest.json says"):
             process("s3://jobs/glbx", tmp_path / f"{name}-damaged", CONFIG, progress=False)
     server.delete_object(Bucket="jobs", Key=f"glbx/{files[1].name}")
-    with pytest.raises(lobset.InputError, match="is listed in manifest.json but is not there"):
+    with pytest.raises(lobset.InputError, match="is listed in manifest.json but is missing"):
         lobset.inspect("s3://jobs/glbx", progress=False)
 
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
-use lobset::config::{LabelSettings, ValueKind};
+use lobset::config::{LabelSettings, Setting, ValueKind};
 use lobset::error::ConfigError;
 use lobset::settings::{Layer, SETTINGS, resolve};
 use lobset::validate::Compare;
-use lobset::{Config, Error, Options, Thresholds, Timestamp};
+use lobset::{Config, Error, Inspection, Options, Thresholds, Timestamp};
 use lobset_sim::Market;
 
 /// Verbosity and format of the output.
@@ -68,24 +68,26 @@ pub enum Command {
     },
 }
 
+/// Heading of the flags that every command has.
+const GLOBAL: &str = "Global options";
+
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    ok
-  1    failure: no dataset can be made of this data with these settings, or a cluster lost its tasks
-  2    usage or settings
-  3    input refused
-  4    output refused
+  0    success
+  1    no dataset can be made from this data, or a cluster lost its tasks
+  2    invalid usage or settings
+  3    the input was refused
+  4    the output was refused
   5    validation failed
   130  interrupted";
 
 const SETTINGS_HELP: &str = "\
-Settings come from the preset of the currency, then --config FILE (TOML), then the environment (LOBSET_LOOKBACK_ROWS=500),
-then flags (--lookback-rows 500): the later one wins. Unknown keys and impossible values are all refused at once, before any
-file is opened. Colour goes where a terminal is, unless NO_COLOR is set.";
+Settings come from the currency's preset, --config FILE (TOML), the environment (LOBSET_LOOKBACK_ROWS=500) and flags \
+(--lookback-rows 500); later sources win. All unknown keys and invalid values are reported at once, before any data is \
+opened.";
 
 fn inputs() -> Arg {
-    let help =
-        "DBN files (.dbn, .dbn.zst), folders that are searched for them, quoted globs, or s3://, gs:// and az:// URLs";
+    let help = "DBN files (.dbn, .dbn.zst), folders to search for them, quoted globs, or s3://, gs:// and az:// URLs";
     Arg::new("input").value_name("INPUT").help(help).required(true).num_args(1..).value_parser(value_parser!(PathBuf))
 }
 
@@ -103,11 +105,11 @@ fn overwrite() -> Arg {
     Arg::new("overwrite")
         .long("overwrite")
         .action(ArgAction::SetTrue)
-        .help("Replace OUT, in one step, once the new one is complete")
+        .help("Replace an existing OUT, in one step, once the new one is complete")
 }
 
 fn thresholds_file(required: bool) -> Arg {
-    let help = "Apply these boundaries instead of fitting: a thresholds.json; settings of labels that are not named elsewhere are taken from it";
+    let help = "Apply the boundaries of this thresholds.json; settings that define labels default to those in the file";
     Arg::new("thresholds")
         .long("thresholds")
         .value_name("FILE")
@@ -117,7 +119,7 @@ fn thresholds_file(required: bool) -> Arg {
 }
 
 fn symbology_file() -> Arg {
-    let help = "Symbols for files whose metadata has no mappings: a symbology.json [default: the one beside each file]";
+    let help = "A symbology.json for files whose metadata has no symbol mappings [default: the one next to each file]";
     Arg::new("symbology").long("symbology").value_name("FILE").help(help).value_parser(value_parser!(PathBuf))
 }
 
@@ -131,21 +133,22 @@ fn engine() -> [Arg; 3] {
             .long("engine")
             .value_name("ENGINE")
             .value_parser(["threads", "ray"])
-            .help("What does the work: the threads of this machine, or tasks on a Ray cluster (with the Python package's command) [default: threads]"),
-        of_ray("address", "ADDRESS", "With --engine ray: the cluster, such as auto or ray://host:10001 [default: RAY_ADDRESS, or a cluster on this machine]"),
-        of_ray("work", "FOLDER", "With --engine ray: where work files go, a folder or URL that all machines reach [default: beside OUT]")
+            .hide_possible_values(true)
+            .help("threads: run on this machine; ray: run on a Ray cluster (only in the command of the Python package) [default: threads]"),
+        of_ray("address", "ADDRESS", "With --engine ray: the address of the cluster, such as auto or ray://host:10001 [default: RAY_ADDRESS, or a new cluster on this machine]"),
+        of_ray("work", "FOLDER", "With --engine ray: a folder or URL for work files that all machines can reach [default: next to OUT]")
             .value_parser(value_parser!(PathBuf)),
     ]
 }
 
-fn with_settings(command: Clap) -> Clap {
+fn with_settings<'a>(command: Clap, settings: impl Iterator<Item = &'a Setting>) -> Clap {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
-        .help("Settings in TOML")
+        .help("Read settings from a TOML file")
         .value_parser(value_parser!(PathBuf));
     let defaults = Config::default();
-    let flags = SETTINGS.iter().map(|setting| {
+    let flags = settings.map(|setting| {
         let mut help = setting.meaning();
         if setting.is_set(&defaults) {
             help += &format!(" [default: {}]", setting.text(&defaults));
@@ -176,17 +179,26 @@ fn number(
 /// The whole command line.
 pub fn command() -> Clap {
     let market = Market::default();
-    let flag =
-        |name, short, help| Arg::new(name).long(name).short(short).help(help).action(ArgAction::SetTrue).global(true);
+    let flag = |name, short, help| {
+        let arg = Arg::new(name).long(name).short(short).help(help).action(ArgAction::SetTrue);
+        arg.global(true).help_heading(GLOBAL)
+    };
     Clap::new("lobset")
         .version(lobset::VERSION)
-        .about("Databento MBP-10 files in, labelled Parquet datasets out, proved")
+        .about("Turn Databento MBP-10 files into labelled, validated Parquet datasets")
         .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .arg(flag("quiet", 'q', "Say nothing but errors and the result"))
-        .arg(flag("verbose", 'v', "Say more: class shares, phases, files"))
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).global(true).help("Print the result as JSON"))
+        .arg(flag("quiet", 'q', "Print only errors, and the result if --json asks for it"))
+        .arg(flag("verbose", 'v', "Print more: the share of every class, and the time of every phase"))
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .global(true)
+                .help_heading(GLOBAL)
+                .help("Print the result as JSON"),
+        )
         .arg(
             Arg::new("threads")
                 .long("threads")
@@ -194,14 +206,16 @@ pub fn command() -> Clap {
                 .value_name("N")
                 .value_parser(value_parser!(u16).range(1..))
                 .global(true)
-                .help("Threads [default: one per core]; the output is the same bytes whatever their number"),
+                .help_heading(GLOBAL)
+                .help("Number of threads; does not affect the output [default: one per core]"),
         )
         .subcommand(with_settings(
             Clap::new("process")
-                .about("The main job: fit boundaries on the first half, write a dataset per symbol, prove them")
+                .about("Fit class boundaries, write one labelled dataset per symbol, and validate them")
                 .long_about(
-                    "The main job, in three phases: fit class boundaries on the first half of the files, write one labelled dataset per \
-                     symbol from all of them, read back what was written and prove it. OUT appears complete and proved, or not at all.\n\n\
+                    "Run the main job, in three phases: fit class boundaries on the first half of the files, write one labelled dataset \
+                     per symbol from all files, then read the datasets back and validate them. OUT appears complete and \
+                     validated, or not at all.\n\n\
                      Example: lobset process data/ -o audusd --currency AUDUSD",
                 )
                 .arg(inputs())
@@ -210,69 +224,73 @@ pub fn command() -> Clap {
                 .arg(thresholds_file(false))
                 .arg(symbology_file())
                 .args(engine()),
+            SETTINGS.iter(),
         ))
         .subcommand(with_settings(
             Clap::new("thresholds")
-                .about("Phase 1 alone: fit the boundaries and write them to a file")
+                .about("Phase 1 only: fit class boundaries and write them to a file")
                 .arg(inputs())
                 .arg(out("The thresholds.json to write"))
                 .arg(overwrite())
                 .arg(symbology_file()),
+            SETTINGS.iter(),
         ))
         .subcommand(with_settings(
             Clap::new("build")
-                .about("Phase 2 alone: write datasets with existing boundaries, without validation")
+                .about("Phase 2 only: write datasets with existing boundaries, without validation")
                 .arg(inputs())
                 .arg(out("The output folder"))
                 .arg(overwrite())
                 .arg(thresholds_file(true))
                 .arg(symbology_file()),
+            SETTINGS.iter(),
         ))
         .subcommand(
             Clap::new("validate")
-                .about("Phase 3 alone: read a folder of datasets back and prove it")
-                .arg(Arg::new("folder").value_name("OUT").required(true).value_parser(value_parser!(PathBuf)).help("The output folder of process or build"))
+                .about("Phase 3 only: read a folder of datasets back and validate it")
+                .arg(Arg::new("folder").value_name("OUT").required(true).value_parser(value_parser!(PathBuf)).help("A folder written by process or build"))
                 .arg(
                     Arg::new("against")
                         .long("against")
                         .value_name("INPUT")
                         .num_args(1..)
                         .value_parser(value_parser!(PathBuf))
-                        .help("Also compare 1000 random rows, in all columns, with these raw files, and compute their labels by the plain definition; the files have to be those that the manifest names"),
+                        .help("Also compare 1,000 random rows with these raw files, in all columns, and recompute their labels; they must be the files that the manifest lists"),
                 )
-                .arg(number("seed", "N", "1".to_owned(), "Draws the rows for --against", value_parser!(u64)))
+                .arg(number("seed", "N", "1".to_owned(), "With --against: the seed that selects the random rows", value_parser!(u64)))
                 .arg(
                     Arg::new("all")
                         .long("all")
                         .action(ArgAction::SetTrue)
                         .requires("against")
                         .conflicts_with("seed")
-                        .help("With --against: compare every row"),
+                        .help("With --against: compare all rows"),
                 )
                 .arg(
                     Arg::new("certificate")
                         .long("certificate")
                         .value_name("FILE")
                         .value_parser(value_parser!(PathBuf))
-                        .help("Write what was proved, with the hashes of all files, as JSON; it replaces a certificate, and nothing else"),
+                        .help("Write what was validated, with the hashes of all files, to a JSON file; replaces only an existing certificate"),
                 )
                 .arg(symbology_file().requires("against")),
         )
         .subcommand(with_settings(
             Clap::new("inspect")
-                .about("Count what DBN files hold: versions, symbols, rows, time range, drops")
+                .about("Show what DBN files contain: versions, symbols, rows, time ranges, drops")
                 .arg(inputs())
                 .arg(symbology_file()),
+            Inspection::settings(),
         ))
         .subcommand(
             Clap::new("simulate")
-                .about("Write a simulated futures market as DBN files, one a day")
-                .arg(Arg::new("folder").value_name("DIR").required(true).value_parser(value_parser!(PathBuf)).help("Where the files go"))
-                .arg(number("days", "N", market.days.to_string(), "Weekdays, and files", value_parser!(u32)))
-                .arg(number("rows", "N", market.rows.to_string(), "Records a day, of all instruments together", value_parser!(u32)))
-                .arg(number("seed", "N", market.seed.to_string(), "The same seed gives the same bytes", value_parser!(u64)))
-                .arg(number("options", "N", market.options.to_string(), "Options beside the futures: many instruments in one file", value_parser!(u32)))
-                .arg(number("currency", "TAG", market.currency, "Chooses symbols, price and tick", value_parser!(String)))
+                .about("Write a simulated futures market as DBN files, one per day")
+                .arg(Arg::new("folder").value_name("DIR").required(true).value_parser(value_parser!(PathBuf)).help("The folder for the files; created if it is missing"))
+                .arg(number("days", "N", market.days.to_string(), "Number of weekdays, one file each", value_parser!(u32)))
+                .arg(number("rows", "N", market.rows.to_string(), "Records per day, over all instruments", value_parser!(u32)))
+                .arg(number("seed", "N", market.seed.to_string(), "Seed of the random numbers; the same seed gives the same bytes", value_parser!(u64)))
+                .arg(number("options", "N", market.options.to_string(), "Number of options to add to the futures", value_parser!(u32)))
+                .arg(number("currency", "TAG", market.currency, "Determines the symbols, the price and the tick size", value_parser!(String)))
                 .arg(number("start", "DATE", market.start.to_string(), "The first day", ValueParser::new(date))),
         )
 }
@@ -284,7 +302,7 @@ fn date(text: &str) -> Result<time::Date, String> {
 /// Turns matches into a command. Resolves the settings, so that mistakes in them are reported before any data is
 /// opened.
 pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
-    let (name, sub) = matches.subcommand().ok_or_else(|| ConfigError::one("no command"))?;
+    let (name, sub) = matches.subcommand().ok_or_else(|| ConfigError::one("no subcommand was given"))?;
     let talk = Talk { quiet: sub.get_flag("quiet"), verbose: sub.get_flag("verbose"), json: sub.get_flag("json") };
     let flag = |name: &str| matches!(sub.try_get_one::<bool>(name), Ok(Some(true)));
     let threads = sub.get_one::<u16>("threads").map_or(0, |n| usize::from(*n));
@@ -304,7 +322,7 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
             let engine = match text("engine").as_deref() {
                 Some("ray") => Engine::Ray { address: text("address"), work: sub.get_one::<PathBuf>("work").cloned() },
                 _ if sub.get_one::<PathBuf>("work").is_some() || sub.get_one::<String>("address").is_some() => {
-                    return Err(ConfigError::one("--work and --address: only with --engine ray").into());
+                    return Err(ConfigError::one("--work and --address require --engine ray").into());
                 }
                 _ => Engine::Threads,
             };
@@ -314,7 +332,7 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
             Command::Thresholds { inputs: many("input"), out: one("out"), config: settings(sub, None)?, options }
         }
         "build" => {
-            let thresholds = read_thresholds()?.ok_or_else(|| ConfigError::one("--thresholds: a file is needed"))?;
+            let thresholds = read_thresholds()?.ok_or_else(|| ConfigError::one("--thresholds: a file is required"))?;
             let config = settings(sub, Some(&thresholds))?;
             Command::Build { inputs: many("input"), out: one("out"), config, thresholds, options }
         }
@@ -354,8 +372,9 @@ fn settings(sub: &ArgMatches, thresholds: Option<&Thresholds>) -> Result<Box<Con
     }
     layers.push(Layer::from_env(std::env::vars_os())?);
     let flags = SETTINGS.iter().filter_map(|setting| {
-        // Only targets are given more than once.
-        let given: Vec<&str> = sub.get_many::<String>(setting.key)?.map(String::as_str).collect();
+        // A command has flags only for the settings that it uses, and only targets are given more than once.
+        let given = sub.try_get_many::<String>(setting.key).ok().flatten()?;
+        let given: Vec<&str> = given.map(String::as_str).collect();
         Some((setting.key.to_owned(), given.join(";")))
     });
     layers.push(Layer { origin: "flags".to_owned(), values: flags.collect() });

@@ -43,7 +43,7 @@ fn run_watched(
                 Engine::Ray { address, work } => {
                     let connect = ray.ok_or_else(|| {
                         ConfigError::one(
-                            "--engine ray: only in the command of the Python package: pip install 'lobset[ray]'",
+                            "--engine ray: only the command of the Python package supports it: pip install 'lobset[ray]'",
                         )
                     })?;
                     let executor = connect(address.as_deref())?;
@@ -102,11 +102,14 @@ fn tell(talk: &Talk, kind: &str, lines: &[String]) {
     }
 }
 
-/// Prints the result to stdout. `written` is the path that the command has written.
+/// Prints the result to stdout, unless only errors are wanted. `written` is the path that the command has written.
 fn finish(talk: &Talk, written: Option<&Path>, text: &dyn Fn() -> String, json: Json<'_>) -> Result<(), Error> {
-    let done = written.map(|out| format!("{} is complete: only this report of it was lost", out.display()));
-    let text = if talk.json { json().unwrap_or_default() + "\n" } else { text() };
-    print(&text, done)
+    let done = written.map(|out| format!("{} is complete: only this report was lost", out.display()));
+    match (talk.json, talk.quiet) {
+        (true, _) => print(&(json().unwrap_or_default() + "\n"), done),
+        (false, false) => print(&text(), done),
+        (false, true) => Ok(()),
+    }
 }
 
 fn simulate(
@@ -127,7 +130,7 @@ fn simulate(
         serde_json::json!({ "files": files, "rows": rows, "bytes": bytes, "seconds": started.elapsed().as_secs_f64() });
     let text = || {
         format!(
-            "{} files with {} records in {} ({:.1} bytes a record)\n",
+            "{} files with {} records in {} ({:.1} bytes per record)\n",
             files.len(),
             lobset::grouped(rows),
             folder.display(),
@@ -140,7 +143,7 @@ fn simulate(
 /// Converts an error of the simulator into one of the library.
 pub fn simulator_error(error: lobset_sim::Error) -> Error {
     match error {
-        lobset_sim::Error::Output { path, cause } => Error::Output { path, message: cause, help: None },
+        lobset_sim::Error::Output { path, cause } => Error::output(&path, cause),
         lobset_sim::Error::Interrupted => Error::Interrupted,
         other => lobset::error::ConfigError::one(other.to_string()).into(),
     }

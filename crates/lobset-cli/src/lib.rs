@@ -39,7 +39,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u
             std::process::exit(130);
         }
     });
-    if let Err(error) = watch {
+    if let (Err(error), false) = (watch, talk.quiet) {
         say("warning", &format!("Ctrl-C will not clean up: {error}"));
     }
     match commands::run(command, &talk, &STOP, ray) {

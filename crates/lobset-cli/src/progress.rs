@@ -50,7 +50,7 @@ fn style(stage: Stage) -> ProgressStyle {
         Stage::Scan => "{bytes}/{total_bytes} {bytes_per_sec}",
         Stage::Plan | Stage::Write | Stage::Validate => "{human_pos}/{human_len} rows {rate}",
     };
-    let template = format!("{{prefix:>10}} [{{bar:30}}] {{percent:>3}}% {amount} ETA {{eta}}");
+    let template = format!("{{prefix:>10}} [{{wide_bar}}] {{percent:>3}}% {amount} ETA {{eta}}");
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         let _ = write!(out, "{:.2} million/s", state.per_sec() / 1e6);
     };

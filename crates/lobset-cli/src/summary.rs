@@ -48,7 +48,7 @@ fn longest_gap(manifest: &Manifest) -> Option<String> {
     Some(match manifest.config.max_gap {
         Some(most) if gap.length() > most.0 => format!("{line}, where its stream breaks (max_gap)"),
         Some(_) => line,
-        None => format!("{line}; windows reach across gaps unless max_gap is set"),
+        None => format!("{line}; windows span gaps unless max_gap is set"),
     })
 }
 
@@ -118,12 +118,8 @@ fn statistics<'a>(datasets: impl Iterator<Item = (&'a SymbolEntry, &'a DatasetEn
 pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     let mut text = String::new();
     let timings = &manifest.timings;
-    let fitted = if manifest.thresholds.fitted { "fitted" } else { "from a file" };
-    let _ = writeln!(
-        text,
-        "boundaries {fitted}, nothing at or after {} known to them",
-        to_second(manifest.thresholds.fit_until)
-    );
+    let origin = if manifest.thresholds.fitted { "fitted" } else { "from a file, fitted" };
+    let _ = writeln!(text, "boundaries {origin} on data before {} only", to_second(manifest.thresholds.fit_until));
     text += &statistics(manifest.datasets(), verbose);
     let _ = writeln!(text);
     for (_, dataset) in manifest.datasets() {
@@ -143,7 +139,7 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     let drops = manifest.inputs.iter().map(|i| i.drops.total()).sum();
     let _ = writeln!(
         text,
-        "{} records of {} files ({} dropped) in {:.2} s: {} a second",
+        "{} records of {} files ({} dropped) in {:.2} s: {} per second",
         grouped(manifest.records()),
         manifest.inputs.len(),
         grouped(drops),
@@ -156,18 +152,18 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     if verbose {
         let _ = writeln!(
             text,
-            "scan {:.2} s, plan {:.2} s, write {:.2} s, validate {:.2} s on {} threads, {} at most",
+            "scan {:.2} s, plan {:.2} s, write {:.2} s, validate {:.2} s; {} threads; peak memory {}",
             timings.scan_seconds,
             timings.plan_seconds,
             timings.write_seconds,
             timings.validate_seconds,
             timings.threads,
-            timings.peak_memory_bytes.map_or_else(|| "unknown memory".to_owned(), megabytes)
+            timings.peak_memory_bytes.map_or_else(|| "unknown".to_owned(), megabytes)
         );
     }
     let _ = match &manifest.validation {
         Some(proved) => {
-            writeln!(text, "validation passed: {} rows of {} datasets read back", grouped(proved.rows), proved.datasets)
+            writeln!(text, "validation passed: read back {} rows of {} datasets", grouped(proved.rows), proved.datasets)
         }
         None => writeln!(text, "not validated: run lobset validate {}", shown(out)),
     };
@@ -181,22 +177,18 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> String {
     let bytes = found.manifest.datasets().map(|(_, d)| d.bytes).sum();
     let _ = writeln!(text);
     for check in &found.proved.checks {
-        let _ = writeln!(text, "holds: {check}");
+        let _ = writeln!(text, "passed: {check}");
     }
     for check in &found.proved.not_checked {
         let _ = writeln!(text, "not checked: {check}");
     }
     if let Some(against) = &found.against {
-        let rows = against.rows;
+        let rows = grouped(against.rows);
         let _ = match against.seed {
             Some(seed) => {
-                writeln!(text, "holds: {rows} random rows (seed {seed}) are those of the raw files, in all columns")
+                writeln!(text, "passed: {rows} random rows (seed {seed}) match the raw files in all columns")
             }
-            None => writeln!(
-                text,
-                "holds: all {} rows are those of the raw files, in all columns, and none is missing",
-                grouped(rows)
-            ),
+            None => writeln!(text, "passed: all {rows} rows match the raw files in all columns, and none is missing"),
         };
     }
     let _ = writeln!(
@@ -224,7 +216,7 @@ pub fn thresholds(out: &Path, thresholds: &Thresholds) -> String {
         let target = target.map_or_else(String::new, |target| format!("{target}, "));
         let _ = writeln!(
             text,
-            "{target}{}: {} rows fitted on, {} under embargo, mean {:.3e}, std {:.3e}, from {:.3e} to {:.3e}",
+            "{target}{}: fitted on {} rows, {} in the embargo, mean {:.3e}, std {:.3e}, from {:.3e} to {:.3e}",
             printable(name),
             grouped(boundaries.fit_rows),
             grouped(boundaries.embargo_rows),
@@ -236,8 +228,8 @@ pub fn thresholds(out: &Path, thresholds: &Thresholds) -> String {
         let values: Vec<String> = boundaries.values.iter().map(|b| format!("{b:.3e}")).collect();
         let _ = writeln!(text, "  {}", values.join(" "));
     }
-    let _ = writeln!(text, "nothing at or after {} is known to them", to_second(thresholds.fit_until));
-    let _ = writeln!(text, "{}", shown(out));
+    let _ = writeln!(text, "fitted on data before {} only", to_second(thresholds.fit_until));
+    let _ = writeln!(text, "thresholds: {}", shown(out));
     text
 }
 
@@ -286,14 +278,13 @@ pub fn inspection(found: &Inspection) -> String {
     let mut text = format!("{}\n{}\n", table(&head, &files), table(&symbol_head, &symbols));
     let longest = found.symbols.iter().filter_map(|s| s.gaps.longest().first()).map(|gap| gap.length()).max();
     if longest.is_some_and(|longest| longest >= LEAST_GAP) {
-        let _ =
-            writeln!(text, "windows reach across these gaps; max_gap breaks a stream at longer pauses (--max-gap 15m)");
+        let _ = writeln!(text, "windows span these gaps unless max_gap is set (--max-gap 15m)");
     }
     for sentence in checksums(&found.files).into_iter().chain(found.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));
     }
     for refusal in &found.refusals {
-        let _ = writeln!(text, "process would refuse this: {refusal}");
+        let _ = writeln!(text, "process would refuse this input: {refusal}");
     }
     text
 }
@@ -303,7 +294,7 @@ fn checksums(files: &[InputEntry]) -> Option<String> {
     match files.iter().filter(|file| file.checksummed != Some(true)).count() {
         0 => None,
         n => Some(format!(
-            "{n} of {} files have no zstd checksums: damage within them is found only where it breaks the format, or by manifest.json",
+            "{n} of {} files have no zstd checksums: damage in them is found only if it breaks the format or by the hashes in manifest.json",
             files.len()
         )),
     }

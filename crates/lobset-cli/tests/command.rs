@@ -10,37 +10,59 @@ use std::process::Command;
 use place::{Place, Ran, SMALL};
 
 #[test]
-fn the_main_job_prints_a_summary_and_leaves_a_proved_folder() {
+fn the_main_job_leaves_a_proved_folder() {
     let place = Place::new();
     let ran = place.run(&format!("process market -o out {SMALL}"));
     assert_eq!(ran.code, 0, "{}", ran.err);
-    for part in [
-        "M6AM4",
-        "out/AUDUSD_M6AM4_dataset.parquet",
-        "18,000 records of 3 files",
-        "completeness was not checked: no Databento manifest.json lists the files",
-        "validation passed",
-        "report: out/report.html",
-    ] {
-        assert!(ran.out.contains(part), "{part} in {}", ran.out);
-    }
-    assert!(ran.err.contains("of 4 symbols get no dataset"), "{}", ran.err);
-    assert!(!ran.err.contains('\x1b') && !ran.out.contains('\x1b'));
     let page = std::fs::read_to_string(place.path().join("out/report.html")).unwrap();
     assert!(page.contains("Validated:") && !page.contains("<script"));
 
-    let checked = place.run("validate out --against market --seed 7");
-    assert_eq!(checked.code, 0, "{}", checked.err);
-    assert!(
-        checked.out.contains("bit for bit") && checked.out.contains("1000 random rows (seed 7)"),
-        "{}",
-        checked.out
-    );
+    assert_eq!(place.run("validate out --against market --seed 7").code, 0);
+    assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 4);
+}
 
-    let again = place.run(&format!("process market -o out {SMALL}"));
-    assert_eq!(again.code, 4);
-    assert_eq!(again.err, "error: out: exists\nhelp: choose another name, or replace it with --overwrite\n");
-    assert_eq!(place.run(&format!("process market -o out --overwrite -q {SMALL}")).err, "");
+#[test]
+fn a_quiet_command_prints_errors_alone() {
+    let place = Place::new();
+    let silent = |line: &str| {
+        let ran = place.run(line);
+        assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "", ""), "{line}");
+    };
+    silent(&format!("process market -o out -q {SMALL}"));
+    // The warnings that were not printed are in the manifest.
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(place.path().join("out/manifest.json")).unwrap()).unwrap();
+    assert!(!manifest["warnings"].as_array().unwrap().is_empty());
+    silent(&format!("thresholds market -o t.json -q {SMALL}"));
+    silent(&format!("build market -o built --thresholds t.json -q {SMALL}"));
+    silent("validate out -q");
+    silent("inspect market -q");
+    silent("simulate other --days 1 --rows 10 -q");
+    assert!(place.run("inspect market -q --json").out.starts_with('{'));
+    let failed = place.run("inspect nowhere -q");
+    assert_eq!((failed.code, failed.out.as_str()), (3, ""));
+    assert!(failed.err.starts_with("error: nowhere: does not exist\nhelp: "), "{}", failed.err);
+}
+
+#[test]
+fn inspect_takes_the_settings_that_it_uses() {
+    let place = Place::new();
+    for setting in lobset::Inspection::settings() {
+        let value = match setting.key {
+            "aliases" => "keep",
+            "price_range" => "0,1",
+            "unmapped" => "drop",
+            "publishers" => "1",
+            "max_gap" => "15m",
+            _ => "true",
+        };
+        let ran = place.run(&format!("inspect market --{}={value}", setting.flag()));
+        assert_eq!(ran.code, 0, "{}: {}", setting.key, ran.err);
+    }
+    assert_eq!(place.run("inspect market --nbins 7").code, 2);
+    // A file for all commands may have the others.
+    std::fs::write(place.path().join("lobset.toml"), "nbins = 7\naliases = 'keep'\n").unwrap();
+    assert_eq!(place.run("inspect market --config lobset.toml").code, 0);
 }
 
 #[test]
@@ -48,7 +70,6 @@ fn phases_can_run_one_by_one() {
     let place = Place::new();
     let fitted = place.run(&format!("thresholds market -o t.json {SMALL}"));
     assert_eq!(fitted.code, 0, "{}", fitted.err);
-    assert!(fitted.out.contains("all symbols:") && fitted.out.contains("rows fitted on"));
     // It is replaced when asked, and nothing else is.
     let again = |out: &str| place.run(&format!("thresholds market -o {out} --overwrite {SMALL}"));
     assert_eq!(again("t.json").code, 0);
@@ -57,22 +78,16 @@ fn phases_can_run_one_by_one() {
     assert_eq!(refused.code, 4);
     assert_eq!(
         refused.err,
-        "error: notes.json: exists and is not a lobset thresholds file, so --overwrite leaves it alone\n\
+        "error: notes.json: exists but is not a lobset thresholds file, so --overwrite does not replace it\n\
          help: choose another name for the file\n"
     );
     assert_eq!(std::fs::read(place.path().join("notes.json")).unwrap(), b"{}");
     // Settings that are not named are those of the thresholds file.
     let built = place.run("build market -o built --thresholds t.json --min-symbol-samples 500");
     assert_eq!(built.code, 0, "{}", built.err);
-    assert!(built.out.contains("not validated: run lobset validate built"));
     assert_eq!(place.run("validate built").code, 0);
     let differs = place.run("build market -o other --thresholds t.json --nbins 7 --lookback-rows 5");
     assert_eq!(differs.code, 2);
-    assert!(
-        differs.err.contains("nbins: 7 differs from 5") && differs.err.contains("lookback_rows: 5 differs from 100"),
-        "{}",
-        differs.err
-    );
 }
 
 #[test]
@@ -89,22 +104,6 @@ fn json_is_for_machines() {
     assert_eq!(json(&place.run("validate out --json"))["proved"]["datasets"], manifest["validation"]["datasets"]);
     let failed = place.run("process nowhere -o x --json");
     assert_eq!((failed.code, json(&failed)["error"]["class"].as_str()), (3, Some("input")));
-}
-
-#[test]
-fn inspect_shows_one_table_a_file_and_one_a_symbol() {
-    let place = Place::new();
-    let ran = place.run("inspect market");
-    assert_eq!(ran.code, 0);
-    assert!(ran.out.starts_with("file "), "{}", ran.out);
-    assert!(ran.out.contains("glbx-mdp3-20240401.mbp-10.dbn.zst  mbp-10    3    6,000"), "{}", ran.out);
-    assert!(ran.out.contains("M6AM4-M6AU4"));
-    // The market closes overnight, so there are gaps to tell of.
-    assert!(
-        ran.out.contains("longest gap") && ran.out.contains("max_gap breaks a stream at longer pauses"),
-        "{}",
-        ran.out
-    );
 }
 
 #[test]
@@ -157,11 +156,6 @@ fn each_class_of_failure_has_its_exit_code_and_its_cure() {
     let place = Place::new();
     let few = place.run("process market -o out");
     assert_eq!(few.code, 1);
-    assert!(
-        few.err.contains("no symbol qualifies: the largest, \"M6AM4\"") && few.err.contains("\nhelp: give more files"),
-        "{}",
-        few.err
-    );
     let long = place.run("process market -o out --lookback-rows 50000");
     assert_eq!(long.code, 1);
     assert!(
@@ -218,8 +212,6 @@ fn every_row_is_compared_and_a_certificate_is_left() {
     assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 0);
     let ran = place.run("validate out --against market --all --certificate proof.json");
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.out.contains(" rows are those of the raw files, in all columns, and none is missing"), "{}", ran.out);
-    assert!(!ran.out.contains("not checked"), "{}", ran.out);
     let certificate: serde_json::Value =
         serde_json::from_slice(&std::fs::read(place.path().join("proof.json")).unwrap()).unwrap();
     let sum = Command::new("sha256sum").arg(place.path().join("out/manifest.json")).output().unwrap().stdout;
@@ -239,7 +231,7 @@ fn every_row_is_compared_and_a_certificate_is_left() {
     std::fs::write(place.path().join("out/note.txt"), "mine").unwrap();
     let failed = place.run("validate out --certificate proof.json");
     assert_eq!(failed.code, 5);
-    assert!(failed.err.contains("  note.txt: is in the folder, but the manifest does not name it\n"), "{}", failed.err);
+    assert!(failed.err.contains("  note.txt: is in the folder, but not in the manifest\n"), "{}", failed.err);
     assert!(!place.path().join("proof.json").exists());
     assert_eq!(place.run("validate out --all").code, 2);
 }
@@ -292,22 +284,6 @@ fn settings_come_from_file_environment_and_flags_and_mistakes_come_all_at_once()
         "drop_unbalanced: needs force_uniform",
     ] {
         assert!(ran.err.contains(part), "{part} in {}", ran.err);
-    }
-}
-
-#[test]
-fn help_teaches() {
-    let place = Place::new();
-    let all = place.run("--help");
-    assert_eq!(all.code, 0);
-    for part in
-        ["process", "thresholds", "build", "validate", "inspect", "simulate", "Exit codes:", "5    validation failed"]
-    {
-        assert!(all.out.contains(part), "{part}");
-    }
-    let process = place.run("process --help");
-    for part in ["--lookback-rows <ROWS>", "[default: 5000]", "LOBSET_LOOKBACK_ROWS", "--overwrite", "Example:"] {
-        assert!(process.out.contains(part), "{part}");
     }
 }
 

@@ -234,7 +234,7 @@ fn no_folder_for_temporary_files() {
     assert_eq!(place.run(&format!("{line} --lookforward-offset 2"), &[]).code, Some(0));
     let ran = place.run("validate out", &[("TMPDIR", "/nowhere")]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""));
-    let start = "error: /nowhere: cannot keep movements for the leak check: ";
+    let start = "error: /nowhere: cannot store movements for the leak check: ";
     assert!(ran.err.starts_with(start) && ran.err.contains("help: set TMPDIR to a folder"), "{}", ran.err);
 }
 

@@ -73,7 +73,7 @@ fn a_full_disk_behind_stdout_is_told_with_what_was_done() {
         let ran = Ran::from(place.command(line).stdout(full()).output().unwrap());
         assert_eq!(ran.code, 4, "{line}: {}", ran.err);
         assert!(ran.err.contains("error: standard output: cannot be written: No space left on device"), "{}", ran.err);
-        let help = done.map(|done| format!("help: {done} is complete: only this report of it was lost"));
+        let help = done.map(|done| format!("help: {done} is complete: only this report was lost"));
         assert!(help.is_none_or(|help| ran.err.contains(&help)), "{}", ran.err);
     }
     assert_eq!(place.run("validate out").code, 0);

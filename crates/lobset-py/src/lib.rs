@@ -52,7 +52,7 @@ mod _lobset {
     #[pymodule_export]
     use super::samples::{Samples, identity};
     #[pymodule_export]
-    use super::settings::{resolve, settings, to_toml};
+    use super::settings::{resolve, settings, to_toml, values};
     #[pymodule_export]
     use super::tasks::{manifest, process_as_tasks, run_task, thresholds, try_task};
 

@@ -25,7 +25,7 @@ fn filter((split, balanced, stride): Which, window: u64) -> PyResult<SampleFilte
     let split = match Split::from_name(&split) {
         Some(Split::Embargo) | None => {
             return Err(PyValueError::new_err(format!(
-                "split must be \"fit\" or \"holdout\", not {split:?}: rows under embargo are never given"
+                "split must be \"fit\" or \"holdout\", not {split:?}: rows in the embargo are never returned"
             )));
         }
         Some(split) => split,
@@ -42,7 +42,7 @@ fn index(py: Python<'_>, reader: &DatasetReader, filter: SampleFilter, built: Op
         Some(bytes) => {
             let (words, rest) = bytes.as_chunks::<8>();
             if !rest.is_empty() || words.len() as u64 != reader.rows().div_ceil(64) {
-                return Err(PyValueError::new_err("the dataset is not the one that the samples were found in"));
+                return Err(PyValueError::new_err("the dataset is not the one that the samples were indexed in"));
             }
             Ok(SampleIndex::from_words(words.iter().map(|word| u64::from_le_bytes(*word)).collect()))
         }
@@ -219,7 +219,7 @@ impl Samples {
         let places = samples.as_slice()?.iter().map(|s| position(&self.index, *s)).collect::<PyResult<Vec<u64>>>()?;
         let (out, labels) = (out.as_slice_mut()?, labels.as_slice_mut()?);
         if out.len() != places.len() * cells || labels.len() != places.len() {
-            return Err(PyValueError::new_err("the arrays do not hold as many samples as are asked for"));
+            return Err(PyValueError::new_err("the arrays do not have room for the samples requested"));
         }
         let next = Mutex::new(places.iter().zip(out.chunks_mut(cells.max(1))).zip(labels));
         let work = || -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lobset::Config;
-use lobset::config::{SETTINGS, Setting};
+use lobset::config::{SETTINGS, Setting, ValueKind};
 use lobset::settings::Layer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -32,7 +32,7 @@ impl Line {
             name: setting.key,
             choices: setting.kind.choices().iter().map(|choice| choice.name).collect(),
             optional: setting.optional,
-            default: setting.json(defaults),
+            default: value(setting, defaults),
             meaning: setting.meaning(),
             unit: setting.kind.unit(),
         }
@@ -46,14 +46,36 @@ pub fn settings() -> PyResult<String> {
     json(&SETTINGS.iter().map(|setting| Line::new(setting, &defaults)).collect::<Vec<_>>())
 }
 
-/// All values of a configuration, including the settings of how to run.
-fn all_values(config: &Config) -> Map<String, Value> {
-    SETTINGS.iter().map(|setting| (setting.key.to_owned(), setting.json(config))).collect()
+/// A value for Python: as in JSON, except that a duration is text, as users write it.
+fn value(setting: &Setting, config: &Config) -> Value {
+    let as_text = setting.kind == ValueKind::Duration && setting.is_set(config);
+    if as_text { setting.text(config).into() } else { setting.json(config) }
 }
 
-/// Parses settings from the JSON of their values. Values that are missing are the defaults.
+/// All values of a configuration, including the settings of how to run.
+fn all_values(config: &Config) -> Map<String, Value> {
+    SETTINGS.iter().map(|setting| (setting.key.to_owned(), value(setting, config))).collect()
+}
+
+/// Parses settings from the JSON of their values, which come from Python or from a file of the library. Values that are
+/// missing are the defaults.
 pub fn config(text: &str) -> PyResult<Config> {
-    serde_json::from_str(text).map_err(|e| PyValueError::new_err(format!("no settings: {e}")))
+    let invalid = |e: &dyn std::fmt::Display| PyValueError::new_err(format!("invalid settings: {e}"));
+    let mut values: Map<String, Value> = serde_json::from_str(text).map_err(|e| invalid(&e))?;
+    for setting in SETTINGS.iter().filter(|setting| setting.kind == ValueKind::Duration) {
+        if let Some(Value::String(text)) = values.get(setting.key) {
+            let layer = Layer { origin: String::new(), values: vec![(setting.key.to_owned(), text.clone())] };
+            let parsed = lobset::settings::resolve(&[layer]).map_err(|e| invalid(&e))?;
+            values.insert(setting.key.to_owned(), setting.json(&parsed));
+        }
+    }
+    serde_json::from_value(values.into()).map_err(|e| invalid(&e))
+}
+
+/// All values of settings from a file of the library, as Python has them.
+#[pyfunction]
+pub fn values(config: &str) -> PyResult<String> {
+    json(&all_values(&self::config(config)?))
 }
 
 /// Converts a configuration from JSON to a TOML document.

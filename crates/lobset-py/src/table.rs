@@ -93,7 +93,7 @@ impl Table {
     /// Joins all pieces into one batch.
     fn into_batch(self) -> PyResult<RecordBatch> {
         if self.schema.format() != STRUCT {
-            return Err(unreadable("it is no table"));
+            return Err(unreadable("it is not a table"));
         }
         let schema = Arc::new(Schema::try_from(&self.schema).map_err(unreadable)?);
         let mut batches = Vec::with_capacity(self.pieces.len());

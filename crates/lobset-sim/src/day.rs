@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use dbn::encode::{DbnEncoder, EncodeRecord};
@@ -164,26 +164,35 @@ struct Trading {
 /// Simulates a day and writes its file; leaves no partial file on an error.
 pub(crate) fn write(plan: &DayPlan, folder: &Path) -> Result<(), Error> {
     let path = folder.join(plan.file_name());
-    let fail = |e: &dyn std::fmt::Display| Error::Output { path: path.clone(), cause: e.to_string() };
-    let file = File::create_new(&path).map_err(|e| fail(&e))?;
-    write_into(file, plan, &fail).inspect_err(|_| {
+    let fail = |cause| Error::Output { path: path.clone(), cause };
+    let file = File::create_new(&path).map_err(fail)?;
+    write_into(file, plan).map_err(|cause| {
         // The original error matters more than a failure to clean up.
         let _ = std::fs::remove_file(&path);
+        fail(cause)
     })
 }
 
-fn write_into(file: File, plan: &DayPlan, fail: &dyn Fn(&dyn std::fmt::Display) -> Error) -> Result<(), Error> {
-    let mut zstd = zstd::Encoder::new(BufWriter::new(file), 0).map_err(|e| fail(&e))?;
-    zstd.include_checksum(true).map_err(|e| fail(&e))?;
-    let mut encoder = DbnEncoder::new(zstd, &metadata(plan)).map_err(|e| fail(&e))?;
+fn write_into(file: File, plan: &DayPlan) -> io::Result<()> {
+    let mut zstd = zstd::Encoder::new(BufWriter::new(file), 0)?;
+    zstd.include_checksum(true)?;
+    let mut encoder = DbnEncoder::new(zstd, &metadata(plan)).map_err(io_error)?;
     let mut day = Day::new(plan);
     for _ in 0..plan.rows {
-        encoder.encode_record(&day.next()).map_err(|e| fail(&e))?;
+        encoder.encode_record(&day.next()).map_err(io_error)?;
     }
     // The encoder cannot return its writer, so the frame is finished through a reference.
     let zstd = encoder.get_mut();
     let file = zstd.do_finish().and_then(|()| zstd.get_mut().flush());
-    file.and_then(|()| zstd.get_mut().get_mut().sync_all()).map_err(|e| fail(&e))
+    file.and_then(|()| zstd.get_mut().get_mut().sync_all())
+}
+
+/// The I/O error behind a failed encoding.
+fn io_error(error: dbn::Error) -> io::Error {
+    match error {
+        dbn::Error::Io { source, .. } => source,
+        other => io::Error::other(other),
+    }
 }
 
 fn metadata(plan: &DayPlan) -> Metadata {

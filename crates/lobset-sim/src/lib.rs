@@ -19,6 +19,7 @@ mod book;
 mod calendar;
 mod day;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +36,7 @@ pub enum Error {
         /// The file or folder.
         path: PathBuf,
         /// The cause.
-        cause: String,
+        cause: io::Error,
     },
     /// An option that is out of range.
     #[error("{0}")]
@@ -102,7 +103,7 @@ impl Market {
     ) -> Result<Vec<PathBuf>, Error> {
         self.check()?;
         let is_new = !folder.exists();
-        std::fs::create_dir_all(folder).map_err(|e| Error::Output { path: folder.to_owned(), cause: e.to_string() })?;
+        std::fs::create_dir_all(folder).map_err(|cause| Error::Output { path: folder.to_owned(), cause })?;
         let plans = day::plan(self);
         let next = AtomicUsize::new(0);
         let written = Mutex::new(Vec::new());
@@ -152,16 +153,16 @@ impl Market {
             return refuse("start: must be a day from 1970 to 2250");
         }
         if self.rows == 0 {
-            return refuse("rows: at least 1");
+            return refuse("rows: must be at least 1");
         }
         if self.options > 1_000_000 {
-            return refuse("options: at most 1000000");
+            return refuse("options: must be at most 1000000");
         }
         if self.currency.is_empty()
             || self.currency.len() > 16
             || !self.currency.bytes().all(|b| b.is_ascii_alphanumeric())
         {
-            return refuse("currency: 1 to 16 letters and digits");
+            return refuse("currency: must be 1 to 16 letters and digits");
         }
         Ok(())
     }

@@ -23,19 +23,19 @@ use crate::error::ConfigError;
 use crate::time_text::{Duration, Timestamp};
 
 settings! {
-    /// Tag in the file names, and the preset that fills the other defaults.
+    /// Tag used in file names; also selects the preset that provides the other defaults.
     output currency: String = "AUDUSD".to_owned(), "TAG", check tag;
-    /// Channels of the depth tensors made from the dataset.
+    /// Channels of depth tensors made from the dataset.
     tensor features: Vec<Feature> = vec![Feature::Volume, Feature::Variance], "LIST", check distinct;
-    /// L, rows of the past window.
+    /// Length L of the past window, in rows.
     label lookback_rows: u64 = Means::DEFAULT.lookback_rows, "ROWS", in 1..=MAX_WINDOW_ROWS;
-    /// F, rows of the future window.
+    /// Length F of the future window, in rows.
     label lookforward_input: u64 = Means::DEFAULT.lookforward_input, "ROWS", in 1..=MAX_WINDOW_ROWS;
-    /// O, rows skipped between the row and the future window.
+    /// Rows O skipped between a row and its future window.
     label lookforward_offset: u64 = Means::DEFAULT.lookforward_offset, "ROWS", in 0..=MAX_WINDOW_ROWS;
     /// End the past window with the row itself, not with the row before it.
     label include_row: bool = Means::DEFAULT.include_row, "BOOL";
-    /// Rows in one depth tensor's window, a multiple of `ticks_per_bin`.
+    /// Rows in the window of a depth tensor; a multiple of `ticks_per_bin`.
     tensor samples: u64 = 50_000, "ROWS";
     /// Rows per time bin of a depth tensor.
     tensor ticks_per_bin: u64 = 100, "ROWS";
@@ -51,9 +51,9 @@ settings! {
     label multiple: f64 = Classes::MULTIPLE, "NUMBER", check positive;
     /// Boundaries of the classes, ascending, with `classes = "fixed"`.
     label boundaries: Option<Vec<f64>> = None, "LIST", check ascending_boundaries;
-    /// Share of the fit half's files that the boundaries are fitted on; above 0, at most 1.
+    /// Fraction of the fit half's files used to fit the boundaries; above 0, at most 1.
     selection sample_fraction: f64 = 1.0, "SHARE", check share;
-    /// Whose movements a set of boundaries is fitted on.
+    /// Whether symbols share one set of boundaries.
     label threshold_scope: ThresholdScope = ThresholdScope::Global, "SCOPE";
     /// Another target, with columns of its own: NAME=KIND,key=value,… (see docs/targets.md).
     label targets: Targets = Targets::default(), "NAME=KIND,…", check check_targets;
@@ -61,31 +61,31 @@ settings! {
     output label_end: bool = false, "BOOL";
     /// Mark an exactly uniform subset in the column `balanced`.
     output force_uniform: bool = true, "BOOL";
-    /// Write the marked rows alone.
+    /// Write only the marked rows.
     output drop_unbalanced: bool = false, "BOOL";
-    /// Labelled rows that a symbol needs to get a dataset; at least 1.
+    /// Labelled rows that a symbol must have to get a dataset; at least 1.
     selection min_symbol_samples: u64 = 50_000, "ROWS", check at_least_one;
-    /// Keep the work folder.
+    /// Keep the work folder after the run.
     run keep_intermediate: bool = false, "BOOL";
-    /// The boundary time T, a date (2024-10-01) or an RFC 3339 time; by default the start of the file in the middle.
+    /// Boundary time T: a date (2024-10-01) or an RFC 3339 time; by default, the start of the middle file.
     selection fit_until: Option<Timestamp> = None, "TIME";
     /// Keep quotes whose best bid is above the best ask.
     rows keep_crossed: bool = false, "BOOL";
-    /// Drop quotes outside these two prices.
+    /// Drop quotes with a price outside this range.
     rows price_range: Option<[f64; 2]> = None, "LOW,HIGH", check ascending_prices;
-    /// What happens to an instrument that the file's mappings do not name.
+    /// What to do with an instrument that has no symbol in the file's mappings.
     input unmapped: Unmapped = Unmapped::Error, "WHAT";
-    /// Keep the records of these publishers alone, by their ids (39,40); by default of all.
+    /// Keep only records of these publisher IDs (39,40); by default, of all publishers.
     input publishers: Option<Vec<u16>> = None, "LIST", check not_empty;
-    /// What happens when one instrument stands under two symbols at the same time.
+    /// What to do when an instrument has two symbols at the same time.
     selection aliases: Aliases = Aliases::Error, "WHAT";
-    /// A pause in `ts_recv` longer than this (15m, 2h) breaks a symbol's stream: no window reaches across.
+    /// Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break.
     rows max_gap: Option<Duration> = None, "TIME", check longer_than_zero;
-    /// Refuse files with impossible values (unknown actions and sides, levels out of order), which are counted and warned about otherwise.
+    /// Refuse files with impossible values (unknown actions or sides, levels out of order); by default, count them and warn.
     input strict: bool = false, "BOOL";
     /// How prices are written.
     output price_type: PriceType = PriceType::Float, "TYPE";
-    /// Which of a record's fields are written.
+    /// Which columns to write.
     output columns: Columns = Columns::All, "SET";
     /// The codec of the Parquet pages.
     output compression: Compression = Compression::Zstd, "CODEC";
@@ -151,7 +151,7 @@ impl Config {
             );
         }
         if self.drop_unbalanced && !self.force_uniform {
-            problems.push("drop_unbalanced: needs force_uniform = true, which marks the rows to keep".to_owned());
+            problems.push("drop_unbalanced: needs force_uniform = true, which marks the rows to write".to_owned());
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
@@ -159,7 +159,7 @@ impl Config {
 
 fn within<T: PartialOrd + std::fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
     let inside = least <= value && value <= most;
-    require(inside, || format!("{value} is outside {least} to {most}"))
+    require(inside, || format!("{value} is outside the range {least} to {most}"))
 }
 
 fn require(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {
@@ -170,7 +170,9 @@ fn tag(text: &str) -> Result<(), String> {
     let holds = (1..=32).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         && !text.starts_with('.');
-    require(holds, || format!("{text:?} is not a tag of 1 to 32 letters, digits, '.', '_' or '-'"))
+    require(holds, || {
+        format!("{text:?} is not a valid tag; use 1 to 32 letters, digits, '.', '_' or '-', and no '.' at the start")
+    })
 }
 
 fn distinct(features: &[Feature]) -> Result<(), String> {
@@ -179,7 +181,7 @@ fn distinct(features: &[Feature]) -> Result<(), String> {
     sorted.dedup();
     require(!sorted.is_empty() && sorted.len() == features.len(), || {
         let names: Vec<&str> = Feature::CHOICES.iter().map(|choice| choice.name).collect();
-        format!("name each of {} at most once, and one at least", names.join(", "))
+        format!("list at least one of {}, and none of them twice", names.join(", "))
     })
 }
 
@@ -188,7 +190,7 @@ fn positive_step(size: &f64) -> Result<(), String> {
 }
 
 fn share(share: &f64) -> Result<(), String> {
-    require(*share > 0.0 && *share <= 1.0, || format!("{share} is not above 0 and at most 1"))
+    require(*share > 0.0 && *share <= 1.0, || format!("must be above 0 and at most 1, not {share}"))
 }
 
 fn part(share: &f64) -> Result<(), String> {
@@ -213,14 +215,14 @@ fn at_least_one(count: &u64) -> Result<(), String> {
 fn ascending_prices(range: &Option<[f64; 2]>) -> Result<(), String> {
     range.map_or(Ok(()), |[low, high]| {
         require(low < high && low.abs() <= 9.2e9 && high.abs() <= 9.2e9, || {
-            format!("[{low}, {high}] is not a low and a higher price within 9.2e9")
+            format!("must be a low and a higher price, both within ±9.2e9, not [{low}, {high}]")
         })
     })
 }
 
 fn not_empty(publishers: &Option<Vec<u16>>) -> Result<(), String> {
     require(publishers.as_ref().is_none_or(|publishers| !publishers.is_empty()), || {
-        "name one publisher at least, or leave the setting out to keep all".to_owned()
+        "list at least one publisher, or omit the setting to keep all".to_owned()
     })
 }
 

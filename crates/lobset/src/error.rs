@@ -1,7 +1,13 @@
 //! Error types, classified by what the caller can do about them.
 
+mod cause;
+
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
+
+pub use cause::Cause;
+pub(crate) use cause::unread;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,14 +76,21 @@ impl Error {
         }
     }
 
-    /// An output error at `path`.
-    pub(crate) fn output(path: &Path, cause: impl fmt::Display) -> Self {
-        Self::Output { path: path.to_owned(), message: cause.to_string(), help: None }
+    /// An output error at `path`, with a remedy if the kind of the cause implies one.
+    pub fn output(path: &Path, cause: impl Cause) -> Self {
+        let help = cause.kind().and_then(cause::remedy).map(str::to_owned);
+        Self::Output { path: path.to_owned(), message: cause.text(), help }
+    }
+
+    /// Like [`output`](Self::output); says what cannot be done with `path`.
+    pub(crate) fn failed(path: &Path, what: &str, cause: &io::Error) -> Self {
+        let help = cause::remedy(cause.kind()).map(str::to_owned);
+        Self::Output { path: path.to_owned(), message: format!("{what}: {cause}"), help }
     }
 
     /// The error for a work file that cannot be read back or is damaged.
-    pub(crate) fn read_back(path: &Path, cause: &std::io::Error) -> Self {
-        let damaged = cause.kind() == std::io::ErrorKind::InvalidData;
+    pub(crate) fn read_back(path: &Path, cause: &io::Error) -> Self {
+        let damaged = cause.kind() == io::ErrorKind::InvalidData;
         let help = "delete the work folder and run again; if it happens again, check the disk and the memory";
         Self::Output {
             path: path.to_owned(),
@@ -194,10 +207,11 @@ impl InputError {
 
     /// A failed read; transient, unless the kind of error rules out a retry, as for a missing file or denied
     /// permission.
-    pub(crate) fn unread(path: &Path, cause: std::io::Error) -> Self {
-        use std::io::ErrorKind::{InvalidInput, IsADirectory, NotFound, PermissionDenied, Unsupported};
+    pub(crate) fn unread(path: &Path, cause: io::Error) -> Self {
+        use io::ErrorKind::{InvalidInput, IsADirectory, NotFound, PermissionDenied, Unsupported};
         let last = [InvalidInput, IsADirectory, NotFound, PermissionDenied, Unsupported].contains(&cause.kind());
-        Self { transient: !last, ..Self::unreadable(path, cause) }
+        let (message, help) = cause::unread(&cause);
+        Self { transient: !last, help: help.map(Into::into), ..Self::new(path, message) }
     }
 
     /// Adds the position.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 pub use crate::config::SETTINGS;
 use crate::config::{Config, target_text};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, unread};
 use crate::printable::Shown;
 use crate::storage;
 
@@ -31,9 +31,13 @@ impl Layer {
     /// [`ConfigError`] when the file cannot be read, is not valid TOML or a value is a table.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let origin = Shown(path).to_string();
-        let unread = |e: &dyn std::fmt::Display| ConfigError::one(format!("{origin}: cannot be read: {e}"));
-        let bytes = storage::read_at_most(path, LARGEST_FILE).map_err(|e| unread(&e))?;
-        Self::from_toml(&origin, std::str::from_utf8(&bytes).map_err(|e| unread(&e))?)
+        let bytes = storage::read_at_most(path, LARGEST_FILE).map_err(|e| {
+            let (message, _) = unread(&e);
+            ConfigError::one(format!("{origin}: {message}"))
+        })?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|e| ConfigError::one(format!("{origin}: cannot be read: {e}")))?;
+        Self::from_toml(&origin, text)
     }
 
     /// Parses the settings of a TOML document.
@@ -54,7 +58,7 @@ impl Layer {
                 None => match toml_targets(&value) {
                     Some(Ok(text)) => values.push((key, text)),
                     Some(Err(reason)) => problems.push(format!("{origin}: {key}: {reason}")),
-                    None => problems.push(format!("{origin}: {key}: a setting cannot be a table")),
+                    None => problems.push(format!("{origin}: {key}: the value of a setting cannot be a table")),
                 },
             }
         }
@@ -222,7 +226,7 @@ mod tests {
         assert_eq!(found("publishers = [39, 40]"), Ok(Some(vec![39, 40])));
         assert_eq!(found("publishers = 'none'"), Ok(None));
         for empty in ["publishers = []", "publishers = ''"] {
-            assert!(found(empty).unwrap_err().to_string().contains("publishers: name one publisher at least"));
+            assert!(found(empty).unwrap_err().to_string().contains("publishers: list at least one publisher"));
         }
     }
 

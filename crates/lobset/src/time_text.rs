@@ -69,8 +69,7 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// A length of time in nanoseconds. As text: a whole number of the longest unit that divides it (`15m`, `1500ms`). When
-/// parsed, a plain number means seconds.
+/// A length of time in nanoseconds. As text: a whole number of the longest unit that divides it (`15m`, `1500ms`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Duration(pub u64);
@@ -88,7 +87,10 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = if digits.len() == text.len() { "s" } else { &text[digits.len()..] };
+        if digits.len() == text.len() && digits.parse::<u64>().is_ok() {
+            return Err(format!("{text:?} has no unit: write {text}s, {text}m or {text}h"));
+        }
+        let unit = &text[digits.len()..];
         let length = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, length)| length);
         length
             .and_then(|length| digits.parse::<u64>().ok()?.checked_mul(*length))
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn durations_have_units() {
         assert_eq!("15m".parse(), Ok(Duration(900_000_000_000)));
-        assert_eq!("90".parse(), Ok(Duration(90_000_000_000)));
+        assert_eq!("90".parse::<Duration>(), Err("\"90\" has no unit: write 90s, 90m or 90h".to_owned()));
         for wrong in ["", "m", "-1m", "1.5h", "5 parsecs", "1y", "99999999999999999999d", "18446744073709551615us"] {
             assert!(wrong.parse::<Duration>().is_err(), "{wrong:?}");
         }

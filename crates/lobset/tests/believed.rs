@@ -59,7 +59,7 @@ fn one_wrong_stamp_at_the_start_of_a_file_moves_nothing() {
                 let error = refused(outcome);
                 assert_eq!(error.record, Some(0));
                 assert!(
-                    error.message.contains("599 of the 600 rows of \"M6AM4\" come later and have earlier stamps"),
+                    error.message.contains("599 of the 600 rows of \"M6AM4\" follow with earlier timestamps"),
                     "{error}"
                 );
                 continue;
@@ -93,7 +93,7 @@ fn records_outside_their_own_metadata_are_refused() {
         let error = refused(outcome(&day, &|all| all[300].ts_recv = wrong));
         assert_eq!(error.record, Some(300));
         let said =
-            "but the file's metadata says that its records lie from 2024-04-03T00:00:00.000000000Z to 2024-04-04T";
+            "but the file's metadata says that its records are from 2024-04-03T00:00:00.000000000Z to 2024-04-04T";
         assert!(error.message.contains(said), "{error}");
     }
     // The last record of a file that was split has the time of its end, and clocks may be off by a moment.
@@ -116,7 +116,7 @@ fn a_stream_that_runs_backwards_is_refused() {
     let said =
         "the stream of \"M6AM4\" runs backwards: here from 2024-04-03T00:00:01.998000000Z to 2024-04-03T00:00:01.987";
     assert!(
-        error.message.contains(said) && error.message.contains("of its 2,000 rows are out of order in this way"),
+        error.message.contains(said) && error.message.contains("of its 2,000 rows are out of order like this"),
         "{error}"
     );
     // The second half first.
@@ -215,7 +215,7 @@ fn a_price_that_is_no_exact_float_is_refused_by_its_record() {
     let error = refused(run(&input, &out, &small()));
     assert_eq!(error.record, Some(200));
     assert!(
-        error.to_string().ends_with("a.dbn: record 200: the price 140000000000000001 (1e-9) is no exact float"),
+        error.to_string().ends_with("a.dbn: record 200: the price 140000000000000001 (1e-9) has no exact float value"),
         "{error}"
     );
     assert!(error.help.unwrap().contains("price_type = \"fixed\""));
@@ -386,7 +386,7 @@ fn hostile_symbols_make_harmless_files() {
 
     let nameless = [write(folder.path(), "b.dbn", &metadata(&[("", 7)]), &messages(600, START))];
     let error = refused(run(&nameless, &folder.path().join("none"), &small()));
-    assert!(error.message.contains("maps an instrument to a symbol without a name"), "{error}");
+    assert!(error.message.contains("maps an instrument to an empty symbol"), "{error}");
 }
 
 #[test]

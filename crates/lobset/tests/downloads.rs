@@ -192,25 +192,17 @@ const CASES: &[Case] = &[
     (
         "data missing",
         |job| std::fs::remove_file(job.path(NAMES[1])).unwrap(),
-        Refused(
-            "glbx-mdp3-20240404.mbp-10.dbn.zst",
-            "is listed in manifest.json but is not there",
-            "download it again",
-        ),
+        Refused("glbx-mdp3-20240404.mbp-10.dbn.zst", "is listed in manifest.json but is missing", "download it again"),
     ),
     (
         "all data missing",
         |job| NAMES.iter().for_each(|name| std::fs::remove_file(job.path(name)).unwrap()),
-        Refused(
-            "glbx-mdp3-20240403.mbp-10.dbn.zst",
-            "is listed in manifest.json but is not there",
-            "download it again",
-        ),
+        Refused("glbx-mdp3-20240403.mbp-10.dbn.zst", "is listed in manifest.json but is missing", "download it again"),
     ),
     (
         "data that is not listed",
         |job| job.write("glbx-mdp3-20240406.mbp-10.dbn.zst", frames(3, &[("M6AM4", 7)]).concat()),
-        Warned("1 data file lies beside a manifest.json that does not name it: glbx-mdp3-20240406.mbp-10.dbn.zst"),
+        Warned("1 data file is next to a manifest.json that does not list it: glbx-mdp3-20240406.mbp-10.dbn.zst"),
     ),
     ("manifest.json missing", |job| std::fs::remove_file(job.path("manifest.json")).unwrap(), Read),
     (
@@ -219,7 +211,7 @@ const CASES: &[Case] = &[
         Refused(
             "manifest.json",
             "cannot be read as Databento's manifest.json: EOF",
-            "if it is not Databento's, keep it",
+            "if it is not from Databento, move it",
         ),
     ),
     (
@@ -240,7 +232,7 @@ const CASES: &[Case] = &[
     (
         "manifest.json huge",
         |job| job.write_huge("manifest.json"),
-        Refused("manifest.json", "is larger than 256 MiB: no manifest.json of Databento's is", "again"),
+        Refused("manifest.json", "is larger than 256 MiB, which no manifest.json from Databento is", "again"),
     ),
     (
         "manifest.json without files",
@@ -250,12 +242,12 @@ const CASES: &[Case] = &[
     (
         "manifest.json that names a file elsewhere",
         |job| job.edit_manifest(|json| json["files"][0]["filename"] = "../../etc/passwd".into()),
-        Refused("manifest.json", "\"../../etc/passwd\" is no file name", "again"),
+        Refused("manifest.json", "\"../../etc/passwd\" is not a file name", "again"),
     ),
     (
         "manifest.json with a hash of another kind",
         |job| job.edit_manifest(|json| json["files"][0]["hash"] = "md5:00".into()),
-        Refused("manifest.json", "is no SHA-256: \"md5:00\"", "again"),
+        Refused("manifest.json", "is not a SHA-256: \"md5:00\"", "again"),
     ),
     (
         "manifest.json with a negative size",
@@ -292,17 +284,17 @@ const CASES: &[Case] = &[
     (
         "condition.json missing",
         |job| std::fs::remove_file(job.path("condition.json")).unwrap(),
-        Refused("condition.json", "is listed in manifest.json but is not there", "download it again"),
+        Refused("condition.json", "is listed in manifest.json but is missing", "download it again"),
     ),
     (
         "condition.json damaged before it was listed",
         |job| job.write_listed("condition.json", r#"[{"date": "yesterday", "condition": "available"}]"#),
-        Refused("condition.json", "\"yesterday\" is no date such as 2024-04-03", "again"),
+        Refused("condition.json", "\"yesterday\" is not a date such as 2024-04-03", "again"),
     ),
     (
         "condition.json huge",
         |job| job.write_huge("condition.json"),
-        Refused("condition.json", "is larger than 16 MiB: no condition.json of Databento's is", "again"),
+        Refused("condition.json", "is larger than 16 MiB, which no condition.json from Databento is", "again"),
     ),
     (
         "metadata.json changed",
@@ -312,7 +304,7 @@ const CASES: &[Case] = &[
     (
         "metadata.json missing",
         |job| std::fs::remove_file(job.path("metadata.json")).unwrap(),
-        Refused("metadata.json", "is listed in manifest.json but is not there", "download it again"),
+        Refused("metadata.json", "is listed in manifest.json but is missing", "download it again"),
     ),
     (
         "symbology.json changed",
@@ -322,7 +314,7 @@ const CASES: &[Case] = &[
     (
         "symbology.json missing",
         |job| std::fs::remove_file(job.path("symbology.json")).unwrap(),
-        Refused("symbology.json", "is listed in manifest.json but is not there", "download it again"),
+        Refused("symbology.json", "is listed in manifest.json but is missing", "download it again"),
     ),
     ("symbology.json damaged, and not needed", |job| job.write_listed("symbology.json", "{"), Read),
     ("hidden files of macOS", |job| job.write("._glbx-mdp3-20240403.mbp-10.dbn.zst", "Mac OS X"), Read),
@@ -349,7 +341,7 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
         },
         Refused(
             "",
-            "instrument 7 has no symbol: the file has no mappings, and no symbology.json lies beside it",
+            "instrument 7 has no symbol: the file has no mappings, and there is no symbology.json next to it",
             "--symbology FILE",
         ),
     ),
@@ -369,7 +361,7 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
     (
         "symbology.json huge",
         |job| job.write_huge("symbology.json"),
-        Refused("symbology.json", "is larger than 512 MiB: no symbology.json of Databento's is", "again"),
+        Refused("symbology.json", "is larger than 512 MiB, which no symbology.json from Databento is", "again"),
     ),
     (
         "symbology.json without instrument ids",
@@ -381,7 +373,7 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
         },
         Refused(
             "symbology.json",
-            "maps \"continuous\" to \"raw_symbol\", without instrument ids on either side",
+            "maps \"continuous\" to \"raw_symbol\", and neither is \"instrument_id\"",
             "stype_out=\"instrument_id\"",
         ),
     ),
@@ -391,7 +383,7 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
             let two = json!({"M6A.FUT": [interval("7"), interval("8")]});
             job.write_listed("symbology.json", symbology("parent", "instrument_id", two));
         },
-        Refused("symbology.json", "\"M6A.FUT\" stands for the instruments 7 and 8 at once on 2024-04-03", "raw_symbol"),
+        Refused("symbology.json", "\"M6A.FUT\" means both instrument 7 and instrument 8 on 2024-04-03", "raw_symbol"),
     ),
     (
         "symbology.json that does not know the instrument",
@@ -514,7 +506,10 @@ fn a_hidden_file_that_is_named_is_read() {
     std::fs::create_dir(&only).unwrap();
     std::fs::rename(job.path(".first.dbn.zst"), only.join(".first.dbn.zst")).unwrap();
     let error = run(&[only], &job.out("out"), &small()).unwrap_err().to_string();
-    assert!(error.contains("no .dbn or .dbn.zst file in this folder or below, but for 1 hidden"), "{error}");
+    assert!(
+        error.contains("this folder and its subfolders contain no .dbn or .dbn.zst file, except 1 hidden"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -527,7 +522,7 @@ fn what_nobody_asked_for_may_be_missing() {
     // A glob asks for the file, and so does the folder above.
     for input in [job.path("*.mbp-10.dbn.zst"), job.path("*2024040[34].mbp-10.dbn.zst"), job.root.path().to_owned()] {
         let error = go(std::slice::from_ref(&input)).unwrap_err().to_string();
-        assert!(error.contains(NAMES[0]) && error.contains("is not there"), "{}: {error}", input.display());
+        assert!(error.contains(NAMES[0]) && error.contains("is missing"), "{}: {error}", input.display());
     }
     assert_eq!(go(&[job.path("*2024040[45].mbp-10.dbn.zst")]).unwrap().delivery.checked, 2);
 }
@@ -592,7 +587,7 @@ fn a_symbology_file_gives_the_names_that_mappings_would() {
     assert!(error.contains("names.json: cannot be read as Databento's symbology.json"), "{error}");
     let gone = Options { symbology: Some(job.out("gone.json")), ..Options::default() };
     let error = process(&[&mapped.folder], &job.out("x"), &small(), None, &gone, &Monitor::silent()).unwrap_err();
-    assert!(error.to_string().contains("gone.json: cannot be read"), "{error}");
+    assert!(error.to_string().contains("gone.json: does not exist"), "{error}");
 }
 
 #[test]
@@ -637,7 +632,7 @@ fn a_folder_of_several_schemas_names_the_glob_to_use() {
     let refused = |error: Error| {
         let text = error.to_string();
         for part in [
-            "is not mbp-10; the input holds mbp-10 in glbx-mdp3-20240403.mbp-10.dbn.zst, glbx-mdp3-20240404.mbp-10.dbn.zst and 1 more",
+            "is not mbp-10; the input contains mbp-10 in glbx-mdp3-20240403.mbp-10.dbn.zst, glbx-mdp3-20240404.mbp-10.dbn.zst and 1 more",
             "mbo in glbx-mdp3-20240403.mbo.dbn.zst",
             "trades in glbx-mdp3-20240403.trades.dbn.zst and glbx-mdp3-20240404.trades.dbn.zst",
         ] {
@@ -709,7 +704,7 @@ fn files_of_four_venues_are_read() {
         assert_eq!(file.records, file.rows + file.drops.total());
     }
     let error = look(&venues.join("live-mixed-schemas.dbn.zst")).unwrap_err();
-    assert!(error.to_string().contains("holds a mix of schemas, as live captures do"), "{error}");
+    assert!(error.to_string().contains("has a mix of schemas, as live captures do"), "{error}");
 
     // Over the folder: the file that cannot be read first, then the schemas, then that so few rows make no dataset.
     let folder = tempfile::tempdir().unwrap();
@@ -720,7 +715,7 @@ fn files_of_four_venues_are_read() {
     let (error, help) = fails(venues.clone());
     assert!(error.contains("legacy-test_data.mbp-10.dbz: is DBZ") && help.contains("/**/*.dbn*'"), "{error} {help}");
     let (error, help) = fails(venues.join("*.dbn*"));
-    assert!(error.contains("live-mixed-schemas.dbn.zst: is not mbp-10; the input holds mbp-10 in "), "{error}");
+    assert!(error.contains("live-mixed-schemas.dbn.zst: is not mbp-10; the input contains mbp-10 in "), "{error}");
     assert!(error.ends_with("; a mix of schemas in live-mixed-schemas.dbn.zst"), "{error}");
     assert!(help.starts_with("pass only the mbp-10 files: '") && help.ends_with("/*mbp-10*.dbn*'"), "{help}");
     // What the help names is read.

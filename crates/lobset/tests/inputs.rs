@@ -129,10 +129,10 @@ fn links_to_folders_are_followed_once() {
     assert_eq!(read, ["part-0.dbn", "part-1.dbn.zst", "part-2.dbn"]);
     // The output must not lie where a link leads to.
     let inside = run(&[&folder], &elsewhere.join("out"), &small()).unwrap_err();
-    assert!(inside.to_string().contains("lies in the input folder"), "{inside}");
+    assert!(inside.to_string().contains("is inside the input folder"), "{inside}");
     symlink(root.path(), folder.join("around")).unwrap();
     let error = refused(run(&[&folder], &out, &small()));
-    assert!(error.to_string().contains("is a link to a folder around the input folder"), "{error}");
+    assert!(error.to_string().contains("is a link to a folder that contains the input folder"), "{error}");
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn input_that_changes_during_a_run_is_refused() {
         // File systems keep times to a few milliseconds.
         std::thread::sleep(std::time::Duration::from_millis(20));
         let error = work(&Monitor::new(&report, &stop));
-        assert!(error.message.contains("has changed since the run began: it was written to"), "{error}");
+        assert!(error.message.contains("has changed since the run began: it was modified"), "{error}");
     };
     let again = root.path().join("again");
     rewritten(moments[0], &|monitor| refused(process(&[&folder], &again, &small(), None, &options, monitor)));

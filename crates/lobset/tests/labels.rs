@@ -356,5 +356,5 @@ fn a_symbol_far_from_uniform_in_its_own_fit_half_is_warned_of_with_the_cure() {
     )
     .unwrap();
     let found = about(&manifest.warnings, "M6AM4");
-    assert!(matches!(&found[..], [one] if one.contains("fit them on it")), "{:?}", manifest.warnings);
+    assert!(matches!(&found[..], [one] if one.contains("fit new ones on it")), "{:?}", manifest.warnings);
 }

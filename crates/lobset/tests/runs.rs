@@ -73,7 +73,7 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     let error = go(false).unwrap_err();
     assert!(matches!(error, Error::Output { .. }) && error.help().unwrap().contains("--overwrite"));
     let error = go(true).unwrap_err();
-    assert!(error.to_string().ends_with(r#"leaves it alone: "notes.txt""#), "{error}");
+    assert!(error.to_string().ends_with(r#"does not replace it: "notes.txt""#), "{error}");
     assert_eq!(std::fs::read(out.join("notes.txt")).unwrap(), b"mine");
     std::fs::remove_file(out.join("notes.txt")).unwrap();
     go(true).unwrap();
@@ -95,9 +95,9 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     let before = std::fs::read(out.join("manifest.json")).unwrap();
     let error = process(&inputs, &out, &small(), None, &options, &Monitor::new(&report, &stop)).unwrap_err();
     assert!(
-        error
-            .to_string()
-            .ends_with(r#"out: holds what is not part of the dataset, so --overwrite leaves it alone: "notes.txt""#),
+        error.to_string().ends_with(
+            r#"out: contains files that are not part of the dataset, so --overwrite does not replace it: "notes.txt""#
+        ),
         "{error}"
     );
     assert_eq!(std::fs::read(out.join("notes.txt")).unwrap(), b"mine");
@@ -122,16 +122,16 @@ fn out_and_the_input_are_apart() {
 
     let (raw, one) = (at("ov/raw"), inputs[0].clone());
     let cases = [
-        (&raw, at("ov"), "it holds the input folder"),
-        (&raw, at("link"), "it holds the input folder"),
-        (&raw, at("nowhere/../ov"), "it holds the input folder"),
+        (&raw, at("ov"), "it contains the input folder"),
+        (&raw, at("link"), "it contains the input folder"),
+        (&raw, at("nowhere/../ov"), "it contains the input folder"),
         (&raw, at("ov/raw"), "it is the input folder"),
-        (&raw, at("ov/raw/out"), "it lies in the input folder"),
-        (&raw, at("link/raw/new/out"), "it lies in the input folder"),
-        (&raw, one.clone(), "it lies in the input folder"),
-        (&one, raw.clone(), "it holds the input file"),
+        (&raw, at("ov/raw/out"), "it is inside the input folder"),
+        (&raw, at("link/raw/new/out"), "it is inside the input folder"),
+        (&raw, one.clone(), "it is inside the input folder"),
+        (&one, raw.clone(), "it contains the input file"),
         (&one, one.clone(), "it is the input file"),
-        (&inside, at("x"), "its work folder holds the input file"),
+        (&inside, at("x"), "its work folder contains the input file"),
     ];
     let before = |folder: &Path| -> Vec<_> {
         let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -158,9 +158,9 @@ fn out_and_the_input_are_apart() {
     run(&plain, &at("plain/beside"), &small()).unwrap();
     // Nothing is put into a dataset, and nothing replaced there.
     let text = run(&[&one], &at("ov/raw/beside"), &small()).unwrap_err().to_string();
-    assert!(text.ends_with("ov: is a lobset dataset, in which nothing else may lie"), "{text}");
+    assert!(text.ends_with("ov: is a lobset dataset, which must not contain anything else"), "{text}");
     let inside = lobset::fit_thresholds(&inputs, &at("ov/thresholds.json"), &small(), &options, &Monitor::silent());
-    assert!(inside.unwrap_err().to_string().ends_with("is a lobset dataset, in which nothing else may lie"));
+    assert!(inside.unwrap_err().to_string().ends_with("is a lobset dataset, which must not contain anything else"));
     assert_eq!(before(&at("ov")), there[1]);
 }
 
@@ -228,7 +228,7 @@ fn two_runs_do_not_share_an_output() {
     };
     process(&inputs, &out, &small(), None, &Options::default(), &Monitor::new(&report, &stop)).unwrap();
     let message = second.into_inner().unwrap().unwrap();
-    assert!(message.contains("another run is working on it"), "{message}");
+    assert!(message.contains("another run is using it"), "{message}");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn other_raw_files_are_found_out() {
     let error = lobset::validate(&out, Some((&other, Compare::Random(1))), &Options::default(), &Monitor::silent())
         .unwrap_err();
     let error = error.to_string();
-    for part in ["is not what the raw record holds", "its SHA-256 is ", ", but the input of this name had "] {
+    for part in ["differs from the raw record", "its SHA-256 is ", ", but the input of this name had "] {
         assert!(error.contains(part), "{part} in {error}");
     }
     let error = lobset::validate(&out, Some((&inputs[..1], Compare::All)), &Options::default(), &Monitor::silent());

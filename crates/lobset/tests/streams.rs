@@ -105,7 +105,7 @@ fn validation_against_raw_files_tells_publishers_apart() {
     let error = lobset::validate(&out, Some((&[other], Compare::Random(1))), &Options::default(), &Monitor::silent())
         .unwrap_err();
     assert!(
-        error.to_string().contains("NVDA.40_dataset.parquet: row 50: ts_recv is not what the raw record holds"),
+        error.to_string().contains("NVDA.40_dataset.parquet: row 50: ts_recv differs from the raw record"),
         "{error}"
     );
 }
@@ -117,7 +117,7 @@ fn a_name_that_two_streams_would_have_is_refused() {
     all.iter_mut().step_by(5).for_each(|m| m.hd.instrument_id = 8);
     let file = write(folder.path(), "all.dbn", &metadata(&[("NVDA", 7), ("NVDA.40", 8)]), &all);
     let error = failure(&[file], &folder.path().join("out"), &small());
-    assert!(error.contains("publisher 40 of the symbol \"NVDA\" and the symbol \"NVDA.40\""), "{error}");
+    assert!(error.contains("publisher 40 and symbol \"NVDA\" has the same name as the symbol \"NVDA.40\""), "{error}");
     assert!(error.contains("publishers = "), "{error}");
 }
 
@@ -282,7 +282,7 @@ fn another_stretch_of_the_same_time_is_an_overlap_and_a_few_wrong_stamps_are_non
     first[1_999].ts_recv += 3_600 * SECOND;
     let error = refusal(&first, &all[2_000..]).unwrap();
     assert!(
-        error.contains("1.dbn: 1,000 of its 1,000 rows of \"M6AM4\" lie before 2024-04-03T01:00:05.999"),
+        error.contains("1.dbn: 1,000 of its 1,000 rows of \"M6AM4\" are earlier than 2024-04-03T01:00:05.999"),
         "{error}"
     );
 }
@@ -322,8 +322,7 @@ fn a_symbol_without_a_dataset_because_of_its_breaks_says_so() {
     let config = Config { max_gap: Some(Duration(30 * SECOND)), ..small() };
     let manifest = run(&inputs, &folder.path().join("out"), &config).unwrap();
     let reason = manifest.symbols[1].reason.as_deref().unwrap();
-    let want =
-        "0 labelled rows, fewer than min_symbol_samples = 100; without the 9 breaks of its stream they would be enough";
+    let want = "0 labelled rows, fewer than min_symbol_samples = 100; without the 9 breaks in its stream there would be enough";
     assert_eq!(reason, want);
 }
 

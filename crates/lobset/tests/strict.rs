@@ -152,7 +152,7 @@ fn databentos_own_samples_are_read_or_refused() {
             Ok(records) => assert!(name.contains("mbp-10") && records == 2, "{name}"),
             Err(error) => {
                 let schema = name.split('.').nth(1).unwrap();
-                assert!(error.to_string().contains(&format!("holds the schema {schema}, not mbp-10")), "{error}");
+                assert!(error.to_string().contains(&format!("has the schema {schema}, not mbp-10")), "{error}");
                 assert!(error.help().unwrap().contains("schema=\"mbp-10\""));
             }
         }
@@ -221,8 +221,8 @@ fn a_price_that_never_moves_has_no_classes() {
     for nbins in [2, 3, 21] {
         let error = run(&inputs, &out, &Config { nbins, ..small() }).unwrap_err();
         let (message, help) = (error.to_string(), error.help().unwrap_or_default());
-        assert!(message.contains(&format!("only 1 of the {nbins} classes would hold a row")), "{message}");
-        assert!(help.contains("lower nbins") && help.contains("never moves"), "{help}");
+        assert!(message.contains(&format!("only 1 of {nbins} classes would get any rows")), "{message}");
+        assert!(help.contains("lower nbins") && help.contains("never changes"), "{help}");
         assert!(!out.exists());
     }
 }
@@ -239,12 +239,12 @@ fn shortages_carry_the_cure() {
         (error.to_string(), error.help().unwrap_or_default().to_owned())
     };
     let (error, help) = fails(Config { min_symbol_samples: 10_000, ..small() });
-    assert!(error.contains("\"M6AM4\", has 505 labelled rows, and min_symbol_samples is 10000"), "{error}");
+    assert!(error.contains("\"M6AM4\", has 505 labelled rows, but min_symbol_samples is 10000"), "{error}");
     assert!(help.contains("lower min_symbol_samples to 505"));
     let (error, help) = fails(Config { lookback_rows: 5_000, ..small() });
     assert!(error.contains("the windows are longer than the data") && help.contains("shorten"), "{error}");
     let (error, help) = fails(Config { nbins: 255, lookback_rows: 1, lookforward_input: 1, ..small() });
-    assert!(error.contains("of the 255 classes would hold a row") && help.contains("lower nbins"), "{error}");
+    assert!(error.contains("of 255 classes would get any rows") && help.contains("lower nbins"), "{error}");
     let error = run(&[folder.path().join("nothing-*.dbn")], &out, &small()).unwrap_err();
     assert!(error.to_string().contains("matches no file"), "{error}");
 }

@@ -232,7 +232,7 @@ fn nothing_is_missing_and_nothing_else_lies_there() {
         std::fs::write(out.join(name), "x").unwrap();
         let text = refused(&out);
         let shown = lobset::printable(name);
-        assert!(text.contains(&format!("{shown}: is in the folder, but the manifest does not name it")), "{text}");
+        assert!(text.contains(&format!("{shown}: is in the folder, but not in the manifest")), "{text}");
         assert!(!text.contains('\u{1b}'));
     }
     let out = place.out();
@@ -245,34 +245,40 @@ fn a_manifest_that_contradicts_itself_is_refused() {
     let place = Place::new(&small());
     type Change = fn(&mut Manifest);
     let changes: [(Change, &str); 41] = [
-        (|m| m.symbols.clear(), "it names no dataset"),
-        (|m| m.inputs.clear(), "it names no input"),
+        (|m| m.symbols.clear(), "it lists no dataset"),
+        (|m| m.inputs.clear(), "it lists no input"),
         (|m| drop(m.inputs.pop()), "the rows of its inputs"),
         (|m| m.inputs[0].rows -= 1, "are not its"),
         (|m| m.inputs[0].records += 1, "are not its"),
         (|m| m.inputs[0].drops.crossed += 1, "are not its"),
         (|m| m.inputs[0].first_ts = None, "first and last time"),
-        (|m| m.inputs[0].sha256 = "x".to_owned(), "is no SHA-256"),
+        (|m| m.inputs[0].sha256 = "x".to_owned(), "is not a SHA-256"),
         (|m| m.delivery.unchecked += 1, "delivery counts"),
-        (|m| m.thresholds.fitted = false, "names rows that they were fitted on"),
-        (|m| m.symbols.iter_mut().for_each(|s| s.fitted_rows.clear()), "names no row that they were fitted on"),
+        (|m| m.thresholds.fitted = false, "lists rows that they were fitted on"),
+        (|m| m.symbols.iter_mut().for_each(|s| s.fitted_rows.clear()), "lists no row that they were fitted on"),
         (|m| m.thresholds.file = "../thresholds.json".to_owned(), "is not a plain file name"),
         (|m| m.card.file = "/etc/passwd".to_owned(), "is not a plain file name"),
-        (|m| m.report.file = "README.md".to_owned(), "\"README.md\" is named twice"),
-        (|m| m.report.file = "manifest.json".to_owned(), "\"manifest.json\" is named twice"),
+        (|m| m.report.file = "README.md".to_owned(), "\"README.md\" is listed twice"),
+        (|m| m.report.file = "manifest.json".to_owned(), "\"manifest.json\" is listed twice"),
         (|m| m.symbols[0].dataset.as_mut().unwrap().file = "..".to_owned(), "is not a plain file name"),
         (|m| m.symbols[0].dataset.as_mut().unwrap().file = String::new(), "is not a plain file name"),
-        (|m| m.symbols[1].symbol = m.symbols[0].symbol.clone(), "stands in it twice"),
+        (|m| m.symbols[1].symbol = m.symbols[0].symbol.clone(), "is listed twice"),
         (|m| m.symbols[0].rows += 1, "the rows of its inputs"),
         (|m| m.symbols[0].rows = u64::MAX, "it has no rows, or too many"),
-        (|m| m.symbols[0].targets[0].labelled_rows -= 1, "are not those with whole windows"),
-        (|m| m.symbols[0].targets[0].undefined_rows = u64::MAX, "are not those with whole windows"),
-        (|m| m.symbols[0].breaks = vec![9, 8], "its breaks are not ascending"),
-        (|m| m.symbols[0].breaks = vec![2_000], "are not those with whole windows"),
-        (|m| m.symbols[0].boundary_row = u64::MAX, "its boundary row lies behind its end"),
-        (|m| m.symbols[0].fitted_rows = vec![[5, 3]], "the rows fitted on are not ascending ranges"),
-        (|m| m.symbols[0].fitted_rows[0][1] = u64::MAX, "the rows fitted on are not ascending ranges"),
-        (|m| m.symbols[0].gaps.reverse(), "its gaps are no list of gaps"),
+        (|m| m.symbols[0].targets[0].labelled_rows -= 1, "are not the rows with complete windows"),
+        (|m| m.symbols[0].targets[0].undefined_rows = u64::MAX, "are not the rows with complete windows"),
+        (|m| m.symbols[0].breaks = vec![9, 8], "its breaks are not row numbers in ascending order"),
+        (|m| m.symbols[0].breaks = vec![2_000], "are not the rows with complete windows"),
+        (|m| m.symbols[0].boundary_row = u64::MAX, "its boundary row is past its end"),
+        (
+            |m| m.symbols[0].fitted_rows = vec![[5, 3]],
+            "the rows fitted on are not ranges of its rows in ascending order",
+        ),
+        (
+            |m| m.symbols[0].fitted_rows[0][1] = u64::MAX,
+            "the rows fitted on are not ranges of its rows in ascending order",
+        ),
+        (|m| m.symbols[0].gaps.reverse(), "its gaps are not a valid list of gaps"),
         (|m| m.symbols[0].reason = Some("none".to_owned()), "it has a dataset, and a reason why it has none"),
         (|m| m.symbols[0].dataset = None, "it has no dataset, and no reason why"),
         (|m| m.symbols[0].targets[0].splits.as_mut().unwrap().fit.classes.truncate(4), "are not 5 counts"),
@@ -282,7 +288,7 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         (|m| m.symbols[0].targets[0].splits.as_mut().unwrap().fit.short = vec![77], "its short classes"),
         (|m| m.symbols[0].dataset.as_mut().unwrap().rows = 1, "are not those of its splits"),
         (|m| m.symbols[0].dataset.as_mut().unwrap().row_groups = 0, "has no row groups"),
-        (|m| m.config.nbins = 1, "config: nbins: 1 is outside 2 to 255"),
+        (|m| m.config.nbins = 1, "config: nbins: 1 is outside the range 2 to 255"),
         (|m| m.validation.as_mut().unwrap().rows += 1, "validation counts"),
         (|m| drop(m.validation.as_mut().unwrap().checks.pop()), "validation lists checks"),
         (|m| m.timings.scan_seconds = -1.0, "a time is negative"),
@@ -293,8 +299,8 @@ fn a_manifest_that_contradicts_itself_is_refused() {
     }
     // What fits itself, and not the files.
     let others: [(Change, &str); 7] = [
-        (|m| m.version = "0.0.9".to_owned(), "another version of lobset has fitted them"),
-        (|m| m.config.lookback_rows += 1, "are not those with whole windows"),
+        (|m| m.version = "0.0.9".to_owned(), "they were fitted by another version of lobset"),
+        (|m| m.config.lookback_rows += 1, "are not the rows with complete windows"),
         (|m| m.config.samples += 100, "its metadata \"lobset.config\" is not that of the manifest"),
         (|m| m.config.min_symbol_samples -= 1, "their min_symbol_samples is not that of the settings"),
         (|m| m.thresholds.fit_until = Timestamp(1), "its boundary time is"),
@@ -317,14 +323,10 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
     let next = |v: f64| f64::from_bits(v.to_bits() + 1);
     let tick = |v: f64| ((v * 1e9).round() + 1_000.0) / 1e9;
     let changes: [(&str, Edit<'_>, &str); 13] = [
-        (
-            "a movement, by the least that can be",
-            &|c| c.float("price_movement", 1_000, next),
-            "but by its windows it is",
-        ),
-        ("a mid price", &|c| c.float("mid_price", 1_000, next), "but by its best bid and ask it is"),
-        ("the best bid", &|c| c.float("bid_px_00", 1_000, tick), "but by its best bid and ask it is"),
-        ("the best ask, by the least", &|c| c.float("ask_px_00", 1_000, next), "is no multiple of 1e-9"),
+        ("a movement, by the least that can be", &|c| c.float("price_movement", 1_000, next), "but its windows give"),
+        ("a mid price", &|c| c.float("mid_price", 1_000, next), "but its best bid and ask give"),
+        ("the best bid", &|c| c.float("bid_px_00", 1_000, tick), "but its best bid and ask give"),
+        ("the best ask, by the least", &|c| c.float("ask_px_00", 1_000, next), "is not a multiple of 1e-9"),
         (
             "a missing bid",
             &|c| {
@@ -349,7 +351,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
                 let mid2 = (at("bid_px_00") * 1e9).round() + (at("ask_px_00") * 1e9).round();
                 c.float("mid_price", 1_000, |_| mid2 / 2e9);
             },
-            "but by its windows it is",
+            "but its windows give",
         ),
         (
             "a symbol",
@@ -381,7 +383,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
                     Arc::new(rows.collect::<UInt64Array>())
                 });
             },
-            "by its place",
+            "its position makes it",
         ),
         (
             "a class",
@@ -427,7 +429,7 @@ fn what_only_the_raw_files_know_is_told_and_compared_with_them() {
     assert_eq!((against.rows, against.seed, against.all), (found.proved.rows, None, true));
     assert_eq!(found.proved.not_checked, [""; 0]);
     let changes: [(Edit<'_>, &str); 3] = [
-        (&|c| c.float("bid_px_03", 1_000, |v| v - 0.5), "bid_px_03 is not what the raw record holds"),
+        (&|c| c.float("bid_px_03", 1_000, |v| v - 0.5), "bid_px_03 differs from the raw record"),
         (
             &|c| {
                 c.replace("ts_event", |column| {
@@ -436,7 +438,7 @@ fn what_only_the_raw_files_know_is_told_and_compared_with_them() {
                     Arc::new(stamps.collect::<TimestampNanosecondArray>().with_timezone("UTC"))
                 });
             },
-            "ts_event is not what the raw record holds",
+            "ts_event differs from the raw record",
         ),
         // The first row's past window lies outside of the file; so do the ends of all classes.
         (&|c| c.float("price_movement", c.rows() - 1, |v| f64::from_bits(v.to_bits() + 1)), "by definition"),
@@ -471,7 +473,7 @@ fn statistics_of_the_thresholds_are_those_of_the_fit_rows() {
             assert!(text.contains(reason), "{reason} in {text}");
         }
         assert!(place.fitted(|t| t.sample_fraction = 0.5).contains("their sample_fraction is not"));
-        assert!(place.fitted(|t| t.files.clear()).contains("files names no file"));
+        assert!(place.fitted(|t| t.files.clear()).contains("files lists no file"));
         assert!(place.fitted(|t| t.files[0].sha256 = "0".repeat(64)).contains("are not inputs"));
     }
 }

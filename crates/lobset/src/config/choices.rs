@@ -88,18 +88,18 @@ choices! {
         /// classes between the given `boundaries`
         Fixed = "fixed",
     }
-    /// What happens to an instrument that the file's mappings do not name.
+    /// What to do with an instrument that has no symbol in the file's mappings.
     Unmapped {
-        /// the file is refused
+        /// refuse the file
         Error = "error",
-        /// its records are dropped and counted
+        /// drop its records and count them
         Drop = "drop",
     }
-    /// What happens when one instrument has two symbols at the same time.
+    /// What to do when an instrument has two symbols at the same time.
     Aliases {
-        /// the input is refused
+        /// refuse the input
         Error = "error",
-        /// each symbol gets its stream, with a warning that its rows count twice
+        /// keep both symbols, and warn that the rows count twice
         Keep = "keep",
     }
     /// How prices are written.
@@ -109,11 +109,11 @@ choices! {
         /// 64-bit integers in 1e-9 of a price unit, as in the DBN record
         Fixed = "fixed",
     }
-    /// Which of a record's fields are written.
+    /// Which columns to write.
     Columns {
-        /// every field
+        /// all columns
         All = "all",
-        /// `ts_event`, the ten levels and the columns of labels
+        /// `ts_event`, the ten levels and the label columns
         Book = "book",
     }
     /// The codec of the Parquet pages.
@@ -124,7 +124,7 @@ choices! {
         Snappy = "snappy",
         /// LZ4, raw blocks
         Lz4 = "lz4",
-        /// pages as they are
+        /// uncompressed
         None = "none",
     }
 }

@@ -51,8 +51,8 @@ impl ValueKind {
     /// How JSON and Python represent a value, if its type alone does not show it.
     pub const fn unit(&self) -> Option<&'static str> {
         match self {
-            Self::Duration => Some("Held in nanoseconds"),
-            Self::Time => Some("Held as RFC 3339 text"),
+            Self::Duration => Some("Returned as text (15m)"),
+            Self::Time => Some("Returned as RFC 3339 text"),
             _ => None,
         }
     }
@@ -81,7 +81,7 @@ pub(crate) trait SettingValue: Sized {
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a number this setting can hold"))
+    text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a number that this setting accepts"))
 }
 
 /// The items of a list, with or without brackets.
@@ -135,7 +135,7 @@ impl SettingValue for bool {
         match text {
             "true" | "1" | "yes" => Ok(true),
             "false" | "0" | "no" => Ok(false),
-            _ => Err(format!("{text:?} is neither true nor false")),
+            _ => Err(format!("must be true or false, not {text:?}")),
         }
     }
 
@@ -206,7 +206,7 @@ impl SettingValue for [f64; 2] {
 
     fn parse(text: &str) -> Result<Self, String> {
         let numbers = Vec::<f64>::parse(text)?;
-        numbers.try_into().map_err(|_| format!("{text:?} is not two numbers: low,high"))
+        numbers.try_into().map_err(|_| format!("must be two numbers, LOW,HIGH, not {text:?}"))
     }
 
     fn text(&self) -> String {

@@ -49,8 +49,8 @@ impl DatasetReader {
         let value = |key: &str| {
             let pair = pairs.into_iter().flatten().find(|pair| pair.key == key);
             pair.and_then(|pair| pair.value.as_deref()).ok_or_else(|| {
-                InputError::new(path, format!("is not a lobset dataset: its metadata lack {key}"))
-                    .with_help("name a *_dataset.parquet that lobset process has written")
+                InputError::new(path, format!("is not a lobset dataset: its metadata lacks {key}"))
+                    .with_help("pass a *_dataset.parquet written by lobset process")
             })
         };
         let config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
@@ -108,9 +108,9 @@ impl DatasetReader {
         match columns(&self.config, true).iter().find(|column| column.name == name) {
             Some(column) if column.is_feature() => Ok(()),
             Some(Column { role: Role::Target, .. }) => Err("is a label, not a feature"),
-            Some(Column { role: Role::Key, .. }) => Err("says which row it is, and is no feature"),
+            Some(Column { role: Role::Key, .. }) => Err("identifies the row and is not a feature"),
             None if field.data_type().is_integer() || field.data_type().is_floating() => Ok(()),
-            _ => Err("does not hold numbers"),
+            _ => Err("is not numeric"),
         }
     }
 
@@ -130,7 +130,7 @@ impl DatasetReader {
                 &self.path,
                 "has no column balanced: it was written with force_uniform = false",
             )
-            .with_help("ask for all rows with balanced=False, or write the dataset with force_uniform = true")
+            .with_help("load all rows with balanced=False, or write the dataset again with force_uniform = true")
             .into());
         }
         let mut builder = IndexBuilder::new(filter);
@@ -211,7 +211,7 @@ impl DatasetReader {
     pub(crate) fn column<'a>(&self, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {
         batch.column_by_name(name).map(|c| c.as_ref()).ok_or_else(|| {
             InputError::new(&self.path, format!("has no column {name:?}"))
-                .with_help("the columns that a dataset has are listed in the README")
+                .with_help("the README lists the columns of a dataset")
                 .into()
         })
     }
@@ -227,6 +227,7 @@ impl DatasetReader {
     }
 
     pub(crate) fn foreign(&self, column: &str) -> crate::Error {
-        InputError::unreadable(&self.path, format!("the column {column} holds what lobset never writes")).into()
+        InputError::unreadable(&self.path, format!("the column {column} contains values that lobset never writes"))
+            .into()
     }
 }

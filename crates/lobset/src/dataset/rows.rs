@@ -58,7 +58,7 @@ impl RowCache {
     /// [`InputError`] when the file cannot be read or has no such row.
     pub fn row(&self, place: u64, out: &mut [f32]) -> Result<u8> {
         if place >= self.reader.rows() {
-            let message = format!("has {} rows, so none with the number {place}", self.reader.rows());
+            let message = format!("has {} rows, so there is no row {place}", self.reader.rows());
             return Err(InputError::new(self.reader.path(), message).into());
         }
         let (group, row) = self.reader.locate(place);

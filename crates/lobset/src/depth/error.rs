@@ -13,10 +13,10 @@ pub enum DepthError {
     #[error("{0} is neither float64 nor int64")]
     Prices(String),
     /// A column of sizes or counts has another type, or values that are null or too large.
-    #[error("{0} does not hold whole numbers of 32 bits")]
+    #[error("{0} is not a column of 32-bit unsigned integers without nulls")]
     Integers(String),
     /// The columns do not form a table.
-    #[error("columns of different lengths")]
+    #[error("the columns have different lengths")]
     Lengths,
     /// The table has another number of rows than a window.
     #[error("a depth tensor takes exactly {samples} rows, not {rows}")]
@@ -27,6 +27,6 @@ pub enum DepthError {
         rows: usize,
     },
     /// The price ladder has no centre.
-    #[error("the last row lacks its best bid or its best ask, which the ladder stands on")]
+    #[error("the last row has no best bid or no best ask, so the price ladder has no centre")]
     NoMid,
 }

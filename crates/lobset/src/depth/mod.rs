@@ -84,7 +84,7 @@ impl DepthSpec {
         // Rows of a window are counted in 32 bits.
         let size = |rows: u64| match u32::try_from(rows) {
             Ok(rows) if rows <= 1 << 31 => Ok(rows as usize),
-            _ => Err(ConfigError::one("samples: more than memory holds")),
+            _ => Err(ConfigError::one("samples: a window of this size does not fit into memory")),
         };
         let mut features = config.features.clone();
         features.sort_unstable();

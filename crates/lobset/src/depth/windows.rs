@@ -48,9 +48,11 @@ impl WindowCache {
         if reader.config().drop_unbalanced {
             return Err(InputError::new(
                 reader.path(),
-                "was written with drop_unbalanced = true, so the rows between its samples are lost and no window is whole",
+                "was written with drop_unbalanced = true: without the rows between its samples, no window is complete",
             )
-            .with_help("write it again with drop_unbalanced = false and let the loader pick the marked rows: balanced=True")
+            .with_help(
+                "write it again with drop_unbalanced = false, and select the marked rows when loading: balanced=True",
+            )
             .into());
         }
         let spanned = to_usize((spec.samples() as u64).div_ceil(reader.smallest_group())) + 1;
@@ -86,7 +88,7 @@ impl WindowCache {
             let last = self.group(&mut state, group)?;
             let best = |side| last.levels.micro_pips(&self.spec, side, 0, row);
             let Some(base) = self.spec.base(best(0), best(1)) else {
-                return refuse(format!("row {place} lacks its best bid or its best ask"));
+                return refuse(format!("row {place} has no best bid or no best ask"));
             };
             (self.bins(&mut state, place + 1 - samples)?, base, last.classes[row])
         };

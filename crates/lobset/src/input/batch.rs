@@ -205,16 +205,16 @@ fn parse_manifest(path: &Path, bytes: &[u8]) -> Result<Option<JobManifest>> {
     }
     let Whole { job_id, files: entries } = serde_json::from_slice(bytes).map_err(|e| refuse(&e))?;
     if job_id.is_empty() || job_id.len() > 100 || !job_id.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(refuse(&format!("{:?} is no job_id", brief(&job_id))).into());
+        return Err(refuse(&format!("{:?} is not a job_id", brief(&job_id))).into());
     }
     let mut files = BTreeMap::new();
     for File { filename, size, hash } in entries {
         if !is_plain(&filename) {
-            return Err(refuse(&format!("{:?} is no file name", brief(&filename))).into());
+            return Err(refuse(&format!("{:?} is not a file name", brief(&filename))).into());
         }
         let sha256 = hash.strip_prefix("sha256:").filter(|hex| hex.len() == 64);
         let Some(sha256) = sha256.filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit())) else {
-            return Err(refuse(&format!("the hash of {filename:?} is no SHA-256: {:?}", brief(&hash))).into());
+            return Err(refuse(&format!("the hash of {filename:?} is not a SHA-256: {:?}", brief(&hash))).into());
         };
         let listed = Listed { size, sha256: sha256.to_ascii_lowercase() };
         match files.entry(filename.into_owned()) {
@@ -236,11 +236,11 @@ fn parse_conditions(path: &Path, bytes: &[u8]) -> Result<Vec<DayCondition>> {
     let mut days: Vec<DayCondition> = serde_json::from_slice(bytes).map_err(|e| damaged(path, &e))?;
     for DayCondition { date, condition } in &days {
         if date.len() != 10 || date.parse::<Timestamp>().is_err() {
-            return Err(damaged(path, &format!("{:?} is no date such as 2024-04-03", brief(date))).into());
+            return Err(damaged(path, &format!("{:?} is not a date such as 2024-04-03", brief(date))).into());
         }
         let known = !condition.is_empty() && condition.len() <= 32;
         if !known || !condition.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-') {
-            return Err(damaged(path, &format!("{:?} is no condition", brief(condition))).into());
+            return Err(damaged(path, &format!("{:?} is not a condition", brief(condition))).into());
         }
     }
     days.retain(|day| day.condition != "available");
@@ -283,14 +283,14 @@ mod tests {
         assert!(refusal("").contains("cannot be read as Databento's manifest.json: EOF"));
         assert!(refusal(r#"{"job_id": "G", "fi"#).contains("EOF"));
         assert!(refusal(r#"{"job_id": "G"}"#).contains("missing field `files`"));
-        assert!(refusal(r#"{"job_id": "\u001b[2J", "files": []}"#).contains("is no job_id"));
+        assert!(refusal(r#"{"job_id": "\u001b[2J", "files": []}"#).contains("is not a job_id"));
         assert!(refusal(&format!("{{\"files\": {}", "[".repeat(100_000))).contains("EOF while parsing a list"));
         for name in ["", "..", "../x.dbn", "/etc/passwd", "a\\b", "a\nb"] {
-            assert!(with(name, "1", HASH).contains("is no file name"), "{name:?}");
+            assert!(with(name, "1", HASH).contains("is not a file name"), "{name:?}");
         }
         assert!(with("a.dbn", "-1", HASH).contains("invalid value"));
-        assert!(with("a.dbn", "1", "md5:00").contains("is no SHA-256"));
-        assert!(with("a.dbn", "1", &HASH.replace('0', "g")).contains("is no SHA-256"));
+        assert!(with("a.dbn", "1", "md5:00").contains("is not a SHA-256"));
+        assert!(with("a.dbn", "1", &HASH.replace('0', "g")).contains("is not a SHA-256"));
         let long = with("a.dbn", "1", &"x".repeat(100_000));
         assert!(long.len() < 400, "{}", long.len());
     }
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(found, ["2024-04-03 degraded", "2024-04-04 missing"]);
         let refusal = |json: &str| days(json).unwrap_err().to_string();
         assert!(refusal("{}").contains("cannot be read as Databento's condition.json"));
-        assert!(refusal(r#"[{"date": "2024-13-03", "condition": "missing"}]"#).contains("is no date"));
-        assert!(refusal(r#"[{"date": "2024-04-03", "condition": "<b>"}]"#).contains("is no condition"));
+        assert!(refusal(r#"[{"date": "2024-13-03", "condition": "missing"}]"#).contains("is not a date"));
+        assert!(refusal(r#"[{"date": "2024-04-03", "condition": "<b>"}]"#).contains("is not a condition"));
     }
 }

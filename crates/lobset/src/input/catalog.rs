@@ -53,11 +53,11 @@ pub(crate) fn check_unchanged(path: &Path, found: &Stat) -> Result<()> {
     let now = storage::stat(path).map_err(|e| InputError::unread(path, e))?;
     let what = match () {
         () if now == *found => return Ok(()),
-        () if now.bytes == found.bytes => "it was written to".to_owned(),
+        () if now.bytes == found.bytes => "it was modified".to_owned(),
         () => format!("it had {} bytes and has {}", found.bytes, now.bytes),
     };
     Err(InputError::new(path, format!("has changed since the run began: {what}"))
-        .with_help("let nothing write to the input during a run, and run again")
+        .with_help("run again, and make sure that nothing modifies the input during a run")
         .into())
 }
 

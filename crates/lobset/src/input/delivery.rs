@@ -60,9 +60,9 @@ impl Delivery {
         let unlisted = self.unlisted.len() as u64;
         if unlisted > 0 {
             let names = listed(self.unlisted.iter().map(String::as_str), unlisted);
-            let lie = if unlisted == 1 { "lies" } else { "lie" };
+            let are = if unlisted == 1 { "is" } else { "are" };
             warnings.push(format!(
-                "{} {lie} beside a manifest.json that does not name {}: {names}",
+                "{} {are} next to a manifest.json that does not list {}: {names}",
                 counted(unlisted, "data file"),
                 if unlisted == 1 { "it" } else { "them" }
             ));

@@ -72,9 +72,9 @@ impl<'a> StreamNames<'a> {
                 if names.0.contains_key(name.as_str()) {
                     return Err(Error::data(
                         format!(
-                            "publisher {publisher} of the symbol {symbol:?} and the symbol {name:?} have the same name"
+                            "the stream of publisher {publisher} and symbol {symbol:?} has the same name as the symbol {name:?}"
                         ),
-                        "pick one publisher with publishers = [ID]",
+                        "select one publisher with publishers = [ID]",
                     ));
                 }
             }
@@ -117,7 +117,7 @@ mod tests {
         let error = StreamNames::new([("NVDA", 39), ("NVDA", 41), ("NVDA.41", 39)]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "publisher 41 of the symbol \"NVDA\" and the symbol \"NVDA.41\" have the same name"
+            "the stream of publisher 41 and symbol \"NVDA\" has the same name as the symbol \"NVDA.41\""
         );
     }
 }

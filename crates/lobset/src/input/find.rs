@@ -193,7 +193,7 @@ pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Fo
             }
             None => {
                 let input = inputs.first().map_or(Path::new(""), AsRef::as_ref);
-                InputError::new(input, "leads to no .dbn or .dbn.zst file").with_help(HELP)
+                InputError::new(input, "contains no .dbn or .dbn.zst file").with_help(HELP)
             }
         }
         .into());
@@ -204,7 +204,7 @@ pub fn find<P: AsRef<Path>>(inputs: &[P], symbology: Option<&Path>) -> Result<Fo
     Ok(found)
 }
 
-const HELP: &str = "name .dbn or .dbn.zst files, folders that hold them, or a quoted glob such as 'data/*.dbn.zst'";
+const HELP: &str = "pass .dbn or .dbn.zst files, folders that contain them, or a quoted glob such as 'data/*.dbn.zst'";
 
 /// An input that stands for several files.
 enum Wanted {
@@ -255,8 +255,8 @@ impl Search {
             self.walk(input, false);
             if before == (self.files.len(), self.job_folders.len(), self.refused.len()) {
                 let message = match self.delivery.hidden {
-                    0 => "no .dbn or .dbn.zst file in this folder or below".to_owned(),
-                    n => format!("no .dbn or .dbn.zst file in this folder or below, but for {n} hidden"),
+                    0 => "this folder and its subfolders contain no .dbn or .dbn.zst file".to_owned(),
+                    n => format!("this folder and its subfolders contain no .dbn or .dbn.zst file, except {n} hidden"),
                 };
                 self.refused.push(InputError::new(input, message).with_help(HELP));
             }
@@ -272,7 +272,7 @@ impl Search {
     }
 
     fn expand_glob(&mut self, input: &Path, text: &str) -> Result<(), InputError> {
-        let bad = |e: &dyn std::fmt::Display| InputError::new(input, format!("cannot be used as a glob: {e}"));
+        let bad = |e: &dyn std::fmt::Display| InputError::new(input, format!("is not a valid glob: {e}"));
         // A pattern in which a name starts with a dot includes hidden files.
         let asked: Vec<Pattern> =
             text.split('/').filter(|name| is_hidden_name(name)).filter_map(|name| Pattern::new(name).ok()).collect();
@@ -341,7 +341,7 @@ impl Search {
                 Entry::Special(e) if is_data(&path) => self.refused.push(InputError::unread(&path, e)),
                 Entry::Special(_) => {}
                 Entry::Unreadable(e) => {
-                    let help = "make it readable or remove it, or name the files to read one by one";
+                    let help = "make it readable, remove it, or list the files to read one by one";
                     self.refused.push(InputError::unread(&path, e).with_help(help));
                 }
             }
@@ -364,7 +364,7 @@ impl Search {
         match real.map(|real| self.files.insert(real, (path.clone(), stat))) {
             Ok(None) => {}
             Ok(Some((other, _))) => {
-                let message = format!("is given twice, the other time as {}", Shown(&other));
+                let message = format!("is given twice, also as {}", Shown(&other));
                 self.refused.push(InputError::new(&path, message));
             }
             Err(e) => self.refused.push(InputError::unread(&path, e)),
@@ -387,8 +387,8 @@ fn compare(folder: &Path, job: &JobManifest, files: &[(PathBuf, Stat)], wanted: 
         match size {
             Ok(size) => problems.extend(check_size(&path, size, listed).err()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let help = "download it again, or name the files to read one by one";
-                problems.push(InputError::new(&path, "is listed in manifest.json but is not there").with_help(help));
+                let help = "download it again, or list the files to read one by one";
+                problems.push(InputError::new(&path, "is listed in manifest.json but is missing").with_help(help));
             }
             Err(e) => problems.push(InputError::unread(&path, e)),
         }

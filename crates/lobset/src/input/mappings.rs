@@ -82,14 +82,15 @@ const MAX_SYMBOL_BYTES: usize = 255;
 /// Refuses a symbol that is empty or too long.
 pub(super) fn check_symbol(name: &str) -> Result<(), String> {
     match name.len() {
-        0 => Err("maps an instrument to a symbol without a name".to_owned()),
+        0 => Err("maps an instrument to an empty symbol".to_owned()),
         1..=MAX_SYMBOL_BYTES => Ok(()),
-        bytes => Err(format!("maps a symbol of {bytes} bytes, and none is longer than {MAX_SYMBOL_BYTES}")),
+        bytes => Err(format!("has a symbol of {bytes} bytes, above the limit of {MAX_SYMBOL_BYTES}")),
     }
 }
 
 /// Parses the instrument id of a mapping.
 pub(super) fn instrument_id(id: &str, name: &str) -> Result<u32, String> {
-    let bad = |_| format!("the mapping of {name:?} names the instrument {:?}, which is no 32-bit number", brief(&id));
+    let bad =
+        |_| format!("the mapping of {name:?} gives the instrument {:?}, which is not a 32-bit number", brief(&id));
     id.parse().map_err(bad)
 }

@@ -60,7 +60,7 @@ impl Opened {
         let mut prelude = [0; 8];
         let got = fill_whole(&mut source, &mut prelude)?;
         if got < prelude.len() || &prelude[..3] != b"DBN" {
-            let what = if got == 0 { "is empty: not even a DBN header" } else { "does not start with a DBN header" };
+            let what = if got == 0 { "is empty: it has no DBN header" } else { "does not start with a DBN header" };
             return Err(InputError::new(path, what)
                 .at(None, 0)
                 .with_help("lobset reads .dbn and .dbn.zst files")
@@ -69,9 +69,12 @@ impl Opened {
         let version = prelude[3];
         let length = u32::from_le_bytes([prelude[4], prelude[5], prelude[6], prelude[7]]);
         if !(1..=4).contains(&version) {
-            return Err(InputError::new(path, format!("DBN version {version} is not one of 1 to 4"))
-                .at(None, 3)
-                .into());
+            return Err(InputError::new(
+                path,
+                format!("DBN version {version} is not supported: lobset reads versions 1 to 4"),
+            )
+            .at(None, 3)
+            .into());
         }
         if length > MAX_METADATA_BYTES {
             let message =

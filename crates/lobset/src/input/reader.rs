@@ -76,7 +76,8 @@ impl Shape {
             let header = [length, dbn::rtype::MBP_10, 0, 0];
             return Ok(Self { size, header, header_bytes: 2, ts_out });
         }
-        let unknown = || "its DBN 4 layout of mbp-10 records is not the one this build knows".to_owned();
+        let unknown =
+            || "its DBN 4 layout of mbp-10 records is not the one that this version of lobset reads".to_owned();
         let index = metadata.layout_index().ok_or_else(unknown)?;
         let layout = metadata.layout.as_ref().and_then(|layout| layout.record_layout(v4::rtype::MBP_10));
         let size = usize::from(layout.ok_or_else(unknown)?.record_size());
@@ -158,8 +159,9 @@ impl DbnReader {
     pub fn open(path: &Path) -> Result<Self> {
         let Opened { source, fsm, metadata, byte } = Opened::new(path)?;
         check_schema(path, &metadata)?;
-        let shape = Shape::of(&metadata)
-            .map_err(|message| InputError::new(path, message).with_help("use a newer lobset, or download as DBN 3"))?;
+        let shape = Shape::of(&metadata).map_err(|message| {
+            InputError::new(path, message).with_help("use a newer version of lobset, or download the data as DBN 3")
+        })?;
         Ok(Self { path: path.to_owned(), source, fsm, shape, metadata, records: 0, byte })
     }
 
@@ -333,14 +335,14 @@ fn check_schema(path: &Path, metadata: &Metadata) -> Result<()> {
         Some(Schema::Mbp10) => {}
         Some(other) => {
             return refuse(
-                format!("holds the schema {other}, not mbp-10"),
+                format!("has the schema {other}, not mbp-10"),
                 "download the same symbols and days again with schema=\"mbp-10\", encoding=\"dbn\"",
             );
         }
         None => {
             return refuse(
-                "holds a mix of schemas, as live captures do".to_owned(),
-                "download history with schema=\"mbp-10\", encoding=\"dbn\"",
+                "has a mix of schemas, as live captures do".to_owned(),
+                "download historical data with schema=\"mbp-10\", encoding=\"dbn\"",
             );
         }
     }

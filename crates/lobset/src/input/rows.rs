@@ -131,7 +131,7 @@ impl RowReader {
             return Err(self
                 .reader
                 .error(message)
-                .with_help("without strict such records are counted and kept")
+                .with_help("without strict, such records are kept and counted")
                 .into());
         }
         if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.event.publisher_id)) {
@@ -149,7 +149,7 @@ impl RowReader {
                 return Err(self
                     .reader
                     .error(message)
-                    .with_help("download one of the two symbols alone: a file holds each instrument once")
+                    .with_help("download only one of the two symbols: a file contains each instrument once")
                     .into());
             }
         };

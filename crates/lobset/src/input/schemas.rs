@@ -36,7 +36,7 @@ impl Holds {
             Self::Mbp10 => "mbp-10",
             Self::Other(schema) => schema,
             Self::Mixture => "a mix of schemas",
-            Self::Unreadable => "nothing that can be read",
+            Self::Unreadable => "unreadable data",
         };
         let names: Vec<String> =
             files.iter().take(2).map(|path| printable(&storage::file_name(path)).into_owned()).collect();
@@ -74,7 +74,7 @@ pub(crate) fn explain_schemas(refused: Vec<InputError>, found: &Found) -> Vec<In
         (_, Some(pattern)) => format!("pass only the mbp-10 files: '{pattern}'"),
         (_, None) => "pass only the mbp-10 files, or keep them in a folder of their own".to_owned(),
     };
-    let message = format!("is not mbp-10; the input holds {}", contents.join("; "));
+    let message = format!("is not mbp-10; the input contains {}", contents.join("; "));
     std::iter::once(InputError::new(&first.path, message).with_help(help)).chain(others).collect()
 }
 

@@ -33,7 +33,8 @@ fn read_at_most(path: &Path, file: impl Read, limit: u64) -> Result<Vec<u8>> {
         file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| InputError::unread(path, e))?;
     }
     if large || bytes.len() as u64 > limit {
-        let message = format!("is larger than {} MiB: no {} of Databento's is", limit >> 20, storage::file_name(path));
+        let message =
+            format!("is larger than {} MiB, which no {} from Databento is", limit >> 20, storage::file_name(path));
         return Err(InputError::new(path, message).with_help(elsewhere(path)).into());
     }
     Ok(bytes)
@@ -41,7 +42,7 @@ fn read_at_most(path: &Path, file: impl Read, limit: u64) -> Result<Vec<u8>> {
 
 /// The help for a file that is not what its name says.
 pub(super) fn elsewhere(path: &Path) -> String {
-    format!("download {} again; if it is not Databento's, keep it elsewhere", storage::file_name(path))
+    format!("download {} again; if it is not from Databento, move it elsewhere", storage::file_name(path))
 }
 
 /// Formats an error or a value for a message, shortened and without control characters, since it may contain any part

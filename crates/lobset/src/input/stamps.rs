@@ -56,7 +56,7 @@ impl Times {
     fn outside(&self, ts_recv: u64) -> String {
         match self.query {
             Some((start, end)) if ts_recv != UNDEF_TIMESTAMP => format!(
-                "ts_recv is {}, but the file's metadata says that its records lie from {} to {}",
+                "ts_recv is {}, but the file's metadata says that its records are from {} to {}",
                 Timestamp(ts_recv),
                 Timestamp(start),
                 Timestamp(end)
@@ -72,5 +72,5 @@ fn late(record: &Record<'_>) -> String {
         [("ts_recv", record.event.ts_recv), ("ts_event", record.event.ts_event), ("ts_out", record.event.ts_out)];
     let late = stamps.iter().find(|(_, ts)| *ts > i64::MAX.cast_unsigned() && *ts != UNDEF_TIMESTAMP);
     let (name, ts) = late.copied().unwrap_or(stamps[0]);
-    format!("{name} is {ts}, after the year 2262, the last that nanoseconds in 64 bits reach")
+    format!("{name} is {ts}, after the year 2262, the last that signed 64-bit nanoseconds can represent")
 }

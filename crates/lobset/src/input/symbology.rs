@@ -31,7 +31,7 @@ use crate::time_text::Timestamp;
 /// Maximum size of a `symbology.json`, in bytes. That of a year of every option on a US exchange is smaller.
 pub const MAX_SYMBOLOGY_BYTES: u64 = 512 << 20;
 
-const HELP: &str = "download symbology.json again, or resolve the symbols anew with stype_out=\"instrument_id\"";
+const HELP: &str = "download symbology.json again, or resolve the symbols again with stype_out=\"instrument_id\"";
 
 /// A `symbology.json`, which is parsed when first needed. Clones share the parsed mappings; two files are equal if
 /// their bytes are.
@@ -143,7 +143,7 @@ fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     match text.parse::<Timestamp>() {
         Ok(time) if text.len() == 10 => Ok(time.0),
-        _ => Err(serde::de::Error::custom("a day is no date such as 2024-04-03, or lies before 1970")),
+        _ => Err(serde::de::Error::custom("a day is not a date such as 2024-04-03, or is before 1970")),
     }
 }
 
@@ -156,7 +156,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Mappings> {
         ("instrument_id", _) => true,
         _ => {
             let (from, to) = (brief(&stype_in), brief(&stype_out));
-            return Err(refuse(format!("maps {from:?} to {to:?}, without instrument ids on either side")).into());
+            return Err(refuse(format!("maps {from:?} to {to:?}, and neither is \"instrument_id\"")).into());
         }
     };
     let mut builder = MappingsBuilder::default();
@@ -172,11 +172,11 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Mappings> {
         if !inverse && let Some((day, [a, b])) = two_at_once(claims) {
             let day = Timestamp(day).to_string();
             return Err(refuse(format!(
-                "{key:?} stands for the instruments {a} and {b} at once on {}: symbols of the type {:?} do not tell them apart",
+                "{key:?} means both instrument {a} and instrument {b} on {}: symbols of the type {:?} do not distinguish them",
                 &day[..10],
                 brief(&stype_in)
             ))
-            .with_help("resolve the symbols anew with stype_in=\"raw_symbol\", stype_out=\"instrument_id\"")
+            .with_help("resolve the symbols again with stype_in=\"raw_symbol\", stype_out=\"instrument_id\"")
             .into());
         }
     }
@@ -241,11 +241,11 @@ mod tests {
                 &format!(r#"{{"A": [{{"d0": {d0:?}, "d1": "2022-06-07", "s": {s:?}}}]}}"#),
             )
         };
-        assert!(refusal(&interval("yesterday", "7")).contains("no date such as"));
+        assert!(refusal(&interval("yesterday", "7")).contains("not a date such as"));
         assert!(refusal(&interval("1969-12-31", "7")).contains("before 1970"));
-        assert!(refusal(&interval("2022-06-06", "seven")).contains("names the instrument \"seven\""));
+        assert!(refusal(&interval("2022-06-06", "seven")).contains("gives the instrument \"seven\""));
         let long = refusal(&interval("2022-06-06", &"7".repeat(300)));
-        assert!(long.contains("no 32-bit number") && long.len() < 400, "{long}");
+        assert!(long.contains("not a 32-bit number") && long.len() < 400, "{long}");
         let named = |name: &str| {
             refusal(&of(
                 "raw_symbol",
@@ -254,8 +254,8 @@ mod tests {
             ))
         };
         assert!(named(&"x".repeat(300)).contains("a symbol of 300 bytes"));
-        assert!(named("").contains("a symbol without a name"));
-        assert!(refusal(&interval("2022-06-06", "4294967296")).contains("no 32-bit number"));
+        assert!(named("").contains("an empty symbol"));
+        assert!(refusal(&interval("2022-06-06", "4294967296")).contains("not a 32-bit number"));
         // Days without a match are marked by an empty symbol.
         assert!(parsed(&interval("2022-06-06", "")).is_ok());
     }
@@ -269,7 +269,7 @@ mod tests {
         };
         let error = of_parent(["2022-06-06", "2022-06-09"], ["2022-06-08", "2022-06-10"]).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("\"ES.FUT\" stands for the instruments 7 and 8 at once on 2022-06-08"), "{text}");
+        assert!(text.contains("\"ES.FUT\" means both instrument 7 and instrument 8 on 2022-06-08"), "{text}");
         assert!(error.help().unwrap().contains("raw_symbol"));
         assert!(of_parent(["2022-06-06", "2022-06-08"], ["2022-06-08", "2022-06-10"]).is_ok());
     }

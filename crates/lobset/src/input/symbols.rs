@@ -118,7 +118,7 @@ impl Symbols {
             }
             Source::Nowhere => (
                 format!(
-                    "instrument {instrument_id} has no symbol: the file has no mappings, and no symbology.json lies beside it"
+                    "instrument {instrument_id} has no symbol: the file has no mappings, and there is no symbology.json next to it"
                 ),
                 NAME_SYMBOLOGY,
             ),
@@ -157,11 +157,12 @@ impl Symbols {
 }
 
 /// The help for a file whose own mappings are unusable.
-const NAME_SYMBOLOGY: &str = "put the symbology.json of the batch job beside the file, or name one with --symbology FILE (symbology=... in Python)";
+const NAME_SYMBOLOGY: &str =
+    "put the batch job's symbology.json next to the file, or pass it with --symbology FILE (symbology=... in Python)";
 
 fn no_instrument_ids(metadata: &Metadata) -> String {
     let from = metadata.stype_in.map_or("symbols of several types", |stype| stype.as_str());
-    format!("its mappings lead from {from} to {}, without instrument ids on either side", metadata.stype_out)
+    format!("its mappings lead from {from} to {}, and neither is instrument_id", metadata.stype_out)
 }
 
 #[cfg(test)]
@@ -239,7 +240,7 @@ mod tests {
                 ],
             ))
         };
-        assert_eq!(of("").unwrap_err(), "maps an instrument to a symbol without a name");
+        assert_eq!(of("").unwrap_err(), "maps an instrument to an empty symbol");
         assert!(of(&"x".repeat(256)).unwrap_err().contains("a symbol of 256 bytes"));
         assert!(of(&"x".repeat(255)).is_ok());
     }

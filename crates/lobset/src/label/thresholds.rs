@@ -190,9 +190,9 @@ pub fn check_classes(boundaries: &[f64], neighbours: &[[f64; 2]], rows: u64, min
     }
     Err(Error::data(
         format!(
-            "{whose}: only {full} of the {nbins} classes would hold a row: the movements that were fitted on take too few values for nbins = {nbins}"
+            "{whose}: only {full} of {nbins} classes would get any rows: the fit movements have too few distinct values for nbins = {nbins}"
         ),
-        "lower nbins, or widen lookback_rows and lookforward_input so that the means move in finer steps; a price that never moves has no classes",
+        "lower nbins, or raise lookback_rows and lookforward_input so that the means change in finer steps; a price that never changes cannot be divided into classes",
     ))
 }
 
@@ -266,7 +266,7 @@ mod tests {
         }
         if let Err(error) = &checked {
             let full = counts.iter().filter(|c| **c > 0).count();
-            assert!(error.to_string().contains(&format!("only {full} of the {nbins} classes")), "{error}: {counts:?}");
+            assert!(error.to_string().contains(&format!("only {full} of {nbins} classes")), "{error}: {counts:?}");
             assert!(error.help().unwrap().contains("lower nbins"));
         }
         checked

@@ -115,7 +115,7 @@ impl<'a> ChunkReader for &'a BlockBuffer {
     fn get_read(&self, start: u64) -> Result<Self::T> {
         match usize::try_from(start).ok().filter(|at| *at <= self.length) {
             Some(at) => Ok(BlockBufferReader { buffer: self, at }),
-            None => Err(ParquetError::EOF(format!("byte {start} is outside of the pages"))),
+            None => Err(ParquetError::EOF(format!("byte {start} is outside the pages"))),
         }
     }
 

@@ -109,13 +109,13 @@ pub fn card(manifest: &Manifest, thresholds: &Thresholds) -> String {
     page.push_str(match manifest.config.price_type {
         PriceType::Float => "\nAll prices are in price units.\n",
         PriceType::Fixed => {
-            "\nPrices are integers of 1e-9 of a price unit, but for `mid_price`, which is in price units.\n"
+            "\nPrices are integers in 1e-9 of a price unit, except `mid_price`, which is in price units.\n"
         }
     });
     page.push_str(
         "\n## License\n\n\
-         lobset puts no license on market data. What you may do with these files, and whether you may pass them on, is in\n\
-         your agreements with Databento and the exchange. If you publish them, name the license in the front matter\n\
+         lobset does not license market data. Your agreements with Databento and the exchange say what you may do with\n\
+         these files, and whether you may share them. If you publish them, state the license in the front matter\n\
          (`license:`).\n",
     );
     page
@@ -130,7 +130,7 @@ fn front_matter(page: &mut String, manifest: &Manifest) {
         page,
         "---\n\
          pretty_name: {}\n\
-         # license: yours to name; see the end of this page\n\
+         # license: add yours; see the end of this page\n\
          task_categories:\n- tabular-classification\n\
          tags:\n- finance\n- limit-order-book\n- lobset\n\
          size_categories:\n- {size}\n\
@@ -155,18 +155,18 @@ fn introduction(page: &mut String, manifest: &Manifest, thresholds: &Thresholds)
     let span = first.zip(last).map_or_else(String::new, |(first, last)| format!(", received from {first}\nto {last}"));
     let until = thresholds.fit_until;
     let origin = match manifest.thresholds.fitted {
-        true => format!("They were fitted on the first part of this data, and know nothing at or after {until}."),
-        false => format!("They come from another run, and know nothing at or after {until}."),
+        true => format!("They were fitted on the first part of this data; no data at or after {until} was used."),
+        false => format!("They come from another run; no data at or after {until} was used."),
     };
     let settings = serde_json::to_string_pretty(&thresholds.settings).unwrap_or_default();
     let _ = write!(
         page,
         "\n# {}: limit order book rows with labels\n\n\
          Written by lobset {version} from {} of Databento's MBP-10 records ({}){span}: one Parquet file per instrument.\n\n\
-         A row is the state of the order book, ten levels a side, after one event. Its label says how the mean mid price\n\
-         of the near future stands to that of the near past: the number is `price_movement`, its class\n\
-         `classification_label`, 0 to {}. The class boundaries are in `{}`.\n{origin}\n\n\
-         These settings define the label; `manifest.json` has all of them, every input, count and hash.\n\n\
+         A row is the state of the order book, ten levels per side, after one event. Its label compares the mean mid price\n\
+         of the near future with that of the near past: `price_movement` is the relative change, and\n\
+         `classification_label` its class, 0 to {}. The class boundaries are in `{}`.\n{origin}\n\n\
+         These settings define the label; `manifest.json` has all settings, inputs, counts and hashes.\n\n\
          ```json\n{settings}\n```\n",
         escape(&config.currency),
         match inputs.len() {
@@ -213,17 +213,17 @@ fn splits(page: &mut String, manifest: &Manifest) {
     let _ = write!(
         page,
         "\n## Splits\n\n\
-         The splits are values of the column `split`. To `datasets` each file is one config with the one split `train`,\n\
-         which holds all rows: filter by the column.\n\n\
+         The splits are values of the column `split`. For `datasets`, each file is a config with a single split, `train`,\n\
+         that contains all rows: filter by the column.\n\n\
          | `split` | rows | what it is for |\n|---|---:|---|\n\
-         | `fit` | {fit} | training: the future that a label looks at ends before the boundary time |\n\
-         | `embargo` | {embargo} | nothing: the row comes before the boundary time, the end of its label after it |\n\
+         | `fit` | {fit} | training: the future window of the label ends before the boundary time |\n\
+         | `embargo` | {embargo} | none: the row is before the boundary time, but its future window reaches it |\n\
          | `holdout` | {holdout} | testing: rows at the boundary time and later |\n"
     );
     if manifest.config.force_uniform {
         page.push_str(
             "\n`balanced` marks, within each symbol and split, the same number of rows of every class; classes too rare for it\n\
-             are marked whole.\n",
+             are marked completely.\n",
         );
     }
 }
@@ -272,7 +272,7 @@ fn column_table(page: &mut String, columns: &[Column]) {
             Some(0) => format!("`{}` to `{}{last:02}`", column.name, column.name.trim_end_matches("00")),
             Some(_) => continue,
         };
-        let null = if column.nullable { "where there is none" } else { "never" };
+        let null = if column.nullable { "if missing" } else { "never" };
         let kind = type_name(&column.kind.data_type());
         let _ = writeln!(page, "| {name} | {kind} | {null} | {} |", column.meaning);
     }
@@ -343,11 +343,7 @@ mod tests {
                 .all(|c| !c.meaning.contains(['|', '*', '<', '`', '[', '\\', '\n']))
         );
         assert!(lines[0].starts_with("| `ts_recv` | timestamp[ns, UTC] | never | "), "{}", lines[0]);
-        assert!(
-            lines[12].starts_with("| `bid_px_00` to `bid_px_09` | float64 | where there is none | "),
-            "{}",
-            lines[12]
-        );
+        assert!(lines[12].starts_with("| `bid_px_00` to `bid_px_09` | float64 | if missing | "), "{}", lines[12]);
         assert!(lines[18].starts_with("| `symbol` | dictionary of string | "), "{}", lines[18]);
     }
 

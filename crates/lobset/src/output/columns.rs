@@ -235,7 +235,7 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
         PriceType::Float => Kind::FloatPrice,
         PriceType::Fixed => Kind::FixedPrice,
     };
-    let ts_event = event!(ts_event, Kind::Time, "when the exchange made the event");
+    let ts_event = event!(ts_event, Kind::Time, "when the event happened at the exchange");
     let mut columns = match config.columns {
         Columns::Book => vec![ts_event],
         Columns::All => vec![event!(ts_recv, Kind::Time, "when Databento received the record").required(), ts_event],
@@ -247,12 +247,12 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
             event!(publisher_id, Kind::U16, "the publisher: dataset and venue"),
             event!(instrument_id, Kind::U32, "the instrument, unique within its day"),
             event!(action, Kind::Letter, "A add, C cancel, M modify, R clear, T trade, F fill, N none"),
-            event!(side, Kind::Letter, "the side that began the event: A ask, B bid, N none"),
+            event!(side, Kind::Letter, "the side that caused the event: A ask, B bid, N none"),
             event!(depth, Kind::U8, "the level that the event changed"),
             event!(price, price, "the event's price"),
             event!(size, Kind::U32, "the event's size"),
             event!(flags, Kind::U8, "Databento's bits: end of event, quality of the data"),
-            event!(ts_in_delta, Kind::I32, "nanoseconds between sending by the venue and ts_recv").varying(),
+            event!(ts_in_delta, Kind::I32, "nanoseconds from the venue's send time to ts_recv").varying(),
             event!(sequence, Kind::U32, "the venue's message number").varying(),
         ]);
     }
@@ -294,14 +294,14 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
         let meaning = match target.movement {
             Movement::Means(_) => "mean mid price ahead / mean mid price behind - 1",
         };
-        let class = "the class: how many boundaries are not above the movement";
+        let class = "the class: the number of boundaries at or below the movement";
         let mut of_target = vec![
             label!(target, place, names::PRICE_MOVEMENT, movement, Kind::Float, meaning),
             label!(target, place, names::CLASSIFICATION_LABEL, class, Kind::I32, class),
             label!(target, place, names::SPLIT, split, Kind::Name(&Split::NAMES), "fit, embargo or holdout"),
         ];
         if config.force_uniform {
-            let meaning = "in the uniform subset of the row's split";
+            let meaning = "whether the row is in the uniform subset of its split";
             of_target.push(label!(target, place, names::BALANCED, balanced, Kind::Bool, meaning));
         }
         // A row is written if any target has a label there.

@@ -19,7 +19,7 @@ use super::chunk::EncodedGroup;
 use super::footer::{self, Footer};
 use super::schema::DatasetSchema;
 use super::window::{Window, read_metadata, read_page_index};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::input::hex;
 use crate::storage;
 
@@ -112,7 +112,7 @@ impl DatasetWriter {
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
     pub fn create(path: &Path, schema: &DatasetSchema, metadata: &[(&str, String)]) -> Result<Self> {
-        let fail = |e: &dyn std::fmt::Display| Error::output(path, e);
+        let fail = |e: &dyn Cause| Error::output(path, e);
         let pairs = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
         let arrow = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), schema.encoded.clone());
         let pairs = pairs.chain([arrow]).collect();
@@ -200,7 +200,7 @@ impl DatasetWriter {
     fn end(self, keep_indexes: bool) -> Result<WrittenFile> {
         let Self { path, mut file, footer, .. } = self;
         let row_groups = footer.row_groups();
-        let fail = |e: &dyn std::fmt::Display| Error::output(&path, e);
+        let fail = |e: &dyn Cause| Error::output(&path, e);
         footer.finish(file.bytes_written() as u64, keep_indexes, &mut file).map_err(|e| fail(&e))?;
         let HashingFile { file, hash, bytes } = file.into_inner().map_err(|e| fail(&e))?;
         file.finish().map_err(|e| fail(&e))?;

@@ -256,7 +256,7 @@ impl Manifest {
         let path = folder.join(super::MANIFEST);
         let text = storage::read_at_most(&path, LARGEST_MANIFEST).map_err(|e| {
             let error = InputError::unread(&path, e);
-            error.with_help("name a folder that lobset process or build has written")
+            error.with_help("pass a folder written by lobset process or build")
         })?;
         Self::parse(&text).map_err(|reason| {
             let violations = vec![format!("{}: {reason}", super::MANIFEST)];
@@ -274,24 +274,22 @@ impl Manifest {
             if text.is_empty() {
                 return Err("it is empty".to_owned());
             }
-            return Err(
-                "it carries no hash of its own content: an older version of lobset wrote it, or it was changed"
-                    .to_owned(),
-            );
+            return Err("it has no hash of its own content: it was written by an older version of lobset, or changed"
+                .to_owned());
         };
         let digest = Sha256::new().chain_update(HEAD).chain_update(NO_HASH).chain_update(rest).finalize();
         let found = hex(&digest);
         if digits != found.as_bytes() {
             let digits = String::from_utf8_lossy(digits);
             return Err(format!(
-                "it carries the SHA-256 {digits:?}, but its own is {found:?}: it was changed or damaged"
+                "it states the SHA-256 {digits:?}, but its content has {found:?}: it was changed or damaged"
             ));
         }
         let manifest: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         // A manifest has exactly one text, so that one hash identifies it.
         if manifest.to_json().as_bytes() != text {
             return Err(
-                "another version of lobset wrote it, or it was changed: it is not what this version would write"
+                "it differs from what this version of lobset writes: it is from another version, or was changed"
                     .to_owned(),
             );
         }

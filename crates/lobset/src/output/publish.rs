@@ -92,7 +92,7 @@ impl Workspace {
         platform: Platform,
         check: impl Fn(&Path, bool) -> Result<()>,
     ) -> Result<Self> {
-        let folder = work_folder(out).ok_or_else(|| Error::output(out, "is no name for a folder"))?;
+        let folder = work_folder(out).ok_or_else(|| Error::output(out, "is not a valid name for a folder"))?;
         check(out, overwrite)?;
         check_around(parent(out))?;
         let lock = Lock::take(&folder, out)?;
@@ -111,12 +111,12 @@ impl Workspace {
         for (name, is_folder) in ENTRIES {
             let path = self.folder.join(name);
             let message = match kind_of(&path)? {
-                Some(kind) if kind.is_symlink() => "is a symbolic link, which no run has made",
+                Some(kind) if kind.is_symlink() => "is a symbolic link, which no run creates",
                 Some(kind) if is_folder && !kind.is_dir() => "is not a folder",
                 Some(kind) if !is_folder && !kind.is_file() => "is not a regular file",
                 _ => continue,
             };
-            let help = Some("move it somewhere else: work files go there".to_owned());
+            let help = Some("move it elsewhere: work files go there".to_owned());
             return Err(Error::Output { path, message: message.to_owned(), help });
         }
         Ok(())
@@ -162,10 +162,10 @@ impl Workspace {
                     return Err(Error::Output {
                         path: self.replaced(),
                         message: format!(
-                            "was moved out of the way by a run that was killed, and something else stands at {} now",
+                            "was moved aside by a run that was killed, and there is now something else at {}",
                             Shown(&self.out)
                         ),
-                        help: Some("move one of the two somewhere else, and run again".to_owned()),
+                        help: Some("move one of the two elsewhere, and run again".to_owned()),
                     });
                 }
             }
@@ -191,7 +191,7 @@ impl Workspace {
     /// contains what could not be moved back.
     pub fn publish(&self) -> Result<Option<String>> {
         let staged = self.staged();
-        self.platform.sync_all_in(&staged).map_err(|e| Error::output(&staged, format!("cannot be synced: {e}")))?;
+        self.platform.sync_all_in(&staged).map_err(|e| Error::failed(&staged, "cannot be synced", &e))?;
         check_staged(&staged)?;
         self.check_place()?;
         let ours = identity(&staged).map_err(|e| Error::output(&staged, e))?;
@@ -207,7 +207,10 @@ impl Workspace {
     /// Checks that OUT is what was staged, and finishes the publication. Returns a message if finishing fails.
     fn placed(&self, ours: (u64, u64), clear: impl FnOnce() -> Result<()>) -> Result<Option<String>> {
         if identity(&self.out).ok() != Some(ours) {
-            return Err(Error::output(&self.out, "is not what this run has put there: something else took its place"));
+            return Err(Error::output(
+                &self.out,
+                "is not the folder that this run has put there: something else replaced it",
+            ));
         }
         // From here on OUT is complete.
         let finished = self.sync_names().and_then(|()| clear());
@@ -289,7 +292,7 @@ impl Workspace {
     /// Syncs the work folder and the parent of OUT, so that their renames are durable.
     fn sync_names(&self) -> Result<()> {
         for folder in [&self.folder, parent(&self.out)] {
-            sync_folder(folder).map_err(|e| Error::output(folder, format!("cannot be synced: {e}")))?;
+            sync_folder(folder).map_err(|e| Error::failed(folder, "cannot be synced", &e))?;
         }
         Ok(())
     }
@@ -299,18 +302,18 @@ impl Workspace {
         if cause.kind() == io::ErrorKind::AlreadyExists {
             return Error::Output {
                 path: self.out.clone(),
-                message: "appeared while the run was at work".to_owned(),
-                help: Some("choose another name, or replace it with --overwrite".to_owned()),
+                message: "appeared during the run".to_owned(),
+                help: Some("choose another name, or pass --overwrite to replace it".to_owned()),
             };
         }
-        Error::output(&self.out, format!("cannot be put in place: {cause}"))
+        Error::output(&self.out, format!("cannot be moved into place: {cause}"))
     }
 
     #[cold]
     fn not_put_back(&self, cause: &io::Error) -> Error {
         Error::Output {
             path: self.out.clone(),
-            message: format!("cannot be put back: {cause}; what it was is {}", Shown(&self.replaced())),
+            message: format!("cannot be restored: {cause}; its previous contents are in {}", Shown(&self.replaced())),
             help: Some("move it back by hand, or run again".to_owned()),
         }
     }
@@ -357,11 +360,12 @@ impl Workspace {
         match fs::remove_dir(&self.folder) {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Err(Error::Output {
                 path: self.folder.clone(),
-                message: "holds what no run of lobset has made, so it stays".to_owned(),
+                message: "contains files that no run of lobset has created, so it is kept".to_owned(),
                 help: None,
             }),
-            removed => storage::absent_is_fine(removed)
-                .map_err(|e| Error::output(&self.folder, format!("cannot be removed: {e}"))),
+            removed => {
+                storage::absent_is_fine(removed).map_err(|e| Error::failed(&self.folder, "cannot be removed", &e))
+            }
         }
     }
 }
@@ -396,7 +400,7 @@ fn remove(path: &Path) -> Result<()> {
         Some(kind) if kind.is_dir() => storage::remove_all(path),
         _ => storage::remove(path),
     };
-    removed.map_err(|e| Error::output(path, format!("cannot be removed: {e}")))
+    removed.map_err(|e| Error::failed(path, "cannot be removed", &e))
 }
 
 /// Writes a small file atomically: under another name, then renamed.

@@ -68,8 +68,8 @@ impl RecordBatches {
         let only = symbol.map(|wanted| place(wanted).and_then(|slot| u32::try_from(slot).ok()));
         if let (Some(None), Some(wanted)) = (only, symbol) {
             let known: Vec<&str> = symbols.names().iter().take(8).map(String::as_str).collect();
-            return Err(InputError::new(path, format!("maps no symbol {wanted:?}"))
-                .with_help(format!("among its symbols are {}", known.join(", ")))
+            return Err(InputError::new(path, format!("has no symbol {wanted:?}"))
+                .with_help(format!("its symbols include {}", known.join(", ")))
                 .into());
         }
         let names = Arc::new(StringArray::from_iter_values(symbols.names()));

@@ -76,8 +76,8 @@ pub fn report(manifest: &Manifest) -> String {
     };
     let _ = write!(
         page,
-        "<p>The thresholds were {} and know nothing at or after {}. Read {} records in {:.1} s, {:.0} a second.</p>",
-        if manifest.thresholds.fitted { "fitted on the first part of this input" } else { "brought by a file" },
+        "<p>The thresholds were {}; no data at or after {} was used for them. Read {} records in {:.1} s, {:.0} a second.</p>",
+        if manifest.thresholds.fitted { "fitted on the first part of this input" } else { "read from a file" },
         manifest.thresholds.fit_until,
         manifest.records(),
         manifest.timings.total_seconds,

@@ -55,7 +55,7 @@ impl Cell {
             Some(price) => {
                 let price = price.cast_signed();
                 Err(ParquetError::General(format!(
-                    "the price {price} (1e-9) is no exact float: set price_type = \"fixed\""
+                    "the price {price} (1e-9) has no exact float value: set price_type = \"fixed\""
                 )))
             }
             None => Ok(()),

@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
     }
 
     fn byte(&mut self) -> Result<u8> {
-        let byte = self.bytes.get(self.at).ok_or_else(|| ParquetError::EOF("a structure is cut".to_owned()))?;
+        let byte = self.bytes.get(self.at).ok_or_else(|| ParquetError::EOF("a structure is truncated".to_owned()))?;
         self.at += 1;
         Ok(*byte)
     }

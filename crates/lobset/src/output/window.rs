@@ -54,7 +54,7 @@ impl Window {
         let last = Self::new(file, length, tail..length)?;
         let size = last.slice(tail)?.get_u32_le();
         let start =
-            tail.checked_sub(u64::from(size)).ok_or_else(|| ParquetError::EOF("its footer is cut".to_owned()))?;
+            tail.checked_sub(u64::from(size)).ok_or_else(|| ParquetError::EOF("its footer is truncated".to_owned()))?;
         Self::new(file, length, start..length)
     }
 
@@ -65,7 +65,7 @@ impl Window {
         let held = piece.and_then(|(from, bytes)| Some((bytes, usize::try_from(start - from).ok()?)));
         match held.filter(|(bytes, at)| *at <= bytes.len()) {
             Some((bytes, at)) => Ok(bytes.slice(at..)),
-            None => Err(ParquetError::EOF(format!("byte {start} is outside of what was read"))),
+            None => Err(ParquetError::EOF(format!("byte {start} is outside the part that was read"))),
         }
     }
 }

@@ -28,23 +28,23 @@ pub fn check_apart(out: &Path, found: &Found) -> Result<()> {
                 path: out.to_owned(),
                 // Quoted, so that a file name cannot be mistaken for a part of the message.
                 message: format!("cannot be the output: {what} {how} {input:?}"),
-                help: Some("choose an output beside the input, not in it or around it".to_owned()),
+                help: Some("choose an output that is neither inside the input nor contains it".to_owned()),
             })
         };
         for folder in &inputs.folders {
             if place == folder {
                 return clash("is the input folder", folder);
             } else if place.starts_with(folder) {
-                return clash("lies in the input folder", folder);
+                return clash("is inside the input folder", folder);
             } else if folder.starts_with(place) {
-                return clash("holds the input folder", folder);
+                return clash("contains the input folder", folder);
             }
         }
         for file in &inputs.files {
             if place == file {
                 return clash("is the input file", file);
             } else if file.starts_with(place) {
-                return clash("holds the input file", file);
+                return clash("contains the input file", file);
             }
         }
     }

@@ -53,7 +53,7 @@ pub fn close<T>(work: impl WorkFolder, run: Run<'_>, outcome: Result<T>) -> Resu
             Some(finished) => {
                 let folder = Shown(work.folder());
                 run.monitor.note(format!(
-                    "{finished} kept in {folder} for the next run; delete that folder if you do not intend one"
+                    "{finished} kept in {folder} for the next run; delete that folder if you do not want to continue"
                 ));
                 work.keep_finished()
             }

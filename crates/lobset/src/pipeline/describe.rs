@@ -86,17 +86,19 @@ fn no_labels(config: &Config, planned: &Planned, stream: &Stream, number: usize,
         return if planned.thresholds.boundaries(&target.name, &stream.symbol).is_none() {
             "no boundaries: no row of the fit half has its windows whole within it".to_owned()
         } else {
-            "no row is marked as balanced, and drop_unbalanced drops the others".to_owned()
+            "no row is marked as balanced, and drop_unbalanced drops all others".to_owned()
         };
     }
     let mut few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
     let unbroken = target.movement.rule().candidates(&stream.tape, &[]).map_or(0, |all| all.count());
     if unbroken >= least && candidates.count() < least {
-        few += &format!("; without the {} breaks of its stream they would be enough", stream.breaks.len());
+        few += &format!("; without the {} breaks in its stream there would be enough", stream.breaks.len());
     }
     match candidates.count() - labelled_rows {
         0 => few,
-        undefined => format!("{few}; {undefined} more have no movement, their past mean price being no more than 0"),
+        undefined => {
+            format!("{few}; the movement of {undefined} more is undefined, as their past mean price is 0 or below")
+        }
     }
 }
 
@@ -145,7 +147,9 @@ pub fn steps_back<'a>(streams: impl Iterator<Item = (&'a str, u64, u64)>) -> Opt
         1 => ", and in one other symbol".to_owned(),
         n => format!(", and in {n} other symbols"),
     };
-    Some(format!("{most}{others}: the largest ts_recv so far stands in for them, and a wrong stamp may be the cause"))
+    Some(format!(
+        "{most}{others}: comparisons use the largest ts_recv so far instead; one wrong timestamp may be the cause"
+    ))
 }
 
 /// A symbol whose own fit half is further from uniform than this gets a warning: a quarter of its rows would have to
@@ -177,15 +181,15 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
         .map(|(symbol, target, splits)| (of_target(&symbol.symbol, target), &splits.fit))
         .collect();
     let cure = if !fitted {
-        "boundaries from a thresholds file may not suit this data; fit them on it"
+        "boundaries from a thresholds file may not suit this data; fit new ones on it"
     } else if targets.iter().any(|t| t.threshold_scope == ThresholdScope::Global)
         && symbols.iter().filter(|symbol| symbol.dataset.is_some()).count() > 1
     {
-        "symbols that share boundaries do not move alike; give each its own with threshold_scope = \"symbol\""
+        "the symbols share boundaries but move differently; give each its own with threshold_scope = \"symbol\""
     } else if config.sample_fraction < 1.0 {
-        "the files that were fitted on are not like the others; raise sample_fraction"
+        "the files that the boundaries were fitted on differ from the others; raise sample_fraction"
     } else {
-        "movements are few, or many of them are equal; lower nbins, or widen the windows"
+        "there are few movements, or many equal ones; lower nbins or lengthen the windows"
     };
     let describe = |(symbol, fit): &(String, &SplitEntry)| {
         let share = |rows: Option<&u64>| 100.0 * rows.map_or(0.0, |n| *n as f64) / fit.rows as f64;
@@ -304,6 +308,6 @@ mod tests {
             "{}",
             many[0]
         );
-        assert!(many[0].contains("67% from uniform (0.0% to 100.0%") && many[0].ends_with("fit them on it"));
+        assert!(many[0].contains("67% from uniform (0.0% to 100.0%") && many[0].ends_with("fit new ones on it"));
     }
 }

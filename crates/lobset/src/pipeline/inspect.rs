@@ -9,7 +9,7 @@ use super::describe::{input_warnings, steps_back};
 use super::engine::delivery;
 use super::instruments::{AliasSearch, InstrumentSpan};
 use super::scan::{Contents, StreamScan, read_streams, set_aside};
-use crate::config::{Aliases, Config, Unmapped};
+use crate::config::{Aliases, Config, SETTINGS, Scope, Setting, Unmapped};
 use crate::error::{InputError, Result};
 use crate::input::{
     CatalogFile, Delivery, Drops, Gaps, InputEntry, RowReader, ScanRules, StreamId, StreamNames, find, is_break,
@@ -59,6 +59,14 @@ pub struct SymbolInspection {
     /// Its longest pauses in `ts_recv` that windows may span, longest first, at most three. Pauses at breaks of the
     /// stream are excluded.
     pub gaps: Gaps,
+}
+
+impl Inspection {
+    /// The settings that [`inspect`] uses: those of scans, and `aliases`, which affects what `process` would refuse.
+    pub fn settings() -> impl Iterator<Item = &'static Setting> {
+        let used = |setting: &&Setting| matches!(setting.scope, Scope::Rows | Scope::Input) || setting.key == "aliases";
+        SETTINGS.iter().filter(used)
+    }
 }
 
 /// Reads all files and counts their contents. [`Inspection::refusals`] lists readable input that `process` would
@@ -200,7 +208,7 @@ fn refusals(config: &Config, files: &[InputEntry], spans: &[(usize, StreamId, Ve
         for alias in search.finish() {
             let [a, b] = alias.streams.map(|(stream, _)| &ids[&stream].symbol);
             refusals.push(format!(
-                "instrument {} is both {a:?} and {b:?} from {} on: aliases = \"keep\" makes a dataset of each name",
+                "instrument {} is both {a:?} and {b:?} from {} on: aliases = \"keep\" writes a dataset for each symbol",
                 alias.instrument_id, alias.since
             ));
         }

@@ -114,7 +114,7 @@ fn run(request: Request<'_>, config: &Config, monitor: &Monitor<'_>) -> Result<M
 fn check_name(out: &Path) -> Result<()> {
     match out.to_str() {
         Some(_) => Ok(()),
-        None => Err(Error::output(out, "is not valid UTF-8, as names of outputs have to be")),
+        None => Err(Error::output(out, "is not valid UTF-8, which output names must be")),
     }
 }
 
@@ -132,7 +132,7 @@ pub fn fit_thresholds<P: AsRef<Path>>(
     check_config(config, None)?;
     let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
     if storage::is_url(&out) {
-        return Err(ConfigError::one("out: thresholds alone are written to a local file").into());
+        return Err(ConfigError::one("out: thresholds are written only to a local file, not to a URL").into());
     }
     check_name(&out)?;
     let run = Run { config, threads: options.threads(), monitor };

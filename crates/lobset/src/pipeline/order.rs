@@ -84,7 +84,7 @@ impl Order {
         let late = self.first_late.filter(|_| too_many(self.late, self.rows));
         let Some(first) = late else { return self.check_behind(reader, symbol) };
         let message = format!(
-            "the stream of {symbol:?} runs backwards: here from {} to {}, and {} of its {} rows are out of order in this way",
+            "the stream of {symbol:?} runs backwards: here from {} to {}, and {} of its {} rows are out of order like this",
             Timestamp(first.clock),
             Timestamp(first.ts),
             grouped(self.late),
@@ -99,7 +99,7 @@ impl Order {
         let ahead = self.first_ahead.filter(|_| too_many(self.behind, self.rows));
         let Some((record, ts)) = ahead else { return Ok(()) };
         let message = format!(
-            "ts_recv is {}, but {} of the {} rows of {symbol:?} come later and have earlier stamps",
+            "ts_recv is {}, but {} of the {} rows of {symbol:?} follow with earlier timestamps",
             Timestamp(ts),
             grouped(self.behind),
             grouped(self.rows)

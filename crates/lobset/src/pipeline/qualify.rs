@@ -26,7 +26,7 @@ fn qualified_for(least: u64, of: (usize, &Target), streams: &[Stream], labelled:
     let candidates = |s: usize| streams[s].targets[place].candidates.count();
     let largest = (0..streams.len()).max_by_key(|s| (labelled[*s], candidates(*s), streams[*s].tape.rows()));
     let Some(largest) = largest else {
-        return Err(Error::data("there is no symbol", "look at the files with lobset inspect"));
+        return Err(Error::data("the input has no symbols", "examine the files with lobset inspect"));
     };
     let of_target = match target.name.as_str() {
         CLASSIC => String::new(),
@@ -38,9 +38,9 @@ fn qualified_for(least: u64, of: (usize, &Target), streams: &[Stream], labelled:
     }
     Err(Error::data(
         format!(
-            "{of_target}no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, and min_symbol_samples is {least}"
+            "{of_target}no symbol qualifies: the largest, {name:?}, has {samples} labelled rows, but min_symbol_samples is {least}"
         ),
-        format!("give more files, or lower min_symbol_samples to {samples} or less"),
+        format!("add more files, or lower min_symbol_samples to {samples} or less"),
     ))
 }
 
@@ -56,7 +56,7 @@ fn no_label(of_target: &str, target: &Target, stream: &Stream, candidates: u64) 
     if candidates > 0 {
         return Error::data(
             format!(
-                "{of_target}no movement is defined: all {candidates} rows of {name:?} whose windows are whole have a past mean price of 0 or below"
+                "{of_target}no movement is defined: all {candidates} rows of {name:?} with complete windows have a past mean price of 0 or below"
             ),
             "movements are ratios of prices: leave out instruments that trade at or below zero, such as calendar spreads",
         );
@@ -66,7 +66,7 @@ fn no_label(of_target: &str, target: &Target, stream: &Stream, candidates: u64) 
             format!(
                 "{of_target}the windows are longer than the data: a label needs {need} without a break, and the largest symbol, {name:?}, has {rows} rows in all"
             ),
-            format!("{shorten}, or give more files"),
+            format!("{shorten}, or add more files"),
         );
     }
     let ends = stream.breaks.iter().copied().chain([rows]);
@@ -115,6 +115,6 @@ mod tests {
         let broken = refusal(&config, 4000, &(1..20).map(|i| i * 200).collect::<Vec<_>>()).to_string();
         assert!(broken.contains("have 19 breaks and at most 200 rows between two"), "{broken}");
         let below_zero = refusal(&config, 4000, &[]).to_string();
-        assert!(below_zero.contains("all 3580 rows of \"6A.c.0\" whose windows are whole"), "{below_zero}");
+        assert!(below_zero.contains("all 3580 rows of \"6A.c.0\" with complete windows"), "{below_zero}");
     }
 }

@@ -38,9 +38,9 @@ impl Scanned {
     pub fn check_prices(&self, config: &Config) -> Result<()> {
         let inexact = self.files.iter().zip(&self.inexact).filter_map(|(file, inexact)| Some((file, (*inexact)?)));
         let refuse = |(file, (record, price)): (&CatalogFile, (u64, i64))| {
-            let message = format!("the price {price} (1e-9) is no exact float");
+            let message = format!("the price {price} (1e-9) has no exact float value");
             let refused = InputError { record: Some(record), ..InputError::new(&file.path, message) };
-            refused.with_help("keep prices as integers: price_type = \"fixed\"")
+            refused.with_help("write prices as integers with price_type = \"fixed\"")
         };
         match config.price_type {
             PriceType::Float => InputError::check(inexact.map(refuse).collect()),
@@ -104,7 +104,9 @@ fn boundary_time(
                 format!("none of the usable records comes from publishers = {wanted:?}"),
                 "lobset inspect lists the publisher of each symbol",
             ),
-            _ => Error::data("none of the files holds a usable row", "look at the drops with lobset inspect"),
+            _ => {
+                Error::data("none of the files contains a usable row", "lobset inspect shows why records were dropped")
+            }
         }
     };
     let rows: u64 = found.scans.iter().map(|s| s.input.rows).sum();

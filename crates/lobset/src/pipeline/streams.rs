@@ -160,7 +160,7 @@ impl<'a> Growing<'a> {
             let message =
                 format!("overlaps in time with {} for the symbol {:?}", Shown(self.last_path), found.id.symbol);
             return Err(InputError::new(path, message)
-                .with_help("give each symbol's rows once: remove the file that repeats them")
+                .with_help("remove the file that repeats rows of the other")
                 .into());
         }
         if first_row > 0 {
@@ -219,16 +219,14 @@ impl<'a> Growing<'a> {
         }
         if too_many(behind, found.rows) {
             let message = format!(
-                "{} of its {} rows of {:?} lie before {}, which ts_recv reaches in {}: a stamp there is wrong, or the files overlap",
+                "{} of its {} rows of {:?} are earlier than {}, a ts_recv in {}: that timestamp is wrong, or the files overlap",
                 grouped(behind),
                 grouped(found.rows),
                 found.id.symbol,
                 Timestamp(self.max_ts),
                 Shown(self.last_path)
             );
-            return Err(InputError::new(path, message)
-                .with_help("leave one of the two out, or download it again")
-                .into());
+            return Err(InputError::new(path, message).with_help("omit one of the two, or download it again").into());
         }
         Ok(())
     }
@@ -316,7 +314,7 @@ fn check_aliases(
         format!("instrument {instrument_id} is {b:?} here and {a:?} in {} from {since} on", Shown(scans[earlier].0))
     };
     Err(InputError::new(scans[later].0, message)
-        .with_help("give each instrument under one symbol; aliases = \"keep\" makes a dataset of each name, whose rows then count twice")
+        .with_help("keep one symbol for each instrument; aliases = \"keep\" writes a dataset for each symbol, so that the rows count twice")
         .into())
 }
 

@@ -12,7 +12,7 @@ use super::stat::Stat;
 fn refuse<T>() -> io::Result<T> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
-        "this build has no object storage; that of the Python package has (pip install lobset)",
+        "this build does not support object storage; the Python package does (pip install lobset)",
     ))
 }
 

@@ -193,7 +193,7 @@ pub(crate) fn unfollowed() -> fs::OpenOptions {
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = unfollowed().read(true).write(true).create(true).truncate(false).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "something else than a file stands there"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     file.set_len(0)?;
     Ok(file)

@@ -60,7 +60,10 @@ impl Searched {
     fn follow(&mut self, link: &Path, root: &Path, links: &mut Vec<PathBuf>) -> io::Result<()> {
         let real = fs::canonicalize(link)?;
         if root != real && root.starts_with(&real) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a link to a folder around the input folder"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "is a link to a folder that contains the input folder",
+            ));
         }
         if self.folders.insert(real) { self.take_folder(link, links) } else { Ok(()) }
     }

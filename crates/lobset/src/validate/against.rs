@@ -149,8 +149,9 @@ fn read_inputs(
                     let name = if alone { id.symbol } else { with_publisher(&id.symbol, id.publisher_id) };
                     if !known.contains_key(name.as_str()) {
                         let file = storage::file_name(&file.path);
-                        violations
-                            .add(|| format!("{}: holds {name:?}, which the manifest does not name", printable(&file)));
+                        violations.add(|| {
+                            format!("{}: contains {name:?}, which the manifest does not list", printable(&file))
+                        });
                     }
                     places.push(streams.binary_search_by(|stream| stream.symbol.symbol.as_str().cmp(&name)).ok());
                 }
@@ -226,8 +227,12 @@ impl<'a> RawStream<'a> {
             starts_stretch(before, (record.event.instrument_id, record.event.ts_recv), config.max_gap.map(|gap| gap.0));
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
-                violations
-                    .add(|| format!("{:?}: row {row} starts a stretch, by the raw files alone", self.symbol.symbol));
+                violations.add(|| {
+                    format!(
+                        "{:?}: row {row} starts a stretch in the raw files, but not in the manifest",
+                        self.symbol.symbol
+                    )
+                });
             }
             self.breaks += 1;
         }

@@ -129,7 +129,7 @@ impl Certificate {
     /// certificate.
     pub fn check_place(path: &Path, folder: &Path) -> Result<()> {
         if storage::is_url(path) {
-            return Err(refuse(path, "is no local file: certificates are written to one", "choose a local file"));
+            return Err(refuse(path, "is not a local file, which a certificate must be", "choose a local file"));
         }
         let beside = parent(path);
         let place = fs::canonicalize(beside).map_err(|e| Error::output(beside, e))?;
@@ -137,8 +137,8 @@ impl Certificate {
         if inside {
             return Err(refuse(
                 path,
-                "is inside the folder being validated, which may hold the dataset alone",
-                "write it beside the folder",
+                "is inside the folder being validated, which may contain only the dataset",
+                "write it next to the folder",
             ));
         }
         match fs::symlink_metadata(path) {
@@ -146,11 +146,11 @@ impl Certificate {
             Err(e) => Err(Error::output(path, e)),
             Ok(found) if found.is_file() && Self::read(path).is_ok() => Ok(()),
             Ok(found) if found.is_symlink() => {
-                Err(refuse(path, "is a symbolic link, so it is left alone", "name the file itself"))
+                Err(refuse(path, "is a symbolic link, so it is not replaced", "pass the file itself"))
             }
             Ok(_) => Err(refuse(
                 path,
-                "exists and is not a lobset certificate, so it is left alone",
+                "exists but is not a lobset certificate, so it is not replaced",
                 "choose another name for the certificate",
             )),
         }

@@ -68,12 +68,12 @@ fn check_names(manifest: &Manifest, found: &mut Found) {
             && !name.starts_with('.')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%@".contains(&b));
         found.require(plain && Path::new(name).file_name().is_some(), || format!("{name:?} is not a plain file name"));
-        found.require(names.insert(name), || format!("{name:?} is named twice"));
+        found.require(names.insert(name), || format!("{name:?} is listed twice"));
     }
     let Manifest { thresholds, card, report, .. } = manifest;
     let hashes = [&thresholds.sha256, &card.sha256, &report.sha256].into_iter();
     for sha256 in hashes.chain(manifest.datasets().map(|(_, entry)| &entry.sha256)) {
-        found.require(is_sha256(sha256), || format!("{sha256:?} is no SHA-256"));
+        found.require(is_sha256(sha256), || format!("{sha256:?} is not a SHA-256"));
     }
 }
 
@@ -84,13 +84,13 @@ fn sum(counts: impl IntoIterator<Item = u64>) -> Option<u64> {
 
 fn check_inputs(manifest: &Manifest, found: &mut Found) {
     let Manifest { inputs, delivery, symbols, .. } = manifest;
-    found.require(!inputs.is_empty(), || "it names no input".to_owned());
+    found.require(!inputs.is_empty(), || "it lists no input".to_owned());
     for input in inputs {
         let InputEntry { name, sha256, records, rows, drops, first_ts, last_ts, .. } = input;
-        found.require(is_sha256(sha256), || format!("input {name:?}: {sha256:?} is no SHA-256"));
+        found.require(is_sha256(sha256), || format!("input {name:?}: {sha256:?} is not a SHA-256"));
         let dropped = sum(drops.named().iter().map(|(_, count)| *count).chain([*rows]));
         found.require(dropped == Some(*records), || {
-            format!("input {name:?}: its {records} records are not its {rows} rows and what was dropped")
+            format!("input {name:?}: its {records} records are not its {rows} rows plus the dropped records")
         });
         let times = match (first_ts, last_ts) {
             (Some(first), Some(last)) => first <= last && *records > 0,
@@ -113,14 +113,14 @@ fn check_inputs(manifest: &Manifest, found: &mut Found) {
 fn check_symbols(manifest: &Manifest, found: &mut Found) {
     let mut names = BTreeSet::new();
     for symbol in &manifest.symbols {
-        found.require(names.insert(&symbol.symbol), || format!("the symbol {:?} stands in it twice", symbol.symbol));
+        found.require(names.insert(&symbol.symbol), || format!("the symbol {:?} is listed twice", symbol.symbol));
         check_symbol(manifest, symbol, found);
     }
-    found.require(manifest.datasets().next().is_some(), || "it names no dataset".to_owned());
+    found.require(manifest.datasets().next().is_some(), || "it lists no dataset".to_owned());
     let fitted = manifest.symbols.iter().any(|s| !s.fitted_rows.is_empty());
     found.require(fitted == manifest.thresholds.fitted, || match fitted {
-        true => "it says that the thresholds come from a file, and names rows that they were fitted on".to_owned(),
-        false => "it says that the thresholds were fitted, and names no row that they were fitted on".to_owned(),
+        true => "it says that the thresholds come from a file, but lists rows that they were fitted on".to_owned(),
+        false => "it says that the thresholds were fitted, but lists no row that they were fitted on".to_owned(),
     });
 }
 
@@ -132,17 +132,20 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     require((1..=MOST_ROWS).contains(rows), "it has no rows, or too many");
     let ascending = breaks.windows(2).all(|pair| pair[0] < pair[1]);
     let inside = breaks.iter().all(|row| *row > 0 && row < rows);
-    require(ascending && inside, "its breaks are not ascending rows of it");
-    require(boundary_row <= rows, "its boundary row lies behind its end");
+    require(ascending && inside, "its breaks are not row numbers in ascending order");
+    require(boundary_row <= rows, "its boundary row is past its end");
     let mut end = 0;
     let ranges = fitted_rows.iter().all(|[from, to]| {
         let fits = from < to && *from >= end && to <= rows;
         end = *to;
         fits
     });
-    require(ranges, "the rows fitted on are not ascending ranges of its rows");
+    require(ranges, "the rows fitted on are not ranges of its rows in ascending order");
     let longest = gaps.windows(2).all(|pair| pair[0].length() >= pair[1].length());
-    require(longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to), "its gaps are no list of gaps");
+    require(
+        longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to),
+        "its gaps are not a valid list of gaps",
+    );
     let targets = config.all_targets();
     let names = symbol.targets.iter().map(|entry| entry.target.as_str());
     if !names.eq(targets.iter().map(|target| target.name.as_str())) {
@@ -159,7 +162,7 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
                     let whole: u64 = with_whole_windows(lengths, *rows, breaks).map(|rows| rows.end - rows.start).sum();
                     require(
                         entry.labelled_rows.checked_add(entry.undefined_rows) == Some(whole),
-                        "its labelled and undefined rows are not those with whole windows",
+                        "its labelled and undefined rows are not the rows with complete windows",
                     );
                     require(
                         entry.fit_end == boundary_row.saturating_sub(lengths.reach()),
@@ -242,7 +245,10 @@ fn check_validation(manifest: &Manifest, found: &mut Found) {
         (datasets + 1, rows.and_then(|rows| rows.checked_add(entry.rows)))
     });
     found.require(proved.datasets == datasets && Some(proved.rows) == rows, || {
-        format!("validation counts {} rows of {} datasets, which it does not name", proved.rows, proved.datasets)
+        format!(
+            "validation counts {} rows of {} datasets, which do not match its symbols",
+            proved.rows, proved.datasets
+        )
     });
     if manifest.version == crate::VERSION && Some(proved.rows) == rows {
         found.require(*proved == proved_after_writing(manifest), || {
@@ -259,7 +265,7 @@ pub(super) fn check_origin(manifest: &Manifest, thresholds: &Thresholds) -> Vec<
     }
     let config = &manifest.config;
     let mut require = |holds: bool, reason: &str| found.require(holds, || format!("thresholds: {reason}"));
-    require(thresholds.version == manifest.version, "another version of lobset has fitted them");
+    require(thresholds.version == manifest.version, "they were fitted by another version of lobset");
     require(thresholds.sample_fraction == config.sample_fraction, "their sample_fraction is not that of the settings");
     require(
         thresholds.min_symbol_samples == config.min_symbol_samples,

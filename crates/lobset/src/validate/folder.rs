@@ -34,7 +34,7 @@ pub(super) fn check_names(folder: &Path, manifest: &Manifest) -> Vec<String> {
         if !known {
             others += 1;
             if others <= MOST_VIOLATIONS {
-                violations.push(format!("{}: is in the folder, but the manifest does not name it", printable(&name)));
+                violations.push(format!("{}: is in the folder, but not in the manifest", printable(&name)));
             }
         } else if !kind.is_file() {
             violations.push(format!("{}: is not a regular file", printable(&name)));
@@ -42,7 +42,7 @@ pub(super) fn check_names(folder: &Path, manifest: &Manifest) -> Vec<String> {
     }
     violations.sort_unstable();
     if others > MOST_VIOLATIONS {
-        violations.push(format!("{} more files that the manifest does not name", others - MOST_VIOLATIONS));
+        violations.push(format!("{} more files that are not in the manifest", others - MOST_VIOLATIONS));
     }
     violations.extend(missing.into_iter().map(|name| format!("{}: is missing", printable(name))));
     violations

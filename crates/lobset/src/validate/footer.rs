@@ -114,13 +114,13 @@ fn check_groups(footer: &ParquetMetaData, bytes: u64, rows: u64) -> Result<(), S
             let unpacked = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
             if unpacked > in_group * VALUE_BYTES + CHUNK_BYTES {
                 return Err(format!(
-                    "row group {number}: the column {:?} is said to hold {unpacked} bytes, too many for {in_group} rows",
+                    "row group {number}: the column {:?} claims {unpacked} bytes, too many for {in_group} rows",
                     column.column_path().string()
                 ));
             }
             if !inside || column.num_values() != group.num_rows() {
                 return Err(format!(
-                    "row group {number}: the column {:?} does not lie in the file with a value for each row",
+                    "row group {number}: the column {:?} is not inside the file, or does not have one value for each row",
                     column.column_path().string()
                 ));
             }

@@ -189,7 +189,7 @@ pub(super) fn check_group(
         && (least, most) != (first, last)
     {
         facts.violation(first, || {
-            format!("its row group holds the rows to {last}, but its statistics say {least} to {most}")
+            format!("its row group has rows up to {last}, but its statistics say {least} to {most}")
         });
     }
     Ok(facts)
@@ -207,7 +207,7 @@ fn row_bounds(group: &RowGroupMetaData) -> Option<(u64, u64)> {
 fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts) {
     let column = |name: &str| batch.column_by_name(name);
     let Some(rows) = column(names::ROW).and_then(|c| c.as_primitive_opt::<UInt64Type>()) else {
-        facts.violation(0, || "a column has another type than its name promises".to_owned());
+        facts.violation(0, || "a column has the wrong type".to_owned());
         return;
     };
     let ts = column(names::TS_RECV).and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
@@ -262,7 +262,7 @@ fn check_target(
     let labels = column(&target.class).and_then(|c| c.as_primitive_opt::<Int32Type>());
     let splits = column(&target.split).and_then(|c| c.as_dictionary_opt::<Int32Type>());
     let (Some(movements), Some(labels), Some(splits)) = (movements, labels, splits) else {
-        facts.violation(0, || "a column has another type than its name promises".to_owned());
+        facts.violation(0, || "a column has the wrong type".to_owned());
         return;
     };
     let texts = splits.values().as_string::<i32>();
@@ -298,7 +298,7 @@ fn check_target(
         let key = usize::try_from(splits.keys().value(i)).ok();
         let split = key.and_then(|key| by_key.get(key).copied().flatten());
         if split != Some(want) {
-            let found = split.map_or("none of the three", Split::name);
+            let found = split.map_or("unknown", Split::name);
             facts.violation(row, || format!("{} is {found}, but it is {want} by its place", target.split));
         }
         // The ranges ascend.

@@ -66,7 +66,7 @@ fn compare(
 ) -> Result<Vec<String>> {
     if found != boundaries.fit_rows {
         return Ok(vec![format!(
-            "thresholds.json: {whose}: fitted on {} rows, but the datasets hold {found} such fit rows",
+            "thresholds.json: {whose}: fitted on {} rows, but the datasets contain {found} such fit rows",
             boundaries.fit_rows
         )]);
     }
@@ -91,7 +91,7 @@ fn compare(
     let mut differs = |name: &str, want: f64, found: f64, slack: Option<f64>| {
         if want.to_bits() != found.to_bits() && slack.is_none_or(|slack| (want - found).abs() > slack) {
             violations.push(format!(
-                "thresholds.json: {whose}: {name} is {want:e}, but the fit rows give {found:e}: something else was fitted on"
+                "thresholds.json: {whose}: {name} is {want:e}, but the fit rows give {found:e}: the boundaries were fitted on other data"
             ));
         }
     };

@@ -47,7 +47,7 @@ impl<'a> Prices<'a> {
                 let price = column.value(row);
                 let raw = whole((price * 1e9).round());
                 if (raw as f64 / 1e9).to_bits() != price.to_bits() {
-                    return Err("its best bid or ask is no multiple of 1e-9".to_owned());
+                    return Err("its best bid or ask is not a multiple of 1e-9".to_owned());
                 }
                 Some(raw)
             }
@@ -83,7 +83,7 @@ impl Quotes<'_> {
         let mids = batch.column_by_name(names::MID_PRICE).and_then(|c| c.as_primitive_opt::<Float64Type>());
         let symbols = batch.column_by_name(names::SYMBOL).and_then(|c| c.as_dictionary_opt::<Int32Type>());
         let (Some(bid), Some(ask), Some(mids), Some(symbols)) = (bid, ask, mids, symbols) else {
-            facts.violation(0, || "a column has another type than its name promises".to_owned());
+            facts.violation(0, || "a column has the wrong type".to_owned());
             return;
         };
         let texts = symbols.values().as_string_opt::<i32>();
@@ -100,7 +100,7 @@ impl Quotes<'_> {
                     let found = mids.value(i);
                     if found.to_bits() != want.to_bits() {
                         facts.violation(rows.value(i), || {
-                            format!("mid_price is {found}, but by its best bid and ask it is {want}")
+                            format!("mid_price is {found}, but its best bid and ask give {want}")
                         });
                     }
                     facts.mids.push(*mid2);

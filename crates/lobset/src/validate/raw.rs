@@ -73,7 +73,7 @@ impl RawColumns {
         let targets = targets.iter().map(columns).collect::<Option<Vec<_>>>();
         match (rows, targets) {
             (Some(rows), Some(targets)) => Ok(Self { checks, rows, targets }),
-            _ => Err("a column has another type than its name promises".to_owned()),
+            _ => Err("a column has the wrong type".to_owned()),
         }
     }
 
@@ -101,7 +101,7 @@ impl RawColumns {
     /// A text that names the column that differs.
     pub(super) fn compare(&self, row: usize, record: &Record<'_>) -> Result<(), String> {
         match self.checks.iter().find(|(_, field, check)| !check(row, field(record))) {
-            Some((name, ..)) => Err(format!("{name} is not what the raw record holds")),
+            Some((name, ..)) => Err(format!("{name} differs from the raw record")),
             None => Ok(()),
         }
     }
@@ -202,7 +202,7 @@ impl Label {
         if split == Some(want) {
             return Ok(());
         }
-        let found = split.map_or("none of the three", Split::name);
+        let found = split.map_or("unknown", Split::name);
         Err(format!("{} is {found}, and {want} by definition", target.column(names::SPLIT)))
     }
 }
@@ -309,7 +309,7 @@ mod tests {
         assert!(reader.advance().unwrap());
         let record = reader.record().unwrap();
         assert_eq!(RawColumns::new(&batch, "A", &targets()).unwrap().compare(0, &record), Ok(()));
-        let differs = |name: &str| Err(format!("{name} is not what the raw record holds"));
+        let differs = |name: &str| Err(format!("{name} differs from the raw record"));
         let mut compared = 0;
         let label = |name: &str| name == "row" || LABELS.contains(&name);
         for column in table.iter().filter(|column| !label(&column.name)) {
@@ -349,6 +349,6 @@ mod tests {
         let mut reader = DbnReader::open(&path).unwrap();
         assert!(reader.advance().unwrap());
         let compared = RawColumns::new(&signed, "A", &targets()).unwrap().compare(0, &reader.record().unwrap());
-        assert_eq!(compared, Err("size is not what the raw record holds".to_owned()));
+        assert_eq!(compared, Err("size differs from the raw record".to_owned()));
     }
 }

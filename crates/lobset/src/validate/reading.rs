@@ -50,7 +50,7 @@ pub(super) fn caught<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result
         let _quiet = Quiet::new();
         catch_unwind(AssertUnwindSafe(read))
     };
-    outcome.unwrap_or_else(|_| Err(unreadable(path, "the Parquet reader panicked, as it does at some damaged files")))
+    outcome.unwrap_or_else(|_| Err(unreadable(path, "the Parquet reader panicked, as it does on some damaged files")))
 }
 
 thread_local! {
@@ -144,7 +144,7 @@ mod tests {
         for kind in [ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::NotFound] {
             assert!(!unread(path, &external(kind)).is_transient(), "{kind}");
         }
-        assert!(!unread(path, &ParquetError::EOF("its footer is cut".to_owned())).is_transient());
+        assert!(!unread(path, &ParquetError::EOF("its footer is truncated".to_owned())).is_transient());
     }
 
     #[test]

@@ -98,13 +98,13 @@ impl<'a> Sequence<'a> {
         let rows = std::mem::take(&mut self.violations);
         if self.steps > self.steps_allowed {
             self.violations.push(format!(
-                "ts_recv steps back {} times, and the manifest counts {}",
+                "ts_recv steps back {} times, but the manifest counts {}",
                 self.steps, self.steps_allowed
             ));
         }
         if self.late > self.steps_allowed {
             self.violations.push(format!(
-                "{} holdout rows lie before the boundary time, and the manifest counts {} steps back",
+                "{} holdout rows are before the boundary time, but the manifest counts only {} steps back",
                 self.late, self.steps_allowed
             ));
         }

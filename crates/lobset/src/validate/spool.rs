@@ -48,7 +48,7 @@ pub(super) struct Spool {
 fn fail(e: std::io::Error) -> Error {
     Error::Output {
         path: std::env::temp_dir(),
-        message: format!("cannot keep movements for the leak check: {e}"),
+        message: format!("cannot store movements for the leak check: {e}"),
         help: Some("set TMPDIR to a folder with room for 8 bytes for each fit row".to_owned()),
     }
 }

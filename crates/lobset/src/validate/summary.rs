@@ -28,12 +28,12 @@ pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEn
     let (datasets, rows) =
         manifest.datasets().fold((0, 0), |(datasets, rows), (_, entry)| (datasets + 1, rows + entry.rows));
     let mut checks = vec![
-        "schema, row counts and row groups are those of the manifest".to_owned(),
-        "every dataset carries the version and settings of the manifest, its symbol and its thresholds".to_owned(),
+        "schema, row counts and row groups match the manifest".to_owned(),
+        "the metadata of every dataset matches the manifest, its symbol and its thresholds".to_owned(),
         "row is strictly increasing".to_owned(),
-        "classification_label is the number of boundaries not above price_movement".to_owned(),
+        "classification_label is the number of boundaries at or below price_movement".to_owned(),
         "split follows from row and the boundary time".to_owned(),
-        "counts by class and split are those of the manifest".to_owned(),
+        "counts by class and split match the manifest".to_owned(),
         match &whole {
             Some(Whole { card_as_written: false, .. }) => format!("every file but {CARD} has the manifest's SHA-256"),
             _ => "every file has the manifest's SHA-256".to_owned(),
@@ -43,10 +43,10 @@ pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEn
     if config.columns == Columns::All {
         checks.push("ts_recv steps back no more often than the manifest says, and agrees with split".to_owned());
     } else {
-        not_checked.push("the order of ts_recv: columns = \"book\" leaves it out".to_owned());
+        not_checked.push("the order of ts_recv: columns = \"book\" omits it".to_owned());
     }
     if config.force_uniform {
-        checks.push("balanced marks are those of the definition".to_owned());
+        checks.push("balanced marks match the definition".to_owned());
     }
     match (manifest.thresholds.fitted, config.drop_unbalanced) {
         (true, false) => checks.push(
@@ -54,7 +54,7 @@ pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEn
                 .to_owned(),
         ),
         (true, true) => not_checked
-            .push("the boundaries: drop_unbalanced left most of the rows they were fitted on out of the files".to_owned()),
+            .push("the boundaries: drop_unbalanced omitted most of the rows that they were fitted on".to_owned()),
         (false, _) => {
             not_checked.push("the boundaries: they come from a thresholds file, fitted elsewhere".to_owned());
         }
@@ -79,12 +79,13 @@ fn movements(manifest: &Manifest) -> u64 {
 
 impl Whole {
     fn tell(&self, config: &Config, movements: u64, checks: &mut Vec<String>, not_checked: &mut Vec<String>) {
-        checks.push("the manifest has the hash that it carries, and does not contradict itself".to_owned());
+        checks.push("the manifest matches its own hash and does not contradict itself".to_owned());
         if self.local {
-            checks.push("the folder holds the files that the manifest names, and nothing else".to_owned());
+            checks.push("the folder contains the files that the manifest lists, and nothing else".to_owned());
         } else {
-            not_checked
-                .push("that nothing else lies in the folder: other runs may be at work in an object store".to_owned());
+            not_checked.push(
+                "that the folder contains nothing else: other runs may be writing to the object store".to_owned(),
+            );
         }
         if !self.card_as_written {
             not_checked.push(format!("{CARD}: changed since the run, which is allowed"));

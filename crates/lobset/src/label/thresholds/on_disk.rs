@@ -156,13 +156,13 @@ impl Thresholds {
             found.extend(problems.iter().map(|problem| format!("settings: {problem}")));
         }
         if !(self.sample_fraction > 0.0 && self.sample_fraction <= 1.0) {
-            found.push(format!("sample_fraction {} is not above 0 and at most 1", self.sample_fraction));
+            found.push(format!("sample_fraction must be above 0 and at most 1, not {}", self.sample_fraction));
         }
         if self.min_symbol_samples == 0 {
             found.push("min_symbol_samples is 0".to_owned());
         }
         if self.files.is_empty() {
-            found.push("files names no file that was fitted on".to_owned());
+            found.push("files lists no file that the boundaries were fitted on".to_owned());
         }
         let targets = self.settings.to_config().all_targets();
         for target in &targets {
@@ -171,7 +171,7 @@ impl Thresholds {
                 Some(fitted) => {
                     found.extend(fitted.contradictions(target).into_iter().map(|reason| whose.clone() + &reason));
                 }
-                None => found.push(format!("{whose}it holds no boundaries")),
+                None => found.push(format!("{whose}it contains no boundaries")),
             }
         }
         for name in self.targets.keys().filter(|name| targets.iter().all(|target| target.name != **name)) {
@@ -187,13 +187,13 @@ impl Fitted {
         let mut found = Vec::new();
         let scope = target.threshold_scope;
         match (&self.global, self.symbols.is_empty(), scope) {
-            (None, true, _) => found.push("it holds no boundaries".to_owned()),
+            (None, true, _) => found.push("it contains no boundaries".to_owned()),
             (Some(_), false, _) => {
-                found.push("it holds boundaries of all symbols, and of single symbols too".to_owned());
+                found.push("it contains boundaries both for all symbols together and for single symbols".to_owned());
             }
             (Some(_), true, ThresholdScope::Symbol) | (None, false, ThresholdScope::Global) => {
                 let scope = scope.name();
-                found.push(format!("threshold_scope is {scope:?}, but its boundaries are those of the other scope"));
+                found.push(format!("threshold_scope is {scope:?}, but its boundaries are for the other scope"));
             }
             (Some(_), true, ThresholdScope::Global) | (None, false, ThresholdScope::Symbol) => {}
         }
@@ -222,14 +222,14 @@ impl Boundaries {
         require(boundaries.len() == want && increasing, format!("boundaries are not {want} increasing numbers"));
         require(*fit_rows > 0, "fit_rows is 0".to_owned());
         let numbers = [mean, std, min, max, median].into_iter().all(|v| v.is_finite());
-        require(numbers && min <= max, format!("min {min} and max {max} are not the ends of a range"));
+        require(numbers && min <= max, format!("min {min} to max {max} is not a range of finite numbers"));
         let within = |v: &f64| (*min..=*max).contains(v);
         match (&target.classes, boundaries.as_slice()) {
             (Classes::Quantiles { .. }, values) => {
                 if let (Some(first), Some(last), true) = (values.first(), values.last(), increasing) {
                     require(
                         within(first) && within(last),
-                        format!("boundaries from {first} to {last} lie outside of min {min} to max {max}"),
+                        format!("boundaries from {first} to {last} are outside min {min} to max {max}"),
                     );
                 }
             }
@@ -242,16 +242,13 @@ impl Boundaries {
             }
             _ => {}
         }
-        require(within(median), format!("median {median} lies outside of min {min} to max {max}"));
+        require(within(median), format!("median {median} is outside min {min} to max {max}"));
         // Rounding can move the mean and the deviation of equal numbers slightly.
         let slack = 1e-9 * min.abs().max(max.abs());
-        require(
-            *mean >= min - slack && *mean <= max + slack,
-            format!("mean {mean} lies outside of min {min} to max {max}"),
-        );
+        require(*mean >= min - slack && *mean <= max + slack, format!("mean {mean} is outside min {min} to max {max}"));
         require(
             *std >= 0.0 && *std <= max - min + slack,
-            format!("std {std} is no deviation of numbers from {min} to {max}"),
+            format!("std {std} is impossible for numbers from {min} to {max}"),
         );
         found
     }
@@ -303,31 +300,31 @@ pub(super) mod tests {
             ("/boundaries", json!(null), "the boundaries of all symbols lack boundaries"),
             ("/boundaries", json!([0.5, -0.5]), "boundaries are not 2 increasing numbers"),
             ("/boundaries", json!([0.1, 0.2, 0.3]), "boundaries are not 2 increasing numbers"),
-            ("/boundaries", json!([-1.5, 0.5]), "boundaries from -1.5 to 0.5 lie outside of min -1 to max 1"),
+            ("/boundaries", json!([-1.5, 0.5]), "boundaries from -1.5 to 0.5 are outside min -1 to max 1"),
             ("/fit_rows", json!(0), "fit_rows is 0"),
             ("/fit_rows", json!(-1), "invalid value: integer `-1`"),
             ("/mean", json!(null), "lack mean"),
-            ("/mean", json!(1.5), "mean 1.5 lies outside"),
-            ("/std", json!(-0.1), "std -0.1 is no deviation"),
-            ("/std", json!(3.0), "std 3 is no deviation"),
-            ("/median", json!(2.0), "median 2 lies outside"),
-            ("/min", json!(2.0), "min 2 and max 1 are not the ends"),
+            ("/mean", json!(1.5), "mean 1.5 is outside"),
+            ("/std", json!(-0.1), "std -0.1 is impossible"),
+            ("/std", json!(3.0), "std 3 is impossible"),
+            ("/median", json!(2.0), "median 2 is outside"),
+            ("/min", json!(2.0), "min 2 to max 1 is not a range"),
             ("/mode", json!(0.0), "unknown field `mode`"),
             ("/settings/lookback", json!(7), "unknown field `lookback`"),
             ("/settings/nbins", json!(4), "boundaries are not 3 increasing numbers"),
-            ("/settings/nbins", json!(0), "settings: nbins: 0 is outside 2 to 255"),
+            ("/settings/nbins", json!(0), "settings: nbins: 0 is outside the range 2 to 255"),
             ("/settings/lookback_rows", json!(0), "settings: lookback_rows: 0 is outside"),
             ("/settings/threshold_scope", json!("symbol"), "threshold_scope is \"symbol\""),
-            ("/symbols", by_symbol()["symbols"].clone(), "of all symbols, and of single symbols too"),
-            ("/sample_fraction", json!(0.0), "sample_fraction 0 is not above 0"),
+            ("/symbols", by_symbol()["symbols"].clone(), "both for all symbols together and for single symbols"),
+            ("/sample_fraction", json!(0.0), "sample_fraction must be above 0 and at most 1, not 0"),
             ("/min_symbol_samples", json!(0), "min_symbol_samples is 0"),
-            ("/files", json!([]), "files names no file"),
+            ("/files", json!([]), "files lists no file"),
         ] {
             let error = refused(global(), pointer, value);
             assert!(error.contains(reason), "{pointer}: {error}");
         }
         for (pointer, value, reason) in [
-            ("/symbols", json!({}), "it holds no boundaries"),
+            ("/symbols", json!({}), "it contains no boundaries"),
             ("/symbols/M6AM4/boundaries", json!(7), "invalid type: integer `7`, expected a sequence"),
             ("/symbols/M6AM4/fit_rows", json!(0), "symbol \"M6AM4\": fit_rows is 0"),
             ("/symbols/M6AM4/mode", json!(0), "unknown field `mode`"),

@@ -35,18 +35,18 @@ impl Lock {
                 let what = if kind.is_symlink() { "a symbolic link" } else { "not a folder" };
                 return Err(Error::Output {
                     path: folder.to_owned(),
-                    message: format!("is in the place of the work folder, and is {what}"),
-                    help: Some("move it somewhere else, or choose another name for the output".to_owned()),
+                    message: format!("stands in the way of the work folder: it is {what}"),
+                    help: Some("move it elsewhere, or choose another name for the output".to_owned()),
                 });
             }
-            fs::create_dir_all(folder).map_err(|e| Error::output(folder, format!("cannot be created: {e}")))?;
+            fs::create_dir_all(folder).map_err(|e| Error::failed(folder, "cannot be created", &e))?;
             // Links are not followed, and an existing file keeps its contents.
             let opened = storage::unfollowed().read(true).write(true).create(true).truncate(false).open(&path);
             let file = match opened {
                 // The previous run has just removed the folder.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) if kind_of(&path)?.is_some_and(|kind| !kind.is_file()) => return Err(no_lock(&path, &e)),
-                file => file.map_err(|e| Error::output(&path, format!("cannot be opened: {e}")))?,
+                file => file.map_err(|e| Error::failed(&path, "cannot be opened", &e))?,
             };
             let found = file.metadata().map_err(|e| Error::output(&path, e))?;
             if !found.is_file() {
@@ -88,9 +88,8 @@ impl Lock {
         }
         Err(Error::Output {
             path: self.path.clone(),
-            message: "was removed while the run was at work, so nothing is published, and nothing cleared away"
-                .to_owned(),
-            help: Some("leave work folders alone, and run again".to_owned()),
+            message: "was removed during the run, so nothing was published or cleaned up".to_owned(),
+            help: Some("run again, and leave work folders alone during a run".to_owned()),
         })
     }
 }
@@ -98,7 +97,7 @@ impl Lock {
 fn busy(folder: &Path, out: &Path) -> Error {
     Error::Output {
         path: out.to_owned(),
-        message: "another run is working on it".to_owned(),
+        message: "another run is using it".to_owned(),
         help: Some(format!("wait for it to end; its work folder is {}", Shown(folder))),
     }
 }
@@ -107,7 +106,7 @@ fn no_lock(path: &Path, cause: &dyn std::fmt::Display) -> Error {
     Error::Output {
         path: path.to_owned(),
         message: format!("is not a lobset lock file: {cause}"),
-        help: Some("move it somewhere else, or choose another name for the output".to_owned()),
+        help: Some("move it elsewhere, or choose another name for the output".to_owned()),
     }
 }
 
@@ -147,7 +146,7 @@ mod tests {
     fn a_lock_keeps_others_out_until_its_run_ends() {
         let (_folder, work) = place();
         let first = take(&work).unwrap();
-        assert!(take(&work).err().unwrap().to_string().contains("another run is working on it"));
+        assert!(take(&work).err().unwrap().to_string().contains("another run is using it"));
         first.check().unwrap();
         // A process that opened the lock file before the folder was removed locks a file without a name.
         let stale = File::open(work.join(NAME)).unwrap();

@@ -102,13 +102,13 @@ fn is_empty(folder: &Path) -> Result<bool> {
 pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     let Some(kind) = kind_of(out)? else { return Ok(()) };
     if kind.is_symlink() {
-        return refuse(out, "exists and is a symbolic link", "name the folder itself, or choose another one");
+        return refuse(out, "is a symbolic link", "pass the folder itself, or choose another name");
     }
     if !kind.is_dir() {
-        return refuse(out, "exists and is not a folder", "choose another name for the output folder");
+        return refuse(out, "exists but is not a folder", "choose another name for the output folder");
     }
     if !overwrite {
-        return refuse(out, "exists", "choose another name, or replace it with --overwrite");
+        return refuse(out, "already exists", "choose another name, or pass --overwrite to replace it");
     }
     if is_empty(out)? {
         return Ok(());
@@ -116,7 +116,7 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     let Some(names) = named_files(out) else {
         return refuse(
             out,
-            "exists and is not a lobset dataset (it has no manifest.json of ours), so --overwrite leaves it alone",
+            "exists but is not a lobset dataset (it has no lobset manifest.json), so --overwrite does not replace it",
             "choose another name for the output folder",
         );
     };
@@ -125,8 +125,10 @@ pub fn check_folder(out: &Path, overwrite: bool) -> Result<()> {
     // Quoted, so that a name cannot pass for part of the message.
     refuse(
         out,
-        &format!("holds what is not part of the dataset, so --overwrite leaves it alone: {first:?}{more}"),
-        "move that somewhere else, or choose another name for the output folder",
+        &format!(
+            "contains files that are not part of the dataset, so --overwrite does not replace it: {first:?}{more}"
+        ),
+        "move them elsewhere, or choose another name for the output folder",
     )
 }
 
@@ -155,11 +157,9 @@ fn others(folder: &Path, names: &BTreeSet<String>) -> Result<Option<(OsString, u
 pub fn check_around(folder: &Path) -> Result<()> {
     let Ok(real) = fs::canonicalize(folder) else { return Ok(()) };
     match real.ancestors().find(|around| named_files(around).is_some()) {
-        Some(dataset) => refuse(
-            dataset,
-            "is a lobset dataset, in which nothing else may lie",
-            "choose a place outside it for the output",
-        ),
+        Some(dataset) => {
+            refuse(dataset, "is a lobset dataset, which must not contain anything else", "choose an output outside it")
+        }
         None => Ok(()),
     }
 }
@@ -171,8 +171,8 @@ pub fn check_around(folder: &Path) -> Result<()> {
 pub fn check_staged(staged: &Path) -> Result<()> {
     let changed = |what: String| Error::Output {
         path: staged.to_owned(),
-        message: format!("changed while the run was at work, so nothing is published: {what}"),
-        help: Some("leave work folders alone, and run again".to_owned()),
+        message: format!("changed during the run, so nothing was published: {what}"),
+        help: Some("run again, and leave work folders alone during a run".to_owned()),
     };
     if !kind_of(staged)?.is_some_and(|kind| kind.is_dir()) {
         return Err(changed("it is not a folder".to_owned()));
@@ -184,10 +184,10 @@ pub fn check_staged(staged: &Path) -> Result<()> {
             return Err(changed(format!("{name:?} is not the file that was written")));
         }
     }
-    let plain = names.plain().ok_or_else(|| changed("a name in its manifest leads out of it".to_owned()))?;
+    let plain = names.plain().ok_or_else(|| changed("a file name in its manifest points outside it".to_owned()))?;
     match others(staged, &plain)? {
         None => Ok(()),
-        Some(_) => Err(changed("it holds more than its manifest names".to_owned())),
+        Some(_) => Err(changed("it contains files that its manifest does not list".to_owned())),
     }
 }
 
@@ -201,7 +201,7 @@ pub fn remove_dataset(folder: &Path) -> Result<()> {
     if kind_of(folder)?.is_none() {
         return Ok(());
     }
-    let failed = |e: io::Error| Error::output(folder, format!("cannot be removed: {e}"));
+    let failed = |e: io::Error| Error::failed(folder, "cannot be removed", &e);
     let names = match named_files(folder) {
         Some(names) => names,
         None if is_empty(folder)? => BTreeSet::new(),
@@ -225,13 +225,13 @@ pub fn check_file(out: &Path, overwrite: bool) -> Result<()> {
         return refuse(out, "is a folder", help);
     }
     if !overwrite {
-        return refuse(out, "exists", "choose another name for the file, or replace it with --overwrite");
+        return refuse(out, "already exists", "choose another name for the file, or pass --overwrite to replace it");
     }
     if !kind.is_file() {
-        return refuse(out, "exists and is not a regular file, so --overwrite leaves it alone", help);
+        return refuse(out, "exists but is not a regular file, so --overwrite does not replace it", help);
     }
     if Thresholds::read(out).is_err() {
-        return refuse(out, "exists and is not a lobset thresholds file, so --overwrite leaves it alone", help);
+        return refuse(out, "exists but is not a lobset thresholds file, so --overwrite does not replace it", help);
     }
     Ok(())
 }

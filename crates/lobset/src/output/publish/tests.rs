@@ -62,7 +62,7 @@ fn a_result_appears_and_is_replaced_when_asked() {
         publish(&out, "first", false, &platform).unwrap();
         assert_eq!(name_of(&out).unwrap(), "first");
         let error = publish(&out, "second", false, &platform).unwrap_err();
-        assert!(error.to_string().ends_with("out: exists"), "{error}");
+        assert!(error.to_string().ends_with("out: already exists"), "{error}");
         publish(&out, "second", true, &platform).unwrap();
         assert_eq!(name_of(&out).unwrap(), "second");
         fs::remove_dir_all(&out).unwrap();
@@ -100,7 +100,7 @@ fn a_kill_between_any_two_renames_loses_nothing() {
                 let healed = name_of(&out).unwrap();
                 assert_eq!(healed, seen.unwrap_or_else(|| "old".to_owned()));
                 if !overwrite_again {
-                    assert!(next.err().unwrap().to_string().ends_with("out: exists"));
+                    assert!(next.err().unwrap().to_string().ends_with("out: already exists"));
                     continue;
                 }
                 let next = next.unwrap();
@@ -164,7 +164,7 @@ fn what_appears_in_the_place_of_an_out_that_was_moved_away_is_left_alone() {
     fs::remove_dir_all(&out).unwrap();
     write_dataset(&out, "another");
     let error = open(&out, true, &portable).err().unwrap();
-    assert!(error.to_string().contains("something else stands at"), "{error}");
+    assert!(error.to_string().contains("there is now something else at"), "{error}");
     assert_eq!(name_of(&out).unwrap(), "another");
     assert_eq!(name_of(&moved_away).unwrap(), "old");
     fs::remove_dir_all(&out).unwrap();
@@ -215,7 +215,7 @@ fn a_folder_that_is_no_dataset_is_not_removed_from_the_work_folder() {
         fs::create_dir_all(&replaced).unwrap();
         fs::write(replaced.join("notes.txt"), "mine").unwrap();
         let error = open(&out, true, &platform).err().unwrap();
-        assert!(error.to_string().contains("replaced: exists and is not a lobset dataset"), "{error}");
+        assert!(error.to_string().contains("replaced: exists but is not a lobset dataset"), "{error}");
         assert_eq!(fs::read(replaced.join("notes.txt")).unwrap(), b"mine");
         assert_eq!(name_of(&out).unwrap(), "new");
     }
@@ -291,10 +291,11 @@ fn a_dataset_with_guests_is_not_replaced() {
                     outcome
                 });
                 let error = outcome.unwrap_err();
-                let want =
-                    format!("out: holds what is not part of the dataset, so --overwrite leaves it alone: {name}");
+                let want = format!(
+                    "out: contains files that are not part of the dataset, so --overwrite does not replace it: {name}"
+                );
                 assert!(error.to_string().ends_with(&want), "{error}");
-                assert!(error.help().unwrap().contains("somewhere else"));
+                assert!(error.help().unwrap().contains("elsewhere"));
                 assert!(
                     out.join(MANIFEST).is_file() && names_in(folder.path()).iter().all(|n| n != ".out.lobset-work")
                 );
@@ -321,7 +322,7 @@ fn a_guest_in_what_was_replaced_stays() {
         write_dataset(&old, "old");
         fs::write(old.join("notes.txt"), "mine").unwrap();
         let error = open(&out, true, &Platform::default()).err().unwrap();
-        assert!(error.to_string().ends_with(r#"leaves it alone: "notes.txt""#), "{error}");
+        assert!(error.to_string().ends_with(r#"does not replace it: "notes.txt""#), "{error}");
         assert_eq!(fs::read(old.join("notes.txt")).unwrap(), b"mine");
         fs::remove_file(old.join("notes.txt")).unwrap();
         // Half removed by a run that was killed.
@@ -428,7 +429,7 @@ fn a_file_is_published_whole_and_replaces_only_when_asked() {
         let workspace = open(false).unwrap();
         fs::write(&out, "mine").unwrap();
         let error = workspace.publish_file("third").unwrap_err();
-        assert!(error.to_string().contains("appeared while the run was at work"), "{error}");
+        assert!(error.to_string().contains("appeared during the run"), "{error}");
         workspace.remove().unwrap();
         assert_eq!(fs::read(&out).unwrap(), b"mine");
         assert_eq!(names_in(folder.path()), ["thresholds.json"]);
@@ -475,8 +476,8 @@ fn what_is_published_is_what_was_staged() {
         (|staged| fs::remove_file(staged.join("A_dataset.parquet")), "\"A_dataset.parquet\" is not the file"),
         (|staged| fs::write(staged.join("A_dataset.parquet"), "longer"), "\"A_dataset.parquet\" is not the file"),
         (|staged| fs::remove_file(staged.join("README.md")), "\"README.md\" is not the file"),
-        (|staged| fs::write(staged.join("extra"), ""), "it holds more than its manifest names"),
-        (|staged| fs::remove_file(staged.join("../lock")), "lock: was removed while the run was at work"),
+        (|staged| fs::write(staged.join("extra"), ""), "it contains files that its manifest does not list"),
+        (|staged| fs::remove_file(staged.join("../lock")), "lock: was removed during the run"),
     ];
     for (change, want) in changes {
         for before in [false, true] {
@@ -523,7 +524,7 @@ fn what_no_run_has_made_stays_in_the_work_folder() {
     fs::write(workspace.scans().join("abc.json"), "").unwrap();
     assert_eq!(workspace.finished_scans(), 1);
     let error = workspace.remove().unwrap_err();
-    assert!(error.to_string().ends_with("holds what no run of lobset has made, so it stays"), "{error}");
+    assert!(error.to_string().ends_with("contains files that no run of lobset has created, so it is kept"), "{error}");
     assert_eq!(names_in(&folder.path().join(".out.lobset-work")), ["notes.txt"]);
 }
 

@@ -90,7 +90,7 @@ impl<'a> Tasks<'a> {
         let (places, tasks): (Vec<usize>, Vec<Task>) = pending.into_iter().unzip();
         let parse = |text: &str| {
             serde_json::from_str::<J::Receipt>(text)
-                .map_err(|e| Error::Executor(format!("the receipt of a task of kind {} is none: {e}", J::KIND)))
+                .map_err(|e| Error::Executor(format!("the receipt of a task of kind {} cannot be read: {e}", J::KIND)))
         };
         let reused = old.len() as u64;
         monitor.stage(stage, amounts.iter().sum(), || {
@@ -114,7 +114,7 @@ impl<'a> Tasks<'a> {
                 monitor.advance(amounts[*place])
             })
         })?;
-        let missing = || Error::Executor(format!("a task of kind {} gave no receipt", J::KIND));
+        let missing = || Error::Executor(format!("a task of kind {} returned no receipt", J::KIND));
         let receipts = slots.into_iter().map(|slot| slot.ok_or_else(missing)).collect::<Result<_>>()?;
         Ok((receipts, reused))
     }

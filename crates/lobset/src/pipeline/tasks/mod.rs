@@ -185,7 +185,7 @@ pub fn run_task(kind: &str, spec: &str, monitor: &Monitor<'_>) -> Result<String>
         datasets::Datasets::KIND => perform::<datasets::Datasets>(spec, monitor),
         merge::Merge::KIND => perform::<merge::Merge>(spec, monitor),
         prove::Prove::KIND => perform::<prove::Prove>(spec, monitor),
-        _ => Err(ConfigError::one(format!("task: there is no kind {kind:?}")).into()),
+        _ => Err(ConfigError::one(format!("task: unknown kind {kind:?}")).into()),
     }
 }
 

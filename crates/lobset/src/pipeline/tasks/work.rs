@@ -15,7 +15,7 @@ use crate::storage::{self, Stat, platform::Platform, unique};
 
 /// Marks a work folder that the user has named as owned by lobset, from before the first work file to after the last.
 const OWNED: &str = "lobset-work.txt";
-const OWNED_TEXT: &str = "This folder holds work files of lobset. A run that ends removes them.\n";
+const OWNED_TEXT: &str = "This folder contains work files of lobset. They are removed when the run ends.\n";
 /// The work folder and the output of a run.
 pub struct Work {
     /// Work files.
@@ -96,8 +96,8 @@ impl Work {
             if seen.is_some() && !overwrite {
                 return Err(Error::Output {
                     path: out.to_owned(),
-                    message: "exists".to_owned(),
-                    help: Some("choose another name, or replace it with --overwrite".to_owned()),
+                    message: "already exists".to_owned(),
+                    help: Some("choose another name, or pass --overwrite to replace it".to_owned()),
                 });
             }
             let beside = || PathBuf::from(format!("{}.lobset-work", out.display()));
@@ -155,7 +155,10 @@ impl Work {
             None => storage::put_new(&mark, OWNED_TEXT.as_bytes()).map(drop).map_err(fail),
             Some(first) => Err(Error::Output {
                 path: self.folder.clone(),
-                message: format!("holds {:?}, which is no work file of lobset", first.file_name().unwrap_or_default()),
+                message: format!(
+                    "contains {:?}, which is not a work file of lobset",
+                    first.file_name().unwrap_or_default()
+                ),
                 help: Some("choose an empty folder for --work, or one that does not exist".to_owned()),
             }),
         }
@@ -230,7 +233,7 @@ impl Work {
         }
         match storage::put_new(&path, text.as_bytes()) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Error::output(&path, "exists")),
+            Ok(false) => Err(Error::output(&path, "already exists")),
             Err(e) => Err(Error::output(&path, e)),
         }
     }
@@ -262,8 +265,8 @@ impl Work {
                 if !put.map_err(|e| Error::output(&path, e))? {
                     return Err(Error::Output {
                         path,
-                        message: "another run has published here meanwhile".to_owned(),
-                        help: Some("let one run at a time write to a folder".to_owned()),
+                        message: "another run has published here in the meantime".to_owned(),
+                        help: Some("write to a folder from only one run at a time".to_owned()),
                     });
                 }
                 let swept = self.sweep(manifest);

@@ -1,0 +1,117 @@
+//! What the command prints, text by text: helps, the likeliest errors, summaries. `INSTA_UPDATE=always cargo test
+//! --workspace --locked --test texts` rewrites `snapshots/`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod place;
+
+use std::fmt::Write;
+
+use place::{Place, Ran, SMALL};
+
+/// Replaces what differs between two runs or machines: times, rates, sizes of files, positions in compressed files.
+fn stable(text: &str) -> String {
+    let number = |word: &str| {
+        let word = word.trim_start_matches('(');
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b",.".contains(&b))
+    };
+    let line = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let unstable = |i: usize| {
+            let before = i.checked_sub(1).map_or("", |i| words[i]);
+            let after = words.get(i + 1).map_or("", |word| word.trim_end_matches([':', ',', ';', ')']));
+            ["s", "MB", "per"].contains(&after) || ["record", "byte"].contains(&before)
+        };
+        let shown = words.iter().enumerate().map(|(i, word)| {
+            let bare = word.trim_end_matches([':', ',']);
+            if number(bare) && unstable(i) {
+                word.replace(bare.trim_start_matches('('), "[N]")
+            } else {
+                (*word).to_owned()
+            }
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Exit code, stdout and stderr of a command, as on a terminal of 80 columns.
+fn told(place: &Place, line: &str) -> String {
+    let ran = Ran::from(place.command(line).env("COLUMNS", "80").output().unwrap());
+    let mut text = format!("$ lobset {line}\nexit code {}\n", ran.code);
+    for (name, said) in [("stdout", &ran.out), ("stderr", &ran.err)] {
+        assert!(!said.contains('\x1b'), "{said:?}");
+        if !said.is_empty() {
+            write!(text, "--- {name} ---\n{}", stable(said)).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn helps() {
+    let place = Place::empty();
+    insta::assert_snapshot!("help", told(&place, "--help"));
+    for command in ["process", "thresholds", "build", "validate", "inspect", "simulate"] {
+        insta::assert_snapshot!(format!("help_{command}"), told(&place, &format!("{command} --help")));
+    }
+}
+
+#[test]
+fn likely_errors() {
+    let place = Place::new();
+    let put = |name: &str, bytes: &[u8]| std::fs::write(place.path().join(name), bytes).unwrap();
+    put("lobset.toml", b"nbinz = 7\n");
+    put("notes.txt", b"mine");
+    std::fs::create_dir(place.path().join("empty")).unwrap();
+    std::fs::create_dir(place.path().join("cut")).unwrap();
+    let day = "glbx-mdp3-20240401.mbp-10.dbn.zst";
+    let bytes = std::fs::read(place.path().join("market").join(day)).unwrap();
+    put(&format!("cut/{day}"), &bytes[..bytes.len() / 2]);
+    assert_eq!(place.run(&format!("thresholds market -o thresholds.json {SMALL}")).code, 0);
+    assert_eq!(place.run(&format!("build market -o done --thresholds thresholds.json {SMALL}")).code, 0);
+    let cases = [
+        ("unknown_setting", "process market -o out --config lobset.toml"),
+        ("missing_input", "process nowhere -o out"),
+        ("missing_settings", "process market -o out --config nowhere.toml"),
+        ("no_data_files", "process empty -o out"),
+        ("output_exists", &format!("process market -o done {SMALL}")),
+        ("output_not_writable", &format!("process market -o notes.txt/out {SMALL}")),
+        ("truncated_file", "process cut -o out"),
+        ("too_few_rows", "process market -o out"),
+        ("thresholds_differ", "build market -o out --thresholds thresholds.json --nbins 7 --lookback-rows 5"),
+        ("unknown_flag", "process market -o out --nbinz 7"),
+        ("bad_value", "process market -o out --nbins 1 --max-gap soon --unmapped keep --price-range 2,1"),
+        ("no_unit", "process market -o out --max-gap 15"),
+        ("other_setting", "inspect market --nbins 7"),
+        ("simulated_before", "simulate market --days 3 --rows 6000"),
+        ("simulate_into_a_file", "simulate notes.txt --days 1 --rows 10"),
+    ];
+    for (name, line) in cases {
+        insta::assert_snapshot!(format!("error_{name}"), told(&place, line));
+    }
+    assert!(!place.path().join("out").exists());
+}
+
+#[test]
+fn summaries() {
+    let place = Place::new();
+    for (name, line) in [
+        ("simulate", "simulate other --days 2 --rows 1000"),
+        ("inspect", "inspect market"),
+        ("process", &format!("process market -o out {SMALL}")),
+        ("process_verbose", &format!("process market -o out --overwrite -v -j 2 {SMALL}")),
+        ("thresholds", &format!("thresholds market -o thresholds.json {SMALL}")),
+        ("build", &format!("build market -o built --thresholds thresholds.json {SMALL}")),
+        ("validate", "validate out --against market --seed 7"),
+        ("validate_all", "validate out --against market --all"),
+    ] {
+        insta::assert_snapshot!(format!("summary_{name}"), told(&place, line));
+    }
+}
+
+#[test]
+fn numbers_that_differ_between_runs_are_replaced() {
+    let text = "18,000 records (6 dropped) in 0.53 s: 33,963 per second\n(3.2 MB) a: record 5, byte 77: is cut";
+    let want = "18,000 records (6 dropped) in [N] s: [N] per second\n([N] MB) a: record [N], byte [N]: is cut";
+    assert_eq!(stable(text), want);
+}
