@@ -279,6 +279,9 @@ pub fn inspection(found: &Inspection) -> String {
         let _ =
             writeln!(text, "windows reach across these gaps; max_gap breaks a stream at longer pauses (--max-gap 15m)");
     }
+    let flags = found.flags.named().into_iter().filter(|(_, count)| *count > 0);
+    let flags: Vec<String> = flags.map(|(name, count)| format!("{name} {}", grouped(count))).collect();
+    let _ = writeln!(text, "records by flag: {}", if flags.is_empty() { "none".to_owned() } else { flags.join(", ") });
     for sentence in checksums(&found.files).into_iter().chain(found.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));
     }

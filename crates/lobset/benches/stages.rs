@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::RecordBatch;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use lobset::config::Feature;
+use lobset::config::{Feature, ScanSettings};
 use lobset::depth::{DepthSpec, Levels};
-use lobset::input::{CatalogFile, DbnReader, QuoteRules, Symbols, catalog, find};
+use lobset::input::{CatalogFile, DbnReader, RowRules, Symbols, catalog, find};
 use lobset::label::{Candidates, Selection, Split, Windows, inner_quantiles, movements, ranks};
 use lobset::output::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, RowGroupEncoder, RowLabel};
 use lobset::tape::{RowCursor, SymbolTape, TapeWriter};
@@ -73,14 +73,13 @@ fn or_exit<T>(outcome: Outcome<T>) -> T {
 fn write_tape(file: &CatalogFile, path: &Path) -> Outcome<(u64, SymbolTape)> {
     let mut reader = DbnReader::open(&file.path)?;
     let mut symbols = Symbols::new(reader.metadata())?;
-    let quotes = QuoteRules::new(false, None);
-    let mut drops = Default::default();
+    let rules = RowRules::new(&ScanSettings::new(&Config::default()));
     let mut writer = TapeWriter::create(path)?;
     while reader.advance()? {
         let record = reader.record()?;
         let slot = symbols.resolve(record.event.ts_recv, record.event.instrument_id)?;
-        let mid2 = quotes.mid2(&record.levels[0], &mut drops)?;
-        if let (Some(slot), Some(mid2)) = (slot, mid2) {
+        let mid2 = rules.mid2(&record)?;
+        if let (Some(slot), Ok(mid2)) = (slot, mid2) {
             writer.push(slot as usize, &record, mid2, record.event.ts_recv)?;
         }
     }

@@ -9,7 +9,7 @@ mod values;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use choices::{Aliases, Columns, Compression, Feature, PriceType, ThresholdScope, Unmapped};
+pub use choices::{Aliases, BadBook, Columns, Compression, Feature, PriceType, Rows, ThresholdScope, Unmapped};
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
 pub use values::{Choice, Kind, SettingValue};
@@ -53,6 +53,10 @@ settings! {
     run keep_intermediate: bool = false, "BOOL";
     /// The boundary time T, a date (2024-10-01) or an RFC 3339 time; by default the start of the file in the middle.
     selection fit_until: Option<Timestamp> = None, "TIME";
+    /// Which of a stream's records are its rows.
+    rows rows: Rows = Rows::Records, "WHICH", before "Rows::before";
+    /// What happens to a record under `F_MAYBE_BAD_BOOK`.
+    rows bad_book: BadBook = BadBook::Drop, "WHAT", before "BadBook::before";
     /// Keep quotes whose best bid is above the best ask.
     rows keep_crossed: bool = false, "BOOL";
     /// Drop quotes outside these two prices.
@@ -249,6 +253,8 @@ mod tests {
                 "lookforward_offset",
                 "nbins",
                 "threshold_scope",
+                "rows",
+                "bad_book",
                 "keep_crossed",
                 "price_range",
                 "max_gap"
@@ -256,7 +262,7 @@ mod tests {
         );
         assert_eq!(
             keys(&mut ScanSettings::settings()),
-            ["keep_crossed", "price_range", "unmapped", "publishers", "max_gap", "strict"]
+            ["rows", "bad_book", "keep_crossed", "price_range", "unmapped", "publishers", "max_gap", "strict"]
         );
         let config = Config { nbins: 7, max_gap: Some(Duration(5)), strict: true, samples: 3, ..Config::default() };
         let labels = LabelSettings::new(&config);

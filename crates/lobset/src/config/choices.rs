@@ -66,6 +66,20 @@ choices! {
         /// one set for each symbol
         Symbol = "symbol",
     }
+    /// Which of a stream's records are its rows.
+    Rows {
+        /// every record with a usable quote
+        Records = "records",
+        /// of these, the last of each event of the venue: those under `F_LAST`
+        Events = "events",
+    }
+    /// What happens to a record under `F_MAYBE_BAD_BOOK`, whose book may lack earlier messages.
+    BadBook {
+        /// it is dropped and counted, and no window spans it
+        Drop = "drop",
+        /// it is a row like any other
+        Keep = "keep",
+    }
     /// What happens to an instrument that the file's mappings do not name.
     Unmapped {
         /// the file is refused
@@ -104,5 +118,19 @@ choices! {
         Lz4 = "lz4",
         /// pages as they are
         None = "none",
+    }
+}
+
+impl Rows {
+    /// What versions without the setting did.
+    pub(super) fn before() -> Self {
+        Self::Records
+    }
+}
+
+impl BadBook {
+    /// What versions without the setting did.
+    pub(super) fn before() -> Self {
+        Self::Keep
     }
 }

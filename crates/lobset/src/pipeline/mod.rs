@@ -5,6 +5,7 @@ mod close;
 mod counts;
 mod describe;
 mod engine;
+mod events;
 mod fit;
 mod inspect;
 mod instruments;

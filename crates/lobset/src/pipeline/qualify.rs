@@ -1,7 +1,7 @@
 //! Selects the symbols with enough labelled rows for a dataset, or explains why there are none.
 
 use super::streams::Stream;
-use crate::config::Config;
+use crate::config::{BadBook, Config};
 use crate::error::{Error, Result};
 use crate::label::Windows;
 
@@ -57,9 +57,13 @@ fn no_label(config: &Config, stream: &Stream) -> Error {
     let ends = stream.breaks.iter().copied().chain([rows]);
     let starts = [0].into_iter().chain(stream.breaks.iter().copied());
     let longest = starts.zip(ends).map(|(start, end)| end - start).max().unwrap_or(0);
+    let also = match config.bad_book {
+        BadBook::Drop => " and at records under F_MAYBE_BAD_BOOK, unless bad_book = \"keep\"",
+        BadBook::Keep => "",
+    };
     let cure = match config.max_gap {
-        Some(_) => format!("raise max_gap, or {shorten}"),
-        None => format!("{shorten}; a symbol breaks where it changes its instrument"),
+        Some(_) => format!("raise max_gap, or {shorten}; a symbol breaks where it changes its instrument{also}"),
+        None => format!("{shorten}; a symbol breaks where it changes its instrument{also}"),
     };
     Error::data(
         format!(

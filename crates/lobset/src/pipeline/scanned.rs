@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::engine::{Engine, Scans};
+use super::events::check_ends;
 use super::scan::{FileScan, set_aside};
 use super::streams::{Joined, Stream, join};
 use crate::config::{Config, PriceType};
@@ -58,6 +59,8 @@ impl Scanned {
 pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) -> Result<Scanned> {
     let rules = ScanRules::new(run.config);
     let found = engine.scan(&rules)?;
+    let with_rows = found.scans.iter().flat_map(|scan| &scan.streams).map(|stream| &stream.id);
+    check_ends(run.config, with_rows, found.scans.iter().flat_map(|scan| &scan.ends))?;
     let (fit_until, fit_files) = boundary_time(engine, run.config, given, &found, &rules)?;
     let Scans { files, scans, reused, delivery } = found;
     let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();

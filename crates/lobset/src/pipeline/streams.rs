@@ -77,6 +77,8 @@ struct Growing<'a> {
     /// The largest `ts_recv` so far, and the last row's instrument.
     max_ts: u64,
     instrument: u32,
+    /// Whether a record was dropped for its bad book since the last row.
+    bad_book: bool,
     last_path: &'a Path,
 }
 
@@ -90,6 +92,7 @@ impl<'a> Growing<'a> {
             files: Vec::new(),
             max_ts: found.first_ts,
             instrument: found.first_instrument,
+            bad_book: false,
             last_path: path,
         }
     }
@@ -112,13 +115,16 @@ impl<'a> Growing<'a> {
                 .into());
         }
         if first_row > 0 {
-            if is_break(self.max_ts, found.first_ts, max_gap, found.first_instrument == self.instrument) {
+            let after_bad_book = self.bad_book || found.bad_books.first() == Some(&0);
+            let same_instrument = found.first_instrument == self.instrument;
+            if after_bad_book || is_break(self.max_ts, found.first_ts, max_gap, same_instrument) {
                 self.breaks.push(first_row);
             } else {
                 self.gaps.note(self.max_ts, found.first_ts);
             }
         }
-        let mut breaks = found.breaks.clone();
+        // That of the first row is known by now.
+        let mut breaks: Vec<u64> = found.breaks.iter().copied().filter(|row| *row > 0).collect();
         if found.first_ts < self.max_ts {
             self.recount_head(found, path, &tape, &mut breaks, max_gap)?;
         }
@@ -129,6 +135,7 @@ impl<'a> Growing<'a> {
         self.tape.append(tape, self.max_ts);
         self.max_ts = self.max_ts.max(found.max_ts);
         self.instrument = found.last_instrument;
+        self.bad_book = false;
         self.last_path = path;
         Ok(())
     }
@@ -156,6 +163,7 @@ impl<'a> Growing<'a> {
             }
             behind += u64::from(ts < self.max_ts.saturating_sub(LARGEST_STEP_BACK));
             if !is_break(before, ts, max_gap, instrument == Some(of))
+                && found.bad_books.binary_search(&row).is_err()
                 && let Ok(place) = breaks.binary_search(&row)
             {
                 breaks.remove(place);
@@ -218,6 +226,10 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
                 Err(error) if refused.last().is_none_or(|last| last.path != error.path) => refused.push(error),
                 Ok(()) | Err(_) => {}
             }
+        }
+        for end in scan.ends.iter().filter(|end| end.bad_book) {
+            let grown = numbers.get(&end.id).and_then(|number| growing[*number].as_mut());
+            grown.into_iter().for_each(|grown| grown.bad_book = true);
         }
     }
     InputError::check(refused)?;

@@ -85,11 +85,15 @@ fn check_inputs(manifest: &Manifest, found: &mut Found) {
     let Manifest { inputs, delivery, symbols, .. } = manifest;
     found.require(!inputs.is_empty(), || "it names no input".to_owned());
     for input in inputs {
-        let InputEntry { name, sha256, records, rows, drops, first_ts, last_ts, .. } = input;
+        let InputEntry { name, sha256, records, rows, drops, flags, first_ts, last_ts, .. } = input;
         found.require(is_sha256(sha256), || format!("input {name:?}: {sha256:?} is no SHA-256"));
         let dropped = sum(drops.named().iter().map(|(_, count)| *count).chain([*rows]));
         found.require(dropped == Some(*records), || {
             format!("input {name:?}: its {records} records are not its {rows} rows and what was dropped")
+        });
+        let most = flags.iter().flat_map(|flags| flags.named()).map(|(_, count)| count).max();
+        found.require(most.is_none_or(|most| most <= *records), || {
+            format!("input {name:?}: more than its {records} records are under one flag")
         });
         let times = match (first_ts, last_ts) {
             (Some(first), Some(last)) => first <= last && *records > 0,

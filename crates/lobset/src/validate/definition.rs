@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::config::Config;
+use crate::config::{BadBook, Config, Rows};
 use crate::label::Split;
 
 /// L, O and F: the lengths of a label's windows, in rows.
@@ -34,6 +34,10 @@ impl Lengths {
 /// Why a record is not a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unusable {
+    /// It is under `F_MAYBE_BAD_BOOK`, and `bad_book` is not `keep`.
+    BadBook,
+    /// It does not end an event of the venue, and `rows` is `events`.
+    MidEvent,
     /// The best bid or the best ask is missing.
     OneSided,
     /// The best bid is above the best ask, and `keep_crossed` is not set.
@@ -47,6 +51,8 @@ pub(super) enum Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BadBook => f.write_str("its record is not usable: bad book"),
+            Self::MidEvent => f.write_str("its record is not usable: mid-event"),
             Self::OneSided => f.write_str("its quote is not usable: one-sided"),
             Self::Crossed => f.write_str("its quote is not usable: crossed"),
             Self::OutOfRange => f.write_str("its quote is not usable: out of range"),
@@ -57,9 +63,11 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// The settings that decide which quotes are usable.
+/// The settings that decide which records are usable.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Usable {
+    rows: Rows,
+    bad_book: BadBook,
     keep_crossed: bool,
     /// The lowest and the highest price, in 1e-9.
     range: Option<[i64; 2]>,
@@ -68,7 +76,17 @@ pub(super) struct Usable {
 impl Usable {
     pub(super) fn new(config: &Config) -> Self {
         let range = config.price_range.map(|range| range.map(|price| (price * 1e9).round() as i64));
-        Self { keep_crossed: config.keep_crossed, range }
+        Self { rows: config.rows, bad_book: config.bad_book, keep_crossed: config.keep_crossed, range }
+    }
+
+    /// Whether the flags of a record let it be a row. `F_MAYBE_BAD_BOOK` is bit 2, `F_LAST` is bit 7.
+    pub(super) fn flags(self, flags: u8) -> Result<(), Unusable> {
+        let [bad_book, ends_event] = [2, 7].map(|bit| flags >> bit & 1 == 1);
+        match () {
+            () if bad_book && self.bad_book == BadBook::Drop => Err(Unusable::BadBook),
+            () if !ends_event && self.rows == Rows::Events => Err(Unusable::MidEvent),
+            () => Ok(()),
+        }
     }
 
     /// `mid2` of a usable quote: best bid plus best ask, in 1e-9.
@@ -185,8 +203,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::MAX_WINDOW_ROWS;
-    use crate::input::{Drops, QuoteRules, is_break};
+    use crate::config::{MAX_WINDOW_ROWS, ScanSettings};
+    use crate::input::{self, Event, Record, RowRules, is_break};
     use crate::label::{self, Boundaries, Candidates, Quota, Splits, Windows};
 
     /// The writer's lengths of the same windows.
@@ -308,25 +326,29 @@ mod tests {
         }
 
         #[test]
-        fn usable_quotes_are_those_of_the_writer(
-            bid in price(), ask in price(), keep_crossed: bool,
+        fn usable_records_are_those_of_the_writer(
+            flags: u8, bid in price(), ask in price(), keep_crossed: bool, events: bool, keep_bad_book: bool,
             range in prop::option::of(prop_oneof![[0.1..0.65, 0.65..9e9f64], Just([0.649_999_999, 0.650_000_001])]),
         ) {
-            let config = Config { keep_crossed, price_range: range, ..Config::default() };
-            let mut drops = Drops::default();
-            let rules = QuoteRules::new(keep_crossed, range);
-            let want = rules.mid2(&BidAskPair { bid_px: bid, ask_px: ask, ..BidAskPair::default() }, &mut drops);
+            let rows = if events { Rows::Events } else { Rows::Records };
+            let bad_book = if keep_bad_book { BadBook::Keep } else { BadBook::Drop };
+            let config = Config { rows, bad_book, keep_crossed, price_range: range, ..Config::default() };
+            let mut levels: [BidAskPair; 10] = Default::default();
+            (levels[0].bid_px, levels[0].ask_px) = (bid, ask);
+            let record = Record { event: Event { flags, ..Event::default() }, levels: &levels };
+            let found = RowRules::new(&ScanSettings::new(&config)).mid2(&record);
             let some = |price: i64| (price != UNDEF_PRICE).then_some(price);
-            match Usable::new(&config).mid2(some(bid), some(ask)) {
-                Ok(mid2) => prop_assert_eq!(want, Ok(Some(mid2))),
-                Err(reason @ Unusable::TooLarge { .. }) => prop_assert_eq!(want, Err(reason.to_string())),
-                Err(reason) => {
-                    prop_assert_eq!(want, Ok(None));
-                    let counted: Vec<&str> =
-                        drops.named().into_iter().filter(|(_, count)| *count == 1).map(|(name, _)| name).collect();
-                    prop_assert_eq!(reason.to_string(), format!("its quote is not usable: {}", counted.join(", ")));
-                }
-            }
+            let usable = Usable::new(&config);
+            let want = match usable.flags(flags).and_then(|()| usable.mid2(some(bid), some(ask))) {
+                Ok(mid2) => Ok(Ok(mid2)),
+                Err(reason @ Unusable::TooLarge { .. }) => Err(reason.to_string()),
+                Err(Unusable::BadBook) => Ok(Err(input::Unusable::BadBook)),
+                Err(Unusable::MidEvent) => Ok(Err(input::Unusable::MidEvent)),
+                Err(Unusable::OneSided) => Ok(Err(input::Unusable::OneSided)),
+                Err(Unusable::Crossed) => Ok(Err(input::Unusable::Crossed)),
+                Err(Unusable::OutOfRange) => Ok(Err(input::Unusable::OutOfRange)),
+            };
+            prop_assert_eq!(found, want);
         }
 
         #[test]
