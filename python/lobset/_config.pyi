@@ -31,6 +31,8 @@ class Config(Settings):
         min_symbol_samples: int | None = None,
         keep_intermediate: bool | None = None,
         fit_until: str | dt.date | None = None,
+        rows: Literal["records", "events"] | None = None,
+        bad_book: Literal["drop", "keep"] | None = None,
         keep_crossed: bool | None = None,
         price_range: tuple[float, float] | None = None,
         unmapped: Literal["error", "drop"] | None = None,
@@ -90,6 +92,12 @@ class Config(Settings):
     @property
     def fit_until(self) -> str | None:
         """The boundary time T, a date (2024-10-01) or an RFC 3339 time; by default the start of the file in the middle. Held as RFC 3339 text."""
+    @property
+    def rows(self) -> Literal["records", "events"]:
+        """Which of a stream's records are its rows: records (every record with a usable quote), events (of these, the last of each event of the venue: those under `F_LAST`)."""
+    @property
+    def bad_book(self) -> Literal["drop", "keep"]:
+        """What happens to a record under `F_MAYBE_BAD_BOOK`: drop (it is dropped and counted, and no window spans it), keep (it is a row like any other)."""
     @property
     def keep_crossed(self) -> bool:
         """Keep quotes whose best bid is above the best ask."""
