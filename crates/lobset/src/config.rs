@@ -2,6 +2,7 @@
 //! [`SETTINGS`], from which the command line, the environment, TOML files, Python and the README have theirs.
 
 mod choices;
+mod session;
 mod setting;
 mod table;
 mod values;
@@ -10,6 +11,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use choices::{Aliases, BadBook, Columns, Compression, Feature, PriceType, Rows, ThresholdScope, Unmapped};
+pub use session::Session;
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
 pub use values::{Choice, Kind, SettingValue};
@@ -69,6 +71,10 @@ settings! {
     selection aliases: Aliases = Aliases::Error, "WHAT";
     /// A pause in `ts_recv` longer than this (15m, 2h) breaks a symbol's stream: no window reaches across.
     rows max_gap: Option<Duration> = None, "TIME", check longer_than_zero;
+    /// Write the rows within these hours alone, by the clocks of a time zone (08:30-15:00 America/Chicago mon-fri, …); windows still see the others.
+    label sessions: Option<Vec<Session>> = None, "LIST", check not_empty;
+    /// Break a symbol's stream where a session begins or ends: no window reaches across.
+    label session_breaks: bool = false, "BOOL", before "bool::default";
     /// Refuse files with impossible values (unknown actions and sides, levels out of order), which are counted and warned about otherwise.
     input strict: bool = false, "BOOL";
     /// How prices are written.
@@ -106,6 +112,9 @@ impl Config {
         }
         if self.drop_unbalanced && !self.force_uniform {
             problems.push("drop_unbalanced: needs force_uniform = true, which marks the rows to keep".to_owned());
+        }
+        if self.session_breaks && self.sessions.is_none() {
+            problems.push("session_breaks: needs sessions, at whose edges a stream breaks".to_owned());
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
@@ -157,9 +166,9 @@ fn ascending_prices(range: &Option<[f64; 2]>) -> Result<(), String> {
     })
 }
 
-fn not_empty(publishers: &Option<Vec<u16>>) -> Result<(), String> {
-    require(publishers.as_ref().is_none_or(|publishers| !publishers.is_empty()), || {
-        "name one publisher at least, or leave the setting out to keep all".to_owned()
+fn not_empty<T>(list: &Option<Vec<T>>) -> Result<(), String> {
+    require(list.as_ref().is_none_or(|list| !list.is_empty()), || {
+        "name one at least, or leave the setting out to keep all".to_owned()
     })
 }
 
@@ -207,6 +216,7 @@ mod tests {
                 Kind::Choice(choices) => [choices[0].name, choices[1].name],
                 Kind::Time => ["2024-10-01", "2024-10-02"],
                 Kind::Duration => ["15m", "1h"],
+                Kind::Session => ["08:30-15:00 America/Chicago mon-fri", "17:00-16:00 UTC sun"],
                 Kind::List(item) => [of(item)[0], "none"],
                 Kind::Pair(_) => ["0.25,0.5", "none"],
             }
@@ -257,7 +267,9 @@ mod tests {
                 "bad_book",
                 "keep_crossed",
                 "price_range",
-                "max_gap"
+                "max_gap",
+                "sessions",
+                "session_breaks"
             ]
         );
         assert_eq!(
@@ -267,7 +279,11 @@ mod tests {
         let config = Config { nbins: 7, max_gap: Some(Duration(5)), strict: true, samples: 3, ..Config::default() };
         let labels = LabelSettings::new(&config);
         assert_eq!(labels.to_config(), Config { nbins: 7, max_gap: Some(Duration(5)), ..Config::default() });
-        assert!(serde_json::to_string(&labels).unwrap().ends_with("\"price_range\":null,\"max_gap\":5}"));
+        assert!(
+            serde_json::to_string(&labels)
+                .unwrap()
+                .ends_with("\"max_gap\":5,\"sessions\":null,\"session_breaks\":false}")
+        );
     }
 
     #[test]

@@ -171,6 +171,11 @@ mod tests {
             price_range: Some([-0.5, 2e9]),
             publishers: Some(vec![39, 40]),
             max_gap: Some(Duration(1_500_000_000)),
+            sessions: Some(vec![
+                "17:00-16:00 America/Chicago sun-thu".parse().unwrap(),
+                "00:00-24:00 UTC sat".parse().unwrap(),
+            ]),
+            session_breaks: true,
             ..Config::default()
         };
         for config in [config, Config::default(), Config::preset("USDJPY")] {
@@ -197,7 +202,7 @@ mod tests {
         assert_eq!(found("publishers = [39, 40]"), Ok(Some(vec![39, 40])));
         assert_eq!(found("publishers = 'none'"), Ok(None));
         for empty in ["publishers = []", "publishers = ''"] {
-            assert!(found(empty).unwrap_err().to_string().contains("publishers: name one publisher at least"));
+            assert!(found(empty).unwrap_err().to_string().contains("publishers: name one at least"));
         }
     }
 

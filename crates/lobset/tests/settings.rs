@@ -34,7 +34,7 @@ fn held(kind: &Kind) -> String {
         Kind::Switch => "bool".to_owned(),
         Kind::Integer | Kind::Duration => "int".to_owned(),
         Kind::Number => "float".to_owned(),
-        Kind::Text | Kind::Time => "str".to_owned(),
+        Kind::Text | Kind::Time | Kind::Session => "str".to_owned(),
         Kind::Choice(choices) => {
             let names: Vec<_> = choices.iter().map(|choice| format!("{:?}", choice.name)).collect();
             format!("Literal[{}]", names.join(", "))

@@ -30,6 +30,8 @@ pub enum Kind {
     Time,
     /// A length of time.
     Duration,
+    /// Hours of the day in a time zone, on some days of the week.
+    Session,
     /// Any number of values of one kind.
     List(&'static Kind),
     /// Two values of one kind.

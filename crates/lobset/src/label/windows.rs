@@ -56,6 +56,28 @@ impl Candidates {
         candidates
     }
 
+    /// Those of the candidates that lie within ranges of rows, which ascend and lie apart; their numbers start anew.
+    #[must_use]
+    pub fn within(&self, ranges: &[Range<u64>]) -> Self {
+        let mut kept = Self::default();
+        let mut ranges = ranges.iter().peekable();
+        for piece in self.rows(0..self.count) {
+            while let Some(range) = ranges.peek() {
+                let (first, after) = (piece.start.max(range.start), piece.end.min(range.end));
+                if first < after {
+                    kept.pieces.push((kept.count, first));
+                    kept.count += after - first;
+                }
+                // A range may go on in the next piece.
+                if range.end > piece.end {
+                    break;
+                }
+                ranges.next();
+            }
+        }
+        kept
+    }
+
     /// Number of candidates.
     pub fn count(&self) -> u64 {
         self.count
@@ -107,7 +129,9 @@ mod tests {
         fn candidates_are_the_rows_with_whole_windows(
             lookback in 1u64..6, offset in 0u64..4, ahead in 1u64..6, rows in 0u64..80,
             mut breaks in prop::collection::btree_set(1u64..80, 0..5), cut in any::<(u64, u64)>(),
+            within in prop::collection::btree_set(0u64..90, 0..9),
         ) {
+            let within: Vec<u64> = within.into_iter().collect();
             breaks.retain(|b| *b < rows);
             let breaks: Vec<u64> = breaks.into_iter().collect();
             let windows = Windows { lookback, offset, ahead };
@@ -121,6 +145,11 @@ mod tests {
             for row in 0..=rows {
                 prop_assert_eq!(candidates.before(row), want.iter().filter(|t| **t < row).count() as u64);
             }
+            let some: Vec<Range<u64>> = within.windows(2).step_by(2).map(|pair| pair[0]..pair[1]).collect();
+            let kept = candidates.within(&some);
+            let inside: Vec<u64> = want.iter().copied().filter(|t| some.iter().any(|range| range.contains(t))).collect();
+            prop_assert_eq!(kept.count(), inside.len() as u64);
+            prop_assert_eq!(kept.rows(0..kept.count()).flatten().collect::<Vec<_>>(), inside);
             let (a, b) = (cut.0 % (candidates.count() + 1), cut.1 % (candidates.count() + 1));
             let (from, to) = (a.min(b), a.max(b));
             let got: Vec<u64> = candidates.rows(from..to).flatten().collect();

@@ -26,7 +26,11 @@ pub fn describe(
         let reason = dataset.is_none().then(|| {
             if labelled_rows < least {
                 let mut few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
-                let unbroken = Candidates::new(Windows::new(config), stream.tape.rows(), &[]).count();
+                let unbroken = Candidates::new(Windows::new(config), stream.tape.rows(), &[]);
+                let unbroken = match &stream.in_session {
+                    Some(in_session) => unbroken.within(in_session).count(),
+                    None => unbroken.count(),
+                };
                 if unbroken >= least && stream.candidates.count() < least {
                     few += &format!("; without the {} breaks of its stream they would be enough", stream.breaks.len());
                 }
@@ -51,6 +55,11 @@ pub fn describe(
             steps_back: stream.steps_back,
             gaps: stream.gaps.longest().to_vec(),
             breaks: stream.breaks.clone(),
+            in_session: stream
+                .in_session
+                .as_ref()
+                .map(|ranges| ranges.iter().map(|range| [range.start, range.end]).collect()),
+            out_of_session: stream.out_of_session(),
             boundary_row: stream.splits.boundary_row,
             fitted_rows: planned.fitted_rows[place].clone(),
             dataset,
@@ -232,6 +241,8 @@ mod tests {
             steps_back: 0,
             gaps: Vec::new(),
             breaks: Vec::new(),
+            in_session: None,
+            out_of_session: 0,
             boundary_row: 0,
             fitted_rows: Vec::new(),
             dataset: Some(DatasetEntry {

@@ -20,6 +20,7 @@ mod qualify;
 mod request;
 mod scan;
 mod scanned;
+mod sessions;
 mod streams;
 mod tasks;
 mod write;

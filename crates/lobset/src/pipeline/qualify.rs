@@ -3,7 +3,7 @@
 use super::streams::Stream;
 use crate::config::{BadBook, Config};
 use crate::error::{Error, Result};
-use crate::label::Windows;
+use crate::label::{Candidates, Windows};
 
 /// The places of the symbols with enough labelled rows.
 ///
@@ -46,6 +46,18 @@ fn no_label(config: &Config, stream: &Stream) -> Error {
         );
     }
     let candidates = stream.candidates.count();
+    if let Some(in_session) = &stream.in_session
+        && candidates == 0
+        && Candidates::new(Windows::new(config), rows, &stream.breaks).count() > 0
+    {
+        let inside: u64 = in_session.iter().map(|range| range.end - range.start).sum();
+        return Error::data(
+            format!(
+                "no row of the largest symbol, {name:?}, is written: {inside} of its {rows} rows lie within sessions, and none of them has whole windows"
+            ),
+            "look at the time zone, hours and days of sessions, or give more files",
+        );
+    }
     if candidates > 0 {
         return Error::data(
             format!(
@@ -57,9 +69,13 @@ fn no_label(config: &Config, stream: &Stream) -> Error {
     let ends = stream.breaks.iter().copied().chain([rows]);
     let starts = [0].into_iter().chain(stream.breaks.iter().copied());
     let longest = starts.zip(ends).map(|(start, end)| end - start).max().unwrap_or(0);
-    let also = match config.bad_book {
-        BadBook::Drop => " and at records under F_MAYBE_BAD_BOOK, unless bad_book = \"keep\"",
-        BadBook::Keep => "",
+    let also = match (config.bad_book, config.session_breaks) {
+        (BadBook::Drop, false) => " and at records under F_MAYBE_BAD_BOOK, unless bad_book = \"keep\"",
+        (BadBook::Drop, true) => {
+            ", at records under F_MAYBE_BAD_BOOK, unless bad_book = \"keep\", and at the edges of sessions"
+        }
+        (BadBook::Keep, false) => "",
+        (BadBook::Keep, true) => " and at the edges of sessions",
     };
     let cure = match config.max_gap {
         Some(_) => format!("raise max_gap, or {shorten}; a symbol breaks where it changes its instrument{also}"),
@@ -77,7 +93,7 @@ fn no_label(config: &Config, stream: &Stream) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::label::{Candidates, Splits};
+    use crate::label::Splits;
 
     fn refusal(config: &Config, rows: u64, breaks: &[u64]) -> Error {
         let windows = Windows::new(config);
@@ -89,6 +105,7 @@ mod tests {
             steps_back: 0,
             gaps: crate::input::Gaps::default(),
             files: vec![(0, 0)],
+            in_session: None,
             candidates: Candidates::new(windows, rows, breaks),
             splits: Splits { boundary_row: rows, reach: windows.reach() },
         };

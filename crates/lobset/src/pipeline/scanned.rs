@@ -5,11 +5,12 @@ use std::path::Path;
 use super::engine::{Engine, Scans};
 use super::events::check_ends;
 use super::scan::{FileScan, set_aside};
+use super::sessions::SessionRows;
 use super::streams::{Joined, Stream, join};
-use crate::config::{Config, PriceType};
+use crate::config::{Config, LabelSettings, PriceType};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Delivery, InputEntry, ScanRules};
-use crate::label::Thresholds;
+use crate::label::{Sessions, Thresholds};
 use crate::run::{Run, map_batched};
 use crate::time_text::Timestamp;
 
@@ -65,19 +66,26 @@ pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Threshold
     let Scans { files, scans, reused, delivery } = found;
     let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
     let Joined { mut streams, warnings } = join(&with_paths, run.config)?;
-    let mut boundary_rows = Vec::with_capacity(streams.len());
+    let sessions = Sessions::new(&LabelSettings::new(run.config));
+    let mut places = Vec::with_capacity(streams.len());
     map_batched(
         run.threads,
         &streams,
         |_| 1,
-        |stream| stream.tape.first_row_at(fit_until.0),
-        |row| {
-            boundary_rows.push(row);
+        |stream| {
+            let in_sessions = sessions.as_ref().map(|sessions| SessionRows::new(&stream.tape, sessions));
+            Ok((stream.tape.first_row_at(fit_until.0)?, in_sessions.transpose()?))
+        },
+        |place| {
+            places.push(place);
             Ok(())
         },
     )?;
-    for (stream, row) in streams.iter_mut().zip(boundary_rows) {
+    for (stream, (row, in_sessions)) in streams.iter_mut().zip(places) {
         stream.splits.boundary_row = row;
+        if let (Some(found), Some(sessions)) = (in_sessions, &sessions) {
+            stream.restrict(found, run.config, sessions);
+        }
     }
     let inexact = scans.iter().map(|scan| scan.inexact).collect();
     let inputs = scans.into_iter().map(|scan| scan.input).collect();

@@ -1,6 +1,7 @@
 //! Joins the scans of files into the streams of symbols: each symbol's rows across all files, in order.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,10 +9,11 @@ use super::instruments::{Alias, AliasSearch};
 use super::order::too_many;
 use super::overlap::overlaps;
 use super::scan::{FileScan, StreamScan, set_aside};
+use super::sessions::SessionRows;
 use crate::config::{Aliases, Config};
 use crate::error::{InputError, Result};
 use crate::input::{Gaps, LARGEST_STEP_BACK, ScanRules, StreamId, StreamNames, is_break};
-use crate::label::{Candidates, Splits, Windows};
+use crate::label::{Candidates, Sessions, Splits, Windows};
 use crate::printable::{Shown, grouped};
 use crate::tape::{RowCursor, SymbolTape};
 use crate::time_text::Timestamp;
@@ -34,7 +36,9 @@ pub struct Stream {
     /// For each file with rows of the stream: the file's place in the order, and the number of its first row in the
     /// stream.
     pub files: Vec<(usize, u64)>,
-    /// The rows that can have a label.
+    /// The ranges of its rows within the sessions, if there are any.
+    pub in_session: Option<Vec<Range<u64>>>,
+    /// The rows that can have a label and are written.
     pub candidates: Candidates,
     /// The side of the boundary time that its rows are on.
     pub splits: Splits,
@@ -50,6 +54,26 @@ pub struct Joined {
 }
 
 impl Stream {
+    /// Leaves the rows outside of sessions out of the candidates; with `session_breaks`, breaks the stream at edges.
+    pub fn restrict(&mut self, found: SessionRows, config: &Config, sessions: &Sessions) {
+        if config.session_breaks {
+            self.breaks.extend(&found.edges);
+            self.breaks.sort_unstable();
+            self.breaks.dedup();
+            // Windows no longer span these.
+            self.gaps.retain(|gap| sessions.segment(gap.from.0).until > gap.to.0);
+        }
+        let candidates = Candidates::new(Windows::new(config), self.tape.rows(), &self.breaks);
+        self.candidates = candidates.within(&found.inside);
+        self.in_session = Some(found.inside);
+    }
+
+    /// Number of its rows outside of sessions.
+    pub fn out_of_session(&self) -> u64 {
+        let inside = |ranges: &Vec<Range<u64>>| ranges.iter().map(|range| range.end - range.start).sum::<u64>();
+        self.in_session.as_ref().map_or(0, |ranges| self.tape.rows() - inside(ranges))
+    }
+
     /// The ranges of rows from the files for which `wanted` is true.
     pub fn rows_in_files(&self, wanted: impl Fn(usize) -> bool) -> Vec<[u64; 2]> {
         let ends = self.files.iter().skip(1).map(|(_, first)| *first).chain([self.tape.rows()]);
@@ -241,6 +265,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
         Some(Stream {
             symbol: names.name(&id.symbol, id.publisher_id),
             publisher_id: id.publisher_id,
+            in_session: None,
             candidates: Candidates::new(windows, grown.tape.rows(), &grown.breaks),
             splits: Splits { boundary_row: grown.tape.rows(), reach: windows.reach() },
             tape: grown.tape,

@@ -11,6 +11,7 @@ use super::drawn::{Drawn, draw};
 use super::every_row::{EveryRow, passes};
 use super::raw_row::RawRow;
 use super::reading::cause;
+use super::sessions::Sessions;
 use super::violations::Violations;
 use crate::config::Config;
 use crate::error::{Error, Result, ValidationError};
@@ -54,6 +55,8 @@ struct Stream<'a> {
     bad_book: bool,
     breaks: usize,
     steps_back: u64,
+    sessions: Option<Sessions<'a>>,
+    out_of_session: u64,
     target: Target<'a>,
 }
 
@@ -103,7 +106,7 @@ pub(super) fn compare<P: AsRef<Path>>(
                     }
                     _ => Target::Nothing,
                 };
-                streams.insert(symbol.symbol.as_str(), Stream::new(symbol, target));
+                streams.insert(symbol.symbol.as_str(), Stream::new(config, symbol, target));
             }
             let read = read_inputs(&files, manifest, config, &mut streams, &mut violations, monitor)?;
             if number == 0 {
@@ -238,8 +241,19 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
 }
 
 impl<'a> Stream<'a> {
-    fn new(symbol: &'a SymbolEntry, target: Target<'a>) -> Self {
-        Self { symbol, rows: 0, max_ts: 0, instrument: None, bad_book: false, breaks: 0, steps_back: 0, target }
+    fn new(config: &'a Config, symbol: &'a SymbolEntry, target: Target<'a>) -> Self {
+        Self {
+            symbol,
+            rows: 0,
+            max_ts: 0,
+            instrument: None,
+            bad_book: false,
+            breaks: 0,
+            steps_back: 0,
+            sessions: config.sessions.as_deref().map(Sessions::new),
+            out_of_session: 0,
+            target,
+        }
     }
 
     fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
@@ -248,7 +262,16 @@ impl<'a> Stream<'a> {
         let before = self.instrument.map(|instrument| (instrument, self.max_ts));
         let after_bad_book = std::mem::take(&mut self.bad_book) && row > 0;
         let here = (record.event.instrument_id, record.event.ts_recv);
-        let breaks = after_bad_book || starts_stretch(before, here, config.max_gap.map(|gap| gap.0));
+        let max_ts = self.max_ts.max(record.event.ts_recv);
+        let moment = self.sessions.as_mut().map(|sessions| sessions.at(max_ts));
+        let in_session = moment.is_none_or(|moment| moment.inside);
+        self.out_of_session += u64::from(!in_session);
+        // The last edge lies behind the row before.
+        let reached = (self.max_ts / 1_000_000_000).cast_signed();
+        let at_edge = config.session_breaks
+            && row > 0
+            && moment.is_some_and(|moment| moment.last_edge.is_some_and(|edge| edge > reached));
+        let breaks = after_bad_book || at_edge || starts_stretch(before, here, config.max_gap.map(|gap| gap.0));
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
                 violations
@@ -257,9 +280,9 @@ impl<'a> Stream<'a> {
             self.breaks += 1;
         }
         self.steps_back += u64::from(record.event.ts_recv < self.max_ts);
-        self.max_ts = self.max_ts.max(record.event.ts_recv);
+        self.max_ts = max_ts;
         self.instrument = Some(record.event.instrument_id);
-        let raw = RawRow { row, record, mid2, breaks, max_ts: self.max_ts };
+        let raw = RawRow { row, record, mid2, breaks, in_session, max_ts };
         match &mut self.target {
             Target::Nothing => {}
             Target::Drawn(drawn) => drawn.take(&raw, violations),
@@ -269,7 +292,15 @@ impl<'a> Stream<'a> {
 
     /// Ends the stream; returns the number of rows compared.
     fn finish(self, violations: &mut Violations) -> u64 {
-        let SymbolEntry { symbol, rows, breaks, steps_back, .. } = self.symbol;
+        let SymbolEntry { symbol, rows, breaks, steps_back, out_of_session, .. } = self.symbol;
+        if self.out_of_session != *out_of_session {
+            violations.add(|| {
+                format!(
+                    "{symbol:?}: {} rows lie outside of the sessions, but {out_of_session} by the manifest",
+                    self.out_of_session
+                )
+            });
+        }
         let found = (self.rows, self.breaks, self.steps_back);
         let want = (*rows, breaks.len(), *steps_back);
         if found != want {

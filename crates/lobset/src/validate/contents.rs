@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::definition::{Lengths, Marks, with_whole_windows};
+use super::definition::{Lengths, Marks, with_whole_windows, within_sessions};
 use super::folder::named;
 use super::summary::proved_after_writing;
 use super::violations::MOST_VIOLATIONS;
@@ -130,6 +130,7 @@ fn check_symbols(manifest: &Manifest, found: &mut Found) {
 fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     let config = &manifest.config;
     let SymbolEntry { rows, labelled_rows, undefined_rows, gaps, breaks, boundary_row, fitted_rows, .. } = symbol;
+    let SymbolEntry { in_session, out_of_session, .. } = symbol;
     let mut require =
         |holds: bool, reason: &str| found.require(holds, || format!("symbol {:?}: {reason}", symbol.symbol));
     require((1..=MOST_ROWS).contains(rows), "it has no rows, or too many");
@@ -137,18 +138,34 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     let inside = breaks.iter().all(|row| *row > 0 && row < rows);
     require(ascending && inside, "its breaks are not ascending rows of it");
     require(boundary_row <= rows, "its boundary row lies behind its end");
-    let mut end = 0;
-    let ranges = fitted_rows.iter().all(|[from, to]| {
-        let fits = from < to && *from >= end && to <= rows;
-        end = *to;
-        fits
-    });
-    require(ranges, "the rows fitted on are not ascending ranges of its rows");
+    let ranges = |ranges: &[[u64; 2]]| {
+        let mut end = 0;
+        ranges.iter().all(|[from, to]| {
+            let fits = from < to && *from >= end && to <= rows;
+            end = *to;
+            fits
+        })
+    };
+    require(ranges(fitted_rows), "the rows fitted on are not ascending ranges of its rows");
+    let sessions = ranges(in_session.as_deref().unwrap_or_default());
+    require(sessions, "the rows within sessions are not ascending ranges of its rows");
+    require(
+        in_session.is_some() == config.sessions.is_some(),
+        "it has ranges of rows within sessions if and only if the settings have no sessions",
+    );
+    if sessions {
+        let inside = |ranges: &Vec<[u64; 2]>| ranges.iter().map(|[from, to]| to - from).sum::<u64>();
+        require(
+            *out_of_session == in_session.as_ref().map_or(0, |ranges| rows - inside(ranges)),
+            "its rows out of session are not those outside of its ranges of rows within sessions",
+        );
+    }
     let longest = gaps.windows(2).all(|pair| pair[0].length() >= pair[1].length());
     require(longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to), "its gaps are no list of gaps");
-    if *rows <= MOST_ROWS && ascending && inside {
-        let whole: u64 =
-            with_whole_windows(Lengths::new(config), *rows, breaks).map(|rows| rows.end - rows.start).sum();
+    if *rows <= MOST_ROWS && ascending && inside && sessions {
+        let whole = with_whole_windows(Lengths::new(config), *rows, breaks);
+        let written = whole.flat_map(|rows| within_sessions(rows, in_session.as_deref()));
+        let whole: u64 = written.map(|rows| rows.end - rows.start).sum();
         require(
             labelled_rows.checked_add(*undefined_rows) == Some(whole),
             "its labelled and undefined rows are not those with whole windows",

@@ -120,6 +120,15 @@ pub(super) fn with_whole_windows(lengths: Lengths, rows: u64, breaks: &[u64]) ->
     starts.zip(ends).map(whole).filter(|range| !range.is_empty())
 }
 
+/// The rows of some ranges that lie within the sessions, given as ranges of rows (from, to) that ascend; all without
+/// sessions.
+pub(super) fn within_sessions(rows: Range<u64>, in_session: Option<&[[u64; 2]]>) -> Vec<Range<u64>> {
+    let Some(in_session) = in_session else { return vec![rows] };
+    let first = in_session.partition_point(|[_, to]| *to <= rows.start);
+    let shared = in_session[first..].iter().take_while(|[from, _]| *from < rows.end);
+    shared.map(|[from, to]| rows.start.max(*from)..rows.end.min(*to)).collect()
+}
+
 /// `(A*L - B*F) / (B*F)` from the sums B over the L rows before and A over the F rows ahead; `None` where B <= 0.
 /// Numerator and denominator are exact, and each is rounded to f64 once.
 pub(super) fn movement(lengths: Lengths, behind: i128, ahead: i128) -> Option<f64> {
@@ -284,7 +293,7 @@ mod tests {
         #[test]
         fn rows_with_whole_windows_are_those_of_the_writer(
             rows in 0..200u64, mut breaks in prop::collection::vec(1..199u64, 0..12), short in lengths(20),
-            long in lengths(MAX_WINDOW_ROWS),
+            long in lengths(MAX_WINDOW_ROWS), some in prop::collection::vec(0..220u64, 0..9),
         ) {
             breaks.retain(|row| *row < rows);
             breaks.sort_unstable();
@@ -294,6 +303,16 @@ mod tests {
                 let want: Vec<_> = candidates.rows(0..candidates.count()).collect();
                 prop_assert_eq!(with_whole_windows(lengths, rows, &breaks).collect::<Vec<_>>(), want);
             }
+            let mut some = some;
+            some.sort_unstable();
+            some.dedup();
+            let (ranges, _) = some.as_chunks::<2>();
+            let within: Vec<_> = ranges.iter().map(|[from, to]| *from..*to).collect();
+            let candidates = Candidates::new(writers(short), rows, &breaks).within(&within);
+            let want: Vec<u64> = candidates.rows(0..candidates.count()).flatten().collect();
+            let whole = with_whole_windows(short, rows, &breaks);
+            let found: Vec<u64> = whole.flat_map(|rows| within_sessions(rows, Some(ranges))).flatten().collect();
+            prop_assert_eq!(found, want);
             let scaled: Vec<u64> = breaks.iter().map(|row| row << 40).collect();
             let candidates = Candidates::new(writers(long), rows << 40, &scaled);
             let want: Vec<_> = candidates.rows(0..candidates.count()).collect();

@@ -149,6 +149,9 @@ impl Drawn<'_> {
             target.broken |= raw.breaks && row + lookback > t && row <= t + offset + ahead;
             if t == row {
                 target.own_ts = raw.max_ts;
+                if !raw.in_session {
+                    violations.add(|| format!("{}: row {row}: lies outside of the sessions", self.file));
+                }
                 if let Err(reason) = target.columns.compare(0, raw.record) {
                     violations.add(|| format!("{}: row {row}: {reason}", self.file));
                 }

@@ -64,6 +64,9 @@ pub(super) struct EveryRow<'a> {
     slide: Slide,
     /// The first row of the current unbroken stretch.
     stretch: u64,
+    /// The row from which on rows lie within or outside of the sessions, and which of the two, from the oldest row on
+    /// whose future window is incomplete.
+    sessions: VecDeque<(u64, bool)>,
     /// Labels whose future window is incomplete, each with the running maximum of `ts_recv` at its row.
     open: VecDeque<(Label, u64)>,
     compared: u64,
@@ -103,6 +106,7 @@ impl<'a> EveryRow<'a> {
             columns,
             slide: Slide::new(lengths),
             stretch: 0,
+            sessions: VecDeque::new(),
             open: VecDeque::new(),
             compared: 0,
         })
@@ -130,7 +134,13 @@ impl<'a> EveryRow<'a> {
             self.stretch = row;
             self.refuse_open(violations);
         }
+        if self.sessions.back().is_none_or(|(_, inside)| *inside != raw.in_session) {
+            self.sessions.push_back((row, raw.in_session));
+        }
         if self.next.as_ref().is_some_and(|label| label.row == row) {
+            if !raw.in_session {
+                violations.add(|| format!("{file}: row {row}: lies outside of the sessions"));
+            }
             if let Err(reason) = self.columns.compare(self.at, raw.record) {
                 violations.add(|| format!("{file}: row {row}: {reason}"));
             }
@@ -144,6 +154,10 @@ impl<'a> EveryRow<'a> {
         let computed = self.slide.push(raw.mid2);
         // The row whose future window ends here, whether or not it has a past window.
         let Some(ended) = row.checked_sub(self.reach).filter(|ended| *ended >= self.stretch) else { return };
+        while self.sessions.get(1).is_some_and(|(from, _)| *from <= ended) {
+            self.sessions.pop_front();
+        }
+        let in_session = self.sessions.front().is_none_or(|(_, inside)| *inside);
         let stored = match self.open.front() {
             Some((label, _)) if label.row == ended => self.open.pop_front(),
             _ => None,
@@ -160,7 +174,7 @@ impl<'a> EveryRow<'a> {
                 violations
                     .add(|| format!("{file}: row {ended}: fewer than {lookback} rows lie before it in its stretch"));
             }
-            (None, Some((_, Some(_)))) if !self.drop_unbalanced => {
+            (None, Some((_, Some(_)))) if in_session && !self.drop_unbalanced => {
                 violations.add(|| format!("{file}: row {ended}: can have a label, but is not there"));
             }
             (None, _) => {}

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::definition::{Lengths, movement, with_whole_windows};
+use super::definition::{Lengths, movement, with_whole_windows, within_sessions};
 use super::violations::MOST_VIOLATIONS;
 use crate::output::SymbolEntry;
 
@@ -75,7 +75,9 @@ impl Recompute {
     pub(super) fn new(lengths: Lengths, symbol: &SymbolEntry) -> Self {
         Self {
             slide: Slide::new(lengths),
-            labelled: with_whole_windows(lengths, symbol.rows, &symbol.breaks).collect(),
+            labelled: with_whole_windows(lengths, symbol.rows, &symbol.breaks)
+                .flat_map(|rows| within_sessions(rows, symbol.in_session.as_deref()))
+                .collect(),
             stored: VecDeque::new(),
             checked: 0,
             violations: Vec::new(),
@@ -121,7 +123,7 @@ impl Recompute {
         if labelled != end - start {
             self.violation(|| {
                 format!(
-                    "rows {start} to {}: {} of them cannot have a label, by the breaks in the manifest",
+                    "rows {start} to {}: {} of them cannot have a label, by the breaks and sessions in the manifest",
                     end - 1,
                     end - start - labelled
                 )
