@@ -39,6 +39,8 @@ class Config(Settings):
         publishers: Sequence[int] | None = None,
         aliases: Literal["error", "keep"] | None = None,
         max_gap: str | dt.timedelta | None = None,
+        sessions: Sequence[str] | None = None,
+        session_breaks: bool | None = None,
         strict: bool | None = None,
         price_type: Literal["float", "fixed"] | None = None,
         columns: Literal["all", "book"] | None = None,
@@ -116,6 +118,12 @@ class Config(Settings):
     @property
     def max_gap(self) -> int | None:
         """A pause in `ts_recv` longer than this (15m, 2h) breaks a symbol's stream: no window reaches across. Held in nanoseconds."""
+    @property
+    def sessions(self) -> tuple[str, ...] | None:
+        """Write the rows within these hours alone, by the clocks of a time zone (08:30-15:00 America/Chicago mon-fri, …); windows still see the others."""
+    @property
+    def session_breaks(self) -> bool:
+        """Break a symbol's stream where a session begins or ends: no window reaches across."""
     @property
     def strict(self) -> bool:
         """Refuse files with impossible values (unknown actions and sides, levels out of order), which are counted and warned about otherwise."""

@@ -135,6 +135,10 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     if let Some(line) = longest_gap(manifest) {
         let _ = writeln!(text, "{line}");
     }
+    if manifest.config.sessions.is_some() {
+        let outside = manifest.symbols.iter().map(|symbol| symbol.out_of_session).sum();
+        let _ = writeln!(text, "{} rows lie outside of the sessions and are not written", grouped(outside));
+    }
     let drops = manifest.inputs.iter().map(|i| i.drops.total()).sum();
     let _ = writeln!(
         text,

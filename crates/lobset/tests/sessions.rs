@@ -6,9 +6,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::reference::{Rows, reference};
+use common::reference::{Rows, quantiles, reference};
 use common::{DAY, START, Tick, market, read_labels, run, small, ticks, write_files};
-use lobset::config::Session;
+use lobset::config::{Session, ThresholdScope};
 use lobset::validate::Compare;
 use lobset::{
     Cluster, Config, Executor, Manifest, Monitor, Options, Receive, Result, Task, Thresholds, Timestamp,
@@ -109,11 +109,12 @@ fn hours_in_a_time_zone_are_those_in_utc_and_windows_still_see_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = market(&folder.path().join("in"), 3, 20_000);
     let out = folder.path().join("out");
+    let own = || Config { threshold_scope: ThresholdScope::Symbol, ..small() };
     let of = |texts: &[&str], session_breaks| {
-        let config = Config { sessions: sessions(texts), session_breaks, ..small() };
+        let config = Config { sessions: sessions(texts), session_breaks, ..own() };
         labels(&inputs, &out, &config)
     };
-    let (all, plain) = labels(&inputs, &out, &small());
+    let (all, plain) = labels(&inputs, &out, &own());
     // Chicago is five hours behind UTC in April.
     let (chicago, manifest) = of(&["08:30-15:00 America/Chicago mon-fri"], false);
     assert_eq!(of(&["13:30-20:00 UTC"], false).0, chicago);
@@ -126,9 +127,10 @@ fn hours_in_a_time_zone_are_those_in_utc_and_windows_still_see_the_others() {
     assert_eq!((with.rows, &with.breaks), (without.rows, &without.breaks));
     assert_eq!(with.in_session.as_ref().unwrap().len(), 3);
     assert_eq!((without.in_session, without.out_of_session), (None, 0));
-    // The classes of what is written are uniform: boundaries are fitted on nothing else.
-    let fit = &with.dataset.unwrap().splits.fit.classes;
-    assert!(fit.iter().max().unwrap() - fit.iter().min().unwrap() < 60, "{fit:?}");
+    // Boundaries are fitted on what is written, and on nothing else.
+    let fit = chicago.iter().filter(|label| label.split == "fit").map(|label| f64::from_bits(label.movement)).collect();
+    let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
+    assert_eq!(thresholds.symbols["M6AM4"].values, quantiles(fit, 5));
 
     let (broken, manifest) = of(&["08:30-15:00 America/Chicago mon-fri"], true);
     assert_eq!(broken.len(), chicago.len() - 3 * (50 + 45));
