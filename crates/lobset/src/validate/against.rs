@@ -173,14 +173,9 @@ fn read_inputs(
                     if let Some(stream) = stream {
                         stream.bad_book |= reason == Unusable::BadBook;
                     }
-                    match reason {
-                        Unusable::BadBook => reader.drops.bad_book += 1,
-                        Unusable::MidEvent => reader.drops.mid_event += 1,
-                        Unusable::OneSided => reader.drops.one_sided += 1,
-                        Unusable::Crossed => reader.drops.crossed += 1,
-                        Unusable::OutOfRange => reader.drops.out_of_range += 1,
-                        Unusable::TooLarge { .. } => return Err(reader.reader.error(reason.to_string()).into()),
-                    }
+                    let count =
+                        reason.count(&mut reader.drops).ok_or_else(|| reader.reader.error(reason.to_string()))?;
+                    *count += 1;
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::config::{BadBook, Config, Rows};
+use crate::input::Drops;
 use crate::label::Split;
 
 /// L, O and F: the lengths of a label's windows, in rows.
@@ -46,6 +47,20 @@ pub(super) enum Unusable {
     OutOfRange,
     /// The sum of the prices does not fit 64 bits.
     TooLarge { bid: i64, ask: i64 },
+}
+
+impl Unusable {
+    /// The count of such records; `None` for those that are an error.
+    pub(super) fn count(self, drops: &mut Drops) -> Option<&mut u64> {
+        match self {
+            Self::BadBook => Some(&mut drops.bad_book),
+            Self::MidEvent => Some(&mut drops.mid_event),
+            Self::OneSided => Some(&mut drops.one_sided),
+            Self::Crossed => Some(&mut drops.crossed),
+            Self::OutOfRange => Some(&mut drops.out_of_range),
+            Self::TooLarge { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Unusable {
