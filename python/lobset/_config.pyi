@@ -93,6 +93,12 @@ class Config(Settings):
     def fit_until(self) -> str | None:
         """Boundary time T: a date (2024-10-01) or an RFC 3339 time; by default, the start of the middle file. Returned as RFC 3339 text."""
     @property
+    def rows(self) -> Literal["records", "events"]:
+        """Which of a stream's records are its rows: records (every record with a usable quote), events (of these, the last of each event of the venue: those under `F_LAST`)."""
+    @property
+    def bad_book(self) -> Literal["drop", "keep"]:
+        """What happens to a record under `F_MAYBE_BAD_BOOK`: drop (it is dropped and counted, and no window spans it), keep (it is a row like any other)."""
+    @property
     def keep_crossed(self) -> bool:
         """Keep quotes whose best bid is above the best ask."""
     @property
@@ -110,6 +116,12 @@ class Config(Settings):
     @property
     def max_gap(self) -> str | None:
         """Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break. Returned as text (15m)."""
+    @property
+    def sessions(self) -> tuple[str, ...] | None:
+        """Write the rows within these hours alone, by the clocks of a time zone (08:30-15:00 America/Chicago mon-fri, …); windows still see the others."""
+    @property
+    def session_breaks(self) -> bool:
+        """Break a symbol's stream where a session begins or ends: no window reaches across."""
     @property
     def strict(self) -> bool:
         """Refuse files with impossible values (unknown actions or sides, levels out of order); by default, count them and warn."""

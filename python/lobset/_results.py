@@ -252,6 +252,8 @@ class Inspection:
     symbols: list[InspectedSymbol]
     drops: dict[str, int]
     """Records that do not become rows, by reason."""
+    flags: dict[str, int]
+    """Records under each of Databento's flags, by its name; `other` for those without one."""
     delivery: dict[str, Any] = field(repr=False)
     """As in `Manifest`."""
     warnings: list[str]
@@ -276,6 +278,7 @@ class Inspection:
             files=values["files"],
             symbols=symbols,
             drops=values["drops"],
+            flags=values["flags"],
             delivery=values["delivery"],
             warnings=values["warnings"],
             refusals=values["refusals"],

@@ -143,6 +143,7 @@ def test_results_are_typed(market, manifest, tmp_path):
         lobset.validate(manifest.folder, certificate=manifest.folder.parent / "market", progress=False)
     found = lobset.inspect(market, progress=False)
     assert found.records == 60_000 and sum(s.rows for s in found.symbols) + sum(found.drops.values()) == 60_000
+    assert 0 < found.flags["F_LAST"] < 60_000 and found.flags["F_MAYBE_BAD_BOOK"] == 0
     assert found.symbols[0].first_ts < found.symbols[0].last_ts
 
 

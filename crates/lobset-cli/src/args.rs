@@ -353,6 +353,7 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
                 seed: sub.get_one("seed").copied().unwrap_or(default.seed),
                 currency: sub.get_one("currency").cloned().unwrap_or(default.currency),
                 start: sub.get_one("start").copied().unwrap_or(default.start),
+                ..default
             };
             Command::Simulate { folder: one("folder"), market }
         }

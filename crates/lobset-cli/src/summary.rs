@@ -134,6 +134,10 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     if let Some(line) = longest_gap(manifest) {
         let _ = writeln!(text, "{line}");
     }
+    if manifest.config.sessions.is_some() {
+        let outside = manifest.symbols.iter().map(|symbol| symbol.out_of_session).sum();
+        let _ = writeln!(text, "{} rows lie outside of the sessions and are not written", grouped(outside));
+    }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, shown without decimals")]
     let rate = timings.records_per_second as u64;
     let drops = manifest.inputs.iter().map(|i| i.drops.total()).sum();
@@ -280,6 +284,9 @@ pub fn inspection(found: &Inspection) -> String {
     if longest.is_some_and(|longest| longest >= LEAST_GAP) {
         let _ = writeln!(text, "windows span these gaps unless max_gap is set (--max-gap 15m)");
     }
+    let flags = found.flags.named().into_iter().filter(|(_, count)| *count > 0);
+    let flags: Vec<String> = flags.map(|(name, count)| format!("{name} {}", grouped(count))).collect();
+    let _ = writeln!(text, "records by flag: {}", if flags.is_empty() { "none".to_owned() } else { flags.join(", ") });
     for sentence in checksums(&found.files).into_iter().chain(found.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));
     }

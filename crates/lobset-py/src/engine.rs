@@ -245,6 +245,6 @@ pub fn simulate(
     start: (i32, u16),
 ) -> PyResult<Vec<PathBuf>> {
     let start = time::Date::from_ordinal_date(start.0, start.1).map_err(|e| PyValueError::new_err(e.to_string()))?;
-    let market = lobset_sim::Market { days, rows, seed, currency, options, start };
+    let market = lobset_sim::Market { days, rows, seed, currency, options, start, ..Default::default() };
     run(py, None, |_, stop| market.write_until(&folder, stop, |_| ()).map_err(lobset_cli::simulator_error))
 }

@@ -65,6 +65,8 @@ pub(crate) struct DayPlan {
     close: f64,
     /// Standard deviation of a day's move, in ticks.
     volatility: f64,
+    mid_event_every: u32,
+    bad_book_every: u32,
     instruments: Vec<Instrument>,
 }
 
@@ -104,6 +106,8 @@ pub(crate) fn plan(market: &Market) -> Vec<DayPlan> {
                 open,
                 close: fair,
                 volatility,
+                mid_event_every: market.mid_event_every,
+                bad_book_every: market.bad_book_every,
                 instruments: instruments(market, date, &root, base, tick_size),
             }
         })
@@ -316,6 +320,20 @@ impl<'a> Day<'a> {
         midnight(self.plan.date) + clock + pause
     }
 
+    /// Trades do not end an event; the orders that they fill follow.
+    fn flags(&self, action: u8) -> FlagSet {
+        let number = self.plan.rows - self.left;
+        let is_every = |every: u32| every > 0 && number.is_multiple_of(every);
+        let mut flags = FlagSet::empty();
+        if action != b'T' && !is_every(self.plan.mid_event_every) {
+            flags.set_last();
+        }
+        if is_every(self.plan.bad_book_every) {
+            flags.set_maybe_bad_book();
+        }
+        flags
+    }
+
     fn message(&mut self, instrument: &Instrument, event: Event, levels: [BidAskPair; 10], ts_event: u64) -> Mbp10Msg {
         // From the matching engine to its gateway, and on to the recorder.
         let sending = 12_000 + whole(20_000.0 * self.random.rand_float().powi(4));
@@ -328,7 +346,7 @@ impl<'a> Day<'a> {
             size: event.size,
             action: letter(event.action),
             side: letter(event.side),
-            flags: FlagSet::new(if event.action == b'T' { 0 } else { 128 }),
+            flags: self.flags(event.action),
             depth: event.depth,
             ts_recv,
             ts_in_delta: wire.cast_signed(),

@@ -65,6 +65,10 @@ pub struct Market {
     pub options: u32,
     /// The first day, in the years 1970 to 2250.
     pub start: Date,
+    /// Every so many records of a file, one more does not end an event; 0 for trades alone.
+    pub mid_event_every: u32,
+    /// Every so many records of a file, one is under `F_MAYBE_BAD_BOOK`; 0 for none.
+    pub bad_book_every: u32,
 }
 
 impl Default for Market {
@@ -76,6 +80,8 @@ impl Default for Market {
             currency: "AUDUSD".to_owned(),
             options: 0,
             start: date!(2024 - 04 - 01),
+            mid_event_every: 0,
+            bad_book_every: 0,
         }
     }
 }
@@ -247,6 +253,25 @@ mod tests {
         let first = bytes(7, "first");
         assert_eq!(first, bytes(7, "again"));
         assert_ne!(first, bytes(8, "other"));
+    }
+
+    #[test]
+    fn flags_stand_where_they_were_asked_for_and_change_nothing_else() {
+        let folder = folder("flags");
+        let plain = Market { days: 1, rows: 3_000, ..Market::default() };
+        let flagged = Market { mid_event_every: 10, bad_book_every: 500, ..plain.clone() };
+        let read_market = |market: &Market, name: &str| read(&market.write(&folder.join(name), |_| ()).unwrap()[0]).1;
+        let (plain, mut flagged) = (read_market(&plain, "plain"), read_market(&flagged, "flagged"));
+        std::fs::remove_dir_all(folder).unwrap();
+        let count = |rows: &[Mbp10Msg], is: fn(&Mbp10Msg) -> bool| rows.iter().filter(|row| is(row)).count();
+        assert_eq!(count(&flagged, |row| row.flags.is_maybe_bad_book()), 6);
+        assert_eq!(count(&plain, |row| row.flags.is_maybe_bad_book()), 0);
+        let ends = [&plain, &flagged].map(|rows| count(rows, |row| row.flags.is_last()));
+        assert!((200..=300).contains(&(ends[0] - ends[1])), "{ends:?}");
+        for (row, plain) in flagged.iter_mut().zip(&plain) {
+            row.flags = plain.flags;
+        }
+        assert_eq!(flagged, plain);
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::RecordBatch;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use lobset::config::Feature;
+use lobset::config::{Feature, ScanSettings};
 use lobset::depth::{DepthSpec, Levels};
 use lobset::input::DbnReader;
 use lobset::internals::{
-    Candidates, CatalogFile, DatasetSchema, DatasetWriter, QuoteRules, ROW_GROUP_ROWS, RowCursor, RowGroupEncoder,
+    Candidates, CatalogFile, DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, RowCursor, RowGroupEncoder, RowRules,
     Selection, SymbolTape, Symbols, TapeWriter, TargetLabel, catalog, find, inner_quantiles, ranks,
 };
 use lobset::label::Split;
@@ -75,14 +75,13 @@ fn or_exit<T>(outcome: Outcome<T>) -> T {
 fn write_tape(file: &CatalogFile, path: &Path) -> Outcome<(u64, SymbolTape)> {
     let mut reader = DbnReader::open(&file.path)?;
     let mut symbols = Symbols::new(reader.metadata())?;
-    let quotes = QuoteRules::new(false, None);
-    let mut drops = Default::default();
+    let rules = RowRules::new(&ScanSettings::new(&Config::default()));
     let mut writer = TapeWriter::create(path)?;
     while reader.advance()? {
         let record = reader.record()?;
         let slot = symbols.resolve(record.event.ts_recv, record.event.instrument_id)?;
-        let mid2 = quotes.mid2(&record.levels[0], &mut drops)?;
-        if let (Some(slot), Some(mid2)) = (slot, mid2) {
+        let mid2 = rules.mid2(&record)?;
+        if let (Some(slot), Ok(mid2)) = (slot, mid2) {
             writer.push(slot as usize, &record, mid2, record.event.ts_recv)?;
         }
     }

@@ -2,6 +2,7 @@
 //! [`SETTINGS`], from which the command line, the environment, TOML files, Python and the README have theirs.
 
 mod choices;
+mod session;
 mod setting;
 mod table;
 mod target;
@@ -10,7 +11,10 @@ mod values;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use choices::{Aliases, ClassRule, Columns, Compression, Feature, PriceType, ThresholdScope, Unmapped};
+pub use choices::{
+    Aliases, BadBook, ClassRule, Columns, Compression, Feature, PriceType, Rows, ThresholdScope, Unmapped,
+};
+pub use session::Session;
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
 use target::check_targets;
@@ -34,7 +38,7 @@ settings! {
     /// Rows O skipped between a row and its future window.
     label lookforward_offset: u64 = Means::DEFAULT.lookforward_offset, "ROWS", in 0..=MAX_WINDOW_ROWS;
     /// End the past window with the row itself, not with the row before it.
-    label include_row: bool = Means::DEFAULT.include_row, "BOOL";
+    label include_row: bool = Means::DEFAULT.include_row, "BOOL", before "bool::default";
     /// Rows in the window of a depth tensor; a multiple of `ticks_per_bin`.
     tensor samples: u64 = 50_000, "ROWS";
     /// Rows per time bin of a depth tensor.
@@ -44,11 +48,11 @@ settings! {
     /// Classes.
     label nbins: u16 = Classes::NBINS, "N", in 2..=255;
     /// How movements become classes.
-    label classes: ClassRule = ClassRule::Quantiles, "RULE";
+    label classes: ClassRule = ClassRule::Quantiles, "RULE", before "ClassRule::before";
     /// Share of stationary fit rows, with `classes = "share"`; above 0 and below 1.
-    label stationary: f64 = Classes::STATIONARY, "SHARE", check part;
+    label stationary: f64 = Classes::STATIONARY, "FRACTION", check part, before "Classes::stationary_before";
     /// Largest stationary movement in mean relative spreads, with `classes = "spread"`; above 0.
-    label multiple: f64 = Classes::MULTIPLE, "NUMBER", check positive;
+    label multiple: f64 = Classes::MULTIPLE, "NUMBER", check positive, before "Classes::multiple_before";
     /// Boundaries of the classes, ascending, with `classes = "fixed"`.
     label boundaries: Option<Vec<f64>> = None, "LIST", check ascending_boundaries;
     /// Fraction of the fit half's files used to fit the boundaries; above 0, at most 1.
@@ -56,7 +60,7 @@ settings! {
     /// Whether symbols share one set of boundaries.
     label threshold_scope: ThresholdScope = ThresholdScope::Global, "SCOPE";
     /// Another target, with columns of its own: NAME=KIND,key=value,… (see docs/targets.md).
-    label targets: Targets = Targets::default(), "NAME=KIND,…", check check_targets;
+    label targets: Targets = Targets::default(), "NAME=KIND,…", check check_targets, before "Targets::default";
     /// Write the last row that each label depends on, in the column `label_end`.
     output label_end: bool = false, "BOOL";
     /// Mark an exactly uniform subset in the column `balanced`.
@@ -69,6 +73,10 @@ settings! {
     run keep_intermediate: bool = false, "BOOL";
     /// Boundary time T: a date (2024-10-01) or an RFC 3339 time; by default, the start of the middle file.
     selection fit_until: Option<Timestamp> = None, "TIME";
+    /// Which of a stream's records are its rows.
+    rows rows: Rows = Rows::Records, "WHICH", before "Rows::before";
+    /// What happens to a record under `F_MAYBE_BAD_BOOK`.
+    rows bad_book: BadBook = BadBook::Drop, "WHAT", before "BadBook::before";
     /// Keep quotes whose best bid is above the best ask.
     rows keep_crossed: bool = false, "BOOL";
     /// Drop quotes with a price outside this range.
@@ -81,6 +89,10 @@ settings! {
     selection aliases: Aliases = Aliases::Error, "WHAT";
     /// Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break.
     rows max_gap: Option<Duration> = None, "TIME", check longer_than_zero;
+    /// Write the rows within these hours alone, by the clocks of a time zone (08:30-15:00 America/Chicago mon-fri, …); windows still see the others.
+    label sessions: Option<Vec<Session>> = None, "LIST", check not_empty;
+    /// Break a symbol's stream where a session begins or ends: no window reaches across.
+    label session_breaks: bool = false, "BOOL", before "bool::default";
     /// Refuse files with impossible values (unknown actions or sides, levels out of order); by default, count them and warn.
     input strict: bool = false, "BOOL";
     /// How prices are written.
@@ -153,6 +165,9 @@ impl Config {
         if self.drop_unbalanced && !self.force_uniform {
             problems.push("drop_unbalanced: needs force_uniform = true, which marks the rows to write".to_owned());
         }
+        if self.session_breaks && self.sessions.is_none() {
+            problems.push("session_breaks: needs sessions, at whose edges a stream breaks".to_owned());
+        }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 }
@@ -220,9 +235,9 @@ fn ascending_prices(range: &Option<[f64; 2]>) -> Result<(), String> {
     })
 }
 
-fn not_empty(publishers: &Option<Vec<u16>>) -> Result<(), String> {
-    require(publishers.as_ref().is_none_or(|publishers| !publishers.is_empty()), || {
-        "list at least one publisher, or omit the setting to keep all".to_owned()
+fn not_empty<T>(list: &Option<Vec<T>>) -> Result<(), String> {
+    require(list.as_ref().is_none_or(|list| !list.is_empty()), || {
+        "list at least one, or omit the setting to keep all".to_owned()
     })
 }
 
@@ -270,6 +285,7 @@ mod tests {
                 ValueKind::Choice(choices) => [choices[0].name, choices[1].name],
                 ValueKind::Time => ["2024-10-01", "2024-10-02"],
                 ValueKind::Duration => ["15m", "1h"],
+                ValueKind::Session => ["08:30-15:00 America/Chicago mon-fri", "17:00-16:00 UTC sun"],
                 ValueKind::List(item) => [of(item)[0], "none"],
                 ValueKind::Pair(_) => ["0.25,0.5", "none"],
                 ValueKind::Targets => ["a=return(3)", "a=return(4)"],
@@ -323,19 +339,27 @@ mod tests {
                 "boundaries",
                 "threshold_scope",
                 "targets",
+                "rows",
+                "bad_book",
                 "keep_crossed",
                 "price_range",
-                "max_gap"
+                "max_gap",
+                "sessions",
+                "session_breaks"
             ]
         );
         assert_eq!(
             keys(&mut ScanSettings::settings()),
-            ["keep_crossed", "price_range", "unmapped", "publishers", "max_gap", "strict"]
+            ["rows", "bad_book", "keep_crossed", "price_range", "unmapped", "publishers", "max_gap", "strict"]
         );
         let config = Config { nbins: 7, max_gap: Some(Duration(5)), strict: true, samples: 3, ..Config::default() };
         let labels = LabelSettings::new(&config);
         assert_eq!(labels.to_config(), Config { nbins: 7, max_gap: Some(Duration(5)), ..Config::default() });
-        assert!(serde_json::to_string(&labels).unwrap().ends_with("\"price_range\":null,\"max_gap\":5}"));
+        assert!(
+            serde_json::to_string(&labels)
+                .unwrap()
+                .ends_with("\"max_gap\":5,\"sessions\":null,\"session_breaks\":false}")
+        );
     }
 
     #[test]

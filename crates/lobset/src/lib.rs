@@ -58,7 +58,7 @@ pub mod validate;
 pub mod internals {
     pub use crate::input::catalog::{CatalogFile, catalog};
     pub use crate::input::find::find;
-    pub use crate::input::quote::QuoteRules;
+    pub use crate::input::quote::RowRules;
     pub use crate::input::symbols::Symbols;
     pub use crate::label::candidates::Candidates;
     pub use crate::label::kinds::Take;

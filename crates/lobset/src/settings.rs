@@ -200,6 +200,11 @@ mod tests {
             price_range: Some([-0.5, 2e9]),
             publishers: Some(vec![39, 40]),
             max_gap: Some(Duration(1_500_000_000)),
+            sessions: Some(vec![
+                "17:00-16:00 America/Chicago sun-thu".parse().unwrap(),
+                "00:00-24:00 UTC sat".parse().unwrap(),
+            ]),
+            session_breaks: true,
             ..Config::default()
         };
         for config in [config, Config::default(), Config::preset("USDJPY")] {
@@ -226,7 +231,7 @@ mod tests {
         assert_eq!(found("publishers = [39, 40]"), Ok(Some(vec![39, 40])));
         assert_eq!(found("publishers = 'none'"), Ok(None));
         for empty in ["publishers = []", "publishers = ''"] {
-            assert!(found(empty).unwrap_err().to_string().contains("publishers: list at least one publisher"));
+            assert!(found(empty).unwrap_err().to_string().contains("publishers: list at least one"));
         }
     }
 

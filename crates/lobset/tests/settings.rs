@@ -34,7 +34,7 @@ fn held(kind: &ValueKind) -> String {
         ValueKind::Switch => "bool".to_owned(),
         ValueKind::Integer | ValueKind::Duration => "int".to_owned(),
         ValueKind::Number => "float".to_owned(),
-        ValueKind::Text | ValueKind::Time => "str".to_owned(),
+        ValueKind::Text | ValueKind::Time | ValueKind::Session => "str".to_owned(),
         ValueKind::Choice(choices) => {
             let names: Vec<_> = choices.iter().map(|choice| format!("{:?}", choice.name)).collect();
             format!("Literal[{}]", names.join(", "))

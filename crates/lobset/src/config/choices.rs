@@ -88,6 +88,20 @@ choices! {
         /// classes between the given `boundaries`
         Fixed = "fixed",
     }
+    /// Which of a stream's records are its rows.
+    Rows {
+        /// every record with a usable quote
+        Records = "records",
+        /// of these, the last of each event of the venue: those under `F_LAST`
+        Events = "events",
+    }
+    /// What happens to a record under `F_MAYBE_BAD_BOOK`, whose book may lack earlier messages.
+    BadBook {
+        /// it is dropped and counted, and no window spans it
+        Drop = "drop",
+        /// it is a row like any other
+        Keep = "keep",
+    }
     /// What to do with an instrument that has no symbol in the file's mappings.
     Unmapped {
         /// refuse the file
@@ -126,5 +140,26 @@ choices! {
         Lz4 = "lz4",
         /// uncompressed
         None = "none",
+    }
+}
+
+impl ClassRule {
+    /// What versions without the setting did.
+    pub(super) fn before() -> Self {
+        Self::Quantiles
+    }
+}
+
+impl Rows {
+    /// What versions without the setting did.
+    pub(super) fn before() -> Self {
+        Self::Records
+    }
+}
+
+impl BadBook {
+    /// What versions without the setting did.
+    pub(super) fn before() -> Self {
+        Self::Keep
     }
 }

@@ -5,15 +5,16 @@
 ///
 /// ```text
 /// /// Meaning.
-/// scope key: Type = default, "PLACEHOLDER", in least..=most, check function;
+/// scope key: Type = default, "PLACEHOLDER", in least..=most, check function, before "function";
 /// ```
 ///
-/// A range, a check or neither may follow the placeholder.
+/// What follows the placeholder is optional: a range, a check, and the function that gives the value which files written
+/// before the setting existed were made with. They are read with it.
 macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])+
         $scope:ident $key:ident: $type:ty = $default:expr, $placeholder:literal
-            $(, in $least:literal..=$most:expr)? $(, check $check:path)?;
+            $(, in $least:literal..=$most:expr)? $(, check $check:path)? $(, before $before:literal)?;
     )+) => {
         /// The settings of a run. Each field has the name of its key in `lobset.toml`.
         ///
@@ -25,6 +26,7 @@ macro_rules! settings {
             #[doc = ""]
             $(#[doc = concat!("Range: ", stringify!($least), " to `", stringify!($most), "`. ")])?
             #[doc = concat!("Scope: ", stringify!($scope), ". By default `", stringify!($default), "`.")]
+            $(#[serde(default = $before)])?
             pub $key: $type,
         )+}
 
@@ -89,7 +91,7 @@ macro_rules! settings {
             },
         )+];
 
-        by_scope! { {} {} $($scope $key: $type,)+ }
+        by_scope! { {} {} $($scope $key: $type [$($before)?],)+ }
     };
 }
 
@@ -130,20 +132,20 @@ macro_rules! optional {
 /// Sorts the settings into those that affect scans and those that define labels. Code for scans and labels takes only
 /// these structs, so it cannot read other settings.
 macro_rules! by_scope {
-    ({$($scan:tt)*} {$($label:tt)*} rows $key:ident: $type:ty, $($rest:tt)*) => {
-        by_scope! { {$($scan)* $key: $type,} {$($label)* $key: $type,} $($rest)* }
+    ({$($scan:tt)*} {$($label:tt)*} rows $key:ident: $type:ty [$($before:literal)?], $($rest:tt)*) => {
+        by_scope! { {$($scan)* $key: $type [$($before)?],} {$($label)* $key: $type [$($before)?],} $($rest)* }
     };
-    ({$($scan:tt)*} {$($label:tt)*} input $key:ident: $type:ty, $($rest:tt)*) => {
-        by_scope! { {$($scan)* $key: $type,} {$($label)*} $($rest)* }
+    ({$($scan:tt)*} {$($label:tt)*} input $key:ident: $type:ty [$($before:literal)?], $($rest:tt)*) => {
+        by_scope! { {$($scan)* $key: $type [$($before)?],} {$($label)*} $($rest)* }
     };
-    ({$($scan:tt)*} {$($label:tt)*} label $key:ident: $type:ty, $($rest:tt)*) => {
-        by_scope! { {$($scan)*} {$($label)* $key: $type,} $($rest)* }
+    ({$($scan:tt)*} {$($label:tt)*} label $key:ident: $type:ty [$($before:literal)?], $($rest:tt)*) => {
+        by_scope! { {$($scan)*} {$($label)* $key: $type [$($before)?],} $($rest)* }
     };
     // These affect neither scans nor labels.
-    ($scan:tt $label:tt selection $key:ident: $type:ty, $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
-    ($scan:tt $label:tt tensor $key:ident: $type:ty, $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
-    ($scan:tt $label:tt output $key:ident: $type:ty, $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
-    ($scan:tt $label:tt run $key:ident: $type:ty, $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
+    ($scan:tt $label:tt selection $key:ident: $type:ty [$($before:literal)?], $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
+    ($scan:tt $label:tt tensor $key:ident: $type:ty [$($before:literal)?], $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
+    ($scan:tt $label:tt output $key:ident: $type:ty [$($before:literal)?], $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
+    ($scan:tt $label:tt run $key:ident: $type:ty [$($before:literal)?], $($rest:tt)*) => { by_scope! { $scan $label $($rest)* } };
     ({$($scan:tt)*} {$($label:tt)*}) => {
         scoped! {
             /// The settings that determine the result of a scan. A scan of an earlier run is valid only if they are the
@@ -167,12 +169,13 @@ macro_rules! by_scope {
 
 /// Defines a struct with some of the settings.
 macro_rules! scoped {
-    ($(#[$doc:meta])+ $name:ident { $($key:ident: $type:ty,)+ }) => {
+    ($(#[$doc:meta])+ $name:ident { $($key:ident: $type:ty [$($before:literal)?],)+ }) => {
         $(#[$doc])+
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct $name {$(
             #[doc = concat!("As in [`Config::", stringify!($key), "`].")]
+            $(#[serde(default = $before)])?
             pub $key: $type,
         )+}
 

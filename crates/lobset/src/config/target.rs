@@ -270,6 +270,16 @@ impl Classes {
     /// Multiple of the spread, by default.
     pub const MULTIPLE: f64 = 1.0;
 
+    /// The share in files of versions without the setting, which did not use it.
+    pub(super) fn stationary_before() -> f64 {
+        Self::STATIONARY
+    }
+
+    /// The multiple in files of versions without the setting, which did not use it.
+    pub(super) fn multiple_before() -> f64 {
+        Self::MULTIPLE
+    }
+
     fn parse(keys: &mut Keys<'_>) -> Result<Self, String> {
         match keys.take("classes").unwrap_or("quantiles") {
             "quantiles" => Ok(Self::Quantiles { nbins: keys.number("nbins", Self::NBINS)? }),

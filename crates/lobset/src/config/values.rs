@@ -30,6 +30,8 @@ pub enum ValueKind {
     Time,
     /// A length of time.
     Duration,
+    /// Hours of the day in a time zone, on some days of the week.
+    Session,
     /// Any number of values of one kind.
     List(&'static ValueKind),
     /// Two values of one kind.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::flags::Flags;
 use super::impossible::Impossible;
 use super::quote::Drops;
 use crate::time_text::Timestamp;
@@ -32,6 +33,9 @@ pub struct InputEntry {
     pub last_ts: Option<Timestamp>,
     /// Records that did not become rows, by reason.
     pub drops: Drops,
+    /// Records under each flag; `null` in manifests of versions that did not count them.
+    #[serde(default)]
+    pub flags: Option<Flags>,
     /// Records with impossible values, by kind.
     #[serde(default)]
     pub impossible: Impossible,

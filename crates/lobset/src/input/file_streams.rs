@@ -17,37 +17,84 @@ pub struct StreamId {
     pub publisher_id: u16,
 }
 
-/// The streams of one file, numbered in the order of their first records.
+/// How a stream ends in a file, where its rows there do not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamEnd {
+    /// The stream.
+    pub id: StreamId,
+    /// Whether one of its records ends an event of the venue.
+    pub ends_event: bool,
+    /// Whether a record was dropped for its bad book after the last row, or without any row: the next row, in another
+    /// file, breaks the stream.
+    pub bad_book: bool,
+}
+
+/// A stream while its file is read.
+#[derive(Debug)]
+pub(crate) struct FileStream {
+    pub symbol: Slot,
+    pub publisher: u16,
+    /// Its number among the streams with rows, in the order of their first rows.
+    pub number: Option<usize>,
+    /// As in [`StreamEnd`].
+    pub ends_event: bool,
+    pub bad_book: bool,
+}
+
+/// The streams of one file, in the order of their first records.
 #[derive(Debug, Default)]
 pub(crate) struct FileStreams {
-    streams: Vec<(Slot, u16)>,
-    numbers: FxHashMap<(Slot, u16), usize>,
+    streams: Vec<FileStream>,
+    places: FxHashMap<(Slot, u16), usize>,
     last: Option<((Slot, u16), usize)>,
+    /// The places of the streams with rows, by number.
+    with_rows: Vec<usize>,
 }
 
 impl FileStreams {
-    /// Returns the number of the stream of a symbol and a publisher; assigns one to a new stream.
+    /// Returns the place of the stream of a symbol and a publisher; assigns one to a new stream.
     #[inline]
-    pub fn number(&mut self, symbol: Slot, publisher: u16) -> usize {
+    pub fn place(&mut self, symbol: Slot, publisher: u16) -> usize {
         let stream = (symbol, publisher);
         match self.last {
-            Some((last, number)) if last == stream => number,
+            Some((last, place)) if last == stream => place,
             _ => self.look_up(stream),
         }
     }
 
     fn look_up(&mut self, stream: (Slot, u16)) -> usize {
-        let number = *self.numbers.entry(stream).or_insert_with(|| {
-            self.streams.push(stream);
+        let place = *self.places.entry(stream).or_insert_with(|| {
+            let (symbol, publisher) = stream;
+            self.streams.push(FileStream { symbol, publisher, number: None, ends_event: false, bad_book: false });
             self.streams.len() - 1
         });
-        self.last = Some((stream, number));
-        number
+        self.last = Some((stream, place));
+        place
     }
 
-    /// The symbol and the publisher of every stream, by number.
-    pub fn all(&self) -> &[(Slot, u16)] {
+    /// The stream at a place.
+    #[inline]
+    pub fn at(&mut self, place: usize) -> &mut FileStream {
+        &mut self.streams[place]
+    }
+
+    /// Returns the number of the stream at a place, which has a row; assigns one if it is the first.
+    #[inline]
+    pub fn number(&mut self, place: usize) -> usize {
+        *self.streams[place].number.get_or_insert_with(|| {
+            self.with_rows.push(place);
+            self.with_rows.len() - 1
+        })
+    }
+
+    /// Every stream with records, by place.
+    pub fn all(&self) -> &[FileStream] {
         &self.streams
+    }
+
+    /// The streams with rows, by number.
+    pub fn with_rows(&self) -> impl Iterator<Item = &FileStream> {
+        self.with_rows.iter().map(|place| &self.streams[*place])
     }
 }
 
@@ -103,9 +150,14 @@ mod tests {
     #[test]
     fn a_symbol_of_several_publishers_is_several_streams() {
         let mut streams = FileStreams::default();
-        let numbers = [(0, 39), (0, 39), (0, 40), (1, 39), (0, 39)].map(|(symbol, p)| streams.number(symbol, p));
-        assert_eq!(numbers, [0, 0, 1, 2, 0]);
-        assert_eq!(streams.all(), [(0, 39), (0, 40), (1, 39)]);
+        let places = [(0, 39), (0, 39), (0, 40), (1, 39), (0, 39)].map(|(symbol, p)| streams.place(symbol, p));
+        assert_eq!(places, [0, 0, 1, 2, 0]);
+        let ids = |streams: &mut dyn Iterator<Item = &FileStream>| -> Vec<(Slot, u16)> {
+            streams.map(|stream| (stream.symbol, stream.publisher)).collect()
+        };
+        assert_eq!(ids(&mut streams.all().iter()), [(0, 39), (0, 40), (1, 39)]);
+        assert_eq!([2, 0, 2].map(|place| streams.number(place)), [0, 1, 0]);
+        assert_eq!(ids(&mut streams.with_rows()), [(1, 39), (0, 39)]);
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl Gaps {
         later.longest.iter().for_each(|gap| self.note(gap.from.0.max(reached), gap.to.0));
     }
 
+    /// Keeps the gaps for which `wanted` is true.
+    pub fn retain(&mut self, wanted: impl Fn(&Gap) -> bool) {
+        self.longest.retain(wanted);
+    }
+
     /// The gaps, longest first.
     pub fn longest(&self) -> &[Gap] {
         &self.longest

@@ -1,12 +1,13 @@
-//! Selects the records that are rows: those with a usable best quote.
+//! Selects the records that are rows: those with a usable best quote, and the flags that the settings ask for.
 
 use std::ops::AddAssign;
 
-use dbn::{BidAskPair, UNDEF_PRICE};
+use dbn::{UNDEF_PRICE, flags};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::cast::whole;
+use crate::config::{BadBook, Rows, ScanSettings};
 
 /// True for a price in 1e-9 that survives the conversion to a float in price units and back. All below 2^22 units (some four
 /// million) do, because floats there lie less than 1e-9 apart. Above, about half of them do not.
@@ -54,6 +55,27 @@ pub struct Drops {
     pub unmapped: u64,
     /// The publisher of the record is not among `publishers`.
     pub other_publisher: u64,
+    /// The record is under `F_MAYBE_BAD_BOOK`.
+    #[serde(default)]
+    pub bad_book: u64,
+    /// The record does not end an event of the venue, with `rows = "events"`.
+    #[serde(default)]
+    pub mid_event: u64,
+}
+
+/// Why a record of a stream is not a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// As in [`Drops::bad_book`].
+    BadBook,
+    /// As in [`Drops::mid_event`].
+    MidEvent,
+    /// As in [`Drops::one_sided`].
+    OneSided,
+    /// As in [`Drops::crossed`].
+    Crossed,
+    /// As in [`Drops::out_of_range`].
+    OutOfRange,
 }
 
 impl Drops {
@@ -63,16 +85,29 @@ impl Drops {
     }
 
     /// Every reason with its count. Tables are made from this list.
-    pub fn named(&self) -> [(&'static str, u64); 5] {
+    pub fn named(&self) -> [(&'static str, u64); 7] {
         // Destructured, so that a new reason does not compile until it is listed here.
-        let Self { one_sided, crossed, out_of_range, unmapped, other_publisher } = *self;
+        let Self { one_sided, crossed, out_of_range, unmapped, other_publisher, bad_book, mid_event } = *self;
         [
             ("one-sided", one_sided),
             ("crossed", crossed),
             ("out of range", out_of_range),
             ("unmapped", unmapped),
             ("other publisher", other_publisher),
+            ("bad book", bad_book),
+            ("mid-event", mid_event),
         ]
+    }
+
+    /// Counts a record.
+    pub(super) fn count(&mut self, reason: Unusable) {
+        *match reason {
+            Unusable::BadBook => &mut self.bad_book,
+            Unusable::MidEvent => &mut self.mid_event,
+            Unusable::OneSided => &mut self.one_sided,
+            Unusable::Crossed => &mut self.crossed,
+            Unusable::OutOfRange => &mut self.out_of_range,
+        } += 1;
     }
 }
 
@@ -83,74 +118,134 @@ impl AddAssign for Drops {
         self.out_of_range += other.out_of_range;
         self.unmapped += other.unmapped;
         self.other_publisher += other.other_publisher;
+        self.bad_book += other.bad_book;
+        self.mid_event += other.mid_event;
     }
 }
 
-/// The rules that decide whether a quote is usable.
+/// The rules that decide whether a record is a row.
 #[derive(Debug, Clone, Copy)]
-pub struct QuoteRules {
+pub struct RowRules {
+    /// A record under any of these flags has a bad book.
+    bad_book: u8,
+    /// A row is under all of these flags.
+    wanted: u8,
     keep_crossed: bool,
     /// Lowest and highest price, in 1e-9 price units.
     range: Option<(i64, i64)>,
 }
 
-impl QuoteRules {
-    /// Creates the rules from the settings of the same names; prices are in price units.
-    pub fn new(keep_crossed: bool, price_range: Option<[f64; 2]>) -> Self {
+impl RowRules {
+    /// Creates the rules from the settings of the same names.
+    pub fn new(settings: &ScanSettings) -> Self {
         let fixed = |price: f64| whole((price * 1e9).round());
-        Self { keep_crossed, range: price_range.map(|[low, high]| (fixed(low), fixed(high))) }
+        Self {
+            bad_book: match settings.bad_book {
+                BadBook::Drop => flags::MAYBE_BAD_BOOK,
+                BadBook::Keep => 0,
+            },
+            wanted: match settings.rows {
+                Rows::Records => 0,
+                Rows::Events => flags::LAST,
+            },
+            keep_crossed: settings.keep_crossed,
+            range: settings.price_range.map(|[low, high]| (fixed(low), fixed(high))),
+        }
     }
 
-    /// `mid2`, the sum of best bid and best ask in 1e-9 price units (twice the mid price), of a usable quote. Counts
-    /// any other quote in `drops` and returns `None`.
+    /// `mid2` of a record that is a row, the sum of best bid and best ask in 1e-9 price units (twice the mid price); or
+    /// the first reason why it is not one.
     ///
     /// # Errors
     /// A message when the sum does not fit 64 bits: such prices are invalid.
     #[inline]
-    pub fn mid2(&self, best: &BidAskPair, drops: &mut Drops) -> Result<Option<i64>, String> {
-        let (bid, ask) = (best.bid_px, best.ask_px);
+    pub fn mid2(&self, record: &Record<'_>) -> Result<Result<i64, Unusable>, String> {
+        let (flags, bid, ask) = (record.event.flags, record.levels[0].bid_px, record.levels[0].ask_px);
+        if flags & self.bad_book != 0 {
+            return Ok(Err(Unusable::BadBook));
+        }
+        if flags & self.wanted != self.wanted {
+            return Ok(Err(Unusable::MidEvent));
+        }
         if bid == UNDEF_PRICE || ask == UNDEF_PRICE {
-            drops.one_sided += 1;
-            return Ok(None);
+            return Ok(Err(Unusable::OneSided));
         }
         if bid > ask && !self.keep_crossed {
-            drops.crossed += 1;
-            return Ok(None);
+            return Ok(Err(Unusable::Crossed));
         }
         if let Some((low, high)) = self.range
             && (bid.min(ask) < low || bid.max(ask) > high)
         {
-            drops.out_of_range += 1;
-            return Ok(None);
+            return Ok(Err(Unusable::OutOfRange));
         }
         bid.checked_add(ask)
-            .map(Some)
+            .map(Ok)
             .ok_or_else(|| format!("best bid {bid} and best ask {ask} (1e-9) are too large to add"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use dbn::BidAskPair;
 
-    fn quote(bid_px: i64, ask_px: i64) -> BidAskPair {
-        BidAskPair { bid_px, ask_px, ..Default::default() }
+    use super::*;
+    use crate::config::Config;
+    use crate::input::Event;
+
+    /// What the settings make of a record with these flags and prices.
+    fn outcome(config: &Config, flags: u8, bid_px: i64, ask_px: i64) -> Result<Result<i64, Unusable>, String> {
+        let mut levels: [BidAskPair; 10] = Default::default();
+        levels[0] = BidAskPair { bid_px, ask_px, ..Default::default() };
+        RowRules::new(&ScanSettings::new(config))
+            .mid2(&Record { event: Event { flags, ..Event::default() }, levels: &levels })
     }
 
     #[test]
-    fn unusable_quotes_are_counted_by_reason() {
-        let rules = QuoteRules::new(false, Some([0.5, 0.8]));
-        let mut drops = Drops::default();
-        let mut mid2 = |bid, ask| rules.mid2(&quote(bid, ask), &mut drops).unwrap();
-        assert_eq!(mid2(650_000_000, 650_100_000), Some(1_300_100_000));
-        assert_eq!(mid2(650_000_000, 650_000_000), Some(1_300_000_000));
-        assert_eq!(mid2(500_000_000, 800_000_000), Some(1_300_000_000));
-        assert_eq!(mid2(UNDEF_PRICE, 650_000_000), None);
-        assert_eq!(mid2(650_000_000, UNDEF_PRICE), None);
-        assert_eq!(mid2(650_100_000, 650_000_000), None);
-        assert_eq!(mid2(499_999_999, 650_000_000), None);
-        assert_eq!(mid2(650_000_000, 800_000_001), None);
-        assert_eq!(drops, Drops { one_sided: 2, crossed: 1, out_of_range: 2, ..Drops::default() });
+    fn unusable_quotes_are_told_by_reason() {
+        let config = Config { price_range: Some([0.5, 0.8]), ..Config::default() };
+        let mid2 = |bid, ask| outcome(&config, 0, bid, ask).unwrap();
+        assert_eq!(mid2(650_000_000, 650_100_000), Ok(1_300_100_000));
+        assert_eq!(mid2(650_000_000, 650_000_000), Ok(1_300_000_000));
+        assert_eq!(mid2(500_000_000, 800_000_000), Ok(1_300_000_000));
+        assert_eq!(mid2(UNDEF_PRICE, 650_000_000), Err(Unusable::OneSided));
+        assert_eq!(mid2(650_000_000, UNDEF_PRICE), Err(Unusable::OneSided));
+        assert_eq!(mid2(650_100_000, 650_000_000), Err(Unusable::Crossed));
+        assert_eq!(mid2(499_999_999, 650_000_000), Err(Unusable::OutOfRange));
+        assert_eq!(mid2(650_000_000, 800_000_001), Err(Unusable::OutOfRange));
+    }
+
+    #[test]
+    fn flags_are_looked_at_before_the_quote_and_the_bad_book_first() {
+        let of = |rows, bad_book, flags, bid| {
+            outcome(&Config { rows, bad_book, ..Config::default() }, flags, bid, UNDEF_PRICE - 1).unwrap().err()
+        };
+        let (last, bad, snapshot) = (flags::LAST, flags::MAYBE_BAD_BOOK, flags::SNAPSHOT);
+        for (flags, wanted) in [
+            (bad | last, [Some(Unusable::BadBook), Some(Unusable::OneSided)]),
+            (bad, [Some(Unusable::BadBook), Some(Unusable::MidEvent)]),
+            (snapshot, [Some(Unusable::MidEvent); 2]),
+            (last | snapshot, [Some(Unusable::OneSided); 2]),
+        ] {
+            let found = [BadBook::Drop, BadBook::Keep].map(|bad_book| of(Rows::Events, bad_book, flags, UNDEF_PRICE));
+            assert_eq!(found, wanted, "{flags:#b}");
+        }
+        assert_eq!(of(Rows::Records, BadBook::Drop, snapshot, 0), None);
+        assert_eq!(of(Rows::Records, BadBook::Keep, bad, 0), None);
+        assert_eq!(of(Rows::Events, BadBook::Drop, last, 0), None);
+    }
+
+    #[test]
+    fn each_reason_is_counted_under_its_name() {
+        let reasons =
+            [Unusable::BadBook, Unusable::MidEvent, Unusable::OneSided, Unusable::Crossed, Unusable::OutOfRange];
+        let mut names = Vec::new();
+        for reason in reasons {
+            let mut drops = Drops::default();
+            drops.count(reason);
+            assert_eq!(drops.total(), 1);
+            names.extend(drops.named().into_iter().filter(|(_, count)| *count == 1).map(|(name, _)| name));
+        }
+        assert_eq!(names, ["bad book", "mid-event", "one-sided", "crossed", "out of range"]);
     }
 
     #[test]
@@ -173,10 +268,8 @@ mod tests {
 
     #[test]
     fn crossed_quotes_stay_when_asked_for() {
-        let rules = QuoteRules::new(true, None);
-        let mut drops = Drops::default();
-        assert_eq!(rules.mid2(&quote(3, 2), &mut drops), Ok(Some(5)));
-        assert_eq!(drops.total(), 0);
-        assert!(rules.mid2(&quote(i64::MAX - 1, 2), &mut drops).is_err());
+        let config = Config { keep_crossed: true, ..Config::default() };
+        assert_eq!(outcome(&config, 0, 3, 2), Ok(Ok(5)));
+        assert!(outcome(&config, 0, i64::MAX - 1, 2).is_err());
     }
 }

@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use dbn::BidAskPair;
+use dbn::flags::LAST;
 use serde::{Deserialize, Serialize};
 
 use super::entry::InputEntry;
-use super::file_streams::{FileStreams, StreamId};
+use super::file_streams::{FileStream, FileStreams, StreamEnd, StreamId};
+use super::flags::FlagCounter;
 use super::impossible::Impossible;
-use super::quote::{Drops, QuoteRules};
+use super::quote::{Drops, RowRules, Unusable};
 use super::reader::{DbnReader, Record};
 use super::stamps::Times;
 use super::symbology::SymbologyFile;
 use super::symbols::Symbols;
-use crate::config::{Config, ScanSettings, Unmapped};
+use crate::config::{Config, Rows, ScanSettings, Unmapped};
 use crate::error::{Error, Result};
 use crate::run::Monitor;
 use crate::storage;
@@ -60,40 +61,59 @@ pub fn is_break(reached: u64, ts: u64, max_gap: u64, same_instrument: bool) -> b
     !same_instrument || ts.saturating_sub(reached) > max_gap
 }
 
+/// A record that is a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StreamRow {
+    /// The number of its stream among those with rows in the file.
+    pub stream: usize,
+    pub mid2: i64,
+    /// Whether a record of the stream was dropped for its bad book since the row before, or since the file began.
+    pub after_bad_book: bool,
+}
+
 /// Reads the records of a file, and determines which of them are rows and to which stream they belong.
 pub(crate) struct RowReader {
     pub reader: DbnReader,
-    pub symbols: Symbols,
     pub drops: Drops,
+    records: StreamReader,
+    rules: RowRules,
+    rows: Rows,
+    /// Number of bytes of the file reported to the monitor.
+    reported: u64,
+}
+
+/// Checks records, and determines to which stream each belongs.
+struct StreamReader {
+    symbols: Symbols,
+    flags: FlagCounter,
     impossible: Impossible,
     strict: bool,
-    quotes: QuoteRules,
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
     times: Times,
     streams: FileStreams,
-    /// Number of bytes of the file reported to the monitor.
-    reported: u64,
 }
 
 impl RowReader {
     pub fn open(path: &Path, rules: &ScanRules) -> Result<Self> {
         let reader = DbnReader::open(path)?;
-        let symbols = Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?;
         let settings = &rules.settings;
-        let quotes = QuoteRules::new(settings.keep_crossed, settings.price_range);
-        let times = Times::of(reader.metadata());
-        Ok(Self {
-            reader,
-            symbols,
-            drops: Drops::default(),
+        let records = StreamReader {
+            symbols: Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?,
+            flags: FlagCounter::new(),
             impossible: Impossible::default(),
             strict: settings.strict,
-            quotes,
             unmapped: settings.unmapped,
             publishers: settings.publishers.clone(),
-            times,
+            times: Times::of(reader.metadata()),
             streams: FileStreams::default(),
+        };
+        Ok(Self {
+            reader,
+            drops: Drops::default(),
+            records,
+            rules: RowRules::new(settings),
+            rows: settings.rows,
             reported: 0,
         })
     }
@@ -110,63 +130,63 @@ impl RowReader {
         Ok(more)
     }
 
-    /// The current record and, if it is a row, the number of its stream and `mid2`. Drops are counted.
+    /// The current record and, if it is a row, its stream and `mid2`. Drops are counted.
     #[inline]
-    pub fn current(&mut self) -> Result<(Record<'_>, Option<(usize, i64)>)> {
-        let quotes = self.quotes;
-        self.current_by(|best, drops| quotes.mid2(best, drops))
+    pub fn current(&mut self) -> Result<(Record<'_>, Option<StreamRow>)> {
+        let record = self.reader.record()?;
+        let Some(place) = self.records.place(&self.reader, &record, &mut self.drops)? else {
+            return Ok((record, None));
+        };
+        let outcome = self.rules.mid2(&record).map_err(|message| self.reader.error(message))?;
+        let streams = &mut self.records.streams;
+        let stream = streams.at(place);
+        stream.ends_event |= record.event.flags & LAST != 0;
+        match outcome {
+            Ok(mid2) => {
+                let after_bad_book = std::mem::take(&mut stream.bad_book);
+                Ok((record, Some(StreamRow { stream: streams.number(place), mid2, after_bad_book })))
+            }
+            Err(reason) => {
+                stream.bad_book |= reason == Unusable::BadBook;
+                self.drops.count(reason);
+                Ok((record, None))
+            }
+        }
     }
 
-    /// Like [`current`](Self::current), but `mid2` decides which quotes are usable, and counts the others.
+    /// The current record and the place of its stream in the file, if it belongs to one, whether or not it is a row.
+    /// Only the records that belong to no stream are counted as dropped.
     #[inline]
-    pub fn current_by(
-        &mut self,
-        mid2: impl FnOnce(&BidAskPair, &mut Drops) -> Result<Option<i64>, String>,
-    ) -> Result<(Record<'_>, Option<(usize, i64)>)> {
+    pub fn of_stream(&mut self) -> Result<(Record<'_>, Option<usize>)> {
         let record = self.reader.record()?;
-        self.times.check(&record).map_err(|message| self.reader.error(message))?;
-        if let Err(message) = self.impossible.note(&record)
-            && self.strict
-        {
-            return Err(self
-                .reader
-                .error(message)
-                .with_help("without strict, such records are kept and counted")
-                .into());
-        }
-        if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.event.publisher_id)) {
-            self.drops.other_publisher += 1;
-            return Ok((record, None));
-        }
-        let slot = match self.symbols.resolve(record.event.ts_recv, record.event.instrument_id) {
-            Ok(Some(slot)) => slot,
-            Ok(None) if self.unmapped == Unmapped::Drop => {
-                self.drops.unmapped += 1;
-                return Ok((record, None));
-            }
-            Ok(None) => return Err(self.no_mapping(&record)),
-            Err(message) => {
-                return Err(self
-                    .reader
-                    .error(message)
-                    .with_help("download only one of the two symbols: a file contains each instrument once")
-                    .into());
-            }
-        };
-        match mid2(&record.levels[0], &mut self.drops) {
-            Ok(Some(mid2)) => Ok((record, Some((self.streams.number(slot, record.event.publisher_id), mid2)))),
-            Ok(None) => Ok((record, None)),
-            Err(message) => Err(self.reader.error(message).into()),
-        }
+        let place = self.records.place(&self.reader, &record, &mut self.drops)?;
+        Ok((record, place))
+    }
+
+    /// The stream at a place.
+    pub fn id_at(&self, place: usize) -> StreamId {
+        self.id(&self.records.streams.all()[place])
     }
 
     /// The streams that have rows so far, by number.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> {
-        let names = self.symbols.names();
-        self.streams
-            .all()
-            .iter()
-            .map(|(symbol, publisher)| StreamId { symbol: names[*symbol as usize].clone(), publisher_id: *publisher })
+        self.records.streams.with_rows().map(|stream| self.id(stream))
+    }
+
+    /// How the streams end in the file; of those whose rows tell, nothing.
+    pub fn ends(&self) -> Vec<StreamEnd> {
+        let untold = |stream: &&FileStream| stream.bad_book || (self.rows == Rows::Events && stream.number.is_none());
+        let end = |stream: &FileStream| StreamEnd {
+            id: self.id(stream),
+            ends_event: stream.ends_event,
+            bad_book: stream.bad_book,
+        };
+        self.records.streams.all().iter().filter(untold).map(end).collect()
+    }
+
+    fn id(&self, stream: &FileStream) -> StreamId {
+        let symbol = self.records.symbols.names()[stream.symbol as usize].clone();
+        StreamId { symbol, publisher_id: stream.publisher }
     }
 
     /// The entry of the file in the manifest; meaningful once the file has been read to its end.
@@ -183,15 +203,46 @@ impl RowReader {
             first_ts: first_ts.map(Timestamp),
             last_ts: last_ts.map(Timestamp),
             drops: self.drops,
-            impossible: self.impossible,
+            flags: Some(self.records.flags.flags()),
+            impossible: self.records.impossible,
             checksummed: self.reader.checksummed(),
-            symbology: self.symbols.symbology().map(str::to_owned),
+            symbology: self.records.symbols.symbology().map(str::to_owned),
+        }
+    }
+}
+
+impl StreamReader {
+    /// Checks a record, and returns the place of its stream. Counts it in `drops` if it belongs to none.
+    #[inline]
+    fn place(&mut self, reader: &DbnReader, record: &Record<'_>, drops: &mut Drops) -> Result<Option<usize>> {
+        self.flags.note(record.event.flags);
+        self.times.check(record).map_err(|message| reader.error(message))?;
+        if let Err(message) = self.impossible.note(record)
+            && self.strict
+        {
+            return Err(reader.error(message).with_help("without strict such records are counted and kept").into());
+        }
+        if self.publishers.as_ref().is_some_and(|wanted| !wanted.contains(&record.event.publisher_id)) {
+            drops.other_publisher += 1;
+            return Ok(None);
+        }
+        match self.symbols.resolve(record.event.ts_recv, record.event.instrument_id) {
+            Ok(Some(slot)) => Ok(Some(self.streams.place(slot, record.event.publisher_id))),
+            Ok(None) if self.unmapped == Unmapped::Drop => {
+                drops.unmapped += 1;
+                Ok(None)
+            }
+            Ok(None) => Err(self.no_mapping(reader, record)),
+            Err(message) => Err(reader
+                .error(message)
+                .with_help("download one of the two symbols alone: a file holds each instrument once")
+                .into()),
         }
     }
 
     #[cold]
-    fn no_mapping(&self, record: &Record<'_>) -> Error {
+    fn no_mapping(&self, reader: &DbnReader, record: &Record<'_>) -> Error {
         let (message, help) = self.symbols.unmapped(record.event.ts_recv, record.event.instrument_id);
-        self.reader.error(message).with_help(help).into()
+        reader.error(message).with_help(help).into()
     }
 }

@@ -38,6 +38,28 @@ impl Candidates {
         Self::new(merged)
     }
 
+    /// Those of the candidates that lie within ranges of rows, which ascend and lie apart; their numbers start anew.
+    #[must_use]
+    pub fn within(&self, ranges: &[Range<u64>]) -> Self {
+        let mut kept = Self::default();
+        let mut ranges = ranges.iter().peekable();
+        for piece in self.rows(0..self.count) {
+            while let Some(range) = ranges.peek() {
+                let (first, after) = (piece.start.max(range.start), piece.end.min(range.end));
+                if first < after {
+                    kept.pieces.push((kept.count, first));
+                    kept.count += after - first;
+                }
+                // A range may go on in the next piece.
+                if range.end > piece.end {
+                    break;
+                }
+                ranges.next();
+            }
+        }
+        kept
+    }
+
     /// Number of candidates.
     pub fn count(&self) -> u64 {
         self.count
@@ -104,11 +126,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn candidates_are_numbered_through_their_ranges((candidates, want) in candidates(), cut in any::<(u64, u64)>()) {
+        fn candidates_are_numbered_through_their_ranges(
+            (candidates, want) in candidates(), cut in any::<(u64, u64)>(),
+            within in prop::collection::btree_set(0u64..90, 0..9),
+        ) {
+            let within: Vec<u64> = within.into_iter().collect();
             prop_assert_eq!(candidates.count(), want.len() as u64);
             for row in 0..=want.last().map_or(0, |last| last + 2) {
                 prop_assert_eq!(candidates.before(row), want.iter().filter(|t| **t < row).count() as u64);
             }
+            let some: Vec<Range<u64>> = within.windows(2).step_by(2).map(|pair| pair[0]..pair[1]).collect();
+            let kept = candidates.within(&some);
+            let inside: Vec<u64> = want.iter().copied().filter(|t| some.iter().any(|range| range.contains(t))).collect();
+            prop_assert_eq!(kept.count(), inside.len() as u64);
+            prop_assert_eq!(kept.rows(0..kept.count()).flatten().collect::<Vec<_>>(), inside);
             let (a, b) = (cut.0 % (candidates.count() + 1), cut.1 % (candidates.count() + 1));
             let (from, to) = (a.min(b), a.max(b));
             let got: Vec<u64> = candidates.rows(from..to).flatten().collect();

@@ -15,6 +15,8 @@ use crate::tape::{BOOK_WORDS, Book, halves};
 pub(crate) mod names {
     /// When Databento received the record.
     pub const TS_RECV: &str = "ts_recv";
+    /// Databento's bits.
+    pub const FLAGS: &str = "flags";
     /// The instrument's name.
     pub const SYMBOL: &str = "symbol";
     /// The row's number in its symbol's stream.

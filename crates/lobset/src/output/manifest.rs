@@ -97,6 +97,12 @@ pub struct SymbolEntry {
     pub gaps: Vec<Gap>,
     /// The rows that start a new unbroken part of the stream.
     pub breaks: Vec<u64>,
+    /// Ranges of rows (from, to) within the sessions; `null` without sessions.
+    #[serde(default)]
+    pub in_session: Option<Vec<[u64; 2]>>,
+    /// Number of rows outside of the sessions, which are not written.
+    #[serde(default)]
+    pub out_of_session: u64,
     /// The first row at the boundary time or later.
     pub boundary_row: u64,
     /// Ranges of rows (from, to) in the files that the thresholds were fitted on.

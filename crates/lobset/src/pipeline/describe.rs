@@ -48,6 +48,11 @@ pub fn describe(
             steps_back: stream.steps_back,
             gaps: stream.gaps.longest().to_vec(),
             breaks: stream.breaks.clone(),
+            in_session: stream
+                .in_session
+                .as_ref()
+                .map(|ranges| ranges.iter().map(|range| [range.start, range.end]).collect()),
+            out_of_session: stream.out_of_session(),
             boundary_row: stream.boundary_row,
             fitted_rows: planned.fitted_rows[place].clone(),
             targets,
@@ -90,7 +95,10 @@ fn no_labels(config: &Config, planned: &Planned, stream: &Stream, number: usize,
         };
     }
     let mut few = format!("{labelled_rows} labelled rows, fewer than min_symbol_samples = {least}");
-    let unbroken = target.movement.rule().candidates(&stream.tape, &[]).map_or(0, |all| all.count());
+    let unbroken = target.movement.rule().candidates(&stream.tape, &[]).map_or(0, |all| match &stream.in_session {
+        Some(in_session) => all.within(in_session).count(),
+        None => all.count(),
+    });
     if unbroken >= least && candidates.count() < least {
         few += &format!("; without the {} breaks in its stream there would be enough", stream.breaks.len());
     }
@@ -272,6 +280,8 @@ mod tests {
             steps_back: 0,
             gaps: Vec::new(),
             breaks: Vec::new(),
+            in_session: None,
+            out_of_session: 0,
             boundary_row: 0,
             fitted_rows: Vec::new(),
             targets: vec![TargetEntry {

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::{input_warnings, steps_back};
 use super::engine::delivery;
+use super::events::without_an_end;
 use super::instruments::{AliasSearch, InstrumentSpan};
 use super::scan::{Contents, StreamScan, read_streams, set_aside};
 use crate::config::{Aliases, Config, SETTINGS, Scope, Setting, Unmapped};
 use crate::error::{InputError, Result};
 use crate::input::{
-    CatalogFile, Delivery, Drops, Gaps, InputEntry, RowReader, ScanRules, StreamId, StreamNames, find, is_break,
+    CatalogFile, Delivery, Drops, Flags, Gaps, InputEntry, RowReader, ScanRules, StreamId, StreamNames, find, is_break,
     open_all, total_bytes, verified,
 };
 use crate::printable::printable;
@@ -28,6 +29,9 @@ pub struct Inspection {
     pub symbols: Vec<SymbolInspection>,
     /// Dropped records of all files.
     pub drops: Drops,
+    /// Records of all files, by flag.
+    #[serde(default)]
+    pub flags: Flags,
     /// Whether the files are what Databento delivered, and what was left out.
     pub delivery: Delivery,
     /// Warnings about the files.
@@ -89,12 +93,13 @@ pub fn inspect<P: AsRef<Path>>(
         files: Vec::new(),
         symbols: Vec::new(),
         drops: Drops::default(),
+        flags: Flags::default(),
         delivery: Delivery::default(),
         warnings: Vec::new(),
         refusals: Vec::new(),
     };
     let mut streams: BTreeMap<StreamId, Seen> = BTreeMap::new();
-    let mut spans = Vec::new();
+    let (mut spans, mut all_ends) = (Vec::new(), Vec::new());
     monitor.stage(Stage::Scan, total, || {
         map_ordered(
             options.threads(),
@@ -102,7 +107,7 @@ pub fn inspect<P: AsRef<Path>>(
             &files,
             |file| set_aside(look(file, &rules, monitor)),
             |outcome| {
-                let Contents { input: entry, streams: seen, .. } = match outcome {
+                let Contents { input: entry, streams: seen, ends, .. } = match outcome {
                     Ok(contents) => contents,
                     Err(error) => {
                         refused.push(error);
@@ -111,6 +116,7 @@ pub fn inspect<P: AsRef<Path>>(
                 };
                 let file = found.files.len();
                 found.drops += entry.drops;
+                found.flags += entry.flags.unwrap_or_default();
                 found.files.push(entry);
                 for scan in seen {
                     spans.push((file, scan.id.clone(), scan.instruments.clone()));
@@ -119,6 +125,10 @@ pub fn inspect<P: AsRef<Path>>(
                         None => drop(streams.insert(scan.id.clone(), Seen::new(scan))),
                     }
                 }
+                for end in ends.iter().filter(|end| end.bad_book) {
+                    streams.get_mut(&end.id).into_iter().for_each(|stream| stream.bad_book = true);
+                }
+                all_ends.extend(ends);
                 Ok(())
             },
         )
@@ -141,6 +151,7 @@ pub fn inspect<P: AsRef<Path>>(
     found.warnings = input_warnings(&found.files, &found.delivery);
     found.warnings.extend(steps_back(found.symbols.iter().map(|s| (s.symbol.as_str(), s.steps_back, s.rows))));
     found.refusals = refusals(config, &found.files, &spans);
+    found.refusals.extend(without_an_end(config, streams.keys(), all_ends.iter()));
     Ok(found)
 }
 
@@ -152,6 +163,8 @@ struct Seen {
     max_ts: u64,
     steps_back: u64,
     instrument: u32,
+    /// Whether a record was dropped for its bad book since the last row.
+    bad_book: bool,
     gaps: Gaps,
 }
 
@@ -164,12 +177,15 @@ impl Seen {
             max_ts: scan.max_ts,
             steps_back: scan.steps_back,
             instrument: scan.last_instrument,
+            bad_book: false,
             gaps: scan.gaps,
         }
     }
 
     fn append(&mut self, scan: &StreamScan, max_gap: u64) {
-        if !is_break(self.max_ts, scan.first_ts, max_gap, scan.first_instrument == self.instrument) {
+        let after_bad_book = self.bad_book || scan.bad_books.first() == Some(&0);
+        let same_instrument = scan.first_instrument == self.instrument;
+        if !after_bad_book && !is_break(self.max_ts, scan.first_ts, max_gap, same_instrument) {
             self.gaps.note(self.max_ts, scan.first_ts);
         }
         self.gaps.extend(&scan.gaps, self.max_ts);
@@ -178,6 +194,7 @@ impl Seen {
         self.steps_back += scan.steps_back;
         self.max_ts = self.max_ts.max(scan.max_ts);
         self.instrument = scan.last_instrument;
+        self.bad_book = false;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Selects the symbols with enough labelled rows for a dataset, or explains why there are none.
 
 use super::streams::{Stream, item};
-use crate::config::{CLASSIC, Config, Movement, Target};
+use crate::config::{BadBook, CLASSIC, Config, Movement, Target};
 use crate::error::{Error, Result};
 
 /// The places of the symbols with enough labelled rows, by target. `labelled` has the labelled rows by [`item`].
@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 pub fn qualified(config: &Config, streams: &[Stream], labelled: &[u64]) -> Result<Vec<Vec<usize>>> {
     let of_target = |(place, target): (usize, &Target)| {
         let rows: Vec<u64> = (0..streams.len()).map(|stream| labelled[item(place, streams, stream)]).collect();
-        qualified_for(config.min_symbol_samples, (place, target), streams, &rows)
+        qualified_for(config, (place, target), streams, &rows)
     };
     config.all_targets().iter().enumerate().map(of_target).collect()
 }
 
 /// The places of the symbols with enough labelled rows of one target.
-fn qualified_for(least: u64, of: (usize, &Target), streams: &[Stream], labelled: &[u64]) -> Result<Vec<usize>> {
-    let (place, target) = of;
+fn qualified_for(config: &Config, of: (usize, &Target), streams: &[Stream], labelled: &[u64]) -> Result<Vec<usize>> {
+    let ((place, target), least) = (of, config.min_symbol_samples);
     let qualified: Vec<usize> = (0..streams.len()).filter(|s| labelled[*s] >= least).collect();
     if !qualified.is_empty() {
         return Ok(qualified);
@@ -34,7 +34,7 @@ fn qualified_for(least: u64, of: (usize, &Target), streams: &[Stream], labelled:
     };
     let (Stream { symbol: name, .. }, samples) = (&streams[largest], labelled[largest]);
     if samples == 0 {
-        return Err(no_label(&of_target, target, &streams[largest], candidates(largest)));
+        return Err(no_label(config, &of_target, target, &streams[largest], candidates(largest)));
     }
     Err(Error::data(
         format!(
@@ -45,7 +45,7 @@ fn qualified_for(least: u64, of: (usize, &Target), streams: &[Stream], labelled:
 }
 
 /// Explains why no row of a stream has a label of a target.
-fn no_label(of_target: &str, target: &Target, stream: &Stream, candidates: u64) -> Error {
+fn no_label(config: &Config, of_target: &str, target: &Target, stream: &Stream, candidates: u64) -> Error {
     let (name, rows) = (&stream.symbol, stream.tape.rows());
     let (need, shorten) = match &target.movement {
         Movement::Means(means) => (
@@ -53,6 +53,19 @@ fn no_label(of_target: &str, target: &Target, stream: &Stream, candidates: u64) 
             "shorten lookback_rows, lookforward_input and lookforward_offset",
         ),
     };
+    let rule = target.movement.rule();
+    if let Some(in_session) = &stream.in_session
+        && candidates == 0
+        && rule.candidates(&stream.tape, &stream.breaks).is_ok_and(|whole| whole.count() > 0)
+    {
+        let inside: u64 = in_session.iter().map(|range| range.end - range.start).sum();
+        return Error::data(
+            format!(
+                "{of_target}no row of the largest symbol, {name:?}, is written: {inside} of its {rows} rows are within sessions, and none of them has complete windows"
+            ),
+            "check the time zone, hours and days of sessions, or add more files",
+        );
+    }
     if candidates > 0 {
         return Error::data(
             format!(
@@ -72,12 +85,25 @@ fn no_label(of_target: &str, target: &Target, stream: &Stream, candidates: u64) 
     let ends = stream.breaks.iter().copied().chain([rows]);
     let starts = [0].into_iter().chain(stream.breaks.iter().copied());
     let longest = starts.zip(ends).map(|(start, end)| end - start).max().unwrap_or(0);
+    let also = match (config.bad_book, config.session_breaks) {
+        (BadBook::Drop, false) => " and at records under F_MAYBE_BAD_BOOK, unless bad_book = \"keep\"",
+        (BadBook::Drop, true) => {
+            ", at records under F_MAYBE_BAD_BOOK, unless bad_book = \"keep\", and at the edges of sessions"
+        }
+        (BadBook::Keep, false) => "",
+        (BadBook::Keep, true) => " and at the edges of sessions",
+    };
     Error::data(
         format!(
             "{of_target}the windows are longer than the stretches between breaks: a label needs {need} without a break, and the {rows} rows of {name:?} have {} breaks and at most {longest} rows between two",
             stream.breaks.len()
         ),
-        format!("{shorten}, or raise max_gap if it is set; a symbol breaks where it changes its instrument, too"),
+        match config.max_gap {
+            Some(_) => {
+                format!("raise max_gap, or {shorten}; a stream breaks where its symbol changes instrument{also}")
+            }
+            None => format!("{shorten}; a stream breaks where its symbol changes instrument{also}"),
+        },
     )
 }
 
@@ -96,6 +122,7 @@ mod tests {
             steps_back: 0,
             gaps: crate::input::Gaps::default(),
             files: vec![(0, 0)],
+            in_session: None,
             boundary_row: rows,
             targets: Vec::new(),
         };

@@ -10,8 +10,8 @@ use super::instruments::{InstrumentSpan, InstrumentSpans};
 use super::order::Order;
 use crate::error::{Error, InputError, Result};
 use crate::input::{
-    CatalogFile, Gaps, Head, InputEntry, Record, RowReader, ScanRules, StreamId, check_unchanged, file_sha256, hex,
-    inexact_price, is_break, verified,
+    CatalogFile, Gaps, Head, InputEntry, Record, RowReader, ScanRules, StreamEnd, StreamId, StreamRow, check_unchanged,
+    file_sha256, hex, inexact_price, is_break, verified,
 };
 use crate::output::write_whole;
 use crate::run::Monitor;
@@ -20,7 +20,7 @@ use crate::storage::{self, Stat, platform::Platform};
 use crate::tape::{Chunk, TapeWriter, check_chunks};
 
 /// Version of the format of tapes and receipts; changes whenever the format does.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// Maximum size of a receipt, in bytes: each stream of a file takes about a kilobyte, and some hundred bytes more for
 /// every 8,192 rows.
@@ -39,6 +39,8 @@ pub struct FileScan {
     pub tape: PathBuf,
     /// Its streams that have rows.
     pub streams: Vec<StreamScan>,
+    /// How its streams end, where their rows do not tell.
+    pub ends: Vec<StreamEnd>,
 }
 
 /// The scan of one stream in one file.
@@ -58,6 +60,8 @@ pub struct StreamScan {
     pub last_instrument: u32,
     /// Rows that start a new unbroken stretch, counted from the first row in this file.
     pub breaks: Vec<u64>,
+    /// Those of the breaks that follow a record dropped for its bad book. The first row in this file may be one.
+    pub bad_books: Vec<u64>,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
     /// Its longest pauses within unbroken stretches.
@@ -92,6 +96,7 @@ impl Scanning {
             first_instrument: record.event.instrument_id,
             last_instrument: record.event.instrument_id,
             breaks: Vec::new(),
+            bad_books: Vec::new(),
             steps_back: 0,
             gaps: Gaps::default(),
             instruments: Vec::new(),
@@ -101,11 +106,15 @@ impl Scanning {
     }
 
     #[inline]
-    fn push(&mut self, record: &Record<'_>, number: u64, max_gap: u64) {
+    fn push(&mut self, record: &Record<'_>, number: u64, after_bad_book: bool, max_gap: u64) {
         let Self { scan, instruments, order } = self;
         order.push(record.event.ts_recv, number);
-        if is_break(scan.max_ts, record.event.ts_recv, max_gap, record.event.instrument_id == scan.last_instrument) {
+        let same_instrument = record.event.instrument_id == scan.last_instrument;
+        if after_bad_book || is_break(scan.max_ts, record.event.ts_recv, max_gap, same_instrument) {
             scan.breaks.push(scan.rows);
+            if after_bad_book {
+                scan.bad_books.push(scan.rows);
+            }
             scan.last_instrument = record.event.instrument_id;
         } else {
             scan.gaps.note(scan.max_ts, record.event.ts_recv);
@@ -221,13 +230,13 @@ fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) ->
     // A file that is refused leaves no tape.
     let rows = RowReader::open(path, rules)?;
     let mut writer = TapeWriter::create(tape)?;
-    let Contents { input, head, inexact, mut streams } =
+    let Contents { input, head, inexact, mut streams, ends } =
         read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
             writer.push(number, record, mid2, max_ts)
         })?;
     let (tape_bytes, chunks) = writer.finish()?;
     streams.iter_mut().zip(chunks).for_each(|(stream, chunks)| stream.chunks = chunks);
-    Ok((FileScan { input, head, inexact, tape: tape.to_owned(), streams }, tape_bytes))
+    Ok((FileScan { input, head, inexact, tape: tape.to_owned(), streams, ends }, tape_bytes))
 }
 
 /// The result of reading a file to its end.
@@ -240,6 +249,8 @@ pub struct Contents {
     pub inexact: Option<(u64, i64)>,
     /// Its streams, without tapes.
     pub streams: Vec<StreamScan>,
+    /// As in [`FileScan`].
+    pub ends: Vec<StreamEnd>,
 }
 
 /// Reads a file to its end. Calls `take` for each row with the number of its stream, its record, its `mid2` and the
@@ -263,13 +274,13 @@ pub fn read_streams(
             first_ts.get_or_insert(record.event.ts_recv);
         }
         last_ts = last_ts.max(Some(record.event.ts_recv));
-        let Some((number, mid2)) = row else { continue };
+        let Some(StreamRow { stream: number, mid2, after_bad_book }) = row else { continue };
         // Streams are numbered in the order of their first rows.
         if number == streams.len() {
             streams.push(Scanning::begin(&record));
         }
         let stream = &mut streams[number];
-        stream.push(&record, number_of_record, max_gap);
+        stream.push(&record, number_of_record, after_bad_book, max_gap);
         if inexact.is_none() {
             inexact = inexact_price(&record).map(|price| (number_of_record, price));
         }
@@ -280,7 +291,7 @@ pub fn read_streams(
     }
     let streams: Vec<StreamScan> = streams.into_iter().zip(rows.streams()).map(|(s, id)| s.finish(id)).collect();
     let input = rows.entry(path, streams.iter().map(|s| s.rows).sum(), first_ts, last_ts);
-    Ok(Contents { input, head, inexact, streams })
+    Ok(Contents { input, head, inexact, streams, ends: rows.ends() })
 }
 
 /// `ts_recv` of a file's usable record with this number, from 0. `found` is the state of the file when the run began.

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use super::engine::{Engine, Scans};
+use super::events::check_ends;
 use super::scan::{FileScan, set_aside};
+use super::sessions::SessionRows;
 use super::streams::{Joined, Stream, join};
-use crate::config::{Config, PriceType};
+use crate::config::{Config, LabelSettings, PriceType};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Delivery, InputEntry, ScanRules};
-use crate::label::Thresholds;
+use crate::label::{Sessions, Thresholds};
 use crate::run::{Run, map_batched};
 use crate::time_text::Timestamp;
 
@@ -58,10 +60,33 @@ impl Scanned {
 pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Thresholds>) -> Result<Scanned> {
     let rules = ScanRules::new(run.config);
     let found = engine.scan(&rules)?;
+    let with_rows = found.scans.iter().flat_map(|scan| &scan.streams).map(|stream| &stream.id);
+    check_ends(run.config, with_rows, found.scans.iter().flat_map(|scan| &scan.ends))?;
     let (fit_until, fit_files) = boundary_time(engine, run.config, given, &found, &rules)?;
     let Scans { files, scans, reused, delivery } = found;
     let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
     let Joined { mut streams, warnings } = join(&with_paths, run.config)?;
+    let sessions = Sessions::new(&LabelSettings::new(run.config));
+    let mut places = Vec::with_capacity(streams.len());
+    map_batched(
+        run.threads,
+        &streams,
+        |_| 1,
+        |stream| {
+            let in_sessions = sessions.as_ref().map(|sessions| SessionRows::new(&stream.tape, sessions));
+            Ok((stream.tape.first_row_at(fit_until.0)?, in_sessions.transpose()?))
+        },
+        |place| {
+            places.push(place);
+            Ok(())
+        },
+    )?;
+    for (stream, (row, in_sessions)) in streams.iter_mut().zip(places) {
+        stream.boundary_row = row;
+        if let (Some(found), Some(sessions)) = (in_sessions, &sessions) {
+            stream.restrict(found, run.config, sessions);
+        }
+    }
     let targets = run.config.all_targets();
     let mut located = Vec::with_capacity(streams.len());
     map_batched(
@@ -69,13 +94,13 @@ pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Threshold
         &streams,
         |_| 1,
         |stream| stream.locate(&targets, fit_until.0),
-        |rows| {
-            located.push(rows);
+        |targets| {
+            located.push(targets);
             Ok(())
         },
     )?;
-    for (stream, (boundary_row, targets)) in streams.iter_mut().zip(located) {
-        (stream.boundary_row, stream.targets) = (boundary_row, targets);
+    for (stream, targets) in streams.iter_mut().zip(located) {
+        stream.targets = targets;
     }
     let inexact = scans.iter().map(|scan| scan.inexact).collect();
     let inputs = scans.into_iter().map(|scan| scan.input).collect();

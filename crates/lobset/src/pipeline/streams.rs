@@ -11,10 +11,11 @@ use super::instruments::{Alias, AliasSearch};
 use super::order::too_many;
 use super::overlap::overlaps;
 use super::scan::{FileScan, StreamScan, set_aside};
+use super::sessions::SessionRows;
 use crate::config::{Aliases, Config, Target};
 use crate::error::{InputError, Result};
 use crate::input::{Gaps, LARGEST_STEP_BACK, ScanRules, StreamId, StreamNames, is_break};
-use crate::label::{Candidates, Splits};
+use crate::label::{Candidates, Sessions, Splits};
 use crate::printable::{Shown, grouped};
 use crate::tape::{RowCursor, SymbolTape};
 use crate::time_text::Timestamp;
@@ -37,6 +38,8 @@ pub struct Stream {
     /// For each file with rows of the stream: the file's place in the order, and the number of its first row in the
     /// stream.
     pub files: Vec<(usize, u64)>,
+    /// The ranges of its rows within the sessions, if there are any.
+    pub in_session: Option<Vec<Range<u64>>>,
     /// The first row at the boundary time or later.
     pub boundary_row: u64,
     /// Its rows as each target sees them.
@@ -46,7 +49,7 @@ pub struct Stream {
 /// The rows of a stream as one target sees them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TargetRows {
-    /// The rows that can have a label.
+    /// The rows that can have a label and are written.
     pub candidates: Candidates,
     /// The side of the boundary time that they are on.
     pub splits: Splits,
@@ -87,19 +90,40 @@ pub struct Joined {
 }
 
 impl Stream {
-    /// Locates its rows around the boundary time, and those that can have a label of each target.
+    /// Its rows as each target sees them. Its boundary row and breaks must be known; `until` is the boundary time.
     ///
     /// # Errors
     /// [`Error::Output`](crate::Error::Output) when a work file cannot be read.
-    pub fn locate(&self, targets: &[Target], until: u64) -> Result<(u64, Vec<TargetRows>)> {
-        let boundary_row = self.tape.first_row_at(until)?;
+    pub fn locate(&self, targets: &[Target], until: u64) -> Result<Vec<TargetRows>> {
+        let boundary_row = self.boundary_row;
         let rows = |target: &Target| {
             let rule = target.movement.rule();
-            let candidates = rule.candidates(&self.tape, &self.breaks)?;
+            let mut candidates = rule.candidates(&self.tape, &self.breaks)?;
+            if let Some(in_session) = &self.in_session {
+                candidates = candidates.within(in_session);
+            }
             let fit_end = rule.fit_end(&self.tape, until, boundary_row)?;
             Ok(TargetRows { candidates, splits: Splits { fit_end, boundary_row } })
         };
-        Ok((boundary_row, targets.iter().map(rows).collect::<Result<_>>()?))
+        targets.iter().map(rows).collect()
+    }
+
+    /// Notes the rows within sessions; with `session_breaks`, breaks the stream at edges.
+    pub fn restrict(&mut self, found: SessionRows, config: &Config, sessions: &Sessions) {
+        if config.session_breaks {
+            self.breaks.extend(&found.edges);
+            self.breaks.sort_unstable();
+            self.breaks.dedup();
+            // Windows no longer span these.
+            self.gaps.retain(|gap| sessions.segment(gap.from.0).until > gap.to.0);
+        }
+        self.in_session = Some(found.inside);
+    }
+
+    /// Number of its rows outside of sessions.
+    pub fn out_of_session(&self) -> u64 {
+        let inside = |ranges: &Vec<Range<u64>>| ranges.iter().map(|range| range.end - range.start).sum::<u64>();
+        self.in_session.as_ref().map_or(0, |ranges| self.tape.rows() - inside(ranges))
     }
 
     /// The ranges of rows from the files for which `wanted` is true.
@@ -129,6 +153,8 @@ struct Growing<'a> {
     /// The largest `ts_recv` so far, and the last row's instrument.
     max_ts: u64,
     instrument: u32,
+    /// Whether a record was dropped for its bad book since the last row.
+    bad_book: bool,
     last_path: &'a Path,
 }
 
@@ -142,6 +168,7 @@ impl<'a> Growing<'a> {
             files: Vec::new(),
             max_ts: found.first_ts,
             instrument: found.first_instrument,
+            bad_book: false,
             last_path: path,
         }
     }
@@ -164,13 +191,16 @@ impl<'a> Growing<'a> {
                 .into());
         }
         if first_row > 0 {
-            if is_break(self.max_ts, found.first_ts, max_gap, found.first_instrument == self.instrument) {
+            let after_bad_book = self.bad_book || found.bad_books.first() == Some(&0);
+            let same_instrument = found.first_instrument == self.instrument;
+            if after_bad_book || is_break(self.max_ts, found.first_ts, max_gap, same_instrument) {
                 self.breaks.push(first_row);
             } else {
                 self.gaps.note(self.max_ts, found.first_ts);
             }
         }
-        let mut breaks = found.breaks.clone();
+        // That of the first row is known by now.
+        let mut breaks: Vec<u64> = found.breaks.iter().copied().filter(|row| *row > 0).collect();
         if found.first_ts < self.max_ts {
             self.recount_head(found, path, &tape, &mut breaks, max_gap)?;
         }
@@ -181,6 +211,7 @@ impl<'a> Growing<'a> {
         self.tape.append(tape, self.max_ts);
         self.max_ts = self.max_ts.max(found.max_ts);
         self.instrument = found.last_instrument;
+        self.bad_book = false;
         self.last_path = path;
         Ok(())
     }
@@ -208,6 +239,7 @@ impl<'a> Growing<'a> {
             }
             behind += u64::from(ts < self.max_ts.saturating_sub(LARGEST_STEP_BACK));
             if !is_break(before, ts, max_gap, instrument == Some(of))
+                && found.bad_books.binary_search(&row).is_err()
                 && let Ok(place) = breaks.binary_search(&row)
             {
                 breaks.remove(place);
@@ -232,8 +264,8 @@ impl<'a> Growing<'a> {
     }
 }
 
-/// Joins the scans of all files, given with their paths in order of time. Their rows are still to be
-/// [located](Stream::locate).
+/// Joins the scans of all files, given with their paths in order of time. Their boundary rows,
+/// sessions and targets are not known yet.
 ///
 /// # Errors
 /// [`InputError`] when two files contain the same bytes or overlap in time for a stream, or when two symbols have the
@@ -269,6 +301,10 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
                 Ok(()) | Err(_) => {}
             }
         }
+        for end in scan.ends.iter().filter(|end| end.bad_book) {
+            let grown = numbers.get(&end.id).and_then(|number| growing[*number].as_mut());
+            grown.into_iter().for_each(|grown| grown.bad_book = true);
+        }
     }
     InputError::check(refused)?;
     let ids: Vec<&StreamId> = numbers.into_keys().collect();
@@ -279,6 +315,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
         Some(Stream {
             symbol: names.name(&id.symbol, id.publisher_id),
             publisher_id: id.publisher_id,
+            in_session: None,
             boundary_row: grown.tape.rows(),
             targets: Vec::new(),
             tape: grown.tape,

@@ -159,19 +159,29 @@ impl SymbolTape {
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
     pub fn first_row_at(&self, ts: u64) -> Result<u64> {
+        Ok(self.first_at(ts)?.map_or(self.rows, |(row, _)| row))
+    }
+
+    /// The first row whose running maximum of `ts_recv` is at least `ts`, and that maximum, which is the `ts_recv` of the
+    /// row. `None` if there is no such row.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read.
+    pub fn first_at(&self, ts: u64) -> Result<Option<(u64, u64)>> {
         let Some(found) = self.chunks.get(self.chunks.partition_point(|c| c.chunk.max_ts < ts)) else {
-            return Ok(self.rows);
+            return Ok(None);
         };
         let mut cursor = RowCursor::new(self, found.first_row)?;
         let mut row = found.first_row;
         // The maximum reaches `ts` within this chunk, at a row whose own `ts_recv` is at least `ts`.
         while cursor.advance()?.is_some() {
-            if cursor.row().event.ts_recv >= ts {
-                return Ok(row);
+            let reached = cursor.row().event.ts_recv;
+            if reached >= ts {
+                return Ok(Some((row, reached)));
             }
             row += 1;
         }
-        Ok(self.rows)
+        Ok(None)
     }
 }
 

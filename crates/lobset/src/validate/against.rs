@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dbn::{BidAskPair, UNDEF_PRICE};
+use dbn::UNDEF_PRICE;
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Unusable, Usable, starts_stretch};
@@ -11,11 +11,12 @@ use super::drawn::{Drawn, draw};
 use super::every_row::{EveryRow, passes};
 use super::raw_row::RawRow;
 use super::reading::cause;
+use super::sessions::Sessions;
 use super::violations::Violations;
 use crate::config::Config;
 use crate::error::{Error, Result, ValidationError};
 use crate::input::{
-    CatalogFile, Drops, InputEntry, Record, RowReader, ScanRules, catalog, find, total_bytes, verified, with_publisher,
+    CatalogFile, InputEntry, Record, RowReader, ScanRules, catalog, find, total_bytes, verified, with_publisher,
 };
 use crate::label::Thresholds;
 use crate::output::{Manifest, SymbolEntry};
@@ -50,13 +51,17 @@ struct RawStream<'a> {
     max_ts: u64,
     /// The instrument of the previous row; `None` before the first.
     instrument: Option<u32>,
+    /// Whether a record with a bad book came since the previous row.
+    bad_book: bool,
     breaks: usize,
     steps_back: u64,
-    stored: Rows<'a>,
+    sessions: Option<Sessions<'a>>,
+    out_of_session: u64,
+    stored: StoredRows<'a>,
 }
 
 /// The stored rows that a stream is compared with.
-enum Rows<'a> {
+enum StoredRows<'a> {
     Nothing,
     Drawn(Drawn<'a>),
     Every(Box<EveryRow<'a>>),
@@ -90,18 +95,18 @@ pub(super) fn compare<P: AsRef<Path>>(
             for symbol in symbols {
                 let rows = match &symbol.dataset {
                     Some(_) if seed.is_some() => {
-                        drawn.remove(symbol.symbol.as_str()).map_or(Rows::Nothing, Rows::Drawn)
+                        drawn.remove(symbol.symbol.as_str()).map_or(StoredRows::Nothing, StoredRows::Drawn)
                     }
                     Some(entry) => {
                         let every = EveryRow::open(folder, config, (symbol, entry), thresholds);
                         // A damaged file of the folder is a violation here too.
-                        Rows::Every(Box::new(
+                        StoredRows::Every(Box::new(
                             every.map_err(|e| failed(vec![format!("{}: {}", entry.file, cause(&e))]))?,
                         ))
                     }
-                    None => Rows::Nothing,
+                    None => StoredRows::Nothing,
                 };
-                streams.insert(symbol.symbol.as_str(), RawStream::new(symbol, rows));
+                streams.insert(symbol.symbol.as_str(), RawStream::new(config, symbol, rows));
             }
             let read = read_inputs(&files, manifest, config, &mut streams, &mut violations, monitor)?;
             if number == 0 {
@@ -137,27 +142,42 @@ fn read_inputs(
     for file in files {
         let mut reader = RowReader::open(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()))?;
         let mut rows = 0;
-        // Index in `streams` of each stream of the file, by number; `None` for streams that this pass leaves out.
-        let mut places: Vec<Option<usize>> = Vec::new();
+        // The index in `streams` of each stream of the file, by its place there; `None` for streams that this pass leaves
+        // out, and the name of one that the manifest does not name.
+        let mut places: Vec<(Option<usize>, Option<String>)> = Vec::new();
         while reader.advance(monitor)? {
-            let mid2 = |best: &BidAskPair, drops: &mut Drops| mid2(usable, best, drops);
-            let Some((number, mid2)) = reader.current_by(mid2)?.1 else { continue };
-            rows += 1;
-            if number == places.len() {
-                for id in reader.streams().skip(number) {
-                    let alone = known.get(id.symbol.as_str()) == Some(&id.publisher_id);
-                    let name = if alone { id.symbol } else { with_publisher(&id.symbol, id.publisher_id) };
-                    if !known.contains_key(name.as_str()) {
+            let (record, Some(place)) = reader.of_stream()? else { continue };
+            let mid2 = mid2(usable, &record);
+            if place == places.len() {
+                let id = reader.id_at(place);
+                let alone = known.get(id.symbol.as_str()) == Some(&id.publisher_id);
+                let name = if alone { id.symbol } else { with_publisher(&id.symbol, id.publisher_id) };
+                let found = streams.binary_search_by(|stream| stream.symbol.symbol.as_str().cmp(&name)).ok();
+                places.push((found, (!known.contains_key(name.as_str())).then_some(name)));
+            }
+            let (stream, unknown) = &mut places[place];
+            let stream = stream.map(|stream| &mut *streams[stream]);
+            match mid2 {
+                Ok(mid2) => {
+                    rows += 1;
+                    if let Some(name) = unknown.take() {
                         let file = storage::file_name(&file.path);
                         violations.add(|| {
                             format!("{}: contains {name:?}, which the manifest does not list", printable(&file))
                         });
                     }
-                    places.push(streams.binary_search_by(|stream| stream.symbol.symbol.as_str().cmp(&name)).ok());
+                    if let Some(stream) = stream {
+                        stream.take(config, &reader.reader.record()?, mid2, violations);
+                    }
                 }
-            }
-            if let Some(place) = places[number] {
-                streams[place].take(config, &reader.reader.record()?, mid2, violations);
+                Err(reason) => {
+                    if let Some(stream) = stream {
+                        stream.bad_book |= reason == Unusable::BadBook;
+                    }
+                    let count =
+                        reason.count(&mut reader.drops).ok_or_else(|| reader.reader.error(reason.to_string()))?;
+                    *count += 1;
+                }
             }
         }
         file.check_unchanged()?;
@@ -167,17 +187,12 @@ fn read_inputs(
     Ok(read)
 }
 
-/// `mid2` of a usable quote by the definition; others are counted by reason, for the comparison with the manifest.
-fn mid2(usable: Usable, best: &BidAskPair, drops: &mut Drops) -> Result<Option<i64>, String> {
+/// `mid2` of a usable record by the definition, or why it is not usable.
+fn mid2(usable: Usable, record: &Record<'_>) -> Result<i64, Unusable> {
+    usable.flags(record.event.flags)?;
     let present = |price: i64| (price != UNDEF_PRICE).then_some(price);
-    match usable.mid2(present(best.bid_px), present(best.ask_px)) {
-        Ok(mid2) => return Ok(Some(mid2)),
-        Err(Unusable::OneSided) => drops.one_sided += 1,
-        Err(Unusable::Crossed) => drops.crossed += 1,
-        Err(Unusable::OutOfRange) => drops.out_of_range += 1,
-        Err(reason @ Unusable::TooLarge { .. }) => return Err(reason.to_string()),
-    }
-    Ok(None)
+    let best = &record.levels[0];
+    usable.mid2(present(best.bid_px), present(best.ask_px))
 }
 
 /// Compares the files that were read with the inputs of the manifest.
@@ -191,7 +206,14 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
         };
         let input = left.remove(place);
         // Names may differ, and times are not compared.
-        let same = InputEntry { name: file.name.clone(), first_ts: None, last_ts: None, ..input.clone() };
+        let same = InputEntry {
+            name: file.name.clone(),
+            first_ts: None,
+            last_ts: None,
+            // An old manifest does not count them.
+            flags: input.flags.or(file.flags),
+            ..input.clone()
+        };
         if same != *file {
             violations
                 .add(|| format!("{}: its counts and properties are not those in the manifest", printable(&file.name)));
@@ -215,16 +237,37 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
 }
 
 impl<'a> RawStream<'a> {
-    fn new(symbol: &'a SymbolEntry, stored: Rows<'a>) -> Self {
-        Self { symbol, rows: 0, max_ts: 0, instrument: None, breaks: 0, steps_back: 0, stored }
+    fn new(config: &'a Config, symbol: &'a SymbolEntry, stored: StoredRows<'a>) -> Self {
+        Self {
+            symbol,
+            rows: 0,
+            max_ts: 0,
+            instrument: None,
+            bad_book: false,
+            breaks: 0,
+            steps_back: 0,
+            sessions: config.sessions.as_deref().map(Sessions::new),
+            out_of_session: 0,
+            stored,
+        }
     }
 
     fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
         let row = self.rows;
         self.rows += 1;
         let before = self.instrument.map(|instrument| (instrument, self.max_ts));
-        let breaks =
-            starts_stretch(before, (record.event.instrument_id, record.event.ts_recv), config.max_gap.map(|gap| gap.0));
+        let after_bad_book = std::mem::take(&mut self.bad_book) && row > 0;
+        let here = (record.event.instrument_id, record.event.ts_recv);
+        let max_ts = self.max_ts.max(record.event.ts_recv);
+        let moment = self.sessions.as_mut().map(|sessions| sessions.at(max_ts));
+        let in_session = moment.is_none_or(|moment| moment.inside);
+        self.out_of_session += u64::from(!in_session);
+        // The last edge lies behind the row before.
+        let reached = (self.max_ts / 1_000_000_000).cast_signed();
+        let at_edge = config.session_breaks
+            && row > 0
+            && moment.is_some_and(|moment| moment.last_edge.is_some_and(|edge| edge > reached));
+        let breaks = after_bad_book || at_edge || starts_stretch(before, here, config.max_gap.map(|gap| gap.0));
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
                 violations.add(|| {
@@ -237,19 +280,27 @@ impl<'a> RawStream<'a> {
             self.breaks += 1;
         }
         self.steps_back += u64::from(record.event.ts_recv < self.max_ts);
-        self.max_ts = self.max_ts.max(record.event.ts_recv);
+        self.max_ts = max_ts;
         self.instrument = Some(record.event.instrument_id);
-        let raw = RawRow { row, record, mid2, breaks, max_ts: self.max_ts };
+        let raw = RawRow { row, record, mid2, breaks, in_session, max_ts };
         match &mut self.stored {
-            Rows::Nothing => {}
-            Rows::Drawn(drawn) => drawn.take(&raw, violations),
-            Rows::Every(every) => every.take(&raw, violations),
+            StoredRows::Nothing => {}
+            StoredRows::Drawn(drawn) => drawn.take(&raw, violations),
+            StoredRows::Every(every) => every.take(&raw, violations),
         }
     }
 
     /// Ends the stream; returns the number of rows compared.
     fn finish(self, violations: &mut Violations) -> u64 {
-        let SymbolEntry { symbol, rows, breaks, steps_back, .. } = self.symbol;
+        let SymbolEntry { symbol, rows, breaks, steps_back, out_of_session, .. } = self.symbol;
+        if self.out_of_session != *out_of_session {
+            violations.add(|| {
+                format!(
+                    "{symbol:?}: {} rows lie outside of the sessions, but {out_of_session} by the manifest",
+                    self.out_of_session
+                )
+            });
+        }
         let found = (self.rows, self.breaks, self.steps_back);
         let want = (*rows, breaks.len(), *steps_back);
         if found != want {
@@ -261,9 +312,9 @@ impl<'a> RawStream<'a> {
             });
         }
         match self.stored {
-            Rows::Nothing => 0,
-            Rows::Drawn(drawn) => drawn.finish(violations),
-            Rows::Every(every) => every.finish(violations),
+            StoredRows::Nothing => 0,
+            StoredRows::Drawn(drawn) => drawn.finish(violations),
+            StoredRows::Every(every) => every.finish(violations),
         }
     }
 }

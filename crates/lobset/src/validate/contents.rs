@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::definition::Marks;
+use super::definition::{Marks, within_sessions};
 use super::folder::named;
 use super::kinds::{Lengths, with_whole_windows};
 use super::summary::proved_after_writing;
@@ -86,11 +86,15 @@ fn check_inputs(manifest: &Manifest, found: &mut Found) {
     let Manifest { inputs, delivery, symbols, .. } = manifest;
     found.require(!inputs.is_empty(), || "it lists no input".to_owned());
     for input in inputs {
-        let InputEntry { name, sha256, records, rows, drops, first_ts, last_ts, .. } = input;
+        let InputEntry { name, sha256, records, rows, drops, flags, first_ts, last_ts, .. } = input;
         found.require(is_sha256(sha256), || format!("input {name:?}: {sha256:?} is not a SHA-256"));
         let dropped = sum(drops.named().iter().map(|(_, count)| *count).chain([*rows]));
         found.require(dropped == Some(*records), || {
             format!("input {name:?}: its {records} records are not its {rows} rows plus the dropped records")
+        });
+        let most = flags.iter().flat_map(|flags| flags.named()).map(|(_, count)| count).max();
+        found.require(most.is_none_or(|most| most <= *records), || {
+            format!("input {name:?}: more than its {records} records are under one flag")
         });
         let times = match (first_ts, last_ts) {
             (Some(first), Some(last)) => first <= last && *records > 0,
@@ -127,6 +131,7 @@ fn check_symbols(manifest: &Manifest, found: &mut Found) {
 fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     let config = &manifest.config;
     let SymbolEntry { rows, gaps, breaks, boundary_row, fitted_rows, .. } = symbol;
+    let SymbolEntry { in_session, out_of_session, .. } = symbol;
     let mut require =
         |holds: bool, reason: &str| found.require(holds, || format!("symbol {:?}: {reason}", symbol.symbol));
     require((1..=MOST_ROWS).contains(rows), "it has no rows, or too many");
@@ -134,13 +139,28 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     let inside = breaks.iter().all(|row| *row > 0 && row < rows);
     require(ascending && inside, "its breaks are not row numbers in ascending order");
     require(boundary_row <= rows, "its boundary row is past its end");
-    let mut end = 0;
-    let ranges = fitted_rows.iter().all(|[from, to]| {
-        let fits = from < to && *from >= end && to <= rows;
-        end = *to;
-        fits
-    });
-    require(ranges, "the rows fitted on are not ranges of its rows in ascending order");
+    let ranges = |ranges: &[[u64; 2]]| {
+        let mut end = 0;
+        ranges.iter().all(|[from, to]| {
+            let fits = from < to && *from >= end && to <= rows;
+            end = *to;
+            fits
+        })
+    };
+    require(ranges(fitted_rows), "the rows fitted on are not ranges of its rows in ascending order");
+    let sessions = ranges(in_session.as_deref().unwrap_or_default());
+    require(sessions, "the rows within sessions are not ranges of its rows in ascending order");
+    require(
+        in_session.is_some() == config.sessions.is_some(),
+        "it has ranges of rows within sessions if and only if the settings have no sessions",
+    );
+    if sessions {
+        let inside = |ranges: &Vec<[u64; 2]>| ranges.iter().map(|[from, to]| to - from).sum::<u64>();
+        require(
+            *out_of_session == in_session.as_ref().map_or(0, |ranges| rows - inside(ranges)),
+            "its rows out of session are not those outside of its ranges of rows within sessions",
+        );
+    }
     let longest = gaps.windows(2).all(|pair| pair[0].length() >= pair[1].length());
     require(
         longest && gaps.len() <= 3 && gaps.iter().all(|gap| gap.from < gap.to),
@@ -155,11 +175,13 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     for (target, entry) in targets.iter().zip(&symbol.targets) {
         let mut require = |holds: bool, reason: &str| require(holds, &format!("{}: {reason}", entry.target));
         require(entry.fit_end <= *boundary_row, "its fit rows do not end before the boundary row");
-        if *rows <= MOST_ROWS && ascending && inside {
+        if *rows <= MOST_ROWS && ascending && inside && sessions {
             match &target.movement {
                 Movement::Means(means) => {
                     let lengths = Lengths::new(means);
-                    let whole: u64 = with_whole_windows(lengths, *rows, breaks).map(|rows| rows.end - rows.start).sum();
+                    let whole = with_whole_windows(lengths, *rows, breaks);
+                    let written = whole.flat_map(|rows| within_sessions(rows, in_session.as_deref()));
+                    let whole: u64 = written.map(|rows| rows.end - rows.start).sum();
                     require(
                         entry.labelled_rows.checked_add(entry.undefined_rows) == Some(whole),
                         "its labelled and undefined rows are not the rows with complete windows",

@@ -4,14 +4,20 @@
 //! mistake in either shows up as a violation. The tests compare the two on random input.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::cast::whole;
-use crate::config::Config;
+use crate::config::{BadBook, Config, Rows};
+use crate::input::Drops;
 use crate::label::Split;
 
 /// Why a record is not a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unusable {
+    /// It is under `F_MAYBE_BAD_BOOK`, and `bad_book` is not `keep`.
+    BadBook,
+    /// It does not end an event of the venue, and `rows` is `events`.
+    MidEvent,
     /// The best bid or the best ask is missing.
     OneSided,
     /// The best bid is above the best ask, and `keep_crossed` is not set.
@@ -22,9 +28,25 @@ pub(super) enum Unusable {
     TooLarge { bid: i64, ask: i64 },
 }
 
+impl Unusable {
+    /// The count of such records; `None` for those that are an error.
+    pub(super) fn count(self, drops: &mut Drops) -> Option<&mut u64> {
+        match self {
+            Self::BadBook => Some(&mut drops.bad_book),
+            Self::MidEvent => Some(&mut drops.mid_event),
+            Self::OneSided => Some(&mut drops.one_sided),
+            Self::Crossed => Some(&mut drops.crossed),
+            Self::OutOfRange => Some(&mut drops.out_of_range),
+            Self::TooLarge { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BadBook => f.write_str("its record is not usable: bad book"),
+            Self::MidEvent => f.write_str("its record is not usable: mid-event"),
             Self::OneSided => f.write_str("its quote is not usable: one-sided"),
             Self::Crossed => f.write_str("its quote is not usable: crossed"),
             Self::OutOfRange => f.write_str("its quote is not usable: out of range"),
@@ -35,9 +57,11 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// The settings that decide which quotes are usable.
+/// The settings that decide which records are usable.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Usable {
+    rows: Rows,
+    bad_book: BadBook,
     keep_crossed: bool,
     /// The lowest and the highest price, in 1e-9.
     range: Option<[i64; 2]>,
@@ -46,7 +70,17 @@ pub(super) struct Usable {
 impl Usable {
     pub(super) fn new(config: &Config) -> Self {
         let range = config.price_range.map(|range| range.map(|price| whole((price * 1e9).round())));
-        Self { keep_crossed: config.keep_crossed, range }
+        Self { rows: config.rows, bad_book: config.bad_book, keep_crossed: config.keep_crossed, range }
+    }
+
+    /// Whether the flags of a record let it be a row. `F_MAYBE_BAD_BOOK` is bit 2, `F_LAST` is bit 7.
+    pub(super) fn flags(self, flags: u8) -> Result<(), Unusable> {
+        let [bad_book, ends_event] = [2, 7].map(|bit| flags >> bit & 1 == 1);
+        match () {
+            () if bad_book && self.bad_book == BadBook::Drop => Err(Unusable::BadBook),
+            () if !ends_event && self.rows == Rows::Events => Err(Unusable::MidEvent),
+            () => Ok(()),
+        }
     }
 
     /// `mid2` of a usable quote: best bid plus best ask, in 1e-9.
@@ -69,6 +103,15 @@ pub(super) fn starts_stretch(before: Option<(u32, u64)>, (instrument, ts): (u32,
     let Some((last_instrument, reached)) = before else { return false };
     let paused = max_gap.is_some_and(|gap| ts.saturating_sub(reached) > gap);
     instrument != last_instrument || paused
+}
+
+/// The rows of some ranges that lie within the sessions, given as ranges of rows (from, to) that ascend; all without
+/// sessions.
+pub(super) fn within_sessions(rows: Range<u64>, in_session: Option<&[[u64; 2]]>) -> Vec<Range<u64>> {
+    let Some(in_session) = in_session else { return vec![rows] };
+    let first = in_session.partition_point(|[_, to]| *to <= rows.start);
+    let shared = in_session[first..].iter().take_while(|[from, _]| *from < rows.end);
+    shared.map(|[from, to]| rows.start.max(*from)..rows.end.min(*to)).collect()
 }
 
 /// The class of a movement: the number of boundaries that are not above it.
@@ -140,8 +183,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::input::quote::QuoteRules;
-    use crate::input::{Drops, is_break};
+    use crate::config::ScanSettings;
+    use crate::input::{self, Event, Record, RowRules, is_break};
     use crate::label::{Boundaries, Quota, Splits};
 
     /// Any number, often at or near an end of the range, and so near others.
@@ -205,25 +248,29 @@ mod tests {
         }
 
         #[test]
-        fn usable_quotes_are_those_of_the_writer(
-            bid in price(), ask in price(), keep_crossed: bool,
+        fn usable_records_are_those_of_the_writer(
+            flags: u8, bid in price(), ask in price(), keep_crossed: bool, events: bool, keep_bad_book: bool,
             range in prop::option::of(prop_oneof![[0.1..0.65, 0.65..9e9f64], Just([0.649_999_999, 0.650_000_001])]),
         ) {
-            let config = Config { keep_crossed, price_range: range, ..Config::default() };
-            let mut drops = Drops::default();
-            let rules = QuoteRules::new(keep_crossed, range);
-            let want = rules.mid2(&BidAskPair { bid_px: bid, ask_px: ask, ..BidAskPair::default() }, &mut drops);
+            let rows = if events { Rows::Events } else { Rows::Records };
+            let bad_book = if keep_bad_book { BadBook::Keep } else { BadBook::Drop };
+            let config = Config { rows, bad_book, keep_crossed, price_range: range, ..Config::default() };
+            let mut levels: [BidAskPair; 10] = Default::default();
+            (levels[0].bid_px, levels[0].ask_px) = (bid, ask);
+            let record = Record { event: Event { flags, ..Event::default() }, levels: &levels };
+            let found = RowRules::new(&ScanSettings::new(&config)).mid2(&record);
             let some = |price: i64| (price != UNDEF_PRICE).then_some(price);
-            match Usable::new(&config).mid2(some(bid), some(ask)) {
-                Ok(mid2) => prop_assert_eq!(want, Ok(Some(mid2))),
-                Err(reason @ Unusable::TooLarge { .. }) => prop_assert_eq!(want, Err(reason.to_string())),
-                Err(reason) => {
-                    prop_assert_eq!(want, Ok(None));
-                    let counted: Vec<&str> =
-                        drops.named().into_iter().filter(|(_, count)| *count == 1).map(|(name, _)| name).collect();
-                    prop_assert_eq!(reason.to_string(), format!("its quote is not usable: {}", counted.join(", ")));
-                }
-            }
+            let usable = Usable::new(&config);
+            let want = match usable.flags(flags).and_then(|()| usable.mid2(some(bid), some(ask))) {
+                Ok(mid2) => Ok(Ok(mid2)),
+                Err(reason @ Unusable::TooLarge { .. }) => Err(reason.to_string()),
+                Err(Unusable::BadBook) => Ok(Err(input::Unusable::BadBook)),
+                Err(Unusable::MidEvent) => Ok(Err(input::Unusable::MidEvent)),
+                Err(Unusable::OneSided) => Ok(Err(input::Unusable::OneSided)),
+                Err(Unusable::Crossed) => Ok(Err(input::Unusable::Crossed)),
+                Err(Unusable::OutOfRange) => Ok(Err(input::Unusable::OutOfRange)),
+            };
+            prop_assert_eq!(found, want);
         }
 
         #[test]

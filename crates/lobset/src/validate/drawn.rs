@@ -101,6 +101,9 @@ impl Drawn<'_> {
     pub(super) fn take(&mut self, raw: &RawRow<'_>, violations: &mut Violations) {
         let next = self.rows.get(self.reached).filter(|drawn| drawn.row(0) == raw.row);
         if let Some(drawn) = next {
+            if !raw.in_session {
+                violations.add(|| format!("{}: row {}: is outside the sessions", self.file, raw.row));
+            }
             if let Err(reason) = drawn.compare(0, raw.record) {
                 violations.add(|| format!("{}: row {}: {reason}", self.file, raw.row));
             }

@@ -114,6 +114,9 @@ impl<'a> EveryRow<'a> {
             self.labels.take(raw, std::iter::empty(), violations);
             return;
         }
+        if !raw.in_session {
+            violations.add(|| format!("{file}: row {row}: is outside the sessions"));
+        }
         if let Err(reason) = self.columns.compare(self.at, raw.record) {
             violations.add(|| format!("{file}: row {row}: {reason}"));
         }

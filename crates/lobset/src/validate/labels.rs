@@ -25,6 +25,9 @@ struct TargetLabels<'a> {
     /// Whether every row that can have a label should have one.
     all: bool,
     evaluator: Box<dyn Evaluate>,
+    /// The row from which on rows are within or outside the sessions, and which of the two, from the oldest row on whose
+    /// label is not known.
+    sessions: VecDeque<(u64, bool)>,
     /// Stored labels whose windows are not complete, each with the running maximum of `ts_recv` at its row.
     open: VecDeque<(Label, u64)>,
 }
@@ -46,6 +49,7 @@ impl<'a> Labels<'a> {
                 until: thresholds.fit_until.0,
                 all: all && entry.splits.is_some(),
                 evaluator: evaluator(&target.movement),
+                sessions: VecDeque::new(),
                 open: VecDeque::new(),
             }
         };
@@ -66,9 +70,14 @@ impl<'a> Labels<'a> {
         for (target, label) in self.targets.iter_mut().zip(stored) {
             target.open.extend(label.map(|label| (label, raw.max_ts)));
         }
+        for target in &mut self.targets {
+            if target.sessions.back().is_none_or(|(_, inside)| *inside != raw.in_session) {
+                target.sessions.push_back((raw.row, raw.in_session));
+            }
+        }
         let row = RowAt { row: raw.row, mid2: raw.mid2, ts: raw.max_ts };
         for target in &mut self.targets {
-            let TargetLabels { target, boundaries, until, all, evaluator, open } = target;
+            let TargetLabels { target, boundaries, until, all, evaluator, sessions, open } = target;
             let mut check = |verdict: Verdict| {
                 let file = self.file;
                 while let Some((label, _)) = open.front().filter(|(label, _)| label.row < verdict.row) {
@@ -76,13 +85,17 @@ impl<'a> Labels<'a> {
                     violations.add(|| format!("{file}: row {row}: has a {column}, but its windows are not whole"));
                     open.pop_front();
                 }
+                while sessions.get(1).is_some_and(|(from, _)| *from <= verdict.row) {
+                    sessions.pop_front();
+                }
+                let in_session = sessions.front().is_none_or(|(_, inside)| *inside);
                 match open.pop_front_if(|(label, _)| label.row == verdict.row) {
                     Some((label, own_ts)) => {
                         if let Err(reason) = label.compare(target, &verdict, boundaries, own_ts, *until) {
                             violations.add(|| format!("{file}: row {}: {reason}", label.row));
                         }
                     }
-                    None if *all && verdict.movement.is_some() => {
+                    None if *all && in_session && verdict.movement.is_some() => {
                         let (row, column) = (verdict.row, target.column(names::PRICE_MOVEMENT));
                         violations.add(|| format!("{file}: row {row}: can have a {column}, but has none"));
                     }

@@ -32,6 +32,7 @@ mod raw;
 mod raw_row;
 mod reading;
 mod sequence;
+mod sessions;
 mod spool;
 mod summary;
 mod validation;

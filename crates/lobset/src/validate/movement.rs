@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::definition::within_sessions;
 use super::kinds::{Lengths, Slide, with_whole_windows};
 use super::violations::MOST_VIOLATIONS;
 use crate::config::{Movement, Target};
@@ -40,7 +41,9 @@ impl Recompute {
         Some(Self {
             column: target.column(names::PRICE_MOVEMENT),
             slide: Slide::new(lengths),
-            labelled: with_whole_windows(lengths, symbol.rows, &symbol.breaks).collect(),
+            labelled: with_whole_windows(lengths, symbol.rows, &symbol.breaks)
+                .flat_map(|rows| within_sessions(rows, symbol.in_session.as_deref()))
+                .collect(),
             stored: VecDeque::new(),
             checked: 0,
             violations: Vec::new(),
@@ -67,7 +70,9 @@ impl Recompute {
             }
             if !stored.is_nan() && self.labelled.front().is_none_or(|rows| *row < rows.start) {
                 let column = self.column.clone();
-                self.violation(|| format!("row {row}: cannot have a {column}, by the breaks in the manifest"));
+                self.violation(|| {
+                    format!("row {row}: cannot have a {column}, by the breaks and sessions in the manifest")
+                });
             }
             self.stored.push_back(*stored);
             let computed = self.slide.take(*mid2);

@@ -1,7 +1,7 @@
 //! Checks the best bid and ask of each row, and what follows from them: whether the quote is usable, and the mid price.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt64Type};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt8Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, PrimitiveArray, RecordBatch};
 use dbn::UNDEF_PRICE;
 
@@ -10,10 +10,10 @@ use super::facts::GroupFacts;
 use crate::cast::whole;
 use crate::output::names;
 
-/// The columns that the check of quotes reads.
-pub(super) fn quote_columns() -> [String; 4] {
+/// The columns that the check of quotes reads. Datasets with the book alone have no flags.
+pub(super) fn quote_columns() -> [String; 5] {
     let [bid, ask] = best();
-    [bid, ask, names::MID_PRICE.to_owned(), names::SYMBOL.to_owned()]
+    [bid, ask, names::MID_PRICE.to_owned(), names::SYMBOL.to_owned(), names::FLAGS.to_owned()]
 }
 
 /// The columns of the best bid and the best ask.
@@ -86,6 +86,7 @@ impl Quotes<'_> {
             facts.violation(0, || "a column has the wrong type".to_owned());
             return;
         };
+        let flags = batch.column_by_name(names::FLAGS).and_then(|c| c.as_primitive_opt::<UInt8Type>());
         let texts = symbols.values().as_string_opt::<i32>();
         let named: Option<Vec<bool>> = texts.map(|texts| texts.iter().map(|text| text == Some(self.symbol)).collect());
         let named = named.unwrap_or_default();
@@ -109,6 +110,9 @@ impl Quotes<'_> {
                     facts.violation(rows.value(i), || reason.clone());
                     facts.mids.push(0);
                 }
+            }
+            if let Some(Err(reason)) = flags.map(|flags| self.usable.flags(flags.value(i))) {
+                facts.violation(rows.value(i), || reason.to_string());
             }
             let key = usize::try_from(symbols.keys().value(i)).ok();
             if key.and_then(|key| named.get(key)) != Some(&true) {

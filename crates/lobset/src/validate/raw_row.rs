@@ -9,6 +9,8 @@ pub(super) struct RawRow<'a> {
     pub mid2: i64,
     /// Whether the row starts a new unbroken stretch.
     pub breaks: bool,
+    /// Whether it lies within the sessions; true without sessions.
+    pub in_session: bool,
     /// The running maximum of `ts_recv`.
     pub max_ts: u64,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lobset::Config;
 
-use super::Labelled;
+use super::{DAY, Labelled};
 
 /// A symbol's usable rows in order: instrument, `ts_recv`, mid2, and the number of the file.
 pub type Rows = Vec<(u32, u64, i64, usize)>;
@@ -23,6 +23,35 @@ struct Candidate {
     file: usize,
 }
 
+/// Beginning and end of every session in UTC on the days around a time, by their texts: `13:30-20:00 UTC mon-fri`.
+fn spans(config: &Config, ts: u64) -> impl Iterator<Item = [u64; 2]> {
+    let mut spans = Vec::new();
+    for session in config.sessions.iter().flatten() {
+        let text = session.to_string();
+        let (hours, days) = text.split_once(" UTC ").unwrap();
+        let nanos = |time: &str| {
+            let parts = time.split(':').zip([3_600, 60, 1]).map(|(part, unit)| part.parse::<u64>().unwrap() * unit);
+            parts.sum::<u64>() * 1_000_000_000
+        };
+        let (open, close) = hours.split_once('-').map(|(open, close)| (nanos(open), nanos(close))).unwrap();
+        let names = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
+        let number = |name: &str| names.iter().position(|known| *known == name).unwrap();
+        let (first, last) = days.split_once('-').map_or((days, days), |days| days);
+        let (first, last) = (number(first), number(last));
+        let today = ts / DAY;
+        // 1 January 1970 was a Thursday.
+        let begins = |day: &u64| (*day as usize % 7 + 7 - first) % 7 <= (last + 7 - first) % 7;
+        let length = if close > open { close - open } else { close + DAY - open };
+        spans.extend((today - 20..today + 2).filter(begins).map(|day| [day * DAY + open, day * DAY + open + length]));
+    }
+    spans.into_iter()
+}
+
+/// The last edge of a session no later than a time.
+fn edges(config: &Config, ts: u64) -> Option<u64> {
+    spans(config, ts).flatten().filter(|edge| *edge <= ts).max()
+}
+
 fn candidates(rows: &Rows, until: u64, config: &Config) -> Vec<Candidate> {
     let (l, o, f) =
         (config.lookback_rows as usize, config.lookforward_offset as usize, config.lookforward_input as usize);
@@ -36,8 +65,11 @@ fn candidates(rows: &Rows, until: u64, config: &Config) -> Vec<Candidate> {
     let breaks = |i: usize| {
         i > 0
             && (rows[i].0 != rows[i - 1].0
-                || config.max_gap.is_some_and(|gap| rows[i].1.saturating_sub(running[i - 1]) > gap.0))
+                || config.max_gap.is_some_and(|gap| rows[i].1.saturating_sub(running[i - 1]) > gap.0)
+                || (config.session_breaks && edges(config, running[i]) != edges(config, running[i - 1])))
     };
+    let in_session =
+        |ts: u64| config.sessions.is_none() || spans(config, ts).any(|[open, close]| open <= ts && ts < close);
     let mut found = Vec::new();
     for t in 0..rows.len() {
         if t < l || t + o + f >= rows.len() || (t - l + 1..=t + o + f).any(breaks) {
@@ -45,7 +77,7 @@ fn candidates(rows: &Rows, until: u64, config: &Config) -> Vec<Candidate> {
         }
         let behind: i128 = rows[t - l..t].iter().map(|r| i128::from(r.2)).sum();
         let ahead: i128 = rows[t + 1 + o..t + 1 + o + f].iter().map(|r| i128::from(r.2)).sum();
-        if behind <= 0 {
+        if behind <= 0 || !in_session(running[t]) {
             continue;
         }
         let numerator = ahead * l as i128 - behind * f as i128;
