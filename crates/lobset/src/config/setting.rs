@@ -86,7 +86,7 @@ impl Setting {
         (self.set)(config, text)
     }
 
-    /// The value as text, which [`set`](Self::set) reads back; `none` if there is no value.
+    /// The value as text, as flags and environment variables take it; `none` if there is no value.
     pub fn text(&self, config: &Config) -> String {
         (self.text)(config)
     }
