@@ -304,7 +304,7 @@ def test_all_refused_files_are_told_and_so_is_what_is_kept(market, tmp_path):
     assert "for the next run" in note and ".out.lobset-work" in note
     # What is not ours in the work folder stays, and a run that ends well warns of it.
     (tmp_path / ".out.lobset-work" / "notes.txt").write_text("mine")
-    with pytest.warns(UserWarning, match="no run of lobset has made"):
+    with pytest.warns(UserWarning, match="no run of lobset has created"):
         result = lobset.process(files, tmp_path / "out", SMALL, progress=False)
     assert result.folder == tmp_path / "out"
     assert (tmp_path / ".out.lobset-work" / "notes.txt").read_text() == "mine"
