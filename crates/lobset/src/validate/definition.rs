@@ -184,7 +184,8 @@ mod tests {
 
     use super::*;
     use crate::config::ScanSettings;
-    use crate::input::{self, Event, Record, RowRules, is_break};
+    use crate::input::quote::{RowRules, Unusable as Dropped};
+    use crate::input::{Event, Record, is_break};
     use crate::label::{Boundaries, Quota, Splits};
 
     /// Any number, often at or near an end of the range, and so near others.
@@ -264,11 +265,11 @@ mod tests {
             let want = match usable.flags(flags).and_then(|()| usable.mid2(some(bid), some(ask))) {
                 Ok(mid2) => Ok(Ok(mid2)),
                 Err(reason @ Unusable::TooLarge { .. }) => Err(reason.to_string()),
-                Err(Unusable::BadBook) => Ok(Err(input::Unusable::BadBook)),
-                Err(Unusable::MidEvent) => Ok(Err(input::Unusable::MidEvent)),
-                Err(Unusable::OneSided) => Ok(Err(input::Unusable::OneSided)),
-                Err(Unusable::Crossed) => Ok(Err(input::Unusable::Crossed)),
-                Err(Unusable::OutOfRange) => Ok(Err(input::Unusable::OutOfRange)),
+                Err(Unusable::BadBook) => Ok(Err(Dropped::BadBook)),
+                Err(Unusable::MidEvent) => Ok(Err(Dropped::MidEvent)),
+                Err(Unusable::OneSided) => Ok(Err(Dropped::OneSided)),
+                Err(Unusable::Crossed) => Ok(Err(Dropped::Crossed)),
+                Err(Unusable::OutOfRange) => Ok(Err(Dropped::OutOfRange)),
             };
             prop_assert_eq!(found, want);
         }
