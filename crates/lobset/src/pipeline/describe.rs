@@ -7,7 +7,7 @@ use super::scanned::Scanned;
 use super::streams::Stream;
 use crate::config::{Config, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
-use crate::label::{Candidates, Windows};
+use crate::label::{Candidates, Quota, Windows};
 use crate::output::{DatasetEntry, FileEntry, Manifest, SplitEntry, SymbolEntry, ThresholdsEntry, Timings};
 use crate::printable::{grouped, printable};
 
@@ -169,6 +169,21 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
     vec![format!("{far} of {all} symbols have a fit half far from uniform; the farthest is {farthest}: {cure}")]
 }
 
+/// Warns of a split whose marks are few because most of its classes are small. Unmarked splits have no such warning.
+fn few_marked(symbol: &str, split: &str, entry: &SplitEntry) -> Option<String> {
+    let quota = Quota::new(entry.classes.clone());
+    let marked: u64 = entry.balanced.iter().sum();
+    (quota.is_lopsided() && marked > 0).then(|| {
+        format!(
+            "{symbol}: most classes are small in {split}, so the smallest, with {} rows, sets how many of each are marked as balanced: {} of {} rows ({:.1}%)",
+            grouped(quota.k()),
+            grouped(marked),
+            grouped(entry.rows),
+            100.0 * marked as f64 / entry.rows as f64
+        )
+    })
+}
+
 fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
     let mut warnings = far_from_uniform(symbols, config, fitted);
     for symbol in symbols {
@@ -177,6 +192,7 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
             if entry.rows == 0 && split != "embargo" {
                 warnings.push(format!("{}: has no {split} rows", symbol.symbol));
             }
+            warnings.extend(few_marked(&symbol.symbol, split, entry));
             match entry.short.as_slice() {
                 [] => {}
                 [class] => {
@@ -244,6 +260,23 @@ mod tests {
             }),
             reason: None,
         }
+    }
+
+    #[test]
+    fn the_share_of_rows_that_small_classes_leave_marked_is_told() {
+        let mut symbols = vec![symbol("BTCUSDT", &[1_194, 35_964, 1_099])];
+        let splits = &mut symbols[0].dataset.as_mut().unwrap().splits;
+        splits.fit.balanced = vec![1_099; 3];
+        splits.holdout = splits.fit.clone();
+        splits.holdout.classes = vec![13_000; 3];
+        let found = warnings(&symbols, &Config::default(), true);
+        let about: Vec<_> = found.iter().filter(|text| text.contains("marked")).collect();
+        assert_eq!(
+            about,
+            [
+                "BTCUSDT: most classes are small in fit, so the smallest, with 1,099 rows, sets how many of each are marked as balanced: 3,297 of 38,257 rows (8.6%)"
+            ]
+        );
     }
 
     #[test]
