@@ -76,6 +76,38 @@ fn phases_can_run_one_by_one() {
 }
 
 #[test]
+fn a_boundary_time_outside_the_data_is_refused_or_warned_of() {
+    let place = Place::new();
+    // The market runs from Monday to Wednesday, in UTC from Sunday evening on.
+    for command in ["process market -o out", "thresholds market -o t.json"] {
+        let early = place.run(&format!("{command} {SMALL} --fit-until 2024-01-01"));
+        assert_eq!(early.code, 1, "{}", early.err);
+        for part in [
+            "error: the fit half is empty: no row comes before fit_until = 2024-01-01T00:00:00.000000000Z\n",
+            "help: set fit_until to a time within the data, which is from 2024-04-01T",
+        ] {
+            assert!(early.err.contains(part), "{part} in {}", early.err);
+        }
+        let late = place.run(&format!("{command} {SMALL} --fit-until 2024-05-01"));
+        assert_eq!(late.code, 0, "{}", late.err);
+        let warning = "the holdout is empty: no row comes at or after fit_until = 2024-05-01T00:00:00.000000000Z";
+        assert!(late.err.contains(&format!("warning: {warning}, and the data ends at 2024-04-0")), "{}", late.err);
+        assert_eq!(late.err.matches("holdout").count(), 1, "{}", late.err);
+    }
+    for file in ["manifest.json", "report.html"] {
+        assert!(std::fs::read_to_string(place.path().join("out").join(file)).unwrap().contains("the holdout is empty"));
+    }
+    // Thresholds of the past may meet data without a fit half, but data without a holdout is no test.
+    let applied = place.run(&format!("build market -o applied --thresholds t.json {SMALL}"));
+    assert_eq!(applied.code, 0, "{}", applied.err);
+    assert!(
+        applied.err.contains("no row comes at or after the boundary time of the thresholds file"),
+        "{}",
+        applied.err
+    );
+}
+
+#[test]
 fn json_is_for_machines() {
     let place = Place::new();
     let json = |ran: &Ran| -> serde_json::Value { serde_json::from_str(&ran.out).unwrap() };

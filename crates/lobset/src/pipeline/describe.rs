@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::halves::{Halves, MOST_SINGLE_WARNINGS, Origin, empty_halves};
 use super::planned::Planned;
 use super::scanned::Scanned;
 use super::streams::Stream;
@@ -58,6 +59,7 @@ pub fn describe(
         }
     };
     let symbols: Vec<SymbolEntry> = scanned.streams.iter().enumerate().map(describe_symbol).collect();
+    let halves: Vec<Halves<'_>> = symbols.iter().filter_map(Halves::of_dataset).collect();
     Manifest {
         sha256: String::new(),
         version: crate::VERSION.to_owned(),
@@ -68,6 +70,7 @@ pub fn describe(
             .into_iter()
             .chain(steps_back(symbols.iter().map(|s| (s.symbol.as_str(), s.steps_back, s.rows))))
             .chain(scanned.warnings.iter().cloned())
+            .chain(empty_halves(&halves, scanned.fit_until, Origin::new(config, thresholds.fitted), &scanned.inputs))
             .chain(warnings(&symbols, config, thresholds.fitted))
             .collect(),
         thresholds,
@@ -134,9 +137,6 @@ pub fn steps_back<'a>(streams: impl Iterator<Item = (&'a str, u64, u64)>) -> Opt
 /// at least 33 percent away with three classes, and further with more.
 const FAR_FROM_UNIFORM: f64 = 0.25;
 
-/// Up to this many symbols get a warning each; more of them share one.
-const MOST_SINGLE_WARNINGS: usize = 5;
-
 /// Warns of symbols whose own fit half is far from uniform.
 fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
     let with_dataset: Vec<(&str, &SplitEntry)> =
@@ -189,9 +189,6 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
     for symbol in symbols {
         let Some(dataset) = &symbol.dataset else { continue };
         for (split, entry) in dataset.splits.named() {
-            if entry.rows == 0 && split != "embargo" {
-                warnings.push(format!("{}: has no {split} rows", symbol.symbol));
-            }
             warnings.extend(few_marked(&symbol.symbol, split, entry));
             match entry.short.as_slice() {
                 [] => {}

@@ -6,6 +6,7 @@ mod counts;
 mod describe;
 mod engine;
 mod fit;
+mod halves;
 mod inspect;
 mod instruments;
 mod local;
@@ -29,6 +30,7 @@ use std::time::Instant;
 use apart::check_apart;
 use close::close;
 use engine::Engine;
+use halves::{Halves, Origin, empty_halves};
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
 use planned::fit_all;
@@ -144,6 +146,9 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         let labelled = engine.movements(&scanned.streams)?;
         let qualified = qualified(config, &scanned.streams, &labelled)?;
         let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
+        let halves: Vec<Halves<'_>> = qualified.iter().map(|s| Halves::of_stream(&scanned.streams[*s])).collect();
+        let empty = empty_halves(&halves, scanned.fit_until, Origin::new(config, true), &scanned.inputs);
+        empty.into_iter().for_each(|warning| monitor.note(warning));
         scanned.check_unchanged()?;
         workspace.publish_file(&thresholds.to_json())?.into_iter().for_each(|note| monitor.note(note));
         Ok(thresholds)

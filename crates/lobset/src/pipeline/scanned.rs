@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::engine::{Engine, Scans};
+use super::halves::check_fit_half;
 use super::scan::{FileScan, set_aside};
 use super::streams::{Joined, Stream, join};
 use crate::config::{Config, PriceType};
@@ -77,7 +78,8 @@ pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Threshold
         stream.splits.boundary_row = row;
     }
     let inexact = scans.iter().map(|scan| scan.inexact).collect();
-    let inputs = scans.into_iter().map(|scan| scan.input).collect();
+    let inputs: Vec<InputEntry> = scans.into_iter().map(|scan| scan.input).collect();
+    check_fit_half(&streams, fit_until, (run.config, given), &inputs)?;
     Ok(Scanned { files, inputs, inexact, delivery, streams, warnings, fit_until, fit_files, reused })
 }
 
