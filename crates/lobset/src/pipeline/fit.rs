@@ -103,7 +103,7 @@ fn fit_group(
     };
     let mut boundaries = interpolate(n, &qs, &at_ranks);
     let median = boundaries.pop().unwrap_or(mean);
-    check_classes(&boundaries, at_ranks.as_chunks().0, n, min, whose)?;
+    check_classes(&boundaries, at_ranks.as_chunks().0, n, min, selection.equal_to(0.0), whose)?;
     let embargo_rows = engine.count(&embargo, &Selection::new(), 0.0)?.1.iter().map(|s| s.count).sum();
     Ok(Some(Boundaries {
         values: boundaries,
