@@ -43,8 +43,8 @@ class Config(Settings):
         compression: Literal["zstd", "snappy", "lz4", "none"] | None = None,
     ) -> None: ...
     @property
-    def currency(self) -> str:
-        """Tag in the file names, and the preset that fills the other defaults."""
+    def currency(self) -> str | None:
+        """Tag in the file names, and the preset that fills the other defaults; without one they follow from the data."""
     @property
     def features(self) -> tuple[Literal["volume", "variance", "trade_counts"], ...]:
         """Channels of the depth tensors made from the dataset: volume (the median of sizes), variance (the sample variance of sizes), trade_counts (the sum of order counts)."""

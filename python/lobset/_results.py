@@ -255,6 +255,8 @@ class Inspection:
     delivery: dict[str, Any] = field(repr=False)
     """As in `Manifest`."""
     warnings: list[str]
+    currency: str
+    """The tag of the file names that `process` would write; empty if none follows from the files."""
     refusals: list[str]
     """Why `process` would refuse the files with these settings, as far as reading the files shows."""
 
@@ -278,5 +280,6 @@ class Inspection:
             drops=values["drops"],
             delivery=values["delivery"],
             warnings=values["warnings"],
+            currency=values["currency"],
             refusals=values["refusals"],
         )

@@ -79,7 +79,7 @@ Exit codes:
   130  interrupted";
 
 const SETTINGS_HELP: &str = "\
-Settings come from the preset of the currency, then --config FILE (TOML), then the environment (LOBSET_LOOKBACK_ROWS=500),
+Settings come from the preset of the currency (named, or that of the symbols), then --config FILE (TOML), then the environment (LOBSET_LOOKBACK_ROWS=500),
 then flags (--lookback-rows 500): the later one wins. Unknown keys and impossible values are all refused at once, before any
 file is opened. Colour goes where a terminal is, unless NO_COLOR is set.";
 
@@ -198,7 +198,7 @@ pub fn command() -> Clap {
                 .long_about(
                     "The main job, in three phases: fit class boundaries on the first half of the files, write one labelled dataset per \
                      symbol from all of them, read back what was written and prove it. OUT appears complete and proved, or not at all.\n\n\
-                     Example: lobset process data/ -o audusd --currency AUDUSD",
+                     Example: lobset process data/ -o audusd",
                 )
                 .arg(inputs())
                 .arg(out("The output folder"))

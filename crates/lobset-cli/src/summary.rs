@@ -116,6 +116,7 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     let mut text = String::new();
     let timings = &manifest.timings;
     let fitted = if manifest.thresholds.fitted { "fitted" } else { "from a file" };
+    let _ = writeln!(text, "currency {}", manifest.config.tag());
     let _ = writeln!(
         text,
         "boundaries {fitted}, nothing at or after {} known to them",
@@ -278,6 +279,9 @@ pub fn inspection(found: &Inspection) -> String {
     if longest.is_some_and(|longest| longest >= LEAST_GAP) {
         let _ =
             writeln!(text, "windows reach across these gaps; max_gap breaks a stream at longer pauses (--max-gap 15m)");
+    }
+    if !found.currency.is_empty() {
+        let _ = writeln!(text, "process would name the datasets {}_…", found.currency);
     }
     for sentence in checksums(&found.files).into_iter().chain(found.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));

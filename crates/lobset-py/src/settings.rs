@@ -46,9 +46,11 @@ pub fn settings() -> PyResult<String> {
     json(&SETTINGS.iter().map(|setting| Line::new(setting, &defaults)).collect::<Vec<_>>())
 }
 
-/// All values of a configuration, including the settings of how to run.
+/// All values of a configuration, including the settings of how to run, and the keys that are held against the preset of
+/// the data.
 fn all_values(config: &Config) -> Map<String, Value> {
-    SETTINGS.iter().map(|setting| (setting.key.to_owned(), setting.json(config))).collect()
+    let held = ("held".to_owned(), Value::from_iter(config.held.iter().cloned()));
+    SETTINGS.iter().map(|setting| (setting.key.to_owned(), setting.json(config))).chain([held]).collect()
 }
 
 /// Parses settings from the JSON of their values. Values that are missing are the defaults.

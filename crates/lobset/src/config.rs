@@ -2,9 +2,12 @@
 //! [`SETTINGS`], from which the command line, the environment, TOML files, Python and the README have theirs.
 
 mod choices;
+pub(crate) mod presets;
 mod setting;
 mod table;
 mod values;
+
+use std::collections::BTreeSet;
 
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize, Serializer};
 pub use choices::{Aliases, Columns, Compression, Feature, PriceType, ThresholdScope, Unmapped};
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
+pub(crate) use values::NONE;
 pub use values::{Choice, Kind, SettingValue};
 
 use crate::error::ConfigError;
@@ -21,8 +25,8 @@ use crate::time_text::{Duration, Timestamp};
 pub const MAX_WINDOW_ROWS: u64 = 1 << 30;
 
 settings! {
-    /// Tag in the file names, and the preset that fills the other defaults.
-    output currency: String = "AUDUSD".to_owned(), "TAG", check tag;
+    /// Tag in the file names, and the preset that fills the other defaults; without one they follow from the data.
+    output currency: Option<String> = None, "TAG", check tag_if_set;
     /// Channels of the depth tensors made from the dataset.
     tensor features: Vec<Feature> = vec![Feature::Volume, Feature::Variance], "LIST", check distinct;
     /// L, rows of the past window.
@@ -76,18 +80,9 @@ settings! {
 }
 
 impl Config {
-    /// The defaults of a currency: its preset, or the plain defaults for a tag without one.
-    pub fn preset(currency: &str) -> Self {
-        let mut config = Self { currency: currency.to_owned(), ..Self::default() };
-        match currency {
-            "GBPUSD" => config.lookforward_input = 3_000,
-            "USDJPY" | "EURJPY" | "GBPJPY" => {
-                config.micro_pip_size = 0.001;
-                config.nbins = 9;
-            }
-            _ => {}
-        }
-        config
+    /// The tag in the file names; empty while it is to follow from the data.
+    pub fn tag(&self) -> &str {
+        self.currency.as_deref().unwrap_or_default()
     }
 
     /// Checks every range and every pair of settings that must agree.
@@ -116,7 +111,11 @@ fn require(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> 
     if holds { Ok(()) } else { Err(message()) }
 }
 
-fn tag(text: &str) -> Result<(), String> {
+fn tag_if_set(currency: &Option<String>) -> Result<(), String> {
+    currency.as_deref().map_or(Ok(()), check_tag)
+}
+
+pub(crate) fn check_tag(text: &str) -> Result<(), String> {
     let holds = (1..=32).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         && !text.starts_with('.');
@@ -168,14 +167,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn presets_fill_the_defaults() {
-        assert_eq!(Config::preset("AUDUSD"), Config::default());
-        assert_eq!(Config::preset("GBPUSD").lookforward_input, 3_000);
-        assert_eq!(Config::preset("EURJPY").nbins, 9);
-        assert_eq!(Config::preset("ES").nbins, Config::default().nbins);
-    }
-
-    #[test]
     fn all_problems_come_at_once() {
         let config = Config {
             nbins: 1,
@@ -183,7 +174,7 @@ mod tests {
             force_uniform: false,
             drop_unbalanced: true,
             sample_fraction: f64::NAN,
-            currency: "../x".to_owned(),
+            currency: Some("../x".to_owned()),
             price_range: Some([2.0, 1.0]),
             ..Config::default()
         };
@@ -271,7 +262,7 @@ mod tests {
             let mut changed = plain.clone();
             setting.set(&mut changed, &another(setting, &plain)).unwrap();
             for config in [&plain, &changed] {
-                let mut back = Config { currency: String::new(), nbins: 99, ..changed.clone() };
+                let mut back = Config { currency: None, nbins: 99, ..changed.clone() };
                 setting.set(&mut back, &setting.text(config)).unwrap();
                 assert_eq!(setting.json(&back), setting.json(config), "{}", setting.key);
                 let json = serde_json::json!({ setting.key: setting.json(config) });

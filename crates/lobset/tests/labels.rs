@@ -216,7 +216,7 @@ fn real_files_equal_the_reference(name: &str, config: &Config) {
     let out = scratch.path().join("out");
     run(&inputs, &out, config).unwrap();
     let (symbols, until, fit_files) = read_plain(&inputs);
-    compare(&out, &reference(&symbols, until, &fit_files, config).unwrap(), &config.currency);
+    compare(&out, &reference(&symbols, until, &fit_files, config).unwrap(), config.tag());
     lobset::validate(&out, Some((&inputs, Compare::Random(1))), &Default::default(), &lobset::Monitor::silent())
         .unwrap();
 }

@@ -37,6 +37,7 @@ pub(crate) use head::{EDGE, LARGEST_STEP_BACK};
 pub use impossible::Impossible;
 pub use mappings::{Mappings, Slot};
 pub use opened::MAX_METADATA_BYTES;
+pub(crate) use opened::read_metadata;
 pub use quote::{Drops, QuoteRules};
 pub(crate) use quote::{inexact_price, is_exact_float};
 pub use reader::{DbnReader, Record};

@@ -10,6 +10,7 @@ mod halves;
 mod inspect;
 mod instruments;
 mod local;
+mod market;
 mod movements;
 mod order;
 mod overlap;
@@ -33,6 +34,7 @@ use engine::Engine;
 use halves::{Halves, Origin, empty_halves};
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
+use market::resolved;
 use planned::fit_all;
 use produce::{check_config, produce};
 use qualify::qualified;
@@ -96,14 +98,17 @@ fn run(request: Request<'_>, config: &Config, monitor: &Monitor<'_>) -> Result<M
     let started = Instant::now();
     let Request { inputs, out, thresholds, options, .. } = request;
     check_config(config, thresholds)?;
-    let run = Run { config, threads: options.threads(), monitor };
+    let threads = options.threads();
     if storage::is_url(out) {
-        let workers = Workers { executor: &Threads::new(run.threads), work: None, threads: 1 };
+        let run = Run { config, threads, monitor };
+        let workers = Workers { executor: &Threads::new(threads), work: None, threads: 1 };
         return tasks::run(workers, run, request);
     }
     check_name(out)?;
     let found = find(inputs, options.symbology.as_deref())?;
     check_apart(out, &found)?;
+    let config = &resolved(config, thresholds, &found, threads)?;
+    let run = Run { config, threads, monitor };
     let workspace = Workspace::open(out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = produce(&mut engine, run, request, None, started);
@@ -136,9 +141,10 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         return Err(ConfigError::one("out: thresholds alone are written to a local file").into());
     }
     check_name(&out)?;
-    let run = Run { config, threads: options.threads(), monitor };
     let found = find(&inputs, options.symbology.as_deref())?;
     check_apart(&out, &found)?;
+    let config = &resolved(config, None, &found, options.threads())?;
+    let run = Run { config, threads: options.threads(), monitor };
     let workspace = Workspace::open_for_file(&out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = (|| {

@@ -64,7 +64,7 @@ impl Job for Datasets {
             let boundaries = boundaries_of(&thresholds, &part.symbol)?;
             let quotas = Quotas::new(&part.counts);
             let (file, metadata) = if part.whole {
-                let stem = dataset_stem(&config.currency, &part.symbol);
+                let stem = dataset_stem(config.tag(), &part.symbol);
                 (attempt.dataset(&stem), metadata(&config, &part.symbol, &thresholds).to_vec())
             } else {
                 (attempt.file(SEGMENTS, "parquet"), Vec::new())
