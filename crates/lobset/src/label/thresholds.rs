@@ -256,7 +256,8 @@ mod tests {
             let full = counts.iter().filter(|c| **c > 0).count();
             assert!(error.to_string().contains(&format!("only {full} of the {nbins} classes")), "{error}: {counts:?}");
             let many = zeros < n && zeros * u64::from(nbins) > n;
-            let counted = format!("{zeros} of the {n} movements that were fitted on are exactly zero");
+            let counted =
+                format!("{} of the {} movements that were fitted on are exactly zero", grouped(zeros), grouped(n));
             assert_eq!(error.to_string().contains(&counted), many, "{error}");
             let cure = if many { "classes = \"share\" or classes = \"spread\"" } else { "lower nbins" };
             assert!(error.help().unwrap().contains(cure));
