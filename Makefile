@@ -2,7 +2,8 @@
 
 DATA ?=
 OUT ?= production
-CURRENCY ?= AUDUSD
+# Tag and preset; without it they follow from the data.
+CURRENCY ?=
 LOBSET := target/release/lobset
 PYTHON := .venv/bin/python
 TORCH := .venv-torch/bin/python
@@ -17,10 +18,10 @@ build:
 # DATA=/path/to/dbn selects your own files; without it a small market is simulated into market/.
 process-production: build
 	@if [ -z "$(DATA)" ] && [ ! -d market ]; then \
-		rm -rf market.partial && $(LOBSET) simulate market.partial --days 6 --rows 290000 --seed 1 --currency $(CURRENCY) \
+		rm -rf market.partial && $(LOBSET) simulate market.partial --days 6 --rows 290000 --seed 1 $(if $(CURRENCY),--currency $(CURRENCY)) \
 		&& mv market.partial market; \
 	fi
-	$(LOBSET) process $(if $(DATA),"$(DATA)",market) -o "$(OUT)" --currency $(CURRENCY) --overwrite
+	$(LOBSET) process $(if $(DATA),"$(DATA)",market) -o "$(OUT)" $(if $(CURRENCY),--currency $(CURRENCY)) --overwrite
 
 test: test-rust test-siege test-python test-readers test-torch
 

@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="a folder of DBN files, MBP-10")
     parser.add_argument("out", type=Path, help="the folder for the datasets")
-    parser.add_argument("--currency", default="AUDUSD", help="tag and preset [default: AUDUSD]")
+    parser.add_argument("--currency", help="tag and preset [default: from the data]")
     parser.add_argument("--config", type=Path, help="further settings, in TOML")
     arguments = parser.parse_args()
 
@@ -26,7 +26,7 @@ def main() -> None:
 
     boundaries = arguments.out.with_suffix(".thresholds.json")
     thresholds = lobset.fit_thresholds(arguments.data, boundaries, config)
-    print(f"boundaries of {config.nbins} classes, fitted on data before {thresholds.fit_until}: {boundaries}")
+    print(f"boundaries fitted on data before {thresholds.fit_until}: {boundaries}")
 
     manifest = lobset.build(arguments.data, arguments.out, boundaries, config)
     for symbol, dataset in manifest.datasets.items():

@@ -13,7 +13,8 @@ class Config(Settings):
     """The settings of a run: checked when created, immutable afterwards.
 
     Settings that are left out get their values from the preset of `currency` (AUDUSD, EURUSD, GBPUSD, USDJPY, EURJPY,
-    GBPJPY) or from the plain defaults.
+    GBPJPY, in letters of any case) or from the plain defaults. Without a currency, each run takes the one that follows
+    from its data: that of the symbols' roots at CME, else the code of the dataset. Its preset fills what is left out.
 
     >>> config = Config(currency="AUDUSD", nbins=5)
     >>> config.nbins, config.lookback_rows

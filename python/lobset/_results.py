@@ -257,6 +257,8 @@ class Inspection:
     delivery: dict[str, Any] = field(repr=False)
     """As in `Manifest`."""
     warnings: list[str]
+    currency: str
+    """The tag of the file names that `process` would write; empty if none follows from the files."""
     refusals: list[str]
     """Why `process` would refuse the files with these settings, as far as reading the files shows."""
 
@@ -281,5 +283,6 @@ class Inspection:
             flags=values["flags"],
             delivery=values["delivery"],
             warnings=values["warnings"],
+            currency=values["currency"],
             refusals=values["refusals"],
         )

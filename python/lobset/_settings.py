@@ -80,8 +80,10 @@ def _text(name: str, value: object) -> str:
 class Settings:
     """Base of `Config`, independent of which settings there are. It has a property for each setting."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_held", "_values")
     _values: dict[str, Any]
+    _held: tuple[str, ...]
+    """Settings that the preset of the data must not change, although they have their defaults."""
 
     def __init__(self, **given: Any) -> None:
         # A misspelled name is refused whatever its value.
@@ -94,8 +96,9 @@ class Settings:
         self._take(json.loads(_lobset.resolve(toml, texts, file)))
 
     def _take(self, values: dict[str, Any]) -> None:
-        """Stores the values of all settings."""
-        object.__setattr__(self, "_values", values)
+        """Stores the values of all settings, and the keys that the preset of the data must not change."""
+        object.__setattr__(self, "_values", {name: values[name] for name in SETTINGS})
+        object.__setattr__(self, "_held", tuple(values.get("held", ())))
 
     @classmethod
     def _of(cls, values: dict[str, Any]) -> Self:
@@ -150,36 +153,31 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all settings by name, with values that `Config` and JSON accept."""
-        return json.loads(self._json())  # type: ignore[no-any-return]
+        return json.loads(json.dumps(self._values))  # type: ignore[no-any-return]
 
     def _json(self) -> str:
-        return json.dumps(self._values)
+        return json.dumps({**self._values, "held": self._held})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Config is immutable; use replace({name}=…) for a changed copy")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Settings) and self._values == other._values
+        return isinstance(other, Settings) and self._json() == other._json()
 
     def __hash__(self) -> int:
         return hash(self._json())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self)._of, (self._values,))
+        return (type(self)._of, ({**self._values, "held": self._held},))
 
     def __repr__(self) -> str:
-        """The currency, and the settings that differ from its preset."""
+        """The currency, if one is named, and the settings that differ from its preset."""
         import tomllib
 
         values = tomllib.loads(self.to_toml())
-        currency = values["currency"]
-        preset = tomllib.loads(type(self)(currency=currency).to_toml())
-        changed = {name: value for name, value in values.items() if value != preset.get(name)}
-        return (
-            f"{type(self).__name__}("
-            + ", ".join(f"{n}={v!r}" for n, v in {"currency": currency, **changed}.items())
-            + ")"
-        )
+        preset = tomllib.loads(type(self)(currency=values.get("currency")).to_toml())
+        shown = {name: value for name, value in values.items() if name == "currency" or value != preset.get(name)}
+        return f"{type(self).__name__}(" + ", ".join(f"{name}={value!r}" for name, value in shown.items()) + ")"
 
 
 def _signature() -> inspect.Signature:

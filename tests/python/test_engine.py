@@ -121,7 +121,7 @@ def test_symbols_may_come_from_a_symbology_file(market, manifest, tmp_path):
 
 
 def test_results_are_typed(market, manifest, tmp_path):
-    assert manifest.config == SMALL and manifest.version == lobset.__version__
+    assert manifest.config == SMALL.replace(currency="AUDUSD") and manifest.version == lobset.__version__
     symbol = next(s for s in manifest.symbols if s.path)
     assert symbol.splits["fit"].classes.sum() == symbol.splits["fit"].rows > 0
     assert symbol.path.stat().st_size == symbol.bytes
@@ -172,6 +172,14 @@ def test_config_knows_every_setting():
     assert (config.nbins, config.micro_pip_size, config.max_gap) == (9, 0.001, "15m")
     assert lobset.Config.from_toml(config.to_toml()) == config == pickle.loads(pickle.dumps(config))
     assert eval(repr(config), {"Config": lobset.Config}) == config and "nbins" not in repr(config)
+    # Without a currency, what was set to its default stays through every copy.
+    held, open = lobset.Config(nbins=21), lobset.Config()
+    assert held != open and (held.nbins, open.nbins, open.currency) == (21, 21, None) and repr(open) == "Config()"
+    for copy in [pickle.loads(pickle.dumps(held)), lobset.Config.from_toml(held.to_toml()), held.replace(samples=50_000)]:
+        assert copy == held and copy.replace(currency="usdjpy").nbins == 21
+    assert eval(repr(held), {"Config": lobset.Config}) == held and "held" not in held.to_dict()
+    jpy = open.replace(currency="usdjpy")
+    assert (jpy.currency, jpy.nbins) == ("USDJPY", 9) == (config.currency, config.nbins)
     assert (config.features, config.price_range, config.publishers) == (("trade_counts",), (90.5, 200.0), None)
     assert 'max_gap = "15m"\n' in config.to_toml() and "max_gap='15m'" in repr(config)
     assert config.replace(max_gap=None, nbins=5).max_gap is None and hash(config) != hash(config.replace(nbins=5))

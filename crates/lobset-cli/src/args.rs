@@ -82,8 +82,8 @@ Exit codes:
   130  interrupted";
 
 const SETTINGS_HELP: &str = "\
-Settings come from the currency's preset, --config FILE (TOML), the environment (LOBSET_LOOKBACK_ROWS=500) and flags \
-(--lookback-rows 500); later sources win. All unknown keys and invalid values are reported at once, before any data is \
+Settings come from the preset of the currency (given, or inferred from the symbols), --config FILE (TOML), the environment (LOBSET_LOOKBACK_ROWS=500) and \
+flags (--lookback-rows 500); later sources win. All unknown keys and invalid values are reported at once, before any data is \
 opened.";
 
 fn inputs() -> Arg {
@@ -216,7 +216,7 @@ pub fn command() -> Clap {
                     "Run the main job, in three phases: fit class boundaries on the first half of the files, write one labelled dataset \
                      per symbol from all files, then read the datasets back and validate them. OUT appears complete and \
                      validated, or not at all.\n\n\
-                     Example: lobset process data/ -o audusd --currency AUDUSD",
+                     Example: lobset process data/ -o audusd",
                 )
                 .arg(inputs())
                 .arg(out("The output folder"))

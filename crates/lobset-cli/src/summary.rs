@@ -118,6 +118,7 @@ fn statistics<'a>(datasets: impl Iterator<Item = (&'a SymbolEntry, &'a DatasetEn
 pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
     let mut text = String::new();
     let timings = &manifest.timings;
+    let _ = writeln!(text, "currency {}", manifest.config.tag());
     let origin = if manifest.thresholds.fitted { "fitted" } else { "from a file, fitted" };
     let _ = writeln!(text, "boundaries {origin} on data before {} only", to_second(manifest.thresholds.fit_until));
     text += &statistics(manifest.datasets(), verbose);
@@ -287,6 +288,9 @@ pub fn inspection(found: &Inspection) -> String {
     let flags = found.flags.named().into_iter().filter(|(_, count)| *count > 0);
     let flags: Vec<String> = flags.map(|(name, count)| format!("{name} {}", grouped(count))).collect();
     let _ = writeln!(text, "records by flag: {}", if flags.is_empty() { "none".to_owned() } else { flags.join(", ") });
+    if !found.currency.is_empty() {
+        let _ = writeln!(text, "process would name the datasets {}_…", found.currency);
+    }
     for sentence in checksums(&found.files).into_iter().chain(found.delivery.sentences()) {
         let _ = writeln!(text, "{}", printable(&sentence));
     }

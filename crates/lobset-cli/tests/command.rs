@@ -91,6 +91,116 @@ fn phases_can_run_one_by_one() {
 }
 
 #[test]
+fn a_boundary_time_outside_the_data_is_refused_or_warned_of() {
+    let place = Place::new();
+    // The market runs from Monday to Wednesday, in UTC from Sunday evening on.
+    for command in ["process market -o out", "thresholds market -o t.json"] {
+        let early = place.run(&format!("{command} {SMALL} --fit-until 2024-01-01"));
+        assert_eq!(early.code, 1, "{}", early.err);
+        for part in [
+            "error: the fit half is empty: no row comes before fit_until = 2024-01-01T00:00:00.000000000Z\n",
+            "help: set fit_until to a time within the data, which is from 2024-04-01T",
+        ] {
+            assert!(early.err.contains(part), "{part} in {}", early.err);
+        }
+        let late = place.run(&format!("{command} {SMALL} --fit-until 2024-05-01"));
+        assert_eq!(late.code, 0, "{}", late.err);
+        let warning = "the holdout is empty: no row comes at or after fit_until = 2024-05-01T00:00:00.000000000Z";
+        assert!(late.err.contains(&format!("warning: {warning}, and the data ends at 2024-04-0")), "{}", late.err);
+        assert_eq!(late.err.matches("holdout").count(), 1, "{}", late.err);
+    }
+    for file in ["manifest.json", "report.html"] {
+        assert!(std::fs::read_to_string(place.path().join("out").join(file)).unwrap().contains("the holdout is empty"));
+    }
+    // Thresholds of the past may meet data without a fit half, but data without a holdout is no test.
+    let applied = place.run(&format!("build market -o applied --thresholds t.json {SMALL}"));
+    assert_eq!(applied.code, 0, "{}", applied.err);
+    assert!(
+        applied.err.contains("no row comes at or after the boundary time of the thresholds file"),
+        "{}",
+        applied.err
+    );
+}
+
+#[test]
+fn without_a_currency_the_tag_and_its_preset_follow_from_the_data() {
+    let place = Place::empty();
+    let windows = "--lookback-rows 100 --lookforward-input 100 --lookforward-offset 10 --min-symbol-samples 500";
+    // The root of the symbols, the tag, and its classes.
+    for (root, tag, nbins) in [("M6A", "AUDUSD", 21), ("PJY", "GBPJPY", 9), ("ZZ", "GLBX.MDP3", 21)] {
+        let market = format!("market-{root}");
+        assert_eq!(place.run(&format!("simulate {market} --days 2 --rows 12000 --currency {root}")).code, 0);
+        let ran = place.run(&format!("process {market} -o {root} {windows}"));
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.out.starts_with(&format!("currency {tag}\n")), "{}", ran.out);
+        assert!(place.path().join(format!("{root}/{tag}_{root}M4_dataset.parquet")).exists(), "{}", ran.out);
+        let manifest = std::fs::read_to_string(place.path().join(root).join("manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        assert_eq!(
+            (manifest["config"]["currency"].as_str(), manifest["config"]["nbins"].as_u64()),
+            (Some(tag), Some(nbins))
+        );
+        assert_eq!(manifest["config"].get("held"), None);
+        assert_eq!(place.run(&format!("validate {root} --against {market}")).code, 0);
+        let inspected = place.run(&format!("inspect {market}"));
+        assert!(inspected.out.contains(&format!("process would name the datasets {tag}_…\n")), "{}", inspected.out);
+    }
+    // A setting of the user beats the preset, even one that equals the plain default.
+    let ran = place.run(&format!("process market-PJY -o kept {windows} --nbins 21 --json"));
+    let manifest: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        (manifest["config"]["currency"].as_str(), manifest["config"]["nbins"].as_u64()),
+        (Some("GBPJPY"), Some(21))
+    );
+    assert_eq!(manifest["config"]["micro_pip_size"].as_f64(), Some(0.001));
+    // The phases one by one come to the same.
+    assert_eq!(place.run(&format!("thresholds market-PJY -o t.json {windows}")).code, 0);
+    let read = |path: &str| std::fs::read(place.path().join(path)).unwrap();
+    assert_eq!(read("t.json"), read("PJY/thresholds.json"));
+    let built = place.run("build market-PJY -o built --thresholds t.json --min-symbol-samples 500");
+    assert_eq!(built.code, 0, "{}", built.err);
+    assert_eq!(read("built/GBPJPY_PJYM4_dataset.parquet"), read("PJY/GBPJPY_PJYM4_dataset.parquet"));
+    let ran = place.run(&format!("process market-PJY -o again {windows} --thresholds t.json"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(read("again/GBPJPY_PJYM4_dataset.parquet"), read("PJY/GBPJPY_PJYM4_dataset.parquet"));
+    // The thresholds were fitted with nine classes: the preset of another currency does not fit them.
+    let ran = place.run(&format!("process market-PJY -o again --overwrite {windows} --thresholds t.json --nbins 21"));
+    assert!(ran.code == 2 && ran.err.contains("nbins: 21 differs from 9"), "{}", ran.err);
+    // Case does not matter, and several markets in one input have the code of their dataset.
+    let ran = place.run(&format!("process market-PJY -o lower {windows} --currency gbpjpy"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(read("lower/GBPJPY_PJYM4_dataset.parquet"), read("PJY/GBPJPY_PJYM4_dataset.parquet"));
+    let inspected = place.run("inspect market-M6A market-PJY");
+    assert!(inspected.out.contains("process would name the datasets GLBX.MDP3_…\n"), "{}", inspected.out);
+}
+
+#[test]
+fn real_data_without_a_currency_has_the_code_of_its_dataset() {
+    let place = Place::empty();
+    for (name, tag) in [("crypto", "XBIN.DEPTH"), ("es", "GLBX.MDP3")] {
+        let Some(data) = place::real_data(name) else { return };
+        let ran = place.run(&format!("inspect {}", data.display()));
+        assert!(ran.out.contains(&format!("process would name the datasets {tag}_…\n")), "{}", ran.out);
+    }
+}
+
+#[test]
+fn movements_of_exactly_zero_are_counted_where_they_leave_classes_empty() {
+    let place = Place::empty();
+    let Some(data) = place::real_data("crypto") else { return };
+    let windows = "--nbins 3 --lookback-rows 1 --lookforward-offset 0 --lookforward-input 10 --min-symbol-samples 2000";
+    let ran = place.run(&format!("thresholds {} -o t.json {windows}", data.display()));
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    for part in [
+        "would hold a row: ",
+        " movements that were fitted on are exactly zero",
+        "help: classes = \"share\" or classes = \"spread\"",
+    ] {
+        assert!(ran.err.contains(part), "{part} in {}", ran.err);
+    }
+}
+
+#[test]
 fn json_is_for_machines() {
     let place = Place::new();
     let json = |ran: &Ran| -> serde_json::Value { serde_json::from_str(&ran.out).unwrap() };

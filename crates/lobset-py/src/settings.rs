@@ -52,9 +52,11 @@ fn value(setting: &Setting, config: &Config) -> Value {
     if as_text { setting.text(config).into() } else { setting.json(config) }
 }
 
-/// All values of a configuration, including the settings of how to run.
+/// All values of a configuration, including the settings of how to run, and the keys that are held against the preset of
+/// the data.
 fn all_values(config: &Config) -> Map<String, Value> {
-    SETTINGS.iter().map(|setting| (setting.key.to_owned(), value(setting, config))).collect()
+    let held = ("held".to_owned(), Value::from_iter(config.held.iter().cloned()));
+    SETTINGS.iter().map(|setting| (setting.key.to_owned(), value(setting, config))).chain([held]).collect()
 }
 
 /// Parses settings from the JSON of their values, which come from Python or from a file of the library. Values that are

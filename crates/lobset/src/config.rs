@@ -2,11 +2,14 @@
 //! [`SETTINGS`], from which the command line, the environment, TOML files, Python and the README have theirs.
 
 mod choices;
+pub(crate) mod presets;
 mod session;
 mod setting;
 mod table;
 mod target;
 mod values;
+
+use std::collections::BTreeSet;
 
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
@@ -20,15 +23,15 @@ use table::{by_scope, optional, scope, scoped, settings};
 use target::check_targets;
 pub(crate) use target::target_text;
 pub use target::{CLASSIC, Classes, MAX_WINDOW_ROWS, Means, Movement, Target, Targets};
-pub(crate) use values::SettingValue;
 pub use values::{Choice, ValueKind};
+pub(crate) use values::{NONE, SettingValue};
 
 use crate::error::ConfigError;
 use crate::time_text::{Duration, Timestamp};
 
 settings! {
-    /// Tag used in file names; also selects the preset that provides the other defaults.
-    output currency: String = "AUDUSD".to_owned(), "TAG", check tag;
+    /// Tag used in file names; also selects the preset that provides the other defaults. Inferred from the data if not set.
+    output currency: Option<String> = None, "TAG", check tag_if_set;
     /// Channels of depth tensors made from the dataset.
     tensor features: Vec<Feature> = vec![Feature::Volume, Feature::Variance], "LIST", check distinct;
     /// Length L of the past window, in rows.
@@ -104,18 +107,9 @@ settings! {
 }
 
 impl Config {
-    /// The defaults of a currency: its preset, or the plain defaults for a tag without one.
-    pub fn preset(currency: &str) -> Self {
-        let mut config = Self { currency: currency.to_owned(), ..Self::default() };
-        match currency {
-            "GBPUSD" => config.lookforward_input = 3_000,
-            "USDJPY" | "EURJPY" | "GBPJPY" => {
-                config.micro_pip_size = 0.001;
-                config.nbins = 9;
-            }
-            _ => {}
-        }
-        config
+    /// The tag in the file names; empty while it is to follow from the data.
+    pub fn tag(&self) -> &str {
+        self.currency.as_deref().unwrap_or_default()
     }
 
     /// The targets: the classic one, which the flat settings describe, then the others.
@@ -181,7 +175,11 @@ fn require(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> 
     if holds { Ok(()) } else { Err(message()) }
 }
 
-fn tag(text: &str) -> Result<(), String> {
+fn tag_if_set(currency: &Option<String>) -> Result<(), String> {
+    currency.as_deref().map_or(Ok(()), check_tag)
+}
+
+pub(crate) fn check_tag(text: &str) -> Result<(), String> {
     let holds = (1..=32).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         && !text.starts_with('.');
@@ -250,14 +248,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn presets_fill_the_defaults() {
-        assert_eq!(Config::preset("AUDUSD"), Config::default());
-        assert_eq!(Config::preset("GBPUSD").lookforward_input, 3_000);
-        assert_eq!(Config::preset("EURJPY").nbins, 9);
-        assert_eq!(Config::preset("ES").nbins, Config::default().nbins);
-    }
-
-    #[test]
     fn all_problems_come_at_once() {
         let config = Config {
             nbins: 1,
@@ -265,7 +255,7 @@ mod tests {
             force_uniform: false,
             drop_unbalanced: true,
             sample_fraction: f64::NAN,
-            currency: "../x".to_owned(),
+            currency: Some("../x".to_owned()),
             price_range: Some([2.0, 1.0]),
             ..Config::default()
         };
@@ -369,7 +359,7 @@ mod tests {
             let mut changed = plain.clone();
             setting.set(&mut changed, &another(setting, &plain)).unwrap();
             for config in [&plain, &changed] {
-                let mut back = Config { currency: String::new(), nbins: 99, ..changed.clone() };
+                let mut back = Config { currency: None, nbins: 99, ..changed.clone() };
                 setting.set(&mut back, &setting.text(config)).unwrap();
                 assert_eq!(setting.json(&back), setting.json(config), "{}", setting.key);
                 let json = serde_json::json!({ setting.key: setting.json(config) });

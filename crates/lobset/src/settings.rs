@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use crate::config::SETTINGS;
-use crate::config::{Config, target_text};
+use crate::config::presets::spelled;
+use crate::config::{Config, NONE, target_text};
 use crate::error::{ConfigError, unread};
 use crate::printable::Shown;
 use crate::storage;
@@ -88,9 +89,10 @@ impl Layer {
     }
 }
 
-/// A configuration as a TOML document of all settings that have a value, which [`Layer::from_toml`] reads back.
+/// A configuration as a TOML document of all settings that have a value, which [`Layer::from_toml`] reads back. Settings
+/// that take their values from a preset once the data has named the currency are left out.
 pub fn to_toml(config: &Config) -> String {
-    let set = SETTINGS.iter().filter(|setting| setting.is_set(config));
+    let set = SETTINGS.iter().filter(|setting| setting.is_set(config) && !config.is_open(setting));
     set.map(|setting| format!("{} = {}\n", setting.key, setting.toml(config))).collect()
 }
 
@@ -124,13 +126,15 @@ fn toml_targets(value: &toml::Value) -> Option<Result<String, String>> {
     Some(target_text(&tables))
 }
 
-/// Applies `layers` to the preset of the currency they choose; later layers override earlier ones.
+/// Applies `layers` to the preset of the currency they choose; later layers override earlier ones. Without a currency,
+/// the preset follows from the data when a run has opened it, and changes no key of the layers.
 ///
 /// # Errors
 /// [`ConfigError`] with every unknown key, invalid value and violated range of all layers.
 pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
     let currency = layers.iter().flat_map(|l| &l.values).rfind(|(key, _)| key == "currency");
-    let mut config = currency.map_or_else(Config::default, |(_, tag)| Config::preset(tag));
+    let currency = currency.map(|(_, tag)| tag.as_str()).filter(|tag| *tag != NONE);
+    let mut config = currency.map_or_else(Config::default, Config::preset);
     let mut problems = Vec::new();
     for layer in layers {
         for (key, value) in &layer.values {
@@ -143,6 +147,8 @@ pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
             }
         }
     }
+    config.currency = config.currency.map(|tag| spelled(&tag).to_owned());
+    config.hold(layers.iter().flat_map(|layer| &layer.values).map(|(key, _)| key.as_str()));
     if let Err(broken) = config.check() {
         // Prefix each problem with the origin of its setting, if it was set at all.
         let origin = |problem: &str| {
@@ -193,7 +199,7 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_toml() {
         let config = Config {
-            currency: "BTC-USD".to_owned(),
+            currency: Some("BTC-USD".to_owned()),
             features: vec![Feature::TradeCounts, Feature::Volume],
             keep_intermediate: true,
             fit_until: Some(Timestamp(1_712_102_400_123_456_789)),
@@ -207,7 +213,8 @@ mod tests {
             session_breaks: true,
             ..Config::default()
         };
-        for config in [config, Config::default(), Config::preset("USDJPY")] {
+        let held = Config { held: ["nbins".to_owned()].into(), ..Config::default() };
+        for config in [config, Config::default(), held, Config::preset("USDJPY")] {
             let layer = Layer::from_toml("lobset.toml", &to_toml(&config)).unwrap();
             assert_eq!(resolve(&[layer]), Ok(config));
         }
@@ -223,6 +230,17 @@ mod tests {
         assert_eq!((found.nbins, found.micro_pip_size), (5, 0.001));
         assert_eq!(found.max_gap, Some(Duration(7_200_000_000_000)));
         assert_eq!(found.price_range, Some([1.0, 2.5]));
+    }
+
+    #[test]
+    fn without_a_currency_what_the_user_has_set_is_held_against_the_preset_of_the_data() {
+        let found = resolve(&[layer("flags", &[("nbins", "21"), ("lookback_rows", "5000"), ("currency", "none")])]);
+        let found = found.unwrap();
+        assert_eq!(found, Config { held: ["nbins".to_owned()].into(), ..Config::default() });
+        let filled = found.with_currency("USDJPY");
+        assert_eq!((filled.nbins, filled.micro_pip_size, filled.tag()), (21, 0.001, "USDJPY"));
+        let lower = resolve(&[layer("flags", &[("currency", "usdjpy"), ("nbins", "21")])]).unwrap();
+        assert_eq!(lower, Config { nbins: 21, ..Config::preset("USDJPY") });
     }
 
     #[test]

@@ -216,7 +216,7 @@ fn real_files_equal_the_reference(name: &str, config: &Config) {
     let out = scratch.path().join("out");
     run(&inputs, &out, config).unwrap();
     let (symbols, until, fit_files) = read_plain(&inputs);
-    compare(&out, &reference(&symbols, until, &fit_files, config).unwrap(), &config.currency);
+    compare(&out, &reference(&symbols, until, &fit_files, config).unwrap(), config.tag());
     lobset::validate(&out, Some((&inputs, Compare::Random(1))), &Default::default(), &lobset::Monitor::silent())
         .unwrap();
 }
@@ -276,6 +276,46 @@ fn dropping_unbalanced_rows_leaves_the_marked_ones() {
     assert_eq!(read_labels(&marked.join(name)), want);
     lobset::validate(&marked, Some((&inputs, Compare::Random(5))), &Default::default(), &lobset::Monitor::silent())
         .unwrap();
+}
+
+/// A symbol that moves all the time, and one in ten records of a symbol that stands still but for a few spikes.
+fn still_beside_moving() -> Vec<Vec<Tick>> {
+    let mut mid = 13_000;
+    let file = |day: u64| {
+        let tick = |i: u64| {
+            let still = i % 10 == 9;
+            if !still {
+                mid += (i * 7_919 % 5) as i64 - 2 + (i * 31 % 7 / 6) as i64;
+            }
+            let spike = if i % 1_000 == 509 { 3 } else { 0 };
+            let (instrument, bid) = if still { (9, (13_000 + spike) * TICK) } else { (7, mid * TICK) };
+            Tick { instrument, ts: START + day * DAY + i * 1_000_000, bid, ask: bid + TICK }
+        };
+        (0..4_000).map(tick).collect()
+    };
+    (0..2).map(file).collect()
+}
+
+#[test]
+fn a_symbol_with_most_rows_in_one_class_has_as_many_marks_of_every_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = still_beside_moving();
+    let inputs = write_files(&folder.path().join("in"), &MAPPINGS, &files);
+    let config = Config { nbins: 3, lookback_rows: 1, lookforward_input: 1, lookforward_offset: 0, ..small() };
+    let out = folder.path().join("out");
+    let manifest = run(&inputs, &out, &config).unwrap();
+    let (symbols, until, fit_files) = plain(&files, &config);
+    compare(&out, &reference(&symbols, until, &fit_files, &config).unwrap(), "AUDUSD");
+    let (_, still) = manifest.datasets().find(|(symbol, _)| symbol.symbol == "M6AM4-M6AU4").unwrap();
+    for (split, entry) in still.splits.named().into_iter().filter(|(split, _)| *split != "embargo") {
+        let classes = &entry.classes;
+        assert!(classes.iter().all(|c| *c > 0) && entry.rows > 90 * classes[0], "{split}: {classes:?}");
+        let k = *classes.iter().min().unwrap();
+        assert_eq!((&entry.balanced, &entry.short), (&vec![k; 3], &vec![]), "{split}");
+        let told = format!("M6AM4-M6AU4: most classes are small in {split}, so the smallest, with {k} rows, sets");
+        assert!(manifest.warnings.iter().any(|w| w.starts_with(&told)), "{:?}", manifest.warnings);
+    }
+    lobset::validate(&out, Some((&inputs, Compare::All)), &Default::default(), &lobset::Monitor::silent()).unwrap();
 }
 
 #[test]

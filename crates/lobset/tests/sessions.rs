@@ -88,7 +88,7 @@ proptest! {
                 prop_assert_eq!(symbol.out_of_session, 900 - inside);
                 let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
                 prop_assert_eq!(&thresholds.settings.sessions, &config.sessions);
-                prop_assert_eq!(thresholds.global.unwrap().fit_rows, want.fit_rows as u64);
+                prop_assert_eq!(thresholds.classic.global.unwrap().fit_rows, want.fit_rows as u64);
                 validated(&out, &inputs);
             }
             (Err(_), None) => {}
@@ -130,7 +130,7 @@ fn hours_in_a_time_zone_are_those_in_utc_and_windows_still_see_the_others() {
     // Boundaries are fitted on what is written, and on nothing else.
     let fit = chicago.iter().filter(|label| label.split == "fit").map(|label| f64::from_bits(label.movement)).collect();
     let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
-    assert_eq!(thresholds.symbols["M6AM4"].values, quantiles(fit, 5));
+    assert_eq!(thresholds.classic.symbols["M6AM4"].values, quantiles(fit, 5));
 
     let (broken, manifest) = of(&["08:30-15:00 America/Chicago mon-fri"], true);
     assert_eq!(broken.len(), chicago.len() - 3 * (50 + 45));

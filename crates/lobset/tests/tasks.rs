@@ -48,6 +48,8 @@ fn tasks_give_the_bytes_of_threads() {
         Config { threshold_scope: ThresholdScope::Symbol, ..small() },
         Config { drop_unbalanced: true, sample_fraction: 0.5, ..small() },
         Config { max_gap: Some(Duration(120_000_000_000)), force_uniform: false, ..small() },
+        // Both find the currency in the data.
+        Config { currency: None, ..small() },
     ];
     for (i, config) in configs.iter().enumerate() {
         let out = |name: &str| folder.path().join(format!("{name}-{i}"));

@@ -46,6 +46,7 @@ pub struct Setting {
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
     pub(super) text: fn(&Config) -> String,
     pub(super) toml: fn(&Config) -> String,
+    pub(super) copy: fn(&mut Config, &Config),
     pub(super) json: fn(&Config) -> Value,
 }
 
@@ -94,6 +95,11 @@ impl Setting {
     /// The value in TOML; `"none"` if there is no value.
     pub fn toml(&self, config: &Config) -> String {
         (self.toml)(config)
+    }
+
+    /// Copies the value from one configuration to another.
+    pub(super) fn copy(&self, to: &mut Config, from: &Config) {
+        (self.copy)(to, from);
     }
 
     /// The value in JSON; `null` if there is no value.

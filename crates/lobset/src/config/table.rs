@@ -28,21 +28,29 @@ macro_rules! settings {
             #[doc = concat!("Scope: ", stringify!($scope), ". By default `", stringify!($default), "`.")]
             $(#[serde(default = $before)])?
             pub $key: $type,
-        )+}
+        )+
+            /// Keys that the user has set to their plain defaults without naming a currency: the preset of the currency
+            /// that follows from the data does not change them, nor any value other than a plain default.
+            pub held: BTreeSet<String>,
+        }
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $($key: $default,)+ }
+                Self { $($key: $default,)+ held: BTreeSet::new() }
             }
         }
 
         impl Serialize for Config {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let fields = SETTINGS.iter().filter(|setting| setting.scope != Scope::Run).count();
-                let mut map = serializer.serialize_struct("Config", fields)?;
+                let held = usize::from(!self.held.is_empty());
+                let mut map = serializer.serialize_struct("Config", fields + held)?;
                 $(if scope!($scope) != Scope::Run {
                     map.serialize_field(stringify!($key), &self.$key)?;
                 })+
+                if held > 0 {
+                    map.serialize_field("held", &self.held)?;
+                }
                 map.end()
             }
         }
@@ -51,10 +59,10 @@ macro_rules! settings {
             /// Returns the settings with those of [`Scope::Run`] at their defaults, as the files of a run record them.
             #[must_use]
             pub fn without_run_settings(&self) -> Self {
-                let Self { $($key,)+ } = Self::default();
+                let Self { $($key,)+ held: _ } = Self::default();
                 Self {$(
                     $key: if scope!($scope) == Scope::Run { $key } else { Clone::clone(&self.$key) },
-                )+}
+                )+ held: self.held.clone() }
             }
 
             /// The problems of individual settings, each prefixed with its key.
@@ -87,6 +95,7 @@ macro_rules! settings {
                 },
                 text: |config| config.$key.text(),
                 toml: |config| config.$key.toml(),
+                copy: |to, from| to.$key = Clone::clone(&from.$key),
                 json: |config| serde_json::to_value(&config.$key).unwrap_or_default(),
             },
         )+];

@@ -221,15 +221,15 @@ impl SettingValue for [f64; 2] {
 }
 
 /// The text of a setting without a value.
-pub(super) const NONE: &str = "none";
+pub(crate) const NONE: &str = "none";
 
 impl<T: SettingValue> SettingValue for Option<T> {
     const KIND: ValueKind = T::KIND;
     const OPTIONAL: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        // An empty list is a value: it must not be read as an absent list, which for publishers means all of them.
-        let empty = text.is_empty() && !matches!(T::KIND, ValueKind::List(_));
+        // An empty list or text is a value: it must not be read as an absent one, which for publishers means all of them.
+        let empty = text.is_empty() && !matches!(T::KIND, ValueKind::List(_) | ValueKind::Text);
         if empty || text == NONE { Ok(None) } else { T::parse(text).map(Some) }
     }
 

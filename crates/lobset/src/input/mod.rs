@@ -39,6 +39,7 @@ pub(crate) use head::{EDGE, LARGEST_STEP_BACK};
 pub use impossible::Impossible;
 pub(crate) use mappings::Slot;
 pub use opened::MAX_METADATA_BYTES;
+pub(crate) use opened::read_metadata;
 pub use quote::Drops;
 pub(crate) use quote::{inexact_price, is_exact_float};
 pub use reader::{DbnReader, Record};

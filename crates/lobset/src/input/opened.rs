@@ -147,7 +147,7 @@ fn gather_metadata(path: &Path, source: &mut Source, length: usize) -> Result<Ve
 }
 
 /// Reads the metadata of a file of any schema.
-pub(super) fn read_metadata(path: &Path) -> Result<Metadata> {
+pub(crate) fn read_metadata(path: &Path) -> Result<Metadata> {
     Opened::new(path).map(|opened| opened.metadata)
 }
 

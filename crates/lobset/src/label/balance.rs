@@ -7,23 +7,32 @@ use crate::cast::low64;
 pub struct Quota {
     counts: Vec<u64>,
     k: u64,
+    lopsided: bool,
 }
 
 impl Quota {
-    /// Computes k: the smallest count among the classes with at least a tenth of their fair share of the rows.
+    /// Computes k: the smallest count among the classes with at least a tenth of their fair share of the rows. If fewer
+    /// than half of the classes have that many, k is the smallest count above zero of all classes.
     pub fn new(counts: Vec<u64>) -> Self {
         // Counts from a manifest can be arbitrary, so their sum may exceed 64 bits.
         let rows: u128 = counts.iter().map(|c| u128::from(*c)).sum();
         let nbins = counts.len() as u128;
-        let enough = |c: &&u64| u128::from(**c) * nbins * 10 >= rows;
-        let k = if rows == 0 { 0 } else { counts.iter().filter(enough).min().copied().unwrap_or(0) };
-        Self { counts, k }
+        let full = || counts.iter().filter(|c| u128::from(**c) * nbins * 10 >= rows);
+        // The few large classes alone would set a k that marks every row of the small ones, and nothing would be uniform.
+        let lopsided = 2 * full().count() < counts.len();
+        let least = if lopsided { counts.iter().filter(|c| **c > 0).min() } else { full().min() };
+        Self { k: least.copied().unwrap_or(0), lopsided, counts }
     }
 
     /// Number of marked rows of every class that is not short.
-    #[cfg(test)]
     pub fn k(&self) -> u64 {
         self.k
+    }
+
+    /// True if fewer than half of the classes have a tenth of their fair share of the rows, so that the smallest of all
+    /// classes sets k.
+    pub fn is_lopsided(&self) -> bool {
+        self.lopsided
     }
 
     /// Classes with fewer than k rows.
@@ -76,15 +85,47 @@ mod tests {
     }
 
     #[test]
+    fn where_most_classes_are_small_the_smallest_sets_the_quota() {
+        // Real perpetuals, ten rows ahead: two of three classes have less than a tenth of their fair share, 1,275 rows.
+        let quota = Quota::new(vec![1_194, 35_964, 1_099]);
+        assert_eq!((quota.k(), quota.is_lopsided()), (1_099, true));
+        assert_eq!((0..3).map(|c| quota.marked(c)).collect::<Vec<_>>(), [1_099; 3]);
+        // Classes without rows are short, as ever.
+        let quota = Quota::new(vec![0, 2, 9_000, 0, 5]);
+        assert_eq!((quota.k(), quota.short().collect::<Vec<_>>()), (2, vec![0, 3]));
+        // Half of the classes are not fewer than half.
+        let quota = Quota::new(vec![1, 500, 2, 500]);
+        assert_eq!((quota.k(), quota.is_lopsided()), (500, false));
+    }
+
+    #[test]
     fn counts_of_any_size_have_a_quota() {
         let quota = Quota::new(vec![u64::MAX, u64::MAX, 3]);
         assert_eq!((quota.k(), quota.short().collect::<Vec<_>>()), (u64::MAX, vec![2]));
         assert_eq!(quota.marked(0), u64::MAX);
     }
 
+    /// Counts of classes of which each may be very large or very small.
+    fn uneven() -> impl Strategy<Value = Vec<u64>> {
+        prop::collection::vec(prop_oneof![Just(0), 0..5u64, 0..300u64, 5_000..9_000u64], 2..8)
+    }
+
     proptest! {
         #[test]
-        fn marks_are_as_many_as_promised_and_evenly_spread(counts in prop::collection::vec(0u64..300, 2..8)) {
+        fn the_quota_is_that_of_the_plain_rule(counts in uneven()) {
+            let mut sorted = counts.clone();
+            sorted.sort_unstable();
+            let tenth = |c: &u64| *c as f64 / counts.iter().sum::<u64>().max(1) as f64 >= 0.1 / counts.len() as f64 - 1e-12;
+            let large: Vec<u64> = sorted.iter().copied().filter(tenth).collect();
+            let quota = Quota::new(counts.clone());
+            let many = large.len() as f64 >= counts.len() as f64 / 2.0;
+            prop_assert_eq!(quota.is_lopsided(), !many && counts.iter().any(|c| *c > 0));
+            let want = if many { large[0] } else { sorted.into_iter().find(|c| *c > 0).unwrap_or(0) };
+            prop_assert_eq!(quota.k(), want);
+        }
+
+        #[test]
+        fn marks_are_as_many_as_promised_and_evenly_spread(counts in prop_oneof![prop::collection::vec(0u64..300, 2..8), uneven()]) {
             let quota = Quota::new(counts.clone());
             for (class, &c) in counts.iter().enumerate() {
                 let marked: Vec<u64> = (1..=c).filter(|&j| quota.is_marked(class, j)).collect();

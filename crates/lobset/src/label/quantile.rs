@@ -77,6 +77,8 @@ struct Wanted {
     /// Its rank, from 0, among the values that share the digits so far.
     rank: u64,
     slot: u16,
+    /// Number of values that share them.
+    equal: u64,
 }
 
 /// Serialized form of a selection: for each completed pass, the prefixes with a wanted rank; and whether it is among
@@ -199,8 +201,10 @@ impl Selection {
         let bits = DIGITS[level];
         if level == 0 {
             let n = histogram.counts.iter().sum();
-            self.wanted =
-                ranks(n).into_iter().map(|rank| Wanted { rank: rank.min(n.saturating_sub(1)), slot: 0 }).collect();
+            self.wanted = ranks(n)
+                .into_iter()
+                .map(|rank| Wanted { rank: rank.min(n.saturating_sub(1)), slot: 0, equal: n })
+                .collect();
         }
         let mut prefixes: Vec<u64> = Vec::new();
         for wanted in &mut self.wanted {
@@ -217,6 +221,7 @@ impl Selection {
                 prefixes.len() - 1
             });
             wanted.slot = to_u16(slot);
+            wanted.equal = histogram.counts[base + digit];
         }
         self.descend(prefixes);
         (self.tables.len() == DIGITS.len())
@@ -225,6 +230,15 @@ impl Selection {
 }
 
 impl Selection {
+    /// Number of values that equal `value`, after the last pass, if a value at a wanted rank equals it; else 0.
+    pub fn equal_to(&self, value: f64) -> u64 {
+        let found = |wanted: &&Wanted| value_of(self.prefixes[usize::from(wanted.slot)]).to_bits() == value.to_bits();
+        match self.tables.len() == DIGITS.len() {
+            true => self.wanted.iter().find(found).map_or(0, |wanted| wanted.equal),
+            false => 0,
+        }
+    }
+
     /// Ends a pass: the next pass counts only values with one of these prefixes, which extend those of this pass.
     fn descend(&mut self, prefixes: Vec<u64>) {
         let bits = DIGITS[self.tables.len()];
@@ -298,6 +312,11 @@ mod tests {
                 histogram.merge(&serde_json::from_str(&serde_json::to_string(&counted).unwrap()).unwrap());
             }
             if let Some(values) = selection.refine(&histogram, |n| ranks(n, qs)) {
+                for value in &values {
+                    let equal = parts.iter().flatten().filter(|v| v.to_bits() == value.to_bits()).count() as u64;
+                    assert_eq!(selection.equal_to(*value), equal);
+                }
+                assert_eq!(selection.equal_to(0.123), 0);
                 return interpolate(n, qs, &values);
             }
         }

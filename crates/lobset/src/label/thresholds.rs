@@ -10,6 +10,7 @@ pub use on_disk::LARGEST_THRESHOLDS;
 
 use crate::config::{CLASSIC, Config, LabelSettings};
 use crate::error::{ConfigError, Error, Result};
+use crate::printable::grouped;
 use crate::time_text::Timestamp;
 
 /// A file that the thresholds were fitted on.
@@ -170,12 +171,20 @@ fn increasing(boundaries: &[f64]) -> bool {
 /// two boundaries coincide, or no movement is between them or below the first.
 ///
 /// `neighbours` contains, for each boundary, the two movements, adjacent in sorted order, that it was interpolated
-/// from; `rows` is the number of movements and `min` the smallest. Having fewer movements than classes is not an error
+/// from; `rows` is the number of movements, `min` the smallest, and `zeros` the number of those that are exactly zero, if
+/// that is one of the neighbours. Having fewer movements than classes is not an error
 /// by itself.
 ///
 /// # Errors
 /// [`Error::Data`] that says how many classes contain a movement and what to change.
-pub fn check_classes(boundaries: &[f64], neighbours: &[[f64; 2]], rows: u64, min: f64, whose: &str) -> Result<()> {
+pub fn check_classes(
+    boundaries: &[f64],
+    neighbours: &[[f64; 2]],
+    rows: u64,
+    min: f64,
+    zeros: u64,
+    whose: &str,
+) -> Result<()> {
     let nbins = boundaries.len() + 1;
     // Class k is [b_k, b_k+1). The smallest movement that is not less than b_k is one of the two neighbours of b_k. The
     // last class contains the largest movement.
@@ -188,10 +197,18 @@ pub fn check_classes(boundaries: &[f64], neighbours: &[[f64; 2]], rows: u64, min
     if full == nbins || (few_rows && below_first && increasing(boundaries)) {
         return Ok(());
     }
+    let only = format!("{whose}: only {full} of {nbins} classes would get any rows");
+    // Zeros fill more than their class where they are more than its share.
+    if zeros < rows && u128::from(zeros) * nbins as u128 > rows.into() {
+        return Err(Error::data(
+            format!("{only}: {} of the {} fit movements are exactly zero", grouped(zeros), grouped(rows)),
+            format!(
+                "set classes = \"share\" or classes = \"spread\", which put zeros into a class between down and up; or lower nbins, or raise lookback_rows and lookforward_input so that the means change in finer steps"
+            ),
+        ));
+    }
     Err(Error::data(
-        format!(
-            "{whose}: only {full} of {nbins} classes would get any rows: the fit movements have too few distinct values for nbins = {nbins}"
-        ),
+        format!("{only}: the fit movements have too few distinct values for nbins = {nbins}"),
         "lower nbins, or raise lookback_rows and lookforward_input so that the means change in finer steps; a price that never changes cannot be divided into classes",
     ))
 }
@@ -256,7 +273,8 @@ mod tests {
         let qs = inner_quantiles(nbins);
         let at_ranks: Vec<f64> = ranks(n, &qs).into_iter().map(|rank| sorted[rank as usize]).collect();
         let values = interpolate(n, &qs, &at_ranks);
-        let checked = check_classes(&values, at_ranks.as_chunks().0, n, sorted[0], "all symbols");
+        let zeros = if at_ranks.contains(&0.0) { movements.iter().filter(|m| **m == 0.0).count() as u64 } else { 0 };
+        let checked = check_classes(&values, at_ranks.as_chunks().0, n, sorted[0], zeros, "all symbols");
         let boundaries =
             Boundaries { values, fit_rows: n, embargo_rows: 0, mean: 0.0, std: 0.0, min: 0.0, max: 0.0, median: 0.0 };
         let mut counts = vec![0_u64; usize::from(nbins)];
@@ -267,7 +285,11 @@ mod tests {
         if let Err(error) = &checked {
             let full = counts.iter().filter(|c| **c > 0).count();
             assert!(error.to_string().contains(&format!("only {full} of {nbins} classes")), "{error}: {counts:?}");
-            assert!(error.help().unwrap().contains("lower nbins"));
+            let many = zeros < n && zeros * u64::from(nbins) > n;
+            let counted = format!("{} of the {} fit movements are exactly zero", grouped(zeros), grouped(n));
+            assert_eq!(error.to_string().contains(&counted), many, "{error}");
+            let cure = if many { "classes = \"share\" or classes = \"spread\"" } else { "lower nbins" };
+            assert!(error.help().unwrap().contains(cure));
         }
         checked
     }

@@ -125,7 +125,7 @@ fn front_matter(page: &mut String, manifest: &Manifest) {
     let rows: u64 = manifest.datasets().map(|(_, dataset)| dataset.rows).sum();
     let power = rows.checked_ilog10().unwrap_or(0) as usize;
     let size = SIZES[power.saturating_sub(2).min(SIZES.len() - 1)];
-    let name = format!("{}: limit order book rows with labels", manifest.config.currency);
+    let name = format!("{}: limit order book rows with labels", manifest.config.tag());
     let _ = write!(
         page,
         "---\n\
@@ -168,7 +168,7 @@ fn introduction(page: &mut String, manifest: &Manifest, thresholds: &Thresholds)
          `classification_label` its class, 0 to {}. The class boundaries are in `{}`.\n{origin}\n\n\
          These settings define the label; `manifest.json` has all settings, inputs, counts and hashes.\n\n\
          ```json\n{settings}\n```\n",
-        escape(&config.currency),
+        escape(config.tag()),
         match inputs.len() {
             1 => "1 file".to_owned(),
             n => format!("{} files", grouped(n as u64)),

@@ -52,7 +52,7 @@ fn bars(split: &SplitEntry) -> String {
 /// Renders the page.
 pub fn report(manifest: &Manifest) -> String {
     let mut page = String::new();
-    let currency = escape(&manifest.config.currency);
+    let currency = escape(manifest.config.tag());
     let _ = write!(
         page,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\

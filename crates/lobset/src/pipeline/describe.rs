@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::halves::{Halves, MOST_SINGLE_WARNINGS, Origin, empty_halves};
 use super::planned::Planned;
 use super::scanned::Scanned;
 use super::streams::{Stream, TargetRows, item};
 use super::write::split_entries;
 use crate::config::{CLASSIC, Classes, Config, Target, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
+use crate::label::Quota;
 use crate::output::{
     DatasetEntry, FileEntry, Manifest, SplitEntry, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
 };
@@ -61,6 +63,7 @@ pub fn describe(
         }
     };
     let symbols: Vec<SymbolEntry> = scanned.streams.iter().enumerate().map(describe_symbol).collect();
+    let halves: Vec<Halves<'_>> = symbols.iter().filter_map(Halves::of_dataset).collect();
     Manifest {
         sha256: String::new(),
         version: crate::VERSION.to_owned(),
@@ -71,6 +74,7 @@ pub fn describe(
             .into_iter()
             .chain(steps_back(symbols.iter().map(|s| (s.symbol.as_str(), s.steps_back, s.rows))))
             .chain(scanned.warnings.iter().cloned())
+            .chain(empty_halves(&halves, scanned.fit_until, Origin::new(config, thresholds.fitted), &scanned.inputs))
             .chain(warnings(&symbols, config, thresholds.fitted))
             .collect(),
         thresholds,
@@ -166,9 +170,6 @@ pub fn steps_back<'a>(streams: impl Iterator<Item = (&'a str, u64, u64)>) -> Opt
 /// at least 33 percent away with three classes, and further with more.
 const FAR_FROM_UNIFORM: f64 = 0.25;
 
-/// Up to this many symbols get a warning each; more of them share one.
-const MOST_SINGLE_WARNINGS: usize = 5;
-
 /// A symbol and a target, as warnings name them.
 fn of_target(symbol: &str, target: &str) -> String {
     if target == CLASSIC { symbol.to_owned() } else { format!("{symbol}, {target}") }
@@ -218,15 +219,28 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
     vec![format!("{far} of {all} symbols have a fit half far from uniform; the farthest is {farthest}: {cure}")]
 }
 
+/// Warns of a split whose marks are few because most of its classes are small. Unmarked splits have no such warning.
+fn few_marked(symbol: &str, split: &str, entry: &SplitEntry) -> Option<String> {
+    let quota = Quota::new(entry.classes.clone());
+    let marked: u64 = entry.balanced.iter().sum();
+    (quota.is_lopsided() && marked > 0).then(|| {
+        format!(
+            "{symbol}: most classes are small in {split}, so the smallest, with {} rows, sets how many of each are marked as balanced: {} of {} rows ({:.1}%)",
+            grouped(quota.k()),
+            grouped(marked),
+            grouped(entry.rows),
+            100.0 * marked as f64 / entry.rows as f64
+        )
+    })
+}
+
 fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
     let mut warnings = far_from_uniform(symbols, config, fitted);
     for symbol in symbols.iter().filter(|symbol| symbol.dataset.is_some()) {
         for (target, splits) in symbol.splits() {
             let name = of_target(&symbol.symbol, target);
             for (split, entry) in splits.named() {
-                if entry.rows == 0 && split != "embargo" {
-                    warnings.push(format!("{name}: has no {split} rows"));
-                }
+                warnings.extend(few_marked(&name, split, entry));
                 match entry.short.as_slice() {
                     [] => {}
                     [class] => {
@@ -298,6 +312,23 @@ mod tests {
             }),
             reason: None,
         }
+    }
+
+    #[test]
+    fn the_share_of_rows_that_small_classes_leave_marked_is_told() {
+        let mut symbols = vec![symbol("BTCUSDT", &[1_194, 35_964, 1_099])];
+        let splits = symbols[0].targets[0].splits.as_mut().unwrap();
+        splits.fit.balanced = vec![1_099; 3];
+        splits.holdout = splits.fit.clone();
+        splits.holdout.classes = vec![13_000; 3];
+        let found = warnings(&symbols, &Config::default(), true);
+        let about: Vec<_> = found.iter().filter(|text| text.contains("marked")).collect();
+        assert_eq!(
+            about,
+            [
+                "BTCUSDT: most classes are small in fit, so the smallest, with 1,099 rows, sets how many of each are marked as balanced: 3,297 of 38,257 rows (8.6%)"
+            ]
+        );
     }
 
     #[test]

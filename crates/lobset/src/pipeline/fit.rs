@@ -69,6 +69,8 @@ struct Counted {
     min: f64,
     max: f64,
     at_ranks: Vec<f64>,
+    /// Number of values that are exactly zero, if a quantile is.
+    zeros: u64,
 }
 
 /// Selects the values that the quantiles `qs` need; `None` if there are no values.
@@ -94,7 +96,15 @@ fn select(engine: &impl Engine, ranges: &[Slice], mut selection: Selection, qs: 
             break values;
         }
     };
-    Ok(Some(Counted { rows: n, mean, std: (squares / n as f64).sqrt(), min, max, at_ranks }))
+    Ok(Some(Counted {
+        rows: n,
+        mean,
+        std: (squares / n as f64).sqrt(),
+        min,
+        max,
+        at_ranks,
+        zeros: selection.equal_to(0.0),
+    }))
 }
 
 /// Fits the boundaries of some symbols together; `None` if they have no row to fit on.
@@ -117,12 +127,12 @@ fn fit_group(engine: &impl Engine, input: &FitInput<'_>, symbols: &[usize], whos
     };
     qs.push(0.5);
     let Some(counted) = select(engine, &fitted, Selection::new(), &qs)? else { return Ok(None) };
-    let Counted { rows: n, mean, std, min, max, at_ranks } = counted;
+    let Counted { rows: n, mean, std, min, max, at_ranks, zeros } = counted;
     let mut quantiles = interpolate(n, &qs, &at_ranks);
     let median = quantiles.pop().unwrap_or(mean);
     let values = match &input.target.classes {
         Classes::Quantiles { .. } => {
-            check_classes(&quantiles, at_ranks.as_chunks().0, n, min, whose)?;
+            check_classes(&quantiles, at_ranks.as_chunks().0, n, min, zeros, whose)?;
             quantiles
         }
         Classes::Share { stationary } => {

@@ -9,9 +9,10 @@ use super::describe::{input_warnings, steps_back};
 use super::engine::delivery;
 use super::events::without_an_end;
 use super::instruments::{AliasSearch, InstrumentSpan};
+use super::market::resolved;
 use super::scan::{Contents, StreamScan, read_streams, set_aside};
 use crate::config::{Aliases, Config, SETTINGS, Scope, Setting, Unmapped};
-use crate::error::{InputError, Result};
+use crate::error::{Error, InputError, Result};
 use crate::input::{
     CatalogFile, Delivery, Drops, Flags, Gaps, InputEntry, RowReader, ScanRules, StreamId, StreamNames, find, is_break,
     open_all, total_bytes, verified,
@@ -23,6 +24,10 @@ use crate::time_text::Timestamp;
 /// The result of [`inspect`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
+    /// The tag of the file names that `process` would write: that of the settings, or the one that follows from the
+    /// files.
+    #[serde(default)]
+    pub currency: String,
     /// Every file, in order of time.
     pub files: Vec<InputEntry>,
     /// Every symbol with rows, by name.
@@ -86,10 +91,16 @@ pub fn inspect<P: AsRef<Path>>(
 ) -> Result<Inspection> {
     config.check()?;
     let on_disk = find(inputs, options.symbology.as_deref())?;
+    let (currency, refusal) = match resolved(config, None, &on_disk, options.threads()) {
+        Ok(config) => (config.tag().to_owned(), None),
+        Err(error @ Error::Data { .. }) => (String::new(), Some(error.to_string())),
+        Err(error) => return Err(error),
+    };
     let (files, mut refused) = open_all(&on_disk)?;
     let rules = ScanRules::new(&Config { unmapped: Unmapped::Drop, ..config.clone() });
     let total = total_bytes(&files);
     let mut found = Inspection {
+        currency,
         files: Vec::new(),
         symbols: Vec::new(),
         drops: Drops::default(),
@@ -150,7 +161,7 @@ pub fn inspect<P: AsRef<Path>>(
     found.delivery = delivery(&on_disk, &files, &found.files);
     found.warnings = input_warnings(&found.files, &found.delivery);
     found.warnings.extend(steps_back(found.symbols.iter().map(|s| (s.symbol.as_str(), s.steps_back, s.rows))));
-    found.refusals = refusals(config, &found.files, &spans);
+    found.refusals = refusal.into_iter().chain(refusals(config, &found.files, &spans)).collect();
     found.refusals.extend(without_an_end(config, streams.keys(), all_ends.iter()));
     Ok(found)
 }

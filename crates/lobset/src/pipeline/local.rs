@@ -175,7 +175,7 @@ impl Engine for Local<'_> {
         let mut finished = tasks.iter();
         let mut splice = |encoded: EncodedGroup<'_>| -> Result<()> {
             let Some(&GroupTask { plan, stream, last, .. }) = finished.next() else { return Ok(()) };
-            let file = dataset_file_name(&config.currency, &stream.symbol);
+            let file = dataset_file_name(config.tag(), &stream.symbol);
             let mut writer = match open.take() {
                 Some(writer) => writer,
                 None => {

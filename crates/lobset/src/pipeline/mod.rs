@@ -7,9 +7,11 @@ mod describe;
 mod engine;
 mod events;
 mod fit;
+mod halves;
 mod inspect;
 mod instruments;
 mod local;
+mod market;
 mod movements;
 mod order;
 mod overlap;
@@ -32,8 +34,10 @@ use std::time::Instant;
 use apart::check_apart;
 use close::close;
 use engine::Engine;
+use halves::{Halves, Origin, empty_halves};
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
+use market::resolved;
 use planned::fit_all;
 use produce::{check_config, produce};
 use qualify::qualified;
@@ -97,14 +101,17 @@ fn run(request: Request<'_>, config: &Config, monitor: &Monitor<'_>) -> Result<M
     let started = Instant::now();
     let Request { inputs, out, thresholds, options, .. } = request;
     check_config(config, thresholds)?;
-    let run = Run { config, threads: options.threads(), monitor };
+    let threads = options.threads();
     if storage::is_url(out) {
-        let workers = Workers { executor: &Threads::new(run.threads), work: None, threads: 1 };
+        let run = Run { config, threads, monitor };
+        let workers = Workers { executor: &Threads::new(threads), work: None, threads: 1 };
         return tasks::run(workers, run, request);
     }
     check_name(out)?;
     let found = find(inputs, options.symbology.as_deref())?;
     check_apart(out, &found)?;
+    let config = &resolved(config, thresholds, &found, threads)?;
+    let run = Run { config, threads, monitor };
     let workspace = Workspace::open(out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = produce(&mut engine, run, request, None, started);
@@ -137,9 +144,10 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         return Err(ConfigError::one("out: thresholds are written only to a local file, not to a URL").into());
     }
     check_name(&out)?;
-    let run = Run { config, threads: options.threads(), monitor };
     let found = find(&inputs, options.symbology.as_deref())?;
     check_apart(&out, &found)?;
+    let config = &resolved(config, None, &found, options.threads())?;
+    let run = Run { config, threads: options.threads(), monitor };
     let workspace = Workspace::open_for_file(&out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = (|| {
@@ -147,6 +155,10 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         let labelled = engine.movements(&scanned.streams)?;
         let qualified = qualified(config, &scanned.streams, &labelled)?;
         let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
+        let halves: Vec<Halves<'_>> =
+            qualified.first().into_iter().flatten().filter_map(|s| Halves::of_stream(&scanned.streams[*s])).collect();
+        let empty = empty_halves(&halves, scanned.fit_until, Origin::new(config, true), &scanned.inputs);
+        empty.into_iter().for_each(|warning| monitor.note(warning));
         scanned.check_unchanged()?;
         workspace.publish_file(&thresholds.to_json())?.into_iter().for_each(|note| monitor.note(note));
         Ok(thresholds)

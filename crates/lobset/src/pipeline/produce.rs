@@ -17,12 +17,21 @@ use crate::output::{CARD, FileEntry, Manifest, REPORT, THRESHOLDS, ThresholdsEnt
 use crate::run::Run;
 use crate::storage::platform::Platform;
 
-/// Checks the settings of a run, and that given boundaries were fitted with the same settings.
+/// Checks the settings of a run, and that given boundaries were fitted with the same settings: before any file is opened,
+/// unless some of the settings follow from the files.
 ///
 /// # Errors
 /// [`ConfigError`] with all problems.
 pub fn check_config(config: &Config, given: Option<&Thresholds>) -> Result<()> {
     config.check()?;
+    if config.currency.is_some() { check_thresholds(config, given) } else { Ok(()) }
+}
+
+/// Checks that given boundaries were fitted with the settings of a run.
+///
+/// # Errors
+/// [`ConfigError`] with every setting that differs.
+pub fn check_thresholds(config: &Config, given: Option<&Thresholds>) -> Result<()> {
     given.map_or(Ok(()), |thresholds| thresholds.check_settings(config).map_err(ConfigError::into))
 }
 

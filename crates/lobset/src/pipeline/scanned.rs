@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::engine::{Engine, Scans};
 use super::events::check_ends;
+use super::halves::check_fit_half;
 use super::scan::{FileScan, set_aside};
 use super::sessions::SessionRows;
 use super::streams::{Joined, Stream, join};
@@ -103,7 +104,8 @@ pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Threshold
         stream.targets = targets;
     }
     let inexact = scans.iter().map(|scan| scan.inexact).collect();
-    let inputs = scans.into_iter().map(|scan| scan.input).collect();
+    let inputs: Vec<InputEntry> = scans.into_iter().map(|scan| scan.input).collect();
+    check_fit_half(&streams, fit_until, (run.config, given), &inputs)?;
     Ok(Scanned { files, inputs, inexact, delivery, streams, warnings, fit_until, fit_files, reused })
 }
 

@@ -143,7 +143,7 @@ pub(super) fn split_by_time(own_ts: u64, last_ts: u64, until: u64) -> Split {
 pub(super) struct Marks<'a> {
     /// Number of rows of each class.
     counts: &'a [u64],
-    /// The smallest count among the classes with at least a tenth of their fair share of the rows.
+    /// Number of marked rows of every class that has so many.
     k: u64,
 }
 
@@ -152,7 +152,12 @@ impl<'a> Marks<'a> {
     pub(super) fn new(counts: &'a [u64]) -> Self {
         let rows: u128 = counts.iter().map(|c| u128::from(*c)).sum();
         let enough = |c: &u64| u128::from(*c) * counts.len() as u128 * 10 >= rows;
-        Self { counts, k: counts.iter().copied().filter(enough).min().unwrap_or(0) }
+        // The smallest count among the classes with at least a tenth of their fair share of the rows; if those are fewer
+        // than half of the classes, the smallest count above zero of all.
+        let large: Vec<u64> = counts.iter().copied().filter(enough).collect();
+        let present: Vec<u64> = counts.iter().copied().filter(|c| *c > 0).collect();
+        let setting = if 2 * large.len() < counts.len() { present } else { large };
+        Self { counts, k: setting.into_iter().min().unwrap_or(0) }
     }
 
     /// The classes with fewer than k rows.
@@ -276,7 +281,7 @@ mod tests {
 
         #[test]
         fn marks_are_those_of_the_writer(
-            small in prop::collection::vec(0..300u64, 2..8), any in prop::collection::vec(any_u64(), 2..8), near in 0..50u64,
+            small in prop::collection::vec(0..300u64, 2..8), lopsided in prop::collection::vec(0..9u64, 2..8), any in prop::collection::vec(any_u64(), 2..8), near in 0..50u64,
             few in 1..30u64, off in -1..=1i64,
         ) {
             // The first class has a tenth of its fair share, give or take one row in total.
@@ -284,7 +289,9 @@ mod tests {
             let mut tenth = vec![0; any.len()];
             tenth[0] = few;
             tenth[1] = (few * (10 * nbins - 1)).saturating_add_signed(off);
-            for counts in [small, any, tenth] {
+            let mut lopsided = lopsided;
+            lopsided[0] *= 1_000;
+            for counts in [small, lopsided, any, tenth] {
                 let (marks, quota) = (Marks::new(&counts), Quota::new(counts.clone()));
                 prop_assert_eq!(marks.k, quota.k());
                 prop_assert_eq!(marks.short(), quota.short().map(|class| class as u64).collect::<Vec<_>>());

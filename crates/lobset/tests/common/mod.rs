@@ -211,7 +211,7 @@ pub fn small() -> Config {
         lookforward_offset: 5,
         nbins: 5,
         min_symbol_samples: 100,
-        ..Config::default()
+        ..Config::preset("AUDUSD")
     }
 }
 

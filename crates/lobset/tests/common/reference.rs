@@ -109,7 +109,12 @@ pub fn quantiles(mut values: Vec<f64>, nbins: u16) -> Vec<f64> {
 
 fn marks(labels: &[usize], nbins: usize) -> Vec<bool> {
     let counts: Vec<usize> = (0..nbins).map(|c| labels.iter().filter(|l| **l == c).count()).collect();
-    let k = counts.iter().copied().filter(|c| c * nbins * 10 >= labels.len()).min().unwrap_or(0);
+    let large: Vec<usize> = counts.iter().copied().filter(|c| c * nbins * 10 >= labels.len()).collect();
+    let k = match labels.len() {
+        0 => 0,
+        _ if 2 * large.len() < nbins => counts.iter().copied().filter(|c| *c > 0).min().unwrap(),
+        _ => large.into_iter().min().unwrap(),
+    };
     let mut seen = vec![0; nbins];
     labels
         .iter()

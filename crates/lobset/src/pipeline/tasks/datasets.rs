@@ -76,7 +76,7 @@ impl Job for Datasets {
         let write = |part: DatasetPart| {
             let quotas: Vec<Quotas> = part.targets.iter().map(|target| Quotas::new(&target.counts)).collect();
             let (file, metadata) = if part.whole {
-                let stem = dataset_stem(&config.currency, &part.symbol);
+                let stem = dataset_stem(config.tag(), &part.symbol);
                 (attempt.dataset(&stem), metadata(&config, &part.symbol, &thresholds).to_vec())
             } else {
                 (attempt.file(SEGMENTS, "parquet"), Vec::new())

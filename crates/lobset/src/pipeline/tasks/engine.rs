@@ -13,7 +13,7 @@ use super::pieces::{Piece, Pieces};
 use super::prove::{Fitted as ProvedFit, Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::Work;
-use super::{Job, Spec, Task, Workers};
+use super::{Job, READERS, Spec, Task, Workers};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
 use crate::label::{Histogram, SLICE, Selection, Sums, Thresholds};
@@ -31,9 +31,6 @@ use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
 use crate::tape::MOVEMENT_BLOCK;
 use crate::validate::{self, Proved, Prover};
-
-/// Receipts of earlier runs that are read concurrently.
-const READERS: usize = 16;
 
 /// Rows of the smallest task: about eight row groups, a third of a second of work.
 const LEAST: u64 = 1 << 20;
@@ -365,7 +362,7 @@ impl Engine for Tasks<'_> {
         let mut entries = BTreeMap::new();
         for (plan, files) in plans.iter().zip(files) {
             let Some(Written { file, written }) = files.into_iter().next() else { continue };
-            let name = dataset_file_name(&config.currency, &streams[plan.symbol].symbol);
+            let name = dataset_file_name(config.tag(), &streams[plan.symbol].symbol);
             let name = self.work.dataset_name(&file, name);
             self.datasets.insert(name.clone(), file);
             entries.insert(plan.symbol, dataset_entry(plan, name, &written));

@@ -31,7 +31,7 @@ impl Job for Merge {
     const KIND: &'static str = "merge";
 
     fn run(self, attempt: &Attempt<'_>) -> Result<Written> {
-        let file = attempt.dataset(&dataset_stem(&self.config.currency, &self.symbol));
+        let file = attempt.dataset(&dataset_stem(self.config.tag(), &self.symbol));
         let schema = DatasetSchema::new(&self.config, self.ts_out).map_err(|e| Error::output(&file, e))?;
         let metadata = metadata(&self.config, &self.symbol, &self.thresholds);
         let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;

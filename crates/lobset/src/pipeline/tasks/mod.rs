@@ -29,6 +29,7 @@ use work::Work;
 
 use super::apart::check_apart;
 use super::close::close;
+use super::market::resolved;
 use super::produce::{check_config, produce};
 use super::request::{Proof, Request};
 use crate::config::Config;
@@ -39,6 +40,9 @@ use crate::output::Manifest;
 use crate::run::{Monitor, Options, Run, map_ordered};
 use crate::storage;
 use attempt::Attempt;
+
+/// Small files that are read concurrently: receipts of earlier runs, and the metadata of the input.
+const READERS: usize = 16;
 
 /// Memory that a process needs besides that of its task, in bytes: the interpreter, libraries, buffers of the
 /// allocator.
@@ -270,6 +274,8 @@ pub(super) fn run(workers: Workers<'_>, run: Run<'_>, request: Request<'_>) -> R
     let Request { inputs, out, options, .. } = request;
     let found = find(inputs, options.symbology.as_deref())?;
     check_apart(out, &found)?;
+    let config = &resolved(run.config, request.thresholds, &found, workers.threads.max(READERS))?;
+    let run = Run { config, ..run };
     let plan = plan_name(run.config, request, &found)?;
     let seen = work::published(out)?;
     if let Some((Some(manifest), _)) = &seen

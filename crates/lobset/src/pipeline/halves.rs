@@ -1,0 +1,202 @@
+//! Empty halves: a fit half or a holdout without a row, of the whole input or of a symbol.
+
+use super::streams::{Stream, TargetRows};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::input::InputEntry;
+use crate::label::Thresholds;
+use crate::output::SymbolEntry;
+use crate::printable::grouped;
+use crate::time_text::Timestamp;
+
+/// Up to this many symbols get a warning each; more of them share one.
+pub const MOST_SINGLE_WARNINGS: usize = 5;
+
+/// Where the boundary time comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The setting `fit_until`.
+    Setting,
+    /// A thresholds file.
+    ThresholdsFile,
+    /// The data: the start of the file in the middle, or the middle of the only file.
+    Middle,
+}
+
+impl Origin {
+    /// The origin in a run with these settings, whose thresholds are fitted or come from a file.
+    pub fn new(config: &Config, fitted: bool) -> Self {
+        match (fitted, config.fit_until) {
+            (false, _) => Self::ThresholdsFile,
+            (true, Some(_)) => Self::Setting,
+            (true, None) => Self::Middle,
+        }
+    }
+}
+
+/// The rows of a symbol on both sides of the boundary time.
+#[derive(Debug, Clone, Copy)]
+pub struct Halves<'a> {
+    /// The symbol.
+    symbol: &'a str,
+    /// Number of its rows.
+    rows: u64,
+    /// Its first row at the boundary time or later.
+    boundary_row: u64,
+    /// Number of its `fit` rows.
+    fit: u64,
+    /// Number of its `holdout` rows.
+    holdout: u64,
+}
+
+impl<'a> Halves<'a> {
+    /// The halves of a dataset; `None` if the symbol has none.
+    pub fn of_dataset(symbol: &'a SymbolEntry) -> Option<Self> {
+        symbol.dataset.as_ref()?;
+        let (_, splits) = symbol.splits().next()?;
+        let SymbolEntry { symbol, rows, boundary_row, .. } = symbol;
+        let (fit, holdout) = (splits.fit.rows, splits.holdout.rows);
+        Some(Self { symbol, rows: *rows, boundary_row: *boundary_row, fit, holdout })
+    }
+
+    /// The halves of a stream before its labels are known: its rows with complete windows.
+    pub fn of_stream(stream: &'a Stream) -> Option<Self> {
+        let Stream { symbol, tape, boundary_row, targets, .. } = stream;
+        let (boundary_row, TargetRows { candidates, splits }) = (*boundary_row, targets.first()?);
+        let fit = candidates.before(splits.fit_end);
+        let holdout = candidates.count() - candidates.before(boundary_row);
+        Some(Self { symbol, rows: tape.rows(), boundary_row, fit, holdout })
+    }
+
+    /// Why it has no `fit` rows; `None` if it has some.
+    fn no_fit(&self, until: Timestamp) -> Option<String> {
+        (self.fit == 0).then(|| match self.boundary_row {
+            0 => format!("all of its {} rows come at or after {until}", grouped(self.rows)),
+            before => format!("none of its {} rows before {until} has a label that ends before it", grouped(before)),
+        })
+    }
+
+    /// Why it has no `holdout` rows; `None` if it has some.
+    fn no_holdout(&self, until: Timestamp) -> Option<String> {
+        (self.holdout == 0).then(|| match self.rows - self.boundary_row.min(self.rows) {
+            0 => format!("all of its {} rows come before {until}", grouped(self.rows)),
+            after => format!("none of its {} rows at or after {until} has a label", grouped(after)),
+        })
+    }
+}
+
+/// The first and the last time of the data; `None` without records.
+fn span(inputs: &[InputEntry]) -> Option<[Timestamp; 2]> {
+    let first = inputs.iter().filter_map(|input| input.first_ts).min()?;
+    Some([first, inputs.iter().filter_map(|input| input.last_ts).max()?])
+}
+
+/// Refuses to fit on an input all of whose rows come at or after the boundary time.
+///
+/// # Errors
+/// [`Error::Data`] with the times of the data and what to change.
+pub fn check_fit_half(
+    streams: &[Stream],
+    until: Timestamp,
+    (config, given): (&Config, Option<&Thresholds>),
+    inputs: &[InputEntry],
+) -> Result<()> {
+    let origin = Origin::new(config, given.is_none());
+    if origin == Origin::ThresholdsFile || streams.iter().any(|stream| stream.boundary_row > 0) {
+        return Ok(());
+    }
+    let Some([first, last]) = span(inputs) else { return Ok(()) };
+    let within = format!("set fit_until to a time within the data, which is from {first} to {last}");
+    Err(match origin {
+        Origin::Setting => Error::data(
+            format!("the fit half is empty: no row comes before fit_until = {until}"),
+            format!("{within}, or leave it out to fit on the first half of the files"),
+        ),
+        _ => Error::data(
+            format!("the fit half is empty: no row comes before {until}, where the second half of the input begins"),
+            format!("files that start at the same time, such as files split by symbol, have no first half: {within}"),
+        ),
+    })
+}
+
+/// Warns of an empty holdout, and of symbols without rows in a half that others have rows in. Data to which thresholds
+/// from a file are applied may be without a fit half.
+pub fn empty_halves(halves: &[Halves<'_>], until: Timestamp, origin: Origin, inputs: &[InputEntry]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if halves.iter().any(|half| half.fit > 0) {
+        warnings.extend(without("fit", halves, |half| half.no_fit(until)));
+    }
+    if halves.iter().any(|half| half.holdout > 0) {
+        warnings.extend(without("holdout", halves, |half| half.no_holdout(until)));
+    } else if let (false, Some([_, last])) = (halves.is_empty(), span(inputs)) {
+        let after = halves.iter().any(|half| half.boundary_row < half.rows);
+        let what = match origin {
+            Origin::Setting => format!("fit_until = {until}"),
+            Origin::ThresholdsFile => format!("the boundary time of the thresholds file, {until}"),
+            Origin::Middle => format!("the boundary time, {until}"),
+        };
+        let why = match after {
+            true => format!("no row at or after {what} has a label, and the data ends at {last}"),
+            false => format!("no row comes at or after {what}, and the data ends at {last}"),
+        };
+        let cure = match origin {
+            Origin::ThresholdsFile => "give later files",
+            _ => "to have rows to test on, give later files or set fit_until to an earlier time",
+        };
+        warnings.push(format!("the holdout is empty: {why}; {cure}"));
+    }
+    warnings
+}
+
+/// Warns of the symbols that are without rows of a split, for which `reason` says why.
+fn without(split: &str, halves: &[Halves<'_>], reason: impl Fn(&Halves<'_>) -> Option<String>) -> Vec<String> {
+    let empty: Vec<(&str, String)> = halves.iter().filter_map(|half| Some((half.symbol, reason(half)?))).collect();
+    match empty.as_slice() {
+        [(symbol, reason), ..] if empty.len() > MOST_SINGLE_WARNINGS => vec![format!(
+            "{} of {} symbols have no {split} rows, such as {symbol}: {reason}",
+            empty.len(),
+            halves.len()
+        )],
+        few => few.iter().map(|(symbol, reason)| format!("{symbol}: has no {split} rows: {reason}")).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNTIL: Timestamp = Timestamp(1_712_102_400_000_000_000);
+
+    fn half(symbol: &str, boundary_row: u64, [fit, holdout]: [u64; 2]) -> Halves<'_> {
+        Halves { symbol, rows: 1_000, boundary_row, fit, holdout }
+    }
+
+    #[test]
+    fn symbols_without_a_half_that_others_have_are_named_with_the_reason() {
+        let halves = [
+            half("both", 500, [400, 400]),
+            half("late", 0, [0, 900]),
+            half("early", 1_000, [900, 0]),
+            half("brief", 30, [0, 870]),
+            half("ending", 970, [870, 0]),
+        ];
+        let until = "2024-04-03T00:00:00.000000000Z";
+        assert_eq!(
+            empty_halves(&halves, UNTIL, Origin::Middle, &[]),
+            [
+                format!("late: has no fit rows: all of its 1,000 rows come at or after {until}"),
+                format!("brief: has no fit rows: none of its 30 rows before {until} has a label that ends before it"),
+                format!("early: has no holdout rows: all of its 1,000 rows come before {until}"),
+                format!("ending: has no holdout rows: none of its 30 rows at or after {until} has a label"),
+            ]
+        );
+        let mut many = vec![half("both", 500, [400, 400])];
+        many.extend([half("late", 0, [0, 900]); 6]);
+        assert_eq!(
+            empty_halves(&many, UNTIL, Origin::Middle, &[]),
+            [format!("6 of 7 symbols have no fit rows, such as late: all of its 1,000 rows come at or after {until}")]
+        );
+        // New data for old thresholds has a holdout alone.
+        assert!(empty_halves(&[half("late", 0, [0, 900])], UNTIL, Origin::ThresholdsFile, &[]).is_empty());
+    }
+}
