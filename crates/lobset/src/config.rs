@@ -9,7 +9,7 @@ mod values;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use choices::{Aliases, Columns, Compression, Feature, PriceType, ThresholdScope, Unmapped};
+pub use choices::{Aliases, Columns, Compression, Derived, Feature, PriceType, ThresholdScope, Unmapped};
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
 pub use values::{Choice, Kind, SettingValue};
@@ -71,6 +71,8 @@ settings! {
     output price_type: PriceType = PriceType::Float, "TYPE";
     /// Which of a record's fields are written.
     output columns: Columns = Columns::All, "SET";
+    /// Columns computed from the book, of one row or of two rows in a row, by their names; none by default.
+    output derived: Vec<Derived> = Vec::new(), "LIST", check no_repeats;
     /// The codec of the Parquet pages.
     output compression: Compression = Compression::Zstd, "CODEC";
 }
@@ -123,11 +125,20 @@ fn tag(text: &str) -> Result<(), String> {
     require(holds, || format!("{text:?} is not a tag of 1 to 32 letters, digits, '.', '_' or '-'"))
 }
 
-fn distinct(features: &[Feature]) -> Result<(), String> {
-    let mut sorted = features.to_vec();
+fn repeats<T: Ord + Copy>(values: &[T]) -> bool {
+    let mut sorted = values.to_vec();
     sorted.sort_unstable();
-    sorted.dedup();
-    require(!sorted.is_empty() && sorted.len() == features.len(), || {
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+fn no_repeats(derived: &[Derived]) -> Result<(), String> {
+    require(!repeats(derived), || {
+        format!("name each of {} at most once", Derived::ALL.iter().map(|of| of.name()).collect::<Vec<_>>().join(", "))
+    })
+}
+
+fn distinct(features: &[Feature]) -> Result<(), String> {
+    require(!features.is_empty() && !repeats(features), || {
         let names: Vec<&str> = Feature::CHOICES.iter().map(|choice| choice.name).collect();
         format!("name each of {} at most once, and one at least", names.join(", "))
     })

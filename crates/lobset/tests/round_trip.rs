@@ -14,7 +14,7 @@ use arrow_rows::batch;
 use bytes::Bytes;
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use lobset::Config;
-use lobset::config::{Columns, Compression, PriceType};
+use lobset::config::{Columns, Compression, Derived, PriceType};
 use lobset::input::Event;
 use lobset::label::Split;
 use lobset::output::{DatasetSchema, DatasetWriter, PAGE_ROWS, RowGroupEncoder, RowLabel};
@@ -229,7 +229,7 @@ fn kept(name: &str) -> PathBuf {
 }
 
 fn config(compression: Compression, price_type: PriceType) -> Config {
-    Config { compression, price_type, ..Config::default() }
+    Config { compression, price_type, derived: Derived::ALL.to_vec(), ..Config::default() }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 pub(super) const NO_TIME: u64 = UNDEF_TIMESTAMP;
 /// The price that represents null.
 pub(super) const NO_PRICE: u64 = UNDEF_PRICE.cast_unsigned();
+/// The bits of an f64 that represent null; no value is NaN.
+pub(super) const NO_FLOAT: u64 = f64::NAN.to_bits();
 
 /// Converts a price in 1e-9 to price units.
 pub(super) fn price(bits: u64) -> f64 {
@@ -39,7 +41,7 @@ pub enum Kind {
     U64,
     /// A signed integer of 32 bits.
     I32,
-    /// The bits of an f64.
+    /// The bits of an f64; those of [`f64::NAN`] are null.
     Float,
     /// Zero or one.
     Bool,
@@ -74,6 +76,7 @@ impl Kind {
         match self {
             Self::Time => Some(NO_TIME),
             Self::FloatPrice | Self::FixedPrice => Some(NO_PRICE),
+            Self::Float => Some(NO_FLOAT),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ mod card;
 mod chunk;
 mod columns;
 mod dataset;
+mod derived;
 mod encoding;
 mod footer;
 mod kind;

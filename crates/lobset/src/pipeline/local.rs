@@ -241,6 +241,7 @@ impl GroupTask<'_> {
         Labelling {
             symbol: &self.stream.symbol,
             tape: &self.stream.tape,
+            breaks: &self.stream.breaks,
             candidates: &self.stream.candidates,
             splits: self.stream.splits,
             boundaries: self.boundaries,

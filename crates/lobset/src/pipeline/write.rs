@@ -1,5 +1,6 @@
 //! Write: encodes rows and their labels as row groups, and creates the manifest entries of datasets.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::plan::{Quotas, RowGroup, SymbolPlan};
@@ -59,6 +60,8 @@ pub struct Labelling<'a> {
     pub symbol: &'a str,
     /// Its rows.
     pub tape: &'a SymbolTape,
+    /// The rows that start a new unbroken stretch.
+    pub breaks: &'a [u64],
     /// The rows that can have a label.
     pub candidates: &'a Candidates,
     /// The side of the boundary time that the rows are on.
@@ -67,6 +70,13 @@ pub struct Labelling<'a> {
     pub boundaries: &'a Boundaries,
     /// The quotas of marked rows.
     pub quotas: &'a Quotas,
+}
+
+/// The rows that encoding a range of candidates reads: those from the first to the last of them, and the row before, with
+/// which derived columns compare the first.
+pub fn rows_read(candidates: &Candidates, range: Range<u64>) -> Range<u64> {
+    let rows = candidates.span(range);
+    rows.start.saturating_sub(1)..rows.end
 }
 
 impl Labelling<'_> {
@@ -89,20 +99,25 @@ impl Labelling<'_> {
         // Rows are numbered within their class and split, continuing from the groups before.
         let mut counts = group.before.clone();
         let mut breath = 0;
+        let cut = || fail("a work file is shorter than its index");
         for rows in self.candidates.rows(group.candidates.clone()) {
-            let mut cursor = RowCursor::new(self.tape, rows.start)?;
+            // The row before, if it is in the same stretch.
+            let before = encoder.compares_rows() && rows.start > 0 && self.breaks.binary_search(&rows.start).is_err();
+            let mut cursor = RowCursor::new(self.tape, rows.start - u64::from(before))?;
             encoder.leap();
+            if before {
+                let changed = cursor.advance()?.ok_or_else(cut)?;
+                encoder.skip(cursor.row(), changed);
+            }
             for (row, movement) in rows.zip(&mut movements) {
                 breath += 1;
                 if breath == BREATH {
                     monitor.advance(BREATH as u64)?;
                     breath = 0;
                 }
-                let Some(changed) = cursor.advance()? else {
-                    return Err(fail("a work file is shorter than its index"));
-                };
+                let changed = cursor.advance()?.ok_or_else(cut)?;
                 if movement.is_nan() {
-                    encoder.skip(changed);
+                    encoder.skip(cursor.row(), changed);
                     continue;
                 }
                 let split = self.splits.of(row);
@@ -110,7 +125,7 @@ impl Labelling<'_> {
                 let number = counts.count(split, class);
                 let balanced = mark && self.quotas.of(split).is_some_and(|q| q.is_marked(class, number));
                 if drop_unmarked && !balanced {
-                    encoder.skip(changed);
+                    encoder.skip(cursor.row(), changed);
                     continue;
                 }
                 let label = RowLabel { row, movement, class: class as u8, split, balanced };

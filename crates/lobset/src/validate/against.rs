@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::definition::{Unusable, Usable, starts_stretch};
 use super::drawn::{Drawn, draw};
 use super::every_row::{EveryRow, passes};
+use super::fields::Levels;
 use super::raw_row::RawRow;
 use super::reading::cause;
 use super::violations::Violations;
@@ -48,8 +49,8 @@ struct Stream<'a> {
     symbol: &'a SymbolEntry,
     rows: u64,
     max_ts: u64,
-    /// The instrument of the previous row; `None` before the first.
-    instrument: Option<u32>,
+    /// The instrument and the levels of the previous row; `None` before the first.
+    before: Option<(u32, Levels)>,
     breaks: usize,
     steps_back: u64,
     target: Target<'a>,
@@ -215,15 +216,16 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
 
 impl<'a> Stream<'a> {
     fn new(symbol: &'a SymbolEntry, target: Target<'a>) -> Self {
-        Self { symbol, rows: 0, max_ts: 0, instrument: None, breaks: 0, steps_back: 0, target }
+        Self { symbol, rows: 0, max_ts: 0, before: None, breaks: 0, steps_back: 0, target }
     }
 
     fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
         let row = self.rows;
         self.rows += 1;
-        let before = self.instrument.map(|instrument| (instrument, self.max_ts));
+        let before = self.before.take();
+        let last = before.as_ref().map(|(instrument, _)| (*instrument, self.max_ts));
         let breaks =
-            starts_stretch(before, (record.event.instrument_id, record.event.ts_recv), config.max_gap.map(|gap| gap.0));
+            starts_stretch(last, (record.event.instrument_id, record.event.ts_recv), config.max_gap.map(|gap| gap.0));
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
                 violations
@@ -233,8 +235,9 @@ impl<'a> Stream<'a> {
         }
         self.steps_back += u64::from(record.event.ts_recv < self.max_ts);
         self.max_ts = self.max_ts.max(record.event.ts_recv);
-        self.instrument = Some(record.event.instrument_id);
-        let raw = RawRow { row, record, mid2, breaks, max_ts: self.max_ts };
+        self.before = Some((record.event.instrument_id, record.levels.clone()));
+        let before = before.as_ref().filter(|_| !breaks).map(|(_, levels)| levels);
+        let raw = RawRow { row, record, before, mid2, breaks, max_ts: self.max_ts };
         match &mut self.target {
             Target::Nothing => {}
             Target::Drawn(drawn) => drawn.take(&raw, violations),

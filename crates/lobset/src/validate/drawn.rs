@@ -149,7 +149,7 @@ impl Drawn<'_> {
             target.broken |= raw.breaks && row + lookback > t && row <= t + offset + ahead;
             if t == row {
                 target.own_ts = raw.max_ts;
-                if let Err(reason) = target.columns.compare(0, raw.record) {
+                if let Err(reason) = target.columns.compare(0, raw.record, raw.before) {
                     violations.add(|| format!("{}: row {row}: {reason}", self.file));
                 }
             }

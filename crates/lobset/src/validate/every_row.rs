@@ -131,7 +131,7 @@ impl<'a> EveryRow<'a> {
             self.refuse_open(violations);
         }
         if self.next.as_ref().is_some_and(|label| label.row == row) {
-            if let Err(reason) = self.columns.compare(self.at, raw.record) {
+            if let Err(reason) = self.columns.compare(self.at, raw.record, raw.before) {
                 violations.add(|| format!("{file}: row {row}: {reason}"));
             }
             self.open.extend(self.next.map(|label| (label, raw.max_ts)));

@@ -14,7 +14,7 @@ use crate::label::{Candidates, Splits, Thresholds};
 use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, SEGMENTS, WrittenFile, dataset_stem};
 use crate::pipeline::counts::ClassCounts;
 use crate::pipeline::plan::{Quotas, RowGroup};
-use crate::pipeline::write::{Labelling, metadata};
+use crate::pipeline::write::{Labelling, metadata, rows_read};
 use crate::run::{Pool, map_ordered};
 use crate::tape::{SymbolTape, Tape};
 
@@ -34,6 +34,8 @@ pub struct Datasets {
 pub struct DatasetPart {
     pub symbol: String,
     pub tape: SymbolTape,
+    /// The rows of the tape that start a new unbroken stretch.
+    pub breaks: Vec<u64>,
     pub candidates: Candidates,
     pub splits: Splits,
     pub pieces: Pieces,
@@ -70,11 +72,12 @@ impl Job for Datasets {
                 (attempt.file(SEGMENTS, "parquet"), Vec::new())
             };
             let encode = |group: &RowGroup| {
-                let mut tape = part.tape.part(part.candidates.span(group.candidates.clone()));
+                let mut tape = part.tape.part(rows_read(&part.candidates, group.candidates.clone()));
                 tape.fetch(Tape::Rows)?;
                 let labelling = Labelling {
                     symbol: &part.symbol,
                     tape: &tape,
+                    breaks: &part.breaks,
                     candidates: &part.candidates,
                     splits: part.splits,
                     boundaries,

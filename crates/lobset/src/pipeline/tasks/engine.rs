@@ -24,7 +24,7 @@ use crate::pipeline::movements::{Computed, slide};
 use crate::pipeline::plan::RowGroup;
 use crate::pipeline::scan::FileScan;
 use crate::pipeline::streams::Stream;
-use crate::pipeline::write::dataset_entry;
+use crate::pipeline::write::{dataset_entry, rows_read};
 use crate::run::{Run, Stage, batches, map_ordered};
 use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
@@ -281,9 +281,11 @@ impl Engine for Tasks<'_> {
             for groups in groups {
                 let (Some(first), Some(last)) = (groups.first(), groups.last()) else { continue };
                 let range = first.candidates.start..last.candidates.end;
+                let rows = rows_read(&stream.candidates, range.clone());
                 let part = DatasetPart {
                     symbol: stream.symbol.clone(),
-                    tape: stream.tape.part(stream.candidates.span(range.clone())),
+                    breaks: stream.breaks.iter().copied().filter(|row| rows.contains(row)).collect(),
+                    tape: stream.tape.part(rows),
                     candidates: stream.candidates.part(range.clone()),
                     splits: stream.splits,
                     pieces: self.movements[plan.symbol].part(&range),
