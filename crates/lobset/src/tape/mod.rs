@@ -13,7 +13,7 @@ mod writer;
 pub(crate) use cursor::check_chunks;
 pub use cursor::{MidCursor, RowCursor, SymbolTape, Tape};
 pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks, read_movements, to_bytes};
-pub(crate) use row::{Level, book, level};
 pub use row::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
+pub(crate) use row::{Level, book, level};
 pub(crate) use varint::zigzag;
 pub use writer::{Chunk, TapeWriter};
