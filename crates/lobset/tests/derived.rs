@@ -6,6 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
@@ -15,9 +16,13 @@ use dbn::{BidAskPair, Mbp10Msg, UNDEF_PRICE};
 use lobset::config::{Columns, Derived};
 use lobset::dataset::DatasetReader;
 use lobset::input::DbnReader;
+use lobset::label::Split;
+use lobset::output::{DatasetSchema, DatasetWriter, Role, RowGroupEncoder, RowLabel};
+use lobset::tape::{BOOK_WORDS, Row};
 use lobset::validate::Compare;
 use lobset::{Cluster, Config, Duration, Error, Monitor, Options, Threads, process_as_tasks, validate};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use proptest::prelude::*;
 
 fn all() -> Vec<Derived> {
     Derived::ALL.to_vec()
@@ -254,4 +259,68 @@ fn derived_columns_stand_before_the_row_number_and_are_features() {
     }
     let card = std::fs::read_to_string(out.join("README.md")).unwrap();
     assert!(card.contains("| `spread` |") && card.contains("`ofi_09`"), "{card}");
+}
+
+/// What an encoder is told about a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Told {
+    Push,
+    Skip,
+    /// The row starts a stretch, or the rows before it are not known, and it is pushed.
+    Leap,
+}
+
+proptest! {
+    #[test]
+    fn skipped_rows_count_as_rows_before_and_leaps_leave_none(
+        told in prop::collection::vec((prop_oneof![4 => Just(Told::Push), 3 => Just(Told::Skip), 1 => Just(Told::Leap)], 0u64..6, any::<u64>()), 1..200),
+        group in 1usize..60,
+    ) {
+        let config = Config { derived: all(), ..Config::default() };
+        let schema = Arc::new(DatasetSchema::new(&config, false).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let mut writer = DatasetWriter::create(&path, &schema, &[]).unwrap();
+        let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), &config);
+        let (mut row, mut before) = (Row::default(), None);
+        let mut want: BTreeMap<u64, Values> = BTreeMap::new();
+        for (place, (told, words, seed)) in told.iter().enumerate() {
+            // A few words change, some of them to what they were.
+            let old = row.book;
+            for word in (0..*words).map(|i| seed.rotate_left(7 * i as u32) as usize % 8) {
+                let value = seed.rotate_left(3 * word as u32) % 5;
+                row.book[word] = match word % 4 {
+                    0 | 1 if value == 4 && word > 3 => UNDEF_PRICE as u64,
+                    0 | 1 => value,
+                    _ => value | (value * 7 % 3) << 32,
+                };
+            }
+            let changed = (0..BOOK_WORDS).filter(|i| old[*i] != row.book[*i]).fold(0, |mask, i| mask | 1 << i);
+            if *told == Told::Leap {
+                encoder.leap();
+                before = None;
+            }
+            if *told == Told::Skip {
+                encoder.skip(&row, changed);
+            } else {
+                let label = RowLabel { row: place as u64, movement: 0.0, class: 0, split: Split::Fit, balanced: false };
+                encoder.push(&row, changed, label);
+                let columns = schema.columns().iter().filter(|column| column.role == Role::Derived);
+                let columns = columns.filter(|column| column.name != "mid_price");
+                let value = |bits: u64| Some(f64::from_bits(bits)).filter(|value| !value.is_nan());
+                let values = columns.map(|column| (column.name.clone(), value(column.value(&row, before.as_ref(), &label))));
+                want.insert(place as u64, values.collect());
+            }
+            before = Some(row.book);
+            if place % group == 0 {
+                encoder.finish("M6AM4").unwrap();
+                encoder.take_groups(|group| writer.append(group)).unwrap();
+            }
+        }
+        encoder.finish("M6AM4").unwrap();
+        encoder.take_groups(|group| writer.append(group)).unwrap();
+        writer.finish().unwrap();
+        let found = if want.is_empty() { BTreeMap::new() } else { written(&path) };
+        prop_assert_eq!(found, want);
+    }
 }
