@@ -140,7 +140,8 @@ pub(super) struct RunColumn {
 }
 
 fn hash(value: u64) -> u64 {
-    FxBuildHasher.hash_one(value)
+    // FxHash only carries bits upwards, and whole numbers as floats differ in their highest bits alone.
+    FxBuildHasher.hash_one(value ^ value >> 32)
 }
 
 /// The pages of one column chunk before compression. Each column reuses the buffers of the previous one.
