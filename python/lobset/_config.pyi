@@ -120,7 +120,7 @@ class Config(Settings):
         """Which of a record's fields are written: all (every field), book (`ts_event`, the ten levels and the columns of labels)."""
     @property
     def derived(self) -> tuple[Literal["spread", "weighted_mid", "imbalance", "ofi"], ...]:
-        """Columns computed from the book, of one row or of two rows in a row, by their names; none by default: spread (best ask - best bid), weighted_mid (the best prices, each weighted by the size on the other side), imbalance (bid size minus ask size, divided by their sum, of each level), ofi (order flow imbalance of each level, since the row before)."""
+        """Columns computed from the book of a row and of the row before, by their names; none by default: spread (best ask - best bid), weighted_mid (the best prices, each weighted by the size on the other side), imbalance (bid size minus ask size, divided by their sum, of each level), ofi (order flow imbalance of each level, since the row before)."""
     @property
     def compression(self) -> Literal["zstd", "snappy", "lz4", "none"]:
         """The codec of the Parquet pages: zstd (Zstandard, level 1), snappy (Snappy), lz4 (LZ4, raw blocks), none (pages as they are)."""

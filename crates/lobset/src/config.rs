@@ -71,7 +71,7 @@ settings! {
     output price_type: PriceType = PriceType::Float, "TYPE";
     /// Which of a record's fields are written.
     output columns: Columns = Columns::All, "SET";
-    /// Columns computed from the book, of one row or of two rows in a row, by their names; none by default.
+    /// Columns computed from the book of a row and of the row before, by their names; none by default.
     output derived: Vec<Derived> = Vec::new(), "LIST", check no_repeats;
     /// The codec of the Parquet pages.
     output compression: Compression = Compression::Zstd, "CODEC";
