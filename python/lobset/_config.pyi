@@ -42,6 +42,7 @@ class Config(Settings):
         strict: bool | np.bool_ | None = None,
         price_type: Literal["float", "fixed"] | None = None,
         columns: Literal["all", "book"] | None = None,
+        derived: Sequence[Literal["spread", "weighted_mid", "imbalance", "ofi"]] | None = None,
         compression: Literal["zstd", "snappy", "lz4", "none"] | None = None,
     ) -> None: ...
     @property
@@ -131,6 +132,9 @@ class Config(Settings):
     @property
     def columns(self) -> Literal["all", "book"]:
         """Which columns to write: all (all columns), book (`ts_event`, the ten levels and the label columns)."""
+    @property
+    def derived(self) -> tuple[Literal["spread", "weighted_mid", "imbalance", "ofi"], ...]:
+        """Columns computed from the book of a row and of the row before, by their names; none by default: spread (best ask - best bid), weighted_mid (the best prices, each weighted by the size on the other side), imbalance (bid size minus ask size, divided by their sum, of each level), ofi (order flow imbalance of each level, since the row before)."""
     @property
     def compression(self) -> Literal["zstd", "snappy", "lz4", "none"]:
         """The codec of the Parquet pages: zstd (Zstandard, level 1), snappy (Snappy), lz4 (LZ4, raw blocks), none (uncompressed)."""

@@ -160,7 +160,8 @@ class RowDataset(Samples):
         path: Path or URL of a `*_dataset.parquet`.
         split: `"fit"` or `"holdout"`.
         balanced: Use only the rows of the uniform subset.
-        columns: Numeric columns, in this order; by default the sixty columns of the book and `mid_price`.
+        columns: Numeric columns, in this order; by default the sixty columns of the book, those of
+            `derived` and `mid_price`.
         stride: As in `DepthDataset`.
 
     Raises:

@@ -15,7 +15,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use choices::{
-    Aliases, BadBook, ClassRule, Columns, Compression, Feature, PriceType, Rows, ThresholdScope, Unmapped,
+    Aliases, BadBook, ClassRule, Columns, Compression, Derived, Feature, PriceType, Rows, ThresholdScope, Unmapped,
 };
 pub use session::Session;
 pub use setting::{Scope, Setting};
@@ -102,6 +102,8 @@ settings! {
     output price_type: PriceType = PriceType::Float, "TYPE";
     /// Which columns to write.
     output columns: Columns = Columns::All, "SET";
+    /// Columns computed from the book of a row and of the row before, by their names; none by default.
+    output derived: Vec<Derived> = Vec::new(), "LIST", check no_repeats;
     /// The codec of the Parquet pages.
     output compression: Compression = Compression::Zstd, "CODEC";
 }
@@ -188,11 +190,20 @@ pub(crate) fn check_tag(text: &str) -> Result<(), String> {
     })
 }
 
-fn distinct(features: &[Feature]) -> Result<(), String> {
-    let mut sorted = features.to_vec();
+fn repeats<T: Ord + Copy>(values: &[T]) -> bool {
+    let mut sorted = values.to_vec();
     sorted.sort_unstable();
-    sorted.dedup();
-    require(!sorted.is_empty() && sorted.len() == features.len(), || {
+    sorted.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+fn no_repeats(derived: &[Derived]) -> Result<(), String> {
+    require(!repeats(derived), || {
+        format!("name each of {} at most once", Derived::ALL.iter().map(|of| of.name()).collect::<Vec<_>>().join(", "))
+    })
+}
+
+fn distinct(features: &[Feature]) -> Result<(), String> {
+    require(!features.is_empty() && !repeats(features), || {
         let names: Vec<&str> = Feature::CHOICES.iter().map(|choice| choice.name).collect();
         format!("list at least one of {}, and none of them twice", names.join(", "))
     })

@@ -16,10 +16,10 @@ use arrow_schema::{DataType, Field, Schema};
 use common::{START, metadata, write};
 use dbn::{BidAskPair, FlagSet, Mbp10Msg, RecordHeader, UNDEF_PRICE, UNDEF_TIMESTAMP, rtype};
 use lobset::Config;
-use lobset::config::{Columns, PriceType};
+use lobset::config::{Columns, Derived, PriceType};
 use lobset::dataset::{DatasetReader, SampleFilter};
 use lobset::input::DbnReader;
-use lobset::internals::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, Row, RowGroupEncoder, TargetLabel};
+use lobset::internals::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, Role, Row, RowGroupEncoder, TargetLabel};
 use lobset::label::Split;
 use lobset::output::{CONFIG_KEY, RecordBatches, SYMBOL_KEY};
 use parquet::arrow::ArrowWriter;
@@ -337,4 +337,16 @@ fn the_readme_names_every_column() {
     let ends = [ends[0], ends[ends.len() - 1]];
     let columns: Vec<&str> = columns.filter(|name| !of_levels(name) || ends.contains(name)).collect();
     assert_eq!(named, columns);
+
+    let table = readme.split("| derived | columns | what they are |").nth(1).unwrap();
+    let lines = table.lines().skip(2).map_while(|line| line.strip_prefix("| "));
+    let named: Vec<Vec<&str>> = lines.map(|line| line.split('`').skip(1).step_by(2).collect()).collect();
+    let of_derived = |derived: &Derived| {
+        let schema = DatasetSchema::new(&Config { derived: vec![*derived], ..Config::default() }, true).unwrap();
+        let columns = schema.columns().iter().filter(|column| column.role == Role::Derived);
+        let names: Vec<String> = columns.map(|column| column.name.clone()).filter(|name| name != "mid_price").collect();
+        let ends = if names.len() == 1 { names } else { vec![names[0].clone(), names[names.len() - 1].clone()] };
+        [vec![derived.name().to_owned()], ends].concat()
+    };
+    assert_eq!(named, Derived::ALL.iter().map(of_derived).collect::<Vec<_>>());
 }

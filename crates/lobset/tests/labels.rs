@@ -306,8 +306,9 @@ fn a_symbol_with_most_rows_in_one_class_has_as_many_marks_of_every_class() {
     let manifest = run(&inputs, &out, &config).unwrap();
     let (symbols, until, fit_files) = plain(&files, &config);
     compare(&out, &reference(&symbols, until, &fit_files, &config).unwrap(), "AUDUSD");
-    let (_, still) = manifest.datasets().find(|(symbol, _)| symbol.symbol == "M6AM4-M6AU4").unwrap();
-    for (split, entry) in still.splits.named().into_iter().filter(|(split, _)| *split != "embargo") {
+    let (still, _) = manifest.datasets().find(|(symbol, _)| symbol.symbol == "M6AM4-M6AU4").unwrap();
+    let (_, splits) = still.splits().next().unwrap();
+    for (split, entry) in splits.named().into_iter().filter(|(split, _)| *split != "embargo") {
         let classes = &entry.classes;
         assert!(classes.iter().all(|c| *c > 0) && entry.rows > 90 * classes[0], "{split}: {classes:?}");
         let k = *classes.iter().min().unwrap();

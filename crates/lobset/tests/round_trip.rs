@@ -14,7 +14,7 @@ use arrow_rows::{LabelledRow, batch};
 use bytes::Bytes;
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use lobset::Config;
-use lobset::config::{Columns, Compression, PriceType};
+use lobset::config::{Columns, Compression, Derived, PriceType};
 use lobset::input::Event;
 use lobset::internals::{
     BOOK_WORDS, DatasetSchema, DatasetWriter, PAGE_ROWS, Row, RowGroupEncoder, TargetLabel, is_price,
@@ -230,7 +230,7 @@ fn kept(name: &str) -> PathBuf {
 }
 
 fn config(compression: Compression, price_type: PriceType) -> Config {
-    Config { compression, price_type, ..Config::default() }
+    Config { compression, price_type, derived: Derived::ALL.to_vec(), ..Config::default() }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{contents, market, real_data, run, small};
-use lobset::config::ThresholdScope;
+use lobset::config::{Derived, ThresholdScope};
 use lobset::validate::Compare;
 use lobset::{
     Cluster, Config, Duration, Error, Event, Executor, Manifest, Monitor, Options, Receive, Result, Stage, Task,
@@ -68,7 +68,7 @@ fn tasks_give_the_bytes_of_threads() {
 fn segments_of_a_large_symbol_are_spliced_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = market(&folder.path().join("market"), 2, 1_000_000);
-    let config = Config { min_symbol_samples: 100_000, ..Config::default() };
+    let config = Config { min_symbol_samples: 100_000, derived: vec![Derived::Ofi], ..Config::default() };
     run(&inputs, &folder.path().join("threads"), &config).unwrap();
     let merges = AtomicUsize::new(0);
     let counting = Each(|_, task: &Task| {

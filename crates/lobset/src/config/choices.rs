@@ -20,6 +20,9 @@ macro_rules! choices {
         }
 
         impl $type {
+            /// Every variant, in order.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
             /// Name and meaning of every variant.
             pub const CHOICES: &[Choice] = &[$(Choice { name: $name, meaning: $meaning.trim_ascii() },)+];
 
@@ -129,6 +132,17 @@ choices! {
         All = "all",
         /// `ts_event`, the ten levels and the label columns
         Book = "book",
+    }
+    /// Columns computed from the book.
+    Derived {
+        /// best ask - best bid
+        Spread = "spread",
+        /// the best prices, each weighted by the size on the other side
+        WeightedMid = "weighted_mid",
+        /// bid size minus ask size, divided by their sum, of each level
+        Imbalance = "imbalance",
+        /// order flow imbalance of each level, since the row before
+        Ofi = "ofi",
     }
     /// The codec of the Parquet pages.
     Compression {

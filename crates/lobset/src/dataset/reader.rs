@@ -94,9 +94,9 @@ impl DatasetReader {
         self.features(|_| true)
     }
 
-    /// The columns of the ten levels, and the mid price.
+    /// The columns of the ten levels, and those computed from them: the mid price, and what the setting `derived` adds.
     pub fn book_columns(&self) -> Vec<String> {
-        self.features(|column| column.role == Role::Book || column.name == names::MID_PRICE)
+        self.features(|column| matches!(column.role, Role::Book | Role::Derived))
     }
 
     /// Whether a column may stand in a vector of floats. Columns that somebody has added to the file may, if they are numbers.

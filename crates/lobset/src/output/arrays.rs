@@ -33,7 +33,11 @@ pub(super) fn array(kind: Kind, values: impl Iterator<Item = u64>) -> Result<Arr
             Arc::new(Float64Array::new(units.into(), nulls))
         }
         Kind::Mid => Arc::new(Float64Array::from_iter_values(values.map(mid))),
-        Kind::Float => Arc::new(Float64Array::from_iter_values(values.map(f64::from_bits))),
+        Kind::Float => {
+            let (values, nulls) = signed(kind, values);
+            let floats: Vec<f64> = values.into_iter().map(|value| f64::from_bits(value.cast_unsigned())).collect();
+            Arc::new(Float64Array::new(floats.into(), nulls))
+        }
         Kind::U8 => integers::<UInt8Type>(values, low8),
         Kind::U16 => integers::<UInt16Type>(values, low16),
         Kind::U32 => integers::<UInt32Type>(values, low32),

@@ -109,7 +109,7 @@ pub fn card(manifest: &Manifest, thresholds: &Thresholds) -> String {
     page.push_str(match manifest.config.price_type {
         PriceType::Float => "\nAll prices are in price units.\n",
         PriceType::Fixed => {
-            "\nPrices are integers in 1e-9 of a price unit, except `mid_price`, which is in price units.\n"
+            "\nPrices are integers in 1e-9 of a price unit, except columns computed from them, which are in price units.\n"
         }
     });
     page.push_str(

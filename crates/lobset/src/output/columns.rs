@@ -5,11 +5,12 @@ use std::fmt;
 
 use arrow_schema::Field;
 
-use super::kind::{Bits, Kind, NO_LABEL};
-use crate::config::{Columns, Config, Movement, PriceType};
+use super::derived::{imbalance, mid2, order_flow, spread, weighted_mid};
+use super::kind::{Bits, Kind, NO_FLOAT, NO_LABEL};
+use crate::config::{Columns, Config, Derived, Movement, PriceType};
 use crate::input::Event;
 use crate::label::Split;
-use crate::tape::{BOOK_WORDS, Book, halves};
+use crate::tape::{BOOK_WORDS, Book, Level, Row, halves, level};
 
 /// Names of columns that other code uses.
 pub(crate) mod names {
@@ -112,8 +113,11 @@ pub(crate) enum Source {
     Event(&'static dyn Value<Event>),
     /// A word of the book.
     Book(usize, Part),
-    /// A function of the book that depends only on the words of this mask.
-    Derived(u64, fn(&Book) -> u64),
+    /// A function of a level of the book.
+    Level(usize, fn(&Level) -> u64),
+    /// A function of a level of the book in the row before and in the row itself. A row that follows no row of its
+    /// unbroken stretch has [`NO_FLOAT`].
+    Change(usize, fn(&Level, &Level) -> u64),
     /// The symbol, the same for all rows.
     Symbol,
     /// The row's number in its symbol's stream.
@@ -127,7 +131,8 @@ impl fmt::Debug for Source {
         match self {
             Self::Event(_) => f.write_str("Event"),
             Self::Book(word, part) => f.debug_tuple("Book").field(word).field(part).finish(),
-            Self::Derived(words, _) => f.debug_tuple("Derived").field(words).finish(),
+            Self::Level(level, _) => f.debug_tuple("Level").field(level).finish(),
+            Self::Change(level, _) => f.debug_tuple("Change").field(level).finish(),
             Self::Symbol => f.write_str("Symbol"),
             Self::Row => f.write_str("Row"),
             Self::Label(target, _) => f.debug_tuple("Label").field(target).finish(),
@@ -181,23 +186,19 @@ impl Column {
         matches!(self.role, Role::Event | Role::Book | Role::Derived) && self.kind.is_number()
     }
 
-    /// The value in a record, encoded as in [`Kind`]; 0 for the symbol, and `None` for labels, which records lack.
-    pub(crate) fn of_record(&self, event: &Event, book: &Book) -> Option<u64> {
+    /// The value in the row with this number and these labels, encoded as in [`Kind`]; 0 for the symbol. `before` is the book of the row before, if
+    /// the row's unbroken stretch has one.
+    pub fn value(&self, row: &Row, before: Option<&Book>, number: u64, labels: &[Option<TargetLabel>]) -> u64 {
         match self.source {
-            Source::Event(value) => Some(value.of(event)),
-            Source::Book(word, part) => Some(part.of(book[word])),
-            Source::Derived(_, value) => Some(value(book)),
-            Source::Symbol => Some(0),
-            Source::Row | Source::Label(..) => None,
-        }
-    }
-
-    /// The value in a labelled row, encoded as in [`Kind`]; 0 for the symbol.
-    pub fn value(&self, event: &Event, book: &Book, row: u64, labels: &[Option<TargetLabel>]) -> u64 {
-        match self.source {
-            Source::Row => row,
+            Source::Event(value) => value.of(&row.event),
+            Source::Book(word, part) => part.of(row.book[word]),
+            Source::Level(place, value) => value(level(&row.book, place)),
+            Source::Change(place, value) => {
+                before.map_or(NO_FLOAT, |before| value(level(before, place), level(&row.book, place)))
+            }
+            Source::Symbol => 0,
+            Source::Row => number,
             Source::Label(target, value) => value.of(&labels[target]),
-            _ => self.of_record(event, book).unwrap_or_default(),
         }
     }
 }
@@ -274,8 +275,9 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
             Column { level: Some(level), ..Column::new(&name, Role::Book, kind, source, meaning) }
         }));
     }
+    columns.push(Column::new(names::SYMBOL, Role::Key, Kind::Symbol, Source::Symbol, "the instrument's name"));
+    columns.extend(Derived::ALL.iter().filter(|wanted| config.derived.contains(wanted)).flat_map(|of| derived(*of)));
     columns.extend([
-        Column::new(names::SYMBOL, Role::Key, Kind::Symbol, Source::Symbol, "the instrument's name"),
         Column::new(
             names::ROW,
             Role::Key,
@@ -287,7 +289,7 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
             names::MID_PRICE,
             Role::Derived,
             Kind::Mid,
-            Source::Derived(0b11, mid2),
+            Source::Level(0, mid2),
             "(best bid + best ask) / 2, in price units",
         ),
     ]);
@@ -298,7 +300,7 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
         };
         let class = "the class: the number of boundaries at or below the movement";
         let mut of_target = vec![
-            label!(target, place, names::PRICE_MOVEMENT, movement, Kind::Float, meaning),
+            label!(target, place, names::PRICE_MOVEMENT, movement, Kind::Float, meaning).varying(),
             label!(target, place, names::CLASSIFICATION_LABEL, class, Kind::I32, class),
             label!(target, place, names::SPLIT, split, Kind::Name(&Split::NAMES), "fit, embargo or holdout"),
         ];
@@ -313,9 +315,30 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
     columns
 }
 
-/// The sum of best bid and best ask. In every row both are quoted and their sum fits; other records are not rows.
-fn mid2(book: &Book) -> u64 {
-    book[0].wrapping_add(book[1])
+/// The columns of an entry of the setting `derived`.
+fn derived(of: Derived) -> Vec<Column> {
+    let column =
+        |source: Source, meaning: &'static str| Column::new(of.name(), Role::Derived, Kind::Float, source, meaning);
+    let of_level = |source: Source, meaning: &'static str, level: usize| {
+        let name = format!("{}_{level:02}", of.name());
+        Column { name, level: Some(level), ..column(source, meaning) }
+    };
+    let levels = 0..BOOK_WORDS / 4;
+    match of {
+        Derived::Spread => vec![column(Source::Level(0, spread), "best ask - best bid, in price units")],
+        Derived::WeightedMid => {
+            let meaning = "the best prices, each weighted by the size on the other side, in price units";
+            vec![column(Source::Level(0, weighted_mid), meaning)]
+        }
+        Derived::Imbalance => {
+            let meaning = "(bid size - ask size) / (bid size + ask size) of the level";
+            levels.map(|level| of_level(Source::Level(level, imbalance), meaning, level)).collect()
+        }
+        Derived::Ofi => {
+            let meaning = "order flow imbalance of the level since the row before";
+            levels.map(|level| of_level(Source::Change(level, order_flow), meaning, level)).collect()
+        }
+    }
 }
 
 /// The columns of a file's records: all fields of a record, whether or not it could be a row, and its symbol. Unlike

@@ -7,9 +7,11 @@ use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 pub(super) const NO_TIME: u64 = UNDEF_TIMESTAMP;
 /// The price that represents null.
 pub(super) const NO_PRICE: u64 = UNDEF_PRICE.cast_unsigned();
+/// The bits of an f64 that represent null; no value is NaN.
+pub(super) const NO_FLOAT: u64 = f64::NAN.to_bits();
 
 /// The bits that represent the absence of a label in its columns: a NaN, and in narrower types a value that none has.
-pub(super) const NO_LABEL: u64 = f64::NAN.to_bits();
+pub(super) const NO_LABEL: u64 = NO_FLOAT;
 
 /// Converts a price in 1e-9 to price units.
 pub(super) fn price(bits: u64) -> f64 {
@@ -42,7 +44,7 @@ pub enum Kind {
     U64,
     /// A signed integer of 32 bits.
     I32,
-    /// The bits of an f64.
+    /// The bits of an f64; those of [`f64::NAN`] are null.
     Float,
     /// Zero or one.
     Bool,
@@ -77,6 +79,7 @@ impl Kind {
         match self {
             Self::Time => Some(NO_TIME),
             Self::FloatPrice | Self::FixedPrice => Some(NO_PRICE),
+            Self::Float => Some(NO_FLOAT),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ mod card;
 mod chunk;
 pub(crate) mod columns;
 pub(crate) mod dataset;
+mod derived;
 mod encoding;
 mod footer;
 pub(crate) mod kind;

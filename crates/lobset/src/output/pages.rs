@@ -32,14 +32,17 @@ pub(super) fn signed_order(value: i64) -> u64 {
     value.cast_unsigned() ^ 1 << 63
 }
 
+/// Maps floats to integers in the order of [`f64::total_cmp`].
+pub(super) fn float_order(value: f64) -> u64 {
+    let bits = value.to_bits();
+    if value.is_sign_negative() { !bits } else { bits | 1 << 63 }
+}
+
 /// Bounds as TYPE_ORDER requires them: -0.0 and +0.0 are equal in it, so a bound of zero has the sign that covers both.
 pub(super) fn float_bounds(min: f64, max: f64) -> [Bound; 2] {
     let bound = |value: f64, zero: f64| {
         let value = if value == 0.0 { zero } else { value };
-        let bits = value.to_bits();
-        // The same as f64::total_cmp.
-        let order = if value.is_sign_negative() { !bits } else { bits | 1 << 63 };
-        Bound::new(order, value.to_le_bytes())
+        Bound::new(float_order(value), value.to_le_bytes())
     };
     [bound(min, -0.0), bound(max, 0.0)]
 }

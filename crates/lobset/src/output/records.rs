@@ -114,7 +114,7 @@ impl RecordBatches {
             Source::Book(word, Part::Low) => array(column.kind, book[word].iter().map(|word| Part::Low.of(*word))),
             Source::Book(word, Part::High) => array(column.kind, book[word].iter().map(|word| Part::High.of(*word))),
             Source::Symbol => dictionary(slots.iter().copied().collect(), Arc::clone(&self.names)),
-            Source::Derived(..) | Source::Row | Source::Label(..) => {
+            Source::Level(..) | Source::Change(..) | Source::Row | Source::Label(..) => {
                 Err(ArrowError::SchemaError(format!("a record holds no {}", column.name)))
             }
         };

@@ -7,14 +7,14 @@ use parquet::errors::Result;
 use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, EncodedGroup};
 use super::columns::{Column, Part, Source, TargetLabel};
-use super::kind::Kind;
+use super::kind::{Kind, NO_FLOAT};
 use super::run_column::{Cell, RunColumn, Scratch};
 use super::schema::DatasetSchema;
 use super::series::Series;
 use crate::cast::to_u32;
 use crate::config::{Config, PriceType};
 use crate::input::Event;
-use crate::tape::{BOOK_WORDS, Book, Row, each_bit, halves, is_price};
+use crate::tape::{BOOK_WORDS, Book, Level, Row, each_bit, halves, is_price, level};
 
 /// Rows gathered before their values are added to the columns; few enough to stay in a core's cache.
 const BLOCK_ROWS: usize = 256;
@@ -28,30 +28,40 @@ enum Values {
     Runs(RunColumn),
     /// Stored in [`BookWord`], because the book arrives as changes of its words.
     Book(usize, Part),
+    /// Stored in the [`LevelColumn`] with this number, because it changes with its level of the book.
+    Level(usize),
 }
 
 impl Values {
-    fn new(column: &Column, blocks: &Blocks) -> Self {
-        if let Source::Book(word, part) = column.source {
-            return Self::Book(word, part);
-        }
+    /// The values of a column; a column computed from the book is added to `derived`.
+    fn new(column: &Column, derived: &mut Vec<LevelColumn>, blocks: &Blocks) -> Self {
+        let formula = match column.source {
+            Source::Book(word, part) => return Self::Book(word, part),
+            Source::Level(level, value) => Some((level, Formula::Level(value))),
+            Source::Change(level, value) => Some((level, Formula::Change(value))),
+            Source::Event(_) | Source::Symbol | Source::Row | Source::Label(..) => None,
+        };
         let cell = match column.kind {
             Kind::Time => return Self::Series(Series::Times(room(1))),
             Kind::U64 => return Self::Series(Series::Longs(room(1))),
             Kind::I32 if !column.repeats => return Self::Series(Series::Signed(room(1))),
             Kind::U32 if !column.repeats => return Self::Series(Series::Unsigned(room(1))),
-            Kind::Float => return Self::Series(Series::Floats(room(1))),
+            Kind::Float if !column.repeats => return Self::Series(Series::Floats(room(1))),
             Kind::Bool => return Self::Series(Series::Bools(room(1))),
             Kind::U8 | Kind::U16 | Kind::U32 => Cell::Unsigned,
             Kind::I32 => Cell::Signed,
             Kind::FloatPrice => Cell::FloatPrice,
             Kind::FixedPrice => Cell::FixedPrice,
             Kind::Mid => Cell::Mid,
+            Kind::Float => Cell::Float,
             Kind::Letter => Cell::Letter,
             Kind::Symbol => Cell::Text(vec![String::new()]),
             Kind::Name(names) => Cell::Text(names.iter().map(|name| (*name).to_owned()).collect()),
         };
-        Self::Runs(RunColumn::new(cell, blocks))
+        let column = RunColumn::new(cell, blocks);
+        let Some((level, formula)) = formula else { return Self::Runs(column) };
+        derived.push(LevelColumn { column, level, formula });
+        Self::Level(derived.len() - 1)
     }
 
     /// Appends the values of the rows from `at` on.
@@ -59,19 +69,59 @@ impl Values {
         match self {
             Self::Series(series) => series.extend(values),
             Self::Runs(runs) => (at..).zip(values).for_each(|(at, value)| runs.set(at, *value)),
-            Self::Book(..) => {}
+            Self::Book(..) | Self::Level(_) => {}
         }
     }
 }
 
-/// A column computed from the book.
-struct Derived {
-    words: u64,
-    value: fn(&Book) -> u64,
-    /// Its value in the last row.
-    current: u64,
-    /// Its values in the block.
-    values: Vec<u64>,
+/// How a column is computed from a level of the book.
+#[derive(Clone, Copy)]
+enum Formula {
+    Level(fn(&Level) -> u64),
+    /// From the level in the row before, and in the row itself.
+    Change(fn(&Level, &Level) -> u64),
+}
+
+/// A column computed from a level of the book.
+struct LevelColumn {
+    column: RunColumn,
+    level: usize,
+    formula: Formula,
+}
+
+impl LevelColumn {
+    /// Mask of the words of the level.
+    fn words(&self) -> u64 {
+        0b1111 << (4 * self.level)
+    }
+}
+
+/// The book of the row before, for the columns that compare with it.
+struct Before {
+    book: Book,
+    /// Whether the row before is known: the next row may be the first of a stretch.
+    known: bool,
+    /// Words that changed in the rows since the last one pushed, and in that row itself: columns of these levels have
+    /// another value in the next row even if the levels do not change in it.
+    stale: u64,
+}
+
+impl Before {
+    /// Forgets the row before.
+    fn leap(&mut self) {
+        self.known = false;
+        self.stale = WHOLE_BOOK;
+    }
+
+    /// Moves on to `book`, which differs from the book before in the words `changed`.
+    fn advance(&mut self, book: &Book, changed: u64) {
+        if self.known {
+            each_bit(changed, |word| self.book[word] = book[word]);
+        } else {
+            self.book = *book;
+            self.known = true;
+        }
+    }
 }
 
 /// Rows not yet added to the columns, without their books.
@@ -80,8 +130,6 @@ struct Block {
     rows: Vec<u64>,
     /// By target.
     labels: Vec<Vec<Option<TargetLabel>>>,
-    /// In the order of the table of columns.
-    derived: Vec<Derived>,
 }
 
 /// The columns of a word of the book.
@@ -120,6 +168,9 @@ pub struct RowGroupEncoder {
     /// One for each column of the schema.
     columns: Vec<Values>,
     book: Vec<BookWord>,
+    derived: Vec<LevelColumn>,
+    /// `None` if no column compares with the row before.
+    before: Option<Box<Before>>,
     block: Block,
     /// The values of a column in the block.
     values: Vec<u64>,
@@ -137,20 +188,21 @@ impl RowGroupEncoder {
             PriceType::Fixed => Cell::FixedPrice,
         };
         let blocks = Blocks::default();
-        let derived = schema.columns().iter().filter_map(|column| match column.source {
-            Source::Derived(words, value) => Some(Derived { words, value, current: 0, values: Vec::new() }),
-            _ => None,
-        });
+        let mut derived = Vec::new();
+        let columns = schema.columns().iter().map(|column| Values::new(column, &mut derived, &blocks)).collect();
+        let compares = derived.iter().any(|derived| matches!(derived.formula, Formula::Change(_)));
+        let before = Before { book: [0; BOOK_WORDS], known: false, stale: WHOLE_BOOK };
         Self {
             compressor: Compressor::new(config.compression, blocks.clone()),
             scratch: Scratch::new(),
-            columns: schema.columns().iter().map(|column| Values::new(column, &blocks)).collect(),
+            columns,
             book: (0..BOOK_WORDS).map(|word| BookWord::new(word, &price, &blocks)).collect(),
+            derived,
+            before: compares.then(|| Box::new(before)),
             block: Block {
                 events: Vec::with_capacity(BLOCK_ROWS),
                 rows: Vec::with_capacity(BLOCK_ROWS),
                 labels: vec![Vec::with_capacity(BLOCK_ROWS); config.all_targets().len()],
-                derived: derived.collect(),
             },
             values: Vec::with_capacity(BLOCK_ROWS),
             rows: 0,
@@ -159,28 +211,54 @@ impl RowGroupEncoder {
         }
     }
 
+    /// Whether any column compares a row with the row before it. If so, [`skip`](Self::skip) must be told that row after a
+    /// [`leap`](Self::leap), unless the next row starts an unbroken stretch.
+    pub fn compares_rows(&self) -> bool {
+        self.before.is_some()
+    }
+
     /// Marks the whole book as changed, because the next row does not follow the previous one.
     pub fn leap(&mut self) {
         self.pending = WHOLE_BOOK;
+        if let Some(before) = &mut self.before {
+            before.leap();
+        }
     }
 
     /// Skips a row that is not written, but keeps its changes for the next row that is.
     #[inline]
-    pub fn skip(&mut self, changed: u64) {
+    pub fn skip(&mut self, row: &Row, changed: u64) {
         self.pending |= changed;
+        if let Some(before) = &mut self.before {
+            before.stale |= changed;
+            before.advance(&row.book, changed);
+        }
     }
 
-    /// Appends a row with its number in the symbol's stream and its label of each target; `changed` has a bit for each word of the book that differs from the previous row.
+    /// Appends a row with its number in the symbol's stream and its label of each target. `changed` has a bit for each word
+    /// of the book that differs from the previous row, whether that row was pushed or skipped.
     #[inline]
     pub fn push(&mut self, row: &Row, changed: u64, number: u64, labels: &[Option<TargetLabel>]) {
         let at = self.rows + to_u32(self.block.events.len());
+        let before = self.before.as_deref();
+        let (known, stale) = before.map_or((None, 0), |b| (b.known.then_some(&b.book), b.stale | changed));
+        let since_before = changed;
         let changed = changed | self.pending;
         self.pending = 0;
-        for derived in &mut self.block.derived {
-            if changed & derived.words != 0 {
-                derived.current = (derived.value)(&row.book);
+        for derived in &mut self.derived {
+            let (words, now) = (derived.words(), level(&row.book, derived.level));
+            match derived.formula {
+                Formula::Level(value) if changed & words != 0 => derived.column.set(at, value(now)),
+                Formula::Change(value) if stale & words != 0 => {
+                    let value = known.map_or(NO_FLOAT, |before| value(level(before, derived.level), now));
+                    derived.column.set(at, value);
+                }
+                Formula::Level(_) | Formula::Change(_) => {}
             }
-            derived.values.push(derived.current);
+        }
+        if let Some(before) = &mut self.before {
+            before.stale = if before.known { since_before } else { WHOLE_BOOK };
+            before.advance(&row.book, since_before);
         }
         each_bit(changed, |word| {
             let value = row.book[word];
@@ -204,7 +282,6 @@ impl RowGroupEncoder {
     /// Moves the rows of the block into the columns.
     fn take_block(&mut self) {
         let Self { schema, columns, block, values, .. } = self;
-        let mut derived = block.derived.iter_mut();
         for (column, of_column) in schema.columns().iter().zip(columns) {
             match column.source {
                 Source::Event(value) => value.fill(&block.events, values),
@@ -213,11 +290,7 @@ impl RowGroupEncoder {
                     values.extend_from_slice(&block.rows);
                 }
                 Source::Label(target, value) => value.fill(&block.labels[target], values),
-                Source::Derived(..) => {
-                    values.clear();
-                    derived.next().into_iter().for_each(|derived| values.append(&mut derived.values));
-                }
-                Source::Book(..) | Source::Symbol => continue,
+                Source::Book(..) | Source::Level(..) | Source::Change(..) | Source::Symbol => continue,
             }
             of_column.extend(self.rows, values);
         }
@@ -238,12 +311,13 @@ impl RowGroupEncoder {
             return Ok(());
         }
         self.compressor.start_group();
-        let Self { schema, columns, book, scratch, compressor, .. } = self;
+        let Self { schema, columns, book, derived, scratch, compressor, .. } = self;
         for ((column, values), descr) in schema.columns().iter().zip(columns).zip(schema.parquet.columns()) {
             let descr = Arc::clone(descr);
             match values {
                 Values::Series(series) => series.finish(descr, scratch, compressor),
                 Values::Book(word, part) => book[*word].column(*part).finish(rows, descr, scratch, compressor),
+                Values::Level(number) => derived[*number].column.finish(rows, descr, scratch, compressor),
                 Values::Runs(runs) => {
                     if column.kind == Kind::Symbol {
                         runs.set_texts(vec![symbol.to_owned()]);

@@ -12,8 +12,8 @@ use rustc_hash::FxBuildHasher;
 use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, DataPages, Dictionary, ROW_BYTES};
 use super::encoding::{Run, hybrid, index_width};
-use super::kind::{NO_PRICE, mid, price};
-use super::pages::{Bound, DataPage, PAGE_ROWS, float_bounds, signed_order};
+use super::kind::{NO_FLOAT, NO_PRICE, mid, price};
+use super::pages::{Bound, DataPage, PAGE_ROWS, float_bounds, float_order, signed_order};
 use super::runs::{PageRuns, RunList};
 use crate::cast::{low8, low32, to_u32, to_usize};
 use crate::input::is_exact_float;
@@ -33,19 +33,25 @@ pub(super) enum Cell {
     FixedPrice,
     /// The sum of two prices in 1e-9, written as half of it in price units.
     Mid,
+    /// The bits of an f64; [`NO_FLOAT`] is null.
+    Float,
     /// An unsigned integer of at most 32 bits.
     Unsigned,
-    /// A signed integer of 32 bits.
+    /// A signed integer of 32 bits; [`NO_FLOAT`] is null.
     Signed,
     /// A character.
     Letter,
-    /// An index into a list of texts.
+    /// An index into a list of texts; [`NO_FLOAT`] is null.
     Text(Vec<String>),
 }
 
 impl Cell {
     fn is_null(&self, bits: u64) -> bool {
-        matches!(self, Self::FloatPrice | Self::FixedPrice) && bits == NO_PRICE
+        match self {
+            Self::FloatPrice | Self::FixedPrice => bits == NO_PRICE,
+            Self::Float | Self::Signed | Self::Text(_) => bits == NO_FLOAT,
+            _ => false,
+        }
     }
 
     /// Refuses prices that floats cannot represent exactly.
@@ -63,7 +69,11 @@ impl Cell {
     }
 
     fn float(&self, bits: u64) -> f64 {
-        if *self == Self::Mid { mid(bits) } else { price(bits) }
+        match self {
+            Self::Float => f64::from_bits(bits),
+            Self::Mid => mid(bits),
+            _ => price(bits),
+        }
     }
 
     fn text(&self, bits: u64) -> String {
@@ -77,7 +87,7 @@ impl Cell {
     fn plain(&self, values: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
         for bits in values {
             match self {
-                Self::FloatPrice | Self::Mid => out.extend_from_slice(&self.float(bits).to_le_bytes()),
+                Self::FloatPrice | Self::Mid | Self::Float => out.extend_from_slice(&self.float(bits).to_le_bytes()),
                 Self::FixedPrice => out.extend_from_slice(&bits.to_le_bytes()),
                 Self::Unsigned | Self::Signed => out.extend_from_slice(&low32(bits).to_le_bytes()),
                 Self::Letter | Self::Text(_) => {
@@ -93,6 +103,7 @@ impl Cell {
     fn order(&self, bits: u64) -> u64 {
         match self {
             Self::FloatPrice | Self::FixedPrice | Self::Mid => signed_order(bits.cast_signed()),
+            Self::Float => float_order(f64::from_bits(bits)),
             Self::Signed => signed_order(low32(bits).cast_signed().into()),
             Self::Unsigned | Self::Letter => bits,
             Self::Text(texts) => texts.iter().filter(|text| **text < texts[to_usize(bits)]).count() as u64,
@@ -102,7 +113,7 @@ impl Cell {
     /// The bounds of a page with this least and this greatest value.
     fn bounds(&self, min: u64, max: u64) -> [Bound; 2] {
         match self {
-            Self::FloatPrice | Self::Mid => float_bounds(self.float(min), self.float(max)),
+            Self::FloatPrice | Self::Mid | Self::Float => float_bounds(self.float(min), self.float(max)),
             _ => [min, max].map(|bits| {
                 let mut bytes = Vec::new();
                 match self {
@@ -130,7 +141,8 @@ pub(super) struct RunColumn {
 }
 
 fn hash(value: u64) -> u64 {
-    FxBuildHasher.hash_one(value)
+    // FxHash only carries bits upwards, and whole numbers as floats differ in their highest bits alone.
+    FxBuildHasher.hash_one(value ^ value >> 32)
 }
 
 /// The pages of one column chunk before compression. Each column reuses the buffers of the previous one.

@@ -8,7 +8,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::chunk::Compressor;
 use super::encoding::{bits, delta_i32, delta_i64};
-use super::kind::NO_TIME;
+use super::kind::{NO_LABEL, NO_TIME};
 use super::pages::{Bound, float_bounds, signed_order};
 use super::run_column::{Scratch, definition_levels};
 use crate::cast::low32;
@@ -24,7 +24,7 @@ pub(super) enum Series {
     /// Unsigned integers of 32 bits.
     Unsigned(Vec<i32>),
     Floats(Vec<f64>),
-    Bools(Vec<bool>),
+    Bools(Vec<Option<bool>>),
 }
 
 impl Series {
@@ -34,7 +34,7 @@ impl Series {
             Self::Times(all) | Self::Longs(all) => all.extend(values.iter().map(|v| v.cast_signed())),
             Self::Signed(all) | Self::Unsigned(all) => all.extend(values.iter().map(|v| low32(*v).cast_signed())),
             Self::Floats(all) => all.extend(values.iter().map(|v| f64::from_bits(*v))),
-            Self::Bools(all) => all.extend(values.iter().map(|v| *v != 0)),
+            Self::Bools(all) => all.extend(values.iter().map(|v| (*v != NO_LABEL).then_some(*v != 0))),
         }
     }
 
@@ -71,13 +71,7 @@ const NO_STAMP: i64 = NO_TIME.cast_signed();
 fn times(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
     let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
-        let mut present = Cow::Borrowed(values);
-        if optional {
-            definition_levels(page, values.iter().map(|v| (u32::from(*v != NO_STAMP), 1)));
-            if values.contains(&NO_STAMP) {
-                present.to_mut().retain(|v| *v != NO_STAMP);
-            }
-        }
+        let present = present(values, optional, |value| *value == NO_STAMP, page);
         present.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
         let bound = |value: i64| Bound::new(signed_order(value), value.to_le_bytes());
         (values.len() - present.len(), bounds_by(&present, |value| value, bound))
@@ -85,12 +79,32 @@ fn times(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }
 
-/// Encodes unsigned 64-bit integers that grow in small steps, such as row numbers.
+/// The values that are not null. Writes the definition levels of a column that may be null.
+fn present<'a, T: Copy>(
+    values: &'a [T],
+    optional: bool,
+    is_null: impl Fn(&T) -> bool,
+    page: &mut Vec<u8>,
+) -> Cow<'a, [T]> {
+    let mut present = Cow::Borrowed(values);
+    if optional {
+        definition_levels(page, values.iter().map(|v| (u32::from(!is_null(v)), 1)));
+        if values.iter().any(&is_null) {
+            present.to_mut().retain(|v| !is_null(v));
+        }
+    }
+    present
+}
+
+/// Encodes unsigned 64-bit integers that grow in small steps, such as row numbers; in a nullable column [`NO_LABEL`] is
+/// null.
 fn longs(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
-        delta_i64(page, values);
+        let present = present(values, optional, |value| value.cast_unsigned() == NO_LABEL, page);
+        delta_i64(page, &present);
         let bound = |value: i64| Bound::new(value.cast_unsigned(), value.to_le_bytes());
-        (0, bounds_by(values, i64::cast_unsigned, bound))
+        (values.len() - present.len(), bounds_by(&present, i64::cast_unsigned, bound))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::DELTA_BINARY_PACKED))
 }
@@ -124,21 +138,31 @@ fn bounds_of_floats(values: &[f64]) -> Option<[Bound; 2]> {
     Some(float_bounds(numbers().min_by(f64::total_cmp)?, numbers().max_by(f64::total_cmp)?))
 }
 
-/// Encodes floats that do not repeat.
+/// Encodes floats that do not repeat; in a nullable column NaN is null.
 fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+    let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
-        values.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
-        (0, bounds_of_floats(values))
+        let present = present(values, optional, |value| value.is_nan(), page);
+        present.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
+        (values.len() - present.len(), bounds_of_floats(&present))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }
 
-/// Encodes booleans.
-fn bools(values: &[bool], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
+/// Encodes booleans, of which only those in a nullable column may be `None`.
+fn bools(
+    values: &[Option<bool>],
+    descr: ColumnDescPtr,
+    scratch: &mut Scratch,
+    compressor: &mut Compressor,
+) -> Result<()> {
+    let optional = descr.max_def_level() > 0;
     let bound = |value: bool| Bound::new(value.into(), [value.into()]);
     scratch.write_pages(values, |values, page| {
-        bits(page, values);
-        (0, bounds_by(values, |value| value, bound))
+        let present = present(values, optional, Option::is_none, page);
+        let present: Vec<bool> = present.iter().copied().flatten().collect();
+        bits(page, &present);
+        (values.len() - present.len(), bounds_by(&present, |value| value, bound))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }

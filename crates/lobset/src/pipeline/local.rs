@@ -252,6 +252,7 @@ impl GroupTask<'_> {
         Labelling {
             symbol: &self.stream.symbol,
             tape: &self.stream.tape,
+            breaks: &self.stream.breaks,
             candidates: &self.plan.candidates,
             all: input.targets.len(),
             targets: self.plan.targets.iter().filter_map(target).collect(),

@@ -74,6 +74,8 @@ pub struct Labelling<'a> {
     pub symbol: &'a str,
     /// Its rows.
     pub tape: &'a SymbolTape,
+    /// The rows that start a new unbroken stretch.
+    pub breaks: &'a [u64],
     /// The rows that can have a label of any target.
     pub candidates: &'a Candidates,
     /// Number of all targets, also of those that the symbol does not qualify for.
@@ -141,6 +143,13 @@ impl Labels<'_> {
     }
 }
 
+/// The rows that encoding a range of candidates reads: those from the first to the last of them, and the row before, with
+/// which derived columns compare the first.
+pub fn rows_read(candidates: &Candidates, range: Range<u64>) -> Range<u64> {
+    let rows = candidates.span(range);
+    rows.start.saturating_sub(1)..rows.end
+}
+
 impl Labelling<'_> {
     /// Reads a row group's rows from the tape, labels them and encodes their columns. `movements` has the tracks of its
     /// candidates, as [`read_tracks`] reads them.
@@ -173,18 +182,23 @@ impl Labelling<'_> {
         }
         let mut labels: Vec<Option<TargetLabel>> = vec![None; self.all];
         let mut breath = 0;
+        let cut = || fail("a work file is shorter than its index");
         for rows in self.candidates.rows(group.candidates.clone()) {
-            let mut cursor = RowCursor::new(self.tape, rows.start)?;
+            // The row before, if it is in the same stretch.
+            let before = encoder.compares_rows() && rows.start > 0 && self.breaks.binary_search(&rows.start).is_err();
+            let mut cursor = RowCursor::new(self.tape, rows.start - u64::from(before))?;
             encoder.leap();
+            if before {
+                let changed = cursor.advance()?.ok_or_else(cut)?;
+                encoder.skip(cursor.row(), changed);
+            }
             for row in rows {
                 breath += 1;
                 if breath == BREATH {
                     monitor.advance(BREATH as u64)?;
                     breath = 0;
                 }
-                let Some(changed) = cursor.advance()? else {
-                    return Err(fail("a work file is shorter than its index"));
-                };
+                let changed = cursor.advance()?.ok_or_else(cut)?;
                 let mut wanted = false;
                 for target in &mut targets {
                     let label = target.next(row);
@@ -194,7 +208,7 @@ impl Labelling<'_> {
                 if wanted {
                     encoder.push(cursor.row(), changed, row, &labels);
                 } else {
-                    encoder.skip(changed);
+                    encoder.skip(cursor.row(), changed);
                 }
             }
         }

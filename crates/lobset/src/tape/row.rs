@@ -15,6 +15,16 @@ pub(super) const MAX_ROW_BYTES: usize = 8 + 9 * 9 + BOOK_WORDS * 10 + 16;
 /// Ten levels, packed so that comparing two books takes forty word comparisons.
 pub type Book = [u64; BOOK_WORDS];
 
+/// The words of a level: bid price, ask price, both sizes, both counts.
+pub(crate) type Level = [u64; 4];
+
+/// A level of a book, 0 to 9.
+#[inline(always)]
+pub(crate) fn level(book: &Book, level: usize) -> &Level {
+    let (levels, _) = book.as_chunks();
+    &levels[level]
+}
+
 /// One MBP-10 record that became a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Row {
@@ -57,7 +67,7 @@ const BOOK: u64 = PRICE - 1;
 
 /// The four words of a level.
 #[inline(always)]
-fn words(level: &BidAskPair) -> [u64; 4] {
+fn words(level: &BidAskPair) -> Level {
     [
         level.bid_px.cast_unsigned(),
         level.ask_px.cast_unsigned(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::definition::{Unusable, Usable, starts_stretch};
 use super::drawn::{Drawn, draw};
 use super::every_row::{EveryRow, passes};
+use super::fields::Levels;
 use super::raw_row::RawRow;
 use super::reading::cause;
 use super::sessions::Sessions;
@@ -49,8 +50,8 @@ struct RawStream<'a> {
     symbol: &'a SymbolEntry,
     rows: u64,
     max_ts: u64,
-    /// The instrument of the previous row; `None` before the first.
-    instrument: Option<u32>,
+    /// The instrument and the levels of the previous row; `None` before the first.
+    before: Option<(u32, Levels)>,
     /// Whether a record with a bad book came since the previous row.
     bad_book: bool,
     breaks: usize,
@@ -242,7 +243,7 @@ impl<'a> RawStream<'a> {
             symbol,
             rows: 0,
             max_ts: 0,
-            instrument: None,
+            before: None,
             bad_book: false,
             breaks: 0,
             steps_back: 0,
@@ -255,7 +256,8 @@ impl<'a> RawStream<'a> {
     fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
         let row = self.rows;
         self.rows += 1;
-        let before = self.instrument.map(|instrument| (instrument, self.max_ts));
+        let before = self.before.take();
+        let last = before.as_ref().map(|(instrument, _)| (*instrument, self.max_ts));
         let after_bad_book = std::mem::take(&mut self.bad_book) && row > 0;
         let here = (record.event.instrument_id, record.event.ts_recv);
         let max_ts = self.max_ts.max(record.event.ts_recv);
@@ -267,7 +269,7 @@ impl<'a> RawStream<'a> {
         let at_edge = config.session_breaks
             && row > 0
             && moment.is_some_and(|moment| moment.last_edge.is_some_and(|edge| edge > reached));
-        let breaks = after_bad_book || at_edge || starts_stretch(before, here, config.max_gap.map(|gap| gap.0));
+        let breaks = after_bad_book || at_edge || starts_stretch(last, here, config.max_gap.map(|gap| gap.0));
         if breaks {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
                 violations.add(|| {
@@ -281,8 +283,9 @@ impl<'a> RawStream<'a> {
         }
         self.steps_back += u64::from(record.event.ts_recv < self.max_ts);
         self.max_ts = max_ts;
-        self.instrument = Some(record.event.instrument_id);
-        let raw = RawRow { row, record, mid2, breaks, in_session, max_ts };
+        self.before = Some((record.event.instrument_id, record.levels.clone()));
+        let before = before.as_ref().filter(|_| !breaks).map(|(_, levels)| levels);
+        let raw = RawRow { row, record, before, mid2, breaks, in_session, max_ts };
         match &mut self.stored {
             StoredRows::Nothing => {}
             StoredRows::Drawn(drawn) => drawn.take(&raw, violations),

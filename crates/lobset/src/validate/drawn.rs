@@ -104,7 +104,7 @@ impl Drawn<'_> {
             if !raw.in_session {
                 violations.add(|| format!("{}: row {}: is outside the sessions", self.file, raw.row));
             }
-            if let Err(reason) = drawn.compare(0, raw.record) {
+            if let Err(reason) = drawn.compare(0, raw.record, raw.before) {
                 violations.add(|| format!("{}: row {}: {reason}", self.file, raw.row));
             }
             self.reached += 1;

@@ -117,7 +117,7 @@ impl<'a> EveryRow<'a> {
         if !raw.in_session {
             violations.add(|| format!("{file}: row {row}: is outside the sessions"));
         }
-        if let Err(reason) = self.columns.compare(self.at, raw.record) {
+        if let Err(reason) = self.columns.compare(self.at, raw.record, raw.before) {
             violations.add(|| format!("{file}: row {row}: {reason}"));
         }
         self.labels.take(raw, self.columns.labels(self.at), violations);

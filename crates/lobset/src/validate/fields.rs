@@ -18,38 +18,46 @@ pub(super) enum Want {
     Mid2(i128),
     /// A whole number.
     Integer(i64),
+    /// A float, to the last bit.
+    Float(f64),
     /// A letter.
     Letter(u8),
     /// The symbol of the stream.
     Symbol,
 }
 
-/// Takes a column's value out of a record.
-pub(super) type Field = Box<dyn Fn(&Record<'_>) -> Want + Send>;
+/// The ten levels of a record.
+pub(super) type Levels = [BidAskPair; 10];
+
+/// Takes a column's value out of a record, given the levels of the row before it, if its stretch has one.
+pub(super) type Field = Box<dyn Fn(&Record<'_>, Option<&Levels>) -> Want + Send>;
 
 /// The value that the column `name` has to hold; `None` for a column that no record determines.
 pub(super) fn field(name: &str) -> Option<Field> {
-    Some(match name {
-        "ts_recv" => Box::new(|r| time(r.event.ts_recv)),
-        "ts_event" => Box::new(|r| time(r.event.ts_event)),
-        "ts_out" => Box::new(|r| time(r.event.ts_out)),
-        "publisher_id" => Box::new(|r| Want::Integer(r.event.publisher_id.into())),
-        "instrument_id" => Box::new(|r| Want::Integer(r.event.instrument_id.into())),
-        "action" => Box::new(|r| Want::Letter(r.event.action)),
-        "side" => Box::new(|r| Want::Letter(r.event.side)),
-        "depth" => Box::new(|r| Want::Integer(r.event.depth.into())),
-        "price" => Box::new(|r| price(r.event.price)),
-        "size" => Box::new(|r| Want::Integer(r.event.size.into())),
-        "flags" => Box::new(|r| Want::Integer(r.event.flags.into())),
-        "ts_in_delta" => Box::new(|r| Want::Integer(r.event.ts_in_delta.into())),
-        "sequence" => Box::new(|r| Want::Integer(r.event.sequence.into())),
-        "symbol" => Box::new(|_| Want::Symbol),
-        "mid_price" => Box::new(|r| Want::Mid2(i128::from(r.levels[0].bid_px) + i128::from(r.levels[0].ask_px))),
+    let of_record: fn(&Record<'_>) -> Want = match name {
+        "ts_recv" => |r| time(r.event.ts_recv),
+        "ts_event" => |r| time(r.event.ts_event),
+        "ts_out" => |r| time(r.event.ts_out),
+        "publisher_id" => |r| Want::Integer(r.event.publisher_id.into()),
+        "instrument_id" => |r| Want::Integer(r.event.instrument_id.into()),
+        "action" => |r| Want::Letter(r.event.action),
+        "side" => |r| Want::Letter(r.event.side),
+        "depth" => |r| Want::Integer(r.event.depth.into()),
+        "price" => |r| price(r.event.price),
+        "size" => |r| Want::Integer(r.event.size.into()),
+        "flags" => |r| Want::Integer(r.event.flags.into()),
+        "ts_in_delta" => |r| Want::Integer(r.event.ts_in_delta.into()),
+        "sequence" => |r| Want::Integer(r.event.sequence.into()),
+        "symbol" => |_| Want::Symbol,
+        "mid_price" => |r| Want::Mid2(i128::from(r.levels[0].bid_px) + i128::from(r.levels[0].ask_px)),
+        "spread" => |r| spread(&r.levels[0]),
+        "weighted_mid" => |r| weighted_mid(&r.levels[0]),
         _ => return of_level(name),
-    })
+    };
+    Some(Box::new(move |record, _| of_record(record)))
 }
 
-/// The same for the columns of the ten levels: `bid_px_00` to `ask_ct_09`.
+/// The same for the columns of the ten levels: `bid_px_00` to `ask_ct_09`, `imbalance_00` to `ofi_09`.
 fn of_level(name: &str) -> Option<Field> {
     let (stem, level) = name.rsplit_once('_')?;
     let level = level.parse::<usize>().ok().filter(|level| *level < 10 && name == format!("{stem}_{level:02}"))?;
@@ -60,9 +68,67 @@ fn of_level(name: &str) -> Option<Field> {
         "ask_sz" => |level| Want::Integer(level.ask_sz.into()),
         "bid_ct" => |level| Want::Integer(level.bid_ct.into()),
         "ask_ct" => |level| Want::Integer(level.ask_ct.into()),
+        "imbalance" => imbalance,
+        "ofi" => {
+            return Some(Box::new(move |record, before| {
+                before.map_or(Want::Null, |before| order_flow(&before[level], &record.levels[level]))
+            }));
+        }
         _ => return None,
     };
-    Some(Box::new(move |record| value(&record.levels[level])))
+    Some(Box::new(move |record, _| value(&record.levels[level])))
+}
+
+fn quoted(level: &BidAskPair) -> bool {
+    level.bid_px != UNDEF_PRICE && level.ask_px != UNDEF_PRICE
+}
+
+/// The quotient of two whole numbers, each rounded to the nearest float first.
+fn quotient(numerator: i128, denominator: i128) -> Want {
+    if denominator == 0 { Want::Null } else { Want::Float(numerator as f64 / denominator as f64) }
+}
+
+fn spread(level: &BidAskPair) -> Want {
+    if !quoted(level) {
+        return Want::Null;
+    }
+    quotient(i128::from(level.ask_px) - i128::from(level.bid_px), 1_000_000_000)
+}
+
+/// By the formula in price units: `(ask_px * bid_sz + bid_px * ask_sz) / (bid_sz + ask_sz)`.
+fn weighted_mid(level: &BidAskPair) -> Want {
+    if !quoted(level) {
+        return Want::Null;
+    }
+    let BidAskPair { bid_px, ask_px, bid_sz, ask_sz, .. } = *level;
+    let weighted = i128::from(ask_px) * i128::from(bid_sz) + i128::from(bid_px) * i128::from(ask_sz);
+    quotient(weighted, (i128::from(bid_sz) + i128::from(ask_sz)) * 1_000_000_000)
+}
+
+fn imbalance(level: &BidAskPair) -> Want {
+    let (bids, asks) = (i128::from(level.bid_sz), i128::from(level.ask_sz));
+    quotient(bids - asks, bids + asks)
+}
+
+/// The order flow imbalance of a level, case by case.
+fn order_flow(before: &BidAskPair, now: &BidAskPair) -> Want {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+
+    if !quoted(before) || !quoted(now) {
+        return Want::Null;
+    }
+    let size = i64::from;
+    let bids = match now.bid_px.cmp(&before.bid_px) {
+        Greater => size(now.bid_sz),
+        Equal => size(now.bid_sz) - size(before.bid_sz),
+        Less => -size(before.bid_sz),
+    };
+    let asks = match now.ask_px.cmp(&before.ask_px) {
+        Less => size(now.ask_sz),
+        Equal => size(now.ask_sz) - size(before.ask_sz),
+        Greater => -size(before.ask_sz),
+    };
+    Want::Float((bids - asks) as f64)
 }
 
 fn time(ts: u64) -> Want {

@@ -8,7 +8,7 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
 use arrow_schema::DataType;
 
-use super::fields::{Field, Want, field};
+use super::fields::{Field, Levels, Want, field};
 use super::kinds::Verdict;
 use crate::config::Target;
 use crate::input::Record;
@@ -95,12 +95,12 @@ impl RawColumns {
         })
     }
 
-    /// Compares a row with its record.
+    /// Compares a row with its record, and with the levels of the row before it, if its stretch has one.
     ///
     /// # Errors
     /// A text that names the column that differs.
-    pub(super) fn compare(&self, row: usize, record: &Record<'_>) -> Result<(), String> {
-        match self.checks.iter().find(|(_, field, check)| !check(row, field(record))) {
+    pub(super) fn compare(&self, row: usize, record: &Record<'_>, before: Option<&Levels>) -> Result<(), String> {
+        match self.checks.iter().find(|(_, field, check)| !check(row, field(record, before))) {
             Some((name, ..)) => Err(format!("{name} differs from the raw record")),
             None => Ok(()),
         }
@@ -116,6 +116,7 @@ fn check(stored: &ArrayRef, symbol: &str) -> Option<Check> {
         )?,
         DataType::Float64 => numbers::<Float64Type>(stored, |value, want| match want {
             Want::Price(price) => value.to_bits() == (price as f64 / 1e9).to_bits(),
+            Want::Float(float) => value.to_bits() == float.to_bits(),
             Want::Mid2(mid2) => value.to_bits() == (mid2 as f64 / 2e9).to_bits(),
             _ => false,
         })?,
@@ -219,7 +220,7 @@ mod tests {
     use dbn::{BidAskPair, MappingInterval, Mbp10Msg, Metadata, RecordHeader, SType, SymbolMapping, rtype};
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Derived};
     use crate::input::DbnReader;
     use crate::output::{RecordBatches, columns};
 
@@ -295,7 +296,31 @@ mod tests {
             ("classification_label", Arc::new(Int32Array::from(vec![1, 1]))),
             ("split", Arc::new(splits)),
         ];
-        with(&batch, labels)
+        with(&with(&batch, labels), derived())
+    }
+
+    /// The columns computed from the book: right in the first row, if [`before`] comes before it, and wrong in the second.
+    fn derived() -> Vec<(&'static str, ArrayRef)> {
+        let names = |stem: &str| (0..10).map(|level| format!("{stem}_{level:02}")).collect::<Vec<_>>();
+        let [imbalances, flows] = ["imbalance", "ofi"].map(|stem| names(stem).into_iter().zip(0..10));
+        let imbalances = imbalances.map(|(name, level)| (name, -1_000.0 / f64::from(7_000 + 4 * level)));
+        let flows = flows.map(|(name, level)| (name, f64::from(1 - (4_000 + 2 * level))));
+        let best = [("spread", 1_000.0 / 1e9), ("weighted_mid", 10_000_000.0 / 7_000e9)];
+        let all = best.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(imbalances).chain(flows);
+        let columns = all.map(|(name, value)| {
+            let column: ArrayRef = Arc::new(Float64Array::from(vec![value, value.next_up()]));
+            (&*name.leak(), column)
+        });
+        columns.collect()
+    }
+
+    /// The levels of a row before a record: one bid less at each, and an ask price that is worse by one step.
+    fn before(record: &Record<'_>) -> Levels {
+        record.levels.each_ref().map(|level| BidAskPair {
+            ask_px: level.ask_px + 1,
+            bid_sz: level.bid_sz - 1,
+            ..level.clone()
+        })
     }
 
     #[test]
@@ -304,11 +329,12 @@ mod tests {
         let path = folder.path().join("a.dbn");
         write(&path);
         let batch = rows(&path);
-        let table = columns(&Config::default(), true);
+        let table = columns(&Config { derived: Derived::ALL.to_vec(), ..Config::default() }, true);
         let mut reader = DbnReader::open(&path).unwrap();
         assert!(reader.advance().unwrap());
         let record = reader.record().unwrap();
-        assert_eq!(RawColumns::new(&batch, "A", &targets()).unwrap().compare(0, &record), Ok(()));
+        let before = before(&record);
+        assert_eq!(RawColumns::new(&batch, "A", &targets()).unwrap().compare(0, &record, Some(&before)), Ok(()));
         let differs = |name: &str| Err(format!("{name} differs from the raw record"));
         let mut compared = 0;
         let label = |name: &str| name == "row" || LABELS.contains(&name);
@@ -321,15 +347,24 @@ mod tests {
             let other = arrow_array::new_null_array(stored.data_type(), 2);
             for cell in [stored.slice(1, 1), other.slice(0, 1)] {
                 let changed = with(&batch.slice(0, 1), vec![(&column.name, cell)]);
-                let found = RawColumns::new(&changed, "A", &targets()).unwrap().compare(0, &record);
+                let found = RawColumns::new(&changed, "A", &targets()).unwrap().compare(0, &record, Some(&before));
                 assert_eq!(found, differs(&column.name));
             }
             compared += 1;
         }
-        assert_eq!(compared, 12 + 60 + 2);
+        assert_eq!(compared, 12 + 60 + 2 + 22);
+        // The first row of a stretch has no row before it.
+        let alone = RawColumns::new(&batch, "A", &targets()).unwrap().compare(0, &record, None);
+        assert_eq!(alone, differs("ofi_00"));
+        let nulls = (0..10).map(|level| &*format!("ofi_{level:02}").leak());
+        let nulls = nulls.map(|name| (name, arrow_array::new_null_array(&DataType::Float64, 2))).collect();
+        assert_eq!(RawColumns::new(&with(&batch, nulls), "A", &targets()).unwrap().compare(0, &record, None), Ok(()));
         let live: ArrayRef = Arc::new(arrow_array::TimestampNanosecondArray::from(vec![5, 5]).with_timezone("UTC"));
         let live = with(&batch, vec![("ts_out", live)]);
-        assert_eq!(RawColumns::new(&live, "A", &targets()).unwrap().compare(0, &record), differs("ts_out"));
+        assert_eq!(
+            RawColumns::new(&live, "A", &targets()).unwrap().compare(0, &record, Some(&before)),
+            differs("ts_out")
+        );
     }
 
     #[test]
@@ -339,7 +374,7 @@ mod tests {
         write(&path);
         let batch = rows(&path);
         let more: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 0.5]));
-        for name in ["price_movement_fast", "bid_px_10", "bid_px_1", "ask_sz_001", "spread"] {
+        for name in ["price_movement_fast", "bid_px_10", "bid_px_1", "ask_sz_001", "spread_00", "imbalance", "ofi_10"] {
             let unknown = with(&batch, vec![(name, Arc::clone(&more))]);
             let error = RawColumns::new(&unknown, "A", &targets()).err().unwrap();
             assert_eq!(error, format!("there is no way to check the column {name:?}"));
@@ -348,7 +383,8 @@ mod tests {
         let signed = with(&batch, vec![("size", Arc::new(Int64Array::from(vec![50, 51])))]);
         let mut reader = DbnReader::open(&path).unwrap();
         assert!(reader.advance().unwrap());
-        let compared = RawColumns::new(&signed, "A", &targets()).unwrap().compare(0, &reader.record().unwrap());
+        let record = reader.record().unwrap();
+        let compared = RawColumns::new(&signed, "A", &targets()).unwrap().compare(0, &record, Some(&before(&record)));
         assert_eq!(compared, Err("size differs from the raw record".to_owned()));
     }
 }

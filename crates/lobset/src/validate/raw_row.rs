@@ -1,11 +1,14 @@
 //! A row of a raw stream, as read from the raw files.
 
+use super::fields::Levels;
 use crate::input::Record;
 
 /// A row of a raw stream.
 pub(super) struct RawRow<'a> {
     pub row: u64,
     pub record: &'a Record<'a>,
+    /// The levels of the row before, if it is in the same unbroken stretch.
+    pub before: Option<&'a Levels>,
     pub mid2: i64,
     /// Whether the row starts a new unbroken stretch.
     pub breaks: bool,

@@ -121,7 +121,9 @@ impl Whole {
                 grouped(left)
             ));
         }
-        not_checked
-            .push("the event, and the book behind its best prices: --against INPUT --all compares them".to_owned());
+        let derived = if config.derived.is_empty() { "" } else { ", and the columns of derived" };
+        not_checked.push(format!(
+            "the event, and the book behind its best prices{derived}: --against INPUT --all compares them"
+        ));
     }
 }

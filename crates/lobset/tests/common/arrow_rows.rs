@@ -18,8 +18,12 @@ pub type LabelledRow = (Row, u64, TargetLabel);
 /// The batch of `rows` with the columns of `schema`.
 pub fn batch(schema: &DatasetSchema, symbol: &str, rows: &[LabelledRow]) -> RecordBatch {
     let columns = schema.columns().iter().map(|column| -> ArrayRef {
-        let bits =
-            rows.iter().map(|(row, number, label)| column.value(&row.event, &row.book, *number, &[Some(*label)]));
+        // All rows are of one stretch.
+        let before = std::iter::once(None).chain(rows.iter().map(|(row, ..)| Some(&row.book)));
+        let bits = rows
+            .iter()
+            .zip(before)
+            .map(|((row, number, label), before)| column.value(row, before, *number, &[Some(*label)]));
         let number = bits.clone().map(|v| v as i64);
         let price = number.clone().map(|v| (v != UNDEF_PRICE).then_some(v));
         match column.kind {
@@ -30,7 +34,10 @@ pub fn batch(schema: &DatasetSchema, symbol: &str, rows: &[LabelledRow]) -> Reco
             Kind::FloatPrice => Arc::new(price.map(|v| v.map(|v| v as f64 / 1e9)).collect::<Float64Array>()),
             Kind::FixedPrice => Arc::new(price.collect::<Int64Array>()),
             Kind::Mid => Arc::new(Float64Array::from_iter_values(number.map(|v| v as f64 / 2e9))),
-            Kind::Float => Arc::new(Float64Array::from_iter_values(bits.map(f64::from_bits))),
+            Kind::Float => {
+                let floats = bits.map(f64::from_bits).map(|v| (!v.is_nan()).then_some(v));
+                Arc::new(floats.collect::<Float64Array>())
+            }
             Kind::U8 => Arc::new(UInt8Array::from_iter_values(bits.map(|v| v as u8))),
             Kind::U16 => Arc::new(UInt16Array::from_iter_values(bits.map(|v| v as u16))),
             Kind::U32 => Arc::new(UInt32Array::from_iter_values(bits.map(|v| v as u32))),

@@ -15,7 +15,7 @@ use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, SEGMENTS, Wri
 use crate::pipeline::counts::{ClassCounts, Labelled};
 use crate::pipeline::plan::{Quotas, RowGroup};
 use crate::pipeline::streams::TargetRows;
-use crate::pipeline::write::{Labelling, WriteTarget, metadata, read_tracks};
+use crate::pipeline::write::{Labelling, WriteTarget, metadata, read_tracks, rows_read};
 use crate::run::{Pool, map_ordered};
 use crate::tape::{SymbolTape, Tape};
 
@@ -35,6 +35,8 @@ pub struct Datasets {
 pub struct DatasetPart {
     pub symbol: String,
     pub tape: SymbolTape,
+    /// The rows of the tape that start a new unbroken stretch.
+    pub breaks: Vec<u64>,
     /// The rows that can have a label of any target.
     pub candidates: Candidates,
     /// The targets that the symbol qualifies for.
@@ -82,7 +84,7 @@ impl Job for Datasets {
                 (attempt.file(SEGMENTS, "parquet"), Vec::new())
             };
             let encode = |group: &RowGroup| {
-                let mut tape = part.tape.part(part.candidates.span(group.candidates.clone()));
+                let mut tape = part.tape.part(rows_read(&part.candidates, group.candidates.clone()));
                 tape.fetch(Tape::Rows)?;
                 let mut written = Vec::with_capacity(part.targets.len());
                 for (DatasetTarget { place, rows, .. }, quotas) in part.targets.iter().zip(&quotas) {
@@ -94,6 +96,7 @@ impl Job for Datasets {
                 let labelling = Labelling {
                     symbol: &part.symbol,
                     tape: &tape,
+                    breaks: &part.breaks,
                     candidates: &part.candidates,
                     all: targets.len(),
                     targets: written,

@@ -25,7 +25,7 @@ use crate::pipeline::plan::{Classify, RowGroup, TargetPlan};
 use crate::pipeline::scan::FileScan;
 use crate::pipeline::spread::SpreadSums;
 use crate::pipeline::streams::{Stream, TargetRows, item, items, of_item};
-use crate::pipeline::write::dataset_entry;
+use crate::pipeline::write::{dataset_entry, rows_read};
 use crate::run::{Run, Stage, batches, map_ordered};
 use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
@@ -317,9 +317,11 @@ impl Engine for Tasks<'_> {
                         counts: target.counts.clone(),
                     }
                 };
+                let rows = rows_read(&plan.candidates, range.clone());
                 let part = DatasetPart {
                     symbol: stream.symbol.clone(),
-                    tape: stream.tape.part(span.clone()),
+                    breaks: stream.breaks.iter().copied().filter(|row| rows.contains(row)).collect(),
+                    tape: stream.tape.part(rows),
                     candidates: plan.candidates.part(range),
                     targets: plan.targets.iter().map(target).collect(),
                     groups,
