@@ -2,10 +2,8 @@
 # LOBSET_UPDATE=1 cargo test --workspace --locked --test settings
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any, Literal, SupportsIndex
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from lobset._settings import Settings
 
@@ -19,35 +17,46 @@ class Config(Settings):
         *,
         currency: str | None = None,
         features: Sequence[Literal["volume", "variance", "trade_counts"]] | None = None,
-        lookback_rows: SupportsIndex | None = None,
-        lookforward_input: SupportsIndex | None = None,
-        lookforward_offset: SupportsIndex | None = None,
-        samples: SupportsIndex | None = None,
-        ticks_per_bin: SupportsIndex | None = None,
-        micro_pip_size: float | np.floating[Any] | None = None,
-        nbins: SupportsIndex | None = None,
-        sample_fraction: float | np.floating[Any] | None = None,
+        lookback_rows: int | None = None,
+        lookforward_input: int | None = None,
+        lookforward_offset: int | None = None,
+        include_row: bool | None = None,
+        samples: int | None = None,
+        ticks_per_bin: int | None = None,
+        micro_pip_size: float | None = None,
+        nbins: int | None = None,
+        classes: Literal["quantiles", "share", "spread", "fixed"] | None = None,
+        stationary: float | None = None,
+        multiple: float | None = None,
+        boundaries: Sequence[float] | None = None,
+        sample_fraction: float | None = None,
         threshold_scope: Literal["global", "symbol"] | None = None,
-        force_uniform: bool | np.bool_ | None = None,
-        drop_unbalanced: bool | np.bool_ | None = None,
-        min_symbol_samples: SupportsIndex | None = None,
-        keep_intermediate: bool | np.bool_ | None = None,
-        fit_until: str | dt.date | np.datetime64 | None = None,
-        keep_crossed: bool | np.bool_ | None = None,
-        price_range: tuple[float | np.floating[Any], float | np.floating[Any]] | None = None,
+        targets: Sequence[str | Mapping[str, Any]] | None = None,
+        label_end: bool | None = None,
+        force_uniform: bool | None = None,
+        drop_unbalanced: bool | None = None,
+        min_symbol_samples: int | None = None,
+        keep_intermediate: bool | None = None,
+        fit_until: str | dt.date | None = None,
+        rows: Literal["records", "events"] | None = None,
+        bad_book: Literal["drop", "keep"] | None = None,
+        keep_crossed: bool | None = None,
+        price_range: tuple[float, float] | None = None,
         unmapped: Literal["error", "drop"] | None = None,
-        publishers: Sequence[SupportsIndex] | None = None,
+        publishers: Sequence[int] | None = None,
         aliases: Literal["error", "keep"] | None = None,
-        max_gap: str | dt.timedelta | np.timedelta64 | None = None,
-        strict: bool | np.bool_ | None = None,
+        max_gap: str | dt.timedelta | None = None,
+        sessions: Sequence[str] | None = None,
+        session_breaks: bool | None = None,
+        strict: bool | None = None,
         price_type: Literal["float", "fixed"] | None = None,
         columns: Literal["all", "book"] | None = None,
         derived: Sequence[Literal["spread", "weighted_mid", "imbalance", "ofi"]] | None = None,
         compression: Literal["zstd", "snappy", "lz4", "none"] | None = None,
     ) -> None: ...
     @property
-    def currency(self) -> str:
-        """Tag used in file names; also selects the preset that provides the other defaults."""
+    def currency(self) -> str | None:
+        """Tag used in file names; also selects the preset that provides the other defaults. Inferred from the data if not set."""
     @property
     def features(self) -> tuple[Literal["volume", "variance", "trade_counts"], ...]:
         """Channels of depth tensors made from the dataset: volume (the median of sizes), variance (the sample variance of sizes), trade_counts (the sum of order counts)."""
@@ -61,6 +70,9 @@ class Config(Settings):
     def lookforward_offset(self) -> int:
         """Rows O skipped between a row and its future window; 0 to 1073741824."""
     @property
+    def include_row(self) -> bool:
+        """End the past window with the row itself, not with the row before it."""
+    @property
     def samples(self) -> int:
         """Rows in the window of a depth tensor; a multiple of `ticks_per_bin`."""
     @property
@@ -71,13 +83,31 @@ class Config(Settings):
         """Price step of a depth tensor's ladder, in price units."""
     @property
     def nbins(self) -> int:
-        """Number of classes; 2 to 255."""
+        """Classes; 2 to 255."""
+    @property
+    def classes(self) -> Literal["quantiles", "share", "spread", "fixed"]:
+        """How movements become classes: quantiles (equally many fit rows in each of `nbins` classes), share (down, stationary, up: the share `stationary` of the fit rows is stationary), spread (down, stationary, up: movements of at most `multiple` mean relative spreads are stationary), fixed (classes between the given `boundaries`)."""
+    @property
+    def stationary(self) -> float:
+        """Share of stationary fit rows, with `classes = "share"`; above 0 and below 1."""
+    @property
+    def multiple(self) -> float:
+        """Largest stationary movement in mean relative spreads, with `classes = "spread"`; above 0."""
+    @property
+    def boundaries(self) -> tuple[float, ...] | None:
+        """Boundaries of the classes, ascending, with `classes = "fixed"`."""
     @property
     def sample_fraction(self) -> float:
         """Fraction of the fit half's files used to fit the boundaries; above 0, at most 1."""
     @property
     def threshold_scope(self) -> Literal["global", "symbol"]:
         """Whether symbols share one set of boundaries: global (one set of boundaries for all symbols), symbol (one set for each symbol)."""
+    @property
+    def targets(self) -> tuple[dict[str, Any], ...]:
+        """Another target, with columns of its own: NAME=KIND,key=value,… (see docs/targets.md)."""
+    @property
+    def label_end(self) -> bool:
+        """Write the last row that each label depends on, in the column `label_end`."""
     @property
     def force_uniform(self) -> bool:
         """Mark an exactly uniform subset in the column `balanced`."""
@@ -115,7 +145,7 @@ class Config(Settings):
     def aliases(self) -> Literal["error", "keep"]:
         """What to do when an instrument has two symbols at the same time: error (refuse the input), keep (keep both symbols, and warn that the rows count twice)."""
     @property
-    def max_gap(self) -> str | None:
+    def max_gap(self) -> int | None:
         """Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break. Returned as text (15m)."""
     @property
     def sessions(self) -> tuple[str, ...] | None:
