@@ -231,7 +231,7 @@ fn a_value_that_another_row_has_is_found_by_comparing_with_the_raw_files() {
     }
     let error = validate(&out, Some((&[&other], Compare::All)), &options, &Monitor::silent()).unwrap_err();
     let Error::Validation(error) = &error else { panic!("{error}") };
-    let row = "AUDUSD_M6AM4_dataset.parquet: row 50: ofi_07 is not what the raw record holds";
+    let row = "AUDUSD_M6AM4_dataset.parquet: row 50: ofi_07 differs from the raw record";
     assert!(error.violations.iter().any(|violation| violation == row), "{error:?}");
 }
 

@@ -172,7 +172,7 @@ fn sessions_without_rows_say_so() {
     };
     // 3 April 2024 is a Wednesday.
     let error = failure(&["00:00-12:00 UTC sat-sun"]);
-    assert!(error.contains("0 of its 900 rows lie within sessions") && error.contains("time zone, hours and days"));
+    assert!(error.contains("0 of its 900 rows are within sessions") && error.contains("time zone, hours and days"));
     let alone = Config { session_breaks: true, ..small() }.check().unwrap_err().to_string();
     assert!(alone.contains("session_breaks: needs sessions"), "{alone}");
 }

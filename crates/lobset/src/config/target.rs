@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::choices::ThresholdScope;
 use super::values::{SettingValue, ValueKind};
@@ -22,7 +22,7 @@ const MOST_TARGETS: usize = 64;
 pub const LONGEST_SPAN: Duration = Duration(30 * 86_400_000_000_000);
 
 /// The largest number of rows that a barrier's horizon and its volatility may span. The rows of a horizon are kept in
-/// memory, and the sums of the volatility within 128 bits.
+/// memory, and the sums of a volatility fit 128 bits.
 pub const MAX_BARRIER_ROWS: u64 = 1 << 22;
 
 /// A target: a movement and its classes.
@@ -46,6 +46,10 @@ pub struct Target {
 pub enum Movement {
     /// The mean mid price of rows ahead over the mean mid price of rows behind, minus 1.
     Means(Means),
+    /// The same for windows in time, with means weighted by time.
+    Time(Time),
+    /// The return where the mid price first touches one of two barriers, or at a horizon.
+    Barrier(Barrier),
 }
 
 /// Windows in rows.
@@ -59,6 +63,132 @@ pub struct Means {
     pub lookforward_offset: u64,
     /// F, rows of the future window.
     pub lookforward_input: u64,
+}
+
+/// Windows in time, on the running maximum of `ts_recv`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Time {
+    /// Length of the past window, which ends with the row; zero for the mid price as of the row's time.
+    pub lookback: Duration,
+    /// Time between the row and the future window.
+    pub offset: Duration,
+    /// Length of the future window; zero for the mid price as of its beginning.
+    pub ahead: Duration,
+}
+
+/// Two barriers around the mid price of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Barrier {
+    /// Distance of the upper barrier.
+    pub up: Width,
+    /// Distance of the lower barrier.
+    pub down: Width,
+    /// How far ahead a label looks.
+    pub horizon: Horizon,
+    /// Rows that a volatility is computed over, through the row itself.
+    pub lookback_rows: u64,
+}
+
+/// The distance of a barrier, as a share of the mid price. As text: `0.0005`, `2spread` or `1.5sigma`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Width {
+    /// A fixed share.
+    Fraction(f64),
+    /// A multiple of the spread at the row, over the mid price at the row.
+    Spread(f64),
+    /// A multiple of the sample standard deviation of relative changes of the mid price from row to row.
+    Sigma(f64),
+}
+
+impl Width {
+    /// The number before the unit.
+    fn number(self) -> f64 {
+        match self {
+            Self::Fraction(number) | Self::Spread(number) | Self::Sigma(number) => number,
+        }
+    }
+}
+
+impl fmt::Display for Width {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fraction(number) => write!(f, "{number}"),
+            Self::Spread(number) => write!(f, "{number}spread"),
+            Self::Sigma(number) => write!(f, "{number}sigma"),
+        }
+    }
+}
+
+impl FromStr for Width {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a distance such as 0.0005, 2spread or 1.5sigma");
+        let number = |digits: &str| digits.replace('_', "").parse::<f64>().map_err(|_| wrong());
+        match (text.strip_suffix("spread"), text.strip_suffix("sigma")) {
+            (Some(digits), _) => number(digits).map(Self::Spread),
+            (_, Some(digits)) => number(digits).map(Self::Sigma),
+            (None, None) => number(text).map(Self::Fraction),
+        }
+    }
+}
+
+/// How far ahead a label looks: a number of rows, or a length of time. As text: `500` or `10s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Horizon {
+    /// Rows.
+    Rows(u64),
+    /// Time.
+    Time(Duration),
+}
+
+impl fmt::Display for Horizon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(rows) => write!(f, "{rows}"),
+            Self::Time(time) => write!(f, "{time}"),
+        }
+    }
+}
+
+impl FromStr for Horizon {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.replace('_', "").parse() {
+            Ok(rows) => Ok(Self::Rows(rows)),
+            Err(_) => text.parse().map(Self::Time),
+        }
+    }
+}
+
+/// Values that files hold as text.
+macro_rules! as_text {
+    ($($type:ty),+) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
+as_text!(Width, Horizon);
+
+impl Barrier {
+    /// Rows that its volatility spans; 0 if no barrier depends on one.
+    pub(crate) fn sigma_rows(&self) -> u64 {
+        match (self.up, self.down) {
+            (Width::Sigma(_), _) | (_, Width::Sigma(_)) => self.lookback_rows,
+            _ => 0,
+        }
+    }
 }
 
 impl Means {
@@ -91,6 +221,8 @@ pub enum Classes {
         /// The boundaries, ascending; 1 to 254 of them.
         boundaries: Vec<f64>,
     },
+    /// Down, neither, up: the barrier that is touched first.
+    Touch,
 }
 
 impl Target {
@@ -98,7 +230,7 @@ impl Target {
     pub fn class_count(&self) -> usize {
         match &self.classes {
             Classes::Quantiles { nbins } => usize::from(*nbins),
-            Classes::Share { .. } | Classes::Spread { .. } => 3,
+            Classes::Share { .. } | Classes::Spread { .. } | Classes::Touch => 3,
             Classes::Fixed { boundaries } => boundaries.len() + 1,
         }
     }
@@ -130,8 +262,39 @@ impl Target {
                     require(holds, format!("{key}: {rows} is outside {least} to {MAX_WINDOW_ROWS}"));
                 }
             }
+            Movement::Time(_) | Movement::Barrier(_) => {}
+        }
+        match &self.movement {
+            Movement::Means(_) => {}
+            Movement::Time(Time { lookback, offset, ahead }) => {
+                for (key, length) in [("lookback", lookback), ("offset", offset), ("ahead", ahead)] {
+                    require(*length <= LONGEST_SPAN, format!("{key}: {length} is longer than {LONGEST_SPAN}"));
+                }
+                require(offset.0 > 0 || ahead.0 > 0, "offset and ahead: one of them must be longer than zero".to_owned());
+            }
+            Movement::Barrier(Barrier { up, down, horizon, lookback_rows }) => {
+                for (key, width) in [("up", up), ("down", down)] {
+                    let number = width.number();
+                    require(number.is_finite() && number > 0.0, format!("{key}: {width} is not above 0"));
+                }
+                match horizon {
+                    Horizon::Rows(rows) => require(
+                        (1..=MAX_BARRIER_ROWS).contains(rows),
+                        format!("horizon: {rows} rows are outside 1 to {MAX_BARRIER_ROWS}"),
+                    ),
+                    Horizon::Time(time) => require(
+                        time.0 > 0 && *time <= LONGEST_SPAN,
+                        format!("horizon: {time} is not longer than zero and at most {LONGEST_SPAN}"),
+                    ),
+                }
+                require(
+                    (3..=MAX_BARRIER_ROWS).contains(lookback_rows),
+                    format!("lookback_rows: {lookback_rows} is outside 3 to {MAX_BARRIER_ROWS}"),
+                );
+            }
         }
         match &self.classes {
+            Classes::Touch => {}
             Classes::Quantiles { nbins } => {
                 require((2..=255).contains(nbins), format!("nbins: {nbins} is outside 2 to 255"));
             }
@@ -179,6 +342,10 @@ impl<'a> Keys<'a> {
     fn take(&mut self, key: &str) -> Option<&'a str> {
         let place = self.0.iter().position(|(found, _)| *found == key)?;
         Some(self.0.remove(place).1)
+    }
+
+    fn text<T: FromStr<Err = String>>(&mut self, key: &str, default: &str) -> Result<T, String> {
+        self.take(key).unwrap_or(default).parse().map_err(|message| format!("{key}: {message}"))
     }
 
     fn number<T: FromStr>(&mut self, key: &str, default: T) -> Result<T, String> {
@@ -243,6 +410,52 @@ fn preset(text: &str) -> Option<Result<Means, String>> {
 }
 
 impl Movement {
+    /// What it is, for the description of its column.
+    pub(crate) fn meaning(&self) -> &'static str {
+        match self {
+            Self::Means(_) => "mean mid price ahead / mean mid price behind - 1",
+            Self::Time(_) => "mean mid price ahead / mean mid price behind - 1, windows in time",
+            Self::Barrier(_) => "relative change of the mid price to the first touch of a barrier, or to the horizon",
+        }
+    }
+
+    /// What a label needs without a break, and which settings shorten it.
+    pub(crate) fn needs(&self) -> (String, &'static str) {
+        match self {
+            Self::Means(Means { lookback_rows, include_row, lookforward_offset, lookforward_input }) => (
+                format!("{} rows", lookback_rows + u64::from(!include_row) + lookforward_offset + lookforward_input),
+                "shorten lookback_rows, lookforward_input and lookforward_offset",
+            ),
+            Self::Time(Time { lookback, offset, ahead }) => {
+                (Duration(lookback.0 + offset.0 + ahead.0).to_string(), "shorten lookback, offset and ahead")
+            }
+            Self::Barrier(barrier) => {
+                let rows = barrier.sigma_rows().max(1);
+                let need = match barrier.horizon {
+                    Horizon::Rows(horizon) => format!("{} rows", rows + horizon),
+                    Horizon::Time(time) => format!("{rows} rows and {time} after them"),
+                };
+                (need, "shorten horizon and lookback_rows")
+            }
+        }
+    }
+
+    /// Why a row whose windows are whole may have no movement.
+    pub(crate) fn undefined(&self) -> &'static str {
+        match self {
+            Self::Means(_) | Self::Time(_) => "a past mean price of 0 or below",
+            Self::Barrier(_) => "a mid price, or a distance of a barrier, of 0 or below",
+        }
+    }
+
+    /// Whether it depends on the time or the spread of rows, not on their mid prices alone.
+    pub(crate) fn needs_moments(&self) -> bool {
+        match self {
+            Self::Means(_) => false,
+            Self::Time(_) | Self::Barrier(_) => true,
+        }
+    }
+
     fn parse(kind: &str, keys: &mut Keys<'_>) -> Result<Self, String> {
         if let Some(windows) = preset(kind) {
             return windows.map(Self::Means);
@@ -257,7 +470,20 @@ impl Movement {
                     lookforward_input: keys.number("lookforward_input", plain.lookforward_input)?,
                 }))
             }
-            _ => Err(format!("{kind:?} is not one of means, fi2010(k), deeplob(k), tlob(h,w), return(h)")),
+            "time" => Ok(Self::Time(Time {
+                lookback: keys.text("lookback", "10s")?,
+                offset: keys.text("offset", "0s")?,
+                ahead: keys.text("ahead", "10s")?,
+            })),
+            "barrier" => Ok(Self::Barrier(Barrier {
+                up: keys.text("up", "2spread")?,
+                down: keys.text("down", "2spread")?,
+                horizon: keys.text("horizon", "5000")?,
+                lookback_rows: keys.number("lookback_rows", Means::DEFAULT.lookback_rows)?,
+            })),
+            _ => Err(format!(
+                "{kind:?} is not one of means, time, barrier, fi2010(k), deeplob(k), tlob(h,w), return(h)"
+            )),
         }
     }
 }
@@ -315,7 +541,10 @@ impl FromStr for Target {
         });
         let mut keys = Keys(pairs.collect::<Result<_, _>>()?);
         let movement = Movement::parse(kind, &mut keys).map_err(of_target)?;
-        let classes = Classes::parse(&mut keys).map_err(of_target)?;
+        let classes = match movement {
+            Movement::Barrier(_) => Classes::Touch,
+            _ => Classes::parse(&mut keys).map_err(of_target)?,
+        };
         let scope = keys.take("threshold_scope").map_or(Ok(ThresholdScope::Global), ThresholdScope::parse);
         let target = Self { name: name.to_owned(), movement, classes, threshold_scope: scope.map_err(of_target)? };
         match keys.0.first() {
@@ -336,8 +565,16 @@ impl fmt::Display for Target {
                 f,
                 "{name}=means,lookback_rows={lookback_rows},include_row={include_row},lookforward_offset={lookforward_offset},lookforward_input={lookforward_input}"
             )?,
+            Movement::Time(Time { lookback, offset, ahead }) => {
+                write!(f, "{name}=time,lookback={lookback},offset={offset},ahead={ahead}")?;
+            }
+            Movement::Barrier(Barrier { up, down, horizon, lookback_rows }) => write!(
+                f,
+                "{name}=barrier,up={up},down={down},horizon={horizon},lookback_rows={lookback_rows}"
+            )?,
         }
         match classes {
+            Classes::Touch => {}
             Classes::Quantiles { nbins } => write!(f, ",nbins={nbins}")?,
             Classes::Share { stationary } => write!(f, ",classes=share,stationary={stationary}")?,
             Classes::Spread { multiple } => write!(f, ",classes=spread,multiple={multiple}")?,

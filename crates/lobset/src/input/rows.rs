@@ -27,6 +27,8 @@ const BREATH: u64 = 8192;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanRules {
     settings: ScanSettings,
+    /// Whether the tapes have moments.
+    moments: bool,
     /// The mappings for a file without any. They differ from folder to folder.
     symbology: Option<SymbologyFile>,
 }
@@ -34,7 +36,13 @@ pub struct ScanRules {
 impl ScanRules {
     /// Creates the rules from the settings of a run.
     pub fn new(config: &Config) -> Self {
-        Self { settings: ScanSettings::new(config), symbology: None }
+        let moments = config.all_targets().iter().any(|target| target.movement.needs_moments());
+        Self { settings: ScanSettings::new(config), moments, symbology: None }
+    }
+
+    /// Whether the tapes have moments: the time and the spread of each row.
+    pub fn moments(&self) -> bool {
+        self.moments
     }
 
     /// The longest pause, in nanoseconds, that does not break a stream.

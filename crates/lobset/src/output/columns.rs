@@ -7,7 +7,7 @@ use arrow_schema::Field;
 
 use super::derived::{imbalance, mid2, order_flow, spread, weighted_mid};
 use super::kind::{Bits, Kind, NO_FLOAT, NO_LABEL};
-use crate::config::{Columns, Config, Derived, Movement, PriceType};
+use crate::config::{Classes, Columns, Config, Derived, PriceType};
 use crate::input::Event;
 use crate::label::Split;
 use crate::tape::{BOOK_WORDS, Book, Level, Row, halves, level};
@@ -32,6 +32,10 @@ pub(crate) mod names {
     pub const SPLIT: &str = "split";
     /// Whether the row belongs to the uniform subset.
     pub const BALANCED: &str = "balanced";
+    /// The last row that a label may look at.
+    pub const LABEL_END: &str = "label_end";
+    /// The row of the first touch of a barrier.
+    pub const LABEL_TOUCH: &str = "label_touch";
 
     /// The column of a level: `field` is `px`, `sz` or `ct`, `side` is 0 for bids and 1 for asks.
     pub fn of_level(field: &str, side: usize, level: usize) -> String {
@@ -50,6 +54,10 @@ pub struct TargetLabel {
     pub split: Split,
     /// Whether it belongs to the uniform subset.
     pub balanced: bool,
+    /// The last row that it may look at.
+    pub end: u64,
+    /// The row of the first touch of a barrier.
+    pub touch: Option<u64>,
 }
 
 /// What a column is for.
@@ -295,10 +303,11 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
     ]);
     let targets = config.all_targets();
     for (place, target) in targets.iter().enumerate() {
-        let meaning = match target.movement {
-            Movement::Means(_) => "mean mid price ahead / mean mid price behind - 1",
+        let meaning = target.movement.meaning();
+        let class = match target.classes {
+            Classes::Touch => "the class: 0 if the lower barrier is touched first, 1 neither, 2 the upper one",
+            _ => "the class: the number of boundaries at or below the movement",
         };
-        let class = "the class: the number of boundaries at or below the movement";
         let mut of_target = vec![
             label!(target, place, names::PRICE_MOVEMENT, movement, Kind::Float, meaning).varying(),
             label!(target, place, names::CLASSIFICATION_LABEL, class, Kind::I32, class),
@@ -308,9 +317,18 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
             let meaning = "whether the row is in the uniform subset of its split";
             of_target.push(label!(target, place, names::BALANCED, balanced, Kind::Bool, meaning));
         }
+        if config.label_end {
+            let meaning = "the last row that the label may look at";
+            of_target.push(label!(target, place, names::LABEL_END, end, Kind::U64, meaning));
+        }
         // A row is written if any target has a label there.
         let nullable = targets.len() > 1;
         columns.extend(of_target.into_iter().map(|column| Column { nullable, ..column }));
+        if config.label_end && target.movement.rule().touches() {
+            let meaning = "the row of the first touch of a barrier";
+            let touch = label!(target, place, names::LABEL_TOUCH, touch, Kind::U64, meaning);
+            columns.push(Column { nullable: true, ..touch });
+        }
     }
     columns
 }

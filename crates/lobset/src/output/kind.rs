@@ -109,6 +109,14 @@ macro_rules! unsigned {
 
 unsigned!(bool, u8, u16, u32, u64);
 
+/// [`NO_LABEL`] without a value.
+impl Bits for Option<u64> {
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.unwrap_or(NO_LABEL)
+    }
+}
+
 impl Bits for i32 {
     #[inline(always)]
     fn bits(self) -> u64 {

@@ -85,9 +85,21 @@ pub struct Labelled<'a> {
     pub boundaries: &'a Boundaries,
     /// Number of its classes.
     pub classes: usize,
+    /// Whether the class follows from the touch of a barrier, which its second track has.
+    pub touches: bool,
 }
 
 impl Labelled<'_> {
+    /// The class of a movement; `touch` is the value of the second track.
+    #[inline]
+    pub fn class(&self, movement: f64, touch: f64) -> usize {
+        match self.touches {
+            false => self.boundaries.class(movement),
+            true if touch.is_nan() => 1,
+            true => 2 * usize::from(movement > 0.0),
+        }
+    }
+
     /// Its candidates among a range of rows.
     pub fn within(&self, rows: &Range<u64>) -> Range<u64> {
         let TargetRows { candidates, .. } = self.rows;
@@ -105,7 +117,7 @@ pub struct BlockCounts {
 }
 
 /// Counts the classes in each block of a range of a symbol's candidates, which starts where a block does. `read` reads
-/// the movements of a target for a range of its own candidates.
+/// a track of a target for a range of its own candidates.
 ///
 /// # Errors
 /// Any error of `read`.
@@ -113,7 +125,7 @@ pub fn class_blocks(
     candidates: &Candidates,
     range: Range<u64>,
     targets: &[Labelled<'_>],
-    mut read: impl FnMut(usize, Range<u64>, &mut Vec<f64>) -> Result<()>,
+    mut read: impl FnMut((usize, usize), Range<u64>, &mut Vec<f64>) -> Result<()>,
 ) -> Result<Vec<BlockCounts>> {
     let span = candidates.span(range.clone());
     let none = |target: &Labelled<'_>| ClassCounts::new(target.classes);
@@ -121,10 +133,14 @@ pub fn class_blocks(
     let mut blocks = vec![empty; to_usize((range.end - range.start).div_ceil(MOVEMENT_BLOCK))];
     // Rows with a label, needed only where targets may have labels of different rows.
     let mut labelled = vec![false; if targets.len() > 1 { to_usize(range.end - range.start) } else { 0 }];
-    let mut values = Vec::new();
+    let (mut values, mut touches) = (Vec::new(), Vec::new());
     for (number, target) in targets.iter().enumerate() {
         let mine = target.within(&span);
-        read(number, mine.clone(), &mut values)?;
+        read((number, 0), mine.clone(), &mut values)?;
+        if target.touches {
+            read((number, 1), mine.clone(), &mut touches)?;
+        }
+        let mut touches = touches.iter();
         let mut values = values.as_slice();
         for rows in target.rows.candidates.rows(mine) {
             // These rows follow each other among the candidates of the symbol, too.
@@ -135,8 +151,10 @@ pub fn class_blocks(
                 let (now, later) = values.split_at(in_block.min(to_usize(rows.end - row)).min(values.len()));
                 let counts = &mut blocks[at / BLOCK].targets[number];
                 for (value, row) in now.iter().zip(row..) {
+                    let touch = if target.touches { touches.next().copied() } else { None };
                     if !value.is_nan() {
-                        counts.count(target.rows.splits.of(row), target.boundaries.class(*value));
+                        let class = target.class(*value, touch.unwrap_or(f64::NAN));
+                        counts.count(target.rows.splits.of(row), class);
                     }
                 }
                 if let Some(labelled) = labelled.get_mut(at..at + now.len()) {

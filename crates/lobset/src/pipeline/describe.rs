@@ -109,7 +109,9 @@ fn no_labels(config: &Config, planned: &Planned, stream: &Stream, number: usize,
     match candidates.count() - labelled_rows {
         0 => few,
         undefined => {
-            format!("{few}; the movement of {undefined} more is undefined, as their past mean price is 0 or below")
+            {
+            format!("{few}; {undefined} more have no movement, because of {}", target.movement.undefined())
+        }
         }
     }
 }

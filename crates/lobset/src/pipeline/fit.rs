@@ -154,6 +154,7 @@ fn fit_group(engine: &impl Engine, input: &FitInput<'_>, symbols: &[usize], whos
         }
         Classes::Spread { multiple } => around_zero(multiple * engine.spreads(input.streams, &fitted)?.mean_spread()),
         Classes::Fixed { boundaries } => boundaries.clone(),
+        Classes::Touch => Vec::new(),
     };
     let embargo_rows = engine.count(&embargo, &Selection::new(), 0.0)?.1.iter().map(|s| s.count).sum();
     Ok(Some(Boundaries { values, fit_rows: n, embargo_rows, mean, std, min, max, median }))

@@ -131,8 +131,8 @@ impl Engine for Local<'_> {
         let work = |slice: &Slice| {
             let Classify { stream, candidates, targets } = &symbols[slice.place];
             let labelled: Vec<_> = targets.iter().map(|(_, labelled)| *labelled).collect();
-            let counted = class_blocks(candidates, slice.range.clone(), &labelled, |target, range, values| {
-                tape.read((item(targets[target].0, streams, *stream), 0), range, values)
+            let counted = class_blocks(candidates, slice.range.clone(), &labelled, |(target, track), range, values| {
+                tape.read((item(targets[target].0, streams, *stream), track), range, values)
             });
             Ok((slice.place, slice.count(), counted?))
         };
@@ -246,7 +246,7 @@ impl GroupTask<'_> {
             let target = &input.targets[plan.target];
             let boundaries = input.thresholds.boundaries(&target.name, &self.stream.symbol)?;
             let labelled =
-                Labelled { rows: &self.stream.targets[plan.target], boundaries, classes: target.class_count() };
+                Labelled { rows: &self.stream.targets[plan.target], boundaries, classes: target.class_count(), touches: target.movement.rule().touches() };
             Some(WriteTarget { place: plan.target, rule: target.movement.rule(), labelled, quotas: &plan.quotas })
         };
         Labelling {

@@ -1,7 +1,7 @@
 //! Selects the symbols with enough labelled rows for a dataset, or explains why there are none.
 
 use super::streams::{Stream, item};
-use crate::config::{BadBook, CLASSIC, Config, Movement, Target};
+use crate::config::{BadBook, CLASSIC, Config, Target};
 use crate::error::{Error, Result};
 
 /// The places of the symbols with enough labelled rows, by target. `labelled` has the labelled rows by [`item`].
@@ -47,12 +47,7 @@ fn qualified_for(config: &Config, of: (usize, &Target), streams: &[Stream], labe
 /// Explains why no row of a stream has a label of a target.
 fn no_label(config: &Config, of_target: &str, target: &Target, stream: &Stream, candidates: u64) -> Error {
     let (name, rows) = (&stream.symbol, stream.tape.rows());
-    let (need, shorten) = match &target.movement {
-        Movement::Means(means) => (
-            format!("{} rows", means.behind() + 1 + means.reach()),
-            "shorten lookback_rows, lookforward_input and lookforward_offset",
-        ),
-    };
+    let (need, shorten) = target.movement.needs();
     let rule = target.movement.rule();
     if let Some(in_session) = &stream.in_session
         && candidates == 0
@@ -69,7 +64,8 @@ fn no_label(config: &Config, of_target: &str, target: &Target, stream: &Stream, 
     if candidates > 0 {
         return Error::data(
             format!(
-                "{of_target}no movement is defined: all {candidates} rows of {name:?} with complete windows have a past mean price of 0 or below"
+                "{of_target}no movement is defined: all {candidates} rows of {name:?} with complete windows have {}",
+                target.movement.undefined()
             ),
             "movements are ratios of prices: leave out instruments that trade at or below zero, such as calendar spreads",
         );

@@ -20,7 +20,7 @@ use crate::storage::{self, Stat, platform::Platform};
 use crate::tape::{Chunk, TapeWriter, check_chunks};
 
 /// Version of the format of tapes and receipts; changes whenever the format does.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// Maximum size of a receipt, in bytes: each stream of a file takes about a kilobyte, and some hundred bytes more for
 /// every 8,192 rows.
@@ -229,7 +229,7 @@ pub fn set_aside<T>(outcome: Result<T>) -> Result<Result<T, InputError>> {
 fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) -> Result<(FileScan, u64)> {
     // A file that is refused leaves no tape.
     let rows = RowReader::open(path, rules)?;
-    let mut writer = TapeWriter::create(tape)?;
+    let mut writer = TapeWriter::create(tape)?.with_moments(rules.moments());
     let Contents { input, head, inexact, mut streams, ends } =
         read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
             writer.push(number, record, mid2, max_ts)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::counts::{ClassCounts, Labelled};
 use super::plan::{Quotas, RowGroup, SymbolPlan, TargetPlan};
-use crate::cast::to_u8;
+use crate::cast::{to_u8, whole_unsigned};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Quota, Rule, Split, Thresholds};
@@ -116,6 +116,12 @@ struct Labels<'a> {
     ranges: Box<dyn Iterator<Item = Range<u64>> + 'a>,
     current: Range<u64>,
     movements: std::slice::Iter<'a, f64>,
+    /// The second and the last track; empty if there is only one.
+    touches: &'a [f64],
+    ends: &'a [f64],
+    /// Number of candidates so far.
+    at: usize,
+    rule: &'a dyn Rule,
     /// Counts of the rows so far: rows are numbered within their class and split.
     counts: ClassCounts,
 }
@@ -131,15 +137,20 @@ impl Labels<'_> {
             return None;
         }
         let movement = *self.movements.next()?;
+        let track = |values: &[f64]| values.get(self.at).copied().unwrap_or(f64::NAN);
+        let (touch, last) = (track(self.touches), track(self.ends));
+        self.at += 1;
         if movement.is_nan() {
             return None;
         }
         let split = self.labelled.rows.splits.of(row);
-        let class = self.labelled.boundaries.class(movement);
+        let class = self.labelled.class(movement, touch);
         let number = self.counts.count(split, class);
         let quota = self.quotas.and_then(|quotas| quotas.of(split));
         let balanced = quota.is_some_and(|quota| quota.is_marked(class, number));
-        Some(TargetLabel { movement, class: to_u8(class), split, balanced })
+        let end = self.rule.end(row, [movement, last]);
+        let touch = (self.labelled.touches && !touch.is_nan()).then(|| whole_unsigned(touch));
+        Some(TargetLabel { movement, class: to_u8(class), split, balanced, end, touch })
     }
 }
 
@@ -169,7 +180,7 @@ impl Labelling<'_> {
         let mut targets: Vec<Labels<'_>> = Vec::with_capacity(self.targets.len());
         for ((target, tracks), before) in self.targets.iter().zip(movements).zip(&group.before) {
             let labelled = target.labelled;
-            let Some(movements) = tracks.first() else { continue };
+            let Some((movements, more)) = tracks.split_first() else { continue };
             targets.push(Labels {
                 place: target.place,
                 labelled,
@@ -177,6 +188,10 @@ impl Labelling<'_> {
                 ranges: Box::new(labelled.rows.candidates.rows(labelled.within(&span))),
                 current: 0..0,
                 movements: movements.iter(),
+                touches: if target.labelled.touches { more.first().map_or(&[][..], Vec::as_slice) } else { &[] },
+                ends: more.last().map_or(&[][..], Vec::as_slice),
+                at: 0,
+                rule: target.rule,
                 counts: before.clone(),
             });
         }

@@ -19,24 +19,31 @@ use crate::storage::{self, Ranges};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Listing", into = "Listing")]
 pub struct SymbolTape {
-    chunks: Vec<Located>,
-    rows: u64,
+    pub(super) chunks: Vec<Located>,
+    pub(super) rows: u64,
+    /// The running maximum of `ts_recv` before the first chunk.
+    pub(super) reached: u64,
 }
 
 #[derive(Debug, Clone)]
-struct Located {
-    first_row: u64,
-    chunk: Chunk,
-    file: Arc<PathBuf>,
-    /// Bytes of the tape file that have been fetched, preceded by their offset.
-    held: Option<Box<(u64, Bytes)>>,
+pub(super) struct Located {
+    pub(super) first_row: u64,
+    pub(super) chunk: Chunk,
+    pub(super) file: Arc<PathBuf>,
+    /// Parts of the tape file that have been fetched.
+    held: Option<Held>,
 }
+
+/// Fetched bytes, each part with its offset in the file.
+type Held = Box<Vec<(u64, Bytes)>>;
 
 /// The serialized form of a symbol tape: consecutive chunks in the same file share its name.
 #[derive(Serialize, Deserialize)]
 struct Listing {
     first_row: u64,
     rows: u64,
+    #[serde(default)]
+    reached: u64,
     files: Vec<(PathBuf, Vec<Chunk>)>,
 }
 
@@ -49,13 +56,14 @@ impl From<SymbolTape> for Listing {
                 _ => files.push((file.to_path_buf(), vec![*chunk])),
             }
         }
-        Self { first_row: tape.chunks.first().map_or(0, |c| c.first_row), rows: tape.rows, files }
+        let first_row = tape.chunks.first().map_or(0, |c| c.first_row);
+        Self { first_row, rows: tape.rows, reached: tape.reached, files }
     }
 }
 
 impl From<Listing> for SymbolTape {
     fn from(listing: Listing) -> Self {
-        let mut tape = Self { chunks: Vec::new(), rows: listing.first_row };
+        let mut tape = Self { chunks: Vec::new(), rows: listing.first_row, reached: listing.reached };
         for (file, chunks) in listing.files {
             tape.extend(&Arc::new(file), &chunks);
         }
@@ -71,15 +79,20 @@ pub enum Tape {
     Mid2,
     /// The rows.
     Rows,
+    /// The moments: `ts_recv` and the spread of each row.
+    Moments,
 }
 
 impl Chunk {
     /// The byte range of a tape within the file.
-    fn place(&self, tape: Tape) -> Range<u64> {
+    pub(super) fn place(&self, tape: Tape) -> Range<u64> {
         let rows = self.offset + u64::from(self.rows) * 8;
+        let moments = rows + u64::from(self.row_bytes);
         match tape {
             Tape::Mid2 => self.offset..rows,
-            Tape::Rows => rows..rows + u64::from(self.row_bytes),
+            Tape::Rows => rows..moments,
+            Tape::Moments if self.moment_checksum.is_some() => moments..moments + u64::from(self.rows) * 16,
+            Tape::Moments => moments..moments,
         }
     }
 
@@ -87,6 +100,15 @@ impl Chunk {
         match tape {
             Tape::Mid2 => self.mid2_checksum,
             Tape::Rows => self.row_checksum,
+            Tape::Moments => self.moment_checksum.unwrap_or_default(),
+        }
+    }
+
+    /// The tapes that it has.
+    fn tapes(&self) -> &'static [Tape] {
+        match self.moment_checksum {
+            Some(_) => &[Tape::Mid2, Tape::Rows, Tape::Moments],
+            None => &[Tape::Mid2, Tape::Rows],
         }
     }
 }
@@ -126,7 +148,8 @@ impl SymbolTape {
     pub fn part(&self, rows: Range<u64>) -> Self {
         let first = self.chunk_of(rows.start);
         let after = self.chunks.partition_point(|c| c.first_row < rows.end).max(first);
-        Self { chunks: self.chunks[first..after].to_vec(), rows: rows.end.min(self.rows) }
+        let reached = first.checked_sub(1).map_or(self.reached, |before| self.chunks[before].chunk.max_ts);
+        Self { chunks: self.chunks[first..after].to_vec(), rows: rows.end.min(self.rows), reached }
     }
 
     /// Fetches the bytes that cursors will read from remote files; otherwise each read would be a separate request.
@@ -143,14 +166,14 @@ impl SymbolTape {
             let fetched = Ranges::open(&file).and_then(|ranges| ranges.ranges(&places));
             let fetched = fetched.map_err(|e| Error::read_back(&file, &e))?;
             for ((located, place), bytes) in chunks.iter_mut().zip(places).zip(fetched) {
-                located.held = Some(Box::new((place.start, bytes)));
+                located.held.get_or_insert_default().push((place.start, bytes));
             }
         }
         Ok(())
     }
 
     /// The index of the chunk that contains `row`.
-    fn chunk_of(&self, row: u64) -> usize {
+    pub(super) fn chunk_of(&self, row: u64) -> usize {
         self.chunks.partition_point(|c| c.first_row <= row).saturating_sub(1)
     }
 
@@ -187,13 +210,13 @@ impl SymbolTape {
 
 /// Keeps the file of the previous chunk open: chunks of the same file are consecutive.
 #[derive(Default)]
-struct OpenFile {
+pub(super) struct OpenFile {
     open: Option<(Arc<PathBuf>, Ranges)>,
 }
 
 impl OpenFile {
     /// Reads one tape of a chunk in full and verifies its checksum.
-    fn read(&mut self, located: &Located, tape: Tape, into: &mut [u8]) -> Result<()> {
+    pub(super) fn read(&mut self, located: &Located, tape: Tape, into: &mut [u8]) -> Result<()> {
         let read = self.read_unchecked(located, tape, into);
         read.and_then(|()| check(into, located.chunk.checksum(tape))).map_err(|e| Error::read_back(&located.file, &e))
     }
@@ -201,8 +224,8 @@ impl OpenFile {
     fn read_unchecked(&mut self, located: &Located, tape: Tape, into: &mut [u8]) -> std::io::Result<()> {
         let Located { file: path, chunk, held, .. } = located;
         let offset = chunk.place(tape).start;
-        if let Some((start, bytes)) = held.as_deref()
-            && *start == offset
+        let held = held.iter().flat_map(|held| held.iter()).find(|(start, _)| *start == offset);
+        if let Some((_, bytes)) = held
             && bytes.len() >= into.len()
         {
             into.copy_from_slice(&bytes[..into.len()]);
@@ -224,7 +247,7 @@ pub fn check_chunks<'a>(file: &Path, chunks: impl IntoIterator<Item = &'a Chunk>
     let ranges = Ranges::open(file)?;
     let mut bytes = Vec::new();
     for chunk in chunks {
-        for tape in [Tape::Mid2, Tape::Rows] {
+        for tape in chunk.tapes().iter().copied() {
             let place = chunk.place(tape);
             bytes.resize(to_usize(place.end - place.start), 0);
             ranges.read_exact_at(&mut bytes, place.start)?;

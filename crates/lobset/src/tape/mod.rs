@@ -2,9 +2,11 @@
 //!
 //! Scanning a file writes two tapes for each symbol. The *mid2 tape* is the input of the labels, eight bytes a row. The
 //! *row tape* stores each row as its changes from the row before: only a few of the 40 words of a book change, so a row
-//! takes about a tenth of the size of its record, and the reader learns which cells to update.
+//! takes about a tenth of the size of its record, and the reader learns which cells to update. If a target needs them, a
+//! third tape has the *moments*, time and spread, sixteen bytes a row.
 
 mod cursor;
+mod moments;
 mod movements;
 mod row;
 mod varint;
@@ -13,6 +15,7 @@ mod writer;
 pub(crate) use cursor::check_chunks;
 pub(crate) use cursor::{MidCursor, Tape};
 pub use cursor::{RowCursor, SymbolTape};
+pub(crate) use moments::{Moment, MomentCursor};
 pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks, read_movements, to_bytes};
 pub use row::{BOOK_WORDS, Row, is_price};
 pub(crate) use row::{Book, Level, book, each_bit, halves, level};

@@ -19,7 +19,8 @@ const CHUNK_ROWS: usize = 8192;
 /// When more bytes than this are buffered, all symbols are written out, so thousands of symbols share a bounded buffer.
 const MAX_BUFFERED: usize = 48 << 20;
 
-/// A piece of one symbol's tapes: `rows` mid2 values (eight bytes each), then the rows.
+/// A piece of one symbol's tapes: `rows` mid2 values (eight bytes each), then the rows, then the moments, if they are
+/// wanted (sixteen bytes each).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// Number of rows.
@@ -32,6 +33,9 @@ pub struct Chunk {
     pub mid2_checksum: u32,
     /// The checksum of the rows.
     pub row_checksum: u32,
+    /// The checksum of the moments; `None` without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment_checksum: Option<u32>,
     /// The running maximum of the symbol's `ts_recv` at the last row of the chunk.
     pub max_ts: u64,
 }
@@ -42,6 +46,7 @@ const FIRST_ROWS: usize = 8 * MAX_ROW_BYTES;
 #[derive(Default)]
 struct SymbolBuffer {
     mids: Vec<u8>,
+    moments: Vec<u8>,
     rows: Vec<u8>,
     /// Number of bytes used in `rows`.
     used: usize,
@@ -61,9 +66,11 @@ impl SymbolBuffer {
     }
 }
 
-/// Writes the mid2 tape and the row tape of every symbol of one input file into one work file. Takes at most
-/// about 64 MiB of memory, regardless of the number of symbols and rows.
+/// Writes the tapes of every symbol of one input file into one work file. Takes at most about 64 MiB of memory, regardless
+/// of the number of symbols and rows.
 pub struct TapeWriter {
+    /// Whether to write moments.
+    moments: bool,
     path: PathBuf,
     file: Writer,
     offset: u64,
@@ -78,7 +85,13 @@ impl TapeWriter {
     /// [`Error::Output`] when the file cannot be created.
     pub fn create(path: &Path) -> Result<Self> {
         let file = Writer::create(path).map_err(|e| Error::output(path, e))?;
-        Ok(Self { path: path.to_owned(), file, offset: 0, symbols: Vec::new(), buffered: 0 })
+        Ok(Self { moments: false, path: path.to_owned(), file, offset: 0, symbols: Vec::new(), buffered: 0 })
+    }
+
+    /// Writes moments, too: `ts_recv` and the spread of each row.
+    #[must_use]
+    pub fn with_moments(self, moments: bool) -> Self {
+        Self { moments, ..self }
     }
 
     /// Appends a row to the symbol with this slot.
@@ -95,6 +108,12 @@ impl TapeWriter {
             symbol.grow();
         }
         symbol.mids.extend_from_slice(&mid2.to_le_bytes());
+        if self.moments {
+            let best = &record.levels[0];
+            symbol.moments.extend_from_slice(&record.event.ts_recv.to_le_bytes());
+            symbol.moments.extend_from_slice(&best.ask_px.wrapping_sub(best.bid_px).to_le_bytes());
+            self.buffered += 16;
+        }
         symbol.count += 1;
         symbol.max_ts = max_ts;
         let end = symbol.last.put_next(record, &mut symbol.rows, symbol.used);
@@ -114,7 +133,8 @@ impl TapeWriter {
             return Ok(());
         }
         let rows = &symbol.rows[..symbol.used];
-        let written = self.file.write_all(&symbol.mids).and_then(|()| self.file.write_all(rows));
+        let parts = [&symbol.mids, rows, &symbol.moments];
+        let written = parts.into_iter().try_for_each(|part| self.file.write_all(part));
         written.map_err(|e| Error::output(&self.path, e))?;
         symbol.chunks.push(Chunk {
             rows: to_u32(symbol.count),
@@ -122,12 +142,14 @@ impl TapeWriter {
             offset: self.offset,
             mid2_checksum: checksum(&symbol.mids),
             row_checksum: checksum(rows),
+            moment_checksum: self.moments.then(|| checksum(&symbol.moments)),
             max_ts: symbol.max_ts,
         });
-        let bytes = symbol.mids.len() + symbol.used;
+        let bytes = symbol.mids.len() + symbol.used + symbol.moments.len();
         self.offset += bytes as u64;
         self.buffered -= bytes;
         symbol.mids.clear();
+        symbol.moments.clear();
         symbol.used = 0;
         symbol.count = 0;
         symbol.last = Row::default();

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::definition::{Marks, within_sessions};
 use super::folder::named;
-use super::kinds::{Lengths, with_whole_windows};
+use super::kinds::{rows_needed, with_whole_windows};
 use super::summary::proved_after_writing;
 use super::violations::MOST_VIOLATIONS;
-use crate::config::{CLASSIC, Config, Movement, Target, ThresholdScope};
+use crate::config::{CLASSIC, Config, Target, ThresholdScope};
 use crate::error::ConfigError;
 use crate::input::InputEntry;
 use crate::label::Thresholds;
@@ -176,21 +176,18 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
         let mut require = |holds: bool, reason: &str| require(holds, &format!("{}: {reason}", entry.target));
         require(entry.fit_end <= *boundary_row, "its fit rows do not end before the boundary row");
         if *rows <= MOST_ROWS && ascending && inside && sessions {
-            match &target.movement {
-                Movement::Means(means) => {
-                    let lengths = Lengths::new(means);
-                    let whole = with_whole_windows(lengths, *rows, breaks);
-                    let written = whole.flat_map(|rows| within_sessions(rows, in_session.as_deref()));
-                    let whole: u64 = written.map(|rows| rows.end - rows.start).sum();
-                    require(
-                        entry.labelled_rows.checked_add(entry.undefined_rows) == Some(whole),
-                        "its labelled and undefined rows are not the rows with complete windows",
-                    );
-                    require(
-                        entry.fit_end == boundary_row.saturating_sub(lengths.reach()),
-                        "its fit rows do not end where their windows reach the boundary row",
-                    );
-                }
+            if let Some(needed) = rows_needed(&target.movement) {
+                let whole = with_whole_windows(needed, *rows, breaks);
+                let written = whole.flat_map(|rows| within_sessions(rows, in_session.as_deref()));
+                let whole: u64 = written.map(|rows| rows.end - rows.start).sum();
+                require(
+                    entry.labelled_rows.checked_add(entry.undefined_rows) == Some(whole),
+                    "its labelled and undefined rows are not the rows with complete windows",
+                );
+                require(
+                    entry.fit_end == boundary_row.saturating_sub(needed[1]),
+                    "its fit rows do not end where their windows reach the boundary row",
+                );
             }
         }
         match (&entry.splits, &entry.reason) {

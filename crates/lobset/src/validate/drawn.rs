@@ -114,7 +114,7 @@ impl Drawn<'_> {
 
     /// Ends the comparison; returns the number of rows.
     pub(super) fn finish(mut self, violations: &mut Violations) -> u64 {
-        self.labels.refuse_open(violations);
+        self.labels.end_stretch(0, violations);
         if let Some(drawn) = self.rows.get(self.reached) {
             violations.add(|| format!("{}: row {}: the raw files have no such row", self.file, drawn.row(0)));
         }

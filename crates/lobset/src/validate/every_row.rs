@@ -130,7 +130,7 @@ impl<'a> EveryRow<'a> {
 
     /// Ends the comparison; returns the number of rows compared.
     pub(super) fn finish(mut self, violations: &mut Violations) -> u64 {
-        self.labels.refuse_open(violations);
+        self.labels.end_stretch(0, violations);
         if let Some(row) = self.next {
             violations.add(|| {
                 format!("{}: row {row}: the raw files have no such row, or not in this order", self.entry.file)

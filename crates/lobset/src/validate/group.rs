@@ -16,9 +16,10 @@ use parquet::file::statistics::Statistics;
 
 use super::definition::{Usable, class, split_by_row};
 use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
+use super::kinds::rows_needed;
 use super::quotes::{Quotes, quote_columns};
 use super::reading::{unread, unreadable};
-use crate::config::{Config, Target};
+use crate::config::{Classes, Config, Target};
 use crate::dataset::DatasetFile;
 use crate::error::Result;
 use crate::label::{Split, Thresholds};
@@ -121,6 +122,12 @@ struct ExpectTarget<'a> {
     boundaries: Option<&'a [f64]>,
     /// The first row that is not `fit`.
     fit_end: u64,
+    /// Whether the class follows from the touch of a barrier.
+    touch: bool,
+    end: String,
+    touched: String,
+    /// How many rows after a row its label ends, if that is a number of rows.
+    reach: Option<u64>,
 }
 
 impl<'a> Expect<'a> {
@@ -145,6 +152,10 @@ impl<'a> Expect<'a> {
                 balanced: target.column(names::BALANCED),
                 boundaries: boundaries.filter(|_| entry.splits.is_some()),
                 fit_end: entry.fit_end,
+                touch: target.classes == Classes::Touch,
+                end: target.column(names::LABEL_END),
+                touched: target.column(names::LABEL_TOUCH),
+                reach: rows_needed(&target.movement).map(|[_, after]| after),
             })
         };
         Ok(Self {
@@ -268,11 +279,14 @@ fn check_target(
     let texts = splits.values().as_string::<i32>();
     let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
     let balanced = column(&target.balanced).and_then(|c| c.as_boolean_opt());
+    let numbers = |name: &str| column(name).and_then(|c| c.as_primitive_opt::<UInt64Type>());
+    let (ends, touches) = (numbers(&target.end), numbers(&target.touched));
     let mut mine = std::mem::take(&mut facts.targets[place]);
     for (i, row) in rows.iter().copied().enumerate() {
         let null = movements.is_null(i);
-        let nulls = [labels.is_null(i), splits.is_null(i), balanced.is_some_and(|b| b.is_null(i))];
-        if nulls != [null, null, null && balanced.is_some()] {
+        let others = [balanced.map(|b| b.is_null(i)), ends.map(|ends| ends.is_null(i))];
+        let nulls = [Some(labels.is_null(i)), Some(splits.is_null(i))].into_iter().chain(others);
+        if nulls.flatten().any(|found| found != null) {
             facts.violation(row, || format!("only some of the columns of {} are null", target.movement));
         }
         let (false, Some(boundaries)) = (null, target.boundaries) else {
@@ -287,8 +301,13 @@ fn check_target(
         };
         labelled[i] = true;
         let movement = movements.value(i);
-        let class = class(boundaries, movement);
         let label = labels.value(i);
+        let class = match (target.touch, label) {
+            // Which barrier was touched shows in the sign; whether one was, the raw files alone tell.
+            (true, 1) => 1,
+            (true, _) => 2 * usize::from(movement > 0.0),
+            (false, _) => class(boundaries, movement),
+        };
         if !movement.is_finite() || usize::try_from(label) != Ok(class) {
             facts.violation(row, || {
                 format!("{} is {label}, but a movement of {movement:e} is class {class}", target.class)
@@ -300,6 +319,19 @@ fn check_target(
         if split != Some(want) {
             let found = split.map_or("unknown", Split::name);
             facts.violation(row, || format!("{} is {found}, but it is {want} by its place", target.split));
+        }
+        if let Some(ends) = ends {
+            let end = ends.value(i);
+            if target.reach.map_or(end < row, |reach| end != row + reach) || end >= expect.rows {
+                facts.violation(row, || format!("{} is {end}, which is not where its label ends", target.end));
+            }
+            let touch = touches.filter(|touches| touches.is_valid(i)).map(|touches| touches.value(i));
+            if touch.is_some_and(|touch| touch <= row || touch > end) {
+                facts.violation(row, || format!("{} is outside of its label", target.touched));
+            }
+            if touches.is_some() && (label == 1) != touch.is_none() {
+                facts.violation(row, || format!("{} and {} contradict each other", target.class, target.touched));
+            }
         }
         // The ranges ascend.
         let range = expect.fitted_rows.partition_point(|[_, to]| *to <= row);

@@ -16,15 +16,20 @@ pub(super) struct Labels<'a> {
     targets: Vec<TargetLabels<'a>>,
 }
 
-/// The labels of one target.
+/// The labels of one target, and what computes them.
 struct TargetLabels<'a> {
+    check: Check<'a>,
+    evaluator: Box<dyn Evaluate>,
+}
+
+/// The stored labels of one target.
+struct Check<'a> {
     target: Target,
     boundaries: &'a [f64],
     /// The boundary time T.
     until: u64,
     /// Whether every row that can have a label should have one.
     all: bool,
-    evaluator: Box<dyn Evaluate>,
     /// The row from which on rows are within or outside the sessions, and which of the two, from the oldest row on whose
     /// label is not known.
     sessions: VecDeque<(u64, bool)>,
@@ -43,15 +48,15 @@ impl<'a> Labels<'a> {
     ) -> Self {
         let of_target = |(target, entry): (&Target, &crate::output::TargetEntry)| {
             let boundaries = thresholds.boundaries(&target.name, &symbol.symbol);
-            TargetLabels {
+            let check = Check {
                 target: target.clone(),
                 boundaries: boundaries.map_or(&[][..], |b| b.values.as_slice()),
                 until: thresholds.fit_until.0,
                 all: all && entry.splits.is_some(),
-                evaluator: evaluator(&target.movement),
                 sessions: VecDeque::new(),
                 open: VecDeque::new(),
-            }
+            };
+            TargetLabels { check, evaluator: evaluator(&target.movement) }
         };
         Self { file, targets: targets.iter().zip(&symbol.targets).map(of_target).collect() }
     }
@@ -64,55 +69,67 @@ impl<'a> Labels<'a> {
         violations: &mut Violations,
     ) {
         if raw.breaks {
-            self.refuse_open(violations);
-            self.targets.iter_mut().for_each(|target| target.evaluator.restart(raw.row));
+            self.end_stretch(raw.row, violations);
         }
         for (target, label) in self.targets.iter_mut().zip(stored) {
-            target.open.extend(label.map(|label| (label, raw.max_ts)));
+            target.check.open.extend(label.map(|label| (label, raw.max_ts)));
         }
         for target in &mut self.targets {
-            if target.sessions.back().is_none_or(|(_, inside)| *inside != raw.in_session) {
-                target.sessions.push_back((raw.row, raw.in_session));
+            let sessions = &mut target.check.sessions;
+            if sessions.back().is_none_or(|(_, inside)| *inside != raw.in_session) {
+                sessions.push_back((raw.row, raw.in_session));
             }
         }
-        let row = RowAt { row: raw.row, mid2: raw.mid2, ts: raw.max_ts };
+        let best = &raw.record.levels[0];
+        let row = RowAt {
+            row: raw.row,
+            mid2: raw.mid2,
+            spread: best.ask_px.saturating_sub(best.bid_px),
+            ts: raw.max_ts,
+        };
         for target in &mut self.targets {
-            let TargetLabels { target, boundaries, until, all, evaluator, sessions, open } = target;
-            let mut check = |verdict: Verdict| {
-                let file = self.file;
-                while let Some((label, _)) = open.front().filter(|(label, _)| label.row < verdict.row) {
-                    let (row, column) = (label.row, target.column(names::PRICE_MOVEMENT));
-                    violations.add(|| format!("{file}: row {row}: has a {column}, but its windows are not whole"));
-                    open.pop_front();
-                }
-                while sessions.get(1).is_some_and(|(from, _)| *from <= verdict.row) {
-                    sessions.pop_front();
-                }
-                let in_session = sessions.front().is_none_or(|(_, inside)| *inside);
-                match open.pop_front_if(|(label, _)| label.row == verdict.row) {
-                    Some((label, own_ts)) => {
-                        if let Err(reason) = label.compare(target, &verdict, boundaries, own_ts, *until) {
-                            violations.add(|| format!("{file}: row {}: {reason}", label.row));
-                        }
-                    }
-                    None if *all && in_session && verdict.movement.is_some() => {
-                        let (row, column) = (verdict.row, target.column(names::PRICE_MOVEMENT));
-                        violations.add(|| format!("{file}: row {row}: can have a {column}, but has none"));
-                    }
-                    None => {}
-                }
-            };
-            evaluator.push(row, &mut check);
+            let TargetLabels { check, evaluator } = target;
+            evaluator.push(row, &mut |verdict| check.compare(self.file, &verdict, violations));
         }
     }
 
-    /// Ends the stretch: rows with incomplete windows should have no label.
-    pub(super) fn refuse_open(&mut self, violations: &mut Violations) {
+    /// Ends the stretch: rows with incomplete windows should have no label. `next` is the first row of the next one.
+    pub(super) fn end_stretch(&mut self, next: u64, violations: &mut Violations) {
         for target in &mut self.targets {
-            for (label, _) in target.open.drain(..) {
+            let TargetLabels { check, evaluator } = target;
+            evaluator.restart(next, &mut |verdict| check.compare(self.file, &verdict, violations));
+            for (label, _) in check.open.drain(..) {
                 violations
                     .add(|| format!("{}: row {}: its stretch ends within its future window", self.file, label.row));
             }
+        }
+    }
+}
+
+impl Check<'_> {
+    /// Compares the label of a row, if it is stored, with the definition.
+    fn compare(&mut self, file: &str, verdict: &Verdict, violations: &mut Violations) {
+        let Self { target, boundaries, until, all, sessions, open } = self;
+        while let Some((label, _)) = open.front().filter(|(label, _)| label.row < verdict.row) {
+            let (row, column) = (label.row, target.column(names::PRICE_MOVEMENT));
+            violations.add(|| format!("{file}: row {row}: has a {column}, but its windows are not complete"));
+            open.pop_front();
+        }
+        while sessions.get(1).is_some_and(|(from, _)| *from <= verdict.row) {
+            sessions.pop_front();
+        }
+        let in_session = sessions.front().is_none_or(|(_, inside)| *inside);
+        match open.pop_front_if(|(label, _)| label.row == verdict.row) {
+            Some((label, own_ts)) => {
+                if let Err(reason) = label.compare(target, verdict, boundaries, own_ts, *until) {
+                    violations.add(|| format!("{file}: row {}: {reason}", label.row));
+                }
+            }
+            None if *all && in_session && verdict.movement.is_some() => {
+                let (row, column) = (verdict.row, target.column(names::PRICE_MOVEMENT));
+                violations.add(|| format!("{file}: row {row}: can have a {column}, but has none"));
+            }
+            None => {}
         }
     }
 }

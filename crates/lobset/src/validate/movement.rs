@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::definition::within_sessions;
-use super::kinds::{Lengths, Slide, with_whole_windows};
+use super::kinds::{Lengths, Slide, mid_windows, with_whole_windows};
 use super::violations::MOST_VIOLATIONS;
-use crate::config::{Movement, Target};
+use crate::config::Target;
 use crate::output::{SymbolEntry, names};
 
 /// Maximum span of both windows, in rows, for which movements are recomputed: 16 bytes a row are kept in memory.
@@ -14,9 +14,7 @@ pub(super) const MOST_ROWS: u64 = 1 << 24;
 
 /// The windows of a target whose movements can be recomputed from the rows of a dataset alone, in memory.
 pub(super) fn recomputed(target: &Target) -> Option<Lengths> {
-    match &target.movement {
-        Movement::Means(means) => Some(Lengths::new(means)).filter(|lengths| lengths.span() <= MOST_ROWS),
-    }
+    mid_windows(&target.movement).filter(|lengths| lengths.span() <= MOST_ROWS)
 }
 
 /// Recomputes the movements of a target from the dataset's own mid prices, for all rows whose windows are within an
@@ -41,7 +39,7 @@ impl Recompute {
         Some(Self {
             column: target.column(names::PRICE_MOVEMENT),
             slide: Slide::new(lengths),
-            labelled: with_whole_windows(lengths, symbol.rows, &symbol.breaks)
+            labelled: with_whole_windows([lengths.before(), lengths.reach()], symbol.rows, &symbol.breaks)
                 .flat_map(|rows| within_sessions(rows, symbol.in_session.as_deref()))
                 .collect(),
             stored: VecDeque::new(),
@@ -88,7 +86,7 @@ impl Recompute {
                 let text =
                     |value: Option<f64>| value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:e}"));
                 let (column, stored, want) = (self.column.clone(), text(stored), text(want));
-                self.violation(|| format!("row {row}: {column} is {stored}, but by its windows it is {want}"));
+                self.violation(|| format!("row {row}: {column} is {stored}, but its windows give {want}"));
             }
         }
     }

@@ -10,14 +10,21 @@ use arrow_schema::DataType;
 
 use super::fields::{Field, Levels, Want, field};
 use super::kinds::Verdict;
-use crate::config::Target;
+use crate::config::{Classes, Target};
 use crate::input::Record;
 use crate::label::Split;
 use crate::output::names;
 
 /// Columns of a target. They do not depend on a single record but follow from the whole stream: [`Label`] is compared with
 /// the definition, and the marks with the counts of the manifest.
-const LABELS: [&str; 4] = [names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT, names::BALANCED];
+const LABELS: [&str; 6] = [
+    names::PRICE_MOVEMENT,
+    names::CLASSIFICATION_LABEL,
+    names::SPLIT,
+    names::BALANCED,
+    names::LABEL_END,
+    names::LABEL_TOUCH,
+];
 
 /// Whether the cell of a row equals the given value.
 type Check = Box<dyn Fn(usize, Want) -> bool + Send>;
@@ -36,6 +43,9 @@ struct LabelColumns {
     splits: PrimitiveArray<Int32Type>,
     /// The splits, by the keys of `splits`.
     split_names: Vec<Option<Split>>,
+    /// The columns `label_end` and `label_touch`, if they are there.
+    ends: Option<PrimitiveArray<UInt64Type>>,
+    touches: Option<PrimitiveArray<UInt64Type>>,
 }
 
 impl RawColumns {
@@ -67,6 +77,8 @@ impl RawColumns {
                 classes: typed(column(names::CLASSIFICATION_LABEL)?)?,
                 splits: splits.keys().clone(),
                 split_names: by_key.iter().map(|name| name.and_then(Split::from_name)).collect(),
+                ends: column(names::LABEL_END).and_then(typed),
+                touches: column(names::LABEL_TOUCH).and_then(typed),
             })
         };
         let rows = batch.column_by_name(names::ROW).and_then(typed);
@@ -91,6 +103,8 @@ impl RawColumns {
                 movement: columns.movements.value(at),
                 class: columns.classes.value(at),
                 split: key.and_then(|key| columns.split_names.get(key).copied()).flatten(),
+                end: columns.ends.as_ref().map(|ends| ends.value(at)),
+                touch: columns.touches.as_ref().map(|touches| touches.is_valid(at).then(|| touches.value(at))),
             })
         })
     }
@@ -170,6 +184,9 @@ pub(super) struct Label {
     class: i32,
     /// `None` if the text is not one of the three splits.
     split: Option<Split>,
+    /// The last row that it may look at, and the row of the first touch, if they are stored.
+    end: Option<u64>,
+    touch: Option<Option<u64>>,
 }
 
 impl Label {
@@ -186,7 +203,7 @@ impl Label {
         own_ts: u64,
         until: u64,
     ) -> Result<(), String> {
-        let Self { movement, class, split, .. } = *self;
+        let Self { movement, class, split, end, touch, .. } = *self;
         let Some(want) = verdict.movement else {
             return Err(format!("its {} is undefined, so it has no label", target.column(names::PRICE_MOVEMENT)));
         };
@@ -194,10 +211,22 @@ impl Label {
             let column = target.column(names::PRICE_MOVEMENT);
             return Err(format!("{column} is {movement:e}, and {want:e} by definition"));
         }
-        let count = super::definition::class(boundaries, want);
+        let count = match (&target.classes, verdict.touch) {
+            (Classes::Touch, None) => 1,
+            (Classes::Touch, Some(_)) if want < 0.0 => 0,
+            (Classes::Touch, Some(_)) => 2,
+            _ => super::definition::class(boundaries, want),
+        };
         if usize::try_from(class) != Ok(count) {
             let column = target.column(names::CLASSIFICATION_LABEL);
             return Err(format!("{column} is {class}, and {count} by definition"));
+        }
+        if end.is_some_and(|end| end != verdict.end) {
+            let (column, end) = (target.column(names::LABEL_END), end.unwrap_or_default());
+            return Err(format!("{column} is {end}, and {} by definition", verdict.end));
+        }
+        if touch.is_some_and(|touch| touch != verdict.touch) {
+            return Err(format!("{} is not the row of the first touch", target.column(names::LABEL_TOUCH)));
         }
         let want = super::definition::split_by_time(own_ts, verdict.end_ts, until);
         if split == Some(want) {

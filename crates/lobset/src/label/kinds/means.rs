@@ -57,6 +57,10 @@ impl Rule for Means {
         Ok(rows.start - self.behind()..rows.end + self.reach())
     }
 
+    fn end(&self, row: u64, _: [f64; 2]) -> u64 {
+        row + self.reach()
+    }
+
     fn span(&self) -> u64 {
         self.lookback_rows + self.reach()
     }

@@ -1,6 +1,9 @@
 //! The kinds of movements, one in each file.
 
+mod barrier;
 mod means;
+mod time;
+mod wide;
 
 use std::ops::Range;
 
@@ -49,6 +52,14 @@ pub(crate) trait Rule {
     fn tracks(&self) -> usize {
         1
     }
+
+    /// Whether the second track has the row of the first touch, which determines the class.
+    fn touches(&self) -> bool {
+        false
+    }
+
+    /// The last row that the label of `row` may look at; `tracks` has the values of the first and the last track of `row`.
+    fn end(&self, row: u64, tracks: [f64; 2]) -> u64;
 }
 
 impl Movement {
@@ -56,6 +67,8 @@ impl Movement {
     pub(crate) fn rule(&self) -> &dyn Rule {
         match self {
             Self::Means(means) => means,
+            Self::Time(time) => time,
+            Self::Barrier(barrier) => barrier,
         }
     }
 

@@ -217,7 +217,10 @@ impl Boundaries {
                 found.push(reason);
             }
         };
-        let want = target.class_count().max(1) - 1;
+        let want = match target.classes {
+            Classes::Touch => 0,
+            _ => target.class_count().max(1) - 1,
+        };
         let increasing = increasing(boundaries);
         require(boundaries.len() == want && increasing, format!("boundaries are not {want} increasing numbers"));
         require(*fit_rows > 0, "fit_rows is 0".to_owned());

@@ -85,13 +85,14 @@ pub struct ClassTarget {
     pub name: String,
     pub classes: usize,
     pub rows: TargetRows,
-    pub pieces: Pieces,
+    /// The tracks that its classes follow from.
+    pub tracks: Vec<Pieces>,
 }
 
 impl ClassTarget {
     fn labelled<'a>(&'a self, thresholds: &'a Thresholds, symbol: &str) -> Result<Labelled<'a>> {
         let boundaries = boundaries_of(thresholds, &self.name, symbol)?;
-        Ok(Labelled { rows: &self.rows, boundaries, classes: self.classes })
+        Ok(Labelled { rows: &self.rows, boundaries, classes: self.classes, touches: self.tracks.len() > 1 })
     }
 }
 
@@ -106,8 +107,8 @@ impl Job for Classes {
             let part = &self.parts[slice.place];
             let labelled = |target| ClassTarget::labelled(target, &self.thresholds, &part.symbol);
             let targets = part.targets.iter().map(labelled).collect::<Result<Vec<_>>>()?;
-            let counted = class_blocks(&part.candidates, slice.range.clone(), &targets, |target, range, values| {
-                part.targets[target].pieces.read(range, values)
+            let counted = class_blocks(&part.candidates, slice.range.clone(), &targets, |(target, track), range, values| {
+                part.targets[target].tracks[track].read(range, values)
             });
             Ok((slice.place, counted?))
         };

@@ -263,12 +263,14 @@ impl Engine for Tasks<'_> {
             let span = candidates.span(slice.range.clone());
             let target = |(place, labelled): &(usize, Labelled<'_>)| {
                 let mine = labelled.within(&span);
-                let pieces = self.movements[item(*place, streams, *stream)][0].part(&mine);
+                let tracks = &self.movements[item(*place, streams, *stream)];
+                let tracks = tracks.iter().take(if labelled.touches { 2 } else { 1 });
+                let tracks = tracks.map(|track| track.part(&mine)).collect();
                 ClassTarget {
                     name: names[*place].clone(),
                     classes: labelled.classes,
                     rows: labelled.rows.part(mine),
-                    pieces,
+                    tracks,
                 }
             };
             ClassPart {

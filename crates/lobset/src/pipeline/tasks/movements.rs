@@ -50,6 +50,9 @@ impl Job for Movements {
     fn run(mut self, attempt: &Attempt<'_>) -> Result<MovementFiles> {
         for part in &mut self.parts {
             part.tape.fetch(Tape::Mid2)?;
+            if part.movement.needs_moments() {
+                part.tape.fetch(Tape::Moments)?;
+            }
         }
         let most = self.parts.iter().map(|part| part.movement.rule().tracks()).max().unwrap_or(0);
         let files: Vec<PathBuf> = (0..most).map(|_| attempt.file(MOVEMENTS, "f64")).collect();
@@ -92,7 +95,9 @@ impl Job for Movements {
     }
 
     fn memory(&self) -> u64 {
-        // Fetched tapes, eight bytes per row, and the values of the slices under way.
-        (32 << 20) + 10 * self.amount()
+        // Fetched tapes, eight bytes per row, and the values of the slices under way; with moments, 24 bytes per row more,
+        // twice for what a barrier keeps.
+        let timed = self.parts.iter().any(|part| part.movement.needs_moments());
+        (32 << 20) + if timed { 72 } else { 10 } * self.amount()
     }
 }

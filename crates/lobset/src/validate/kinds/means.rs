@@ -1,7 +1,6 @@
 //! The kind `means`: the mean mid price of rows ahead over that of rows behind, minus 1.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
 use super::{Evaluate, RowAt, Verdict};
 use crate::cast::to_usize;
@@ -36,7 +35,7 @@ impl Lengths {
     }
 
     /// Number of rows from the first row of the past window to the row before.
-    fn before(self) -> u64 {
+    pub(in crate::validate) fn before(self) -> u64 {
         if self.include_row { self.lookback - 1 } else { self.lookback }
     }
 
@@ -44,19 +43,6 @@ impl Lengths {
     pub(in crate::validate) fn span(self) -> u64 {
         self.lookback + self.reach()
     }
-}
-
-/// The rows whose windows are entirely within their unbroken stretch, as one range for each stretch with such rows. The
-/// stream has `rows` rows, and each row in `breaks` (ascending) starts a stretch.
-pub(in crate::validate) fn with_whole_windows(
-    lengths: Lengths,
-    rows: u64,
-    breaks: &[u64],
-) -> impl Iterator<Item = Range<u64>> {
-    let starts = [0].into_iter().chain(breaks.iter().copied());
-    let ends = breaks.iter().copied().chain([rows]);
-    let whole = move |(start, end): (u64, u64)| start + lengths.before()..end.saturating_sub(lengths.reach());
-    starts.zip(ends).map(whole).filter(|range| !range.is_empty())
 }
 
 /// `(A*L - B*F) / (B*F)` from the sums B over the L rows behind and A over the F rows ahead; `None` where B <= 0.
@@ -118,13 +104,13 @@ impl Slide {
 }
 
 impl Evaluate for Slide {
-    fn restart(&mut self, row: u64) {
+    fn restart(&mut self, row: u64, _: &mut dyn FnMut(Verdict)) {
         self.start(row);
     }
 
     fn push(&mut self, row: RowAt, tell: &mut dyn FnMut(Verdict)) {
         if let Some((done, movement)) = self.take(row.mid2) {
-            tell(Verdict { row: done, movement, end_ts: row.ts });
+            tell(Verdict { row: done, movement, end: row.row, end_ts: row.ts, touch: None });
         }
     }
 }
@@ -137,6 +123,7 @@ mod tests {
     use crate::config::MAX_WINDOW_ROWS;
     use crate::label::Rule;
     use crate::tape::SymbolTape;
+    use crate::validate::kinds::with_whole_windows;
 
     fn means(longest: u64) -> impl Strategy<Value = Means> {
         (1..=longest, any::<bool>(), 0..=longest, 1..=longest).prop_map(
@@ -169,7 +156,9 @@ mod tests {
             for (means, rows, breaks) in [(short, rows, &breaks), (long, rows, &breaks), (long, rows << 40, &scaled)] {
                 let candidates = means.candidates(&tape(rows), breaks).unwrap();
                 let want: Vec<_> = candidates.rows(0..candidates.count()).collect();
-                prop_assert_eq!(with_whole_windows(Lengths::new(&means), rows, breaks).collect::<Vec<_>>(), want);
+                let lengths = Lengths::new(&means);
+                let needed = [lengths.before(), lengths.reach()];
+                prop_assert_eq!(with_whole_windows(needed, rows, breaks).collect::<Vec<_>>(), want);
             }
         }
 

@@ -1,0 +1,296 @@
+//! The kind `barrier`: the return where the mid price first touches one of two barriers, or at a horizon.
+
+use std::ops::Range;
+
+use super::{Rule, Take, stretches};
+use crate::cast::{to_usize, whole, whole_unsigned};
+use crate::config::{Barrier, Horizon, Width};
+use crate::error::Result;
+use crate::label::candidates::Candidates;
+use crate::tape::{Moment, MomentCursor, SymbolTape};
+
+/// Rows whose highest and lowest mid price are known together, at two levels: few rows are looked at one by one.
+const BLOCKS: [usize; 2] = [64, 4096];
+
+/// Relative changes are integers of 2^-40 in the sums of a volatility, so that they are exact in any order.
+const CHANGE_SCALE: f64 = (1_u64 << 40) as f64;
+
+/// The relative change from one mid price to another; `None` where the first is not above zero. Source: DESIGN of the
+/// label; a change of more than 1 counts as 1 in a volatility.
+#[inline]
+fn relative(from: i64, to: i64) -> Option<f64> {
+    (from > 0).then(|| (i128::from(to) - i128::from(from)) as f64 / from as f64)
+}
+
+/// Sums over the changes of the last rows, for the sample standard deviation.
+struct Volatility {
+    /// Number of changes.
+    count: i128,
+    sum: i128,
+    squares: i128,
+    /// Number of changes that are undefined.
+    undefined: u64,
+}
+
+impl Volatility {
+    fn add(&mut self, change: Option<i64>, sign: i128) {
+        match change {
+            Some(change) => {
+                self.sum += sign * i128::from(change);
+                self.squares += sign * i128::from(change) * i128::from(change);
+            }
+            None => self.undefined = self.undefined.wrapping_add_signed(if sign > 0 { 1 } else { -1 }),
+        }
+    }
+
+    /// The sample standard deviation (ddof 1); `None` if a change is undefined.
+    fn deviation(&self) -> Option<f64> {
+        let n = self.count;
+        let numerator = n * self.squares - self.sum * self.sum;
+        (self.undefined == 0).then(|| (numerator as f64 / (n * (n - 1)) as f64).sqrt() / CHANGE_SCALE)
+    }
+}
+
+/// The scaled change from one mid price to the next.
+fn change(from: i64, to: i64) -> Option<i64> {
+    relative(from, to).map(|change| whole((change.clamp(-1.0, 1.0) * CHANGE_SCALE).round_ties_even()))
+}
+
+impl Width {
+    /// The distance of a barrier from the mid price of a row, as a share of it.
+    #[inline]
+    fn share(self, row: &Moment, sigma: Option<f64>) -> Option<f64> {
+        match self {
+            Self::Fraction(share) => Some(share),
+            Self::Spread(multiple) => Some(multiple * ((2 * i128::from(row.spread)) as f64 / row.mid2 as f64)),
+            Self::Sigma(multiple) => sigma.map(|sigma| multiple * sigma),
+        }
+    }
+}
+
+/// Rows in memory, with the highest and lowest mid price of each block.
+struct Rows {
+    moments: Vec<Moment>,
+    /// By level: the highest and lowest mid price of each block.
+    extremes: [Vec<[i64; 2]>; 2],
+}
+
+impl Rows {
+    fn read(tape: &SymbolTape, rows: Range<u64>) -> Result<Self> {
+        let mut cursor = MomentCursor::new(tape, rows.start)?;
+        let mut moments = Vec::with_capacity(to_usize(rows.end - rows.start));
+        for _ in rows {
+            let Some(moment) = cursor.peek()? else { break };
+            moments.push(moment);
+            cursor.skip();
+        }
+        let extremes = BLOCKS.map(|block| {
+            let of = |rows: &[Moment]| {
+                let mids = || rows.iter().map(|moment| moment.mid2);
+                [mids().max().unwrap_or(i64::MIN), mids().min().unwrap_or(i64::MAX)]
+            };
+            moments.chunks(block).map(of).collect()
+        });
+        Ok(Self { moments, extremes })
+    }
+
+    /// The first row of a range whose mid price is at least `high` or at most `low`.
+    #[inline]
+    fn first_beyond(&self, range: Range<usize>, high: i64, low: i64) -> Option<usize> {
+        let mut at = range.start;
+        while at < range.end {
+            // Whole blocks within the range, the largest first.
+            let skipped = BLOCKS.iter().zip(&self.extremes).rev().find_map(|(block, extremes)| {
+                let [highest, lowest] = *extremes.get(at / block)?;
+                let whole = at.is_multiple_of(*block) && at + block <= range.end;
+                (whole && highest < high && lowest > low).then_some(at + block)
+            });
+            if let Some(next) = skipped {
+                at = next;
+                continue;
+            }
+            let end = (at / BLOCKS[0] + 1) * BLOCKS[0];
+            for row in at..end.min(range.end) {
+                let mid2 = self.moments[row].mid2;
+                if mid2 >= high || mid2 <= low {
+                    return Some(row);
+                }
+            }
+            at = end;
+        }
+        None
+    }
+}
+
+/// The least mid price above `from` whose return is at least `share`.
+#[inline]
+fn lowest_up(from: i64, share: f64) -> i64 {
+    let reached = |mid2: i64| relative(from, mid2).is_some_and(|found| found >= share);
+    let mut mid2 = from.saturating_add(whole((share * from as f64).ceil()));
+    while mid2 > i64::MIN && reached(mid2 - 1) {
+        mid2 -= 1;
+    }
+    while mid2 < i64::MAX && !reached(mid2) {
+        mid2 += 1;
+    }
+    // A barrier that no price reaches.
+    if reached(mid2) { mid2 } else { i64::MAX }
+}
+
+/// The greatest mid price below `from` whose return is at most `-share`; `i64::MIN` if there is none.
+#[inline]
+fn highest_down(from: i64, share: f64) -> i64 {
+    let reached = |mid2: i64| relative(from, mid2).is_some_and(|found| found <= -share);
+    let mut mid2 = from.saturating_sub(whole((share * from as f64).ceil()));
+    while mid2 < i64::MAX && reached(mid2 + 1) {
+        mid2 += 1;
+    }
+    while mid2 > i64::MIN && !reached(mid2) {
+        mid2 -= 1;
+    }
+    mid2
+}
+
+impl Barrier {
+    /// Rows before a row that its label depends on.
+    fn behind(&self) -> u64 {
+        self.sigma_rows().saturating_sub(1)
+    }
+
+    /// The first row that is too far ahead for a label of `row`.
+    fn after(&self, tape: &SymbolTape, row: u64) -> Result<u64> {
+        match self.horizon {
+            Horizon::Rows(rows) => Ok((row + rows + 1).min(tape.rows())),
+            Horizon::Time(time) => {
+                let ts = MomentCursor::new(tape, row)?.peek()?.map_or(0, |moment| moment.ts);
+                tape.first_row_at(ts.saturating_add(time.0).saturating_add(1))
+            }
+        }
+    }
+}
+
+impl Rule for Barrier {
+    fn candidates(&self, tape: &SymbolTape, breaks: &[u64]) -> Result<Candidates> {
+        let mut ranges = Vec::new();
+        for stretch in stretches(tape.rows(), breaks).filter(|stretch| !stretch.is_empty()) {
+            let from = stretch.start + self.behind();
+            let after = match self.horizon {
+                Horizon::Rows(rows) => stretch.end.saturating_sub(rows),
+                Horizon::Time(time) => {
+                    let last = MomentCursor::new(tape, stretch.end - 1)?.peek()?.map_or(0, |moment| moment.ts);
+                    let Some(end) = last.checked_sub(time.0) else { continue };
+                    tape.first_row_at(end.saturating_add(1))?.min(stretch.end)
+                }
+            };
+            ranges.push(from..after.max(from));
+        }
+        Ok(Candidates::new(ranges))
+    }
+
+    fn fit_end(&self, tape: &SymbolTape, until: u64, boundary_row: u64) -> Result<u64> {
+        match self.horizon {
+            Horizon::Rows(rows) => Ok(boundary_row.saturating_sub(rows)),
+            Horizon::Time(time) => Ok(tape.first_row_at(until.saturating_sub(time.0))?.min(boundary_row)),
+        }
+    }
+
+    fn seen(&self, tape: &SymbolTape, rows: Range<u64>) -> Result<Range<u64>> {
+        Ok(rows.start - self.behind()..self.after(tape, rows.end - 1)?.max(rows.end))
+    }
+
+    fn span(&self) -> u64 {
+        match self.horizon {
+            Horizon::Rows(rows) => self.behind() + rows,
+            Horizon::Time(_) => 1 << 16,
+        }
+    }
+
+    /// The rows of a range and of its last label are in memory.
+    fn compute(
+        &self,
+        tape: &SymbolTape,
+        candidates: &Candidates,
+        range: Range<u64>,
+        take: &mut Take<'_>,
+    ) -> Result<()> {
+        for rows in candidates.rows(range) {
+            let first = rows.start - self.behind();
+            let all = Rows::read(tape, first..self.after(tape, rows.end - 1)?)?;
+            let count = to_usize(rows.end - rows.start);
+            let mut out = vec![Vec::with_capacity(count); self.tracks()];
+            let behind = to_usize(self.behind());
+            let mids = |row: usize| all.moments[row].mid2;
+            let mut volatility =
+                Volatility { count: i128::from(self.behind()), sum: 0, squares: 0, undefined: 0 };
+            (1..behind).for_each(|row| volatility.add(change(mids(row - 1), mids(row)), 1));
+            let mut end = 0;
+            for row in behind..behind + count {
+                if behind > 0 {
+                    volatility.add(change(mids(row - 1), mids(row)), 1);
+                }
+                let here = all.moments[row];
+                end = match self.horizon {
+                    Horizon::Rows(rows) => row + to_usize(rows),
+                    Horizon::Time(time) => {
+                        let until = here.ts.saturating_add(time.0);
+                        let mut end = row.max(end);
+                        while all.moments.get(end + 1).is_some_and(|next| next.ts <= until) {
+                            end += 1;
+                        }
+                        end
+                    }
+                };
+                let sigma = if behind > 0 { volatility.deviation() } else { None };
+                let [movement, touch] = self.label(&all, row, end, sigma).map_or([f64::NAN; 2], |(movement, touch)| {
+                    [movement, touch.map_or(f64::NAN, |touch| (first + touch as u64) as f64)]
+                });
+                if let [movements, touches, ends] = out.as_mut_slice() {
+                    movements.push(movement);
+                    touches.push(touch);
+                    ends.push((first + end as u64) as f64);
+                }
+                if behind > 0 {
+                    let left = row + 1 - behind;
+                    volatility.add(change(mids(left - 1), mids(left)), -1);
+                }
+            }
+            take(&out)?;
+        }
+        Ok(())
+    }
+
+    /// The second track has the row of the first touch, NaN without one, and the third the last row that a label may look
+    /// at.
+    fn tracks(&self) -> usize {
+        3
+    }
+
+    fn touches(&self) -> bool {
+        true
+    }
+
+    fn end(&self, row: u64, tracks: [f64; 2]) -> u64 {
+        match self.horizon {
+            Horizon::Rows(rows) => row + rows,
+            Horizon::Time(_) => whole_unsigned(tracks[1]),
+        }
+    }
+}
+
+impl Barrier {
+    /// The movement of a row, and the row of the first touch up to `end`. `None` where it is undefined.
+    fn label(&self, all: &Rows, row: usize, end: usize, sigma: Option<f64>) -> Option<(f64, Option<usize>)> {
+        let here = all.moments[row];
+        if here.mid2 <= 0 {
+            return None;
+        }
+        let [up, down] = [self.up.share(&here, sigma)?, self.down.share(&here, sigma)?];
+        let sound = |share: f64| share > 0.0 && share.is_finite();
+        if !sound(up) || !sound(down) {
+            return None;
+        }
+        let (high, low) = (lowest_up(here.mid2, up), highest_down(here.mid2, down));
+        let touch = all.first_beyond(row + 1..end + 1, high, low);
+        Some((relative(here.mid2, all.moments[touch.unwrap_or(end)].mid2)?, touch))
+    }
+}
