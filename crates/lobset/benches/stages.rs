@@ -44,7 +44,7 @@ impl Market {
         let movement = &Config::default().all_targets()[0].movement;
         let candidates = movement.candidates(&tape, &[])?;
         let mut values = Vec::new();
-        movement.compute(&tape, &candidates, 0..candidates.count(), &mut |tracks| {
+        movement.compute(&tape, &[], &candidates, 0..candidates.count(), &mut |tracks| {
             values.extend_from_slice(&tracks[0]);
             Ok(())
         })?;
@@ -150,7 +150,7 @@ fn movement(bencher: Bencher<'_, '_>) {
         let all = 0..market.candidates.count();
         or_exit(
             target
-                .compute(&market.tape, &market.candidates, all, &mut |tracks| {
+                .compute(&market.tape, &[], &market.candidates, all, &mut |tracks| {
                     sum += tracks[0].iter().sum::<f64>();
                     Ok(())
                 })

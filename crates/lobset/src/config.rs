@@ -23,8 +23,8 @@ use table::{by_scope, optional, scope, scoped, settings};
 use target::check_targets;
 pub(crate) use target::target_text;
 pub use target::{
-    Barrier, CLASSIC, Classes, Horizon, LONGEST_SPAN, MAX_BARRIER_ROWS, MAX_WINDOW_ROWS, Means, Movement, Target, Targets,
-    Time, Width,
+    Barrier, CLASSIC, Classes, Horizon, LONGEST_SPAN, MAX_BARRIER_ROWS, MAX_WINDOW_ROWS, Means, Movement, Target,
+    Targets, Time, Width,
 };
 pub use values::{Choice, ValueKind};
 pub(crate) use values::{NONE, SettingValue};

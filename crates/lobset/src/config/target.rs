@@ -270,7 +270,10 @@ impl Target {
                 for (key, length) in [("lookback", lookback), ("offset", offset), ("ahead", ahead)] {
                     require(*length <= LONGEST_SPAN, format!("{key}: {length} is longer than {LONGEST_SPAN}"));
                 }
-                require(offset.0 > 0 || ahead.0 > 0, "offset and ahead: one of them must be longer than zero".to_owned());
+                require(
+                    offset.0 > 0 || ahead.0 > 0,
+                    "offset and ahead: one of them must be longer than zero".to_owned(),
+                );
             }
             Movement::Barrier(Barrier { up, down, horizon, lookback_rows }) => {
                 for (key, width) in [("up", up), ("down", down)] {
@@ -481,9 +484,9 @@ impl Movement {
                 horizon: keys.text("horizon", "5000")?,
                 lookback_rows: keys.number("lookback_rows", Means::DEFAULT.lookback_rows)?,
             })),
-            _ => Err(format!(
-                "{kind:?} is not one of means, time, barrier, fi2010(k), deeplob(k), tlob(h,w), return(h)"
-            )),
+            _ => {
+                Err(format!("{kind:?} is not one of means, time, barrier, fi2010(k), deeplob(k), tlob(h,w), return(h)"))
+            }
         }
     }
 }
@@ -568,10 +571,9 @@ impl fmt::Display for Target {
             Movement::Time(Time { lookback, offset, ahead }) => {
                 write!(f, "{name}=time,lookback={lookback},offset={offset},ahead={ahead}")?;
             }
-            Movement::Barrier(Barrier { up, down, horizon, lookback_rows }) => write!(
-                f,
-                "{name}=barrier,up={up},down={down},horizon={horizon},lookback_rows={lookback_rows}"
-            )?,
+            Movement::Barrier(Barrier { up, down, horizon, lookback_rows }) => {
+                write!(f, "{name}=barrier,up={up},down={down},horizon={horizon},lookback_rows={lookback_rows}")?
+            }
         }
         match classes {
             Classes::Touch => {}

@@ -109,9 +109,7 @@ fn no_labels(config: &Config, planned: &Planned, stream: &Stream, number: usize,
     match candidates.count() - labelled_rows {
         0 => few,
         undefined => {
-            {
             format!("{few}; {undefined} more have no movement, because of {}", target.movement.undefined())
-        }
         }
     }
 }

@@ -43,7 +43,7 @@ impl Computed {
     /// # Errors
     /// [`Error::Output`] when the tape cannot be read; errors of `write`.
     pub fn of(
-        tape: &SymbolTape,
+        (tape, breaks): (&SymbolTape, &[u64]),
         rule: &dyn Rule,
         candidates: &Candidates,
         range: Range<u64>,
@@ -60,7 +60,7 @@ impl Computed {
             })
         };
         let mut tracks: Vec<_> = (0..rule.tracks()).map(writer).collect();
-        rule.compute(tape, candidates, range, &mut |values| {
+        rule.compute(tape, breaks, candidates, range, &mut |values| {
             let movements = values.first().map_or(&[][..], Vec::as_slice);
             labelled += movements.iter().filter(|v| !v.is_nan()).count() as u64;
             tracks.iter_mut().zip(values).try_for_each(|(track, values)| track.push(values))?;
@@ -136,13 +136,13 @@ pub fn movement_tape(
     let firsts: Vec<Vec<u64>> = tracks.iter().map(|item| item.iter().map(|track| track.first).collect()).collect();
     let mut labelled = vec![0; tracks.len()];
     let work = |slice: &Slice| {
-        let (target, Stream { tape, .. }, rows) = of_item(streams, slice.place);
+        let (target, Stream { tape, breaks, .. }, rows) = of_item(streams, slice.place);
         let write = |track: usize, at: u64, block: &[u8]| {
             let first = (firsts[slice.place][track] + slice.range.start) * 8;
             file.write_all_at(block, first + at).map_err(|e| Error::output(&path, e))
         };
         let (rule, range) = (targets[target].movement.rule(), slice.range.clone());
-        Ok((slice.place, Computed::of(tape, rule, &rows.candidates, range, run.monitor, write)?))
+        Ok((slice.place, Computed::of((tape, breaks), rule, &rows.candidates, range, run.monitor, write)?))
     };
     run.monitor.stage(Stage::Plan, total, || {
         map_batched(run.threads, &tasks, Slice::count, work, |(item, computed)| {

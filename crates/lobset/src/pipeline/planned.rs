@@ -93,7 +93,12 @@ pub fn to_classify<'a>(
         let of_target = |(place, target): (usize, &Target)| {
             let boundaries = thresholds.boundaries(&target.name, &of.symbol)?;
             let qualifies = qualified[place].binary_search(&stream).is_ok();
-            let labelled = Labelled { rows: &of.targets[place], boundaries, classes: target.class_count(), touches: target.movement.rule().touches() };
+            let labelled = Labelled {
+                rows: &of.targets[place],
+                boundaries,
+                classes: target.class_count(),
+                touches: target.movement.rule().touches(),
+            };
             qualifies.then_some((place, labelled))
         };
         let targets: Vec<_> = targets.iter().enumerate().filter_map(of_target).collect();

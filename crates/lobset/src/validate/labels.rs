@@ -81,12 +81,8 @@ impl<'a> Labels<'a> {
             }
         }
         let best = &raw.record.levels[0];
-        let row = RowAt {
-            row: raw.row,
-            mid2: raw.mid2,
-            spread: best.ask_px.saturating_sub(best.bid_px),
-            ts: raw.max_ts,
-        };
+        let row =
+            RowAt { row: raw.row, mid2: raw.mid2, spread: best.ask_px.saturating_sub(best.bid_px), ts: raw.max_ts };
         for target in &mut self.targets {
             let TargetLabels { check, evaluator } = target;
             evaluator.push(row, &mut |verdict| check.compare(self.file, &verdict, violations));

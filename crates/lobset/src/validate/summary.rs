@@ -111,7 +111,7 @@ impl Whole {
             .collect();
         if !long.is_empty() {
             not_checked.push(format!(
-                "{}: windows of more than {} rows; --against INPUT computes them from the raw files",
+                "{}: they depend on time or spread, or on more than {} rows; --against INPUT computes them from the raw files",
                 long.join(", "),
                 grouped(MOST_ROWS)
             ));

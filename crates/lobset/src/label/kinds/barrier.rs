@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Rule, Take, stretches};
+use super::{Rule, Take, stretch_end, stretches};
 use crate::cast::{to_usize, whole, whole_unsigned};
 use crate::config::{Barrier, Horizon, Width};
 use crate::error::Result;
@@ -209,19 +209,20 @@ impl Rule for Barrier {
     fn compute(
         &self,
         tape: &SymbolTape,
+        breaks: &[u64],
         candidates: &Candidates,
         range: Range<u64>,
         take: &mut Take<'_>,
     ) -> Result<()> {
         for rows in candidates.rows(range) {
             let first = rows.start - self.behind();
-            let all = Rows::read(tape, first..self.after(tape, rows.end - 1)?)?;
+            let stretch_end = stretch_end(rows.start, breaks, tape.rows());
+            let all = Rows::read(tape, first..self.after(tape, rows.end - 1)?.min(stretch_end))?;
             let count = to_usize(rows.end - rows.start);
             let mut out = vec![Vec::with_capacity(count); self.tracks()];
             let behind = to_usize(self.behind());
             let mids = |row: usize| all.moments[row].mid2;
-            let mut volatility =
-                Volatility { count: i128::from(self.behind()), sum: 0, squares: 0, undefined: 0 };
+            let mut volatility = Volatility { count: i128::from(self.behind()), sum: 0, squares: 0, undefined: 0 };
             (1..behind).for_each(|row| volatility.add(change(mids(row - 1), mids(row)), 1));
             let mut end = 0;
             for row in behind..behind + count {

@@ -69,6 +69,7 @@ impl Rule for Means {
     fn compute(
         &self,
         tape: &SymbolTape,
+        _: &[u64],
         candidates: &Candidates,
         range: Range<u64>,
         take: &mut Take<'_>,

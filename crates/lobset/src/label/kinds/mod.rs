@@ -41,12 +41,19 @@ pub(crate) trait Rule {
     fn span(&self) -> u64;
 
     /// Computes the tracks of a range of candidates, and passes them to `take` in order, a few thousand candidates at a
-    /// time. The first track has the movements, NaN where undefined.
+    /// time. The first track has the movements, NaN where undefined. `breaks` are those of the stream, or of the part that
+    /// the labels depend on.
     ///
     /// # Errors
     /// [`Error::Output`](crate::Error::Output) when the tape cannot be read; any error of `take`.
-    fn compute(&self, tape: &SymbolTape, candidates: &Candidates, range: Range<u64>, take: &mut Take<'_>)
-    -> Result<()>;
+    fn compute(
+        &self,
+        tape: &SymbolTape,
+        breaks: &[u64],
+        candidates: &Candidates,
+        range: Range<u64>,
+        take: &mut Take<'_>,
+    ) -> Result<()>;
 
     /// Number of values of each candidate.
     fn tracks(&self) -> usize {
@@ -88,12 +95,18 @@ impl Movement {
     pub fn compute(
         &self,
         tape: &SymbolTape,
+        breaks: &[u64],
         candidates: &Candidates,
         range: Range<u64>,
         take: &mut Take<'_>,
     ) -> Result<()> {
-        self.rule().compute(tape, candidates, range, take)
+        self.rule().compute(tape, breaks, candidates, range, take)
     }
+}
+
+/// The end of the unbroken stretch that a row belongs to, in a stream of `rows` rows.
+fn stretch_end(row: u64, breaks: &[u64], rows: u64) -> u64 {
+    breaks.get(breaks.partition_point(|start| *start <= row)).copied().unwrap_or(rows)
 }
 
 /// The unbroken stretches of a stream of `rows` rows.

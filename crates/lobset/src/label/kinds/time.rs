@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::wide::Wide;
-use super::{Rule, Take, stretches};
+use super::{Rule, Take, stretch_end, stretches};
 use crate::config::Time;
 use crate::error::Result;
 use crate::label::candidates::Candidates;
@@ -27,23 +27,27 @@ struct Steps<'a> {
     /// The last row reached, and its number.
     last: Moment,
     row: u64,
+    /// The end of the unbroken stretch.
+    stretch_end: u64,
     /// The integral of mid2 up to that row.
     integral: i128,
 }
 
 impl<'a> Steps<'a> {
     /// Begins at `row`, which is before the end of the tape.
-    fn new(tape: &'a SymbolTape, row: u64) -> Result<Self> {
+    fn new(tape: &'a SymbolTape, row: u64, stretch_end: u64) -> Result<Self> {
         let mut cursor = MomentCursor::new(tape, row)?;
         let last = cursor.peek()?.unwrap_or(Moment { ts: 0, mid2: 0, spread: 0 });
         cursor.skip();
-        Ok(Self { cursor, last, row, integral: 0 })
+        Ok(Self { cursor, last, row, stretch_end, integral: 0 })
     }
 
     /// Moves on to the last row at `ts` or before; times do not decrease.
     #[inline]
     fn reach(&mut self, ts: u64) -> Result<()> {
-        while let Some(next) = self.cursor.peek()?.filter(|next| next.ts <= ts) {
+        while self.row + 1 < self.stretch_end
+            && let Some(next) = self.cursor.peek()?.filter(|next| next.ts <= ts)
+        {
             self.integral += i128::from(self.last.mid2) * i128::from(next.ts - self.last.ts);
             self.last = next;
             self.row += 1;
@@ -80,7 +84,8 @@ impl Rule for Time {
     fn candidates(&self, tape: &SymbolTape, breaks: &[u64]) -> Result<Candidates> {
         let mut ranges = Vec::new();
         for stretch in stretches(tape.rows(), breaks).filter(|stretch| !stretch.is_empty()) {
-            let at = |row: u64| Ok::<_, crate::Error>(MomentCursor::new(tape, row)?.peek()?.map_or(0, |moment| moment.ts));
+            let at =
+                |row: u64| Ok::<_, crate::Error>(MomentCursor::new(tape, row)?.peek()?.map_or(0, |moment| moment.ts));
             let (first, last) = (at(stretch.start)?, at(stretch.end - 1)?);
             // The mid price is known from the first row of the stretch to its last.
             let Some(end) = last.checked_sub(self.reach()) else { continue };
@@ -110,6 +115,7 @@ impl Rule for Time {
     fn compute(
         &self,
         tape: &SymbolTape,
+        breaks: &[u64],
         candidates: &Candidates,
         range: Range<u64>,
         take: &mut Take<'_>,
@@ -119,12 +125,9 @@ impl Rule for Time {
             let mut own = MomentCursor::new(tape, rows.start)?;
             let first = own.peek()?.map_or(0, |moment| moment.ts);
             let from = self.first_seen(tape, rows.start, first)?;
-            let [mut behind, mut now, mut start, mut end] = [
-                Steps::new(tape, from)?,
-                Steps::new(tape, from)?,
-                Steps::new(tape, from)?,
-                Steps::new(tape, from)?,
-            ];
+            let stretch_end = stretch_end(rows.start, breaks, tape.rows());
+            let steps = || Steps::new(tape, from, stretch_end);
+            let [mut behind, mut now, mut start, mut end] = [steps()?, steps()?, steps()?, steps()?];
             for _ in rows {
                 let Some(Moment { ts, .. }) = own.peek()? else { break };
                 own.skip();

@@ -77,11 +77,10 @@ mod tests {
         }
 
         #[test]
-        fn numbers_halfway_round_to_even(bits in 1u64..1 << 53, shift in 54u32..100, above in any::<bool>()) {
+        fn numbers_halfway_round_to_even(bits in 1u64..1 << 53, shift in 54u32..66, above in any::<bool>()) {
             // 2^shift more than an odd multiple of half a step, or exactly half.
             let a = (i128::from(bits) << 1 | 1) << shift >> 1;
             let a = a + i128::from(above);
-            prop_assume!(a < 1 << 120);
             prop_assert_eq!(Wide::product(a, 1 << 40).nearest(), decimal(a, 1 << 40).parse::<f64>().unwrap());
         }
     }

@@ -107,9 +107,10 @@ impl Job for Classes {
             let part = &self.parts[slice.place];
             let labelled = |target| ClassTarget::labelled(target, &self.thresholds, &part.symbol);
             let targets = part.targets.iter().map(labelled).collect::<Result<Vec<_>>>()?;
-            let counted = class_blocks(&part.candidates, slice.range.clone(), &targets, |(target, track), range, values| {
-                part.targets[target].tracks[track].read(range, values)
-            });
+            let counted =
+                class_blocks(&part.candidates, slice.range.clone(), &targets, |(target, track), range, values| {
+                    part.targets[target].tracks[track].read(range, values)
+                });
             Ok((slice.place, counted?))
         };
         let mut blocks = vec![Vec::new(); self.parts.len()];

@@ -200,7 +200,8 @@ impl Engine for Tasks<'_> {
             let movement = targets[target].movement.clone();
             let seen = movement.rule().seen(&stream.tape, candidates.span(slice.range.clone()))?;
             let (candidates, range) = (candidates.part(slice.range.clone()), slice.range.clone());
-            Ok(MovementPart { movement, tape: stream.tape.part(seen), candidates, range })
+            let breaks = stream.breaks.iter().copied().filter(|row| seen.contains(row)).collect();
+            Ok(MovementPart { movement, tape: stream.tape.part(seen), breaks, candidates, range })
         };
         let job = |slices: &Vec<Slice>| -> Result<Movements> {
             Ok(Movements { parts: slices.iter().map(part).collect::<Result<_>>()? })

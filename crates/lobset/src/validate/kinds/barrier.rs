@@ -40,7 +40,8 @@ impl Touches {
         let scaled = pairs.map(|(from, to)| {
             change(from.mid2, to.mid2).map(|change| (change.clamp(-1.0, 1.0) * scale).round_ties_even())
         });
-        let changes: Vec<i128> = scaled.map(|change| change.map(|c| crate::cast::whole(c).into())).collect::<Option<_>>()?;
+        let changes: Vec<i128> =
+            scaled.map(|change| change.map(|c| crate::cast::whole(c).into())).collect::<Option<_>>()?;
         let n = changes.len() as i128;
         let (sum, squares) = (changes.iter().sum::<i128>(), changes.iter().map(|c| c * c).sum::<i128>());
         Some(((n * squares - sum * sum) as f64 / (n * (n - 1)) as f64).sqrt() / scale)
@@ -71,7 +72,8 @@ impl Touches {
                 Horizon::Rows(rows) => (None, row.row + rows),
                 Horizon::Time(time) => (Some(row.ts.saturating_add(time.0)), last.row),
             };
-            let movement = widths.and_then(|_| touch.map_or_else(|| change(row.mid2, last.mid2), |(_, found)| Some(found)));
+            let movement =
+                widths.and_then(|_| touch.map_or_else(|| change(row.mid2, last.mid2), |(_, found)| Some(found)));
             let end_ts = end_ts.unwrap_or(last.ts);
             tell(Verdict { row: row.row, movement, end, end_ts, touch: touch.map(|(row, _)| row) });
         }

@@ -48,7 +48,8 @@ impl Windows {
     fn tell(&mut self, reached: u64, ended: bool, tell: &mut dyn FnMut(Verdict)) {
         loop {
             let Some((first, _)) = self.rows.front() else { return };
-            let Some((row, _)) = usize::try_from(self.start + self.told - first.row).ok().and_then(|at| self.rows.get(at))
+            let Some((row, _)) =
+                usize::try_from(self.start + self.told - first.row).ok().and_then(|at| self.rows.get(at))
             else {
                 return;
             };
