@@ -202,9 +202,7 @@ pub fn check_classes(
     if zeros < rows && u128::from(zeros) * nbins as u128 > rows.into() {
         return Err(Error::data(
             format!("{only}: {} of the {} fit movements are exactly zero", grouped(zeros), grouped(rows)),
-            format!(
-                "set classes = \"share\" or classes = \"spread\", which put zeros into a class between down and up; or lower nbins, or raise lookback_rows and lookforward_input so that the means change in finer steps"
-            ),
+            "set classes = \"share\" or classes = \"spread\", which put zeros into a class between down and up; or lower nbins, or raise lookback_rows and lookforward_input so that the means change in finer steps",
         ));
     }
     Err(Error::data(

@@ -180,4 +180,4 @@ pub fn class_blocks(
 }
 
 /// The number of candidates in a block.
-const BLOCK: usize = MOVEMENT_BLOCK as usize;
+const BLOCK: usize = to_usize(MOVEMENT_BLOCK);

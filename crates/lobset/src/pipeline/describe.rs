@@ -7,6 +7,7 @@ use super::planned::Planned;
 use super::scanned::Scanned;
 use super::streams::{Stream, TargetRows, item};
 use super::write::split_entries;
+use crate::cast::to_usize;
 use crate::config::{CLASSIC, Classes, Config, Target, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
 use crate::label::Quota;
@@ -244,11 +245,11 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
                 match entry.short.as_slice() {
                     [] => {}
                     [class] => {
-                        let count = entry.classes.get(*class as usize).copied().unwrap_or_default();
+                        let count = entry.classes.get(to_usize(*class)).copied().unwrap_or_default();
                         warnings.push(format!("{name}: class {class} is short in {split}: {} rows", grouped(count)));
                     }
                     classes => {
-                        let counts = classes.iter().filter_map(|class| entry.classes.get(*class as usize));
+                        let counts = classes.iter().filter_map(|class| entry.classes.get(to_usize(*class)));
                         let most = counts.max().copied().unwrap_or_default();
                         let list: Vec<String> = classes.iter().map(u64::to_string).collect();
                         warnings.push(format!(

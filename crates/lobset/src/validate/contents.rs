@@ -175,20 +175,23 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     for (target, entry) in targets.iter().zip(&symbol.targets) {
         let mut require = |holds: bool, reason: &str| require(holds, &format!("{}: {reason}", entry.target));
         require(entry.fit_end <= *boundary_row, "its fit rows do not end before the boundary row");
-        if *rows <= MOST_ROWS && ascending && inside && sessions {
-            if let Some(needed) = rows_needed(&target.movement) {
-                let whole = with_whole_windows(needed, *rows, breaks);
-                let written = whole.flat_map(|rows| within_sessions(rows, in_session.as_deref()));
-                let whole: u64 = written.map(|rows| rows.end - rows.start).sum();
-                require(
-                    entry.labelled_rows.checked_add(entry.undefined_rows) == Some(whole),
-                    "its labelled and undefined rows are not the rows with complete windows",
-                );
-                require(
-                    entry.fit_end == boundary_row.saturating_sub(needed[1]),
-                    "its fit rows do not end where their windows reach the boundary row",
-                );
-            }
+        if *rows <= MOST_ROWS
+            && ascending
+            && inside
+            && sessions
+            && let Some(needed) = rows_needed(&target.movement)
+        {
+            let whole = with_whole_windows(needed, *rows, breaks);
+            let written = whole.flat_map(|rows| within_sessions(rows, in_session.as_deref()));
+            let whole: u64 = written.map(|rows| rows.end - rows.start).sum();
+            require(
+                entry.labelled_rows.checked_add(entry.undefined_rows) == Some(whole),
+                "its labelled and undefined rows are not the rows with complete windows",
+            );
+            require(
+                entry.fit_end == boundary_row.saturating_sub(needed[1]),
+                "its fit rows do not end where their windows reach the boundary row",
+            );
         }
         match (&entry.splits, &entry.reason) {
             (Some(splits), None) => {

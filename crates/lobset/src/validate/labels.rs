@@ -115,7 +115,8 @@ impl Check<'_> {
             sessions.pop_front();
         }
         let in_session = sessions.front().is_none_or(|(_, inside)| *inside);
-        match open.pop_front_if(|(label, _)| label.row == verdict.row) {
+        let stored = open.front().is_some_and(|(label, _)| label.row == verdict.row);
+        match stored.then(|| open.pop_front()).flatten() {
             Some((label, own_ts)) => {
                 if let Err(reason) = label.compare(target, verdict, boundaries, own_ts, *until) {
                     violations.add(|| format!("{file}: row {}: {reason}", label.row));
