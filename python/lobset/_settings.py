@@ -1,5 +1,6 @@
 """The table of settings, as the library returns it, and the class derived from it."""
 
+import copy
 import datetime as dt
 import inspect
 import json
@@ -29,8 +30,8 @@ class Setting:
     """The unit or form of the value, if its type does not say it."""
 
     def value(self, values: dict[str, Any]) -> Any:
-        """The setting's value in a configuration read from JSON. Lists become tuples, which cannot be changed."""
-        found = values.get(self.name, self.default)
+        """The setting's value in a configuration read from JSON: a copy, with a tuple in place of a list."""
+        found = copy.deepcopy(values.get(self.name, self.default))
         return tuple(found) if isinstance(found, list) else found
 
     def documentation(self) -> str:
@@ -51,13 +52,11 @@ def default(name: str) -> Any:
 
 
 def _text(name: str, value: object) -> str:
-    """Formats the value of a setting as text for the library."""
+    """Formats a single value as text."""
     if isinstance(value, np.datetime64):
         return f"{np.datetime_as_string(value, unit='ns')}Z"  # NumPy's times have no zone; lobset's are UTC.
     if isinstance(value, np.timedelta64):
         return f"{value.astype('timedelta64[ns]').astype(np.int64)}ns"
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -70,11 +69,18 @@ def _text(name: str, value: object) -> str:
         return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, dt.date):
         return value.isoformat()
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, Sequence):
-        return ",".join(_text(name, item) for item in value)
-    return str(value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _raw(name: str, value: object) -> Any:
+    """Converts the value of a setting to a form of JSON that the library parses: text, or lists and objects of text."""
+    if isinstance(value, (np.generic, np.ndarray)) and not isinstance(value, (np.datetime64, np.timedelta64)):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _raw(name, item) for key, item in value.items() if item is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_raw(name, item) for item in value]
+    return _text(name, value)
 
 
 class Settings:
@@ -92,8 +98,8 @@ class Settings:
     def _resolve(
         self, toml: tuple[str, str] | None, given: dict[str, Any], file: str | os.PathLike[str] | None = None
     ) -> None:
-        texts = [(name, _text(name, value)) for name, value in given.items()]
-        self._take(json.loads(_lobset.resolve(toml, texts, file)))
+        values = {name: _raw(name, value) for name, value in given.items()}
+        self._take(json.loads(_lobset.resolve(toml, json.dumps(values), file)))
 
     def _take(self, values: dict[str, Any]) -> None:
         """Stores the values of all settings, and the keys that the preset of the data must not change."""

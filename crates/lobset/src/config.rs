@@ -23,7 +23,7 @@ use table::{by_scope, optional, scope, scoped, settings};
 use target::check_targets;
 pub(crate) use target::target_text;
 pub use target::{CLASSIC, Classes, MAX_WINDOW_ROWS, Means, Movement, Target, Targets};
-pub use values::{Choice, ValueKind};
+pub use values::{Choice, RawValue, ValueKind};
 pub(crate) use values::{NONE, SettingValue};
 
 use crate::error::ConfigError;
