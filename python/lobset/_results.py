@@ -213,9 +213,7 @@ class Symbol:
         dataset = values["dataset"]
         if dataset is None:
             return cls(path=None, **known)
-        return cls(
-            path=_join(folder, dataset["file"]), bytes=dataset["bytes"], sha256=dataset["sha256"], **known
-        )
+        return cls(path=_join(folder, dataset["file"]), bytes=dataset["bytes"], sha256=dataset["sha256"], **known)
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,7 +95,9 @@ class Samples:
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
         out = np.empty((len(numbers), *self.shape), dtype=np.float32)
         labels = np.empty(len(numbers), dtype=np.int64)
-        self._samples.fill(numbers, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads))
+        self._samples.fill(
+            numbers, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads)
+        )
         return out, labels
 
     def __getstate__(self) -> dict[str, Any]:
