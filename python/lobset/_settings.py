@@ -5,6 +5,7 @@ import datetime as dt
 import inspect
 import json
 import os
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -158,8 +159,12 @@ class Settings:
         return config
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all settings by name, with values that `Config` and JSON accept."""
-        return json.loads(json.dumps(self._values))  # type: ignore[no-any-return]
+        """Returns settings by name, with values that `Config` and JSON accept. As in `to_toml`, those that will take their
+        values from the preset of the data are left out: passed to `Config`, their values would be kept whatever the data.
+        """
+        written = tomllib.loads(self.to_toml())
+        kept = {name: value for name, value in self._values.items() if value is None or name in written}
+        return copy.deepcopy(kept)
 
     def _json(self) -> str:
         return json.dumps({**self._values, "held": self._held})
@@ -178,8 +183,6 @@ class Settings:
 
     def __repr__(self) -> str:
         """The currency, if one is named, and the settings that differ from its preset."""
-        import tomllib
-
         values = tomllib.loads(self.to_toml())
         preset = tomllib.loads(type(self)(currency=values.get("currency")).to_toml())
         shown = {name: value for name, value in values.items() if name == "currency" or value != preset.get(name)}

@@ -274,13 +274,14 @@ def test_targets_are_read_back_as_they_can_be_passed():
 
 
 def test_targets_have_columns_counts_and_boundaries_of_their_own(market, manifest, tmp_path):
-    config = SMALL.replace(targets=TARGETS)
+    texts = [TARGETS[0] + ",classes=share", TARGETS[1] + ",classes=spread"]
+    config = SMALL.replace(targets=[*texts, *TARGETS[2:]])
     made = lobset.process(market, tmp_path / "out", config, progress=False)
     assert made.config.targets == config.targets
     flags = [
         f"--target={target}"
         for target in [
-            *TARGETS[:2],
+            *texts,
             "r30=return(30),classes=fixed,boundaries=-1e-4/1e-4",
             "tlob=tlob(30,5),classes=share,stationary=0.5,threshold_scope=symbol",
         ]
@@ -328,6 +329,9 @@ def test_targets_have_columns_counts_and_boundaries_of_their_own(market, manifes
 def test_a_setting_is_read_back_as_it_can_be_passed():
     config = lobset.Config(max_gap=dt.timedelta(minutes=15), fit_until=dt.date(2024, 10, 1), price_range=(1, 2))
     assert config.max_gap == "15m" and config == lobset.Config(**config.to_dict())
+    assert lobset.Config(**lobset.Config(currency="USDJPY").to_dict()) == lobset.Config(currency="USDJPY")
+    # A setting that is left to the data's preset stays so, and one that is set to its default stays set.
+    assert "nbins" not in lobset.Config().to_dict() and lobset.Config(nbins=21).to_dict()["nbins"] == 21
     assert config == lobset.Config(max_gap=config.max_gap, fit_until=config.fit_until, price_range=config.price_range)
     assert config == pickle.loads(pickle.dumps(config)) and config.replace(nbins=5).max_gap == "15m"
     with pytest.raises(lobset.ConfigError, match='max_gap: "15" has no unit: write 15s, 15m or 15h'):
@@ -527,7 +531,7 @@ def test_records_are_arrow_for_everyone(market, manifest, tmp_path):
     for name in picked.columns:
         if name != "symbol":
             assert picked[name].equals(first[name], null_equal=True), name
-    with pytest.raises(lobset.InputError, match="maps no symbol"):
+    with pytest.raises(lobset.InputError, match='has no symbol "ES"'):
         lobset.read_dbn(file, symbol="ES")
     cut = tmp_path / "cut.dbn.zst"
     cut.write_bytes(file.read_bytes()[:-1000])
