@@ -103,6 +103,18 @@ def test_the_classic_samples_do_not_depend_on_other_targets(dataset, several):
         assert np.array_equal(alone.batch(numbers)[0].view(np.uint32), beside.batch(numbers)[0].view(np.uint32))
 
 
+def test_a_target_without_labels_is_refused(market, tmp_path):
+    config = lobset.Config(**{**SETTINGS, "lookback_rows": 2_000}, targets=TARGETS)
+    made = lobset.process(market, tmp_path / "out", config, progress=False)
+    symbol = next(s for s in made.symbols if s.path and s.targets["classic"].reason and not s.targets["h10"].reason)
+    assert "labelled rows, fewer than" in symbol.targets["classic"].reason and symbol.splits == {}
+    for kind in (DepthDataset, RowDataset):
+        with pytest.raises(lobset.InputError, match='has no row with a label of the target "classic"') as caught:
+            kind(symbol.path, balanced=False)
+        assert "manifest.json says why" in caught.value.help
+        assert len(kind(symbol.path, balanced=False, target="h10")) > 10
+
+
 def test_a_target_that_a_dataset_lacks_is_refused(dataset, several):
     for kind in (DepthDataset, RowDataset):
         with pytest.raises(lobset.ConfigError, match='target: "h99" is not one of the dataset\'s: classic, h10, d900'):

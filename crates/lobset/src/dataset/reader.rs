@@ -140,7 +140,8 @@ impl DatasetReader {
     /// Finds the samples. Rows without a label of the target are none.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, or when the filter needs marks that it lacks.
+    /// [`InputError`] when the file cannot be read, or it has no label of the target, or it lacks the
+    /// marks that the filter needs.
     pub fn index(&self, filter: SampleFilter) -> Result<SampleIndex> {
         if filter.balanced && !self.config.force_uniform {
             return Err(InputError::new(
@@ -154,6 +155,7 @@ impl DatasetReader {
         let read: Vec<&str> =
             [names::ROW, &split].into_iter().chain(filter.balanced.then_some(balanced.as_str())).collect();
         let mut builder = IndexBuilder::new(filter);
+        let mut labelled = false;
         for group in 0..self.starts.len() - 1 {
             let batch = self.read(group, &read)?;
             let rows = self.column(&batch, names::ROW)?.as_primitive_opt::<UInt64Type>();
@@ -177,8 +179,15 @@ impl DatasetReader {
                     let side = key.and_then(|key| by_key.get(key).copied().flatten());
                     Some(side.ok_or_else(|| self.foreign(&split))?)
                 };
+                labelled |= side.is_some();
                 builder.push(rows.value(place), side, marks.is_some_and(|m| m.is_valid(place) && m.value(place)));
             }
+        }
+        if !labelled {
+            let message = format!("has no row with a label of the target {:?}", self.target.name);
+            return Err(InputError::new(&self.path, message)
+                .with_help("manifest.json says why, with the symbol's targets; choose another target")
+                .into());
         }
         Ok(builder.finish())
     }
