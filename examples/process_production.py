@@ -20,9 +20,9 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="further settings, in TOML")
     arguments = parser.parse_args()
 
-    config = lobset.Config(currency=arguments.currency)
-    if arguments.config is not None:
-        config = lobset.Config.from_toml(arguments.config)
+    config = lobset.Config() if arguments.config is None else lobset.Config.from_toml(arguments.config)
+    if arguments.currency is not None:
+        config = config.replace(currency=arguments.currency)
 
     boundaries = arguments.out.with_suffix(".thresholds.json")
     thresholds = lobset.fit_thresholds(arguments.data, boundaries, config)

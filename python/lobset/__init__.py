@@ -20,7 +20,18 @@ from lobset._errors import (
     ValidationError,
 )
 from lobset._lobset import RowStream, __version__
-from lobset._results import Fit, InspectedSymbol, Inspection, Manifest, Split, Symbol, Thresholds, Validation
+from lobset._results import (
+    Fit,
+    InspectedSymbol,
+    Inspection,
+    Manifest,
+    Split,
+    Symbol,
+    TargetCounts,
+    TargetFits,
+    Thresholds,
+    Validation,
+)
 
 __all__ = [
     "Config",
@@ -40,6 +51,8 @@ __all__ = [
     "RowStream",
     "Split",
     "Symbol",
+    "TargetCounts",
+    "TargetFits",
     "Thresholds",
     "Validation",
     "ValidationError",

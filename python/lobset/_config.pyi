@@ -145,7 +145,7 @@ class Config(Settings):
     def aliases(self) -> Literal["error", "keep"]:
         """What to do when an instrument has two symbols at the same time: error (refuse the input), keep (keep both symbols, and warn that the rows count twice)."""
     @property
-    def max_gap(self) -> int | None:
+    def max_gap(self) -> str | None:
         """Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break. Returned as text (15m)."""
     @property
     def sessions(self) -> tuple[str, ...] | None:

@@ -143,7 +143,13 @@ def fit_thresholds(
     """Only fits the boundaries and writes them to the file `out`. Arguments and errors as in `process`."""
     with _listener(progress) as listener:
         text = _lobset.fit_thresholds(
-            _paths(inputs), os.fspath(out), _settings(config), _path(symbology), _numbers.threads(threads), overwrite, listener
+            _paths(inputs),
+            os.fspath(out),
+            _settings(config),
+            _path(symbology),
+            _numbers.threads(threads),
+            overwrite,
+            listener,
         )
     return Thresholds._of(text)
 

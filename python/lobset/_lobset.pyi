@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import CapsuleType
 
+CLASSIC: str
 __version__: str
 __all__ = [
+    "CLASSIC",
     "DepthProcessor",
     "RowStream",
     "Samples",
@@ -39,7 +41,7 @@ def command(words: Sequence[str]) -> int: ...
 def settings() -> str: ...
 def to_toml(config: str) -> str: ...
 def values(config: str) -> str: ...
-def resolve(toml: tuple[str, str] | None, values: Sequence[tuple[str, str]], file: _Path | None = None) -> str: ...
+def resolve(toml: tuple[str, str] | None, values: str, file: _Path | None = None) -> str: ...
 def process(
     inputs: Sequence[_Path],
     out: _Path,
@@ -123,7 +125,7 @@ class Samples:
     @staticmethod
     def depth(
         path: _Path,
-        which: tuple[str, bool, int],
+        which: tuple[str, bool, int, str],
         features: Sequence[str] | None,
         samples: int | None,
         ticks_per_bin: int | None,
@@ -133,7 +135,7 @@ class Samples:
     ) -> Samples: ...
     @staticmethod
     def rows(
-        path: _Path, which: tuple[str, bool, int], columns: Sequence[str] | None, built: bytes | None
+        path: _Path, which: tuple[str, bool, int, str], columns: Sequence[str] | None, built: bytes | None
     ) -> Samples: ...
     def __len__(self) -> int: ...
     @property

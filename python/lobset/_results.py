@@ -36,7 +36,7 @@ class Fit:
     """One set of boundaries and the movements behind it."""
 
     boundaries: NDArray[np.float64] = field(repr=False)
-    """nbins - 1 increasing movements: the quantiles k / nbins."""
+    """Increasing movements, one fewer than there are classes; by default the quantiles k / nbins."""
     fit_rows: int
     embargo_rows: int
     mean: float
@@ -52,18 +52,13 @@ class Fit:
 
 
 @dataclass(frozen=True, eq=False)
-class Thresholds:
-    """The contents of `thresholds.json`."""
+class TargetFits:
+    """The boundaries of one target."""
 
-    version: str
-    fit_until: np.datetime64
-    """The boundary time T, UTC."""
     fit: Fit | None
     """The boundaries of all symbols, with `threshold_scope = "global"`."""
     symbols: dict[str, Fit]
     """The boundaries by symbol, with `threshold_scope = "symbol"`."""
-    json: dict[str, Any] = field(repr=False)
-    """Everything, as in the file."""
 
     @property
     def boundaries(self) -> NDArray[np.float64]:
@@ -77,13 +72,52 @@ class Thresholds:
         return self.fit.boundaries
 
     @classmethod
+    def _of(cls, values: dict[str, Any]) -> Self:
+        return cls(
+            fit=Fit._of(values) if "boundaries" in values else None,
+            symbols={name: Fit._of(fit) for name, fit in values.get("symbols", {}).items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """The contents of `thresholds.json`."""
+
+    version: str
+    fit_until: np.datetime64
+    """The boundary time T, UTC."""
+    targets: dict[str, TargetFits]
+    """The boundaries of each target, by its name. The first is `classic`, the target of the flat settings."""
+    json: dict[str, Any] = field(repr=False)
+    """Everything, as in the file."""
+
+    @property
+    def fit(self) -> Fit | None:
+        """The boundaries of the classic target for all symbols, with `threshold_scope = "global"`."""
+        return self.targets[_lobset.CLASSIC].fit
+
+    @property
+    def symbols(self) -> dict[str, Fit]:
+        """The boundaries of the classic target by symbol, with `threshold_scope = "symbol"`."""
+        return self.targets[_lobset.CLASSIC].symbols
+
+    @property
+    def boundaries(self) -> NDArray[np.float64]:
+        """The boundaries of the classic target for all symbols.
+
+        Raises:
+            ValueError: when each symbol has its own; see `symbols` then.
+        """
+        return self.targets[_lobset.CLASSIC].boundaries
+
+    @classmethod
     def _of(cls, text: str) -> Self:
         values = json.loads(text)
+        targets = {_lobset.CLASSIC: values, **values.get("targets", {})}
         return cls(
             version=values["version"],
             fit_until=_time(values["fit_until"]),
-            fit=Fit._of(values) if "boundaries" in values else None,
-            symbols={name: Fit._of(fit) for name, fit in values.get("symbols", {}).items()},
+            targets={name: TargetFits._of(fits) for name, fits in targets.items()},
             json=values,
         )
 
@@ -99,7 +133,7 @@ class Thresholds:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A split of a dataset."""
+    """The labels of one target in a split of a dataset."""
 
     rows: int
     classes: NDArray[np.int64] = field(repr=False)
@@ -108,6 +142,38 @@ class Split:
     """Marked rows of each class."""
     short: list[int]
     """Classes with fewer rows than the number marked in the other classes."""
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> Self:
+        return cls(
+            rows=values["rows"],
+            classes=np.array(values["classes"], dtype=np.int64),
+            balanced=np.array(values["balanced"], dtype=np.int64),
+            short=values["short"],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TargetCounts:
+    """The labels of one target in a symbol."""
+
+    labelled_rows: int
+    undefined_rows: int
+    """Rows whose windows are complete, but whose movement is not defined."""
+    splits: dict[str, Split] = field(repr=False)
+    """`fit`, `embargo` and `holdout`, if the dataset has labels of the target."""
+    reason: str | None
+    """Why the dataset has no labels of the target."""
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> Self:
+        splits = values["splits"] or {}
+        return cls(
+            labelled_rows=values["labelled_rows"],
+            undefined_rows=values["undefined_rows"],
+            splits={name: Split._of(split) for name, split in splits.items()},
+            reason=values["reason"],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,41 +184,36 @@ class Symbol:
     """The symbol's name, followed by `.publisher` if several publishers have the symbol."""
     publisher_id: int
     rows: int
-    labelled_rows: int
     gaps: list[tuple[np.datetime64, np.datetime64]] = field(repr=False)
     """The longest gaps in `ts_recv`, longest first, at most three: the start and end of each."""
     path: Path | str | None
     """The symbol's dataset, if it has one; a string in an object store."""
     reason: str | None
     """Why the symbol has no dataset."""
-    splits: dict[str, Split] = field(repr=False)
-    """`fit`, `embargo` and `holdout`, if the symbol has a dataset."""
+    targets: dict[str, TargetCounts] = field(repr=False)
+    """The labels of each target, by its name. The first is `classic`, the target of the flat settings."""
     bytes: int = 0
     sha256: str | None = field(default=None, repr=False)
 
+    @property
+    def labelled_rows(self) -> int:
+        """Rows with a label of the classic target."""
+        return self.targets[_lobset.CLASSIC].labelled_rows
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The labels of the classic target: `fit`, `embargo` and `holdout`, if the symbol has a dataset."""
+        return self.targets[_lobset.CLASSIC].splits
+
     @classmethod
     def _of(cls, folder: Path | str, values: dict[str, Any]) -> Self:
-        dataset = values["dataset"]
-        known = {name: values[name] for name in ("symbol", "publisher_id", "rows", "labelled_rows", "reason")}
+        known = {name: values[name] for name in ("symbol", "publisher_id", "rows", "reason")}
         known["gaps"] = _gaps(values["gaps"])
+        known["targets"] = {target["target"]: TargetCounts._of(target) for target in values["targets"]}
+        dataset = values["dataset"]
         if dataset is None:
-            return cls(path=None, splits={}, **known)
-        counts = {
-            name: Split(
-                rows=split["rows"],
-                classes=np.array(split["classes"], dtype=np.int64),
-                balanced=np.array(split["balanced"], dtype=np.int64),
-                short=split["short"],
-            )
-            for name, split in dataset["splits"].items()
-        }
-        return cls(
-            path=_join(folder, dataset["file"]),
-            splits=counts,
-            bytes=dataset["bytes"],
-            sha256=dataset["sha256"],
-            **known,
-        )
+            return cls(path=None, **known)
+        return cls(path=_join(folder, dataset["file"]), bytes=dataset["bytes"], sha256=dataset["sha256"], **known)
 
 
 @dataclass(frozen=True, eq=False)

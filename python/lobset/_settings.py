@@ -1,9 +1,11 @@
 """The table of settings, as the library returns it, and the class derived from it."""
 
+import copy
 import datetime as dt
 import inspect
 import json
 import os
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -29,8 +31,8 @@ class Setting:
     """The unit or form of the value, if its type does not say it."""
 
     def value(self, values: dict[str, Any]) -> Any:
-        """The setting's value in a configuration read from JSON. Lists become tuples, which cannot be changed."""
-        found = values.get(self.name, self.default)
+        """The setting's value in a configuration read from JSON: a copy, with a tuple in place of a list."""
+        found = copy.deepcopy(values.get(self.name, self.default))
         return tuple(found) if isinstance(found, list) else found
 
     def documentation(self) -> str:
@@ -51,13 +53,11 @@ def default(name: str) -> Any:
 
 
 def _text(name: str, value: object) -> str:
-    """Formats the value of a setting as text for the library."""
+    """Formats a single value as text."""
     if isinstance(value, np.datetime64):
         return f"{np.datetime_as_string(value, unit='ns')}Z"  # NumPy's times have no zone; lobset's are UTC.
     if isinstance(value, np.timedelta64):
         return f"{value.astype('timedelta64[ns]').astype(np.int64)}ns"
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -70,11 +70,18 @@ def _text(name: str, value: object) -> str:
         return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, dt.date):
         return value.isoformat()
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, Sequence):
-        return ",".join(_text(name, item) for item in value)
-    return str(value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _raw(name: str, value: object) -> Any:
+    """Converts the value of a setting to a form of JSON that the library parses: text, or lists and objects of text."""
+    if isinstance(value, (np.generic, np.ndarray)) and not isinstance(value, (np.datetime64, np.timedelta64)):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _raw(name, item) for key, item in value.items() if item is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_raw(name, item) for item in value]
+    return _text(name, value)
 
 
 class Settings:
@@ -92,8 +99,8 @@ class Settings:
     def _resolve(
         self, toml: tuple[str, str] | None, given: dict[str, Any], file: str | os.PathLike[str] | None = None
     ) -> None:
-        texts = [(name, _text(name, value)) for name, value in given.items()]
-        self._take(json.loads(_lobset.resolve(toml, texts, file)))
+        values = {name: _raw(name, value) for name, value in given.items()}
+        self._take(json.loads(_lobset.resolve(toml, json.dumps(values), file)))
 
     def _take(self, values: dict[str, Any]) -> None:
         """Stores the values of all settings, and the keys that the preset of the data must not change."""
@@ -152,8 +159,12 @@ class Settings:
         return config
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all settings by name, with values that `Config` and JSON accept."""
-        return json.loads(json.dumps(self._values))  # type: ignore[no-any-return]
+        """Returns settings by name, with values that `Config` and JSON accept. As in `to_toml`, those that will take their
+        values from the preset of the data are left out: passed to `Config`, their values would be kept whatever the data.
+        """
+        written = tomllib.loads(self.to_toml())
+        kept = {name: value for name, value in self._values.items() if value is None or name in written}
+        return copy.deepcopy(kept)
 
     def _json(self) -> str:
         return json.dumps({**self._values, "held": self._held})
@@ -172,8 +183,6 @@ class Settings:
 
     def __repr__(self) -> str:
         """The currency, if one is named, and the settings that differ from its preset."""
-        import tomllib
-
         values = tomllib.loads(self.to_toml())
         preset = tomllib.loads(type(self)(currency=values.get("currency")).to_toml())
         shown = {name: value for name, value in values.items() if name == "currency" or value != preset.get(name)}

@@ -8,7 +8,8 @@ There are three ways to read a dataset written by `lobset.process`:
   sharded over workers and ranks and resumes in mid-epoch.
 
 All of them read the file lazily, keep a few row groups in memory, yield the same order for the same seed, and can be
-pickled. No window crosses a break or the start of the symbol, and rows under embargo are never returned.
+pickled. No window crosses a break or the start of the symbol. Rows under embargo and rows without a label of the target
+are never returned.
 """
 
 import json
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from lobset import _lobset, _numbers
 from lobset._config import Config, Feature
 from lobset._errors import InputError
+from lobset._lobset import CLASSIC
 
 __all__ = ["BlockStream", "DepthDataset", "RowDataset", "Samples", "batches", "uniform_order"]
 
@@ -59,6 +61,11 @@ class Samples:
         return Config._of(json.loads(self._samples.config))
 
     @property
+    def target(self) -> str:
+        """The target that classes, splits and marks are of."""
+        return str(self._arguments["target"])
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
         return tuple(self._samples.shape)
@@ -88,7 +95,9 @@ class Samples:
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
         out = np.empty((len(numbers), *self.shape), dtype=np.float32)
         labels = np.empty(len(numbers), dtype=np.int64)
-        self._samples.fill(numbers, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads))
+        self._samples.fill(
+            numbers, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads)
+        )
         return out, labels
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,11 +133,13 @@ class DepthDataset(Samples):
         row_groups: Row groups of 131,072 rows to keep decoded, about 31 MB each with two features. The default, one
             more than a window spans, is enough to go through a file in order or in blocks. Random access benefits from
             as many as fit into memory; each worker keeps its own.
+        target: The target that classes, splits and marks are of; by default the one that the flat settings describe.
+            Rows without a label of it are no samples.
 
     Raises:
         InputError: when the file cannot be read, was written with `drop_unbalanced`, or has no marks although
             `balanced` needs them.
-        ConfigError: for settings out of range.
+        ConfigError: for settings out of range, and for a target that the dataset does not have.
     """
 
     def __init__(
@@ -142,13 +153,14 @@ class DepthDataset(Samples):
         ticks_per_bin: int | None = None,
         micro_pip_size: float | None = None,
         row_groups: int | None = None,
+        target: str = CLASSIC,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name not in ("self", "path", "__class__")}
         super().__init__(path, arguments)
 
     def _open(self, built: bytes | None) -> _lobset.Samples:
         a = self._arguments
-        which = (a["split"], a["balanced"], a["stride"])
+        which = (a["split"], a["balanced"], a["stride"], a["target"])
         tensor = (a["features"], a["samples"], a["ticks_per_bin"], a["micro_pip_size"], a["row_groups"])
         return _lobset.Samples.depth(self._path, which, *tensor, built)
 
@@ -163,9 +175,11 @@ class RowDataset(Samples):
         columns: Numeric columns, in this order; by default the sixty columns of the book, those of
             `derived` and `mid_price`.
         stride: As in `DepthDataset`.
+        target: As in `DepthDataset`. Labels of any target are never part of a vector.
 
     Raises:
         InputError: when the file cannot be read, lacks a column, or has no marks although `balanced` needs them.
+        ConfigError: for a target that the dataset does not have.
     """
 
     def __init__(
@@ -175,13 +189,15 @@ class RowDataset(Samples):
         balanced: bool = True,
         columns: Sequence[str] | None = None,
         stride: int = 1,
+        target: str = CLASSIC,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name not in ("self", "path", "__class__")}
         super().__init__(path, arguments)
 
     def _open(self, built: bytes | None) -> _lobset.Samples:
         a = self._arguments
-        return _lobset.Samples.rows(self._path, (a["split"], a["balanced"], a["stride"]), a["columns"], built)
+        which = (a["split"], a["balanced"], a["stride"], a["target"])
+        return _lobset.Samples.rows(self._path, which, a["columns"], built)
 
     @property
     def columns(self) -> list[str]:
@@ -342,6 +358,7 @@ class BlockStream:
             "shard": self.shard,
             "shards": self.shards,
             "samples": [len(dataset) for dataset in self.datasets],
+            "targets": [dataset.target for dataset in self.datasets],
         }
 
     def state_dict(self) -> dict[str, Any]:

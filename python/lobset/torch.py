@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 from lobset import data
 from lobset._config import Feature
+from lobset._lobset import CLASSIC
 
 __all__ = ["DepthDataset", "RowDataset", "SampleStream", "UniformSampler"]
 
@@ -60,9 +61,10 @@ class DepthDataset(_Mapped):
         ticks_per_bin: int | None = None,
         micro_pip_size: float | None = None,
         row_groups: int | None = None,
+        target: str = CLASSIC,
     ) -> None:
         self.samples = data.DepthDataset(
-            path, split, balanced, features, samples, stride, ticks_per_bin, micro_pip_size, row_groups
+            path, split, balanced, features, samples, stride, ticks_per_bin, micro_pip_size, row_groups, target
         )
 
 
@@ -76,8 +78,9 @@ class RowDataset(_Mapped):
         balanced: bool = True,
         columns: Sequence[str] | None = None,
         stride: int = 1,
+        target: str = CLASSIC,
     ) -> None:
-        self.samples = data.RowDataset(path, split, balanced, columns, stride)
+        self.samples = data.RowDataset(path, split, balanced, columns, stride, target)
 
 
 class UniformSampler(Sampler):

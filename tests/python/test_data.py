@@ -17,6 +17,9 @@ from small import SMALL
 SETTINGS = {**SMALL, "samples": 600, "ticks_per_bin": 20, "max_gap": "30m"}
 
 
+TARGETS = ["h10=return(10),classes=share", {"name": "d900", "kind": "deeplob(900)", "nbins": 3}]
+
+
 @pytest.fixture(scope="module")
 def market(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "market"
@@ -29,10 +32,18 @@ def dataset(market):
     return lobset.process(market, market.parent / "out", lobset.Config(**SETTINGS), progress=False).datasets["M6AM4"]
 
 
-def expected(rows, split, balanced, window, stride):
+@pytest.fixture(scope="module")
+def several(market):
+    """A dataset with several targets."""
+    config = lobset.Config(**SETTINGS, targets=TARGETS)
+    return lobset.process(market, market.parent / "several", config, progress=False).datasets["M6AM4"]
+
+
+def expected(rows, split, balanced, window, stride, of_target=""):
     """The places of samples, row by row by the definition."""
     places, start, last = [], 0, None
-    for at, (row, of, mark) in enumerate(zip(rows["row"], rows["split"], rows["balanced"], strict=True)):
+    columns = (rows[name] for name in ("row", f"split{of_target}", f"balanced{of_target}"))
+    for at, (row, of, mark) in enumerate(zip(*columns, strict=True)):
         if last is None or row != last + 1:
             start = at
         last = row
@@ -56,6 +67,66 @@ def test_samples_are_those_of_the_definition(dataset, split, balanced, stride):
     assert set(rows["split"].to_numpy()[want]) == {split}
     vectors = RowDataset(dataset, split, balanced, stride=stride)
     assert [vectors.position(i) for i in range(len(vectors))] == expected(rows, split, balanced, 1, stride)
+
+
+@pytest.mark.parametrize("target", ["classic", "h10", "d900"])
+@pytest.mark.parametrize("balanced", [True, False])
+def test_samples_of_a_target_have_its_labels_splits_and_marks(several, target, balanced):
+    rows = pl.read_parquet(several)
+    of = "" if target == "classic" else f"_{target}"
+    labels = rows[f"classification_label{of}"]
+    # All rows with the short windows of h10, which therefore has no null.
+    assert (labels.null_count() == 0) == (target == "h10")
+    for split in ("fit", "holdout"):
+        depth = DepthDataset(several, split, balanced, stride=7, target=target)
+        vectors = RowDataset(several, split, balanced, target=target)
+        assert depth.target == vectors.target == target
+        for samples, window, stride in ((depth, 600, 7), (vectors, 1, 1)):
+            want = expected(rows, split, balanced, window, stride, of)
+            assert [samples.position(i) for i in range(len(samples))] == want and len(want) > 10
+            assert labels[want].null_count() == 0 and np.array_equal(samples.labels(), labels[want])
+            numbers = [0, len(want) // 2, len(want) - 1]
+            assert [samples[i][1] for i in numbers] == labels[[want[i] for i in numbers]].to_list()
+            assert samples.batch(numbers)[1].tolist() == labels[[want[i] for i in numbers]].to_list()
+            again = pickle.loads(pickle.dumps(samples))
+            assert again.target == target and np.array_equal(again.labels(), samples.labels())
+        # The rows are the same for every target.
+        assert vectors.columns == RowDataset(several).columns
+        assert not any(name.endswith(("_h10", "_d900")) for name in vectors.columns)
+
+
+def test_the_classic_samples_do_not_depend_on_other_targets(dataset, several):
+    for split in ("fit", "holdout"):
+        alone, beside = (RowDataset(path, split) for path in (dataset, several))
+        assert len(alone) > 10 and np.array_equal(alone.labels(), beside.labels())
+        numbers = np.arange(len(alone))
+        assert np.array_equal(alone.batch(numbers)[0].view(np.uint32), beside.batch(numbers)[0].view(np.uint32))
+
+
+def test_a_target_without_labels_is_refused(market, tmp_path):
+    config = lobset.Config(**{**SETTINGS, "lookback_rows": 2_000}, targets=TARGETS)
+    made = lobset.process(market, tmp_path / "out", config, progress=False)
+    symbol = next(s for s in made.symbols if s.path and s.targets["classic"].reason and not s.targets["h10"].reason)
+    assert "labelled rows, fewer than" in symbol.targets["classic"].reason and symbol.splits == {}
+    for kind in (DepthDataset, RowDataset):
+        with pytest.raises(lobset.InputError, match='has no row with a label of the target "classic"') as caught:
+            kind(symbol.path, balanced=False)
+        assert "manifest.json says why" in caught.value.help
+        assert len(kind(symbol.path, balanced=False, target="h10")) > 10
+
+
+def test_a_target_that_a_dataset_lacks_is_refused(dataset, several):
+    for kind in (DepthDataset, RowDataset):
+        with pytest.raises(lobset.ConfigError, match='target: "h99" is not one of the dataset\'s: classic, h10, d900'):
+            kind(several, target="h99")
+        with pytest.raises(lobset.ConfigError, match='target: "h10" is not one of the dataset\'s: classic$'):
+            kind(dataset, target="h10")
+    for column in ("price_movement_h10", "classification_label_h10", "split_d900", "balanced_h10"):
+        with pytest.raises(lobset.InputError, match="is a label, not a feature"):
+            RowDataset(several, columns=[column])
+    state = BlockStream(RowDataset(several, balanced=False)).state_dict()
+    with pytest.raises(ValueError, match="targets|samples"):
+        BlockStream(RowDataset(several, balanced=False, target="h10")).load_state_dict(state)
 
 
 def test_items_are_the_tensor_and_the_class_of_their_window(dataset):
@@ -164,8 +235,8 @@ def test_rows_are_vectors_of_their_columns(dataset):
     for wrong, why in (
         ("nothing", "is not in the file"),
         ("price_movement", "is a label, not a feature"),
-        ("row", "says which row it is"),
-        ("symbol", "says which row it is"),
+        ("row", "identifies the row and is not a feature"),
+        ("symbol", "identifies the row and is not a feature"),
         ("action", "is not numeric"),
     ):
         with pytest.raises(lobset.InputError, match=why):
@@ -190,9 +261,9 @@ def test_what_cannot_be_given_is_refused(market, dataset, tmp_path):
         DepthDataset(dataset, stride=0)
     with pytest.raises(lobset.ConfigError, match="ticks_per_bin"):
         DepthDataset(dataset, samples=601)
-    with pytest.raises(lobset.InputError, match="no dataset of lobset|cannot be read"):
+    with pytest.raises(lobset.InputError, match="is not a lobset dataset|cannot be read"):
         DepthDataset(market / sorted(f.name for f in market.iterdir())[0])
-    with pytest.raises(lobset.InputError, match="cannot be read"):
+    with pytest.raises(lobset.InputError, match="does not exist"):
         DepthDataset(tmp_path / "nothing.parquet")
     config = lobset.Config(**SETTINGS, drop_unbalanced=True)
     dropped = lobset.process(market, tmp_path / "dropped", config, progress=False).datasets["M6AM4"]
@@ -216,7 +287,7 @@ def test_a_pickled_dataset_is_the_same_and_only_for_the_same_file(dataset, tmp_p
         assert len(again) == len(made) and np.array_equal(again[7][0], made[7][0]) and repr(again) == repr(made)
     with path.open("ab") as file:
         file.write(b"PAR1")
-    with pytest.raises(lobset.InputError, match="not the file any more"):
+    with pytest.raises(lobset.InputError, match="is no longer the file that this dataset was opened from"):
         pickle.loads(text)
 
 

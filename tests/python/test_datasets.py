@@ -87,7 +87,7 @@ def test_labels_are_digitized_movements_and_the_marks_are_uniform(output):
         frame = pl.read_parquet(path).with_columns(pl.col("split").cast(pl.String))
         assert np.array_equal(np.digitize(frame["price_movement"], boundaries), frame["classification_label"])
         for split in ("fit", "holdout"):
-            entry = symbol["dataset"]["splits"][split]
+            entry = symbol["targets"][0]["splits"][split]
             rows = frame.filter(pl.col("split") == split)
             counts = np.bincount(rows["classification_label"], minlength=manifest["config"]["nbins"])
             marked = np.bincount(rows.filter("balanced")["classification_label"], minlength=len(counts))

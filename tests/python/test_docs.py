@@ -60,8 +60,18 @@ def test_the_production_example_runs(tmp_path):
     settings = tmp_path / "lobset.toml"
     settings.write_text(TOML)
     script = PAGE.parents[1] / "examples" / "process_production.py"
-    words = [sys.executable, script, tmp_path / "market", tmp_path / "audusd", "--config", settings]
+    words = [
+        sys.executable,
+        script,
+        tmp_path / "market",
+        tmp_path / "audusd",
+        "--config",
+        settings,
+        "--currency",
+        "EURUSD",
+    ]
     ran = subprocess.run([*map(str, words)], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert "boundaries of 5 classes" in ran.stdout and "1,000 of them against the raw files" in ran.stdout
+    assert "fitted on data before 2024-04-02T" in ran.stdout and "1,000 of them against the raw files" in ran.stdout
+    assert lobset.Manifest.read(tmp_path / "audusd").config == lobset.Config(**SMALL, currency="EURUSD")
     assert (tmp_path / "audusd.thresholds.json").is_file() and (tmp_path / "audusd" / "manifest.json").is_file()

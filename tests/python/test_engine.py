@@ -45,7 +45,12 @@ def test_python_and_both_commands_give_the_same_bytes(market, manifest, tmp_path
     want = contents(manifest.folder)
     assert len(want) == len(manifest.datasets) + 1 >= 3
     script = os.path.join(os.path.dirname(sys.executable), "lobset")
-    for name, command in {"wheel": [script], "binary": [os.environ.get("LOBSET", "target/release/lobset")]}.items():
+    commands = {
+        "wheel": [script],
+        "module": [sys.executable, "-m", "lobset"],
+        "binary": [os.environ.get("LOBSET", "target/release/lobset")],
+    }
+    for name, command in commands.items():
         subprocess.run(
             [*command, "process", market, "-o", tmp_path / name, "-q", *small.FLAGS],
             check=True,
@@ -175,7 +180,11 @@ def test_config_knows_every_setting():
     # Without a currency, what was set to its default stays through every copy.
     held, open = lobset.Config(nbins=21), lobset.Config()
     assert held != open and (held.nbins, open.nbins, open.currency) == (21, 21, None) and repr(open) == "Config()"
-    for copy in [pickle.loads(pickle.dumps(held)), lobset.Config.from_toml(held.to_toml()), held.replace(samples=50_000)]:
+    for copy in [
+        pickle.loads(pickle.dumps(held)),
+        lobset.Config.from_toml(held.to_toml()),
+        held.replace(samples=50_000),
+    ]:
         assert copy == held and copy.replace(currency="usdjpy").nbins == 21
     assert eval(repr(held), {"Config": lobset.Config}) == held and "held" not in held.to_dict()
     jpy = open.replace(currency="usdjpy")
@@ -203,9 +212,126 @@ def test_config_knows_every_setting():
             lobset.Config.from_toml(unreadable)
 
 
+TARGETS = [
+    "h10=means,lookback_rows=1,include_row=true,lookforward_offset=0,lookforward_input=10",
+    "d20=deeplob(20)",
+    {"name": "r30", "kind": "return(30)", "classes": "fixed", "boundaries": [-1e-4, 1e-4]},
+    {"name": "tlob", "kind": "tlob(30,5)", "classes": "share", "stationary": 0.5, "threshold_scope": "symbol"},
+]
+
+
+def test_targets_are_read_back_as_they_can_be_passed():
+    config = lobset.Config(targets=TARGETS)
+    assert [target["name"] for target in config.targets] == ["h10", "d20", "r30", "tlob"]
+    assert config.targets[0] == {
+        "name": "h10",
+        "kind": "means",
+        "lookback_rows": 1,
+        "include_row": True,
+        "lookforward_offset": 0,
+        "lookforward_input": 10,
+        "classes": "quantiles",
+        "nbins": 21,
+        "threshold_scope": "global",
+    }
+    assert config.targets[2]["boundaries"] == [-1e-4, 1e-4] and config.targets[3]["stationary"] == 0.5
+    tables = "".join(
+        "[[targets]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in target.items())
+        for target in config.targets
+    )
+    copies = {
+        "as mappings": lobset.Config(targets=config.targets),
+        "by replace": lobset.Config().replace(targets=config.targets),
+        "with another setting replaced": config.replace(samples=100).replace(samples=config.samples),
+        "pickled": pickle.loads(pickle.dumps(config)),
+        "as TOML": lobset.Config.from_toml(config.to_toml()),
+        "as tables of TOML": lobset.Config.from_toml(tables),
+        "as a dict": lobset.Config(**config.to_dict()),
+        "as its text": eval(repr(config), {"Config": lobset.Config}),
+        "of NumPy's scalars": lobset.Config(
+            targets=[*TARGETS[:2], {**TARGETS[2], "boundaries": np.array([-1e-4, 1e-4])}, TARGETS[3]]
+        ),
+    }
+    for way, copy in copies.items():
+        assert copy == config and hash(copy) == hash(config), way
+    config.targets[2]["boundaries"][0] = 7.0
+    assert config == copies["pickled"], "what a Config returns cannot change it"
+    assert lobset.Config(targets=[]).targets == () == config.replace(targets=()).targets
+    assert lobset.Config(targets=TARGETS[2]).targets == (config.targets[2],)
+    for wrong, why in [
+        ({"name": "h10"}, "a target needs a kind"),
+        ({"kind": "means"}, "a target needs a name"),
+        ({"name": "h10", "kind": "median"}, 'h10: "median" is not one of'),
+        ({"name": "h10", "kind": "deeplob(5)", "horizon": 7}, 'h10: "horizon" is not a key of'),
+        ({"name": "h10", "kind": "deeplob(5)", "nbins": {"a": 1}}, "nbins: must be a number, a text or a list"),
+        ({"name": "classic", "kind": "deeplob(5)"}, "choose another name"),
+        (["d20=deeplob(20)"], "not a list"),
+        ("h10=deeplob(0)", "is outside 1 to"),
+    ]:
+        with pytest.raises(lobset.ConfigError, match=why) as caught:
+            lobset.Config(targets=[wrong])
+        assert caught.value.problems[0].startswith("Config: targets: ")
+
+
+def test_targets_have_columns_counts_and_boundaries_of_their_own(market, manifest, tmp_path):
+    texts = [TARGETS[0] + ",classes=share", TARGETS[1] + ",classes=spread"]
+    config = SMALL.replace(targets=[*texts, *TARGETS[2:]])
+    made = lobset.process(market, tmp_path / "out", config, progress=False)
+    assert made.config.targets == config.targets
+    flags = [
+        f"--target={target}"
+        for target in [
+            *texts,
+            "r30=return(30),classes=fixed,boundaries=-1e-4/1e-4",
+            "tlob=tlob(30,5),classes=share,stationary=0.5,threshold_scope=symbol",
+        ]
+    ]
+    command = [sys.executable, "-m", "lobset", "process", market, "-o", tmp_path / "command", "-q"]
+    subprocess.run([*command, *small.FLAGS, *flags], check=True, stdout=subprocess.DEVNULL)
+    assert contents(tmp_path / "command") == contents(made.folder)
+
+    thresholds = lobset.Thresholds.read(made.folder / "thresholds.json")
+    names = ["classic", *(target["name"] for target in config.targets)]
+    assert list(thresholds.targets) == ["classic", *sorted(names[1:])]
+    alone = lobset.Thresholds.read(manifest.folder / "thresholds.json")
+    assert np.array_equal(thresholds.boundaries, alone.boundaries)
+    assert thresholds.fit is thresholds.targets["classic"].fit and thresholds.symbols == {}
+    assert thresholds.targets["r30"].boundaries.tolist() == [-1e-4, 1e-4]
+    assert set(thresholds.targets["tlob"].symbols) == set(made.datasets) and thresholds.targets["tlob"].fit is None
+    with pytest.raises(ValueError, match="symbols"):
+        _ = thresholds.targets["tlob"].boundaries
+    for symbol in made.symbols:
+        assert list(symbol.targets) == names
+        assert symbol.splits is symbol.targets["classic"].splits
+        assert symbol.labelled_rows == symbol.targets["classic"].labelled_rows
+        if symbol.path is None:
+            continue
+        frame = pl.read_parquet(symbol.path).with_columns(pl.selectors.starts_with("split").cast(pl.String))
+        for name, counts in symbol.targets.items():
+            of = "" if name == "classic" else f"_{name}"
+            movement, label = frame[f"price_movement{of}"], frame[f"classification_label{of}"]
+            assert len(movement) - movement.null_count() == counts.labelled_rows and counts.reason is None
+            fits = thresholds.targets[name]
+            boundaries = fits.symbols[symbol.symbol].boundaries if fits.fit is None else fits.boundaries
+            there = movement.is_not_null()
+            assert np.array_equal(np.digitize(movement.filter(there), boundaries), label.filter(there)), name
+            for split, entry in counts.splits.items():
+                rows = frame.filter(pl.col(f"split{of}") == split)
+                found = np.bincount(rows[f"classification_label{of}"], minlength=len(boundaries) + 1)
+                assert np.array_equal(found, entry.classes) and len(rows) == entry.rows, (name, split)
+    # The classic target is the one of a run with it alone.
+    for name, path in manifest.datasets.items():
+        columns = ["row", "price_movement", "classification_label", "split", "balanced"]
+        several = pl.read_parquet(made.datasets[name], columns=columns).filter(pl.col("price_movement").is_not_null())
+        assert several.equals(pl.read_parquet(path, columns=columns))
+
+
 def test_a_setting_is_read_back_as_it_can_be_passed():
     config = lobset.Config(max_gap=dt.timedelta(minutes=15), fit_until=dt.date(2024, 10, 1), price_range=(1, 2))
     assert config.max_gap == "15m" and config == lobset.Config(**config.to_dict())
+    assert lobset.Config(**lobset.Config(currency="USDJPY").to_dict()) == lobset.Config(currency="USDJPY")
+    # A setting that is left to the data's preset stays so, and one that is set to its default stays set.
+    assert "nbins" not in lobset.Config().to_dict() and lobset.Config(nbins=21).to_dict()["nbins"] == 21
     assert config == lobset.Config(max_gap=config.max_gap, fit_until=config.fit_until, price_range=config.price_range)
     assert config == pickle.loads(pickle.dumps(config)) and config.replace(nbins=5).max_gap == "15m"
     with pytest.raises(lobset.ConfigError, match='max_gap: "15" has no unit: write 15s, 15m or 15h'):
@@ -405,7 +531,7 @@ def test_records_are_arrow_for_everyone(market, manifest, tmp_path):
     for name in picked.columns:
         if name != "symbol":
             assert picked[name].equals(first[name], null_equal=True), name
-    with pytest.raises(lobset.InputError, match="maps no symbol"):
+    with pytest.raises(lobset.InputError, match='has no symbol "ES"'):
         lobset.read_dbn(file, symbol="ES")
     cut = tmp_path / "cut.dbn.zst"
     cut.write_bytes(file.read_bytes()[:-1000])

@@ -177,6 +177,27 @@ def test_real_data_gives_the_bytes_of_one_machine(cluster, tmp_path, name):
     assert hashes(tmp_path / "one") == hashes(tmp_path / "three")
 
 
+def test_several_targets_give_the_bytes_of_one_machine(cluster, tmp_path):
+    lobset.simulate(tmp_path / "in", days=4, rows=30_000)
+    config = CONFIG.replace(
+        targets=[
+            "h10=return(10),classes=share",
+            {"name": "d50", "kind": "deeplob(50)", "classes": "spread", "threshold_scope": "symbol"},
+            {"name": "t90", "kind": "tlob(90,20)", "classes": "fixed", "boundaries": [-1e-4, 0.0, 1e-4]},
+        ]
+    )
+    one = lobset.process(tmp_path / "in", tmp_path / "one", config, progress=False)
+    three = lobset.ray.process(tmp_path / "in", tmp_path / "three", config, progress=False)
+    assert hashes(tmp_path / "three") == hashes(tmp_path / "one") and len(one.datasets) >= 2
+    assert three.json["symbols"] == one.json["symbols"] and three.config == one.config == config.replace(
+        currency="AUDUSD"
+    )
+    # One dataset has too few labels of the classic target, but enough of the others.
+    found = {bool(counts.splits) for s in three.symbols if s.path for counts in s.targets.values()}
+    assert found == {True, False}
+    lobset.validate(tmp_path / "three", against=tmp_path / "in", progress=False)
+
+
 def test_a_node_that_is_killed_is_made_up_for(cluster, market, tmp_path):
     source, want = market
     node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)

@@ -104,6 +104,27 @@ def test_the_uniform_sampler_favours_no_class(dataset):
     assert sum(len(y) for _, y in DataLoader(rows, batch_size=256, sampler=sampler)) == len(order)
 
 
+def test_every_way_gives_the_labels_of_a_target(tmp_path):
+    lobset.simulate(tmp_path / "market", days=2, rows=20_000)
+    config = lobset.Config(**SMALL, samples=400, ticks_per_bin=20, targets=["h10=return(10),classes=share"])
+    path = lobset.process(tmp_path / "market", tmp_path / "out", config, progress=False).datasets["M6AM4"]
+    frame = pl.read_parquet(path).with_columns(pl.col("split_h10").cast(pl.String))
+    want = frame.filter(pl.col("split_h10") == "holdout")["classification_label_h10"].to_numpy()
+    rows = lobset.torch.RowDataset(path, "holdout", balanced=False, target="h10")
+    assert np.array_equal(rows.labels().numpy(), want)
+    assert np.array_equal(torch.cat([y for _, y in DataLoader(rows, batch_size=512)]).numpy(), want)
+    streamed = [y for _, y in lobset.torch.SampleStream(rows, shuffle=False)]
+    assert np.array_equal(streamed, want)
+    order = list(lobset.torch.UniformSampler(rows))
+    assert set(np.bincount(want[order])) == {np.bincount(want).max()}
+    depth = lobset.torch.DepthDataset(path, "holdout", balanced=True, stride=20, target="h10")
+    places = [depth.samples.position(i) for i in range(len(depth))]
+    assert len(places) > 10 and frame["balanced_h10"].to_numpy()[places].all()
+    assert np.array_equal(depth.labels().numpy(), frame["classification_label_h10"].to_numpy()[places])
+    with pytest.raises(lobset.ConfigError, match="classic, h10"):
+        lobset.torch.DepthDataset(path, target="h20")
+
+
 def test_a_stream_resumes(dataset):
     def stream():
         return lobset.torch.SampleStream(lobset.torch.RowDataset(dataset), seed=3, block=64)

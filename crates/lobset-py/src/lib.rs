@@ -60,6 +60,7 @@ mod _lobset {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("CLASSIC", lobset::config::CLASSIC)?;
         module.add("__version__", lobset::VERSION)
     }
 }

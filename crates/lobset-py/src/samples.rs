@@ -1,6 +1,6 @@
 //! Samples of datasets, one by one or in batches.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use lobset::Error;
@@ -18,10 +18,14 @@ use crate::depth::{parse_features, shape};
 use crate::errors::OrRaise;
 use crate::json::json;
 
-/// Which rows are samples, as Python passes it: split, balanced, stride.
-type Which = (String, bool, u64);
+/// Which rows are samples, as Python passes it: split, balanced, stride, target.
+type Which = (String, bool, u64, String);
 
-fn filter((split, balanced, stride): Which, window: u64) -> PyResult<SampleFilter> {
+fn open(py: Python<'_>, path: &Path, (_, _, _, target): &Which) -> PyResult<DatasetReader> {
+    py.detach(|| DatasetReader::open(path)).or_raise(py)?.of_target(target).or_raise(py)
+}
+
+fn filter((split, balanced, stride, _): Which, window: u64) -> PyResult<SampleFilter> {
     let split = match Split::from_name(&split) {
         Some(Split::Embargo) | None => {
             return Err(PyValueError::new_err(format!(
@@ -107,7 +111,7 @@ impl Samples {
         row_groups: Option<usize>,
         built: Option<&[u8]>,
     ) -> PyResult<Self> {
-        let reader = py.detach(|| DatasetReader::open(&path)).or_raise(py)?;
+        let reader = open(py, &path, &which)?;
         let own = reader.config();
         let features = match features {
             Some(names) => parse_features(py, names)?,
@@ -133,7 +137,7 @@ impl Samples {
         columns: Option<Vec<String>>,
         built: Option<&[u8]>,
     ) -> PyResult<Self> {
-        let reader = py.detach(|| DatasetReader::open(&path)).or_raise(py)?;
+        let reader = open(py, &path, &which)?;
         let columns = columns.unwrap_or_else(|| reader.book_columns());
         let filter = filter(which, 1)?;
         let cache = RowCache::new(reader, columns).or_raise(py)?;

@@ -1,9 +1,10 @@
 //! The table of settings, and configurations as JSON.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lobset::Config;
-use lobset::config::{SETTINGS, Setting, ValueKind};
+use lobset::config::{RawValue, SETTINGS, Setting, ValueKind};
 use lobset::settings::Layer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -59,10 +60,13 @@ fn all_values(config: &Config) -> Map<String, Value> {
     SETTINGS.iter().map(|setting| (setting.key.to_owned(), value(setting, config))).chain([held]).collect()
 }
 
+fn invalid(cause: &dyn std::fmt::Display) -> PyErr {
+    PyValueError::new_err(format!("invalid settings: {cause}"))
+}
+
 /// Parses settings from the JSON of their values, which come from Python or from a file of the library. Values that are
 /// missing are the defaults.
 pub fn config(text: &str) -> PyResult<Config> {
-    let invalid = |e: &dyn std::fmt::Display| PyValueError::new_err(format!("invalid settings: {e}"));
     let mut values: Map<String, Value> = serde_json::from_str(text).map_err(|e| invalid(&e))?;
     for setting in SETTINGS.iter().filter(|setting| setting.kind == ValueKind::Duration) {
         if let Some(Value::String(text)) = values.get(setting.key) {
@@ -86,14 +90,14 @@ pub fn to_toml(config: &str) -> PyResult<String> {
     Ok(lobset::settings::to_toml(&self::config(config)?))
 }
 
-/// Overrides the settings of a TOML document (its origin and its text) or of a TOML file with settings given as text,
-/// checks them all and returns all their values as JSON.
+/// Overrides the settings of a TOML document (its origin and its text) or of a TOML file with settings given as JSON (texts,
+/// and lists and objects of texts, by key), checks them all and returns all their values as JSON.
 #[pyfunction]
 #[pyo3(signature = (toml, values, file=None))]
 pub fn resolve(
     py: Python<'_>,
     toml: Option<(String, String)>,
-    values: Vec<(String, String)>,
+    values: &str,
     file: Option<PathBuf>,
 ) -> PyResult<String> {
     let mut layers = Vec::new();
@@ -103,6 +107,7 @@ pub fn resolve(
     if let Some(path) = file {
         layers.push(py.detach(|| Layer::from_file(&path)).or_raise(py)?);
     }
-    layers.push(Layer { origin: "Config".to_owned(), values });
+    let values: BTreeMap<String, RawValue> = serde_json::from_str(values).map_err(|e| invalid(&e))?;
+    layers.push(Layer::from_values("Config", values).or_raise(py)?);
     json(&all_values(&lobset::settings::resolve(&layers).or_raise(py)?))
 }

@@ -26,7 +26,7 @@ pub use target::{
     Barrier, CLASSIC, Classes, Horizon, LONGEST_SPAN, MAX_BARRIER_ROWS, MAX_WINDOW_ROWS, Means, Movement, Target,
     Targets, Time, Width,
 };
-pub use values::{Choice, ValueKind};
+pub use values::{Choice, RawValue, ValueKind};
 pub(crate) use values::{NONE, SettingValue};
 
 use crate::error::ConfigError;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 pub use crate::config::SETTINGS;
 use crate::config::presets::spelled;
-use crate::config::{Config, NONE, target_text};
+use crate::config::{Config, NONE, RawValue, ValueKind, target_text};
 use crate::error::{ConfigError, unread};
 use crate::printable::Shown;
 use crate::storage;
@@ -51,16 +51,22 @@ impl Layer {
             let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
             ConfigError::one(format!("{origin}: line {line}: {}", e.message()))
         })?;
-        let mut values = Vec::new();
-        let mut problems = Vec::new();
-        for (key, value) in table {
-            match toml_text(&value) {
-                Some(text) => values.push((key, text)),
-                None => match toml_targets(&value) {
-                    Some(Ok(text)) => values.push((key, text)),
-                    Some(Err(reason)) => problems.push(format!("{origin}: {key}: {reason}")),
-                    None => problems.push(format!("{origin}: {key}: the value of a setting cannot be a table")),
-                },
+        Self::from_values(origin, table.into_iter().map(|(key, value)| (key, raw(value))))
+    }
+
+    /// Takes settings by key.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every value that no setting has.
+    pub fn from_values(
+        origin: &str,
+        settings: impl IntoIterator<Item = (String, RawValue)>,
+    ) -> Result<Self, ConfigError> {
+        let (mut values, mut problems) = (Vec::new(), Vec::new());
+        for (key, value) in settings {
+            match text_of(&key, &value) {
+                Ok(text) => values.push((key, text)),
+                Err(reason) => problems.push(format!("{origin}: {key}: {reason}")),
             }
         }
         if problems.is_empty() { Ok(Self { origin: origin.to_owned(), values }) } else { Err(ConfigError { problems }) }
@@ -96,34 +102,30 @@ pub fn to_toml(config: &Config) -> String {
     set.map(|setting| format!("{} = {}\n", setting.key, setting.toml(config))).collect()
 }
 
-fn toml_text(value: &toml::Value) -> Option<String> {
+fn raw(value: toml::Value) -> RawValue {
     match value {
-        toml::Value::String(s) => Some(s.clone()),
-        toml::Value::Array(items) => {
-            let texts = items.iter().map(toml_text).collect::<Option<Vec<_>>>()?;
-            // The items of a list of targets contain commas.
-            Some(texts.join(if texts.iter().any(|text| text.contains('=')) { ";" } else { "," }))
-        }
-        toml::Value::Table(_) => None,
-        other => Some(other.to_string()),
+        toml::Value::String(text) => RawValue::Text(text),
+        toml::Value::Array(items) => RawValue::List(items.into_iter().map(raw).collect()),
+        toml::Value::Table(table) => RawValue::Table(table.into_iter().map(|(key, value)| (key, raw(value))).collect()),
+        other => RawValue::Text(other.to_string()),
     }
 }
 
-/// The text of targets, which are tables or texts; `None` for other values.
-fn toml_targets(value: &toml::Value) -> Option<Result<String, String>> {
-    let target = |table: &toml::Table| {
-        let pair = |(key, value): (&String, &toml::Value)| {
-            let text = match value {
-                toml::Value::Array(items) => items.iter().map(toml_text).collect::<Option<Vec<_>>>()?.join("/"),
-                other => toml_text(other)?,
-            };
-            Some((key.clone(), text))
-        };
-        table.iter().map(pair).collect::<Option<Vec<_>>>()
-    };
-    let toml::Value::Array(items) = value else { return None };
-    let tables = items.iter().map(|item| item.as_table().and_then(target)).collect::<Option<Vec<_>>>()?;
-    Some(target_text(&tables))
+/// The text of the value of a setting.
+fn text_of(key: &str, value: &RawValue) -> Result<String, String> {
+    fn plain(value: &RawValue) -> Option<String> {
+        match value {
+            RawValue::Text(text) => Some(text.clone()),
+            RawValue::List(items) => Some(items.iter().map(plain).collect::<Option<Vec<_>>>()?.join(",")),
+            RawValue::Table(_) => None,
+        }
+    }
+    let of_targets = SETTINGS.iter().any(|setting| setting.key == key && setting.kind == ValueKind::Targets);
+    match value {
+        RawValue::List(targets) if of_targets => target_text(targets),
+        RawValue::Table(_) if of_targets => target_text(std::slice::from_ref(value)),
+        _ => plain(value).ok_or_else(|| "the value of a setting cannot be a table".to_owned()),
+    }
 }
 
 /// Applies `layers` to the preset of the currency they choose; later layers override earlier ones. Without a currency,

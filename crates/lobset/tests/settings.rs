@@ -32,9 +32,9 @@ fn up_to_date(path: &str, update: impl Fn(&str) -> String) {
 fn held(kind: &ValueKind) -> String {
     match kind {
         ValueKind::Switch => "bool".to_owned(),
-        ValueKind::Integer | ValueKind::Duration => "int".to_owned(),
+        ValueKind::Integer => "int".to_owned(),
         ValueKind::Number => "float".to_owned(),
-        ValueKind::Text | ValueKind::Time | ValueKind::Session => "str".to_owned(),
+        ValueKind::Text | ValueKind::Time | ValueKind::Duration | ValueKind::Session => "str".to_owned(),
         ValueKind::Choice(choices) => {
             let names: Vec<_> = choices.iter().map(|choice| format!("{:?}", choice.name)).collect();
             format!("Literal[{}]", names.join(", "))

@@ -1,12 +1,13 @@
 //! Targets: what a label says about the future of a row. Each is a movement, a number for every row, and classes of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::choices::ThresholdScope;
-use super::values::{SettingValue, ValueKind};
+use super::values::{RawValue, SettingValue, ValueKind};
 use crate::time_text::Duration;
 
 /// The name of the target that the flat settings describe. Its columns carry no name.
@@ -516,7 +517,7 @@ impl Classes {
             "spread" => Ok(Self::Spread { multiple: keys.number("multiple", Self::MULTIPLE)? }),
             "fixed" => {
                 let text = keys.take("boundaries").unwrap_or_default().trim_matches(['[', ']']);
-                let numbers = text.split('/').map(str::trim).filter(|item| !item.is_empty());
+                let numbers = text.split(BETWEEN_NUMBERS).map(str::trim).filter(|item| !item.is_empty());
                 Ok(Self::Fixed {
                     boundaries: numbers.map(|item| number("boundaries", item)).collect::<Result<_, _>>()?,
                 })
@@ -582,7 +583,7 @@ impl fmt::Display for Target {
             Classes::Spread { multiple } => write!(f, ",classes=spread,multiple={multiple}")?,
             Classes::Fixed { boundaries } => {
                 let boundaries: Vec<String> = boundaries.iter().map(f64::to_string).collect();
-                write!(f, ",classes=fixed,boundaries={}", boundaries.join("/"))?;
+                write!(f, ",classes=fixed,boundaries={}", boundaries.join(BETWEEN_NUMBERS))?;
             }
         }
         write!(f, ",threshold_scope={}", threshold_scope.name())
@@ -597,20 +598,38 @@ pub struct Targets(pub Vec<Target>);
 /// Separates targets in a text.
 const BETWEEN_TARGETS: &str = ";";
 
-/// The text of targets given by their keys and values, as TOML and Python have them, or as texts.
+/// Separates numbers in the text of a target, whose keys are separated by commas.
+const BETWEEN_NUMBERS: &str = "/";
+
+/// The text of targets, each given as text or by its keys and values.
 ///
 /// # Errors
-/// What is missing.
-pub(crate) fn target_text(targets: &[Vec<(String, String)>]) -> Result<String, String> {
-    let text = |pairs: &Vec<(String, String)>| {
-        let of = |wanted: &str| pairs.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
-        let (Some(name), Some(kind)) = (of("name"), of("kind")) else {
-            return Err("a target needs a name and a kind".to_owned());
-        };
-        let others = pairs.iter().filter(|(key, _)| key != "name" && key != "kind");
-        Ok(others.fold(format!("{name}={kind}"), |text, (key, value)| text + &format!(",{key}={value}")))
+/// What is missing, or not a value of a target.
+pub(crate) fn target_text(targets: &[RawValue]) -> Result<String, String> {
+    let text = |target: &RawValue| match target {
+        RawValue::Text(text) => Ok(text.clone()),
+        RawValue::Table(pairs) => text_of_pairs(pairs),
+        RawValue::List(_) => Err("a target is a text or a table, not a list".to_owned()),
     };
     Ok(targets.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(BETWEEN_TARGETS))
+}
+
+fn text_of_pairs(pairs: &BTreeMap<String, RawValue>) -> Result<String, String> {
+    let value = |key: &str, value: &RawValue| {
+        let item = |item: &RawValue| match item {
+            RawValue::Text(text) => Ok(text.clone()),
+            _ => Err(format!("{key}: must be a number, a text or a list of those")),
+        };
+        match value {
+            RawValue::List(items) => Ok(items.iter().map(item).collect::<Result<Vec<_>, _>>()?.join(BETWEEN_NUMBERS)),
+            one => item(one),
+        }
+    };
+    let required = |key: &str| pairs.get(key).ok_or_else(|| format!("a target needs a {key}"));
+    let (name, kind) = (value("name", required("name")?)?, value("kind", required("kind")?)?);
+    let others = pairs.iter().filter(|(key, _)| !matches!(key.as_str(), "name" | "kind"));
+    let others = others.map(|(key, given)| Ok(format!(",{key}={}", value(key, given)?)));
+    Ok(format!("{name}={kind}{}", others.collect::<Result<String, String>>()?))
 }
 
 impl SettingValue for Targets {

@@ -1,6 +1,9 @@
 //! The types of setting values, and how each is parsed and written.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
+
+use serde::Deserialize;
 
 use crate::time_text::{Duration, Timestamp};
 
@@ -58,6 +61,18 @@ impl ValueKind {
             _ => None,
         }
     }
+}
+
+/// The value of a setting as TOML and Python have it, before it is parsed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum RawValue {
+    /// A text, or the text of a number or a switch.
+    Text(String),
+    /// A list.
+    List(Vec<Self>),
+    /// Values by key.
+    Table(BTreeMap<String, Self>),
 }
 
 /// A type of setting values. Their JSON form is that of serde.

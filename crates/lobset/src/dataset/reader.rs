@@ -13,8 +13,8 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use super::file::DatasetFile;
 use super::index::{IndexBuilder, SampleFilter, SampleIndex};
 use crate::cast::to_usize;
-use crate::config::Config;
-use crate::error::{InputError, Result};
+use crate::config::{CLASSIC, Config, Target};
+use crate::error::{ConfigError, InputError, Result};
 use crate::label::Split;
 use crate::output::{CONFIG_KEY, Column, ROW_GROUP_ROWS, Role, SYMBOL_KEY, columns, names};
 use crate::storage;
@@ -30,10 +30,12 @@ pub struct DatasetReader {
     starts: Vec<u64>,
     config: Config,
     symbol: String,
+    /// The target whose labels are read.
+    target: Target,
 }
 
 impl DatasetReader {
-    /// Opens a dataset.
+    /// Opens a dataset. Labels are those of the classic target; [`of_target`](Self::of_target) chooses another.
     ///
     /// # Errors
     /// [`InputError`] when the file cannot be read, or was not written by lobset.
@@ -53,7 +55,8 @@ impl DatasetReader {
                     .with_help("pass a *_dataset.parquet written by lobset process")
             })
         };
-        let config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
+        let config: Config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
+        let target = find_target(&config, CLASSIC)?;
         let symbol = value(SYMBOL_KEY)?.to_owned();
         let mut starts = vec![0];
         let mut end = 0_u64;
@@ -65,7 +68,21 @@ impl DatasetReader {
             })?;
             starts.push(end);
         }
-        Ok(Self { path: path.to_owned(), bytes, config, symbol, starts, footer })
+        Ok(Self { path: path.to_owned(), bytes, config, symbol, target, starts, footer })
+    }
+
+    /// Reads the labels of the target with this name.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the dataset has no such target. It lists those that exist.
+    pub fn of_target(self, name: &str) -> Result<Self, ConfigError> {
+        let target = find_target(&self.config, name)?;
+        Ok(Self { target, ..self })
+    }
+
+    /// The target whose labels are read.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// The settings the dataset was written with.
@@ -120,10 +137,11 @@ impl DatasetReader {
         features.filter(is_there).map(|column| column.name).collect()
     }
 
-    /// Finds the samples.
+    /// Finds the samples. Rows without a label of the target are none.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, or when the filter needs a column `balanced` that it lacks.
+    /// [`InputError`] when the file cannot be read, or it has no label of the target, or it lacks the
+    /// marks that the filter needs.
     pub fn index(&self, filter: SampleFilter) -> Result<SampleIndex> {
         if filter.balanced && !self.config.force_uniform {
             return Err(InputError::new(
@@ -133,21 +151,43 @@ impl DatasetReader {
             .with_help("load all rows with balanced=False, or write the dataset again with force_uniform = true")
             .into());
         }
+        let (split, balanced) = (self.target.column(names::SPLIT), self.target.column(names::BALANCED));
+        let read: Vec<&str> =
+            [names::ROW, &split].into_iter().chain(filter.balanced.then_some(balanced.as_str())).collect();
         let mut builder = IndexBuilder::new(filter);
+        let mut labelled = false;
         for group in 0..self.starts.len() - 1 {
-            let batch = self.read(group, &[names::ROW, names::SPLIT, names::BALANCED])?;
+            let batch = self.read(group, &read)?;
             let rows = self.column(&batch, names::ROW)?.as_primitive_opt::<UInt64Type>();
-            let splits = self.column(&batch, names::SPLIT)?.as_dictionary_opt::<Int32Type>();
-            let (Some(rows), Some(splits)) = (rows, splits) else { return Err(self.foreign("row or split")) };
-            let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign(names::SPLIT))?;
+            let splits = self.column(&batch, &split)?.as_dictionary_opt::<Int32Type>();
+            let rows = rows.ok_or_else(|| self.foreign(names::ROW))?;
+            let splits = splits.ok_or_else(|| self.foreign(&split))?;
+            let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign(&split))?;
             let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
-            let marks = batch.column_by_name(names::BALANCED).and_then(|c| c.as_boolean_opt());
+            let marks = if filter.balanced {
+                let marks = self.column(&batch, &balanced)?.as_boolean_opt();
+                Some(marks.ok_or_else(|| self.foreign(&balanced))?)
+            } else {
+                None
+            };
             for place in 0..batch.num_rows() {
-                let key = usize::try_from(splits.keys().value(place)).ok();
-                let split = key.and_then(|key| by_key.get(key).copied().flatten());
-                let split = split.ok_or_else(|| self.foreign(names::SPLIT))?;
-                builder.push(rows.value(place), split, marks.is_some_and(|m| m.value(place)));
+                // A row without a label of this target has one of another.
+                let side = if splits.is_null(place) {
+                    None
+                } else {
+                    let key = usize::try_from(splits.keys().value(place)).ok();
+                    let side = key.and_then(|key| by_key.get(key).copied().flatten());
+                    Some(side.ok_or_else(|| self.foreign(&split))?)
+                };
+                labelled |= side.is_some();
+                builder.push(rows.value(place), side, marks.is_some_and(|m| m.is_valid(place) && m.value(place)));
             }
+        }
+        if !labelled {
+            let message = format!("has no row with a label of the target {:?}", self.target.name);
+            return Err(InputError::new(&self.path, message)
+                .with_help("manifest.json says why, with the symbol's targets; choose another target")
+                .into());
         }
         Ok(builder.finish())
     }
@@ -163,9 +203,11 @@ impl DatasetReader {
             if samples.peek().is_none() {
                 continue;
             }
-            let batch = self.read(group, &[names::CLASSIFICATION_LABEL])?;
+            let batch = self.read(group, &[&self.label_column()])?;
             let classes = self.classes(&batch)?;
-            labels.extend(samples.map(|place| classes[to_usize(place - rows[0])]));
+            for place in samples {
+                labels.push(self.class(&classes, to_usize(place - rows[0]), place)?);
+            }
         }
         Ok(labels)
     }
@@ -216,18 +258,41 @@ impl DatasetReader {
         })
     }
 
-    pub(crate) fn classes(&self, batch: &RecordBatch) -> Result<Vec<u8>> {
-        let labels = self.column(batch, names::CLASSIFICATION_LABEL)?.as_primitive_opt::<Int32Type>();
-        let labels = labels.ok_or_else(|| self.foreign(names::CLASSIFICATION_LABEL))?;
-        labels
-            .values()
-            .iter()
-            .map(|l| u8::try_from(*l).map_err(|_| self.foreign(names::CLASSIFICATION_LABEL)))
-            .collect()
+    /// The column of the target's classes.
+    pub(crate) fn label_column(&self) -> String {
+        self.target.column(names::CLASSIFICATION_LABEL)
+    }
+
+    /// The classes of a row group; `None` in rows without a label of the target.
+    pub(crate) fn classes(&self, batch: &RecordBatch) -> Result<Vec<Option<u8>>> {
+        let name = self.label_column();
+        let labels = self.column(batch, &name)?.as_primitive_opt::<Int32Type>();
+        let labels = labels.ok_or_else(|| self.foreign(&name))?;
+        let class = |label: Option<i32>| label.map(|l| u8::try_from(l).map_err(|_| self.foreign(&name))).transpose();
+        labels.iter().map(class).collect()
+    }
+
+    /// The class of the row at `place` in the file, the row with number `row` of the row group whose classes these are.
+    ///
+    /// # Errors
+    /// [`InputError`] when it has no label of the target.
+    pub(crate) fn class(&self, classes: &[Option<u8>], row: usize, place: u64) -> Result<u8> {
+        classes[row].ok_or_else(|| {
+            let message = format!("row {place} has no label of the target {:?}", self.target.name);
+            InputError::new(&self.path, message).into()
+        })
     }
 
     pub(crate) fn foreign(&self, column: &str) -> crate::Error {
         InputError::unreadable(&self.path, format!("the column {column} contains values that lobset never writes"))
             .into()
     }
+}
+
+/// The target of a dataset with this name.
+fn find_target(config: &Config, name: &str) -> Result<Target, ConfigError> {
+    let targets = config.all_targets();
+    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    let message = || format!("target: {name:?} is not one of the dataset's: {}", names.join(", "));
+    targets.iter().find(|target| target.name == name).cloned().ok_or_else(|| ConfigError::one(message()))
 }

@@ -9,7 +9,6 @@ use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt8Type, UInt16Typ
 use super::reader::DatasetReader;
 use super::recent::Recent;
 use crate::error::{InputError, Result};
-use crate::output::names;
 
 /// Reads rows of a dataset as vectors of floats. Caches the most recently used row groups; threads can share it.
 pub struct RowCache {
@@ -21,7 +20,7 @@ pub struct RowCache {
 /// The numbers of a row group in row-major order, and its classes.
 struct Matrix {
     cells: Vec<f32>,
-    classes: Vec<u8>,
+    classes: Vec<Option<u8>>,
 }
 
 /// Number of decoded row groups in the cache.
@@ -55,7 +54,7 @@ impl RowCache {
     /// Writes the numbers of the row at `place` into `out`, NaN for null, and returns its class.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read or has no such row.
+    /// [`InputError`] when the file cannot be read, has no such row, or the row has no label of the target.
     pub fn row(&self, place: u64, out: &mut [f32]) -> Result<u8> {
         if place >= self.reader.rows() {
             let message = format!("has {} rows, so there is no row {place}", self.reader.rows());
@@ -67,11 +66,12 @@ impl RowCache {
             groups.get(group, || self.decode(group))?
         };
         out.copy_from_slice(&matrix.cells[row * self.columns.len()..][..self.columns.len()]);
-        Ok(matrix.classes[row])
+        self.reader.class(&matrix.classes, row, place)
     }
 
     fn decode(&self, group: usize) -> Result<Matrix> {
-        let columns: Vec<&str> = self.columns.iter().map(String::as_str).chain([names::CLASSIFICATION_LABEL]).collect();
+        let label = self.reader.label_column();
+        let columns: Vec<&str> = self.columns.iter().chain([&label]).map(String::as_str).collect();
         let batch = self.reader.read(group, &columns)?;
         let width = self.columns.len();
         let mut cells = vec![0.0; width * batch.num_rows()];

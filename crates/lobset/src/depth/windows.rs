@@ -7,12 +7,11 @@ use super::{Bin, DepthSpec, Levels};
 use crate::cast::to_usize;
 use crate::dataset::{DatasetReader, Recent};
 use crate::error::{InputError, Result};
-use crate::output::names;
 
 /// A row group's levels in micro-pips, and its classes.
 struct Group {
     levels: Levels<'static>,
-    classes: Vec<u8>,
+    classes: Vec<Option<u8>>,
 }
 
 /// Consecutive time bins on one grid.
@@ -75,7 +74,8 @@ impl WindowCache {
     /// class of that row.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, or the window would begin before the file does.
+    /// [`InputError`] when the file cannot be read, the window would begin before the file does, or the row has no label
+    /// of the target.
     pub fn tensor(&self, place: u64, out: &mut [f32]) -> Result<u8> {
         let refuse = |message: String| Err(InputError::new(self.reader.path(), message).into());
         let samples = self.spec.samples() as u64;
@@ -90,7 +90,8 @@ impl WindowCache {
             let Some(base) = self.spec.base(best(0), best(1)) else {
                 return refuse(format!("row {place} has no best bid or no best ask"));
             };
-            (self.bins(&mut state, place + 1 - samples)?, base, last.classes[row])
+            let class = self.reader.class(&last.classes, row, place)?;
+            (self.bins(&mut state, place + 1 - samples)?, base, class)
         };
         self.spec.paint(&bins, base, out);
         Ok(class)
@@ -170,8 +171,8 @@ impl WindowCache {
 
 /// Reads a row group: prices, the columns that the features need, and classes.
 fn decode(reader: &DatasetReader, spec: &DepthSpec, group: usize) -> Result<Group> {
-    let columns = spec.columns();
-    let columns: Vec<&str> = columns.iter().map(String::as_str).chain([names::CLASSIFICATION_LABEL]).collect();
+    let (columns, label) = (spec.columns(), reader.label_column());
+    let columns: Vec<&str> = columns.iter().chain([&label]).map(String::as_str).collect();
     let batch = reader.read(group, &columns)?;
     let levels = Levels::from_batch(&batch, spec).map_err(|e| InputError::unreadable(reader.path(), e))?;
     Ok(Group { levels: levels.into_micro_pips(spec), classes: reader.classes(&batch)? })

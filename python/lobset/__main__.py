@@ -1,0 +1,5 @@
+"""`python -m lobset`: the `lobset` command."""
+
+from lobset._command import main
+
+main()
