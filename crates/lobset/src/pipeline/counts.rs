@@ -102,10 +102,13 @@ pub struct BlockCounts {
     pub rows: u64,
     /// The counts of each target.
     pub targets: Vec<ClassCounts>,
+    /// Number of rows, by target and split, whose class is that of their known part.
+    pub known: Vec<[u64; 3]>,
 }
 
 /// Counts the classes in each block of a range of a symbol's candidates, which starts where a block does. `read` reads
-/// the movements of a target for a range of its own candidates.
+/// the movements of a target for a range of its own candidates, and into the second list their known parts; it leaves that
+/// list empty if these are all 0.
 ///
 /// # Errors
 /// Any error of `read`.
@@ -113,19 +116,22 @@ pub fn class_blocks(
     candidates: &Candidates,
     range: Range<u64>,
     targets: &[Labelled<'_>],
-    mut read: impl FnMut(usize, Range<u64>, &mut Vec<f64>) -> Result<()>,
+    mut read: impl FnMut(usize, Range<u64>, &mut Vec<f64>, &mut Vec<f64>) -> Result<()>,
 ) -> Result<Vec<BlockCounts>> {
     let span = candidates.span(range.clone());
     let none = |target: &Labelled<'_>| ClassCounts::new(target.classes);
-    let empty = BlockCounts { rows: 0, targets: targets.iter().map(none).collect() };
+    let empty =
+        BlockCounts { rows: 0, targets: targets.iter().map(none).collect(), known: vec![[0; 3]; targets.len()] };
     let mut blocks = vec![empty; to_usize((range.end - range.start).div_ceil(MOVEMENT_BLOCK))];
     // Rows with a label, needed only where targets may have labels of different rows.
     let mut labelled = vec![false; if targets.len() > 1 { to_usize(range.end - range.start) } else { 0 }];
-    let mut values = Vec::new();
+    let (mut values, mut known) = (Vec::new(), Vec::new());
     for (number, target) in targets.iter().enumerate() {
         let mine = target.within(&span);
-        read(number, mine.clone(), &mut values)?;
-        let mut values = values.as_slice();
+        known.clear();
+        read(number, mine.clone(), &mut values, &mut known)?;
+        let class_of_zero = target.boundaries.class(0.0);
+        let (mut values, mut known) = (values.as_slice(), known.as_slice());
         for rows in target.rows.candidates.rows(mine) {
             // These rows follow each other among the candidates of the symbol, too.
             let mut at = to_usize(candidates.before(rows.start) - range.start);
@@ -133,10 +139,15 @@ pub fn class_blocks(
             while row < rows.end {
                 let in_block = BLOCK - at % BLOCK;
                 let (now, later) = values.split_at(in_block.min(to_usize(rows.end - row)).min(values.len()));
-                let counts = &mut blocks[at / BLOCK].targets[number];
-                for (value, row) in now.iter().zip(row..) {
+                let (known_now, known_later) = known.split_at(now.len().min(known.len()));
+                let block = &mut blocks[at / BLOCK];
+                let (counts, hits) = (&mut block.targets[number], &mut block.known[number]);
+                for (i, (value, row)) in now.iter().zip(row..).enumerate() {
                     if !value.is_nan() {
-                        counts.count(target.rows.splits.of(row), target.boundaries.class(*value));
+                        let (split, class) = (target.rows.splits.of(row), target.boundaries.class(*value));
+                        counts.count(split, class);
+                        let of_known = known_now.get(i).map_or(class_of_zero, |known| target.boundaries.class(*known));
+                        hits[split as usize] += u64::from(of_known == class);
                     }
                 }
                 if let Some(labelled) = labelled.get_mut(at..at + now.len()) {
@@ -145,6 +156,7 @@ pub fn class_blocks(
                 if now.is_empty() {
                     break;
                 }
+                known = known_later;
                 (values, at, row) = (later, at + now.len(), row + now.len() as u64);
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::counts::{BlockCounts, Labelled, Slice, class_blocks, slices, slices_of};
 use super::engine::{Engine, Scans, WriteInput, delivery};
-use super::movements::{MovementTape, movement_tape};
+use super::movements::{MovementSummary, MovementTape, movement_tape};
 use super::plan::{Classify, RowGroup, SymbolPlan, TargetPlan};
 use super::scan::{FileScan, scan, set_aside, ts_of_row};
 use super::spread::SpreadSums;
@@ -76,11 +76,11 @@ impl Engine for Local<'_> {
         ts_of_row(&file.path, &file.stat, &rules.with_symbology(file.beside.symbology.as_ref()), number)
     }
 
-    fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
+    fn movements(&mut self, streams: &[Stream]) -> Result<MovementSummary> {
         let targets = self.run.config.all_targets();
-        let (tape, labelled) = movement_tape(&self.run, &targets, streams, self.workspace.folder())?;
+        let (tape, summary) = movement_tape(&self.run, &targets, streams, self.workspace.folder())?;
         self.movements = Some(tape);
-        Ok(labelled)
+        Ok(summary)
     }
 
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
@@ -127,12 +127,17 @@ impl Engine for Local<'_> {
     fn classes(&self, streams: &[Stream], _: &Thresholds, symbols: &[Classify<'_>]) -> Result<Vec<Vec<BlockCounts>>> {
         let Run { threads, monitor, .. } = self.run;
         let tape = self.tape()?;
+        let known_tracks: Vec<Option<usize>> =
+            self.run.config.all_targets().iter().map(|target| target.movement.rule().known_track()).collect();
         let tasks = slices_of(symbols.iter().map(|symbol| 0..symbol.candidates.count()), CLASS_TASK);
         let work = |slice: &Slice| {
             let Classify { stream, candidates, targets } = &symbols[slice.place];
             let labelled: Vec<_> = targets.iter().map(|(_, labelled)| *labelled).collect();
-            let counted = class_blocks(candidates, slice.range.clone(), &labelled, |target, range, values| {
-                tape.read((item(targets[target].0, streams, *stream), 0), range, values)
+            let counted = class_blocks(candidates, slice.range.clone(), &labelled, |target, range, values, known| {
+                let place = targets[target].0;
+                let item = item(place, streams, *stream);
+                tape.read((item, 0), range.clone(), values)?;
+                known_tracks[place].map_or(Ok(()), |track| tape.read((item, track), range, known))
             });
             Ok((slice.place, slice.count(), counted?))
         };

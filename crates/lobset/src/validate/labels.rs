@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::kinds::{Evaluate, RowAt, Verdict, evaluator};
+use super::known::KnownParts;
 use super::raw::Label;
 use super::raw_row::RawRow;
 use super::violations::Violations;
@@ -25,6 +26,8 @@ struct TargetLabels<'a> {
     /// Whether every row that can have a label should have one.
     all: bool,
     evaluator: Box<dyn Evaluate>,
+    /// The known parts of all rows that have a label, if the whole stream is compared.
+    known: Option<KnownParts>,
     /// The row from which on rows are within or outside the sessions, and which of the two, from the oldest row on whose
     /// label is not known.
     sessions: VecDeque<(u64, bool)>,
@@ -33,22 +36,25 @@ struct TargetLabels<'a> {
 }
 
 impl<'a> Labels<'a> {
-    /// Labels of a symbol. With `all`, the dataset holds every row that has a label, and all of them will be stored.
+    /// Labels of a symbol. With `all`, the dataset holds every row that has a label, and all of them will be stored. With
+    /// `count_known`, what the manifest says of known parts is compared at the end.
     pub(super) fn new(
         file: &'a str,
         targets: &[Target],
         symbol: &SymbolEntry,
         thresholds: &'a Thresholds,
-        all: bool,
+        (all, count_known): (bool, bool),
     ) -> Self {
         let of_target = |(target, entry): (&Target, &crate::output::TargetEntry)| {
             let boundaries = thresholds.boundaries(&target.name, &symbol.symbol);
+            let boundaries = boundaries.map_or(&[][..], |b| b.values.as_slice());
             TargetLabels {
                 target: target.clone(),
-                boundaries: boundaries.map_or(&[][..], |b| b.values.as_slice()),
+                boundaries,
                 until: thresholds.fit_until.0,
                 all: all && entry.splits.is_some(),
                 evaluator: evaluator(&target.movement),
+                known: count_known.then(|| KnownParts::new(target, symbol, entry, boundaries)).flatten(),
                 sessions: VecDeque::new(),
                 open: VecDeque::new(),
             }
@@ -77,7 +83,7 @@ impl<'a> Labels<'a> {
         }
         let row = RowAt { row: raw.row, mid2: raw.mid2, ts: raw.max_ts };
         for target in &mut self.targets {
-            let TargetLabels { target, boundaries, until, all, evaluator, sessions, open } = target;
+            let TargetLabels { target, boundaries, until, all, evaluator, known, sessions, open } = target;
             let mut check = |verdict: Verdict| {
                 let file = self.file;
                 while let Some((label, _)) = open.front().filter(|(label, _)| label.row < verdict.row) {
@@ -89,6 +95,9 @@ impl<'a> Labels<'a> {
                     sessions.pop_front();
                 }
                 let in_session = sessions.front().is_none_or(|(_, inside)| *inside);
+                if let (Some(known), Some(movement), true) = (known.as_mut(), verdict.movement, in_session) {
+                    known.add(verdict.row, movement, verdict.known);
+                }
                 match open.pop_front_if(|(label, _)| label.row == verdict.row) {
                     Some((label, own_ts)) => {
                         if let Err(reason) = label.compare(target, &verdict, boundaries, own_ts, *until) {
@@ -106,8 +115,16 @@ impl<'a> Labels<'a> {
         }
     }
 
+    /// Ends the stream.
+    pub(super) fn finish(mut self, violations: &mut Violations) {
+        self.refuse_open(violations);
+        for known in self.targets.iter().filter_map(|target| target.known.as_ref()) {
+            known.violations().into_iter().for_each(|text| violations.add(|| format!("{}: {text}", self.file)));
+        }
+    }
+
     /// Ends the stretch: rows with incomplete windows should have no label.
-    pub(super) fn refuse_open(&mut self, violations: &mut Violations) {
+    fn refuse_open(&mut self, violations: &mut Violations) {
         for target in &mut self.targets {
             for (label, _) in target.open.drain(..) {
                 violations

@@ -49,6 +49,12 @@ pub(crate) trait Rule {
     fn tracks(&self) -> usize {
         1
     }
+
+    /// The track of known parts: what the movement would be if the price stayed where it is at the row, which needs no
+    /// forecast. `None` if that is 0 in every row, because movements start from the price at the row.
+    fn known_track(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl Movement {

@@ -86,6 +86,8 @@ pub struct ClassTarget {
     pub classes: usize,
     pub rows: TargetRows,
     pub pieces: Pieces,
+    /// The known parts; `None` if they are all 0.
+    pub known: Option<Pieces>,
 }
 
 impl ClassTarget {
@@ -106,9 +108,12 @@ impl Job for Classes {
             let part = &self.parts[slice.place];
             let labelled = |target| ClassTarget::labelled(target, &self.thresholds, &part.symbol);
             let targets = part.targets.iter().map(labelled).collect::<Result<Vec<_>>>()?;
-            let counted = class_blocks(&part.candidates, slice.range.clone(), &targets, |target, range, values| {
-                part.targets[target].pieces.read(range, values)
-            });
+            let counted =
+                class_blocks(&part.candidates, slice.range.clone(), &targets, |target, range, values, known| {
+                    let target = &part.targets[target];
+                    target.pieces.read(range.clone(), values)?;
+                    target.known.as_ref().map_or(Ok(()), |pieces| pieces.read(range, known))
+                });
             Ok((slice.place, counted?))
         };
         let mut blocks = vec![Vec::new(); self.parts.len()];

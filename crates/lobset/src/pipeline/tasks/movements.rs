@@ -12,10 +12,10 @@ use super::attempt::Attempt;
 use crate::cast::to_usize;
 use crate::config::Movement;
 use crate::error::{Error, Result};
-use crate::label::Candidates;
 use crate::output::MOVEMENTS;
 use crate::pipeline::counts::{Slice, slices};
 use crate::pipeline::movements::{Computed, slide};
+use crate::pipeline::streams::TargetRows;
 use crate::run::map_batched;
 use crate::storage::Writer;
 use crate::tape::{SymbolTape, Tape};
@@ -31,7 +31,7 @@ pub struct Movements {
 pub struct MovementPart {
     pub movement: Movement,
     pub tape: SymbolTape,
-    pub candidates: Candidates,
+    pub rows: TargetRows,
     pub range: Range<u64>,
 }
 
@@ -63,7 +63,7 @@ impl Job for Movements {
             .flat_map(|(place, part)| slices(place, part.range.clone(), slide(part.movement.rule())))
             .collect();
         let work = |slice: &Slice| {
-            let MovementPart { movement, tape, candidates, .. } = &self.parts[slice.place];
+            let MovementPart { movement, tape, rows, .. } = &self.parts[slice.place];
             let rule = movement.rule();
             let buffer = || Mutex::new(Vec::with_capacity(8 * to_usize(slice.count())));
             let blocks: Vec<Mutex<Vec<u8>>> = (0..rule.tracks()).map(|_| buffer()).collect();
@@ -71,7 +71,7 @@ impl Job for Movements {
                 blocks[track].lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(block);
                 Ok(())
             };
-            let computed = Computed::of(tape, rule, candidates, slice.range.clone(), attempt.monitor, keep)?;
+            let computed = Computed::of(tape, rule, rows, slice.range.clone(), attempt.monitor, keep)?;
             let blocks = blocks.into_iter().map(|block| block.into_inner().unwrap_or_else(PoisonError::into_inner));
             Ok((slice.place, computed, blocks.collect::<Vec<Vec<u8>>>()))
         };

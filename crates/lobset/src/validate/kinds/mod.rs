@@ -21,6 +21,9 @@ pub(super) struct Verdict {
     pub row: u64,
     /// `None` if the movement is undefined.
     pub movement: Option<f64>,
+    /// The known part: the movement if the price stayed where it is at the row; 0 if movements start from that price, or
+    /// are undefined.
+    pub known: f64,
     /// The time at the end of the label: the running maximum of `ts_recv` at the last row that it may look at.
     pub end_ts: u64,
 }
