@@ -74,7 +74,9 @@ fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     line(&head) + &rows.iter().map(|r| line(r)).collect::<String>()
 }
 
-fn split_row(symbol: &str, name: &str, split: &SplitEntry) -> Vec<String> {
+/// `known_share` is that of the target, for the first of its rows.
+fn split_row(symbol: &str, name: &str, split: &SplitEntry, known_share: Option<f64>) -> Vec<String> {
+    let accuracy = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.1}%", 100.0 * share));
     let share = |count: Option<&u64>| 100.0 * count.map_or(0.0, |c| *c as f64) / split.rows.max(1) as f64;
     let (least, most) = (share(split.classes.iter().min()), share(split.classes.iter().max()));
     vec![
@@ -84,6 +86,9 @@ fn split_row(symbol: &str, name: &str, split: &SplitEntry) -> Vec<String> {
         grouped(split.balanced.iter().sum()),
         if split.rows == 0 { "-".to_owned() } else { format!("{least:.2}% to {most:.2}%") },
         if split.rows == 0 { "-".to_owned() } else { format!("{:.1}%", 100.0 * split.drift()) },
+        known_share.map_or_else(String::new, |share| format!("{:.0}%", 100.0 * share)),
+        accuracy(split.majority_accuracy),
+        accuracy(split.known_accuracy),
     ]
 }
 
@@ -91,11 +96,12 @@ fn statistics<'a>(datasets: impl Iterator<Item = (&'a SymbolEntry, &'a DatasetEn
     let mut rows = Vec::new();
     let mut shares = String::new();
     let several = |symbol: &SymbolEntry| symbol.targets.len() > 1;
-    let of_datasets = datasets.flat_map(|(symbol, _)| symbol.splits().map(move |(target, s)| (symbol, target, s)));
-    for (symbol, target, splits) in of_datasets {
-        for (split_name, split) in splits.named() {
-            let name = &if several(symbol) { format!("{target} {split_name}") } else { split_name.to_owned() };
-            rows.push(split_row(&symbol.symbol, name, split));
+    let of_datasets = datasets.flat_map(|(symbol, _)| symbol.targets.iter().map(move |target| (symbol, target)));
+    for (symbol, target) in of_datasets {
+        let mut known_share = target.known_share;
+        for (split_name, split) in target.splits.iter().flat_map(|splits| splits.named()) {
+            let name = &if several(symbol) { format!("{} {split_name}", target.target) } else { split_name.to_owned() };
+            rows.push(split_row(&symbol.symbol, name, split, known_share.take()));
             if verbose && split.rows > 0 {
                 let percent = split.classes.iter().map(|c| format!("{:.2}", 100.0 * *c as f64 / split.rows as f64));
                 let _ = writeln!(
@@ -107,7 +113,10 @@ fn statistics<'a>(datasets: impl Iterator<Item = (&'a SymbolEntry, &'a DatasetEn
             }
         }
     }
-    let mut text = table(&["symbol ", "split ", "rows", "balanced", "class shares", "from uniform"], &rows);
+    let head =
+        ["symbol ", "split ", "rows", "balanced", "class shares", "from uniform", "known", "majority", "known class"];
+    let mut text = table(&head, &rows);
+    text += "known, majority, known class: what needs no forecast; compare models with these, not with chance\n";
     if verbose {
         let _ = write!(text, "class shares in percent:\n{shares}");
     }

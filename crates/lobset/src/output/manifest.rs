@@ -81,7 +81,7 @@ pub struct FileEntry {
 }
 
 /// A stream: one symbol of one publisher.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SymbolEntry {
     /// Its name: the symbol from the mappings of the input, followed by `.publisher` if several publishers have it.
@@ -116,7 +116,7 @@ pub struct SymbolEntry {
 }
 
 /// The labels of one target in a stream.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetEntry {
     /// The target's name; `classic` for that of the flat settings.
@@ -127,6 +127,10 @@ pub struct TargetEntry {
     pub undefined_rows: u64,
     /// The first row that is not `fit`.
     pub fit_end: u64,
+    /// How much of the movement's variance is known at the row, 0 to 1: the squared correlation over the `fit` rows between
+    /// the movement and its known part, the movement if the price stayed where it is at the row. 0 if one of the two does
+    /// not vary; `None` if the dataset has no labels of the target.
+    pub known_share: Option<f64>,
     /// Rows by split and class, before `drop_unbalanced` removes any; `None` if the dataset has no labels of the target.
     pub splits: Option<Splits3<SplitEntry>>,
     /// Why the dataset has no labels of the target.
@@ -176,13 +180,18 @@ impl<T> Splits3<T> {
 }
 
 /// A split of a dataset.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitEntry {
     /// Labelled rows.
     pub rows: u64,
     /// Labelled rows of each class.
     pub classes: Vec<u64>,
+    /// Accuracy of always predicting the class of most `fit` rows (the lowest of several), 0 to 1. `None` if the split or
+    /// `fit` has no rows.
+    pub majority_accuracy: Option<f64>,
+    /// Accuracy of predicting the class of the known part, 0 to 1; `None` if the split has no rows.
+    pub known_accuracy: Option<f64>,
     /// Rows of each class that are marked as balanced.
     pub balanced: Vec<u64>,
     /// Classes with fewer rows than the number marked in the other classes.

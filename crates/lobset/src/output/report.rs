@@ -90,26 +90,35 @@ pub fn report(manifest: &Manifest) -> String {
             manifest.warnings.iter().map(|w| format!("<li class=\"warn\">{}</li>", escape(w))).collect();
         let _ = write!(page, "<h2>Before you train</h2><ul>{items}</ul>");
     }
-    page.push_str("<h2>Datasets</h2><table><tr><th>symbol</th><th>target</th><th>split</th><th class=\"n\">rows</th><th class=\"n\">balanced</th><th class=\"n\">distance from uniform</th><th>classes</th></tr>");
+    page.push_str("<h2>Datasets</h2><table><tr><th>symbol</th><th>target</th><th>split</th><th class=\"n\">rows</th><th class=\"n\">balanced</th><th class=\"n\">distance from uniform</th><th class=\"n\">known share</th><th class=\"n\">majority accuracy</th><th class=\"n\">known accuracy</th><th>classes</th></tr>");
+    let percent = |share: Option<f64>| share.map_or_else(String::new, |share| format!("{:.1}%", 100.0 * share));
     let of_datasets = manifest
         .datasets()
-        .flat_map(|(symbol, dataset)| symbol.splits().map(move |(target, splits)| (symbol, dataset, target, splits)));
-    for (symbol, dataset, target, splits) in of_datasets {
-        for (name, split) in splits.named() {
+        .flat_map(|(symbol, dataset)| symbol.targets.iter().map(move |target| (symbol, dataset, target)));
+    for (symbol, dataset, target) in of_datasets {
+        let mut known_share = target.known_share;
+        for (name, split) in target.splits.iter().flat_map(|splits| splits.named()) {
             let _ = write!(
                 page,
-                "<tr><td title=\"{}\">{}</td><td>{target}</td><td>{name}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}%</td><td>{}</td></tr>",
+                "<tr><td title=\"{}\">{}</td><td>{}</td><td>{name}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}%</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
                 escape(&dataset.file),
                 escape(&symbol.symbol),
+                escape(&target.target),
                 split.rows,
                 split.balanced.iter().sum::<u64>(),
                 100.0 * split.drift(),
+                percent(known_share.take()),
+                percent(split.majority_accuracy),
+                percent(split.known_accuracy),
                 bars(split)
             );
         }
     }
     page.push_str(
-        "</table><h2>Without a dataset</h2><table><tr><th>symbol</th><th class=\"n\">rows</th><th>why</th></tr>",
+        "</table><p>Known share: how much of the movement's variance over the fit rows is known at the row, from the past and \
+         the price there. Majority accuracy: always predicting the class of most fit rows. Known accuracy: predicting the \
+         class of the known part. None of them needs a forecast: compare models with them, not with chance.</p>\
+         <h2>Without a dataset</h2><table><tr><th>symbol</th><th class=\"n\">rows</th><th>why</th></tr>",
     );
     for symbol in manifest.symbols.iter().filter(|s| s.dataset.is_none()) {
         let why = escape(symbol.reason.as_deref().unwrap_or_default());

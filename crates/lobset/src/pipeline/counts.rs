@@ -87,6 +87,8 @@ pub struct Labelled<'a> {
     pub classes: usize,
     /// Whether the class follows from the touch of a barrier, which its second track has.
     pub touches: bool,
+    /// The track of known parts.
+    pub known: Option<usize>,
 }
 
 impl Labelled<'_> {
@@ -114,6 +116,8 @@ pub struct BlockCounts {
     pub rows: u64,
     /// The counts of each target.
     pub targets: Vec<ClassCounts>,
+    /// Number of rows, by target and split, whose class is that of their known part.
+    pub known: Vec<[u64; 3]>,
 }
 
 /// Counts the classes in each block of a range of a symbol's candidates, which starts where a block does. `read` reads
@@ -129,19 +133,25 @@ pub fn class_blocks(
 ) -> Result<Vec<BlockCounts>> {
     let span = candidates.span(range.clone());
     let none = |target: &Labelled<'_>| ClassCounts::new(target.classes);
-    let empty = BlockCounts { rows: 0, targets: targets.iter().map(none).collect() };
+    let empty =
+        BlockCounts { rows: 0, targets: targets.iter().map(none).collect(), known: vec![[0; 3]; targets.len()] };
     let mut blocks = vec![empty; to_usize((range.end - range.start).div_ceil(MOVEMENT_BLOCK))];
     // Rows with a label, needed only where targets may have labels of different rows.
     let mut labelled = vec![false; if targets.len() > 1 { to_usize(range.end - range.start) } else { 0 }];
-    let (mut values, mut touches) = (Vec::new(), Vec::new());
+    let (mut values, mut touches, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (number, target) in targets.iter().enumerate() {
         let mine = target.within(&span);
-        read((number, 0), mine.clone(), &mut values)?;
-        if target.touches {
-            read((number, 1), mine.clone(), &mut touches)?;
-        }
+        let mut track = |track: Option<usize>, values: &mut Vec<f64>| {
+            values.clear();
+            track.map_or(Ok(()), |track| read((number, track), mine.clone(), values))
+        };
+        track(Some(0), &mut values)?;
+        track(target.touches.then_some(1), &mut touches)?;
+        track(target.known, &mut known)?;
+        // Known parts that are 0 in every row have no track.
+        let class_of_zero = target.class(0.0, f64::NAN);
         let mut touches = touches.iter();
-        let mut values = values.as_slice();
+        let (mut values, mut known) = (values.as_slice(), known.as_slice());
         for rows in target.rows.candidates.rows(mine) {
             // These rows follow each other among the candidates of the symbol, too.
             let mut at = to_usize(candidates.before(rows.start) - range.start);
@@ -149,12 +159,16 @@ pub fn class_blocks(
             while row < rows.end {
                 let in_block = BLOCK - at % BLOCK;
                 let (now, later) = values.split_at(in_block.min(to_usize(rows.end - row)).min(values.len()));
-                let counts = &mut blocks[at / BLOCK].targets[number];
-                for (value, row) in now.iter().zip(row..) {
-                    let touch = if target.touches { touches.next().copied() } else { None };
+                let (known_now, known_later) = known.split_at(now.len().min(known.len()));
+                let block = &mut blocks[at / BLOCK];
+                let (counts, hits) = (&mut block.targets[number], &mut block.known[number]);
+                for (i, (value, row)) in now.iter().zip(row..).enumerate() {
+                    let touch = touches.next().copied().unwrap_or(f64::NAN);
                     if !value.is_nan() {
-                        let class = target.class(*value, touch.unwrap_or(f64::NAN));
-                        counts.count(target.rows.splits.of(row), class);
+                        let (split, class) = (target.rows.splits.of(row), target.class(*value, touch));
+                        counts.count(split, class);
+                        let of_known = known_now.get(i).map_or(class_of_zero, |known| target.boundaries.class(*known));
+                        hits[split as usize] += u64::from(of_known == class);
                     }
                 }
                 if let Some(labelled) = labelled.get_mut(at..at + now.len()) {
@@ -163,6 +177,7 @@ pub fn class_blocks(
                 if now.is_empty() {
                     break;
                 }
+                known = known_later;
                 (values, at, row) = (later, at + now.len(), row + now.len() as u64);
             }
         }

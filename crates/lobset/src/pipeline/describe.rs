@@ -30,13 +30,15 @@ pub fn describe(
         let plan = plans.iter().find(|plan| plan.symbol == place).filter(|_| dataset.is_some());
         let describe_target = |(number, target): (usize, &Target)| {
             let plan = plan.and_then(|plan| plan.target(number));
-            let labelled_rows = planned.labelled[item(number, &scanned.streams, place)];
+            let item = item(number, &scanned.streams, place);
+            let labelled_rows = planned.labelled[item];
             let TargetRows { candidates, splits } = &stream.targets[number];
             TargetEntry {
                 target: target.name.clone(),
                 labelled_rows,
                 undefined_rows: candidates.count() - labelled_rows,
                 fit_end: splits.fit_end,
+                known_share: plan.map(|_| planned.known_shares[item]),
                 splits: plan.map(|plan| split_entries(config, plan)),
                 reason: plan.is_none().then(|| no_labels(config, planned, stream, number, labelled_rows)),
             }

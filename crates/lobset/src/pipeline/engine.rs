@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::counts::{BlockCounts, Slice};
+use super::movements::MovementSummary;
 use super::plan::{Classify, SymbolPlan};
 use super::scan::FileScan;
 use super::spread::SpreadSums;
@@ -59,9 +60,8 @@ pub trait Engine {
     /// `ts_recv` of the usable record with this number in a file.
     fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>>;
 
-    /// Computes all movements, which the engine keeps, and returns the number of labelled rows of each target and
-    /// stream, by [`item`](super::streams::item).
-    fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>>;
+    /// Computes all movements, which the engine keeps.
+    fn movements(&mut self, streams: &[Stream]) -> Result<MovementSummary>;
 
     /// Runs one pass of a selection over ranges of candidates of items, and returns the sums of each
     /// [`SLICE`](crate::label::SLICE) of them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::counts::{BlockCounts, Labelled, Slice, class_blocks, slices, slices_of};
 use super::engine::{Engine, Scans, WriteInput, delivery};
-use super::movements::{MovementTape, movement_tape};
+use super::movements::{MovementSummary, MovementTape, movement_tape};
 use super::plan::{Classify, RowGroup, SymbolPlan, TargetPlan};
 use super::scan::{FileScan, scan, set_aside, ts_of_row};
 use super::spread::SpreadSums;
@@ -76,11 +76,11 @@ impl Engine for Local<'_> {
         ts_of_row(&file.path, &file.stat, &rules.with_symbology(file.beside.symbology.as_ref()), number)
     }
 
-    fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
+    fn movements(&mut self, streams: &[Stream]) -> Result<MovementSummary> {
         let targets = self.run.config.all_targets();
-        let (tape, labelled) = movement_tape(&self.run, &targets, streams, self.workspace.folder())?;
+        let (tape, summary) = movement_tape(&self.run, &targets, streams, self.workspace.folder())?;
         self.movements = Some(tape);
-        Ok(labelled)
+        Ok(summary)
     }
 
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
@@ -249,7 +249,7 @@ impl GroupTask<'_> {
                 rows: &self.stream.targets[plan.target],
                 boundaries,
                 classes: target.class_count(),
-                touches: target.movement.rule().touches(),
+                touches: target.movement.rule().touches(), known: target.movement.rule().known_track(),
             };
             Some(WriteTarget { place: plan.target, rule: target.movement.rule(), labelled, quotas: &plan.quotas })
         };

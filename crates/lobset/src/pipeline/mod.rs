@@ -152,7 +152,7 @@ pub fn fit_thresholds<P: AsRef<Path>>(
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = (|| {
         let scanned = scan_all(&mut engine, run, None)?;
-        let labelled = engine.movements(&scanned.streams)?;
+        let labelled = engine.movements(&scanned.streams)?.labelled;
         let qualified = qualified(config, &scanned.streams, &labelled)?;
         let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
         let halves: Vec<Halves<'_>> =

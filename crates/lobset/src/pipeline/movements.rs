@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::counts::{Slice, slices};
-use super::streams::{Stream, items, of_item};
+use super::streams::{Stream, TargetRows, items, of_item};
 use crate::config::Target;
 use crate::error::{Error, Result};
-use crate::label::{Candidates, Rule};
+use crate::label::{Comoments, KnownSums, Rule};
 use crate::output::MOVEMENT_TAPE;
 use crate::run::{Monitor, Run, Stage, map_batched};
 use crate::storage;
@@ -29,12 +29,14 @@ pub struct Computed {
     pub labelled: u64,
     /// The checksum of each block, by track.
     pub checksums: Vec<Vec<u32>>,
+    /// The moments of movements and known parts in each block with fit rows; none if the known part is always 0.
+    pub known: Vec<Comoments>,
 }
 
 impl Computed {
     /// The summary of no movements.
     pub fn empty(rule: &dyn Rule) -> Self {
-        Self { labelled: 0, checksums: vec![Vec::new(); rule.tracks()] }
+        Self { labelled: 0, checksums: vec![Vec::new(); rule.tracks()], known: Vec::new() }
     }
 
     /// Computes the movements of a range of candidates, which starts where a block does, and passes the blocks of each
@@ -45,12 +47,14 @@ impl Computed {
     pub fn of(
         (tape, breaks): (&SymbolTape, &[u64]),
         rule: &dyn Rule,
-        candidates: &Candidates,
+        rows: &TargetRows,
         range: Range<u64>,
         monitor: &Monitor<'_>,
         write: impl Fn(usize, u64, &[u8]) -> Result<()>,
     ) -> Result<Self> {
-        let mut labelled = 0;
+        let TargetRows { candidates, splits } = rows;
+        let fit = candidates.before(splits.fit_end).clamp(range.start, range.end) - range.start;
+        let (mut labelled, mut known) = (0, KnownSums::new(fit));
         let write = &write;
         let writer = |track| {
             let mut at = 0;
@@ -63,17 +67,42 @@ impl Computed {
         rule.compute(tape, breaks, candidates, range, &mut |values| {
             let movements = values.first().map_or(&[][..], Vec::as_slice);
             labelled += movements.iter().filter(|v| !v.is_nan()).count() as u64;
+            if let Some(track) = rule.known_track().and_then(|track| values.get(track)) {
+                known.push(movements, track);
+            }
             tracks.iter_mut().zip(values).try_for_each(|(track, values)| track.push(values))?;
             monitor.advance(movements.len() as u64)
         })?;
         let checksums = tracks.iter_mut().map(BlockWriter::finish).collect::<Result<_>>()?;
-        Ok(Self { labelled, checksums })
+        Ok(Self { labelled, checksums, known: known.finish() })
     }
 
     /// Appends the summary of the movements that follow.
     pub fn append(&mut self, next: Self) {
         self.labelled += next.labelled;
         self.checksums.iter_mut().zip(next.checksums).for_each(|(all, more)| all.extend(more));
+        self.known.extend(next.known);
+    }
+}
+
+/// What is known once all movements are computed, by [`item`](super::streams::item).
+pub struct MovementSummary {
+    /// Number of labelled rows.
+    pub labelled: Vec<u64>,
+    /// Moments of movements and known parts over the fit rows.
+    pub known: Vec<Comoments>,
+}
+
+impl MovementSummary {
+    /// The summary of items without movements.
+    pub fn new(items: usize) -> Self {
+        Self { labelled: vec![0; items], known: vec![Comoments::default(); items] }
+    }
+
+    /// Adds the next movements of an item.
+    pub fn add(&mut self, item: usize, next: &Computed) {
+        self.labelled[item] += next.labelled;
+        next.known.iter().for_each(|block| self.known[item].add(block));
     }
 }
 
@@ -107,7 +136,7 @@ impl MovementTape {
     }
 }
 
-/// Computes every movement once, into a work file; returns it and the number of labelled rows of each item.
+/// Computes every movement once, into a work file; returns it and a summary.
 ///
 /// # Errors
 /// [`Error::Output`] when a work file cannot be written or read.
@@ -116,7 +145,7 @@ pub fn movement_tape(
     targets: &[Target],
     streams: &[Stream],
     folder: &Path,
-) -> Result<(MovementTape, Vec<u64>)> {
+) -> Result<(MovementTape, MovementSummary)> {
     let path = folder.join(MOVEMENT_TAPE);
     let file = storage::create(&path).map_err(|e| Error::output(&path, e))?;
     let (mut values, mut total) = (0, 0);
@@ -134,7 +163,7 @@ pub fn movement_tape(
         total += count;
     }
     let firsts: Vec<Vec<u64>> = tracks.iter().map(|item| item.iter().map(|track| track.first).collect()).collect();
-    let mut labelled = vec![0; tracks.len()];
+    let mut summary = MovementSummary::new(tracks.len());
     let work = |slice: &Slice| {
         let (target, Stream { tape, breaks, .. }, rows) = of_item(streams, slice.place);
         let write = |track: usize, at: u64, block: &[u8]| {
@@ -142,14 +171,14 @@ pub fn movement_tape(
             file.write_all_at(block, first + at).map_err(|e| Error::output(&path, e))
         };
         let (rule, range) = (targets[target].movement.rule(), slice.range.clone());
-        Ok((slice.place, Computed::of((tape, breaks), rule, &rows.candidates, range, run.monitor, write)?))
+        Ok((slice.place, Computed::of((tape, breaks), rule, rows, range, run.monitor, write)?))
     };
     run.monitor.stage(Stage::Plan, total, || {
         map_batched(run.threads, &tasks, Slice::count, work, |(item, computed)| {
-            labelled[item] += computed.labelled;
+            summary.add(item, &computed);
             tracks[item].iter_mut().zip(computed.checksums).for_each(|(track, more)| track.checksums.extend(more));
             Ok(())
         })
     })?;
-    Ok((MovementTape { path, file, items: tracks }, labelled))
+    Ok((MovementTape { path, file, items: tracks }, summary))
 }

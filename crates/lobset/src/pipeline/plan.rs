@@ -74,6 +74,8 @@ pub struct TargetPlan {
     pub counts: ClassCounts,
     /// The quotas of marked rows.
     pub quotas: Quotas,
+    /// Number of rows, by split, whose class is that of their known part.
+    pub known: [u64; 3],
 }
 
 /// The plan of one symbol's dataset.
@@ -109,12 +111,13 @@ pub fn plan_symbol(symbol: &Classify<'_>, blocks: &[BlockCounts], drop_unbalance
     };
     let mut counts = zero();
     blocks.iter().for_each(|block| add(&mut counts, block));
-    let target = |((target, _), counts): (&(usize, Labelled<'_>), ClassCounts)| TargetPlan {
+    let target = |(number, ((target, _), counts)): (usize, (&(usize, Labelled<'_>), ClassCounts))| TargetPlan {
         target: *target,
         quotas: Quotas::new(&counts),
         counts,
+        known: [0, 1, 2].map(|split| blocks.iter().map(|block| block.known[number][split]).sum()),
     };
-    let targets: Vec<TargetPlan> = symbol.targets.iter().zip(counts).map(target).collect();
+    let targets: Vec<TargetPlan> = symbol.targets.iter().zip(counts).enumerate().map(target).collect();
     // Number of written rows that a block adds, given the counts before it. Only a single target may drop rows.
     let written = |before: &[ClassCounts], block: &BlockCounts| -> u64 {
         let ([target], [before], [counts], true) = (&targets[..], before, &block.targets[..], drop_unbalanced) else {

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use super::counts::{BlockCounts, Labelled};
 use super::engine::Engine;
 use super::fit::{FitInput, fit_boundaries, sampled_files};
+use super::movements::MovementSummary;
 use super::plan::{Classify, SymbolPlan, plan_symbol};
 use super::qualify::qualified;
 use super::scanned::Scanned;
 use super::streams::Stream;
 use crate::config::{CLASSIC, LabelSettings, Target};
 use crate::error::{Error, Result};
-use crate::label::{Candidates, FileUsed, Thresholds};
+use crate::label::{Candidates, Comoments, FileUsed, Thresholds};
 use crate::run::Run;
 
 /// The result of planning.
@@ -20,6 +21,8 @@ pub struct Planned {
     pub thresholds: Thresholds,
     /// Number of labelled rows, by [`item`].
     pub labelled: Vec<u64>,
+    /// The squared correlation of movements and known parts, by [`item`].
+    pub known_shares: Vec<f64>,
     pub fitted_rows: Vec<Vec<[u64; 2]>>,
     pub plans: Vec<SymbolPlan>,
 }
@@ -32,7 +35,7 @@ pub fn plan_all(
 ) -> Result<Planned> {
     let streams = &scanned.streams;
     let targets = run.config.all_targets();
-    let labelled = engine.movements(streams)?;
+    let MovementSummary { labelled, known } = engine.movements(streams)?;
     let qualified = qualified(run.config, streams, &labelled)?;
     let (thresholds, fitted_rows) = match given {
         Some(thresholds) => (thresholds.clone(), vec![Vec::new(); streams.len()]),
@@ -49,7 +52,8 @@ pub fn plan_all(
     let plan =
         |(symbol, blocks): (&Classify<'_>, Vec<BlockCounts>)| plan_symbol(symbol, &blocks, run.config.drop_unbalanced);
     let plans = symbols.iter().zip(blocks).map(plan).collect();
-    Ok(Planned { targets, thresholds, labelled, fitted_rows, plans })
+    let known_shares = known.iter().map(Comoments::squared_correlation).collect();
+    Ok(Planned { targets, thresholds, labelled, known_shares, fitted_rows, plans })
 }
 
 type Fitting = (Thresholds, Vec<Vec<[u64; 2]>>);
@@ -97,7 +101,7 @@ pub fn to_classify<'a>(
                 rows: &of.targets[place],
                 boundaries,
                 classes: target.class_count(),
-                touches: target.movement.rule().touches(),
+                touches: target.movement.rule().touches(), known: target.movement.rule().known_track(),
             };
             qualifies.then_some((place, labelled))
         };

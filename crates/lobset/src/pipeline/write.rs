@@ -42,12 +42,20 @@ pub fn dataset_entry(plan: &SymbolPlan, file: String, written: &WrittenFile) -> 
 
 /// The manifest entry of the splits of a target.
 pub fn split_entries(config: &Config, plan: &TargetPlan) -> Splits3<SplitEntry> {
-    let entry = |split| {
+    // The class of most fit rows, the lowest of several.
+    let fit = plan.counts.of(Split::Fit);
+    let most = fit.iter().copied().max().filter(|most| *most > 0);
+    let majority = most.and_then(|most| fit.iter().position(|rows| *rows == most));
+    let entry = |split: Split| {
         let classes = plan.counts.of(split).to_vec();
+        let rows = classes.iter().sum();
+        let accuracy = |right: u64| (rows > 0).then(|| right as f64 / rows as f64);
         let quota = plan.quotas.of(split).filter(|_| config.force_uniform);
         let marked = |q: &Quota| (0..classes.len()).map(|c| q.marked(c)).collect();
         SplitEntry {
-            rows: classes.iter().sum(),
+            rows,
+            majority_accuracy: majority.and_then(|class| accuracy(classes[class])),
+            known_accuracy: accuracy(plan.known[split as usize]),
             balanced: quota.map_or_else(|| vec![0; classes.len()], marked),
             short: quota.map_or_else(Vec::new, |q| q.short().map(|c| c as u64).collect()),
             classes,
@@ -85,7 +93,7 @@ pub struct Labelling<'a> {
 }
 
 /// Reads the tracks of a row group for each target of `labelling`, with `read` for a track of a range of the target's own
-/// candidates.
+/// candidates. The track of known parts stays empty.
 ///
 /// # Errors
 /// Any error of `read`.
@@ -99,6 +107,10 @@ pub fn read_tracks(
         let range = target.labelled.within(&span);
         let track = |track| {
             let mut values = Vec::new();
+            // No column is made of known parts.
+            if target.rule.known_track() == Some(track) {
+                return Ok(values);
+            }
             read((target.place, track), range.clone(), &mut values)?;
             Ok(values)
         };

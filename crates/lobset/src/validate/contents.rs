@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::definition::{Marks, within_sessions};
 use super::folder::named;
-use super::kinds::{rows_needed, with_whole_windows};
+use super::kinds::{is_anchored, rows_needed, with_whole_windows};
+use super::known::{is_share, majority_accuracies};
 use super::summary::proved_after_writing;
 use super::violations::MOST_VIOLATIONS;
 use crate::config::{CLASSIC, Config, Target, ThresholdScope};
@@ -174,7 +175,14 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     }
     for (target, entry) in targets.iter().zip(&symbol.targets) {
         let mut require = |holds: bool, reason: &str| require(holds, &format!("{}: {reason}", entry.target));
+        let share = entry.known_share;
+        require(share.is_some() == entry.splits.is_some(), "it has a known share if and only if it has no labels");
+        require(share.is_none_or(|share| (0.0..=1.0).contains(&share)), "its known share is not between 0 and 1");
         require(entry.fit_end <= *boundary_row, "its fit rows do not end before the boundary row");
+        require(
+            share.is_none_or(|share| share == 0.0 || !is_anchored(&target.movement)),
+            "its known share is not 0, though its movements start from the price at the row",
+        );
         if *rows <= MOST_ROWS
             && ascending
             && inside
@@ -225,7 +233,7 @@ fn check_splits(
     let nbins = target.class_count();
     let mut rows = Some(0_u64);
     for (name, split) in splits.named() {
-        let SplitEntry { rows: of_split, classes, balanced, short } = split;
+        let SplitEntry { rows: of_split, classes, balanced, short, known_accuracy, .. } = split;
         if classes.len() != nbins || balanced.len() != nbins || sum(classes.iter().copied()) != Some(*of_split) {
             require(false, &format!("{name}: its classes are not {nbins} counts that add up to {of_split} rows"));
             return;
@@ -235,8 +243,15 @@ fn check_splits(
         require(*balanced == want, &format!("{name}: its counts of marked rows are not those of the definition"));
         let want = marks.as_ref().map(Marks::short).unwrap_or_default();
         require(*short == want, &format!("{name}: its short classes are not those of the definition"));
+        require(
+            is_share(*known_accuracy, *of_split),
+            &format!("{name}: its known accuracy is not a share of its rows"),
+        );
         rows = rows.and_then(|rows| rows.checked_add(*of_split));
     }
+    let want = majority_accuracies(splits.named().map(|(_, split)| split.classes.as_slice()));
+    let told = splits.named().map(|(_, split)| split.majority_accuracy);
+    require(told == want, "its majority accuracies do not follow from its counts");
     require(rows == Some(labelled), "the rows of its splits are not its labelled rows");
 }
 

@@ -321,8 +321,9 @@ impl<F: FitMovements> Progress<'_, F> {
         let facts = match done {
             Done::Begun(place, sha256, facts) => {
                 self.close();
-                let Dataset { symbol, entry, .. } = &self.datasets[place];
-                self.open = Some((place, Sequence::new(self.terms.config, symbol, entry, self.terms.extent)));
+                let (Dataset { symbol, entry, .. }, terms) = (&self.datasets[place], self.terms);
+                let sequence = Sequence::new(terms.config, (symbol, entry), terms.thresholds, terms.extent);
+                self.open = Some((place, sequence));
                 self.fit_movements.begin()?;
                 let differs = check_sha256(&sha256, entry).err();
                 self.proved.violations.extend(differs.map(|reason| format!("{}: {reason}", entry.file)));

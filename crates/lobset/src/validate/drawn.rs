@@ -69,7 +69,7 @@ pub(super) fn draw<'a>(
         let path = folder.join(&dataset.file);
         let targets = manifest.config.all_targets();
         let rows = caught(&path, || read(&path, &mine, &symbol.symbol, &targets))?;
-        let labels = Labels::new(&dataset.file, &targets, symbol, thresholds, false);
+        let labels = Labels::new(&dataset.file, &targets, symbol, thresholds, (false, false));
         drawn.insert(symbol.symbol.as_str(), Drawn { file: &dataset.file, rows, reached: 0, labels });
     }
     Ok(drawn)
@@ -113,8 +113,8 @@ impl Drawn<'_> {
     }
 
     /// Ends the comparison; returns the number of rows.
-    pub(super) fn finish(mut self, violations: &mut Violations) -> u64 {
-        self.labels.end_stretch(0, violations);
+    pub(super) fn finish(self, violations: &mut Violations) -> u64 {
+        self.labels.finish(violations);
         if let Some(drawn) = self.rows.get(self.reached) {
             violations.add(|| format!("{}: row {}: the raw files have no such row", self.file, drawn.row(0)));
         }

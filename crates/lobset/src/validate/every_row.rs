@@ -82,7 +82,7 @@ impl<'a> EveryRow<'a> {
             path,
             symbol: &symbol.symbol,
             entry,
-            labels: Labels::new(&entry.file, &targets, symbol, thresholds, !config.drop_unbalanced),
+            labels: Labels::new(&entry.file, &targets, symbol, thresholds, (!config.drop_unbalanced, true)),
             targets,
             reader,
             rows,
@@ -129,8 +129,8 @@ impl<'a> EveryRow<'a> {
     }
 
     /// Ends the comparison; returns the number of rows compared.
-    pub(super) fn finish(mut self, violations: &mut Violations) -> u64 {
-        self.labels.end_stretch(0, violations);
+    pub(super) fn finish(self, violations: &mut Violations) -> u64 {
+        self.labels.finish(violations);
         if let Some(row) = self.next {
             violations.add(|| {
                 format!("{}: row {row}: the raw files have no such row, or not in this order", self.entry.file)

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::kinds::{Evaluate, RowAt, Verdict, evaluator};
+use super::known::KnownParts;
 use super::raw::Label;
 use super::raw_row::RawRow;
 use super::violations::Violations;
@@ -30,6 +31,8 @@ struct Check<'a> {
     until: u64,
     /// Whether every row that can have a label should have one.
     all: bool,
+    /// The known parts of all rows that have a label, if the whole stream is compared.
+    known: Option<KnownParts>,
     /// The row from which on rows are within or outside the sessions, and which of the two, from the oldest row on whose
     /// label is not known.
     sessions: VecDeque<(u64, bool)>,
@@ -38,21 +41,24 @@ struct Check<'a> {
 }
 
 impl<'a> Labels<'a> {
-    /// Labels of a symbol. With `all`, the dataset holds every row that has a label, and all of them will be stored.
+    /// Labels of a symbol. With `all`, the dataset holds every row that has a label, and all of them will be stored. With
+    /// `count_known`, what the manifest says of known parts is compared at the end.
     pub(super) fn new(
         file: &'a str,
         targets: &[Target],
         symbol: &SymbolEntry,
         thresholds: &'a Thresholds,
-        all: bool,
+        (all, count_known): (bool, bool),
     ) -> Self {
         let of_target = |(target, entry): (&Target, &crate::output::TargetEntry)| {
             let boundaries = thresholds.boundaries(&target.name, &symbol.symbol);
+            let boundaries = boundaries.map_or(&[][..], |b| b.values.as_slice());
             let check = Check {
                 target: target.clone(),
-                boundaries: boundaries.map_or(&[][..], |b| b.values.as_slice()),
+                boundaries,
                 until: thresholds.fit_until.0,
                 all: all && entry.splits.is_some(),
+                known: count_known.then(|| KnownParts::new(target, symbol, entry, boundaries)).flatten(),
                 sessions: VecDeque::new(),
                 open: VecDeque::new(),
             };
@@ -89,8 +95,16 @@ impl<'a> Labels<'a> {
         }
     }
 
+    /// Ends the stream.
+    pub(super) fn finish(mut self, violations: &mut Violations) {
+        self.end_stretch(0, violations);
+        for known in self.targets.iter().filter_map(|target| target.check.known.as_ref()) {
+            known.violations().into_iter().for_each(|text| violations.add(|| format!("{}: {text}", self.file)));
+        }
+    }
+
     /// Ends the stretch: rows with incomplete windows should have no label. `next` is the first row of the next one.
-    pub(super) fn end_stretch(&mut self, next: u64, violations: &mut Violations) {
+    fn end_stretch(&mut self, next: u64, violations: &mut Violations) {
         for target in &mut self.targets {
             let TargetLabels { check, evaluator } = target;
             evaluator.restart(next, &mut |verdict| check.compare(self.file, &verdict, violations));
@@ -105,7 +119,7 @@ impl<'a> Labels<'a> {
 impl Check<'_> {
     /// Compares the label of a row, if it is stored, with the definition.
     fn compare(&mut self, file: &str, verdict: &Verdict, violations: &mut Violations) {
-        let Self { target, boundaries, until, all, sessions, open } = self;
+        let Self { target, boundaries, until, all, known, sessions, open } = self;
         while let Some((label, _)) = open.front().filter(|(label, _)| label.row < verdict.row) {
             let (row, column) = (label.row, target.column(names::PRICE_MOVEMENT));
             violations.add(|| format!("{file}: row {row}: has a {column}, but its windows are not complete"));
@@ -115,6 +129,9 @@ impl Check<'_> {
             sessions.pop_front();
         }
         let in_session = sessions.front().is_none_or(|(_, inside)| *inside);
+        if let (Some(known), Some(movement), true) = (known.as_mut(), verdict.movement, in_session) {
+            known.add(verdict.row, movement, verdict.known, verdict.touch.is_some());
+        }
         let stored = open.front().is_some_and(|(label, _)| label.row == verdict.row);
         match stored.then(|| open.pop_front()).flatten() {
             Some((label, own_ts)) => {

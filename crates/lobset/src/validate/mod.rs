@@ -23,6 +23,7 @@ mod folder;
 mod footer;
 mod group;
 mod kinds;
+mod known;
 mod labels;
 mod leak;
 mod movement;

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use super::definition::within_sessions;
 use super::kinds::{Lengths, Slide, mid_windows, with_whole_windows};
+use super::known::KnownParts;
 use super::violations::MOST_VIOLATIONS;
 use crate::config::Target;
-use crate::output::{SymbolEntry, names};
+use crate::output::{SymbolEntry, TargetEntry, names};
 
 /// Maximum span of both windows, in rows, for which movements are recomputed: 16 bytes a row are kept in memory.
 pub(super) const MOST_ROWS: u64 = 1 << 24;
@@ -27,14 +28,16 @@ pub(super) struct Recompute {
     labelled: VecDeque<Range<u64>>,
     /// Movements of rows whose future window is incomplete, oldest first; NaN for rows without a label.
     stored: VecDeque<f64>,
+    known: KnownParts,
     /// Number of rows whose movement was recomputed.
-    pub checked: u64,
-    pub violations: Vec<String>,
+    checked: u64,
+    violations: Vec<String>,
 }
 
 impl Recompute {
-    /// Creates the state for a symbol's dataset; `None` if the movements of the target cannot be recomputed.
-    pub(super) fn new(target: &Target, symbol: &SymbolEntry) -> Option<Self> {
+    /// Creates the state for a symbol's dataset; `None` if the movements of the target cannot be recomputed, or it has
+    /// none.
+    pub(super) fn new(target: &Target, symbol: &SymbolEntry, entry: &TargetEntry, boundaries: &[f64]) -> Option<Self> {
         let lengths = recomputed(target)?;
         Some(Self {
             column: target.column(names::PRICE_MOVEMENT),
@@ -43,6 +46,7 @@ impl Recompute {
                 .flat_map(|rows| within_sessions(rows, symbol.in_session.as_deref()))
                 .collect(),
             stored: VecDeque::new(),
+            known: KnownParts::new(target, symbol, entry, boundaries)?,
             checked: 0,
             violations: Vec::new(),
         })
@@ -78,9 +82,10 @@ impl Recompute {
                 continue;
             }
             let stored = self.stored.pop_front().filter(|stored| !stored.is_nan());
-            let Some((row, want)) = computed else { continue };
-            if stored.is_some() {
+            let Some((row, want, known)) = computed else { continue };
+            if let Some(movement) = stored {
                 self.checked += 1;
+                self.known.add(row, movement, known, false);
             }
             if want.map(f64::to_bits) != stored.map(f64::to_bits) {
                 let text =
@@ -89,5 +94,13 @@ impl Recompute {
                 self.violation(|| format!("row {row}: {column} is {stored}, but its windows give {want}"));
             }
         }
+    }
+
+    /// Ends the dataset; returns the number of rows whose movement was recomputed, and the violations.
+    pub(super) fn finish(mut self) -> (u64, Vec<String>) {
+        if self.violations.is_empty() {
+            self.violations = self.known.violations();
+        }
+        (self.checked, self.violations)
     }
 }

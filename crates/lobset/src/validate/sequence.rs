@@ -5,7 +5,7 @@ use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
 use super::movement::Recompute;
 use super::violations::MOST_VIOLATIONS;
 use crate::config::{Config, Target};
-use crate::label::Split;
+use crate::label::{Split, Thresholds};
 use crate::output::{DatasetEntry, SplitEntry, Splits3, SymbolEntry, TargetEntry, names};
 
 /// Checks the row groups of a dataset, one after the other.
@@ -34,18 +34,25 @@ struct TargetSequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) fn new(config: &Config, symbol: &'a SymbolEntry, entry: &'a DatasetEntry, extent: Extent) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        (symbol, entry): (&'a SymbolEntry, &'a DatasetEntry),
+        thresholds: &Thresholds,
+        extent: Extent,
+    ) -> Self {
         let of_target = |(target, of): (Target, &'a TargetEntry)| {
             let splits = of.splits.as_ref();
             let marks = |splits: &'a Splits3<SplitEntry>| {
                 [&splits.fit, &splits.holdout].map(|split| Marks::new(&split.classes))
             };
+            let boundaries = thresholds.boundaries(&target.name, &symbol.symbol).map(|b| b.values.as_slice());
+            let recompute = || Recompute::new(&target, symbol, of, boundaries.unwrap_or_default());
             TargetSequence {
                 splits,
                 unbalanced_kept: !config.drop_unbalanced,
                 marks: splits.filter(|_| config.force_uniform).map(marks),
                 counts: vec![0; 3 * target.class_count()],
-                recompute: splits.filter(|_| extent == Extent::Whole).and_then(|_| Recompute::new(&target, symbol)),
+                recompute: (extent == Extent::Whole).then(recompute).flatten(),
                 target,
             }
         };
@@ -90,8 +97,9 @@ impl<'a> Sequence<'a> {
         // A damaged row also damages the windows that contain it.
         if self.violations.is_empty() {
             for recompute in self.targets.iter_mut().filter_map(|target| target.recompute.take()) {
-                recomputed += recompute.checked;
-                self.violations.extend(recompute.violations);
+                let (checked, found) = recompute.finish();
+                recomputed += checked;
+                self.violations.extend(found);
             }
         }
         // Violations of the whole dataset explain those of single rows, so they come first.

@@ -61,8 +61,10 @@ pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEn
     }
     match whole {
         Some(whole) => whole.tell(config, movements(manifest), &mut checks, &mut not_checked),
-        None => not_checked
-            .push("mid_price and price_movement, computed again from the quotes: lobset validate does that".to_owned()),
+        None => not_checked.extend([
+            "mid_price and price_movement, computed again from the quotes: lobset validate does that".to_owned(),
+            "known_share and known_accuracy: lobset validate --against INPUT --all computes them again".to_owned(),
+        ]),
     }
     ValidationEntry { datasets, rows, checks, not_checked }
 }
@@ -100,9 +102,16 @@ impl Whole {
             not_checked.push("the inputs: --against INPUT compares their sizes and hashes".to_owned());
         }
         if self.all {
+            checks.push("known_share and known_accuracy follow from the raw files".to_owned());
             return;
         }
         let left = movements - self.recomputed.min(movements);
+        if left > 0 {
+            not_checked.push(format!(
+                "known_share, and the part of {} labels in known_accuracy: use --against INPUT --all",
+                grouped(left)
+            ));
+        }
         let long: Vec<String> = config
             .all_targets()
             .iter()

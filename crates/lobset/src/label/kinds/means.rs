@@ -32,6 +32,17 @@ impl Means {
         let numerator = ahead * i128::from(self.lookback_rows) - denominator;
         Some(nearest(numerator) / nearest(denominator))
     }
+
+    /// `(mid2*L - B) / B`: the movement if the mean ahead were the price at the row, whose `mid2` is given.
+    #[inline]
+    pub fn known(self, behind: i128, mid2: i64) -> Option<f64> {
+        Self { lookforward_input: 1, ..self }.movement(behind, i128::from(mid2))
+    }
+
+    /// Whether movements start from the price at the row.
+    fn is_anchored(&self) -> bool {
+        self.include_row && self.lookback_rows == 1
+    }
 }
 
 /// Rounds to f64. Nearly all sums fit 64 bits, where this is one instruction and rounds the same way.
@@ -65,6 +76,14 @@ impl Rule for Means {
         self.lookback_rows + self.reach()
     }
 
+    fn tracks(&self) -> usize {
+        if self.is_anchored() { 1 } else { 2 }
+    }
+
+    fn known_track(&self) -> Option<usize> {
+        (!self.is_anchored()).then_some(1)
+    }
+
     /// The windows slide: each row costs four tape values for windows of any length; four chunks of tape are in memory.
     fn compute(
         &self,
@@ -74,36 +93,41 @@ impl Rule for Means {
         range: Range<u64>,
         take: &mut Take<'_>,
     ) -> Result<()> {
-        let mut out = vec![Vec::new()];
+        let mut out = vec![Vec::new(); self.tracks()];
         for rows in candidates.rows(range) {
             let (first_behind, first_ahead) = (rows.start - self.behind(), rows.start + 1 + self.lookforward_offset);
             let mut behind_first = MidCursor::new(tape, first_behind)?;
-            let mut behind_next = MidCursor::new(tape, first_behind)?;
+            // The row itself, which the past window contains too with `include_row`.
+            let mut at_row = MidCursor::new(tape, first_behind)?;
             let mut ahead_first = MidCursor::new(tape, first_ahead)?;
             let mut ahead_next = MidCursor::new(tape, first_ahead)?;
-            let mut behind = behind_next.sum(self.lookback_rows)?;
+            let mut before = at_row.sum(self.behind())?;
             let mut ahead = ahead_next.sum(self.lookforward_input)?;
             let mut left = usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX);
             while left > 0 {
                 let leaving_behind = behind_first.values()?;
-                let entering_behind = behind_next.values()?;
+                let here = at_row.values()?;
                 let leaving_ahead = ahead_first.values()?;
                 let entering_ahead = ahead_next.values()?;
                 // The future window of the last row may end at the end of the tape, so no further row enters it.
-                let lengths = [leaving_behind.len(), entering_behind.len(), leaving_ahead.len()];
+                let lengths = [leaving_behind.len(), here.len(), leaving_ahead.len()];
                 let n =
                     lengths.into_iter().fold(left, usize::min).min(entering_ahead.len().max(usize::from(left == 1)));
-                let [movements] = out.as_mut_slice() else { return Ok(()) };
-                movements.clear();
+                out.iter_mut().for_each(Vec::clear);
+                let Some((movements, known)) = out.split_first_mut() else { return Ok(()) };
                 for i in 0..n {
+                    let behind = if self.include_row { before + i128::from(here[i]) } else { before };
                     movements.push(self.movement(behind, ahead).unwrap_or(f64::NAN));
-                    behind += i128::from(entering_behind[i]) - i128::from(leaving_behind[i]);
+                    if let [known] = known {
+                        known.push(self.known(behind, here[i]).unwrap_or(f64::NAN));
+                    }
+                    before += i128::from(here[i]) - i128::from(leaving_behind[i]);
                     ahead += i128::from(entering_ahead.get(i).copied().unwrap_or(0)) - i128::from(leaving_ahead[i]);
                 }
                 take(&out)?;
                 left -= n;
                 behind_first.skip(n);
-                behind_next.skip(n);
+                at_row.skip(n);
                 ahead_first.skip(n);
                 if left > 0 {
                     ahead_next.skip(n);

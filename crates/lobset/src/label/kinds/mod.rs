@@ -67,6 +67,12 @@ pub(crate) trait Rule {
 
     /// The last row that the label of `row` may look at; `tracks` has the values of the first and the last track of `row`.
     fn end(&self, row: u64, tracks: [f64; 2]) -> u64;
+
+    /// The track of known parts: what the movement would be if the price stayed where it is at the row, which needs no
+    /// forecast. `None` if that is 0 in every row, because movements start from the price at the row.
+    fn known_track(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl Movement {

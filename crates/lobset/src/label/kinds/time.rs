@@ -129,7 +129,7 @@ impl Rule for Time {
             let steps = || Steps::new(tape, from, stretch_end);
             let [mut behind, mut now, mut start, mut end] = [steps()?, steps()?, steps()?, steps()?];
             for _ in rows {
-                let Some(Moment { ts, .. }) = own.peek()? else { break };
+                let Some(Moment { ts, mid2, .. }) = own.peek()? else { break };
                 own.skip();
                 let (from, to) = (ts + self.offset.0, ts + self.reach());
                 now.reach(ts)?;
@@ -148,8 +148,11 @@ impl Rule for Time {
                         (end.integral_to(to) - start.integral_to(from), length)
                     }
                 };
-                if let [movements, ends] = out.as_mut_slice() {
+                if let [movements, known @ .., ends] = out.as_mut_slice() {
                     movements.push(movement(past, lookback, future, ahead).unwrap_or(f64::NAN));
+                    if let [known] = known {
+                        known.push(movement(past, lookback, mid2.into(), 1).unwrap_or(f64::NAN));
+                    }
                     ends.push(end.row as f64);
                     if movements.len() == PIECE {
                         take(&out)?;
@@ -164,9 +167,13 @@ impl Rule for Time {
         Ok(())
     }
 
-    /// The second track has the last row that a label looks at.
+    /// The last track has the last row that a label looks at.
     fn tracks(&self) -> usize {
-        2
+        if self.lookback.0 == 0 { 2 } else { 3 }
+    }
+
+    fn known_track(&self) -> Option<usize> {
+        (self.lookback.0 > 0).then_some(1)
     }
 
     fn end(&self, _: u64, tracks: [f64; 2]) -> u64 {

@@ -85,14 +85,16 @@ pub struct ClassTarget {
     pub name: String,
     pub classes: usize,
     pub rows: TargetRows,
-    /// The tracks that its classes follow from.
+    pub touches: bool,
+    pub known: Option<usize>,
+    /// Its tracks; those that are not needed have no pieces.
     pub tracks: Vec<Pieces>,
 }
 
 impl ClassTarget {
     fn labelled<'a>(&'a self, thresholds: &'a Thresholds, symbol: &str) -> Result<Labelled<'a>> {
         let boundaries = boundaries_of(thresholds, &self.name, symbol)?;
-        Ok(Labelled { rows: &self.rows, boundaries, classes: self.classes, touches: self.tracks.len() > 1 })
+        Ok(Labelled { rows: &self.rows, boundaries, classes: self.classes, touches: self.touches, known: self.known })
     }
 }
 

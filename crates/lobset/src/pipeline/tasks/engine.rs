@@ -20,7 +20,7 @@ use crate::label::{Histogram, SLICE, Selection, Sums, Thresholds};
 use crate::output::{DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name};
 use crate::pipeline::counts::{BlockCounts, Labelled, Slice, slices, slices_of};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
-use crate::pipeline::movements::{Computed, slide};
+use crate::pipeline::movements::{MovementSummary, slide};
 use crate::pipeline::plan::{Classify, RowGroup, TargetPlan};
 use crate::pipeline::scan::FileScan;
 use crate::pipeline::spread::SpreadSums;
@@ -186,7 +186,7 @@ impl Engine for Tasks<'_> {
         Ok(self.map(Stage::Scan, vec![job])?.0.into_iter().next().flatten())
     }
 
-    fn movements(&mut self, streams: &[Stream]) -> Result<Vec<u64>> {
+    fn movements(&mut self, streams: &[Stream]) -> Result<MovementSummary> {
         let targets = self.run.config.all_targets();
         let total = items(streams).map(|(_, _, rows)| rows.candidates.count()).sum();
         // The cost of the first label of a task must be negligible, and the tapes that a task fetches must fit in memory.
@@ -196,12 +196,12 @@ impl Engine for Tasks<'_> {
         };
         let batches = batches(items(streams).enumerate().flat_map(of), least, Slice::count);
         let part = |slice: &Slice| {
-            let (target, stream, TargetRows { candidates, .. }) = of_item(streams, slice.place);
-            let movement = targets[target].movement.clone();
-            let seen = movement.rule().seen(&stream.tape, candidates.span(slice.range.clone()))?;
-            let (candidates, range) = (candidates.part(slice.range.clone()), slice.range.clone());
+            let (target, stream, rows) = of_item(streams, slice.place);
+            let (movement, range) = (targets[target].movement.clone(), slice.range.clone());
+            let seen = movement.rule().seen(&stream.tape, rows.candidates.span(range.clone()))?;
             let breaks = stream.breaks.iter().copied().filter(|row| seen.contains(row)).collect();
-            Ok(MovementPart { movement, tape: stream.tape.part(seen), breaks, candidates, range })
+            let rows = rows.part(range.clone());
+            Ok(MovementPart { movement, tape: stream.tape.part(seen), breaks, rows, range })
         };
         let job = |slices: &Vec<Slice>| -> Result<Movements> {
             Ok(Movements { parts: slices.iter().map(part).collect::<Result<_>>()? })
@@ -209,19 +209,20 @@ impl Engine for Tasks<'_> {
         let (receipts, _) = self.map(Stage::Plan, batches.iter().map(job).collect::<Result<_>>()?)?;
         let tracks = |(target, ..): (usize, &Stream, &TargetRows)| targets[target].movement.rule().tracks();
         self.movements = items(streams).map(|item| vec![Pieces::default(); tracks(item)]).collect();
-        let mut labelled = vec![0; self.movements.len()];
+        let mut summary = MovementSummary::new(self.movements.len());
         for (slices, MovementFiles { files, parts }) in batches.iter().zip(receipts) {
             let mut firsts = vec![0; files.len()];
-            for (slice, Computed { labelled: found, checksums }) in slices.iter().zip(parts) {
-                let tracks = self.movements[slice.place].iter_mut().zip(checksums).zip(&files).zip(&mut firsts);
+            for (slice, computed) in slices.iter().zip(parts) {
+                summary.add(slice.place, &computed);
+                let tracks =
+                    self.movements[slice.place].iter_mut().zip(computed.checksums).zip(&files).zip(&mut firsts);
                 for (((track, checksums), file), first) in tracks {
                     track.0.push(Piece { range: slice.range.clone(), file: file.clone(), first: *first, checksums });
                     *first += slice.count();
                 }
-                labelled[slice.place] += found;
             }
         }
-        Ok(labelled)
+        Ok(summary)
     }
 
     fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
@@ -255,7 +256,7 @@ impl Engine for Tasks<'_> {
         thresholds: &Thresholds,
         symbols: &[Classify<'_>],
     ) -> Result<Vec<Vec<BlockCounts>>> {
-        let names: Vec<String> = self.run.config.all_targets().into_iter().map(|target| target.name).collect();
+        let all = self.run.config.all_targets();
         let most = task_size(symbols.iter().map(|symbol| symbol.candidates.count()).sum(), MOST_COUNTS);
         let parts = slices_of(symbols.iter().map(|symbol| 0..symbol.candidates.count()), most);
         let batches = batches(parts, most, Slice::count);
@@ -265,12 +266,18 @@ impl Engine for Tasks<'_> {
             let target = |(place, labelled): &(usize, Labelled<'_>)| {
                 let mine = labelled.within(&span);
                 let tracks = &self.movements[item(*place, streams, *stream)];
-                let tracks = tracks.iter().take(if labelled.touches { 2 } else { 1 });
-                let tracks = tracks.map(|track| track.part(&mine)).collect();
+                let needed = |track: usize| track == 0 || (labelled.touches && track == 1) || labelled.known == Some(track);
+                let part = |(number, track): (usize, &Pieces)| match needed(number) {
+                    true => track.part(&mine),
+                    false => Pieces::default(),
+                };
+                let tracks = tracks.iter().enumerate().map(part).collect();
                 ClassTarget {
-                    name: names[*place].clone(),
+                    name: all[*place].name.clone(),
                     classes: labelled.classes,
                     rows: labelled.rows.part(mine),
+                    touches: labelled.touches,
+                    known: labelled.known,
                     tracks,
                 }
             };

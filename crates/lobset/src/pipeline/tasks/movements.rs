@@ -12,10 +12,10 @@ use super::attempt::Attempt;
 use crate::cast::to_usize;
 use crate::config::Movement;
 use crate::error::{Error, Result};
-use crate::label::Candidates;
 use crate::output::MOVEMENTS;
 use crate::pipeline::counts::{Slice, slices};
 use crate::pipeline::movements::{Computed, slide};
+use crate::pipeline::streams::TargetRows;
 use crate::run::map_batched;
 use crate::storage::Writer;
 use crate::tape::{SymbolTape, Tape};
@@ -33,7 +33,7 @@ pub struct MovementPart {
     pub tape: SymbolTape,
     /// The rows of the tape that start an unbroken stretch.
     pub breaks: Vec<u64>,
-    pub candidates: Candidates,
+    pub rows: TargetRows,
     pub range: Range<u64>,
 }
 
@@ -68,7 +68,7 @@ impl Job for Movements {
             .flat_map(|(place, part)| slices(place, part.range.clone(), slide(part.movement.rule())))
             .collect();
         let work = |slice: &Slice| {
-            let MovementPart { movement, tape, breaks, candidates, .. } = &self.parts[slice.place];
+            let MovementPart { movement, tape, breaks, rows, .. } = &self.parts[slice.place];
             let rule = movement.rule();
             let buffer = || Mutex::new(Vec::with_capacity(8 * to_usize(slice.count())));
             let blocks: Vec<Mutex<Vec<u8>>> = (0..rule.tracks()).map(|_| buffer()).collect();
@@ -76,7 +76,7 @@ impl Job for Movements {
                 blocks[track].lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(block);
                 Ok(())
             };
-            let computed = Computed::of((tape, breaks), rule, candidates, slice.range.clone(), attempt.monitor, keep)?;
+            let computed = Computed::of((tape, breaks), rule, rows, slice.range.clone(), attempt.monitor, keep)?;
             let blocks = blocks.into_iter().map(|block| block.into_inner().unwrap_or_else(PoisonError::into_inner));
             Ok((slice.place, computed, blocks.collect::<Vec<Vec<u8>>>()))
         };

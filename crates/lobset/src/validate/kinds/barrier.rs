@@ -75,7 +75,7 @@ impl Touches {
             let movement =
                 widths.and_then(|_| touch.map_or_else(|| change(row.mid2, last.mid2), |(_, found)| Some(found)));
             let end_ts = end_ts.unwrap_or(last.ts);
-            tell(Verdict { row: row.row, movement, end, end_ts, touch: touch.map(|(row, _)| row) });
+            tell(Verdict { row: row.row, movement, known: 0.0, end, end_ts, touch: touch.map(|(row, _)| row) });
         }
     }
 }

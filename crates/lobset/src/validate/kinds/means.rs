@@ -39,6 +39,11 @@ impl Lengths {
         if self.include_row { self.lookback - 1 } else { self.lookback }
     }
 
+    /// Whether movements start from the price at the row.
+    pub(in crate::validate) fn is_anchored(self) -> bool {
+        self.include_row && self.lookback == 1
+    }
+
     /// Number of rows that both windows span, with the row and those between.
     pub(in crate::validate) fn span(self) -> u64 {
         self.lookback + self.reach()
@@ -58,6 +63,14 @@ fn movement(lengths: Lengths, behind: i128, ahead: i128) -> Option<f64> {
         (Ok(above), Ok(below)) => above as f64 / below as f64,
         _ => above as f64 / below as f64,
     })
+}
+
+/// `(p*L - B) / B` from the sum B over the L rows behind and `mid2` p of the row: the movement if the price stayed there.
+fn known(lengths: Lengths, behind: i128, mid2: i128) -> f64 {
+    if behind <= 0 {
+        return 0.0;
+    }
+    (mid2 * i128::from(lengths.lookback) - behind) as f64 / behind as f64
 }
 
 /// Two windows that slide over an unbroken run of rows. Keeps one sum for each row that they span.
@@ -83,9 +96,9 @@ impl Slide {
         (self.start, self.next, self.first) = (row, row, row);
     }
 
-    /// Takes the next row. Returns the row whose future window ends with it, and that row's movement, if the run
-    /// contains the whole past window too.
-    pub(in crate::validate) fn take(&mut self, mid2: i64) -> Option<(u64, Option<f64>)> {
+    /// Takes the next row. Returns the row whose future window ends with it, that row's movement and the known part of it,
+    /// if the run contains the whole past window too.
+    pub(in crate::validate) fn take(&mut self, mid2: i64) -> Option<(u64, Option<f64>, f64)> {
         let last = self.sums.back().copied().unwrap_or(0);
         self.sums.push_back(last + i128::from(mid2));
         self.next += 1;
@@ -95,11 +108,12 @@ impl Slide {
         let end = if include_row { row + 1 } else { row };
         let behind = before(end) - before(end - lookback);
         let ahead = before(self.next) - before(row + 1 + offset);
+        let known = known(self.lengths, behind, before(row + 1) - before(row));
         while self.first < end - lookback + 1 {
             self.sums.pop_front();
             self.first += 1;
         }
-        Some((row, movement(self.lengths, behind, ahead)))
+        Some((row, movement(self.lengths, behind, ahead), known))
     }
 }
 
@@ -109,8 +123,8 @@ impl Evaluate for Slide {
     }
 
     fn push(&mut self, row: RowAt, tell: &mut dyn FnMut(Verdict)) {
-        if let Some((done, movement)) = self.take(row.mid2) {
-            tell(Verdict { row: done, movement, end: row.row, end_ts: row.ts, touch: None });
+        if let Some((done, movement, known)) = self.take(row.mid2) {
+            tell(Verdict { row: done, movement, known, end: row.row, end_ts: row.ts, touch: None });
         }
     }
 }
@@ -171,6 +185,9 @@ mod tests {
             let (behind, ahead) = (scaled(behind, means.lookback_rows), scaled(ahead, means.lookforward_input));
             let want = means.movement(behind, ahead);
             prop_assert_eq!(movement(Lengths::new(&means), behind, ahead).map(f64::to_bits), want.map(f64::to_bits));
+            let mid2 = i64::try_from(ahead >> 32).unwrap_or(7);
+            let want = means.known(behind, mid2).unwrap_or(0.0);
+            prop_assert_eq!(known(Lengths::new(&means), behind, mid2.into()).to_bits(), want.to_bits());
         }
 
         #[test]
@@ -188,7 +205,8 @@ mod tests {
                 let ahead: i64 = mids[t + 1 + o..t + 1 + o + f].iter().sum();
                 let below = behind * f as i64;
                 let movement = (behind > 0).then(|| (ahead * l as i64 - below) as f64 / below as f64);
-                (first + t as u64, movement)
+                let known = (behind > 0).then(|| (mids[t] * l as i64 - behind) as f64 / behind as f64);
+                (first + t as u64, movement, known.unwrap_or(0.0))
             }).collect();
             prop_assert_eq!(got, want);
             prop_assert!(slide.sums.len() as u64 <= lengths.span() + 1);

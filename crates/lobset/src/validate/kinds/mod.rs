@@ -27,6 +27,9 @@ pub(super) struct Verdict {
     pub row: u64,
     /// `None` if the movement is undefined.
     pub movement: Option<f64>,
+    /// The known part: the movement if the price stayed where it is at the row; 0 if movements start from that price, or
+    /// are undefined.
+    pub known: f64,
     /// The last row that the label may look at.
     pub end: u64,
     /// When the label ends: the running maximum of `ts_recv` at that row or, if lengths are in time, the moment up to which
@@ -79,6 +82,15 @@ pub(super) fn rows_needed(movement: &Movement) -> Option<[u64; 2]> {
             Horizon::Rows(rows) => Some([barrier.sigma_rows().saturating_sub(1), rows]),
             Horizon::Time(_) => None,
         },
+    }
+}
+
+/// Whether movements start from the mid price at the row, so that nothing of them is known there.
+pub(super) fn is_anchored(movement: &Movement) -> bool {
+    match movement {
+        Movement::Means(means) => Lengths::new(means).is_anchored(),
+        Movement::Time(time) => time.lookback.0 == 0,
+        Movement::Barrier(_) => true,
     }
 }
 

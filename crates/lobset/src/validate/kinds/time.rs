@@ -62,9 +62,14 @@ impl Windows {
             let Some(begin) = begin else { continue };
             let (behind, behind_weight) = self.mean(row.ts, self.lookback);
             let (ahead, ahead_weight) = self.mean(moment, self.ahead);
+            // With a past window of zero length, movements start from the price at the row.
+            let known = match (self.lookback, behind > 0) {
+                (0, _) | (_, false) => 0.0,
+                _ => ratio(behind, behind_weight, row.mid2.into(), 1).unwrap_or(0.0),
+            };
             let movement = (behind > 0).then(|| ratio(behind, behind_weight, ahead, ahead_weight)).flatten();
             let (end, _) = self.at(moment);
-            tell(Verdict { row: row.row, movement, end: end.row, end_ts: moment, touch: None });
+            tell(Verdict { row: row.row, movement, known, end: end.row, end_ts: moment, touch: None });
             // Later windows begin no earlier.
             while self.rows.get(1).is_some_and(|(next, _)| next.ts <= begin && next.row <= row.row) {
                 self.rows.pop_front();
