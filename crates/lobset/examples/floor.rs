@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 split: Split::Fit,
                 balanced: records % 5 == 0,
             };
-            rows.push((row, records, label));
+            rows.push((row, records, [Some(label)]));
             records += 1;
         }
     }

@@ -77,7 +77,7 @@ proptest! {
             ..small()
         };
         let out = folder.path().join("out");
-        let usable: Rows = rows.iter().map(|row| (7, row.ts, row.bid + row.ask, 0)).collect();
+        let usable: Rows = rows.iter().map(|row| row.row(0)).collect();
         let symbols = BTreeMap::from([("M6AM4".to_owned(), usable)]);
         match (run(&inputs, &out, &config), reference(&symbols, rows[600].ts, &[0], &config)) {
             (Ok(manifest), Some(want)) => {
@@ -172,7 +172,7 @@ fn sessions_without_rows_say_so() {
     };
     // 3 April 2024 is a Wednesday.
     let error = failure(&["00:00-12:00 UTC sat-sun"]);
-    assert!(error.contains("0 of its 900 rows lie within sessions") && error.contains("time zone, hours and days"));
+    assert!(error.contains("0 of its 900 rows are within sessions") && error.contains("time zone, hours and days"));
     let alone = Config { session_breaks: true, ..small() }.check().unwrap_err().to_string();
     assert!(alone.contains("session_breaks: needs sessions"), "{alone}");
 }

@@ -352,8 +352,25 @@ impl fmt::Display for Target {
 
 /// The targets besides the classic one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<serde_json::Value>")]
 pub struct Targets(pub Vec<Target>);
+
+/// Refuses unknown keys, which serde does not do where structs are flattened into another.
+impl TryFrom<Vec<serde_json::Value>> for Targets {
+    type Error = String;
+
+    fn try_from(values: Vec<serde_json::Value>) -> Result<Self, String> {
+        let target = |value: serde_json::Value| {
+            let target: Target = serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
+            let known = serde_json::to_value(&target).map_err(|e| e.to_string())?;
+            match value.as_object().into_iter().flatten().find(|(key, _)| known.get(key).is_none()) {
+                Some((key, _)) => Err(format!("{key:?} is not a key of the target {:?}", target.name)),
+                None => Ok(target),
+            }
+        };
+        values.into_iter().map(target).collect::<Result<_, _>>().map(Self)
+    }
+}
 
 /// Separates targets in a text.
 const BETWEEN_TARGETS: &str = ";";
@@ -368,6 +385,11 @@ pub(crate) fn target_text(targets: &[Vec<(String, String)>]) -> Result<String, S
         let (Some(name), Some(kind)) = (of("name"), of("kind")) else {
             return Err("a target needs a name and a kind".to_owned());
         };
+        // A value with a separator would bring keys or targets of its own.
+        let separates = |text: &str| text.contains([';', '=']) || parts(text).len() > 1;
+        if let Some((key, value)) = pairs.iter().find(|(key, value)| separates(key) || separates(value)) {
+            return Err(format!("{key:?} = {value:?}: neither may contain \",\", \";\" or \"=\""));
+        }
         let others = pairs.iter().filter(|(key, _)| key != "name" && key != "kind");
         Ok(others.fold(format!("{name}={kind}"), |text, (key, value)| text + &format!(",{key}={value}")))
     };
@@ -401,8 +423,11 @@ pub(super) fn check_targets(targets: &Targets) -> Result<(), String> {
     for (place, target) in targets.0.iter().enumerate() {
         let name = &target.name;
         problems.extend(check_name(name).err());
-        if targets.0[..place].iter().any(|other| other.name == *name) {
-            problems.push(format!("the name {name:?} is given twice"));
+        // Some readers, such as DuckDB and Spark, take names of columns that differ only in case for the same.
+        match targets.0[..place].iter().find(|other| other.name.eq_ignore_ascii_case(name)) {
+            Some(other) if other.name == *name => problems.push(format!("the name {name:?} is given twice")),
+            Some(other) => problems.push(format!("the names {:?} and {name:?} differ only in case", other.name)),
+            None => {}
         }
         problems.extend(target.problems().into_iter().map(|problem| format!("{name}: {problem}")));
     }
