@@ -82,7 +82,7 @@ fn several(mut rows: Rows, value: impl Fn(usize, usize) -> u64) -> Rows {
     for (i, (_, _, labels)) in rows.iter_mut().enumerate() {
         let Some(first) = labels[0] else { continue };
         for target in 1..3 {
-            let at = |column| value(i, 103 + 4 * target + column);
+            let at = |column: usize| value(i, 103 + 4 * target + column);
             labels.push((at(0) % 5 > 1).then(|| TargetLabel {
                 movement: (at(1) as f64 - 40.0) * 1e-7,
                 class: (at(2) % 3) as u8,

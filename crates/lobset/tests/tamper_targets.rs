@@ -21,7 +21,7 @@ fn config() -> Config {
     let texts = [
         "h30=deeplob(30),classes=share,stationary=0.3",
         "wide=tlob(60,9),classes=spread,multiple=0.5,threshold_scope=symbol",
-        "long=means,lookback_rows=2000,lookforward_input=1500,nbins=2",
+        "long=means,lookback_rows=1200,lookforward_offset=0,lookforward_input=800,nbins=2",
     ];
     Config { targets: Targets(texts.map(|text| text.parse().unwrap()).to_vec()), ..small() }
 }
@@ -46,9 +46,7 @@ fn change(columns: &mut Columns, name: &str, row: usize, null: bool) {
         if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
             let keys = dictionary.keys().iter().enumerate().map(|(i, key)| if i == row { other(key) } else { key });
             let keys: Int32Array = keys.collect();
-            return Arc::new(
-                arrow_array::DictionaryArray::try_new(keys, Arc::clone(dictionary.values())).unwrap(),
-            );
+            return Arc::new(arrow_array::DictionaryArray::try_new(keys, Arc::clone(dictionary.values())).unwrap());
         }
         if let Some(classes) = column.as_primitive_opt::<Int32Type>() {
             let changed = classes.iter().enumerate().map(|(i, class)| if i == row { other(class) } else { class });
@@ -106,7 +104,11 @@ fn every_value_of_a_further_target_counts() {
     }
     // A label where windows are not whole: the classic target at the first row.
     for name in ["price_movement", "classification_label", "split", "balanced"] {
-        found("a value", &|columns| change(columns, name, 0, false), "only some of the columns of price_movement are null");
+        found(
+            "a value",
+            &|columns| change(columns, name, 0, false),
+            "only some of the columns of price_movement are null",
+        );
     }
     let all = |columns: &mut Columns| {
         for name in ["price_movement", "classification_label", "split", "balanced"] {
@@ -179,8 +181,10 @@ fn thresholds_of_further_targets_are_those_of_their_fit_rows() {
 fn a_manifest_that_contradicts_its_targets_is_refused() {
     let place = Place::new(&config());
     let manifest = Manifest::read(&place.out()).unwrap();
-    let long = manifest.symbols.iter().position(|symbol| symbol.targets[3].splits.is_none()).unwrap();
-    assert!(manifest.symbols[long].dataset.is_some() && manifest.symbols.iter().any(|s| s.targets[3].splits.is_some()));
+    // A symbol with a dataset that has no labels of the last target.
+    let without = |symbol: &lobset::output::SymbolEntry| symbol.dataset.is_some() && symbol.targets[3].splits.is_none();
+    let long = manifest.symbols.iter().position(without).unwrap();
+    assert!(manifest.symbols.iter().any(|symbol| symbol.targets[3].splits.is_some()));
     let changed = |change: &dyn Fn(&mut Manifest), reason: &str| {
         let text = place.changed(|manifest| change(manifest));
         assert!(text.contains(reason), "{reason} in {text}");

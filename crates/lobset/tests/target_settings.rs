@@ -166,9 +166,18 @@ fn tables_that_are_no_target_are_refused() {
         ("[targets]\nname = 'a'\nkind = 'return(5)'", "cannot be a table"),
         ("targets = 5", "is not a target such as"),
         // Values cannot bring keys or targets of their own.
-        ("[[targets]]\nname = 'a=return(3);b'\nkind = 'return(5)'", "\"name\" = \"a=return(3);b\": neither may contain"),
-        ("[[targets]]\nname = 'a'\nkind = 'return(5);b=return(6)'", "\"kind\" = \"return(5);b=return(6)\": neither may contain"),
-        ("[[targets]]\nname = 'a'\nkind = 'return(5),nbins=3'", "\"kind\" = \"return(5),nbins=3\": neither may contain"),
+        (
+            "[[targets]]\nname = 'a=return(3);b'\nkind = 'return(5)'",
+            "\"name\" = \"a=return(3);b\": neither may contain",
+        ),
+        (
+            "[[targets]]\nname = 'a'\nkind = 'return(5);b=return(6)'",
+            "\"kind\" = \"return(5);b=return(6)\": neither may contain",
+        ),
+        (
+            "[[targets]]\nname = 'a'\nkind = 'return(5),nbins=3'",
+            "\"kind\" = \"return(5),nbins=3\": neither may contain",
+        ),
         ("[[targets]]\nname = 'a'\nkind = 'return(5)'\nclasses = 'share,stationary=0.2'", "\"classes\" = "),
         ("[[targets]]\nname = 'a'\nkind = 'return(5)'\n'nbins=3,classes' = 'quantiles'", "\"nbins=3,classes\""),
     ];
@@ -191,12 +200,11 @@ fn files_with_other_keys_in_a_target_are_refused() {
 }
 
 fn any_target() -> impl Strategy<Value = Target> {
-    let movement =
-        (1u64..1 << 30, any::<bool>(), 0u64..1 << 30, 1u64..1 << 30).prop_map(
-            |(lookback_rows, include_row, lookforward_offset, lookforward_input)| {
-                Movement::Means(Means { lookback_rows, include_row, lookforward_offset, lookforward_input })
-            },
-        );
+    let movement = (1u64..1 << 30, any::<bool>(), 0u64..1 << 30, 1u64..1 << 30).prop_map(
+        |(lookback_rows, include_row, lookforward_offset, lookforward_input)| {
+            Movement::Means(Means { lookback_rows, include_row, lookforward_offset, lookforward_input })
+        },
+    );
     let float = || any::<f64>().prop_filter("finite", |value| value.is_finite());
     let classes = prop_oneof![
         (2u16..256).prop_map(|nbins| Classes::Quantiles { nbins }),

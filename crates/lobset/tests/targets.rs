@@ -113,9 +113,8 @@ fn any_windows() -> impl Strategy<Value = Windows> {
             Windows::Means { lookback, include_row, offset, ahead }
         }),
         // Too long for the rarer of the two symbols, now and then.
-        (50i64..200, 50i64..200).prop_map(|(lookback, ahead)| {
-            Windows::Means { lookback, include_row: false, offset: 3, ahead }
-        }),
+        (50i64..200, 50i64..200)
+            .prop_map(|(lookback, ahead)| { Windows::Means { lookback, include_row: false, offset: 3, ahead } }),
         (1i64..50).prop_map(|k| Windows::Fi2010 { k }),
         (1i64..50).prop_map(|k| Windows::DeepLob { k }),
         (1i64..50, any::<prop::sample::Index>()).prop_map(|(h, w)| Windows::Tlob { h, w: w.index(h as usize) as i64 }),
