@@ -90,7 +90,7 @@ fn several(mut rows: Rows, value: impl Fn(usize, usize) -> u64) -> Rows {
                 balanced: !first.balanced,
             }));
         }
-        if value(i, 120) % 3 == 0 && labels[1..].iter().any(Option::is_some) {
+        if value(i, 120).is_multiple_of(3) && labels[1..].iter().any(Option::is_some) {
             labels[0] = None;
         }
     }

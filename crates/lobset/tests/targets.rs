@@ -259,6 +259,34 @@ fn thresholds_alone_build_the_same_datasets_and_other_targets_are_refused() {
     assert!(text.contains("targets: ") && text.contains("long="), "{text}");
 }
 
+/// A market whose asks are `ticks` above the bids.
+fn quoted(folder: &Path, ticks: i64) -> Vec<PathBuf> {
+    let steps: Vec<i8> = (0..900_i32).map(|i| (i * i % 7 - 3) as i8 % 3).collect();
+    let mut files = walk(&steps);
+    files.iter_mut().flatten().for_each(|tick| tick.ask = tick.bid + ticks * 50_000);
+    write_files(folder, &[("M6AM4", 7)], &files)
+}
+
+#[test]
+fn spreads_of_zero_leave_zeros_stationary_and_spreads_below_zero_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let by_spread = target("s", Windows::Return { h: 5 }, Rule::Spread(2.0), Global);
+    let (config, _) = with_targets(Config { keep_crossed: true, nbins: 2, ..small() }, &[by_spread]);
+    let out = folder.path().join("out");
+    let locked = quoted(&folder.path().join("locked"), 0);
+    run(&locked, &out, &config).unwrap();
+    let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
+    assert_eq!(thresholds.boundaries("s", "M6AM4").unwrap().values, [0.0, f64::from_bits(1)]);
+    validated(&out, &locked);
+    let crossed = quoted(&folder.path().join("crossed"), -1);
+    let error = run(&crossed, &out, &config).unwrap_err();
+    let told = format!("{error} help: {}", error.help().unwrap_or_default());
+    for part in ["target \"s\": all symbols together: the mean relative spread of the fit rows is -7", "crossed quotes"]
+    {
+        assert!(matches!(error, Error::Data { .. }) && told.contains(part), "{part} in {told}");
+    }
+}
+
 #[test]
 fn only_several_targets_make_columns_that_can_be_null() {
     let folder = tempfile::tempdir().unwrap();
