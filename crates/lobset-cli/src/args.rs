@@ -150,8 +150,9 @@ fn with_settings<'a>(command: Clap, settings: impl Iterator<Item = &'a Setting>)
     let defaults = Config::default();
     let flags = settings.map(|setting| {
         let mut help = setting.meaning();
-        if setting.is_set(&defaults) {
-            help += &format!(" [default: {}]", setting.text(&defaults));
+        let default = setting.text(&defaults);
+        if setting.is_set(&defaults) && !default.is_empty() {
+            help += &format!(" [default: {default}]");
         }
         let arg = Arg::new(setting.key).long(setting.flag()).value_name(setting.placeholder).help(help);
         let arg = arg.help_heading("Settings").allow_negative_numbers(true);

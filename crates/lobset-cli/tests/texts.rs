@@ -102,6 +102,17 @@ fn summaries() {
         ("process_verbose", &format!("process market -o out --overwrite -v -j 2 {SMALL}")),
         ("thresholds", &format!("thresholds market -o thresholds.json {SMALL}")),
         ("build", &format!("build market -o built --thresholds thresholds.json {SMALL}")),
+        (
+            "targets",
+            &format!(
+                "process market -o several {SMALL} --target h50=return(50),classes=share --target lob=deeplob(60),nbins=3"
+            ),
+        ),
+        (
+            "targets_thresholds",
+            &format!("thresholds market -o several.json {SMALL} --target h50=return(50),classes=share"),
+        ),
+        ("targets_validate", "validate several --against market --all"),
         ("validate", "validate out --against market --seed 7"),
         ("validate_all", "validate out --against market --all"),
     ] {

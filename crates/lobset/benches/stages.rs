@@ -107,7 +107,7 @@ fn encode(market: &Market, encoder: &mut RowGroupEncoder) -> Outcome<()> {
             cursor.row(),
             changed,
             row,
-            &[Some(TargetLabel { movement, class, split: Split::Fit, balanced: row % 5 == 0 })],
+            &[Some(TargetLabel { movement, class, split: Split::Fit, balanced: row % 5 == 0, end: 0, touch: None })],
         );
         row += 1;
         if row == ROW_GROUP_ROWS {

@@ -58,8 +58,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 class: (records / 700 % 21) as u8,
                 split: Split::Fit,
                 balanced: records % 5 == 0,
+                end: records,
+                touch: None,
             };
-            rows.push((row, records, label));
+            rows.push((row, records, [Some(label)]));
             records += 1;
         }
     }

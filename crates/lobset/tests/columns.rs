@@ -56,7 +56,8 @@ fn message() -> Mbp10Msg {
 }
 
 const NUMBER: u64 = 20;
-const LABEL: TargetLabel = TargetLabel { movement: 0.0021, class: 6, split: Split::Embargo, balanced: true };
+const LABEL: TargetLabel =
+    TargetLabel { movement: 0.0021, class: 6, split: Split::Embargo, balanced: true, end: 0, touch: None };
 
 /// The columns of that record, in order, with their values as text: its event, its book, and what comes after it.
 fn expected(fixed: bool) -> [Vec<(String, String)>; 3] {

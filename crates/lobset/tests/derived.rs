@@ -303,7 +303,7 @@ proptest! {
                 encoder.skip(&row, changed);
             } else {
                 let number = place as u64;
-                let labels = [Some(TargetLabel { movement: 0.0, class: 0, split: Split::Fit, balanced: false })];
+                let labels = [Some(TargetLabel { movement: 0.0, class: 0, split: Split::Fit, balanced: false, end: 0, touch: None })];
                 encoder.push(&row, changed, number, &labels);
                 let columns = schema.columns().iter().filter(|column| column.role == Role::Derived);
                 let columns = columns.filter(|column| column.name != "mid_price");

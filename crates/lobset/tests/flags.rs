@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::reference::{Rows as UsableRows, reference};
+use common::reference::{PlainRow, Rows as UsableRows, reference};
 use common::{DAY, START, messages, metadata, read_labels, run, small, ticks, write};
 use dbn::{FlagSet, Mbp10Msg, UNDEF_PRICE};
 use lobset::config::{BadBook, Rows};
@@ -59,7 +59,13 @@ fn usable(records: &[Mbp10Msg], config: &Config) -> BTreeMap<String, UsableRows>
         }
         let best = &record.levels[0];
         if best.bid_px != UNDEF_PRICE {
-            let row = (stretches[which], record.ts_recv, best.bid_px + best.ask_px, 0);
+            let row = PlainRow {
+                instrument: stretches[which],
+                ts: record.ts_recv,
+                bid: best.bid_px,
+                ask: best.ask_px,
+                file: 0,
+            };
             symbols.entry(MAPPINGS[which].0.to_owned()).or_default().push(row);
         }
     }
@@ -109,7 +115,7 @@ proptest! {
                 }
                 for symbol in &manifest.symbols {
                     let rows = &symbols[&symbol.symbol];
-                    let breaks: Vec<u64> = (1..rows.len()).filter(|i| rows[*i].0 != rows[i - 1].0).map(|i| i as u64).collect();
+                    let breaks: Vec<u64> = (1..rows.len()).filter(|i| rows[*i].instrument != rows[i - 1].instrument).map(|i| i as u64).collect();
                     prop_assert_eq!(&symbol.breaks, &breaks);
                 }
                 let dropped: u64 = manifest.inputs.iter().map(|input| input.drops.bad_book).sum();

@@ -14,7 +14,7 @@ use arrow_rows::{LabelledRow, batch};
 use bytes::Bytes;
 use dbn::{UNDEF_PRICE, UNDEF_TIMESTAMP};
 use lobset::Config;
-use lobset::config::{Columns, Compression, Derived, PriceType};
+use lobset::config::{Columns, Compression, Derived, PriceType, Targets};
 use lobset::input::Event;
 use lobset::internals::{
     BOOK_WORDS, DatasetSchema, DatasetWriter, PAGE_ROWS, Row, RowGroupEncoder, TargetLabel, is_price,
@@ -37,7 +37,7 @@ use proptest::prelude::*;
 /// Some of the input has gateway stamps, so that the column is there.
 const TS_OUT: bool = true;
 
-type Rows = Vec<LabelledRow>;
+type Rows = Vec<LabelledRow<Vec<Option<TargetLabel>>>>;
 
 /// Rows whose every column takes its values from `value(row, column)`, a number below 2^32.
 fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
@@ -71,9 +71,38 @@ fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
             let class = (at(101) % 21) as u8;
             let split = Split::ALL[at(102) as usize % 3];
             let movement = (at(103) as f64 - 40.0) * 1e-6;
-            (row, i as u64 * (1 + at(104) % 3), TargetLabel { movement, class, split, balanced: at(105) % 2 == 1 })
+            let label = TargetLabel { movement, class, split, balanced: at(105) % 2 == 1, end: i as u64, touch: None };
+            (row, i as u64 * (1 + at(104) % 3), vec![Some(label)])
         })
         .collect()
+}
+
+/// The same rows with the labels of two more targets, of which each row has at least one.
+fn several(mut rows: Rows, value: impl Fn(usize, usize) -> u64) -> Rows {
+    for (i, (_, _, labels)) in rows.iter_mut().enumerate() {
+        let Some(first) = labels[0] else { continue };
+        for target in 1..3 {
+            let at = |column: usize| value(i, 103 + 4 * target + column);
+            labels.push((at(0) % 5 > 1).then(|| TargetLabel {
+                movement: (at(1) as f64 - 40.0) * 1e-7,
+                class: (at(2) % 3) as u8,
+                split: Split::ALL[at(3) as usize % 3],
+                balanced: !first.balanced,
+                end: i as u64,
+                touch: (at(1) % 2 == 0).then_some(at(2)),
+            }));
+        }
+        if value(i, 120).is_multiple_of(3) && labels[1..].iter().any(Option::is_some) {
+            labels[0] = None;
+        }
+    }
+    rows
+}
+
+/// Settings of which the rows of [`several`] are.
+fn three_targets(config: Config) -> Config {
+    let targets = ["a=return(5)", "b=deeplob(9),classes=share"].map(|text| text.parse().unwrap());
+    Config { targets: Targets(targets.to_vec()), ..config }
 }
 
 /// Tells the encoder of the rows as a tape would: only what changed.
@@ -83,9 +112,9 @@ fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
     let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
     let mut before = Row::default();
     for (number, rows) in rows.chunks(group).enumerate() {
-        for (row, number, label) in rows {
+        for (row, number, labels) in rows {
             let changed = (0..BOOK_WORDS).filter(|i| before.book[*i] != row.book[*i]).fold(0, |m, i| m | 1 << i);
-            encoder.push(row, changed, *number, &[Some(*label)]);
+            encoder.push(row, changed, *number, labels);
             before = row.clone();
         }
         encoder.finish("M6AM4").unwrap();
@@ -132,7 +161,7 @@ fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
                 b.column(i).as_any().downcast_ref::<arrow_array::DictionaryArray<arrow_array::types::Int32Type>>().map(
                     |d| {
                         let names = d.downcast_dict::<arrow_array::StringArray>().unwrap();
-                        names.into_iter().map(|n| n.unwrap().to_owned()).collect::<Vec<_>>()
+                        names.into_iter().map(|n| n.map(str::to_owned)).collect::<Vec<_>>()
                     },
                 )
             };
@@ -287,6 +316,27 @@ fn awkward_shapes_come_back_and_stay_for_other_readers() {
     }
     let book = Config { columns: Columns::Book, force_uniform: false, ..Config::default() };
     check(&kept("book"), &book, &rows(2_500, |i, c| scrambled(i / 5, c) % 50), 1_000);
+
+    // Labels that are null: here and there, in runs, in whole pages, in all rows.
+    let targets = three_targets(config(Compression::Zstd, PriceType::Float));
+    let here_and_there = |i: usize, c: usize| scrambled(i, c) % 60;
+    let in_runs = |i: usize, c: usize| scrambled(i / 23, c) % 60;
+    let in_pages = |i: usize, c: usize| match (c >= 103, i / PAGE_ROWS) {
+        (true, 1) => 0,
+        (_, page) => page as u64 * 50 + scrambled(i / 9, c) % 60,
+    };
+    for (name, count, value) in [
+        ("targets-null-here-and-there", 3_001, &here_and_there as &dyn Fn(usize, usize) -> u64),
+        ("targets-null-in-runs", 3_000, &in_runs),
+        ("targets-null-in-pages", 3 * PAGE_ROWS + 1, &in_pages),
+    ] {
+        let rows = several(rows(count, value), value);
+        assert!((0..3).all(|target| rows.iter().any(|(_, _, labels)| labels[target].is_none())), "{name}");
+        check(&kept(name), &targets, &rows, 2 * PAGE_ROWS);
+    }
+    let mut none = several(rows(700, here_and_there), here_and_there);
+    none.iter_mut().for_each(|(_, _, labels)| (labels[1], labels[2]) = (None, labels[0].or(labels[2]).or(labels[1])));
+    check(&kept("targets-all-null"), &targets, &none, 300);
 }
 
 /// A file that counts the bytes that are read of it.
@@ -364,7 +414,10 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let rows = rows(count, |i, c| values[(i / lengths[c % lengths.len()] + c) % values.len()]);
         let price_type = if fixed { PriceType::Fixed } else { PriceType::Float };
-        check(&folder.path().join("a.parquet"), &config(Compression::Zstd, price_type), &rows, group);
+        let config = config(Compression::Zstd, price_type);
+        check(&folder.path().join("a.parquet"), &config, &rows, group);
+        let rows = several(rows, |i, c| values[(i / lengths[c % lengths.len()] + 3 * c) % values.len()]);
+        check(&folder.path().join("b.parquet"), &three_targets(config), &rows, group);
     }
 }
 
@@ -374,7 +427,7 @@ fn prices_that_do_not_survive_as_floats_are_refused() {
     rows[1].0.book[4] = (1u64 << 53) + 1;
     let schema = Arc::new(DatasetSchema::new(&Config::default(), false).unwrap());
     let mut encoder = RowGroupEncoder::new(schema, &Config::default());
-    rows.iter().for_each(|(row, number, label)| encoder.push(row, u64::MAX >> 24, *number, &[Some(*label)]));
+    rows.iter().for_each(|(row, number, labels)| encoder.push(row, u64::MAX >> 24, *number, labels));
     let error = encoder.finish("BTCKRW").err().unwrap();
     assert!(error.to_string().contains("price_type = \"fixed\""), "{error}");
 }

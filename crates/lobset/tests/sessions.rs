@@ -77,7 +77,7 @@ proptest! {
             ..small()
         };
         let out = folder.path().join("out");
-        let usable: Rows = rows.iter().map(|row| (7, row.ts, row.bid + row.ask, 0)).collect();
+        let usable: Rows = rows.iter().map(|row| row.row(0)).collect();
         let symbols = BTreeMap::from([("M6AM4".to_owned(), usable)]);
         match (run(&inputs, &out, &config), reference(&symbols, rows[600].ts, &[0], &config)) {
             (Ok(manifest), Some(want)) => {

@@ -3,177 +3,18 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray,
-    UInt64Array,
+    Array, DictionaryArray, Float64Array, Int32Array, StringArray, TimestampNanosecondArray, UInt64Array,
 };
-use common::{market, run, small};
-use lobset::validate::{Certificate, Compare, Validation};
-use lobset::{Config, Error, Manifest, Monitor, Options, Thresholds, Timestamp};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
-use sha2::{Digest, Sha256};
-
-const DATASET: &str = "AUDUSD_M6AM4_dataset.parquet";
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn check(out: &Path) -> lobset::Result<Validation> {
-    lobset::validate(out, None::<(&[&Path], Compare)>, &Options::default(), &Monitor::silent())
-}
-
-/// An output folder, copied for each change.
-struct Place {
-    folder: tempfile::TempDir,
-    inputs: Vec<PathBuf>,
-    files: BTreeMap<String, Vec<u8>>,
-}
-
-impl Place {
-    fn new(config: &Config) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let inputs = market(&folder.path().join("market"), 2, 4_000);
-        let made = folder.path().join("made");
-        run(&inputs, &made, config).unwrap();
-        check(&made).unwrap();
-        let files = std::fs::read_dir(&made).unwrap().map(|entry| {
-            let path = entry.unwrap().path();
-            (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap())
-        });
-        let files = files.collect();
-        Self { folder, inputs, files }
-    }
-
-    /// A fresh copy.
-    fn out(&self) -> PathBuf {
-        let out = self.folder.path().join("out");
-        let _ = std::fs::remove_dir_all(&out);
-        std::fs::create_dir(&out).unwrap();
-        self.files.iter().for_each(|(name, bytes)| std::fs::write(out.join(name), bytes).unwrap());
-        out
-    }
-
-    /// What is said of a changed manifest, whose own hash fits.
-    fn changed(&self, change: impl FnOnce(&mut Manifest)) -> String {
-        let out = self.out();
-        let mut manifest = Manifest::read(&out).unwrap();
-        change(&mut manifest);
-        seal(&out, manifest);
-        refused(&out)
-    }
-
-    /// A copy with a changed dataset, to which sizes and hashes are made to fit.
-    fn encoded(&self, change: impl FnOnce(&mut Columns)) -> PathBuf {
-        let out = self.out();
-        let mut columns = Columns::read(&out.join(DATASET));
-        change(&mut columns);
-        columns.write(&out.join(DATASET));
-        fit_hashes(&out);
-        out
-    }
-
-    /// What is said of changed thresholds, to which everything else is made to fit.
-    fn fitted(&self, change: impl FnOnce(&mut Thresholds)) -> String {
-        let out = self.out();
-        let path = out.join("thresholds.json");
-        let mut thresholds = Thresholds::read(&path).unwrap();
-        change(&mut thresholds);
-        std::fs::write(&path, thresholds.to_json()).unwrap();
-        for (symbol, entry) in Manifest::read(&out).unwrap().datasets() {
-            let mut columns = Columns::read(&out.join(&entry.file));
-            let text = thresholds.only([symbol.symbol.as_str()]).to_json();
-            columns.metadata.insert("lobset.thresholds".to_owned(), text);
-            columns.write(&out.join(&entry.file));
-        }
-        fit_hashes(&out);
-        refused(&out)
-    }
-}
-
-fn seal(out: &Path, mut manifest: Manifest) {
-    manifest.seal();
-    std::fs::write(out.join("manifest.json"), manifest.to_json()).unwrap();
-}
-
-/// Makes sizes and hashes of the manifest those of the files.
-fn fit_hashes(out: &Path) {
-    let mut manifest = Manifest::read(out).unwrap();
-    let hash = |file: &str| sha256(&std::fs::read(out.join(file)).unwrap());
-    manifest.thresholds.sha256 = hash(&manifest.thresholds.file);
-    manifest.report.sha256 = hash(&manifest.report.file);
-    for entry in manifest.symbols.iter_mut().filter_map(|s| s.dataset.as_mut()) {
-        entry.bytes = std::fs::metadata(out.join(&entry.file)).unwrap().len();
-        entry.sha256 = hash(&entry.file);
-    }
-    seal(out, manifest);
-}
-
-/// The violations; nothing but a failed validation will do.
-fn refused(out: &Path) -> String {
-    match check(out) {
-        Err(error @ Error::Validation(_)) => error.to_string(),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What a test does to a dataset.
-type Edit<'a> = &'a dyn Fn(&mut Columns);
-
-/// A dataset in memory.
-struct Columns {
-    batch: RecordBatch,
-    metadata: BTreeMap<String, String>,
-}
-
-impl Columns {
-    fn read(path: &Path) -> Self {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-        let pairs = reader.metadata().file_metadata().key_value_metadata().unwrap().iter();
-        let metadata = pairs.filter(|p| p.key != "ARROW:schema").map(|p| (p.key.clone(), p.value.clone().unwrap()));
-        let metadata = metadata.collect();
-        let rows = reader.metadata().file_metadata().num_rows() as usize;
-        let batch = reader.with_batch_size(rows).build().unwrap().next().unwrap().unwrap();
-        Self { batch, metadata }
-    }
-
-    fn write(&self, path: &Path) {
-        let pairs = self.metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
-        let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
-        let file = File::create(path).unwrap();
-        let mut writer = ArrowWriter::try_new(file, self.batch.schema(), Some(properties)).unwrap();
-        writer.write(&self.batch).unwrap();
-        writer.close().unwrap();
-    }
-
-    fn replace(&mut self, name: &str, change: impl FnOnce(&ArrayRef) -> ArrayRef) {
-        let place = self.batch.schema().index_of(name).unwrap();
-        let mut columns = self.batch.columns().to_vec();
-        columns[place] = change(&columns[place]);
-        self.batch = RecordBatch::try_new(self.batch.schema(), columns).unwrap();
-    }
-
-    fn float(&mut self, name: &str, row: usize, change: impl Fn(f64) -> f64) {
-        self.replace(name, |column| {
-            let values = column.as_primitive::<Float64Type>().iter().enumerate();
-            Arc::new(values.map(|(i, v)| if i == row { v.map(&change) } else { v }).collect::<Float64Array>())
-        });
-    }
-
-    fn rows(&self) -> usize {
-        self.batch.num_rows()
-    }
-}
+use common::changed::{DATASET, Edit, Place, check, fit_hashes, refused, sha256};
+use common::small;
+use lobset::validate::{Certificate, Compare};
+use lobset::{Config, Error, Manifest, Monitor, Options, Timestamp};
 
 #[test]
 fn every_byte_of_every_file_counts() {
@@ -323,7 +164,11 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
     let next = |v: f64| f64::from_bits(v.to_bits() + 1);
     let tick = |v: f64| ((v * 1e9).round() + 1_000.0) / 1e9;
     let changes: [(&str, Edit<'_>, &str); 13] = [
-        ("a movement, by the least that can be", &|c| c.float("price_movement", 1_000, next), "but its windows give"),
+        (
+            "a movement, by the least that can be",
+            &|c| c.float("price_movement", 1_000, next),
+            "but by its windows it is",
+        ),
         ("a mid price", &|c| c.float("mid_price", 1_000, next), "but its best bid and ask give"),
         ("the best bid", &|c| c.float("bid_px_00", 1_000, tick), "but its best bid and ask give"),
         ("the best ask, by the least", &|c| c.float("ask_px_00", 1_000, next), "is not a multiple of 1e-9"),
@@ -351,7 +196,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
                 let mid2 = (at("bid_px_00") * 1e9).round() + (at("ask_px_00") * 1e9).round();
                 c.float("mid_price", 1_000, |_| mid2 / 2e9);
             },
-            "but its windows give",
+            "but by its windows it is",
         ),
         (
             "a symbol",
@@ -383,7 +228,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
                     Arc::new(rows.collect::<UInt64Array>())
                 });
             },
-            "its position makes it",
+            "it is embargo by its place",
         ),
         (
             "a class",

@@ -592,8 +592,25 @@ impl fmt::Display for Target {
 
 /// The targets besides the classic one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<serde_json::Value>")]
 pub struct Targets(pub Vec<Target>);
+
+/// Refuses unknown keys, which serde does not do where structs are flattened into another.
+impl TryFrom<Vec<serde_json::Value>> for Targets {
+    type Error = String;
+
+    fn try_from(values: Vec<serde_json::Value>) -> Result<Self, String> {
+        let target = |value: serde_json::Value| {
+            let target: Target = serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
+            let known = serde_json::to_value(&target).map_err(|e| e.to_string())?;
+            match value.as_object().into_iter().flatten().find(|(key, _)| known.get(key).is_none()) {
+                Some((key, _)) => Err(format!("{key:?} is not a key of the target {:?}", target.name)),
+                None => Ok(target),
+            }
+        };
+        values.into_iter().map(target).collect::<Result<_, _>>().map(Self)
+    }
+}
 
 /// Separates targets in a text.
 const BETWEEN_TARGETS: &str = ";";
@@ -624,6 +641,14 @@ fn text_of_pairs(pairs: &BTreeMap<String, RawValue>) -> Result<String, String> {
             RawValue::List(items) => Ok(items.iter().map(item).collect::<Result<Vec<_>, _>>()?.join(BETWEEN_NUMBERS)),
             one => item(one),
         }
+    };
+    // A value with a separator would bring keys or targets of its own.
+    let separates = |text: &str| text.contains([';', '=']) || parts(text).len() > 1;
+    let value = |key: &str, given: &RawValue| match value(key, given)? {
+        text if separates(key) || separates(&text) => {
+            Err(format!("{key:?} = {text:?}: neither may contain \",\", \";\" or \"=\""))
+        }
+        text => Ok(text),
     };
     let required = |key: &str| pairs.get(key).ok_or_else(|| format!("a target needs a {key}"));
     let (name, kind) = (value("name", required("name")?)?, value("kind", required("kind")?)?);
@@ -659,8 +684,11 @@ pub(super) fn check_targets(targets: &Targets) -> Result<(), String> {
     for (place, target) in targets.0.iter().enumerate() {
         let name = &target.name;
         problems.extend(check_name(name).err());
-        if targets.0[..place].iter().any(|other| other.name == *name) {
-            problems.push(format!("the name {name:?} is given twice"));
+        // Some readers, such as DuckDB and Spark, take names of columns that differ only in case for the same.
+        match targets.0[..place].iter().find(|other| other.name.eq_ignore_ascii_case(name)) {
+            Some(other) if other.name == *name => problems.push(format!("the name {name:?} is given twice")),
+            Some(other) => problems.push(format!("the names {:?} and {name:?} differ only in case", other.name)),
+            None => {}
         }
         problems.extend(target.problems().into_iter().map(|problem| format!("{name}: {problem}")));
     }

@@ -219,7 +219,8 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
     let farthest = far.iter().max_by(|a, b| a.1.drift().total_cmp(&b.1.drift()));
     let farthest = farthest.map(describe).unwrap_or_default();
     let (far, all) = (far.len(), with_dataset.len());
-    vec![format!("{far} of {all} symbols have a fit half far from uniform; the farthest is {farthest}: {cure}")]
+    let what = if targets.len() > 1 { "targets of symbols" } else { "symbols" };
+    vec![format!("{far} of {all} {what} have a fit half far from uniform; the farthest is {farthest}: {cure}")]
 }
 
 /// Warns of a split whose marks are few because most of its classes are small. Unmarked splits have no such warning.

@@ -152,7 +152,19 @@ fn fit_group(engine: &impl Engine, input: &FitInput<'_>, symbols: &[usize], whos
             }
             around_zero(largest)
         }
-        Classes::Spread { multiple } => around_zero(multiple * engine.spreads(input.streams, &fitted)?.mean_spread()),
+        Classes::Spread { multiple } => {
+            let spread = engine.spreads(input.streams, &fitted)?.mean_spread();
+            let largest = multiple * spread;
+            if !(largest >= 0.0 && largest.next_up().is_finite()) {
+                return Err(Error::data(
+                    format!(
+                        "{whose}: the mean relative spread of the fit rows is {spread:e}, and {multiple:e} times that is no bound for movements"
+                    ),
+                    "leave out crossed quotes and instruments that trade at or below zero, such as calendar spreads; or set classes = \"share\"",
+                ));
+            }
+            around_zero(largest)
+        }
         Classes::Fixed { boundaries } => boundaries.clone(),
         Classes::Touch => Vec::new(),
     };

@@ -249,7 +249,8 @@ impl GroupTask<'_> {
                 rows: &self.stream.targets[plan.target],
                 boundaries,
                 classes: target.class_count(),
-                touches: target.movement.rule().touches(), known: target.movement.rule().known_track(),
+                touches: target.movement.rule().touches(),
+                known: target.movement.rule().known_track(),
             };
             Some(WriteTarget { place: plan.target, rule: target.movement.rule(), labelled, quotas: &plan.quotas })
         };

@@ -101,7 +101,8 @@ pub fn to_classify<'a>(
                 rows: &of.targets[place],
                 boundaries,
                 classes: target.class_count(),
-                touches: target.movement.rule().touches(), known: target.movement.rule().known_track(),
+                touches: target.movement.rule().touches(),
+                known: target.movement.rule().known_track(),
             };
             qualifies.then_some((place, labelled))
         };

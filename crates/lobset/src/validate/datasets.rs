@@ -69,6 +69,9 @@ pub(crate) struct Proved {
     pub complete: bool,
     /// Number of rows whose movement was recomputed.
     pub recomputed: u64,
+    /// For each dataset, the sums of spreads and of mid2 over the rows that the boundaries of each target were fitted on,
+    /// with [`Extent::Whole`].
+    pub spreads: Vec<Vec<[i128; 2]>>,
 }
 
 /// Proves datasets with `threads` threads, and passes their fit movements to `fit_movements` in order. Sizes and
@@ -355,6 +358,9 @@ impl<F: FitMovements> Progress<'_, F> {
     /// Ends the current dataset.
     fn close(&mut self) {
         let Some((_, sequence)) = self.open.take() else { return };
+        if self.terms.extent == Extent::Whole {
+            self.proved.spreads.push(sequence.spreads());
+        }
         let (rows, found) = sequence.finish();
         self.proved.recomputed += rows;
         self.proved.violations.extend(found);

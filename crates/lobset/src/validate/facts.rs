@@ -24,6 +24,8 @@ pub(super) struct GroupFacts {
     pub ts_recv: Vec<u64>,
     /// Sums of best bid and best ask in 1e-9, if the quotes are read.
     pub mids: Vec<i64>,
+    /// Best ask minus best bid in 1e-9, if the quotes are read.
+    pub spreads: Vec<i128>,
     /// By target.
     pub targets: Vec<TargetFacts>,
     pub violations: Vec<String>,

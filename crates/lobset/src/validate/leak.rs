@@ -13,14 +13,15 @@ pub(super) fn applies(manifest: &Manifest) -> bool {
 }
 
 /// Compares the boundaries of every target with the fit movements of the datasets; `fitted` is the number of them in each
-/// dataset, by target. Returns the violations, or nothing if the check does not apply ([`applies`]).
+/// dataset, by target, and `spreads` has the sums of spreads and of mid2 over their rows, by dataset; nothing if they were
+/// not read. Returns the violations, or nothing if the check does not apply ([`applies`]).
 ///
 /// # Errors
 /// Any error of `count`.
 pub(super) fn check(
     manifest: &Manifest,
     thresholds: &Thresholds,
-    fitted: &[Vec<u64>],
+    (fitted, spreads): (&[Vec<u64>], &[Vec<[i128; 2]>]),
     count: impl Fn(usize, Range<usize>, &Selection, f64) -> Result<(Histogram, Vec<Sums>)>,
 ) -> Result<Vec<String>> {
     let mut violations = Vec::new();
@@ -35,7 +36,10 @@ pub(super) fn check(
         let mut compare = |whose: &str, boundaries: &Boundaries, datasets: Range<usize>| -> Result<()> {
             let found = fitted[datasets.clone()].iter().sum();
             let count = |selection: &Selection| count(place, datasets.clone(), selection, boundaries.mean);
-            violations.extend(compare(&format!("{of_target}{whose}"), target, boundaries, found, count)?);
+            let add = |[s, m]: [i128; 2], [spread, mid2]: [i128; 2]| [s + spread, m + mid2];
+            let of_target_rows = |spreads: &[Vec<[i128; 2]>]| spreads.iter().map(|of| of[place]).fold([0; 2], add);
+            let sums = spreads.get(datasets.clone()).map(of_target_rows);
+            violations.extend(compare(&format!("{of_target}{whose}"), target, boundaries, (found, sums), count)?);
             Ok(())
         };
         let Some(of) = thresholds.of(&target.name) else { continue };
@@ -61,7 +65,7 @@ fn compare(
     whose: &str,
     target: &Target,
     boundaries: &Boundaries,
-    found: u64,
+    (found, spreads): (u64, Option<[i128; 2]>),
     count: impl Fn(&Selection) -> Result<(Histogram, Vec<Sums>)>,
 ) -> Result<Vec<String>> {
     if found != boundaries.fit_rows {
@@ -86,6 +90,11 @@ fn compare(
     if let Classes::Share { stationary } = target.classes {
         let (largest, _) = select(Selection::of_absolute_values(), &[stationary])?;
         found_values.extend(largest.iter().flat_map(|largest| [-largest, largest.next_up()]));
+    }
+    if let (Classes::Spread { multiple }, Some([spreads, mids])) = (&target.classes, spreads) {
+        // A mid is half of mid2.
+        let largest = multiple * ((2 * spreads) as f64 / mids as f64);
+        found_values.extend([-largest, largest.next_up()]);
     }
     let mut violations = Vec::new();
     let mut differs = |name: &str, want: f64, found: f64, slack: Option<f64>| {

@@ -59,10 +59,10 @@ pub(crate) fn prove(folder: &Path, manifest: &Manifest, prover: &mut impl Prover
     if !violations.is_empty() {
         return Err(failed(violations));
     }
-    let (Proved { mut violations, complete, recomputed }, fitted) = prover.datasets(manifest, &thresholds)?;
+    let (Proved { mut violations, complete, recomputed, spreads }, fitted) = prover.datasets(manifest, &thresholds)?;
     if complete {
         let count = |target, datasets, selection: &Selection, mean| prover.count(target, datasets, selection, mean);
-        violations.extend(leak::check(manifest, &thresholds, &fitted, count)?);
+        violations.extend(leak::check(manifest, &thresholds, (&fitted, &spreads), count)?);
     }
     if violations.is_empty() { Ok(Proof { thresholds, recomputed, card_sha256 }) } else { Err(failed(violations)) }
 }

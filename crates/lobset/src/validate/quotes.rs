@@ -77,7 +77,7 @@ pub(super) struct Quotes<'a> {
 }
 
 impl Quotes<'_> {
-    /// Checks the rows of a batch, and stores their mid2 in `facts`.
+    /// Checks the rows of a batch, and stores their mid2 and spreads in `facts`.
     pub(super) fn check(&self, batch: &RecordBatch, rows: &PrimitiveArray<UInt64Type>, facts: &mut GroupFacts) {
         let [bid, ask] = best().map(|name| batch.column_by_name(&name).and_then(Prices::new));
         let mids = batch.column_by_name(names::MID_PRICE).and_then(|c| c.as_primitive_opt::<Float64Type>());
@@ -90,13 +90,13 @@ impl Quotes<'_> {
         let texts = symbols.values().as_string_opt::<i32>();
         let named: Option<Vec<bool>> = texts.map(|texts| texts.iter().map(|text| text == Some(self.symbol)).collect());
         let named = named.unwrap_or_default();
-        let mut mid2 = Ok(0);
+        let mut quote = Ok((0, 0));
         for i in 0..batch.num_rows() {
             if i == 0 || !bid.repeats(i) || !ask.repeats(i) {
-                mid2 = self.mid2(bid.raw(i), ask.raw(i));
+                quote = self.quote(bid.raw(i), ask.raw(i));
             }
-            match &mid2 {
-                Ok(mid2) => {
+            match &quote {
+                Ok((mid2, spread)) => {
                     let want = *mid2 as f64 / 2e9;
                     let found = mids.value(i);
                     if found.to_bits() != want.to_bits() {
@@ -105,10 +105,12 @@ impl Quotes<'_> {
                         });
                     }
                     facts.mids.push(*mid2);
+                    facts.spreads.push(*spread);
                 }
                 Err(reason) => {
                     facts.violation(rows.value(i), || reason.clone());
                     facts.mids.push(0);
+                    facts.spreads.push(0);
                 }
             }
             if let Some(Err(reason)) = flags.map(|flags| self.usable.flags(flags.value(i))) {
@@ -121,9 +123,12 @@ impl Quotes<'_> {
         }
     }
 
-    /// The sum of best bid and best ask, if the quote is usable by the settings.
-    fn mid2(&self, bid: Result<Option<i64>, String>, ask: Result<Option<i64>, String>) -> Result<i64, String> {
-        self.usable.mid2(bid?, ask?).map_err(|reason| reason.to_string())
+    /// The sum of best bid and best ask, and the ask minus the bid, if the quote is usable by the settings.
+    fn quote(&self, bid: Result<Option<i64>, String>, ask: Result<Option<i64>, String>) -> Result<(i64, i128), String> {
+        let (bid, ask) = (bid?, ask?);
+        let mid2 = self.usable.mid2(bid, ask).map_err(|reason| reason.to_string())?;
+        let [bid, ask] = [bid, ask].map(|price| i128::from(price.unwrap_or(0)));
+        Ok((mid2, ask - bid))
     }
 }
 

@@ -4,7 +4,7 @@ use super::definition::Marks;
 use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
 use super::movement::Recompute;
 use super::violations::MOST_VIOLATIONS;
-use crate::config::{Config, Target};
+use crate::config::{Classes, Config, Target};
 use crate::label::{Split, Thresholds};
 use crate::output::{DatasetEntry, SplitEntry, Splits3, SymbolEntry, TargetEntry, names};
 
@@ -31,6 +31,29 @@ struct TargetSequence<'a> {
     /// Rows by split and class.
     counts: Vec<u64>,
     recompute: Option<Recompute>,
+    /// The rows whose spreads its boundaries follow from, if they do and the quotes are read.
+    spreads: Option<FitSpreads<'a>>,
+}
+
+/// Sums of spreads and of mid2 over the fit rows in the files that the thresholds were fitted on.
+struct FitSpreads<'a> {
+    /// Ranges of rows in these files.
+    fitted_rows: &'a [[u64; 2]],
+    sums: [i128; 2],
+}
+
+impl FitSpreads<'_> {
+    /// Takes the next rows.
+    fn take(&mut self, facts: &GroupFacts, target: &TargetFacts) {
+        let rows = facts.row_numbers.iter().zip(&target.labels).zip(facts.spreads.iter().zip(&facts.mids));
+        for ((row, label), (spread, mid2)) in rows {
+            let fit = label.is_some_and(|label| label.split == Split::Fit);
+            if fit && self.fitted_rows.iter().any(|[from, to]| (from..to).contains(&row)) {
+                self.sums[0] += spread;
+                self.sums[1] += i128::from(*mid2);
+            }
+        }
+    }
 }
 
 impl<'a> Sequence<'a> {
@@ -53,6 +76,8 @@ impl<'a> Sequence<'a> {
                 marks: splits.filter(|_| config.force_uniform).map(marks),
                 counts: vec![0; 3 * target.class_count()],
                 recompute: (extent == Extent::Whole).then(recompute).flatten(),
+                spreads: (extent == Extent::Whole && matches!(target.classes, Classes::Spread { .. }))
+                    .then_some(FitSpreads { fitted_rows: &symbol.fitted_rows, sums: [0; 2] }),
                 target,
             }
         };
@@ -71,7 +96,7 @@ impl<'a> Sequence<'a> {
     /// Takes the facts of the next row group.
     pub(super) fn take(&mut self, facts: GroupFacts) {
         let sound = facts.violations.is_empty();
-        self.violations.extend(facts.violations);
+        self.violations.extend_from_slice(&facts.violations);
         if let (Some(last), Some(first)) = (self.last_row, facts.first_row)
             && first <= last
         {
@@ -87,8 +112,16 @@ impl<'a> Sequence<'a> {
             if sound && let Some(recompute) = &mut target.recompute {
                 recompute.take(&facts.row_numbers, &facts.mids, &of.movements);
             }
+            if let Some(spreads) = &mut target.spreads {
+                spreads.take(&facts, of);
+            }
             target.take(&facts.row_numbers, of, &mut self.violations);
         }
+    }
+
+    /// Sums of spreads and of mid2 over the fit rows of each target, 0 where its boundaries do not follow from them.
+    pub(super) fn spreads(&self) -> Vec<[i128; 2]> {
+        self.targets.iter().map(|target| target.spreads.as_ref().map_or([0; 2], |spreads| spreads.sums)).collect()
     }
 
     /// Ends the dataset; returns the number of movements that were recomputed, and the violations found.

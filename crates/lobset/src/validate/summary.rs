@@ -1,7 +1,7 @@
 //! The summary of a proof without violations: what was checked, and what was not.
 
 use super::movement::{MOST_ROWS, recomputed};
-use crate::config::{Columns, Config};
+use crate::config::{Classes, Columns, Config};
 use crate::output::{CARD, Manifest, SplitEntry, ValidationEntry, names};
 use crate::printable::grouped;
 
@@ -58,6 +58,14 @@ pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEn
         (false, _) => {
             not_checked.push("the boundaries: they come from a thresholds file, fitted elsewhere".to_owned());
         }
+    }
+    let by_spread = config.all_targets().into_iter().filter(|target| matches!(target.classes, Classes::Spread { .. }));
+    let by_spread: Vec<String> = by_spread.map(|target| target.name).collect();
+    if !by_spread.is_empty() && whole.is_none() && manifest.thresholds.fitted && !config.drop_unbalanced {
+        not_checked.push(format!(
+            "the boundaries of {}, computed again from the spreads of the fit rows: lobset validate does that",
+            by_spread.join(", ")
+        ));
     }
     match whole {
         Some(whole) => whole.tell(config, movements(manifest), &mut checks, &mut not_checked),

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+pub mod changed;
+pub mod markets;
 pub mod reference;
 
 use std::collections::BTreeMap;
@@ -9,6 +11,7 @@ use std::ffi::c_char;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, UInt64Type};
 use dbn::encode::{DbnEncoder, DbnMetadataEncoder, DbnRecordEncoder, EncodeRecord};
@@ -60,6 +63,12 @@ impl Tick {
     /// The sum of the best prices of a usable quote.
     pub fn mid2(&self) -> Option<i64> {
         (self.bid != UNDEF_PRICE && self.ask != UNDEF_PRICE && self.bid <= self.ask).then(|| self.bid + self.ask)
+    }
+
+    /// The usable row that it is, in a file.
+    pub fn row(&self, file: usize) -> reference::PlainRow {
+        let Self { instrument, ts, bid, ask } = *self;
+        reference::PlainRow { instrument, ts, bid, ask, file }
     }
 
     pub fn message(&self, sequence: u32) -> Mbp10Msg {
@@ -230,23 +239,37 @@ pub struct Labelled {
     pub balanced: bool,
 }
 
-/// Reads a dataset's labels; movements as their bits.
+/// Reads a dataset's labels of the classic target, which every row has; movements as their bits.
 pub fn read_labels(path: &Path) -> Vec<Labelled> {
+    read_target(path, "").into_iter().map(|(_, label)| label.unwrap()).collect()
+}
+
+/// Reads the number of every row of a dataset, and its label of a target, whose columns end in `suffix`. All columns of a
+/// label are null, or none is.
+pub fn read_target(path: &Path, suffix: &str) -> Vec<(u64, Option<Labelled>)> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
     let mut rows = Vec::new();
     for batch in reader {
         let batch = batch.unwrap();
-        let column = |name: &str| batch.column_by_name(name).unwrap();
+        let column = |name: &str| batch.column_by_name(&format!("{name}{suffix}")).unwrap();
+        let numbers = batch.column_by_name("row").unwrap().as_primitive::<UInt64Type>();
+        let movements = column("price_movement").as_primitive::<Float64Type>();
+        let labels = column("classification_label").as_primitive::<Int32Type>();
         let splits = column("split").as_dictionary::<Int32Type>();
         let names = splits.values().as_string::<i32>();
+        let balanced = column("balanced").as_boolean();
         for i in 0..batch.num_rows() {
-            rows.push(Labelled {
-                row: column("row").as_primitive::<UInt64Type>().value(i),
-                movement: column("price_movement").as_primitive::<Float64Type>().value(i).to_bits(),
-                label: column("classification_label").as_primitive::<Int32Type>().value(i),
+            let row = numbers.value(i);
+            let null = movements.is_null(i);
+            assert_eq!([labels.is_null(i), splits.is_null(i), balanced.is_null(i)], [null; 3], "row {row}");
+            let label = || Labelled {
+                row,
+                movement: movements.value(i).to_bits(),
+                label: labels.value(i),
                 split: names.value(splits.keys().value(i) as usize).to_owned(),
-                balanced: column("balanced").as_boolean().value(i),
-            });
+                balanced: balanced.value(i),
+            };
+            rows.push((row, (!null).then(label)));
         }
     }
     rows

@@ -94,7 +94,8 @@ impl Job for Datasets {
                         rows,
                         boundaries,
                         classes: target.class_count(),
-                        touches: target.movement.rule().touches(), known: target.movement.rule().known_track(),
+                        touches: target.movement.rule().touches(),
+                        known: target.movement.rule().known_track(),
                     };
                     written.push(WriteTarget { place: *place, rule: target.movement.rule(), labelled, quotas });
                 }

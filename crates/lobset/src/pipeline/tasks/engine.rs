@@ -266,7 +266,8 @@ impl Engine for Tasks<'_> {
             let target = |(place, labelled): &(usize, Labelled<'_>)| {
                 let mine = labelled.within(&span);
                 let tracks = &self.movements[item(*place, streams, *stream)];
-                let needed = |track: usize| track == 0 || (labelled.touches && track == 1) || labelled.known == Some(track);
+                let needed =
+                    |track: usize| track == 0 || (labelled.touches && track == 1) || labelled.known == Some(track);
                 let part = |(number, track): (usize, &Pieces)| match needed(number) {
                     true => track.part(&mine),
                     false => Pieces::default(),
