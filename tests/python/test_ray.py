@@ -322,7 +322,7 @@ def test_tasks_without_news_end_the_run_in_the_end(cluster):
 
     executor = lobset.ray.RayExecutor(deadline=0.5, retries=1)
     executor._remote = ray.remote(max_retries=0)(slow)
-    with pytest.raises(lobset.ExecutorError, match="gave no news in 2 tries"):
+    with pytest.raises(lobset.ExecutorError, match="sent no news in 2 tries"):
         list(executor.map([("kind", "", 1, 1 << 20)]))
 
 

@@ -140,8 +140,7 @@ impl DatasetReader {
     /// Finds the samples. Rows without a label of the target are none.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, or it has no label of the target, or it lacks the
-    /// marks that the filter needs.
+    /// [`InputError`] when the file cannot be read, has no label of the target, or lacks the marks that the filter needs.
     pub fn index(&self, filter: SampleFilter) -> Result<SampleIndex> {
         if filter.balanced && !self.config.force_uniform {
             return Err(InputError::new(
