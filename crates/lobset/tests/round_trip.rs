@@ -39,6 +39,18 @@ const TS_OUT: bool = true;
 
 type Rows = Vec<LabelledRow<Vec<Option<TargetLabel>>>>;
 
+fn label(row: usize, movement: f64, class: u64, split: u64, balanced: bool) -> TargetLabel {
+    let touch = class.is_multiple_of(2).then_some(split);
+    TargetLabel {
+        movement,
+        class: class as u8,
+        split: Split::ALL[split as usize % 3],
+        balanced,
+        end: row as u64,
+        touch,
+    }
+}
+
 /// Rows whose every column takes its values from `value(row, column)`, a number below 2^32.
 fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
     let price = |v: u64| if v % 1_000_003 == 7 { UNDEF_PRICE } else { (v as i64 - 40) * 50_000 };
@@ -68,10 +80,7 @@ fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
                     false => at(9 + word) | at(60 + word) << 32,
                 };
             }
-            let class = (at(101) % 21) as u8;
-            let split = Split::ALL[at(102) as usize % 3];
-            let movement = (at(103) as f64 - 40.0) * 1e-6;
-            let label = TargetLabel { movement, class, split, balanced: at(105) % 2 == 1, end: i as u64, touch: None };
+            let label = label(i, (at(103) as f64 - 40.0) * 1e-6, at(101) % 21, at(102), at(105) % 2 == 1);
             (row, i as u64 * (1 + at(104) % 3), vec![Some(label)])
         })
         .collect()
@@ -83,14 +92,8 @@ fn several(mut rows: Rows, value: impl Fn(usize, usize) -> u64) -> Rows {
         let Some(first) = labels[0] else { continue };
         for target in 1..3 {
             let at = |column: usize| value(i, 103 + 4 * target + column);
-            labels.push((at(0) % 5 > 1).then(|| TargetLabel {
-                movement: (at(1) as f64 - 40.0) * 1e-7,
-                class: (at(2) % 3) as u8,
-                split: Split::ALL[at(3) as usize % 3],
-                balanced: !first.balanced,
-                end: i as u64,
-                touch: (at(1) % 2 == 0).then_some(at(2)),
-            }));
+            let movement = (at(1) as f64 - 40.0) * 1e-7;
+            labels.push((at(0) % 5 > 1).then(|| label(i, movement, at(2) % 3, at(3), !first.balanced)));
         }
         if value(i, 120).is_multiple_of(3) && labels[1..].iter().any(Option::is_some) {
             labels[0] = None;
