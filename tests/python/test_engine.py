@@ -217,12 +217,14 @@ TARGETS = [
     "d20=deeplob(20)",
     {"name": "r30", "kind": "return(30)", "classes": "fixed", "boundaries": [-1e-4, 1e-4]},
     {"name": "tlob", "kind": "tlob(30,5)", "classes": "share", "stationary": 0.5, "threshold_scope": "symbol"},
+    "past=time,lookback=1s,offset=0ns,ahead=500ms",
+    "touch=barrier,up=2spread,down=0.0005,horizon=10s",
 ]
 
 
 def test_targets_are_read_back_as_they_can_be_passed():
     config = lobset.Config(targets=TARGETS)
-    assert [target["name"] for target in config.targets] == ["h10", "d20", "r30", "tlob"]
+    assert [target["name"] for target in config.targets] == ["h10", "d20", "r30", "tlob", "past", "touch"]
     assert config.targets[0] == {
         "name": "h10",
         "kind": "means",
@@ -249,7 +251,7 @@ def test_targets_are_read_back_as_they_can_be_passed():
         "as a dict": lobset.Config(**config.to_dict()),
         "as its text": eval(repr(config), {"Config": lobset.Config}),
         "of NumPy's scalars": lobset.Config(
-            targets=[*TARGETS[:2], {**TARGETS[2], "boundaries": np.array([-1e-4, 1e-4])}, TARGETS[3]]
+            targets=[*TARGETS[:2], {**TARGETS[2], "boundaries": np.array([-1e-4, 1e-4])}, *TARGETS[3:]]
         ),
     }
     for way, copy in copies.items():
@@ -275,7 +277,7 @@ def test_targets_are_read_back_as_they_can_be_passed():
 
 def test_targets_have_columns_counts_and_boundaries_of_their_own(market, manifest, tmp_path):
     texts = [TARGETS[0] + ",classes=share", TARGETS[1] + ",classes=spread"]
-    config = SMALL.replace(targets=[*texts, *TARGETS[2:]])
+    config = SMALL.replace(targets=[*texts, *TARGETS[2:4]])
     made = lobset.process(market, tmp_path / "out", config, progress=False)
     assert made.config.targets == config.targets
     flags = [
@@ -324,6 +326,19 @@ def test_targets_have_columns_counts_and_boundaries_of_their_own(market, manifes
         columns = ["row", "price_movement", "classification_label", "split", "balanced"]
         several = pl.read_parquet(made.datasets[name], columns=columns).filter(pl.col("price_movement").is_not_null())
         assert several.equals(pl.read_parquet(path, columns=columns))
+
+
+def test_targets_in_time_and_with_barriers(market, tmp_path):
+    made = lobset.process(market, tmp_path / "out", SMALL.replace(targets=TARGETS[4:], label_end=True), progress=False)
+    thresholds = lobset.Thresholds.read(made.folder / "thresholds.json")
+    assert list(thresholds.targets) == ["classic", "past", "touch"]
+    assert len(thresholds.targets["past"].boundaries) == 20
+    for path in made.datasets.values():
+        frame = pl.read_parquet(path).filter(pl.col("label_touch_touch").is_not_null())
+        assert set(frame["classification_label_touch"]) <= {0, 2}
+        assert ((frame["price_movement_touch"] > 0) == (frame["classification_label_touch"] == 2)).all()
+        assert (frame["label_touch_touch"] > frame["row"]).all() and len(frame) > 0
+    lobset.validate(made.folder)
 
 
 def test_a_setting_is_read_back_as_it_can_be_passed():

@@ -54,6 +54,8 @@ fn inspect_takes_the_settings_that_it_uses() {
             "unmapped" => "drop",
             "publishers" => "1",
             "max_gap" => "15m",
+            "rows" => "records",
+            "bad_book" => "keep",
             _ => "true",
         };
         let ran = place.run(&format!("inspect market --{}={value}", setting.flag()));
@@ -192,9 +194,9 @@ fn movements_of_exactly_zero_are_counted_where_they_leave_classes_empty() {
     let ran = place.run(&format!("thresholds {} -o t.json {windows}", data.display()));
     assert_eq!(ran.code, 1, "{}", ran.err);
     for part in [
-        "would hold a row: ",
-        " movements that were fitted on are exactly zero",
-        "help: classes = \"share\" or classes = \"spread\"",
+        "would get any rows: ",
+        " fit movements are exactly zero",
+        "help: set classes = \"share\" or classes = \"spread\"",
     ] {
         assert!(ran.err.contains(part), "{part} in {}", ran.err);
     }

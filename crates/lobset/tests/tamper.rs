@@ -164,11 +164,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
     let next = |v: f64| f64::from_bits(v.to_bits() + 1);
     let tick = |v: f64| ((v * 1e9).round() + 1_000.0) / 1e9;
     let changes: [(&str, Edit<'_>, &str); 13] = [
-        (
-            "a movement, by the least that can be",
-            &|c| c.float("price_movement", 1_000, next),
-            "but by its windows it is",
-        ),
+        ("a movement, by the least that can be", &|c| c.float("price_movement", 1_000, next), "but its windows give"),
         ("a mid price", &|c| c.float("mid_price", 1_000, next), "but its best bid and ask give"),
         ("the best bid", &|c| c.float("bid_px_00", 1_000, tick), "but its best bid and ask give"),
         ("the best ask, by the least", &|c| c.float("ask_px_00", 1_000, next), "is not a multiple of 1e-9"),
@@ -196,7 +192,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
                 let mid2 = (at("bid_px_00") * 1e9).round() + (at("ask_px_00") * 1e9).round();
                 c.float("mid_price", 1_000, |_| mid2 / 2e9);
             },
-            "but by its windows it is",
+            "but its windows give",
         ),
         (
             "a symbol",

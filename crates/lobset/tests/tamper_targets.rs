@@ -199,17 +199,20 @@ fn a_manifest_that_contradicts_its_targets_is_refused() {
     changed(&|m| m.symbols[0].targets[1].labelled_rows -= 1, "h30: its labelled and undefined rows are not the rows");
     changed(&|m| m.symbols[0].targets[1].splits = None, "h30: it has no labels, and no reason why");
     changed(&|m| m.symbols[0].targets[1].reason = Some("none".to_owned()), "h30: it has labels, and a reason why");
+    changed(&|m| m.symbols[0].targets[1].known_share = None, "h30: it must have a known share");
     changed(
         &|m| {
-            m.symbols[0].targets[1].splits = None;
-            m.symbols[0].targets[1].reason = Some("few rows".to_owned());
+            let target = &mut m.symbols[0].targets[1];
+            (target.splits, target.known_share) = (None, None);
+            target.reason = Some("few rows".to_owned());
         },
         "embargo_rows are not those of the datasets",
     );
     changed(
         &|m| {
-            m.symbols[long].targets[3].splits = m.symbols[long].targets[0].splits.clone();
-            m.symbols[long].targets[3].reason = None;
+            let [classic, .., target] = &mut m.symbols[long].targets[..] else { unreachable!() };
+            (target.splits, target.known_share) = (classic.splits.clone(), classic.known_share);
+            target.reason = None;
         },
         "long: it has labels, but fewer rows than that takes",
     );

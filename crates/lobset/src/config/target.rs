@@ -70,10 +70,13 @@ pub struct Means {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Time {
     /// Length of the past window, which ends with the row; zero for the mid price as of the row's time.
+    #[serde(with = "text")]
     pub lookback: Duration,
     /// Time between the row and the future window.
+    #[serde(with = "text")]
     pub offset: Duration,
     /// Length of the future window; zero for the mid price as of its beginning.
+    #[serde(with = "text")]
     pub ahead: Duration,
 }
 
@@ -81,10 +84,13 @@ pub struct Time {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Barrier {
     /// Distance of the upper barrier.
+    #[serde(with = "text")]
     pub up: Width,
     /// Distance of the lower barrier.
+    #[serde(with = "text")]
     pub down: Width,
     /// How far ahead a label looks.
+    #[serde(with = "text")]
     pub horizon: Horizon,
     /// Rows that a volatility is computed over, through the row itself.
     pub lookback_rows: u64,
@@ -164,23 +170,17 @@ impl FromStr for Horizon {
 }
 
 /// Values that files hold as text.
-macro_rules! as_text {
-    ($($type:ty),+) => {$(
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
+mod text {
+    use super::*;
 
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )+};
+    pub fn serialize<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T: FromStr<Err = String>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
-
-as_text!(Width, Horizon);
 
 impl Barrier {
     /// Rows that its volatility spans; 0 if no barrier depends on one.

@@ -176,7 +176,7 @@ fn check_symbol(manifest: &Manifest, symbol: &SymbolEntry, found: &mut Found) {
     for (target, entry) in targets.iter().zip(&symbol.targets) {
         let mut require = |holds: bool, reason: &str| require(holds, &format!("{}: {reason}", entry.target));
         let share = entry.known_share;
-        require(share.is_some() == entry.splits.is_some(), "it has a known share if and only if it has no labels");
+        require(share.is_some() == entry.splits.is_some(), "it must have a known share if and only if it has labels");
         require(share.is_none_or(|share| (0.0..=1.0).contains(&share)), "its known share is not between 0 and 1");
         require(entry.fit_end <= *boundary_row, "its fit rows do not end before the boundary row");
         require(
