@@ -66,7 +66,7 @@ pub fn describe(
         }
     };
     let symbols: Vec<SymbolEntry> = scanned.streams.iter().enumerate().map(describe_symbol).collect();
-    let halves: Vec<Halves<'_>> = symbols.iter().filter_map(Halves::of_dataset).collect();
+    let halves: Vec<Halves<'_>> = symbols.iter().flat_map(Halves::of_dataset).collect();
     Manifest {
         sha256: String::new(),
         version: crate::VERSION.to_owned(),

@@ -1,7 +1,7 @@
-//! Empty halves: a fit half or a holdout without a row, of the whole input or of a symbol.
+//! Empty halves: a fit half or a holdout without a row, of the whole input or of a symbol, by target.
 
 use super::streams::{Stream, TargetRows};
-use crate::config::Config;
+use crate::config::{CLASSIC, Config};
 use crate::error::{Error, Result};
 use crate::input::InputEntry;
 use crate::label::Thresholds;
@@ -34,11 +34,13 @@ impl Origin {
     }
 }
 
-/// The rows of a symbol on both sides of the boundary time.
+/// The rows of a symbol on both sides of the boundary time, as one target sees them.
 #[derive(Debug, Clone, Copy)]
 pub struct Halves<'a> {
     /// The symbol.
     symbol: &'a str,
+    /// The target.
+    target: &'a str,
     /// Number of its rows.
     rows: u64,
     /// Its first row at the boundary time or later.
@@ -50,29 +52,31 @@ pub struct Halves<'a> {
 }
 
 impl<'a> Halves<'a> {
-    /// The halves of a dataset; `None` if the symbol has none.
-    pub fn of_dataset(symbol: &'a SymbolEntry) -> Option<Self> {
-        symbol.dataset.as_ref()?;
-        let (_, splits) = symbol.splits().next()?;
-        let SymbolEntry { symbol, rows, boundary_row, .. } = symbol;
-        let (fit, holdout) = (splits.fit.rows, splits.holdout.rows);
-        Some(Self { symbol, rows: *rows, boundary_row: *boundary_row, fit, holdout })
+    /// The halves of a dataset, by the targets that it has labels of.
+    pub fn of_dataset(symbol: &'a SymbolEntry) -> impl Iterator<Item = Self> {
+        let SymbolEntry { rows, boundary_row, .. } = *symbol;
+        symbol.splits().map(move |(target, splits)| {
+            let (fit, holdout) = (splits.fit.rows, splits.holdout.rows);
+            Self { symbol: &symbol.symbol, target, rows, boundary_row, fit, holdout }
+        })
     }
 
-    /// The halves of a stream before its labels are known: its rows with complete windows.
-    pub fn of_stream(stream: &'a Stream) -> Option<Self> {
-        let Stream { symbol, tape, boundary_row, targets, .. } = stream;
-        let (boundary_row, TargetRows { candidates, splits }) = (*boundary_row, targets.first()?);
+    /// The halves of a stream before its labels are known: its rows with complete windows of a target.
+    pub fn of_stream(stream: &'a Stream, target: &'a str, TargetRows { candidates, splits }: &TargetRows) -> Self {
+        let Stream { symbol, tape, boundary_row, .. } = stream;
         let fit = candidates.before(splits.fit_end);
-        let holdout = candidates.count() - candidates.before(boundary_row);
-        Some(Self { symbol, rows: tape.rows(), boundary_row, fit, holdout })
+        let holdout = candidates.count() - candidates.before(*boundary_row);
+        Self { symbol, target, rows: tape.rows(), boundary_row: *boundary_row, fit, holdout }
     }
 
     /// Why it has no `fit` rows; `None` if it has some.
     fn no_fit(&self, until: Timestamp) -> Option<String> {
         (self.fit == 0).then(|| match self.boundary_row {
             0 => format!("all of its {} rows come at or after {until}", grouped(self.rows)),
-            before => format!("none of its {} rows before {until} has a label that ends before it", grouped(before)),
+            before => {
+                let label = label(self.target);
+                format!("none of its {} rows before {until} has {label} that ends before it", grouped(before))
+            }
         })
     }
 
@@ -80,9 +84,14 @@ impl<'a> Halves<'a> {
     fn no_holdout(&self, until: Timestamp) -> Option<String> {
         (self.holdout == 0).then(|| match self.rows - self.boundary_row.min(self.rows) {
             0 => format!("all of its {} rows come before {until}", grouped(self.rows)),
-            after => format!("none of its {} rows at or after {until} has a label", grouped(after)),
+            after => format!("none of its {} rows at or after {until} has {}", grouped(after), label(self.target)),
         })
     }
+}
+
+/// A label of this target, as warnings say it.
+fn label(target: &str) -> String {
+    if target == CLASSIC { "a label".to_owned() } else { format!("a label of {target}") }
 }
 
 /// The first and the last time of the data; `None` without records.
@@ -120,15 +129,40 @@ pub fn check_fit_half(
 }
 
 /// Warns of an empty holdout, and of symbols without rows in a half that others have rows in. Data to which thresholds
-/// from a file are applied may be without a fit half.
+/// from a file are applied may be without a fit half. What holds for several targets alike is said once.
 pub fn empty_halves(halves: &[Halves<'_>], until: Timestamp, origin: Origin, inputs: &[InputEntry]) -> Vec<String> {
+    let mut warnings: Vec<String> = Vec::new();
+    let mut targets: Vec<&str> = Vec::new();
+    for half in halves {
+        if !targets.contains(&half.target) {
+            targets.push(half.target);
+        }
+    }
+    for target in targets {
+        let of_target: Vec<Halves<'_>> = halves.iter().filter(|half| half.target == target).copied().collect();
+        for warning in empty_halves_of(target, &of_target, until, origin, inputs) {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+    }
+    warnings
+}
+
+fn empty_halves_of(
+    target: &str,
+    halves: &[Halves<'_>],
+    until: Timestamp,
+    origin: Origin,
+    inputs: &[InputEntry],
+) -> Vec<String> {
     let mut warnings = Vec::new();
     if halves.iter().any(|half| half.fit > 0) {
         warnings.extend(without("fit", halves, |half| half.no_fit(until)));
     }
     if halves.iter().any(|half| half.holdout > 0) {
         warnings.extend(without("holdout", halves, |half| half.no_holdout(until)));
-    } else if let (false, Some([_, last])) = (halves.is_empty(), span(inputs)) {
+    } else if let Some([_, last]) = span(inputs) {
         let after = halves.iter().any(|half| half.boundary_row < half.rows);
         let what = match origin {
             Origin::Setting => format!("fit_until = {until}"),
@@ -136,7 +170,7 @@ pub fn empty_halves(halves: &[Halves<'_>], until: Timestamp, origin: Origin, inp
             Origin::Middle => format!("the boundary time, {until}"),
         };
         let why = match after {
-            true => format!("no row at or after {what} has a label, and the data ends at {last}"),
+            true => format!("no row at or after {what} has {}, and the data ends at {last}", label(target)),
             false => format!("no row comes at or after {what}, and the data ends at {last}"),
         };
         let cure = match origin {
@@ -168,7 +202,26 @@ mod tests {
     const UNTIL: Timestamp = Timestamp(1_712_102_400_000_000_000);
 
     fn half(symbol: &str, boundary_row: u64, [fit, holdout]: [u64; 2]) -> Halves<'_> {
-        Halves { symbol, rows: 1_000, boundary_row, fit, holdout }
+        Halves { symbol, target: CLASSIC, rows: 1_000, boundary_row, fit, holdout }
+    }
+
+    #[test]
+    fn targets_without_a_half_are_named_where_it_depends_on_them() {
+        let of = |target, half| Halves { target, ..half };
+        let halves = [
+            half("late", 0, [0, 900]),
+            of("long", half("late", 0, [0, 100])),
+            half("both", 500, [400, 400]),
+            of("long", half("both", 500, [100, 0])),
+        ];
+        let until = "2024-04-03T00:00:00.000000000Z";
+        assert_eq!(
+            empty_halves(&halves, UNTIL, Origin::Middle, &[]),
+            [
+                format!("late: has no fit rows: all of its 1,000 rows come at or after {until}"),
+                format!("both: has no holdout rows: none of its 500 rows at or after {until} has a label of long"),
+            ]
+        );
     }
 
     #[test]

@@ -155,8 +155,16 @@ pub fn fit_thresholds<P: AsRef<Path>>(
         let labelled = engine.movements(&scanned.streams)?.labelled;
         let qualified = qualified(config, &scanned.streams, &labelled)?;
         let (thresholds, _) = fit_all(&engine, run, &scanned, &qualified)?;
-        let halves: Vec<Halves<'_>> =
-            qualified.first().into_iter().flatten().filter_map(|s| Halves::of_stream(&scanned.streams[*s])).collect();
+        let targets = config.all_targets();
+        let halves: Vec<Halves<'_>> = qualified
+            .iter()
+            .zip(&targets)
+            .enumerate()
+            .flat_map(|(number, (streams, target))| {
+                let streams = streams.iter().map(|stream| &scanned.streams[*stream]);
+                streams.map(move |stream| Halves::of_stream(stream, &target.name, &stream.targets[number]))
+            })
+            .collect();
         let empty = empty_halves(&halves, scanned.fit_until, Origin::new(config, true), &scanned.inputs);
         empty.into_iter().for_each(|warning| monitor.note(warning));
         scanned.check_unchanged()?;

@@ -12,7 +12,7 @@ use crate::config::Movement;
 use crate::error::Result;
 use crate::tape::SymbolTape;
 
-/// Takes the values of the next candidates: one list for each track of [`Rule::tracks`], all of the same length.
+/// Takes the values of the next candidates: one list for each track of `Rule::tracks`, all of the same length.
 pub type Take<'a> = dyn FnMut(&[Vec<f64>]) -> Result<()> + 'a;
 
 /// A kind of movement.
