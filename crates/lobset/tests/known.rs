@@ -238,7 +238,7 @@ fn a_manifest_that_says_otherwise_is_refused() {
     }
     type Change = fn(&mut TargetEntry);
     let contradictions: [(Change, usize, &str); 7] = [
-        (|e| e.known_share = None, 0, "it has a known share if and only if"),
+        (|e| e.known_share = None, 0, "it must have a known share if and only if"),
         (|e| e.known_share = Some(1.5), 0, "is not between 0 and 1"),
         (|e| e.known_share = Some(0.1), 1, "its known share is not 0, though its movements start from the price"),
         (|e| fit(e).majority_accuracy = Some(0.5), 0, "its majority accuracies do not follow from its counts"),
