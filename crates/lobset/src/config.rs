@@ -7,6 +7,8 @@ mod session;
 mod setting;
 mod table;
 mod target;
+mod target_text;
+mod targets;
 mod values;
 
 use std::collections::BTreeSet;
@@ -20,12 +22,13 @@ pub use choices::{
 pub use session::Session;
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
-use target::check_targets;
-pub(crate) use target::target_text;
 pub use target::{
-    Barrier, CLASSIC, Classes, Horizon, LONGEST_SPAN, MAX_BARRIER_ROWS, MAX_WINDOW_ROWS, Means, Movement, Target,
-    Targets, Time, Width,
+    Barrier, CLASSIC, Classes, Horizon, LONGEST_SPAN, MAX_BARRIER_ROWS, MAX_WINDOW_ROWS, Means, Movement, Target, Time,
+    Width,
 };
+pub use targets::Targets;
+use targets::check_targets;
+pub(crate) use targets::target_text;
 pub use values::{Choice, RawValue, ValueKind};
 pub(crate) use values::{NONE, SettingValue};
 

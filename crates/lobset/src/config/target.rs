@@ -1,13 +1,11 @@
 //! Targets: what a label says about the future of a row. Each is a movement, a number for every row, and classes of it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::choices::ThresholdScope;
-use super::values::{RawValue, SettingValue, ValueKind};
 use crate::time_text::Duration;
 
 /// The name of the target that the flat settings describe. Its columns carry no name.
@@ -15,9 +13,6 @@ pub const CLASSIC: &str = "classic";
 
 /// The longest window, in rows. It keeps every exact sum and product of a label within 128 bits.
 pub const MAX_WINDOW_ROWS: u64 = 1 << 30;
-
-/// The largest number of targets besides the classic one.
-const MOST_TARGETS: usize = 64;
 
 /// The longest length of time in a target: 30 days. It keeps every exact sum within 128 bits.
 pub const LONGEST_SPAN: Duration = Duration(30 * 86_400_000_000_000);
@@ -248,7 +243,7 @@ impl Target {
     ///
     /// # Errors
     /// What is wrong, one text for each problem.
-    fn problems(&self) -> Vec<String> {
+    pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut require = |holds: bool, message: String| {
             if !holds {
@@ -328,92 +323,13 @@ impl Target {
 }
 
 /// A name that can be part of a column's name.
-fn check_name(name: &str) -> Result<(), String> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     match (fits, name) {
         (false, _) => Err(format!("{name:?} is not a name of 1 to 32 letters, digits and underscores")),
         (true, CLASSIC) => Err(format!("{CLASSIC:?} is the target of the flat settings; choose another name")),
         (true, _) => Ok(()),
     }
-}
-
-/// The value of a number in a target.
-fn number<T: FromStr>(key: &str, text: &str) -> Result<T, String> {
-    text.replace('_', "").parse().map_err(|_| format!("{key}: {text:?} is not a number that fits"))
-}
-
-/// The keys and values of a target's text, which are taken one by one. Those that are left over are unknown.
-struct Keys<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Keys<'a> {
-    fn take(&mut self, key: &str) -> Option<&'a str> {
-        let place = self.0.iter().position(|(found, _)| *found == key)?;
-        Some(self.0.remove(place).1)
-    }
-
-    fn text<T: FromStr<Err = String>>(&mut self, key: &str, default: &str) -> Result<T, String> {
-        self.take(key).unwrap_or(default).parse().map_err(|message| format!("{key}: {message}"))
-    }
-
-    fn number<T: FromStr>(&mut self, key: &str, default: T) -> Result<T, String> {
-        self.take(key).map_or(Ok(default), |text| number(key, text))
-    }
-}
-
-/// Cuts a text at the commas outside of parentheses.
-fn parts(text: &str) -> Vec<&str> {
-    let (mut parts, mut depth, mut start) = (Vec::new(), 0_u32, 0);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            b',' if depth == 0 => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-/// The windows of a preset such as `deeplob(50)`; `None` for a name that is no preset.
-///
-/// Sources: `fi2010`: Ntakaris, Magris, Kanniainen, Gabbouj, Iosifidis 2018; `deeplob`: Zhang, Zohren, Roberts 2019,
-/// equations 3 and 4; `tlob`: Berti, Kasneci 2025.
-fn preset(text: &str) -> Option<Result<Means, String>> {
-    let (name, rest) = text.split_once('(').unwrap_or((text, ""));
-    let wanted: &[&str] = match name {
-        "fi2010" | "deeplob" => &["k"],
-        "tlob" => &["h", "w"],
-        "return" => &["h"],
-        _ => return None,
-    };
-    let usage = || format!("write it as {name}({}), in rows", wanted.join(","));
-    let given = || -> Result<Vec<u64>, String> {
-        let inside = rest.strip_suffix(')').ok_or_else(usage)?;
-        let rows = inside.split(',').map(|part| part.trim().replace('_', "").parse::<u64>().map_err(|_| usage()));
-        rows.collect()
-    };
-    let windows = || {
-        let through = |lookback_rows, lookforward_offset, lookforward_input| Means {
-            lookback_rows,
-            include_row: true,
-            lookforward_offset,
-            lookforward_input,
-        };
-        let in_range = |rows: u64| (1..MAX_WINDOW_ROWS).contains(&rows);
-        match (name, given()?.as_slice()) {
-            ("fi2010", [k]) => Ok(through(1, 0, *k)),
-            ("deeplob", [k]) => Ok(through(*k, 0, *k)),
-            ("return", [h]) if in_range(*h) => Ok(through(1, h - 1, 1)),
-            ("tlob", [h, w]) if in_range(*h) && w < h => Ok(through(w + 1, h - w - 1, w + 1)),
-            ("tlob", [_, _]) => Err("tlob(h,w): w is the smaller of the two".to_owned()),
-            _ => Err(usage()),
-        }
-    };
-    Some(windows())
 }
 
 impl Movement {
@@ -462,37 +378,6 @@ impl Movement {
             Self::Time(_) | Self::Barrier(_) => true,
         }
     }
-
-    fn parse(kind: &str, keys: &mut Keys<'_>) -> Result<Self, String> {
-        if let Some(windows) = preset(kind) {
-            return windows.map(Self::Means);
-        }
-        match kind {
-            "means" => {
-                let plain = Means::DEFAULT;
-                Ok(Self::Means(Means {
-                    lookback_rows: keys.number("lookback_rows", plain.lookback_rows)?,
-                    include_row: keys.take("include_row").map_or(Ok(plain.include_row), bool::parse)?,
-                    lookforward_offset: keys.number("lookforward_offset", plain.lookforward_offset)?,
-                    lookforward_input: keys.number("lookforward_input", plain.lookforward_input)?,
-                }))
-            }
-            "time" => Ok(Self::Time(Time {
-                lookback: keys.text("lookback", "10s")?,
-                offset: keys.text("offset", "0s")?,
-                ahead: keys.text("ahead", "10s")?,
-            })),
-            "barrier" => Ok(Self::Barrier(Barrier {
-                up: keys.text("up", "2spread")?,
-                down: keys.text("down", "2spread")?,
-                horizon: keys.text("horizon", "5000")?,
-                lookback_rows: keys.number("lookback_rows", Means::DEFAULT.lookback_rows)?,
-            })),
-            _ => {
-                Err(format!("{kind:?} is not one of means, time, barrier, fi2010(k), deeplob(k), tlob(h,w), return(h)"))
-            }
-        }
-    }
 }
 
 impl Classes {
@@ -512,188 +397,4 @@ impl Classes {
     pub(super) fn multiple_before() -> f64 {
         Self::MULTIPLE
     }
-
-    fn parse(keys: &mut Keys<'_>) -> Result<Self, String> {
-        match keys.take("classes").unwrap_or("quantiles") {
-            "quantiles" => Ok(Self::Quantiles { nbins: keys.number("nbins", Self::NBINS)? }),
-            "share" => Ok(Self::Share { stationary: keys.number("stationary", Self::STATIONARY)? }),
-            "spread" => Ok(Self::Spread { multiple: keys.number("multiple", Self::MULTIPLE)? }),
-            "fixed" => {
-                let text = keys.take("boundaries").unwrap_or_default().trim_matches(['[', ']']);
-                let numbers = text.split(BETWEEN_NUMBERS).map(str::trim).filter(|item| !item.is_empty());
-                Ok(Self::Fixed {
-                    boundaries: numbers.map(|item| number("boundaries", item)).collect::<Result<_, _>>()?,
-                })
-            }
-            other => Err(format!("classes: {other:?} is not one of quantiles, share, spread, fixed")),
-        }
-    }
-}
-
-impl FromStr for Target {
-    type Err = String;
-
-    /// Parses `NAME=KIND,key=value,…`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let example = "such as h10=means,lookback_rows=1,include_row=true,lookforward_offset=0,lookforward_input=10";
-        let (name, rest) = text.split_once('=').ok_or_else(|| format!("{text:?} is not a target {example}"))?;
-        let name = name.trim();
-        let of_target = |message: String| format!("{name}: {message}");
-        check_name(name)?;
-        let mut parts = parts(rest).into_iter().map(str::trim);
-        let kind = parts.next().unwrap_or_default();
-        let pairs = parts.map(|part| {
-            let pair = part.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
-            pair.ok_or_else(|| of_target(format!("{part:?} is not key=value")))
-        });
-        let mut keys = Keys(pairs.collect::<Result<_, _>>()?);
-        let movement = Movement::parse(kind, &mut keys).map_err(of_target)?;
-        let classes = match movement {
-            Movement::Barrier(_) => Classes::Touch,
-            _ => Classes::parse(&mut keys).map_err(of_target)?,
-        };
-        let scope = keys.take("threshold_scope").map_or(Ok(ThresholdScope::Global), ThresholdScope::parse);
-        let target = Self { name: name.to_owned(), movement, classes, threshold_scope: scope.map_err(of_target)? };
-        match keys.0.first() {
-            Some((key, _)) => {
-                Err(of_target(format!("{key:?} is not a key of {kind} with these classes, or is given twice")))
-            }
-            None => Ok(target),
-        }
-    }
-}
-
-/// The text that [`Target::from_str`] reads back.
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, movement, classes, threshold_scope } = self;
-        match movement {
-            Movement::Means(Means { lookback_rows, include_row, lookforward_offset, lookforward_input }) => write!(
-                f,
-                "{name}=means,lookback_rows={lookback_rows},include_row={include_row},lookforward_offset={lookforward_offset},lookforward_input={lookforward_input}"
-            )?,
-            Movement::Time(Time { lookback, offset, ahead }) => {
-                write!(f, "{name}=time,lookback={lookback},offset={offset},ahead={ahead}")?;
-            }
-            Movement::Barrier(Barrier { up, down, horizon, lookback_rows }) => {
-                write!(f, "{name}=barrier,up={up},down={down},horizon={horizon},lookback_rows={lookback_rows}")?
-            }
-        }
-        match classes {
-            Classes::Touch => {}
-            Classes::Quantiles { nbins } => write!(f, ",nbins={nbins}")?,
-            Classes::Share { stationary } => write!(f, ",classes=share,stationary={stationary}")?,
-            Classes::Spread { multiple } => write!(f, ",classes=spread,multiple={multiple}")?,
-            Classes::Fixed { boundaries } => {
-                let boundaries: Vec<String> = boundaries.iter().map(f64::to_string).collect();
-                write!(f, ",classes=fixed,boundaries={}", boundaries.join(BETWEEN_NUMBERS))?;
-            }
-        }
-        write!(f, ",threshold_scope={}", threshold_scope.name())
-    }
-}
-
-/// The targets besides the classic one.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<serde_json::Value>")]
-pub struct Targets(pub Vec<Target>);
-
-/// Refuses unknown keys, which serde does not do where structs are flattened into another.
-impl TryFrom<Vec<serde_json::Value>> for Targets {
-    type Error = String;
-
-    fn try_from(values: Vec<serde_json::Value>) -> Result<Self, String> {
-        let target = |value: serde_json::Value| {
-            let target: Target = serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
-            let known = serde_json::to_value(&target).map_err(|e| e.to_string())?;
-            match value.as_object().into_iter().flatten().find(|(key, _)| known.get(key).is_none()) {
-                Some((key, _)) => Err(format!("{key:?} is not a key of the target {:?}", target.name)),
-                None => Ok(target),
-            }
-        };
-        values.into_iter().map(target).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// Separates targets in a text.
-const BETWEEN_TARGETS: &str = ";";
-
-/// Separates numbers in the text of a target, whose keys are separated by commas.
-const BETWEEN_NUMBERS: &str = "/";
-
-/// The text of targets, each given as text or by its keys and values.
-///
-/// # Errors
-/// What is missing, or not a value of a target.
-pub(crate) fn target_text(targets: &[RawValue]) -> Result<String, String> {
-    let text = |target: &RawValue| match target {
-        RawValue::Text(text) => Ok(text.clone()),
-        RawValue::Table(pairs) => text_of_pairs(pairs),
-        RawValue::List(_) => Err("a target is a text or a table, not a list".to_owned()),
-    };
-    Ok(targets.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(BETWEEN_TARGETS))
-}
-
-fn text_of_pairs(pairs: &BTreeMap<String, RawValue>) -> Result<String, String> {
-    let value = |key: &str, value: &RawValue| {
-        let item = |item: &RawValue| match item {
-            RawValue::Text(text) => Ok(text.clone()),
-            _ => Err(format!("{key}: must be a number, a text or a list of those")),
-        };
-        match value {
-            RawValue::List(items) => Ok(items.iter().map(item).collect::<Result<Vec<_>, _>>()?.join(BETWEEN_NUMBERS)),
-            one => item(one),
-        }
-    };
-    // A value with a separator would bring keys or targets of its own.
-    let separates = |text: &str| text.contains([';', '=']) || parts(text).len() > 1;
-    let value = |key: &str, given: &RawValue| match value(key, given)? {
-        text if separates(key) || separates(&text) => {
-            Err(format!("{key:?} = {text:?}: neither may contain \",\", \";\" or \"=\""))
-        }
-        text => Ok(text),
-    };
-    let required = |key: &str| pairs.get(key).ok_or_else(|| format!("a target needs a {key}"));
-    let (name, kind) = (value("name", required("name")?)?, value("kind", required("kind")?)?);
-    let others = pairs.iter().filter(|(key, _)| !matches!(key.as_str(), "name" | "kind"));
-    let others = others.map(|(key, given)| Ok(format!(",{key}={}", value(key, given)?)));
-    Ok(format!("{name}={kind}{}", others.collect::<Result<String, String>>()?))
-}
-
-impl SettingValue for Targets {
-    const KIND: ValueKind = ValueKind::Targets;
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let texts = text.split(BETWEEN_TARGETS).map(str::trim).filter(|text| !text.is_empty());
-        texts.map(str::parse).collect::<Result<_, _>>().map(Self)
-    }
-
-    fn text(&self) -> String {
-        self.0.iter().map(Target::to_string).collect::<Vec<_>>().join(BETWEEN_TARGETS)
-    }
-
-    fn toml(&self) -> String {
-        let quoted: Vec<String> = self.0.iter().map(|target| format!("{:?}", target.to_string())).collect();
-        format!("[{}]", quoted.join(", "))
-    }
-}
-
-/// Checks the targets besides the classic one.
-pub(super) fn check_targets(targets: &Targets) -> Result<(), String> {
-    let mut problems = Vec::new();
-    if targets.0.len() > MOST_TARGETS {
-        problems.push(format!("{} are more than {MOST_TARGETS}", targets.0.len()));
-    }
-    for (place, target) in targets.0.iter().enumerate() {
-        let name = &target.name;
-        problems.extend(check_name(name).err());
-        // Some readers, such as DuckDB and Spark, take names of columns that differ only in case for the same.
-        match targets.0[..place].iter().find(|other| other.name.eq_ignore_ascii_case(name)) {
-            Some(other) if other.name == *name => problems.push(format!("the name {name:?} is given twice")),
-            Some(other) => problems.push(format!("the names {:?} and {name:?} differ only in case", other.name)),
-            None => {}
-        }
-        problems.extend(target.problems().into_iter().map(|problem| format!("{name}: {problem}")));
-    }
-    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
