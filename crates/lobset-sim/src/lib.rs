@@ -108,9 +108,14 @@ impl Market {
         progress: impl Fn(usize) + Sync,
     ) -> Result<Vec<PathBuf>, Error> {
         self.check()?;
+        let plans = day::plan(self);
+        // Before any thread starts, so that the first of several is named.
+        let paths: Vec<PathBuf> = plans.iter().map(|plan| folder.join(plan.file_name())).collect();
+        if let Some(path) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
+            return Err(Error::Output { path: path.clone(), cause: std::io::ErrorKind::AlreadyExists.into() });
+        }
         let is_new = !folder.exists();
         std::fs::create_dir_all(folder).map_err(|cause| Error::Output { path: folder.to_owned(), cause })?;
-        let plans = day::plan(self);
         let next = AtomicUsize::new(0);
         let written = Mutex::new(Vec::new());
         let work = || -> Result<(), Error> {
@@ -147,7 +152,7 @@ impl Market {
             }
         }
         outcome?;
-        Ok(plans.iter().map(|plan| folder.join(plan.file_name())).collect())
+        Ok(paths)
     }
 
     fn check(&self) -> Result<(), Error> {
