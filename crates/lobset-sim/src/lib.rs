@@ -112,7 +112,7 @@ impl Market {
         // Before any thread starts, so that the first of several is named.
         let paths: Vec<PathBuf> = plans.iter().map(|plan| folder.join(plan.file_name())).collect();
         if let Some(path) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
-            return Err(Error::Output { path: path.clone(), cause: std::io::ErrorKind::AlreadyExists.into() });
+            return Err(Error::Output { path: path.clone(), cause: io::ErrorKind::AlreadyExists.into() });
         }
         let is_new = !folder.exists();
         std::fs::create_dir_all(folder).map_err(|cause| Error::Output { path: folder.to_owned(), cause })?;
