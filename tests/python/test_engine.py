@@ -217,8 +217,8 @@ TARGETS = [
     "d20=deeplob(20)",
     {"name": "r30", "kind": "return(30)", "classes": "fixed", "boundaries": [-1e-4, 1e-4]},
     {"name": "tlob", "kind": "tlob(30,5)", "classes": "share", "stationary": 0.5, "threshold_scope": "symbol"},
-    "past=time,lookback=1s,offset=0ns,ahead=500ms",
-    "touch=barrier,up=2spread,down=0.0005,horizon=10s",
+    "past=time,lookback=2m,offset=0ns,ahead=500s,classes=share",
+    "touch=barrier,up=2spread,down=0.0005,horizon=1h",
 ]
 
 
@@ -332,7 +332,7 @@ def test_targets_in_time_and_with_barriers(market, tmp_path):
     made = lobset.process(market, tmp_path / "out", SMALL.replace(targets=TARGETS[4:], label_end=True), progress=False)
     thresholds = lobset.Thresholds.read(made.folder / "thresholds.json")
     assert list(thresholds.targets) == ["classic", "past", "touch"]
-    assert len(thresholds.targets["past"].boundaries) == 20
+    assert len(thresholds.targets["past"].boundaries) == 2
     for path in made.datasets.values():
         frame = pl.read_parquet(path).filter(pl.col("label_touch_touch").is_not_null())
         assert set(frame["classification_label_touch"]) <= {0, 2}

@@ -202,12 +202,12 @@ pub fn check_classes(
     if zeros < rows && u128::from(zeros) * nbins as u128 > rows.into() {
         return Err(Error::data(
             format!("{only}: {} of the {} fit movements are exactly zero", grouped(zeros), grouped(rows)),
-            "set classes = \"share\" or classes = \"spread\", which put zeros into a class between down and up; or lower nbins, or raise lookback_rows and lookforward_input so that the means change in finer steps",
+            "set classes = \"share\" or classes = \"spread\", which put zeros into a class between down and up; or lower nbins, or average over longer windows so that the means change in finer steps",
         ));
     }
     Err(Error::data(
         format!("{only}: the fit movements have too few distinct values for nbins = {nbins}"),
-        "lower nbins, or raise lookback_rows and lookforward_input so that the means change in finer steps; a price that never changes cannot be divided into classes",
+        "lower nbins, or average over longer windows so that the means change in finer steps; a price that never changes cannot be divided into classes",
     ))
 }
 
