@@ -100,7 +100,11 @@ def from_pandas(frame):
             unit = np.datetime_data(stamps.to_numpy().dtype)[0]
             values = np.where(missing, 0, stamps.to_numpy().astype(np.int64)) * UNITS[unit]
         elif kind in "iub":
-            values = series.fillna(0).to_numpy(dtype=np.int64) if missing.any() else series.to_numpy().astype(np.int64)
+            values = (
+                series.fillna(series.dtype.type(0)).to_numpy(dtype=np.int64)
+                if missing.any()
+                else series.to_numpy().astype(np.int64)
+            )
         elif kind == "f":
             values = series.to_numpy(dtype=np.float64)
         else:
