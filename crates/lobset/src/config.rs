@@ -2,12 +2,14 @@
 //! [`SETTINGS`], from which the command line, the environment, TOML files, Python and the README have theirs.
 
 mod choices;
+mod classes;
+mod keys;
+mod movement;
 pub(crate) mod presets;
 mod session;
 mod setting;
 mod table;
 mod target;
-mod target_text;
 mod targets;
 mod values;
 
@@ -19,13 +21,12 @@ use serde::{Deserialize, Serialize, Serializer};
 pub use choices::{
     Aliases, BadBook, ClassRule, Columns, Compression, Derived, Feature, PriceType, Rows, ThresholdScope, Unmapped,
 };
+pub use classes::Classes;
+pub use movement::{Barrier, Horizon, LONGEST_SPAN, MAX_BARRIER_ROWS, MAX_WINDOW_ROWS, Means, Movement, Time, Width};
 pub use session::Session;
 pub use setting::{Scope, Setting};
 use table::{by_scope, optional, scope, scoped, settings};
-pub use target::{
-    Barrier, CLASSIC, Classes, Horizon, LONGEST_SPAN, MAX_BARRIER_ROWS, MAX_WINDOW_ROWS, Means, Movement, Target, Time,
-    Width,
-};
+pub use target::{CLASSIC, Target};
 pub use targets::Targets;
 use targets::check_targets;
 pub(crate) use targets::target_text;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::{BETWEEN_NUMBERS, parts};
 use super::target::{Target, check_name};
-use super::target_text::{BETWEEN_NUMBERS, parts};
 use super::values::{RawValue, SettingValue, ValueKind};
 
 /// The largest number of targets besides the classic one.

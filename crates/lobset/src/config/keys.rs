@@ -1,0 +1,47 @@
+//! The text of a target: a kind, then keys and values between commas.
+
+use std::str::FromStr;
+
+/// Separates numbers in the text of a target, whose keys are separated by commas.
+pub(super) const BETWEEN_NUMBERS: &str = "/";
+
+/// The value of a number in a target.
+pub(super) fn number<T: FromStr>(key: &str, text: &str) -> Result<T, String> {
+    text.replace('_', "").parse().map_err(|_| format!("{key}: {text:?} is not a number that fits"))
+}
+
+/// The keys and values of a target's text, which are taken one by one. Those that are left over are unknown.
+pub(super) struct Keys<'a>(pub Vec<(&'a str, &'a str)>);
+
+impl<'a> Keys<'a> {
+    pub fn take(&mut self, key: &str) -> Option<&'a str> {
+        let place = self.0.iter().position(|(found, _)| *found == key)?;
+        Some(self.0.remove(place).1)
+    }
+
+    pub fn text<T: FromStr<Err = String>>(&mut self, key: &str, default: &str) -> Result<T, String> {
+        self.take(key).unwrap_or(default).parse().map_err(|message| format!("{key}: {message}"))
+    }
+
+    pub fn number<T: FromStr>(&mut self, key: &str, default: T) -> Result<T, String> {
+        self.take(key).map_or(Ok(default), |text| number(key, text))
+    }
+}
+
+/// Cuts a text at the commas outside of parentheses.
+pub(super) fn parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0_u32, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
