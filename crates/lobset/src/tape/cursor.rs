@@ -210,7 +210,7 @@ impl SymbolTape {
 
 /// Keeps the file of the previous chunk open: chunks of the same file are consecutive.
 #[derive(Default)]
-pub(super) struct OpenFile {
+pub struct OpenFile {
     open: Option<(Arc<PathBuf>, Ranges)>,
 }
 
@@ -257,21 +257,36 @@ pub fn check_chunks<'a>(file: &Path, chunks: impl IntoIterator<Item = &'a Chunk>
     Ok(())
 }
 
-/// Iterates over a symbol's mid2 values. Keeps one chunk in memory.
-pub struct MidCursor<'a> {
+/// A value of a row that chunks hold in tapes of fixed width.
+pub trait Decode: Copy {
+    /// Reads the values of a chunk of `tape`, by its place, into `values`, which is empty. `bytes` is scratch space.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read, or has no such values.
+    fn decode(
+        tape: &SymbolTape,
+        chunk: usize,
+        file: &mut OpenFile,
+        bytes: &mut Vec<u8>,
+        values: &mut Vec<Self>,
+    ) -> Result<()>;
+}
+
+/// Iterates over values of a symbol's rows. Keeps one chunk in memory.
+pub struct Cursor<'a, T> {
     tape: &'a SymbolTape,
     file: OpenFile,
     next_chunk: usize,
     bytes: Vec<u8>,
-    values: Vec<i64>,
+    values: Vec<T>,
     at: usize,
 }
 
-impl<'a> MidCursor<'a> {
+impl<'a, T: Decode> Cursor<'a, T> {
     /// Creates a cursor positioned at `row`.
     ///
     /// # Errors
-    /// [`Error::Output`] when the work file cannot be read.
+    /// [`Error::Output`] when the work file cannot be read, or has no such values.
     pub fn new(tape: &'a SymbolTape, row: u64) -> Result<Self> {
         let next_chunk = tape.chunk_of(row);
         let mut cursor =
@@ -286,12 +301,8 @@ impl<'a> MidCursor<'a> {
     }
 
     fn load(&mut self) -> Result<()> {
-        let located = &self.tape.chunks[self.next_chunk];
-        self.bytes.resize(located.chunk.rows as usize * 8, 0);
-        self.file.read(located, Tape::Mid2, &mut self.bytes)?;
         self.values.clear();
-        let (words, _) = self.bytes.as_chunks::<8>();
-        self.values.extend(words.iter().map(|w| i64::from_le_bytes(*w)));
+        T::decode(self.tape, self.next_chunk, &mut self.file, &mut self.bytes, &mut self.values)?;
         self.next_chunk += 1;
         self.at = 0;
         Ok(())
@@ -301,18 +312,51 @@ impl<'a> MidCursor<'a> {
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
-    pub fn values(&mut self) -> Result<&[i64]> {
+    #[inline]
+    pub fn values(&mut self) -> Result<&[T]> {
         while self.at == self.values.len() && self.next_chunk < self.tape.chunks.len() {
             self.load()?;
         }
         Ok(&self.values[self.at..])
     }
 
-    /// Advances by `n` values, which [`values`](Self::values) must have returned.
+    /// The value at the current position; `None` at the end of the tape.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read.
+    #[inline]
+    pub fn peek(&mut self) -> Result<Option<T>> {
+        Ok(self.values()?.first().copied())
+    }
+
+    /// Advances by `n` values, which [`values`](Self::values) or [`peek`](Self::peek) must have returned.
+    #[inline]
     pub fn skip(&mut self, n: usize) {
         self.at += n;
     }
+}
 
+/// Iterates over a symbol's mid2 values.
+pub type MidCursor<'a> = Cursor<'a, i64>;
+
+impl Decode for i64 {
+    fn decode(
+        tape: &SymbolTape,
+        chunk: usize,
+        file: &mut OpenFile,
+        bytes: &mut Vec<u8>,
+        values: &mut Vec<Self>,
+    ) -> Result<()> {
+        let located = &tape.chunks[chunk];
+        bytes.resize(located.chunk.rows as usize * 8, 0);
+        file.read(located, Tape::Mid2, bytes)?;
+        let (words, _) = bytes.as_chunks::<8>();
+        values.extend(words.iter().map(|w| i64::from_le_bytes(*w)));
+        Ok(())
+    }
+}
+
+impl MidCursor<'_> {
     /// Sums the next `n` values and advances past them.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ impl Rows {
         for _ in rows {
             let Some(moment) = cursor.peek()? else { break };
             moments.push(moment);
-            cursor.skip();
+            cursor.skip(1);
         }
         let extremes = BLOCKS.map(|block| {
             let of = |rows: &[Moment]| {
@@ -162,7 +162,7 @@ impl Barrier {
         match self.horizon {
             Horizon::Rows(rows) => Ok((row + rows + 1).min(tape.rows())),
             Horizon::Time(time) => {
-                let ts = MomentCursor::new(tape, row)?.peek()?.map_or(0, |moment| moment.ts);
+                let ts = tape.reached_at(row)?;
                 tape.first_row_at(ts.saturating_add(time.0).saturating_add(1))
             }
         }
@@ -177,7 +177,7 @@ impl Rule for Barrier {
             let after = match self.horizon {
                 Horizon::Rows(rows) => stretch.end.saturating_sub(rows),
                 Horizon::Time(time) => {
-                    let last = MomentCursor::new(tape, stretch.end - 1)?.peek()?.map_or(0, |moment| moment.ts);
+                    let last = tape.reached_at(stretch.end - 1)?;
                     let Some(end) = last.checked_sub(time.0) else { continue };
                     tape.first_row_at(end.saturating_add(1))?.min(stretch.end)
                 }

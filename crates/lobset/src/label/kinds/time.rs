@@ -38,7 +38,7 @@ impl<'a> Steps<'a> {
     fn new(tape: &'a SymbolTape, row: u64, stretch_end: u64) -> Result<Self> {
         let mut cursor = MomentCursor::new(tape, row)?;
         let last = cursor.peek()?.unwrap_or(Moment { ts: 0, mid2: 0, spread: 0 });
-        cursor.skip();
+        cursor.skip(1);
         Ok(Self { cursor, last, row, stretch_end, integral: 0 })
     }
 
@@ -51,7 +51,7 @@ impl<'a> Steps<'a> {
             self.integral += i128::from(self.last.mid2) * i128::from(next.ts - self.last.ts);
             self.last = next;
             self.row += 1;
-            self.cursor.skip();
+            self.cursor.skip(1);
         }
         Ok(())
     }
@@ -84,9 +84,7 @@ impl Rule for Time {
     fn candidates(&self, tape: &SymbolTape, breaks: &[u64]) -> Result<Candidates> {
         let mut ranges = Vec::new();
         for stretch in stretches(tape.rows(), breaks).filter(|stretch| !stretch.is_empty()) {
-            let at =
-                |row: u64| Ok::<_, crate::Error>(MomentCursor::new(tape, row)?.peek()?.map_or(0, |moment| moment.ts));
-            let (first, last) = (at(stretch.start)?, at(stretch.end - 1)?);
+            let (first, last) = (tape.reached_at(stretch.start)?, tape.reached_at(stretch.end - 1)?);
             // The mid price is known from the first row of the stretch to its last.
             let Some(end) = last.checked_sub(self.reach()) else { continue };
             let from = tape.first_row_at(first.saturating_add(self.lookback.0))?.max(stretch.start);
@@ -101,8 +99,7 @@ impl Rule for Time {
     }
 
     fn seen(&self, tape: &SymbolTape, rows: Range<u64>) -> Result<Range<u64>> {
-        let at = |row: u64| Ok::<_, crate::Error>(MomentCursor::new(tape, row)?.peek()?.map_or(0, |moment| moment.ts));
-        let (first, last) = (at(rows.start)?, at(rows.end - 1)?);
+        let (first, last) = (tape.reached_at(rows.start)?, tape.reached_at(rows.end - 1)?);
         let from = self.first_seen(tape, rows.start, first)?;
         Ok(from..tape.first_row_at(last.saturating_add(self.reach()).saturating_add(1))?.max(rows.end))
     }
@@ -130,7 +127,7 @@ impl Rule for Time {
             let [mut behind, mut now, mut start, mut end] = [steps()?, steps()?, steps()?, steps()?];
             for _ in rows {
                 let Some(Moment { ts, mid2, .. }) = own.peek()? else { break };
-                own.skip();
+                own.skip(1);
                 let (from, to) = (ts + self.offset.0, ts + self.reach());
                 now.reach(ts)?;
                 end.reach(to)?;
