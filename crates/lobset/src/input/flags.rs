@@ -49,14 +49,16 @@ impl Flags {
 }
 
 impl AddAssign for Flags {
-    fn add_assign(&mut self, other: Self) {
-        self.last += other.last;
-        self.tob += other.tob;
-        self.snapshot += other.snapshot;
-        self.mbp += other.mbp;
-        self.bad_ts_recv += other.bad_ts_recv;
-        self.maybe_bad_book += other.maybe_bad_book;
-        self.other += other.other;
+    fn add_assign(&mut self, counts: Self) {
+        // Destructured, so that a new count does not compile until it is added.
+        let Self { last, tob, snapshot, mbp, bad_ts_recv, maybe_bad_book, other } = counts;
+        self.last += last;
+        self.tob += tob;
+        self.snapshot += snapshot;
+        self.mbp += mbp;
+        self.bad_ts_recv += bad_ts_recv;
+        self.maybe_bad_book += maybe_bad_book;
+        self.other += other;
     }
 }
 

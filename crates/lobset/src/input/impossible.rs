@@ -89,12 +89,14 @@ impl Impossible {
 }
 
 impl AddAssign for Impossible {
-    fn add_assign(&mut self, other: Self) {
-        self.action += other.action;
-        self.side += other.side;
-        self.depth += other.depth;
-        self.levels += other.levels;
-        self.price += other.price;
+    fn add_assign(&mut self, counts: Self) {
+        // Destructured, so that a new count does not compile until it is added.
+        let Self { action, side, depth, levels, price } = counts;
+        self.action += action;
+        self.side += side;
+        self.depth += depth;
+        self.levels += levels;
+        self.price += price;
     }
 }
 

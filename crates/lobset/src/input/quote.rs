@@ -112,14 +112,16 @@ impl Drops {
 }
 
 impl AddAssign for Drops {
-    fn add_assign(&mut self, other: Self) {
-        self.one_sided += other.one_sided;
-        self.crossed += other.crossed;
-        self.out_of_range += other.out_of_range;
-        self.unmapped += other.unmapped;
-        self.other_publisher += other.other_publisher;
-        self.bad_book += other.bad_book;
-        self.mid_event += other.mid_event;
+    fn add_assign(&mut self, counts: Self) {
+        // Destructured, so that a new count does not compile until it is added.
+        let Self { one_sided, crossed, out_of_range, unmapped, other_publisher, bad_book, mid_event } = counts;
+        self.one_sided += one_sided;
+        self.crossed += crossed;
+        self.out_of_range += out_of_range;
+        self.unmapped += unmapped;
+        self.other_publisher += other_publisher;
+        self.bad_book += bad_book;
+        self.mid_event += mid_event;
     }
 }
 
