@@ -16,11 +16,13 @@ __all__ = [
     "Samples",
     "__version__",
     "build",
+    "cache_folder",
     "command",
     "fit_thresholds",
     "identity",
     "inspect",
     "manifest",
+    "paint",
     "process",
     "process_as_tasks",
     "resolve",
@@ -68,6 +70,15 @@ def run_task(kind: str, spec: str) -> str: ...
 def try_task(kind: str, spec: str) -> tuple[bool, str, bool]: ...
 def manifest(folder: _Path) -> str: ...
 def identity(path: _Path) -> str | None: ...
+def cache_folder() -> Path: ...
+def paint(
+    ladder_rows: NDArray[np.int16],
+    values: NDArray[np.float32],
+    out: NDArray[np.float32],
+    time_bins: int,
+    features: int,
+    threads: int,
+) -> None: ...
 def thresholds(path: _Path) -> str: ...
 def build(
     inputs: Sequence[_Path],
@@ -131,7 +142,9 @@ class Samples:
         ticks_per_bin: int | None,
         micro_pip_size: float | None,
         row_groups: int | None,
+        cache: _Path | None,
         built: bytes | None,
+        progress: _Progress | None,
     ) -> Samples: ...
     @staticmethod
     def rows(
@@ -141,6 +154,8 @@ class Samples:
     @property
     def shape(self) -> list[int]: ...
     @property
+    def bins(self) -> tuple[int, int] | None: ...
+    @property
     def columns(self) -> list[str]: ...
     @property
     def symbol(self) -> str: ...
@@ -149,7 +164,12 @@ class Samples:
     def index_bytes(self) -> bytes: ...
     def position(self, sample: int) -> int: ...
     def labels(self) -> NDArray[np.uint8]: ...
-    def get(self, sample: int) -> tuple[NDArray[np.float32], int]: ...
-    def fill(
-        self, samples: NDArray[np.int64], out: NDArray[np.float32], labels: NDArray[np.int64], threads: int
+    def fill(self, samples: NDArray[np.int64], out: NDArray[Any], labels: NDArray[np.int64], threads: int) -> None: ...
+    def fill_bins(
+        self,
+        samples: NDArray[np.int64],
+        ladder_rows: NDArray[np.int16],
+        values: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        threads: int,
     ) -> None: ...

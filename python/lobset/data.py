@@ -16,33 +16,50 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lobset import _lobset, _numbers
 from lobset._config import Config, Feature
+from lobset._engine import Progress, listener
 from lobset._errors import InputError
 from lobset._lobset import CLASSIC
 
-__all__ = ["BlockStream", "DepthDataset", "RowDataset", "Samples", "batches", "uniform_order"]
+__all__ = ["Bins", "BlockStream", "DepthDataset", "RowDataset", "Samples", "batches", "paint", "uniform_order"]
 
 PathLike = str | os.PathLike[str]
-Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""Samples along the first axis, and their classes."""
+Array = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
+"""Samples of one type: tensors of any, vectors of float32."""
+Dtype = Literal["float32", "float16", "int8"]
+"""Types of the cells of depth tensors: float16 is the nearest number, int8 the nearest of 255 levels from -127 to 127."""
+
+
+class Bins(NamedTuple):
+    """The time bins of depth tensors before they are painted. Batches have one more axis in front."""
+
+    ladder_rows: NDArray[np.int16]
+    """Row of each level on the ladder, or -1 where it is missing or off the ladder: (2, 10, T); bids first."""
+    values: NDArray[np.float32]
+    """Value of each feature: (n, 2, 10, T)."""
+
+
+Batch = tuple[Any, NDArray[np.int64]]
+"""Samples along the first axis, and their classes. With `output="bins"` the samples are `Bins`."""
 
 
 class Samples:
     """Samples of one dataset, by number. Create a `DepthDataset` or a `RowDataset` to get one."""
 
-    def __init__(self, path: PathLike, arguments: dict[str, Any]) -> None:
+    def __init__(self, path: PathLike, arguments: dict[str, Any], progress: bool = False) -> None:
         self._path = os.fspath(path)
         self._arguments = arguments
         self._identity = _lobset.identity(self._path)
-        self._samples = self._open(None)
+        with listener(progress) as show:
+            self._samples = self._open(None, show)
 
-    def _open(self, built: bytes | None) -> _lobset.Samples:
+    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
         raise NotImplementedError("create a DepthDataset or a RowDataset")
 
     @property
@@ -67,8 +84,12 @@ class Samples:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample."""
+        """The shape of one sample: of a tensor, also with `output="bins"`, or of a vector."""
         return tuple(self._samples.shape)
+
+    def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
+        """Returns shape and type of the arrays that one sample consists of: two for bins, else one."""
+        return ((self.shape, np.dtype(dtype)),)
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -79,8 +100,9 @@ class Samples:
             raise IndexError(f"sample {index} of {len(self)}")
         return number
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], int]:
-        return self._samples.get(self._number(int(index)))
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        samples, labels = self.batch([self._number(int(index))], threads=1)
+        return _at(samples, 0), int(labels[0])
 
     def position(self, index: int) -> int:
         """Returns the number of a sample's row in the file, counted from 0."""
@@ -90,15 +112,36 @@ class Samples:
         """Returns the classes of all samples, in order: one byte each."""
         return self._samples.labels()
 
-    def batch(self, indices: Sequence[int] | NDArray[np.integer[Any]], threads: int | None = None) -> Batch:
+    def batch(
+        self,
+        indices: Sequence[int] | NDArray[np.integer[Any]],
+        threads: int | None = None,
+        dtype: Dtype = "float32",
+    ) -> Batch:
         """Computes several samples on several threads (all cores by default), without the interpreter's lock."""
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
-        out = np.empty((len(numbers), *self.shape), dtype=np.float32)
+        out = [np.empty((len(numbers), *shape), kind) for shape, kind in self.arrays(dtype)]
         labels = np.empty(len(numbers), dtype=np.int64)
-        self._samples.fill(
-            numbers, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads)
-        )
-        return out, labels
+        self.fill(numbers, out, labels, threads)
+        return self._joined(out), labels
+
+    def fill(
+        self,
+        indices: NDArray[np.int64],
+        out: Sequence[NDArray[Any]],
+        labels: NDArray[np.int64],
+        threads: int | None = None,
+    ) -> None:
+        """Writes several samples and their classes into existing arrays, in C order and as `arrays` describes them, each
+        with one more axis in front. New memory for each batch can cost as much as the samples."""
+        self._fill(indices, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads))
+
+    def _fill(self, indices: NDArray[np.int64], out: Sequence[Any], labels: NDArray[np.int64], threads: int) -> None:
+        self._samples.fill(indices, out[0], labels, threads)
+
+    def _joined(self, arrays: Sequence[Any]) -> Any:
+        """A batch of the arrays of `arrays`, of NumPy or PyTorch."""
+        return arrays[0]
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "_samples"}
@@ -110,7 +153,7 @@ class Samples:
         if _lobset.identity(self._path) != self._identity:
             message = f"{self._path}: is no longer the file that this dataset was opened from"
             raise InputError(message, path=Path(self._path))
-        self._samples = self._open(built)
+        self._samples = self._open(built, None)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items() if value is not None)
@@ -130,15 +173,22 @@ class DepthDataset(Samples):
             window. With a stride that is a multiple of `ticks_per_bin`, samples share time bins.
         ticks_per_bin: Rows of a time bin.
         micro_pip_size: Price step of the ladder, in price units.
-        row_groups: Row groups of 131,072 rows to keep decoded, about 31 MB each with two features. The default, one
-            more than a window spans, is enough to go through a file in order or in blocks. Random access benefits from
-            as many as fit into memory; each worker keeps its own.
+        row_groups: Without a cache file: row groups of 131,072 rows to keep decoded, about 31 MB each with two features.
+            The default, one more than a window spans, is enough to go through a file in order or in blocks.
         target: The target that classes, splits and marks are of; by default the one that the flat settings describe.
             Rows without a label of it are no samples.
+        output: `"tensor"`, or `"bins"`: what tensors are painted from, a tenth of their size (`Bins`, `paint`).
+        cache: Where the time bins of the whole dataset are kept, so that any sample is one read: the user's cache folder
+            (`"auto"`: `$LOBSET_CACHE`, else `~/.cache/lobset`), another folder, or None to decode row groups whenever
+            they are needed, which is slow in any but the file's order. The file is built when the dataset is opened for
+            the first time. It takes about 160 bytes for each row with two features, and a hundredth of that if `stride`
+            is a multiple of `ticks_per_bin`. `lobset cache` lists and removes such files.
+        progress: Show a bar while the cache file is built.
 
     Raises:
         InputError: when the file cannot be read, was written with `drop_unbalanced`, or has no marks although
             `balanced` needs them.
+        OutputError: when there is no room for the cache file, or it cannot be written.
         ConfigError: for settings out of range, and for a target that the dataset does not have.
     """
 
@@ -154,15 +204,61 @@ class DepthDataset(Samples):
         micro_pip_size: float | None = None,
         row_groups: int | None = None,
         target: str = CLASSIC,
+        output: Literal["tensor", "bins"] = "tensor",
+        cache: Literal["auto"] | PathLike | None = "auto",
+        progress: bool = True,
     ) -> None:
-        arguments = {name: value for name, value in locals().items() if name not in ("self", "path", "__class__")}
-        super().__init__(path, arguments)
+        if output not in ("tensor", "bins"):
+            raise ValueError(f'output must be "tensor" or "bins", not {output!r}')
+        outside = ("self", "path", "progress", "__class__")
+        arguments = {name: value for name, value in locals().items() if name not in (*outside, "outside")}
+        super().__init__(path, arguments, progress)
 
-    def _open(self, built: bytes | None) -> _lobset.Samples:
+    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
         a = self._arguments
         which = (a["split"], a["balanced"], a["stride"], a["target"])
         tensor = (a["features"], a["samples"], a["ticks_per_bin"], a["micro_pip_size"], a["row_groups"])
-        return _lobset.Samples.depth(self._path, which, *tensor, built)
+        cache = _lobset.cache_folder() if a["cache"] == "auto" else a["cache"]
+        return _lobset.Samples.depth(self._path, which, *tensor, cache, built, progress)
+
+    def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
+        if self._arguments["output"] == "tensor":
+            return super().arrays(dtype)
+        if dtype != "float32":
+            raise ValueError(f"bins are float32; {dtype!r} is a type of tensors")
+        time_bins, features = self._samples.bins or (0, 0)
+        rows = (2, 10, time_bins)
+        return ((rows, np.dtype(np.int16)), ((features, *rows), np.dtype(np.float32)))
+
+    def _fill(self, indices: NDArray[np.int64], out: Sequence[Any], labels: NDArray[np.int64], threads: int) -> None:
+        if self._arguments["output"] == "tensor":
+            super()._fill(indices, out, labels, threads)
+        else:
+            self._samples.fill_bins(indices, *out, labels, threads)
+
+    def _joined(self, arrays: Sequence[Any]) -> Any:
+        return arrays[0] if self._arguments["output"] == "tensor" else Bins(*arrays)
+
+
+def paint(bins: Bins, threads: int | None = None) -> NDArray[np.float32]:
+    """Paints bins, of one sample or of a batch: the tensors that `output="tensor"` gives, to the last bit.
+
+    Returns:
+        (…, 402, T) for one feature, (…, n, 402, T) for more.
+
+    Raises:
+        ValueError: when the shapes are not those of `Bins`.
+    """
+    ladder_rows, values = (np.ascontiguousarray(array) for array in bins)
+    *batch, sides, levels, time_bins = ladder_rows.shape
+    features = values.shape[-4] if values.ndim == ladder_rows.ndim + 1 else 0
+    if (sides, levels) != (2, 10) or values.shape != (*batch, features, 2, 10, time_bins):
+        raise ValueError(f"bins have shapes (…, 2, 10, T) and (…, n, 2, 10, T), not {ladder_rows.shape} and {values.shape}")
+    channels = () if features == 1 else (features,)
+    out = np.empty((*batch, *channels, 402, time_bins), np.float32)
+    threads = _numbers.threads((os.cpu_count() or 1) if threads is None else threads)
+    _lobset.paint(ladder_rows, values, out, time_bins, features, threads)
+    return out
 
 
 class RowDataset(Samples):
@@ -194,7 +290,7 @@ class RowDataset(Samples):
         arguments = {name: value for name, value in locals().items() if name not in ("self", "path", "__class__")}
         super().__init__(path, arguments)
 
-    def _open(self, built: bytes | None) -> _lobset.Samples:
+    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
         a = self._arguments
         which = (a["split"], a["balanced"], a["stride"], a["target"])
         return _lobset.Samples.rows(self._path, which, a["columns"], built)
@@ -275,7 +371,7 @@ class BlockStream:
         threads: int = 1,
     ) -> None:
         self.datasets = [datasets] if isinstance(datasets, Samples) else list(datasets)
-        if not self.datasets or len({d.shape for d in self.datasets}) != 1:
+        if not self.datasets or len({d.arrays() for d in self.datasets}) != 1:
             raise ValueError("a stream needs one dataset at least, and samples of one shape")
         if not 0 <= shard < shards:
             raise ValueError(f"shard {shard} of {shards}")
@@ -321,11 +417,11 @@ class BlockStream:
     def _end(self) -> None:
         self.epoch, self.position = self.epoch + 1, 0
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], int]]:
+    def __iter__(self) -> Iterator[tuple[Any, int]]:
         for samples, labels in self._chunks():
-            for sample, label in zip(samples, labels, strict=True):
+            for number, label in enumerate(labels):
                 self.position += 1
-                yield sample, int(label)
+                yield _at(samples, number), int(label)
         self._end()
 
     def batches(self, batch_size: int, drop_last: bool = False) -> Iterator[Batch]:
@@ -335,8 +431,8 @@ class BlockStream:
         for samples, labels in self._chunks():
             while len(labels):
                 take = min(batch_size - count, len(labels))
-                held.append((samples[:take], labels[:take]))
-                samples, labels, count = samples[take:], labels[take:], count + take
+                held.append((_at(samples, slice(take)), labels[:take]))
+                samples, labels, count = _at(samples, slice(take, None)), labels[take:], count + take
                 if count == batch_size:
                     self.position += count
                     yield _join(held)
@@ -377,7 +473,17 @@ class BlockStream:
         self.epoch, self.position = int(state["epoch"]), int(state["position"])
 
 
+def _at(samples: Any, which: int | slice) -> Any:
+    """One sample of a batch, or several."""
+    return Bins(*(array[which] for array in samples)) if isinstance(samples, Bins) else samples[which]
+
+
 def _join(parts: list[Batch]) -> Batch:
     if len(parts) == 1:
         return parts[0]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    samples = [part[0] for part in parts]
+    if isinstance(samples[0], Bins):
+        joined: Any = Bins(*(np.concatenate(arrays) for arrays in zip(*samples, strict=True)))
+    else:
+        joined = np.concatenate(samples)
+    return joined, np.concatenate([part[1] for part in parts])

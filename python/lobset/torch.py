@@ -4,21 +4,54 @@
 >>> DataLoader(lobset.torch.DepthDataset("AUDUSD_M6AM4_dataset.parquet"), batch_size=32, shuffle=True)  # doctest: +SKIP
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from itertools import islice, takewhile
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, IterableDataset, Sampler, default_collate, get_worker_info
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from lobset import data
-from lobset._config import Feature
-from lobset._lobset import CLASSIC
 
-__all__ = ["DepthDataset", "RowDataset", "SampleStream", "UniformSampler"]
+__all__ = ["DepthDataset", "Paint", "RowDataset", "SampleStream", "UniformSampler", "loader"]
 
-PathLike = str | os.PathLike[str]
+_P = ParamSpec("_P")
+_TYPES = {kind: getattr(torch, kind) for kind in ("float32", "float16", "int8", "int16")}
+
+
+class _Sample(tuple):
+    """A sample and its class, which knows the batch that it is a part of: collating needs no copy."""
+
+    batch: tuple[Any, torch.Tensor]
+    number: int
+
+
+def _collate(samples: list[Any], *, collate_fn_map: Any = None) -> list[Any]:
+    """Returns the batch that the samples are a part of, if they are all of it."""
+    batch = samples[0].batch
+    whole = len(samples) == len(batch[1])
+    if whole and all(s.batch is batch and s.number == number for number, s in enumerate(samples)):
+        return list(batch)
+    return default_collate([tuple(sample) for sample in samples])
+
+
+default_collate_fn_map[_Sample] = _collate
+
+
+def _empty(shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
+    """New memory; in a worker of a `DataLoader`, memory that its process shares, as for PyTorch's own batches."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=kind)
+    empty = torch.empty(0, dtype=kind)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * empty.element_size())
+    return empty.set_(storage, 0, shape, torch.empty(shape, device="meta").stride())
 
 
 class _Mapped(Dataset):
@@ -30,9 +63,24 @@ class _Mapped(Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Any, int]:
         sample, label = self.samples[index]
-        return torch.from_numpy(sample), label
+        return _tensors(sample), label
+
+    def __getitems__(self, indices: list[int]) -> list[_Sample]:
+        """Returns the samples of a batch, computed at once: PyTorch's loaders call this."""
+        threads = 1 if get_worker_info() is not None else None
+        numbers = np.array([self.samples._number(index) for index in indices], np.int64)
+        arrays = [_empty((len(numbers), *shape), _TYPES[kind.name]) for shape, kind in self.samples.arrays()]
+        labels = torch.empty(len(numbers), dtype=torch.int64)
+        self.samples.fill(numbers, [array.numpy() for array in arrays], labels.numpy(), threads)
+        batch = (self.samples._joined(arrays), labels)
+        found = []
+        for number, label in enumerate(labels.tolist()):
+            sample = _Sample((data._at(batch[0], number), label))
+            sample.batch, sample.number = batch, number
+            found.append(sample)
+        return found
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,40 +95,158 @@ class _Mapped(Dataset):
         return f"lobset.torch.{self.samples!r}"
 
 
+def _tensors(sample: Any) -> Any:
+    return data.Bins(*map(torch.from_numpy, sample)) if isinstance(sample, data.Bins) else torch.from_numpy(sample)
+
+
+def _like(constructor: Callable[Concatenate[Any, _P], None]) -> Callable[[Any], Callable[Concatenate[Any, _P], None]]:
+    """Gives a constructor the arguments of another one."""
+    return wraps(constructor)
+
+
 class DepthDataset(_Mapped):
     """A map-style dataset of depth tensors. Arguments and errors as in `lobset.data.DepthDataset`."""
 
-    def __init__(
-        self,
-        path: PathLike,
-        split: Literal["fit", "holdout"] = "fit",
-        balanced: bool = True,
-        features: Sequence[Feature] | None = None,
-        samples: int | None = None,
-        stride: int = 1,
-        ticks_per_bin: int | None = None,
-        micro_pip_size: float | None = None,
-        row_groups: int | None = None,
-        target: str = CLASSIC,
-    ) -> None:
-        self.samples = data.DepthDataset(
-            path, split, balanced, features, samples, stride, ticks_per_bin, micro_pip_size, row_groups, target
-        )
+    @_like(data.DepthDataset.__init__)
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        self.samples = data.DepthDataset(*args, **keywords)
 
 
 class RowDataset(_Mapped):
     """A map-style dataset of rows as vectors. Arguments and errors as in `lobset.data.RowDataset`."""
 
+    @_like(data.RowDataset.__init__)
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        self.samples = data.RowDataset(*args, **keywords)
+
+
+class loader:
+    """Whole batches of a dataset, as fast as they can be computed: by threads of this process, into memory that is reused.
+
+    Iterating yields (tensor, classes) pairs and ends with the epoch; with `output="bins"` the tensor is `lobset.data.Bins`
+    of tensors. A batch is valid until the loop has advanced by `buffers - 1` batches: copy what must live longer.
+
+    >>> for tensors, labels in lobset.torch.loader(dataset, batch_size=32, seed=1):  # doctest: +SKIP
+    ...     loss = criterion(model(tensors), labels)
+
+    Args:
+        dataset: A dataset of this module.
+        batch_size: Samples of a batch; the last one may have fewer.
+        shuffle: Whether to shuffle, in an order that depends on `seed` and the epoch. False keeps the order of the file.
+        seed: Determines the orders.
+        sampler: Sample numbers in the order in which they are wanted, such as a `UniformSampler`, in place of `shuffle`.
+        drop_last: Leave out a last batch that is smaller than the others.
+        dtype: Type of the cells of tensors: `"float32"`, `"float16"` or `"int8"` (-127 to 127).
+        threads: Threads that compute batches; all cores by default.
+        pin_memory: Use memory from which a GPU copies faster; by default, if there is a GPU.
+        buffers: Batches in memory: one that the loop works with, and those computed ahead; at least 2.
+    """
+
     def __init__(
         self,
-        path: PathLike,
-        split: Literal["fit", "holdout"] = "fit",
-        balanced: bool = True,
-        columns: Sequence[str] | None = None,
-        stride: int = 1,
-        target: str = CLASSIC,
+        dataset: _Mapped,
+        batch_size: int = 32,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        sampler: Sampler | None = None,
+        drop_last: bool = False,
+        dtype: data.Dtype = "float32",
+        threads: int | None = None,
+        pin_memory: bool | None = None,
+        buffers: int = 3,
     ) -> None:
-        self.samples = data.RowDataset(path, split, balanced, columns, stride, target)
+        if batch_size < 1 or buffers < 2:
+            raise ValueError("batch_size must be at least 1, and buffers at least 2")
+        self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self.sampler, self.drop_last, self.dtype, self.threads = sampler, drop_last, dtype, threads
+        self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
+        self.buffers = buffers
+        self.epoch = 0
+        self._arrays = dataset.samples.arrays(dtype)
+
+    def __len__(self) -> int:
+        """Number of batches of an epoch."""
+        count = len(self.dataset if self.sampler is None else self.sampler)
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Starts an epoch, as samplers of distributed training do."""
+        self.epoch = epoch
+
+    def _batches(self) -> Iterator[NDArray[np.int64]]:
+        """The sample numbers of each batch of the epoch."""
+        if self.sampler is None:
+            count = len(self.dataset)
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(count) if self.shuffle else np.arange(count)
+            numbers = (order[start : start + self.batch_size] for start in range(0, count, self.batch_size))
+        else:
+            drawn = iter(self.sampler)
+            numbers = iter(lambda: np.fromiter(islice(drawn, self.batch_size), np.int64), None)
+            numbers = takewhile(len, numbers)
+        for batch in numbers:
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+    def __iter__(self) -> Iterator[tuple[Any, torch.Tensor]]:
+        batches = self._batches()
+        self.epoch += 1
+        samples = self.dataset.samples
+
+        def new() -> tuple[list[torch.Tensor], torch.Tensor]:
+            size = self.batch_size
+            arrays = [torch.empty((size, *shape), dtype=_TYPES[kind.name]) for shape, kind in self._arrays]
+            labels = torch.empty(size, dtype=torch.int64)
+            return ([a.pin_memory() for a in arrays], labels.pin_memory()) if self.pin_memory else (arrays, labels)
+
+        def fill(held: tuple[list[torch.Tensor], torch.Tensor], numbers: NDArray[np.int64]) -> tuple[Any, torch.Tensor]:
+            count = len(numbers)
+            arrays, labels = [array[:count] for array in held[0]], held[1][:count]
+            samples.fill(numbers, [array.numpy() for array in arrays], labels.numpy(), self.threads)
+            return samples._joined(arrays), labels
+
+        with ThreadPoolExecutor(1, "lobset-loader") as worker:
+            # One of the buffers is in the caller's hands; the others are being filled, or wait to be taken.
+            free = deque(new() for _ in range(self.buffers))
+            running: deque[tuple[Any, Any]] = deque()
+            while True:
+                while free and (numbers := next(batches, None)) is not None:
+                    held = free.popleft()
+                    running.append((held, worker.submit(fill, held, numbers)))
+                if not running:
+                    return
+                held, batch = running.popleft()
+                yield batch.result()
+                free.append(held)
+
+
+class Paint(torch.nn.Module):
+    """Paints bins as depth tensors, on the device where they are, as a first layer of a model.
+
+    Input are `lobset.data.Bins` of tensors, as datasets with `output="bins"` and their batches have them: rows of the
+    ladder (…, 2, 10, T) int16 and values (…, n, 2, 10, T). Output is (…, n, 402, T) float32, or (…, 402, T) for one feature.
+    Cells of `volume` and `trade_counts` have the same bits as `output="tensor"`; those of `variance` differ by at most
+    1e-6, as sums on a GPU are formed in another order.
+    """
+
+    def forward(self, bins: "data.Bins | Sequence[torch.Tensor]") -> torch.Tensor:
+        ladder_rows, values = bins
+        rows = ladder_rows.long().unsqueeze(-4)
+        there = rows >= 0
+        # Of two levels of a side on one row, the deeper one stays.
+        deeper = torch.ones(10, 10, dtype=torch.bool, device=rows.device).triu(1)
+        hidden = (rows.unsqueeze(-2) == rows.unsqueeze(-3)) & deeper[:, :, None]
+        values = torch.where(there & ~hidden.any(-2), values.double(), 0.0)
+        # Levels off the ladder go to one more row, which is dropped.
+        rows = torch.where(there, rows, 402).expand(values.shape)
+        *batch, _, _, time_bins = values.shape
+        steps = torch.zeros((*batch, 2, 403, time_bins), dtype=torch.float64, device=values.device)
+        steps = steps.scatter_add_(-2, rows, values)[..., :402, :]
+        bids, asks = steps.unbind(-3)
+        picture = asks.flip(-2).cumsum(-2).flip(-2) - bids.cumsum(-2)
+        largest = picture.abs().amax((-2, -1), keepdim=True)
+        picture = (picture / torch.where(largest > 0, largest, 1.0)).float()
+        return picture.squeeze(-3) if picture.shape[-3] == 1 else picture
 
 
 class UniformSampler(Sampler):
@@ -93,7 +259,7 @@ class UniformSampler(Sampler):
     >>> DataLoader(dataset, batch_size=32, sampler=UniformSampler(dataset, seed=1))  # doctest: +SKIP
     """
 
-    def __init__(self, dataset: DepthDataset | RowDataset, seed: int = 0) -> None:
+    def __init__(self, dataset: _Mapped, seed: int = 0) -> None:
         self._labels = dataset.samples.labels()
         self.seed, self.epoch = seed, 0
 
@@ -128,7 +294,7 @@ class SampleStream(IterableDataset):
 
     def __init__(
         self,
-        datasets: DepthDataset | RowDataset | Sequence[DepthDataset | RowDataset],
+        datasets: _Mapped | Sequence[_Mapped],
         *,
         seed: int = 0,
         block: int = 1024,
@@ -145,10 +311,10 @@ class SampleStream(IterableDataset):
             ranks, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
         self._stream.shard, self._stream.shards = rank * workers + number, ranks * workers
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
+    def __iter__(self) -> Iterator[tuple[Any, int]]:
         self._take_share()
         for sample, label in self._stream:
-            yield torch.from_numpy(sample), label
+            yield _tensors(sample), label
 
     def set_epoch(self, epoch: int) -> None:
         """Starts an epoch."""

@@ -118,6 +118,7 @@ impl Shown {
             Stage::Plan => "plan",
             Stage::Write => "write",
             Stage::Validate => "validate",
+            Stage::Cache => "cache",
         };
         progress.call1((stage, self.done, self.total)).map(|_| ())
     }

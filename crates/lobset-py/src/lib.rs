@@ -50,7 +50,7 @@ mod _lobset {
     #[pymodule_export]
     use super::rows::RowStream;
     #[pymodule_export]
-    use super::samples::{Samples, identity};
+    use super::samples::{Samples, cache_folder, identity, paint};
     #[pymodule_export]
     use super::settings::{resolve, settings, to_toml, values};
     #[pymodule_export]

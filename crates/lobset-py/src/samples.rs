@@ -3,29 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use half::f16;
 use lobset::Error;
+use lobset::cache::Cache;
+use lobset::config::Feature;
 use lobset::dataset::{DatasetReader, RowCache, SampleFilter, SampleIndex};
-use lobset::depth::{DepthSpec, WindowCache};
+use lobset::depth::{Colour, DepthSpec, WindowCache};
 use lobset::label::Split;
-use numpy::{
-    IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray1, PyReadwriteArrayDyn,
-};
+use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArrayDyn};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::depth::{parse_features, shape};
+use crate::engine;
 use crate::errors::OrRaise;
 use crate::json::json;
 
 /// Which rows are samples, as Python passes it: split, balanced, stride, target.
 type Which = (String, bool, u64, String);
 
-fn open(py: Python<'_>, path: &Path, (_, _, _, target): &Which) -> PyResult<DatasetReader> {
-    py.detach(|| DatasetReader::open(path)).or_raise(py)?.of_target(target).or_raise(py)
-}
-
-fn filter((split, balanced, stride, _): Which, window: u64) -> PyResult<SampleFilter> {
+/// Reader, and the filter of samples whose windows have so many rows.
+fn open(path: &Path, (split, balanced, stride, target): Which) -> PyResult<(DatasetReader, SampleFilter)> {
     let split = match Split::from_name(&split) {
         Some(Split::Embargo) | None => {
             return Err(PyValueError::new_err(format!(
@@ -37,19 +36,17 @@ fn filter((split, balanced, stride, _): Which, window: u64) -> PyResult<SampleFi
     if stride == 0 {
         return Err(PyValueError::new_err("stride must be at least 1"));
     }
-    Ok(SampleFilter { split, balanced, window, stride })
+    Python::attach(|py| {
+        let reader = py.detach(|| DatasetReader::open(path)).or_raise(py)?.of_target(&target).or_raise(py)?;
+        Ok((reader, SampleFilter { split, balanced, window: 1, stride }))
+    })
 }
 
 /// Restores the index that another process has built, or builds a new one.
 fn index(py: Python<'_>, reader: &DatasetReader, filter: SampleFilter, built: Option<&[u8]>) -> PyResult<SampleIndex> {
     match built {
-        Some(bytes) => {
-            let (words, rest) = bytes.as_chunks::<8>();
-            if !rest.is_empty() || words.len() as u64 != reader.rows().div_ceil(64) {
-                return Err(PyValueError::new_err("the dataset is not the one that the samples were indexed in"));
-            }
-            Ok(SampleIndex::from_words(words.iter().map(|word| u64::from_le_bytes(*word)).collect()))
-        }
+        Some(bytes) => SampleIndex::from_bytes(bytes, reader.rows())
+            .ok_or_else(|| PyValueError::new_err("the dataset is not the one that the samples were indexed in")),
         None => py.detach(|| reader.index(filter)).or_raise(py),
     }
 }
@@ -66,6 +63,12 @@ pub fn identity(py: Python<'_>, path: PathBuf) -> Option<String> {
     found.ok().map(|found| format!("{} {}", found.bytes, found.version))
 }
 
+/// The folder for cache files that is used by default.
+#[pyfunction]
+pub fn cache_folder(py: Python<'_>) -> PyResult<PathBuf> {
+    Ok(Cache::of_user().or_raise(py)?.folder().to_owned())
+}
+
 /// The two kinds of samples.
 enum Kind {
     Depth(WindowCache),
@@ -79,6 +82,42 @@ pub struct Samples {
     index: SampleIndex,
 }
 
+/// A batch of arrays to fill, by the type of their numbers.
+#[derive(FromPyObject)]
+pub enum Cells<'py> {
+    Single(PyReadwriteArrayDyn<'py, f32>),
+    Half(PyReadwriteArrayDyn<'py, f16>),
+    Byte(PyReadwriteArrayDyn<'py, i8>),
+}
+
+/// Calls `work` with each item, on `threads` threads.
+fn each<T: Send>(
+    threads: usize,
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    let next = Mutex::new(items);
+    let run = || {
+        loop {
+            let item = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(item) = item else { return Ok(()) };
+            work(item)?;
+        }
+    };
+    std::thread::scope(|scope| {
+        // If the system starts fewer threads, those do all the work.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, run).ok();
+        let workers: Vec<_> = (1..threads).map_while(start).collect();
+        let mine = run();
+        let ends = workers.into_iter().map(|w| w.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
+        ends.fold(mine, Result::and)
+    })
+}
+
+fn no_room() -> PyErr {
+    PyValueError::new_err("the arrays do not have room for the samples requested")
+}
+
 impl Samples {
     fn reader(&self) -> &DatasetReader {
         match &self.kind {
@@ -87,11 +126,30 @@ impl Samples {
         }
     }
 
-    fn one(&self, place: u64, out: &mut [f32]) -> Result<u8, Error> {
-        match &self.kind {
-            Kind::Depth(cache) => cache.tensor(place, out),
-            Kind::Rows(cache) => cache.row(place, out),
+    /// The places of samples, and their classes in `labels`.
+    fn places(&self, samples: &[i64], labels: &mut [i64]) -> PyResult<Vec<u64>> {
+        if labels.len() != samples.len() {
+            return Err(no_room());
         }
+        let place = |(sample, label): (&i64, &mut i64)| {
+            let place = position(&self.index, *sample)?;
+            *label = usize::try_from(*sample).map_or(0, |sample| self.index.classes()[sample].into());
+            Ok(place)
+        };
+        samples.iter().zip(labels).map(place).collect()
+    }
+
+    /// Fills one array after the other.
+    fn fill_cells<C: Colour>(&self, py: Python<'_>, places: &[u64], out: &mut [C], threads: usize) -> PyResult<()> {
+        let Kind::Depth(cache) = &self.kind else {
+            return Err(PyValueError::new_err("only depth tensors have a dtype"));
+        };
+        let cells = cache.spec().cells();
+        if out.len() != places.len() * cells {
+            return Err(no_room());
+        }
+        let items = places.iter().zip(out.chunks_mut(cells));
+        py.detach(|| each(threads, items, |(place, out)| cache.tensor(*place, out))).or_raise(py)
     }
 }
 
@@ -99,7 +157,7 @@ impl Samples {
 impl Samples {
     /// Opens a dataset for depth tensors. Settings that are left out are the dataset's own.
     #[staticmethod]
-    #[pyo3(signature = (path, which, features, samples, ticks_per_bin, micro_pip_size, row_groups, built))]
+    #[pyo3(signature = (path, which, features, samples, ticks_per_bin, micro_pip_size, row_groups, cache, built, progress))]
     fn depth(
         py: Python<'_>,
         path: PathBuf,
@@ -109,9 +167,11 @@ impl Samples {
         ticks_per_bin: Option<u64>,
         micro_pip_size: Option<f64>,
         row_groups: Option<usize>,
+        cache: Option<PathBuf>,
         built: Option<&[u8]>,
+        progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let reader = open(py, &path, &which)?;
+        let (reader, filter) = open(&path, which)?;
         let own = reader.config();
         let features = match features {
             Some(names) => parse_features(py, names)?,
@@ -121,10 +181,15 @@ impl Samples {
         let ticks_per_bin = ticks_per_bin.unwrap_or(own.ticks_per_bin);
         let micro_pip_size = micro_pip_size.unwrap_or(own.micro_pip_size);
         let spec = DepthSpec::new(&features, samples, ticks_per_bin, micro_pip_size).or_raise(py)?;
-        let filter = filter(which, samples)?;
-        let cache = WindowCache::new(reader, spec, row_groups).or_raise(py)?;
-        let index = index(py, cache.reader(), filter, built)?;
-        Ok(Self { kind: Kind::Depth(cache), index })
+        let index = index(py, &reader, SampleFilter { window: samples, ..filter }, built)?;
+        let windows = match cache {
+            None => WindowCache::new(reader, spec, row_groups).or_raise(py)?,
+            Some(folder) => engine::run(py, progress, |monitor, _| {
+                let threads = std::thread::available_parallelism().map_or(1, usize::from);
+                WindowCache::with_file(reader, spec, (&index, filter.stride), &Cache::at(folder), (threads, monitor))
+            })?,
+        };
+        Ok(Self { kind: Kind::Depth(windows), index })
     }
 
     /// Opens a dataset for vectors of columns; by default, the ten levels and the mid price.
@@ -137,9 +202,8 @@ impl Samples {
         columns: Option<Vec<String>>,
         built: Option<&[u8]>,
     ) -> PyResult<Self> {
-        let reader = open(py, &path, &which)?;
+        let (reader, filter) = open(&path, which)?;
         let columns = columns.unwrap_or_else(|| reader.book_columns());
-        let filter = filter(which, 1)?;
         let cache = RowCache::new(reader, columns).or_raise(py)?;
         let index = index(py, cache.reader(), filter, built)?;
         Ok(Self { kind: Kind::Rows(cache), index })
@@ -156,6 +220,15 @@ impl Samples {
         match &self.kind {
             Kind::Depth(cache) => shape(cache.spec()),
             Kind::Rows(cache) => vec![cache.columns().len()],
+        }
+    }
+
+    /// Number of time bins and of features; none for rows.
+    #[getter]
+    fn bins(&self) -> Option<(usize, usize)> {
+        match &self.kind {
+            Kind::Depth(cache) => Some((cache.spec().time_bins(), cache.spec().features().len())),
+            Kind::Rows(_) => None,
         }
     }
 
@@ -180,10 +253,9 @@ impl Samples {
         json(self.reader().config())
     }
 
-    /// Returns the bitmap of samples, for another process.
+    /// Returns the index of samples, for another process.
     fn index_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let bytes: Vec<u8> = self.index.words().iter().flat_map(|word| word.to_le_bytes()).collect();
-        PyBytes::new(py, &bytes)
+        PyBytes::new(py, &self.index.to_bytes())
     }
 
     /// Returns the row of a sample in the file.
@@ -192,57 +264,85 @@ impl Samples {
     }
 
     /// Returns the classes of all samples.
-    fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<u8>>> {
-        let labels = py.detach(|| self.reader().labels(&self.index)).or_raise(py)?;
-        Ok(labels.into_pyarray(py))
+    fn labels<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u8>> {
+        PyArray1::from_slice(py, self.index.classes())
     }
 
-    /// Returns a sample and its class.
-    fn get<'py>(&self, py: Python<'py>, sample: i64) -> PyResult<(Bound<'py, PyArrayDyn<f32>>, u8)> {
-        let place = position(&self.index, sample)?;
-        let array = PyArrayDyn::zeros(py, self.shape(), false);
-        let class = {
-            let mut guard = array.readwrite();
-            let out = guard.as_slice_mut()?;
-            py.detach(|| self.one(place, out)).or_raise(py)?
-        };
-        Ok((array, class))
-    }
-
-    /// Writes several samples and their classes into existing arrays, on several threads without the interpreter's
-    /// lock.
+    /// Writes samples and their classes into existing arrays, on several threads without the interpreter's lock.
     fn fill(
         &self,
         py: Python<'_>,
         samples: PyReadonlyArray1<'_, i64>,
-        mut out: PyReadwriteArrayDyn<'_, f32>,
+        out: Cells<'_>,
         mut labels: PyReadwriteArray1<'_, i64>,
         threads: usize,
     ) -> PyResult<()> {
-        let cells: usize = self.shape().iter().product();
-        let places = samples.as_slice()?.iter().map(|s| position(&self.index, *s)).collect::<PyResult<Vec<u64>>>()?;
-        let (out, labels) = (out.as_slice_mut()?, labels.as_slice_mut()?);
-        if out.len() != places.len() * cells || labels.len() != places.len() {
-            return Err(PyValueError::new_err("the arrays do not have room for the samples requested"));
-        }
-        let next = Mutex::new(places.iter().zip(out.chunks_mut(cells.max(1))).zip(labels));
-        let work = || -> Result<(), Error> {
-            loop {
-                let sample = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some(((place, out), label)) = sample else { return Ok(()) };
-                *label = i64::from(self.one(*place, out)?);
+        let places = self.places(samples.as_slice()?, labels.as_slice_mut()?)?;
+        match (&self.kind, out) {
+            (Kind::Rows(cache), Cells::Single(mut out)) => {
+                let (out, width) = (out.as_slice_mut()?, cache.columns().len());
+                if out.len() != places.len() * width {
+                    return Err(no_room());
+                }
+                let items = places.iter().zip(out.chunks_mut(width.max(1)));
+                py.detach(|| each(threads, items, |(place, out)| cache.row(*place, out))).or_raise(py)
             }
-        };
-        let all = || {
-            std::thread::scope(|scope| {
-                // If the system starts fewer threads, those do all the work.
-                let start = |_| std::thread::Builder::new().spawn_scoped(scope, work).ok();
-                let workers: Vec<_> = (1..threads).map_while(start).collect();
-                let mine = work();
-                let ends = workers.into_iter().map(|w| w.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
-                ends.fold(mine, Result::and)
-            })
-        };
-        py.detach(all).or_raise(py)
+            (_, Cells::Single(mut out)) => self.fill_cells(py, &places, out.as_slice_mut()?, threads),
+            (_, Cells::Half(mut out)) => self.fill_cells(py, &places, out.as_slice_mut()?, threads),
+            (_, Cells::Byte(mut out)) => self.fill_cells(py, &places, out.as_slice_mut()?, threads),
+        }
     }
+
+    /// Writes the bins of samples and their classes into existing arrays, like `fill`.
+    fn fill_bins(
+        &self,
+        py: Python<'_>,
+        samples: PyReadonlyArray1<'_, i64>,
+        mut ladder_rows: PyReadwriteArrayDyn<'_, i16>,
+        mut values: PyReadwriteArrayDyn<'_, f32>,
+        mut labels: PyReadwriteArray1<'_, i64>,
+        threads: usize,
+    ) -> PyResult<()> {
+        let Kind::Depth(cache) = &self.kind else { return Err(PyValueError::new_err("only depth tensors have bins")) };
+        let places = self.places(samples.as_slice()?, labels.as_slice_mut()?)?;
+        let (ladder_rows, values) = (ladder_rows.as_slice_mut()?, values.as_slice_mut()?);
+        let (cells, features) = (cache.spec().bin_cells(), cache.spec().features().len());
+        if ladder_rows.len() != places.len() * cells || values.len() != ladder_rows.len() * features {
+            return Err(no_room());
+        }
+        let items = places.iter().zip(ladder_rows.chunks_mut(cells).zip(values.chunks_mut(cells * features)));
+        let fill =
+            |(place, (ladder_rows, values)): (&u64, (&mut [i16], &mut [f32]))| cache.bins(*place, ladder_rows, values);
+        py.detach(|| each(threads, items, fill)).or_raise(py)
+    }
+}
+
+/// Paints the bins of several samples, of so many time bins and features each, into an existing array of tensors.
+#[pyfunction]
+pub fn paint(
+    py: Python<'_>,
+    ladder_rows: PyReadonlyArrayDyn<'_, i16>,
+    values: PyReadonlyArrayDyn<'_, f32>,
+    mut out: PyReadwriteArrayDyn<'_, f32>,
+    time_bins: u64,
+    features: usize,
+    threads: usize,
+) -> PyResult<()> {
+    // Which features they are does not matter for painting.
+    let all = Feature::ALL.get(..features).filter(|all| !all.is_empty());
+    let all = all.ok_or_else(|| PyValueError::new_err(format!("{features} features: bins have 1 to 3")))?;
+    let spec = DepthSpec::new(all, time_bins, 1, 1.0).or_raise(py)?;
+    let (ladder_rows, values, out) = (ladder_rows.as_slice()?, values.as_slice()?, out.as_slice_mut()?);
+    let cells = spec.bin_cells();
+    if ladder_rows.len() % cells != 0
+        || values.len() != ladder_rows.len() * features
+        || out.len() != ladder_rows.len() / cells * spec.cells()
+    {
+        return Err(no_room());
+    }
+    let samples = ladder_rows.chunks(cells).zip(values.chunks(cells * features)).zip(out.chunks_mut(spec.cells()));
+    let paint = |((ladder_rows, values), out): ((&[i16], &[f32]), &mut [f32])| {
+        spec.paint_bins(ladder_rows, values, out).map_err(|e| Error::Executor(e.to_string()))
+    };
+    py.detach(|| each(threads, samples, paint)).or_raise(py)
 }

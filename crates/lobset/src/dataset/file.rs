@@ -1,7 +1,7 @@
 //! Access to a dataset file: a local file is read on demand, an object in an object store in few requests.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -10,8 +10,10 @@ use parquet::arrow::ProjectionMask;
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, Length};
+use sha2::{Digest, Sha256};
 
 use crate::error::{InputError, Result};
+use crate::input::hex;
 use crate::output::{RangeFile, Window, read_metadata};
 use crate::storage::{self, Ranges};
 
@@ -51,6 +53,18 @@ impl DatasetFile {
     /// When the footer cannot be read or is not a Parquet footer.
     pub fn footer(&self) -> ParquetResult<ParquetMetaData> {
         read_metadata(&self.file, self.bytes)
+    }
+
+    /// The SHA-256 of the footer, which has the settings, the boundaries, and the extremes and places of all values.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn footer_hash(&self) -> io::Result<String> {
+        let ending = 8.min(self.bytes);
+        let tail = self.file.range(self.bytes - ending..self.bytes)?;
+        let length = tail.first_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
+        let start = self.bytes.checked_sub(ending + length).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(hex(&Sha256::digest(self.file.range(start..self.bytes)?)))
     }
 
     /// The whole file, read on demand.

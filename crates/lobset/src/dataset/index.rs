@@ -1,5 +1,7 @@
 //! Selection of the rows of a dataset that are samples.
 
+use std::ops::Range;
+
 use crate::label::Split;
 
 /// The conditions under which a row is a sample.
@@ -18,46 +20,84 @@ pub struct SampleFilter {
 /// Number of words in a block; the sample count before each block is precomputed.
 const COUNTED_WORDS: usize = 8;
 
-/// The samples of a dataset, in order, as one bit for each row.
+/// The samples of a dataset, in order: one bit for each row, and the class of each sample.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SampleIndex {
     words: Vec<u64>,
     /// Number of samples before each block.
     before: Vec<u64>,
-    len: u64,
+    /// By sample.
+    classes: Vec<u8>,
+    /// The first row of each unbroken stretch, as a position in the file.
+    stretches: Vec<u64>,
+    /// Number of rows of the file.
+    rows: u64,
 }
 
 impl SampleIndex {
-    /// Builds an index from a bitmap of rows, 64 to a word, lowest bit first.
-    pub fn from_words(words: Vec<u64>) -> Self {
-        let mut len = 0;
+    /// Builds an index from a bitmap of rows, 64 to a word, lowest bit first. There is a class for each bit that is set.
+    fn new(words: Vec<u64>, classes: Vec<u8>, stretches: Vec<u64>, rows: u64) -> Self {
+        let mut samples = 0;
         let count = |block: &[u64]| {
-            let before = len;
-            len += block.iter().map(|w| u64::from(w.count_ones())).sum::<u64>();
+            let before = samples;
+            samples += ones(block);
             before
         };
         let before = words.chunks(COUNTED_WORDS).map(count).collect();
-        Self { words, before, len }
+        Self { words, before, classes, stretches, rows }
     }
 
-    /// The bitmap of rows, 64 to a word, lowest bit first.
-    pub fn words(&self) -> &[u64] {
-        &self.words
+    /// The index as bytes, for another process: about a bit for each row and a byte for each sample.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let lists = [&self.stretches, &self.words];
+        let numbers = [self.rows, self.stretches.len() as u64].into_iter().chain(lists.into_iter().flatten().copied());
+        let mut bytes: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
+        bytes.extend_from_slice(&self.classes);
+        bytes
+    }
+
+    /// The index of a dataset of `rows` rows that [`to_bytes`](Self::to_bytes) has written; `None` if it is of another
+    /// dataset.
+    pub fn from_bytes(bytes: &[u8], rows: u64) -> Option<Self> {
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
+        let (head, rest) = bytes.split_at_checked(16)?;
+        let (count, own) = (number(&head[8..])?, number(&head[..8])?);
+        let (stretches, rest) = rest.split_at_checked(usize::try_from(count).ok()?.checked_mul(8)?)?;
+        let (words, classes) = rest.split_at_checked(usize::try_from(rows.div_ceil(64)).ok()?.checked_mul(8)?)?;
+        let numbers =
+            |bytes: &[u8]| bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>();
+        let (words, stretches) = (numbers(words), numbers(stretches));
+        let whole = own == rows
+            && ones(&words) == classes.len() as u64
+            && stretches.is_sorted()
+            && stretches.last().is_none_or(|last| *last < rows);
+        whole.then(|| Self::new(words, classes.to_vec(), stretches, rows))
     }
 
     /// Number of samples.
     pub fn len(&self) -> u64 {
-        self.len
+        self.classes.len() as u64
     }
 
     /// Whether the index contains no sample.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.classes.is_empty()
+    }
+
+    /// The class of each sample, in order.
+    pub fn classes(&self) -> &[u8] {
+        &self.classes
+    }
+
+    /// The unbroken stretches of the file, as ranges of positions, in order.
+    pub fn stretches(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let ends = self.stretches.iter().skip(1).copied().chain([self.rows]);
+        self.stretches.iter().copied().zip(ends).map(|(start, end)| start..end)
     }
 
     /// Position in the file, from 0, of the sample with this number.
     pub fn position(&self, sample: u64) -> Option<u64> {
-        if sample >= self.len {
+        if sample >= self.len() {
             return None;
         }
         let block = self.before.partition_point(|before| *before <= sample) - 1;
@@ -73,53 +113,64 @@ impl SampleIndex {
         }
         None
     }
+}
 
-    /// The positions of all samples within `rows`.
-    pub(super) fn within(&self, rows: std::ops::Range<u64>) -> impl Iterator<Item = u64> + '_ {
-        rows.filter(|row| self.words.get((row / 64) as usize).is_some_and(|word| word >> (row % 64) & 1 == 1))
-    }
+fn ones(words: &[u64]) -> u64 {
+    words.iter().map(|word| u64::from(word.count_ones())).sum()
 }
 
 /// Builds an index from a dataset's rows, in order.
 pub(super) struct IndexBuilder {
     filter: SampleFilter,
     words: Vec<u64>,
+    classes: Vec<u8>,
+    stretches: Vec<u64>,
     rows: u64,
-    /// The position at which the current stretch began, and the last `row` pushed.
-    stretch: u64,
+    /// The last `row` pushed.
     last_row: Option<u64>,
+}
+
+/// A row of a dataset, as far as it decides about samples.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IndexedRow {
+    /// Its number in its symbol's stream.
+    pub row: u64,
+    /// Its split and class, if it has a label.
+    pub label: Option<(Split, u8)>,
+    pub balanced: bool,
 }
 
 impl IndexBuilder {
     pub(super) fn new(filter: SampleFilter) -> Self {
-        Self { filter, words: Vec::new(), rows: 0, stretch: 0, last_row: None }
+        Self { filter, words: Vec::new(), classes: Vec::new(), stretches: Vec::new(), rows: 0, last_row: None }
     }
 
-    /// Adds a row: its number in its symbol's stream, and its split, if it has a label.
-    pub(super) fn push(&mut self, row: u64, split: Option<Split>, balanced: bool) {
+    pub(super) fn push(&mut self, IndexedRow { row, label, balanced }: IndexedRow) {
         // Rows around a break have no labels, so there is never a break between two consecutive `row` numbers.
-        if self.last_row.is_none_or(|last| row != last + 1) {
-            self.stretch = self.rows;
+        if self.last_row.is_none_or(|last| Some(row) != last.checked_add(1)) {
+            self.stretches.push(self.rows);
         }
         self.last_row = Some(row);
-        let length = self.rows - self.stretch + 1;
+        let length = self.rows - self.stretches.last().copied().unwrap_or(0) + 1;
         let SampleFilter { split: wanted, balanced: marked, window, stride } = self.filter;
         let whole = length >= window && (length - window).is_multiple_of(stride);
         if self.rows.is_multiple_of(64) {
             self.words.push(0);
         }
         if whole
-            && split == Some(wanted)
+            && let Some((split, class)) = label
+            && split == wanted
             && (balanced || !marked)
             && let Some(word) = self.words.last_mut()
         {
             *word |= 1 << (self.rows % 64);
+            self.classes.push(class);
         }
         self.rows += 1;
     }
 
     pub(super) fn finish(self) -> SampleIndex {
-        SampleIndex::from_words(self.words)
+        SampleIndex::new(self.words, self.classes, self.stretches, self.rows)
     }
 }
 
@@ -131,17 +182,28 @@ mod tests {
     fn windows_stay_within_a_stretch_and_samples_on_the_grid() {
         // Stretches of 10 and 7 rows; the second is the holdout. Row 8 has no label, but windows span it.
         let filter = SampleFilter { split: Split::Fit, balanced: false, window: 4, stride: 3 };
-        let places = |filter| {
+        let index = |filter| {
             let mut builder = IndexBuilder::new(filter);
-            (5..15).for_each(|row| builder.push(row, (row != 8).then_some(Split::Fit), row % 2 == 0));
-            (20..27).for_each(|row| builder.push(row, Some(Split::Holdout), true));
-            let index = builder.finish();
+            let mut push = |row: u64, label, balanced| builder.push(IndexedRow { row, label, balanced });
+            (5..15).for_each(|row| push(row, (row != 8).then_some((Split::Fit, row as u8)), row % 2 == 0));
+            (20..27).for_each(|row| push(row, Some((Split::Holdout, row as u8)), true));
+            builder.finish()
+        };
+        let places = |filter| {
+            let index = index(filter);
             (0..index.len()).filter_map(|i| index.position(i)).collect::<Vec<_>>()
         };
         assert_eq!(places(filter), [6, 9]);
+        assert_eq!(index(filter).classes(), [11, 14]);
+        assert_eq!(index(filter).stretches().collect::<Vec<_>>(), [0..10, 10..17]);
         assert_eq!(places(SampleFilter { balanced: true, ..filter }), [9]);
         assert_eq!(places(SampleFilter { split: Split::Holdout, ..filter }), [13, 16]);
         assert_eq!(places(SampleFilter { window: 11, ..filter }), [0_u64; 0]);
+        // Another process gets the same index, and refuses that of another dataset.
+        let bytes = index(filter).to_bytes();
+        assert_eq!(SampleIndex::from_bytes(&bytes, 17), Some(index(filter)));
+        assert_eq!(SampleIndex::from_bytes(&bytes, 16), None);
+        assert!((0..bytes.len()).all(|cut| SampleIndex::from_bytes(&bytes[..cut], 17).is_none()));
     }
 
     #[test]
@@ -155,9 +217,8 @@ mod tests {
                 if i % 9 == 3 { 0 } else { word & word.rotate_left(11) }
             })
             .collect();
-        let index = SampleIndex::from_words(words);
-        let all: Vec<u64> = index.within(0..6400).collect();
-        assert_eq!(index.len(), all.len() as u64);
+        let all: Vec<u64> = (0..6400).filter(|row| words[(row / 64) as usize] >> (row % 64) & 1 == 1).collect();
+        let index = SampleIndex::new(words, vec![0; all.len()], vec![0], 6400);
         assert!(all.iter().enumerate().all(|(i, place)| index.position(i as u64) == Some(*place)));
         assert_eq!(index.position(index.len()), None);
         assert!(SampleIndex::default().is_empty());

@@ -1,5 +1,6 @@
 //! Reads columns and samples of a dataset, row group by row group.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +10,11 @@ use arrow_array::{Array, RecordBatch, RecordBatchReader};
 use arrow_select::concat::concat_batches;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::statistics::Statistics;
 
 use super::file::DatasetFile;
-use super::index::{IndexBuilder, SampleFilter, SampleIndex};
+use super::index::{IndexBuilder, IndexedRow, SampleFilter, SampleIndex};
+use crate::cache::Subject;
 use crate::cast::to_usize;
 use crate::config::{CLASSIC, Config, Target};
 use crate::error::{ConfigError, InputError, Result};
@@ -150,9 +153,10 @@ impl DatasetReader {
             .with_help("load all rows with balanced=False, or write the dataset again with force_uniform = true")
             .into());
         }
-        let (split, balanced) = (self.target.column(names::SPLIT), self.target.column(names::BALANCED));
-        let read: Vec<&str> =
-            [names::ROW, &split].into_iter().chain(filter.balanced.then_some(balanced.as_str())).collect();
+        let [split, balanced] = [names::SPLIT, names::BALANCED].map(|name| self.target.column(name));
+        let label = self.label_column();
+        let marks = filter.balanced.then_some(balanced.as_str());
+        let read: Vec<&str> = [names::ROW, &split, &label].into_iter().chain(marks).collect();
         let mut builder = IndexBuilder::new(filter);
         let mut labelled = false;
         for group in 0..self.starts.len() - 1 {
@@ -163,13 +167,14 @@ impl DatasetReader {
             let splits = splits.ok_or_else(|| self.foreign(&split))?;
             let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign(&split))?;
             let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
+            let classes = self.classes(&batch)?;
             let marks = if filter.balanced {
                 let marks = self.column(&batch, &balanced)?.as_boolean_opt();
                 Some(marks.ok_or_else(|| self.foreign(&balanced))?)
             } else {
                 None
             };
-            for place in 0..batch.num_rows() {
+            for (place, class) in classes.into_iter().enumerate() {
                 // A row without a label of this target has one of another.
                 let side = if splits.is_null(place) {
                     None
@@ -178,8 +183,15 @@ impl DatasetReader {
                     let side = key.and_then(|key| by_key.get(key).copied().flatten());
                     Some(side.ok_or_else(|| self.foreign(&split))?)
                 };
+                if side.is_some() != class.is_some() {
+                    return Err(self.foreign(&label));
+                }
                 labelled |= side.is_some();
-                builder.push(rows.value(place), side, marks.is_some_and(|m| m.is_valid(place) && m.value(place)));
+                builder.push(IndexedRow {
+                    row: rows.value(place),
+                    label: side.zip(class),
+                    balanced: marks.is_some_and(|m| m.is_valid(place) && m.value(place)),
+                });
             }
         }
         if !labelled {
@@ -189,26 +201,6 @@ impl DatasetReader {
                 .into());
         }
         Ok(builder.finish())
-    }
-
-    /// The classes of the samples, in order.
-    ///
-    /// # Errors
-    /// [`InputError`] when the file cannot be read.
-    pub fn labels(&self, index: &SampleIndex) -> Result<Vec<u8>> {
-        let mut labels = Vec::new();
-        for (group, rows) in self.starts.windows(2).enumerate() {
-            let mut samples = index.within(rows[0]..rows[1]).peekable();
-            if samples.peek().is_none() {
-                continue;
-            }
-            let batch = self.read(group, &[&self.label_column()])?;
-            let classes = self.classes(&batch)?;
-            for place in samples {
-                labels.push(self.class(&classes, to_usize(place - rows[0]), place)?);
-            }
-        }
-        Ok(labels)
     }
 
     /// The row group that contains the row at `place`, and the position within it.
@@ -222,16 +214,71 @@ impl DatasetReader {
         self.starts.windows(2).map(|starts| starts[1] - starts[0]).min().unwrap_or(1).max(1)
     }
 
+    /// What a cache file of this dataset is to hold.
+    pub(crate) fn subject(&self, holds: &str, layout: serde_json::Value) -> Result<Subject> {
+        let footer = DatasetFile::of_size(&self.path, self.bytes)?.footer_hash();
+        Ok(Subject {
+            dataset: self.path.clone(),
+            symbol: self.symbol.clone(),
+            footer: footer.map_err(|e| InputError::unread(&self.path, e))?,
+            size: self.bytes,
+            holds: holds.to_owned(),
+            layout,
+        })
+    }
+
+    /// The least and the greatest value of a column, by the statistics of the file; `None` if it lacks them. The column may
+    /// have nulls besides.
+    pub(crate) fn extremes(&self, column: &str) -> Option<[f64; 2]> {
+        let metadata = self.footer.metadata();
+        let place = metadata.file_metadata().schema_descr().columns().iter().position(|c| c.name() == column)?;
+        let mut extremes: Option<[f64; 2]> = None;
+        for group in metadata.row_groups() {
+            let statistics = group.column(place).statistics()?;
+            let of_group = match statistics {
+                Statistics::Double(of) => of.min_opt().zip(of.max_opt()).map(|(low, high)| [*low, *high]),
+                Statistics::Int64(of) => of.min_opt().zip(of.max_opt()).map(|(low, high)| [*low as f64, *high as f64]),
+                // Unsigned columns are stored as the bits.
+                Statistics::Int32(of) => {
+                    let float = |bits: &i32| f64::from(bits.cast_unsigned());
+                    of.min_opt().zip(of.max_opt()).map(|(low, high)| [float(low), float(high)])
+                }
+                _ => return None,
+            };
+            let Some(of_group) = of_group else {
+                let nulls = statistics.null_count_opt()?;
+                if Some(nulls) == u64::try_from(group.num_rows()).ok() {
+                    continue;
+                }
+                return None;
+            };
+            let [low, high] = extremes.unwrap_or(of_group);
+            extremes = Some([low.min(of_group[0]), high.max(of_group[1])]);
+        }
+        extremes
+    }
+
+    /// The rows of each row group, as positions in the file.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.starts.windows(2).map(|starts| starts[0]..starts[1])
+    }
+
     /// Reads columns of one row group; names that the file lacks are ignored.
     pub(crate) fn read(&self, group: usize, columns: &[&str]) -> Result<RecordBatch> {
+        self.read_first(group, usize::MAX, columns)
+    }
+
+    /// Reads columns of the first `most` rows of a row group; names that the file lacks are ignored.
+    pub(crate) fn read_first(&self, group: usize, most: usize, columns: &[&str]) -> Result<RecordBatch> {
         let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
         let bytes = DatasetFile::of_size(&self.path, self.bytes)?.group(self.footer.metadata(), group, &mask);
         let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
-        let rows = to_usize(self.starts[group + 1] - self.starts[group]);
+        let rows = to_usize(self.starts[group + 1] - self.starts[group]).min(most);
         // The reader allocates a batch before it sees its rows, and the number of rows is only a claim of the footer.
         let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
             .with_projection(mask)
             .with_row_groups(vec![group])
+            .with_limit(rows)
             .with_batch_size(rows.clamp(1, to_usize(ROW_GROUP_ROWS)))
             .build()
             .map_err(|e| InputError::unreadable(&self.path, e))?;
@@ -258,28 +305,17 @@ impl DatasetReader {
     }
 
     /// The column of the target's classes.
-    pub(crate) fn label_column(&self) -> String {
+    fn label_column(&self) -> String {
         self.target.column(names::CLASSIFICATION_LABEL)
     }
 
     /// The classes of a row group; `None` in rows without a label of the target.
-    pub(crate) fn classes(&self, batch: &RecordBatch) -> Result<Vec<Option<u8>>> {
+    fn classes(&self, batch: &RecordBatch) -> Result<Vec<Option<u8>>> {
         let name = self.label_column();
         let labels = self.column(batch, &name)?.as_primitive_opt::<Int32Type>();
         let labels = labels.ok_or_else(|| self.foreign(&name))?;
         let class = |label: Option<i32>| label.map(|l| u8::try_from(l).map_err(|_| self.foreign(&name))).transpose();
         labels.iter().map(class).collect()
-    }
-
-    /// The class of the row at `place` in the file, the row with number `row` of the row group whose classes these are.
-    ///
-    /// # Errors
-    /// [`InputError`] when it has no label of the target.
-    pub(crate) fn class(&self, classes: &[Option<u8>], row: usize, place: u64) -> Result<u8> {
-        classes[row].ok_or_else(|| {
-            let message = format!("row {place} has no label of the target {:?}", self.target.name);
-            InputError::new(&self.path, message).into()
-        })
     }
 
     pub(crate) fn foreign(&self, column: &str) -> crate::Error {

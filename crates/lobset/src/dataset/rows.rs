@@ -14,13 +14,8 @@ use crate::error::{InputError, Result};
 pub struct RowCache {
     reader: DatasetReader,
     columns: Vec<String>,
-    groups: Mutex<Recent<Matrix>>,
-}
-
-/// The numbers of a row group in row-major order, and its classes.
-struct Matrix {
-    cells: Vec<f32>,
-    classes: Vec<Option<u8>>,
+    /// The numbers of row groups in row-major order.
+    groups: Mutex<Recent<Vec<f32>>>,
 }
 
 /// Number of decoded row groups in the cache.
@@ -51,27 +46,26 @@ impl RowCache {
         &self.reader
     }
 
-    /// Writes the numbers of the row at `place` into `out`, NaN for null, and returns its class.
+    /// Writes the numbers of the row at `place` into `out`, NaN for null.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, has no such row, or the row has no label of the target.
-    pub fn row(&self, place: u64, out: &mut [f32]) -> Result<u8> {
+    /// [`InputError`] when the file cannot be read, or has no such row.
+    pub fn row(&self, place: u64, out: &mut [f32]) -> Result<()> {
         if place >= self.reader.rows() {
             let message = format!("has {} rows, so there is no row {place}", self.reader.rows());
             return Err(InputError::new(self.reader.path(), message).into());
         }
         let (group, row) = self.reader.locate(place);
-        let matrix = {
+        let cells = {
             let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
             groups.get(group, || self.decode(group))?
         };
-        out.copy_from_slice(&matrix.cells[row * self.columns.len()..][..self.columns.len()]);
-        self.reader.class(&matrix.classes, row, place)
+        out.copy_from_slice(&cells[row * self.columns.len()..][..self.columns.len()]);
+        Ok(())
     }
 
-    fn decode(&self, group: usize) -> Result<Matrix> {
-        let label = self.reader.label_column();
-        let columns: Vec<&str> = self.columns.iter().chain([&label]).map(String::as_str).collect();
+    fn decode(&self, group: usize) -> Result<Vec<f32>> {
+        let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
         let batch = self.reader.read(group, &columns)?;
         let width = self.columns.len();
         let mut cells = vec![0.0; width * batch.num_rows()];
@@ -80,7 +74,7 @@ impl RowCache {
             let slots = cells.iter_mut().skip(place).step_by(width);
             floats(column, slots).ok_or_else(|| self.reader.foreign(name))?;
         }
-        Ok(Matrix { cells, classes: self.reader.classes(&batch)? })
+        Ok(cells)
     }
 }
 

@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::prices::Check;
 use super::sizes::{GROUP, Medians, Summary};
 use super::{DepthSpec, LEVELS, Levels, MISSING, Prices};
-use crate::cast::to_i64;
+use crate::cast::{single, to_i64};
 use crate::config::Feature;
 
 /// A time bin: the summary of each level of each side (0 bids, 1 asks).
@@ -24,8 +24,8 @@ pub(crate) struct Bin {
 pub(super) struct BinLevel {
     /// Floor of the mean price in micro-pips; [`MISSING`] if the level has no price in any row.
     pub(super) step: i64,
-    /// Values in [`Feature`]'s order: median of sizes, their sample variance, sum of counts.
-    pub(super) values: [f64; 3],
+    /// Values in [`Feature`]'s order: median of sizes, their sample variance, sum of counts; each the nearest f32.
+    pub(super) values: [f32; 3],
 }
 
 impl Bin {
@@ -211,13 +211,13 @@ impl Column<'_, '_> {
             }
             if trade_counts {
                 let sum: u64 = counts(number).iter().map(|count| u64::from(*count)).sum();
-                bin.values[Feature::TradeCounts as usize] = sum as f64;
+                bin.values[Feature::TradeCounts as usize] = sum as f32;
             }
         }
         let many = bins.len();
         let mut set = |feature: Feature, values: [f64; GROUP]| {
             for (bin, value) in bins.iter_mut().zip(values) {
-                bin.levels[self.side][self.level].values[feature as usize] = value;
+                bin.levels[self.side][self.level].values[feature as usize] = single(value);
             }
         };
         if volume {

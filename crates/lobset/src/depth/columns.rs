@@ -9,6 +9,8 @@ use arrow_array::types::{Int32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 
 use super::{DepthError, DepthSpec, LEVELS, Prices};
+use crate::dataset::DatasetReader;
+use crate::error::{InputError, Result};
 use crate::output::names;
 
 /// Ten levels per side of consecutive rows; the first index is the side: 0 bids, 1 asks.
@@ -41,9 +43,20 @@ impl<'a> Levels<'a> {
         self.rows
     }
 
-    /// Price of a cell in micro-pips, if present.
-    pub(super) fn micro_pips(&self, spec: &DepthSpec, side: usize, level: usize, row: usize) -> Option<i64> {
-        self.prices[side][level].micro_pips(spec, row)
+    /// The centre of the ladder of a window that ends at `row`; `None` if the row has no best bid or no best ask.
+    pub(super) fn base(&self, spec: &DepthSpec, row: usize) -> Option<i64> {
+        let best = |side: usize| self.prices[side][0].micro_pips(spec, row);
+        DepthSpec::base(best(0), best(1))
+    }
+
+    /// Reads the first `most` rows of a row group of a dataset, with prices in micro-pips and the columns that the features
+    /// need.
+    pub(super) fn read(reader: &DatasetReader, spec: &DepthSpec, group: usize, most: usize) -> Result<Levels<'static>> {
+        let columns = spec.columns();
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let batch = reader.read_first(group, most, &columns)?;
+        let levels = Levels::from_batch(&batch, spec).map_err(|e| InputError::unreadable(reader.path(), e))?;
+        Ok(levels.into_micro_pips(spec))
     }
 
     /// Reads the levels of a table with columns named as in a dataset. Prices are floats in price units or 64-bit
@@ -100,7 +113,7 @@ impl<'a> Levels<'a> {
     }
 
     /// Converts prices to micro-pips and copies borrowed columns, so that the result does not depend on the table.
-    pub(super) fn into_micro_pips(self, spec: &DepthSpec) -> Levels<'static> {
+    fn into_micro_pips(self, spec: &DepthSpec) -> Levels<'static> {
         let own = |columns: [[Cow<'_, [u32]>; LEVELS]; 2]| columns.map(|side| side.map(|c| Cow::Owned(c.into_owned())));
         Levels {
             rows: self.rows,

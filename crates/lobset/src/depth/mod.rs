@@ -11,8 +11,10 @@
 //! bins share the first step.
 
 mod bin;
+mod bin_cache;
 mod columns;
 mod error;
+mod packed;
 mod paint;
 mod prices;
 mod sizes;
@@ -21,6 +23,7 @@ mod windows;
 pub(crate) use bin::Bin;
 pub use columns::Levels;
 pub use error::DepthError;
+pub use paint::Colour;
 pub use prices::Prices;
 pub use windows::WindowCache;
 
@@ -165,17 +168,14 @@ impl DepthSpec {
         if levels.rows() != self.samples {
             return Err(DepthError::Rows { samples: self.samples, rows: levels.rows() });
         }
-        let last = self.samples - 1;
-        let base = self
-            .base(levels.micro_pips(self, 0, 0, last), levels.micro_pips(self, 1, 0, last))
-            .ok_or(DepthError::NoMid)?;
+        let base = levels.base(self, self.samples - 1).ok_or(DepthError::NoMid)?;
         let bins = Bin::of_rows(self, levels, 0..self.samples);
         self.paint(&bins, base, out);
         Ok(())
     }
 
     /// The centre of the ladder: the mid of best bid and ask, in micro-pips, rounded half up.
-    fn base(&self, bid: Option<i64>, ask: Option<i64>) -> Option<i64> {
+    fn base(bid: Option<i64>, ask: Option<i64>) -> Option<i64> {
         let doubled = i128::from(bid?) + i128::from(ask?);
         i64::try_from((doubled + 1).div_euclid(2)).ok()
     }

@@ -2,10 +2,11 @@
 
 use std::borrow::Borrow;
 
+use half::f16;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::bin::BinLevel;
-use super::{Bin, DepthSpec, LADDER, LEVELS, MISSING};
+use super::{Bin, DepthError, DepthSpec, LADDER, LEVELS, MISSING};
 use crate::cast::{low16, single, to_i64, to_u8, to_u16};
 use crate::config::Feature;
 
@@ -94,7 +95,7 @@ impl Side {
         let mut sums = [0.0; LEVELS + 1];
         let mut sum = 0.0;
         for (level, place) in self.levels[..usize::from(self.count)].iter().zip(&mut sums[1..]) {
-            sum += bin[usize::from(*level)].values[feature as usize];
+            sum += f64::from(bin[usize::from(*level)].values[feature as usize]);
             *place = sum;
         }
         sums
@@ -209,10 +210,10 @@ impl Changes {
 
     /// Paints a channel row by row; each row is the previous one with its changes applied.
     #[inline(always)]
-    fn paint(&self, sums: &Sums, scale: f64, scratch: &mut Scratch, channel: &mut [f32]) {
+    fn paint<C: Colour>(&self, sums: &Sums, scale: f64, scratch: &mut Scratch<C>, channel: &mut [C]) {
         let Scratch { colours, line } = scratch;
         // Adding 0 turns -0, which a quotient may round to, into 0.
-        let colour = |sum: &f64| single(sum / scale) + 0.0;
+        let colour = |sum: &f64| C::of(single(sum / scale) + 0.0);
         colours.clear();
         colours.extend(sums.changes.iter().map(colour));
         line.clear();
@@ -227,36 +228,112 @@ impl Changes {
     }
 }
 
-#[derive(Default)]
-struct Scratch {
-    colours: Vec<f32>,
-    line: Vec<f32>,
+struct Scratch<C> {
+    colours: Vec<C>,
+    line: Vec<C>,
+}
+
+/// The number of a cell of a tensor.
+pub trait Colour: Copy + Send + Sync {
+    /// From a number between -1 and 1.
+    fn of(value: f32) -> Self;
+}
+
+impl Colour for f32 {
+    fn of(value: f32) -> Self {
+        value
+    }
+}
+
+impl Colour for f16 {
+    fn of(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+}
+
+/// The nearest of 255 numbers from -127 to 127, ties to even.
+impl Colour for i8 {
+    #[expect(clippy::cast_possible_truncation, reason = "the number is between -127 and 127")]
+    fn of(value: f32) -> Self {
+        (value * 127.0).round_ties_even() as Self
+    }
 }
 
 impl DepthSpec {
     /// Paints [`time_bins`](Self::time_bins) bins into `out` ([`cells`](Self::cells) long, C order). The ladder runs
     /// from `base - 201` to `base + 200`.
-    pub(super) fn paint<B: Borrow<Bin>>(&self, bins: &[B], base: i64, out: &mut [f32]) {
+    pub(super) fn paint<B: Borrow<Bin>, C: Colour>(&self, bins: &[B], base: i64, out: &mut [C]) {
         Arch::new().dispatch(Paint { spec: self, bins, base, out });
     }
 }
 
+impl DepthSpec {
+    /// Number of ladder rows of the bins of a window: both sides, ten levels, [`time_bins`](Self::time_bins). There are as
+    /// many values of each feature.
+    pub fn bin_cells(&self) -> usize {
+        2 * LEVELS * self.time_bins()
+    }
+
+    /// Writes bins as arrays, in which each level of each side is a row over time.
+    pub(super) fn spread_out(&self, bins: &[&Bin], base: i64, ladder_rows: &mut [i16], values: &mut [f32]) {
+        for (time, bin) in bins.iter().enumerate() {
+            let places = (time..).step_by(bins.len());
+            for (level, place) in bin.levels.iter().flatten().zip(places) {
+                let row = TOP.saturating_sub(level.step.saturating_sub(base));
+                let on_ladder = level.step != MISSING && (0..to_i64(LADDER)).contains(&row);
+                ladder_rows[place] = if on_ladder { i16::try_from(row).unwrap_or(-1) } else { -1 };
+                for (feature, values) in self.features.iter().zip(values.chunks_exact_mut(self.bin_cells())) {
+                    values[place] = level.values[*feature as usize];
+                }
+            }
+        }
+    }
+
+    /// Paints the bins of a window, as [`WindowCache::bins`](super::WindowCache::bins) writes them, into `out`
+    /// ([`cells`](Self::cells) long).
+    ///
+    /// # Errors
+    /// [`DepthError::Lengths`] when an array has another length than it should have.
+    pub fn paint_bins<C: Colour>(&self, ladder_rows: &[i16], values: &[f32], out: &mut [C]) -> Result<(), DepthError> {
+        let cells = self.bin_cells();
+        if ladder_rows.len() != cells || values.len() != cells * self.features.len() || out.len() != self.cells() {
+            return Err(DepthError::Lengths);
+        }
+        let bin = |time: usize| {
+            let mut bin = Bin { levels: [[BinLevel { step: MISSING, values: [0.0; 3] }; LEVELS]; 2] };
+            let places = (time..).step_by(self.time_bins());
+            for (level, place) in bin.levels.iter_mut().flatten().zip(places) {
+                if let row @ 0.. = i64::from(ladder_rows[place]) {
+                    level.step = TOP - row;
+                }
+                for (feature, values) in self.features.iter().zip(values.chunks_exact(cells)) {
+                    level.values[*feature as usize] = values[place];
+                }
+            }
+            bin
+        };
+        let bins: Vec<Bin> = (0..self.time_bins()).map(bin).collect();
+        self.paint(&bins, 0, out);
+        Ok(())
+    }
+}
+
 /// Body of [`DepthSpec::paint`], compiled for several instruction sets; the best one of the machine runs.
-struct Paint<'a, B> {
+struct Paint<'a, B, C> {
     spec: &'a DepthSpec,
     bins: &'a [B],
     base: i64,
-    out: &'a mut [f32],
+    out: &'a mut [C],
 }
 
-impl<B: Borrow<Bin>> WithSimd for Paint<'_, B> {
+impl<B: Borrow<Bin>, C: Colour> WithSimd for Paint<'_, B, C> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { spec, bins, base, out } = self;
         let changes = Changes::new(bins, base);
-        let (mut sums, mut scratch) = (Sums::default(), Scratch::default());
+        let (mut sums, mut scratch) = (Sums::default(), Scratch { colours: Vec::new(), line: Vec::new() });
         for (feature, channel) in spec.features.iter().zip(out.chunks_exact_mut(LADDER * bins.len())) {
             let largest = changes.sum_up(bins, *feature, &mut sums);
             let scale = if largest > 0.0 { largest } else { 1.0 };

@@ -87,7 +87,7 @@ fn reference(book: &Book, feature: Feature, ticks_per_bin: usize) -> Vec<f32> {
                 }
                 let price = cells.iter().map(|cell| cell.0.unwrap()).sum::<i64>().div_euclid(cells.len() as i64);
                 if ladder.contains(&price) {
-                    steps.insert(price, value(&cells, feature));
+                    steps.insert(price, f64::from(value(&cells, feature) as f32));
                 }
             }
             steps

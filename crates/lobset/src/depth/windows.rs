@@ -1,18 +1,16 @@
-//! Depth tensors of a dataset's windows, row group by row group, in bounded memory.
+//! Depth tensors of a dataset's windows: row group by row group in bounded memory, or from a cache file.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Bin, DepthSpec, Levels};
+use super::bin_cache::BinCache;
+use super::{Bin, Colour, DepthSpec, Levels};
+use crate::cache::Cache;
 use crate::cast::to_usize;
-use crate::dataset::{DatasetReader, Recent};
+use crate::dataset::{DatasetReader, Recent, SampleIndex};
 use crate::error::{InputError, Result};
-
-/// A row group's levels in micro-pips, and its classes.
-struct Group {
-    levels: Levels<'static>,
-    classes: Vec<Option<u8>>,
-}
+use crate::run::Monitor;
 
 /// Consecutive time bins on one grid.
 #[derive(Default)]
@@ -24,40 +22,61 @@ struct BinRun {
     bins: VecDeque<Arc<Bin>>,
 }
 
-/// Computes depth tensors of a dataset. Caches the most recently used row groups and the time bins that neighbouring
-/// windows share. Threads may share one cache.
+/// Computes depth tensors of a dataset. Threads may share it.
 pub struct WindowCache {
     reader: DatasetReader,
     spec: DepthSpec,
-    state: Mutex<State>,
+    source: Source,
+}
+
+/// Where the time bins of a window come from.
+enum Source {
+    /// From the most recently used row groups. The bins that neighbouring windows share are kept.
+    RowGroups(Box<Mutex<State>>),
+    /// From a cache file.
+    File(BinCache),
 }
 
 struct State {
-    groups: Recent<Group>,
+    groups: Recent<Levels<'static>>,
     run: BinRun,
 }
 
+thread_local! {
+    /// The bins of the last window from a cache file, as bytes and decoded: new memory for each would cost more than they do.
+    static SCRATCH: RefCell<(Vec<u8>, Vec<Bin>)> = RefCell::default();
+}
+
 impl WindowCache {
-    /// Creates a cache for the tensors of `spec`. It keeps `row_groups` decoded row groups (by default, and at least,
-    /// one more than a window spans; about 42 MB each with all features) and the bins of a few windows in memory.
+    /// Computes the tensors of `spec` from the dataset alone. Keeps `row_groups` decoded row groups (by default, and at
+    /// least, one more than a window spans; about 42 MB each with all features) and the bins of a few windows in memory.
     ///
     /// # Errors
     /// [`InputError`] when the dataset was written with `drop_unbalanced`: the rows between its samples are missing.
     pub fn new(reader: DatasetReader, spec: DepthSpec, row_groups: Option<usize>) -> Result<Self> {
-        if reader.config().drop_unbalanced {
-            return Err(InputError::new(
-                reader.path(),
-                "was written with drop_unbalanced = true: without the rows between its samples, no window is complete",
-            )
-            .with_help(
-                "write it again with drop_unbalanced = false, and select the marked rows when loading: balanced=True",
-            )
-            .into());
-        }
+        check_complete(&reader)?;
         let spanned = to_usize((spec.samples() as u64).div_ceil(reader.smallest_group())) + 1;
         let kept = row_groups.unwrap_or(0).max(spanned + 1);
         let state = State { groups: Recent::new(kept), run: BinRun::default() };
-        Ok(Self { reader, spec, state: Mutex::new(state) })
+        Ok(Self { reader, spec, source: Source::RowGroups(Box::new(Mutex::new(state))) })
+    }
+
+    /// Computes the tensors of `spec` from a file in `cache`, for samples whose windows are `stride` rows apart, or multiples
+    /// of it. Builds the file, on `threads` threads, if it does not exist.
+    ///
+    /// # Errors
+    /// [`InputError`] as [`new`](Self::new), and when the dataset cannot be read; [`Error::Output`](crate::Error::Output)
+    /// when there is no room for the file, or it cannot be written or read.
+    pub fn with_file(
+        reader: DatasetReader,
+        spec: DepthSpec,
+        samples: (&SampleIndex, u64),
+        cache: &Cache,
+        on: (usize, &Monitor<'_>),
+    ) -> Result<Self> {
+        check_complete(&reader)?;
+        let bins = BinCache::open(&reader, &spec, samples, cache, on)?;
+        Ok(Self { reader, spec, source: Source::File(bins) })
     }
 
     /// Settings of the tensors.
@@ -70,39 +89,57 @@ impl WindowCache {
         &self.reader
     }
 
-    /// Writes the tensor of the window that ends at row `place` into `out` ([`DepthSpec::cells`] long) and returns the
-    /// class of that row.
+    /// Writes the tensor of the window that ends at row `place` into `out` ([`DepthSpec::cells`] long).
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, the window would begin before the file does, or the row has no label
-    /// of the target.
-    pub fn tensor(&self, place: u64, out: &mut [f32]) -> Result<u8> {
-        let refuse = |message: String| Err(InputError::new(self.reader.path(), message).into());
-        let samples = self.spec.samples() as u64;
-        if place >= self.reader.rows() || place + 1 < samples {
-            return refuse(format!("row {place} of {} has no window of {samples} rows", self.reader.rows()));
-        }
-        let (bins, base, class) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let (group, row) = self.reader.locate(place);
-            let last = self.group(&mut state, group)?;
-            let best = |side| last.levels.micro_pips(&self.spec, side, 0, row);
-            let Some(base) = self.spec.base(best(0), best(1)) else {
-                return refuse(format!("row {place} has no best bid or no best ask"));
-            };
-            let class = self.reader.class(&last.classes, row, place)?;
-            (self.bins(&mut state, place + 1 - samples)?, base, class)
-        };
-        self.spec.paint(&bins, base, out);
-        Ok(class)
+    /// [`InputError`] when the file cannot be read, or has no such window.
+    pub fn tensor<C: Colour>(&self, place: u64, out: &mut [C]) -> Result<()> {
+        self.with_bins(place, |bins, base| self.spec.paint(bins, base, out))
     }
 
-    fn group(&self, state: &mut State, group: usize) -> Result<Arc<Group>> {
-        state.groups.get(group, || decode(&self.reader, &self.spec, group))
+    /// Writes the bins of the window that ends at row `place`, before they are painted: the row of the ladder of each level,
+    /// -1 where it is missing or off the ladder, in the order side (bids, asks), level, time bin, and the value of each
+    /// feature in the order feature, side, level, time bin.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub fn bins(&self, place: u64, ladder_rows: &mut [i16], values: &mut [f32]) -> Result<()> {
+        self.with_bins(place, |bins, base| self.spec.spread_out(bins, base, ladder_rows, values))
+    }
+
+    /// Passes on the bins of the window that ends at row `place`, and the base of its ladder.
+    fn with_bins<T>(&self, place: u64, work: impl FnOnce(&[&Bin], i64) -> T) -> Result<T> {
+        let refuse = |message: String| Err(InputError::new(self.reader.path(), message).into());
+        let samples = self.spec.samples() as u64;
+        let none = || refuse(format!("row {place} of {} has no window of {samples} rows", self.reader.rows()));
+        if place >= self.reader.rows() || place + 1 < samples {
+            return none();
+        }
+        let from = place + 1 - samples;
+        match &self.source {
+            Source::File(file) => SCRATCH.with_borrow_mut(|(bytes, bins)| match file.window(from, bytes, bins)? {
+                Some(base) => Ok(work(&bins.iter().collect::<Vec<_>>(), base)),
+                None => none(),
+            }),
+            Source::RowGroups(state) => {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                let (group, row) = self.reader.locate(place);
+                let Some(base) = self.group(&mut state, group)?.base(&self.spec, row) else {
+                    return refuse(format!("row {place} has no best bid or no best ask"));
+                };
+                let bins = self.shared_bins(&mut state, from)?;
+                drop(state);
+                Ok(work(&bins.iter().map(AsRef::as_ref).collect::<Vec<_>>(), base))
+            }
+        }
+    }
+
+    fn group(&self, state: &mut State, group: usize) -> Result<Arc<Levels<'static>>> {
+        state.groups.get(group, || Levels::read(&self.reader, &self.spec, group, usize::MAX))
     }
 
     /// The bins of the window that starts at row `from`. Reuses those of the previous window.
-    fn bins(&self, state: &mut State, from: u64) -> Result<Vec<Arc<Bin>>> {
+    fn shared_bins(&self, state: &mut State, from: u64) -> Result<Vec<Arc<Bin>>> {
         let (rows, count) = (self.spec.ticks_per_bin() as u64, self.spec.time_bins() as u64);
         let (phase, first) = (from % rows, from / rows);
         let held = state.run.first..state.run.first + state.run.bins.len() as u64;
@@ -143,9 +180,9 @@ impl WindowCache {
         while bins.len() < count {
             let (group, start) = self.reader.locate(from);
             let held = self.group(state, group)?;
-            let whole = ((held.levels.rows() - start) / rows).min(count - bins.len());
+            let whole = ((held.rows() - start) / rows).min(count - bins.len());
             let made = if whole > 0 {
-                Bin::of_rows(&self.spec, &held.levels, start..start + whole * rows)
+                Bin::of_rows(&self.spec, &held, start..start + whole * rows)
             } else {
                 Bin::of_rows(&self.spec, &self.join(state, group, start)?, 0..rows)
             };
@@ -161,19 +198,21 @@ impl WindowCache {
         let mut joined = Levels::empty();
         while joined.rows() < rows {
             let held = self.group(state, group)?;
-            let end = held.levels.rows().min(start + rows - joined.rows());
-            joined.append(&held.levels, start..end);
+            let end = held.rows().min(start + rows - joined.rows());
+            joined.append(&held, start..end);
             (group, start) = (group + 1, 0);
         }
         Ok(joined)
     }
 }
 
-/// Reads a row group: prices, the columns that the features need, and classes.
-fn decode(reader: &DatasetReader, spec: &DepthSpec, group: usize) -> Result<Group> {
-    let (columns, label) = (spec.columns(), reader.label_column());
-    let columns: Vec<&str> = columns.iter().chain([&label]).map(String::as_str).collect();
-    let batch = reader.read(group, &columns)?;
-    let levels = Levels::from_batch(&batch, spec).map_err(|e| InputError::unreadable(reader.path(), e))?;
-    Ok(Group { levels: levels.into_micro_pips(spec), classes: reader.classes(&batch)? })
+/// Refuses a dataset without the rows between its samples.
+fn check_complete(reader: &DatasetReader) -> Result<()> {
+    if !reader.config().drop_unbalanced {
+        return Ok(());
+    }
+    let message =
+        "was written with drop_unbalanced = true: without the rows between its samples, no window is complete";
+    let help = "write it again with drop_unbalanced = false, and select the marked rows when loading: balanced=True";
+    Err(InputError::new(reader.path(), message).with_help(help).into())
 }

@@ -41,9 +41,14 @@ pub fn dataset_file_name(currency: &str, symbol: &str) -> String {
 /// ending and the marks of unfinished files.
 const MAX_SYMBOL_IN_NAME: usize = 150;
 
-/// The file name of a symbol's dataset without its extension. Bytes outside `[A-Za-z0-9._-]` are percent-encoded. A
-/// symbol too long for a file name is cut, and followed by `@` and the first half of its SHA-256.
+/// The file name of a symbol's dataset without its extension.
 pub fn dataset_stem(currency: &str, symbol: &str) -> String {
+    format!("{currency}_{}_dataset", symbol_in_name(symbol))
+}
+
+/// A symbol as a part of a file name. Bytes outside `[A-Za-z0-9._-]` are percent-encoded. A symbol too long for a file name
+/// is cut, and followed by `@` and the first half of its SHA-256.
+pub fn symbol_in_name(symbol: &str) -> String {
     let mut encoded = String::new();
     let mut cut = 0;
     for byte in symbol.bytes() {
@@ -62,7 +67,7 @@ pub fn dataset_stem(currency: &str, symbol: &str) -> String {
         encoded.truncate(cut);
         encoded = format!("{encoded}@{}", hex(&Sha256::digest(symbol)[..16]));
     }
-    format!("{currency}_{encoded}_dataset")
+    encoded
 }
 
 /// A file that hashes and counts the bytes written to it.

@@ -28,7 +28,7 @@ pub(crate) use card::card;
 pub(crate) use chunk::EncodedGroup;
 pub(crate) use columns::{Column, Role, TargetLabel, columns, names};
 pub use dataset::{CONFIG_KEY, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY};
-pub(crate) use dataset::{DatasetWriter, WrittenFile, dataset_file_name, dataset_stem};
+pub(crate) use dataset::{DatasetWriter, WrittenFile, dataset_file_name, dataset_stem, symbol_in_name};
 pub(crate) use manifest::LARGEST_MANIFEST;
 pub use manifest::{
     DatasetEntry, FileEntry, Manifest, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,

@@ -16,6 +16,8 @@ pub enum Stage {
     Write,
     /// Reading the datasets back; measured in rows.
     Validate,
+    /// Building a cache file for training; measured in rows.
+    Cache,
 }
 
 /// A progress event of a run.

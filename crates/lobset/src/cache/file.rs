@@ -1,0 +1,389 @@
+//! One cache file: a header that says what it was made of, and then slots of bytes.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::cast::to_usize;
+use crate::error::{Error, Result};
+use crate::input::hex;
+use crate::output::symbol_in_name;
+use crate::run::{Monitor, Stage};
+use crate::storage::{self, checksum};
+
+/// What the names of cache files end with.
+pub(super) const SUFFIX: &str = ".lobset-cache";
+
+/// What follows while a file is being built.
+pub(super) const UNFINISHED: &str = ".unfinished";
+
+/// The first bytes of a cache file: its kind, and the version of this layout.
+const MAGIC: &[u8; 16] = b"lobset cache 1\n\0";
+
+/// The header, with what comes before it, ends at a multiple of this many bytes.
+const BLOCK: u64 = 4096;
+
+/// The longest header that is believed, in bytes. Keys name a dataset and a few settings.
+const LONGEST_HEADER: u64 = 1 << 20;
+
+/// How long to wait between two looks at a file that another process is building.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a cache file is to hold.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Subject {
+    /// The dataset, for people.
+    pub dataset: PathBuf,
+    /// Its symbol.
+    pub symbol: String,
+    /// The hash of its footer, and its size in bytes: a file that was written anew is another dataset.
+    pub footer: String,
+    pub size: u64,
+    /// The kind of values, a word.
+    pub holds: String,
+    /// Everything that the values and their places depend on, besides the dataset.
+    pub layout: serde_json::Value,
+}
+
+impl Subject {
+    /// Whether two files hold the same bytes; a dataset may have been moved.
+    fn matches(&self, other: &Self) -> bool {
+        Self { dataset: other.dataset.clone(), ..self.clone() } == *other
+    }
+
+    /// The name of the cache file: for people the symbol and what it holds; for us a hash of everything.
+    fn file_name(&self) -> Result<String, serde_json::Error> {
+        let key = serde_json::to_vec(&Self { dataset: PathBuf::new(), ..self.clone() })?;
+        let hash = hex(&Sha256::digest(key)[..12]);
+        Ok(format!("{}-{}-{hash}{SUFFIX}", symbol_in_name(&self.symbol), self.holds))
+    }
+}
+
+/// The header of a cache file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Header {
+    subject: Subject,
+    /// Bytes of all slots.
+    bytes: u64,
+}
+
+impl Header {
+    pub fn dataset(&self) -> &Path {
+        &self.subject.dataset
+    }
+
+    pub fn holds(&self) -> &str {
+        &self.subject.holds
+    }
+
+    /// The header as it stands in the file.
+    fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let sealed = checksum::seal_json(self)?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((sealed.len() as u64).to_le_bytes());
+        bytes.extend(sealed.as_bytes());
+        bytes.resize(to_usize((bytes.len() as u64).next_multiple_of(BLOCK)), 0);
+        Ok(bytes)
+    }
+
+    /// Reads the header of a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or does not begin with a header.
+    pub fn read(file: &File) -> io::Result<Self> {
+        Self::and_start(file).map(|(header, _)| header)
+    }
+
+    /// The header, and the offset of the first slot.
+    fn and_start(file: &File) -> io::Result<(Self, u64)> {
+        let mut before = [0; MAGIC.len() + 8];
+        file.read_exact_at(&mut before, 0)?;
+        let (magic, length) = before.split_at(MAGIC.len());
+        let length = u64::from_le_bytes(length.try_into().unwrap_or_default());
+        if magic != MAGIC || length > LONGEST_HEADER {
+            return Err(checksum::damaged());
+        }
+        let mut sealed = vec![0; to_usize(length)];
+        file.read_exact_at(&mut sealed, before.len() as u64)?;
+        let start = (before.len() as u64 + length).next_multiple_of(BLOCK);
+        Ok((checksum::unseal_json(&sealed)?, start))
+    }
+}
+
+/// A file that is being built; threads write to it side by side.
+pub(crate) struct Slots<'a> {
+    file: &'a File,
+    path: &'a Path,
+    start: u64,
+}
+
+impl Slots<'_> {
+    /// Writes bytes at an offset from the first slot.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when they cannot be written.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all_at(bytes, self.start + offset);
+        written.map_err(|e| Error::failed(self.path, "cannot be written", &e))
+    }
+}
+
+/// A finished cache file, open for reading.
+#[derive(Debug)]
+pub(crate) struct CacheFile {
+    file: File,
+    path: PathBuf,
+    start: u64,
+    bytes: u64,
+}
+
+impl CacheFile {
+    /// Opens the file for `subject` in `folder`, or builds it: `build` fills `bytes` bytes of slots and reports `work` rows to the
+    /// monitor. Of several processes that need it at the same time, one builds and the others wait.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when there is no room for it, or it cannot be written or read; any error of `build`.
+    pub fn open_or_build(
+        folder: &Path,
+        subject: &Subject,
+        bytes: u64,
+        work: u64,
+        monitor: &Monitor<'_>,
+        build: impl FnOnce(&Slots<'_>) -> Result<()>,
+    ) -> Result<Self> {
+        let name = subject.file_name().map_err(|e| Error::output(folder, io::Error::from(e)))?;
+        let path = folder.join(&name);
+        let unfinished = folder.join(format!("{name}{UNFINISHED}"));
+        if let Some(found) = Self::open(&path, subject, bytes)? {
+            return Ok(found);
+        }
+        fs::create_dir_all(folder).map_err(|e| Error::failed(folder, "cannot be created", &e))?;
+        let Some(file) = claim(&unfinished, &path, monitor)? else {
+            // Another process has built it in the meantime.
+            return Self::open(&path, subject, bytes)?.ok_or_else(|| unlike(&path));
+        };
+        let failed = |e: &io::Error| Error::failed(&unfinished, "cannot be written", e);
+        let header = Header { subject: subject.clone(), bytes }.to_bytes().map_err(|e| failed(&e))?;
+        let start = header.len() as u64;
+        // What a build that was killed has left is not read.
+        file.set_len(0).map_err(|e| failed(&e))?;
+        let outcome = check_room(folder, start + bytes).and_then(|()| {
+            file.write_all_at(&header, 0).and_then(|()| file.set_len(start + bytes)).map_err(|e| failed(&e))?;
+            monitor.stage(Stage::Cache, work, || build(&Slots { file: &file, path: &unfinished, start }))?;
+            storage::platform::sync(&file).map_err(|e| failed(&e))?;
+            fs::rename(&unfinished, &path).map_err(|e| failed(&e))?;
+            storage::platform::sync_folder(folder).map_err(|e| failed(&e))
+        });
+        if let Err(error) = outcome {
+            // The error of the build says more than one of the removal.
+            let _ = fs::remove_file(&unfinished);
+            return Err(error);
+        }
+        Ok(Self { file, path, start, bytes })
+    }
+
+    /// Opens a finished file; `None` if there is none for `subject`.
+    fn open(path: &Path, subject: &Subject, bytes: u64) -> Result<Option<Self>> {
+        let file = match storage::unfollowed().read(true).open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(|e| Error::failed(path, "cannot be opened", &e))?,
+        };
+        let length = file.metadata().map_err(|e| Error::output(path, e))?;
+        match Header::and_start(&file) {
+            Ok((header, start))
+                if length.is_file()
+                    && header.subject.matches(subject)
+                    && header.bytes == bytes
+                    && length.len() == start + bytes =>
+            {
+                Ok(Some(Self { file, path: path.to_owned(), start, bytes }))
+            }
+            _ => Err(unlike(path)),
+        }
+    }
+
+    /// Reads the bytes at an offset from the first slot.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when they cannot be read, or there are not so many.
+    pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        debug_assert!(offset + into.len() as u64 <= self.bytes);
+        let read = self.file.read_exact_at(into, self.start + offset);
+        read.map_err(|e| Error::Output {
+            path: self.path.clone(),
+            message: format!("cannot be read: {e}"),
+            help: Some("delete this cache file: it is built again when it is needed".to_owned()),
+        })
+    }
+}
+
+/// The error for a file that is not what its name says.
+fn unlike(path: &Path) -> Error {
+    Error::Output {
+        path: path.to_owned(),
+        message: "is not the cache file that its name says, or is damaged".to_owned(),
+        help: Some("delete it: it is built again when it is needed".to_owned()),
+    }
+}
+
+/// Creates the file `unfinished` and locks it; `None` if `finished` exists by then. Waits while another process holds the
+/// lock. The lock ends with the process that holds it.
+fn claim(unfinished: &Path, finished: &Path, monitor: &Monitor<'_>) -> Result<Option<File>> {
+    loop {
+        let opened = storage::unfollowed().read(true).write(true).create(true).truncate(false).open(unfinished);
+        let file = opened.map_err(|e| Error::failed(unfinished, "cannot be opened", &e))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if monitor.stopped() => return Err(Error::Interrupted),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(e)) => return Err(Error::failed(unfinished, "cannot be locked", &e)),
+            }
+        }
+        // Its builder has finished it under another name, or given up and removed it.
+        let ours = file.metadata().is_ok_and(|held| {
+            fs::symlink_metadata(unfinished)
+                .is_ok_and(|named| held.is_file() && (named.dev(), named.ino()) == (held.dev(), held.ino()))
+        });
+        match (finished.exists(), ours) {
+            (true, true) => {
+                let _ = fs::remove_file(unfinished);
+                return Ok(None);
+            }
+            (true, false) => return Ok(None),
+            (false, true) => return Ok(Some(file)),
+            (false, false) => {}
+        }
+    }
+}
+
+/// Refuses to fill a disk.
+fn check_room(folder: &Path, bytes: u64) -> Result<()> {
+    let found = rustix::fs::statvfs(folder).map_err(|e| Error::failed(folder, "cannot be examined", &e.into()))?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    if bytes < free {
+        return Ok(());
+    }
+    let size = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+    Err(Error::Output {
+        path: folder.to_owned(),
+        message: format!("has no room for a cache file of {}: {} are free", size(bytes), size(free)),
+        help: Some(
+            "choose a folder on another disk, remove what `lobset cache` lists, use a larger stride, or do without: cache=None"
+                .to_owned(),
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::cache::Cache;
+
+    fn subject(layout: u64) -> Subject {
+        Subject {
+            dataset: "somewhere/ES_dataset.parquet".into(),
+            symbol: "ES/..".to_owned(),
+            footer: "00ff".to_owned(),
+            size: 12,
+            holds: "bins".to_owned(),
+            layout: layout.into(),
+        }
+    }
+
+    fn open(cache: &Cache, layout: u64, build: impl FnOnce(&Slots<'_>) -> Result<()>) -> Result<CacheFile> {
+        CacheFile::open_or_build(cache.folder(), &subject(layout), 8, 1, &Monitor::silent(), build)
+    }
+
+    fn refuse(_: &Slots<'_>) -> Result<()> {
+        Err(Error::Executor("no build was expected".to_owned()))
+    }
+
+    #[test]
+    fn a_file_is_built_once_and_for_its_subject_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("new"));
+        assert_eq!(cache.files().unwrap(), []);
+        for layout in [1, 2] {
+            open(&cache, layout, |slots| slots.write(0, b"abcdefg").and_then(|()| slots.write(7, &[0]))).unwrap();
+        }
+        let mut found = [0; 3];
+        open(&cache, 1, refuse).unwrap().read(2, &mut found).unwrap();
+        assert_eq!(&found, b"cde");
+        assert!(open(&cache, 3, refuse).is_err());
+        let files = cache.files().unwrap();
+        assert_eq!(files.len(), 2, "a failed build leaves nothing");
+        assert!(files.iter().all(|file| file.finished && file.holds == "bins" && file.days == 0));
+        // The same dataset in another place has the same values.
+        let moved = Subject { dataset: "elsewhere".into(), ..subject(1) };
+        CacheFile::open_or_build(cache.folder(), &moved, 8, 1, &Monitor::silent(), refuse).unwrap();
+    }
+
+    #[test]
+    fn only_cache_files_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        open(&cache, 1, |_| Ok(())).unwrap();
+        for name in [format!("mine{SUFFIX}"), "notes.txt".to_owned()] {
+            fs::write(folder.path().join(name), "text of the user that is longer than a header").unwrap();
+        }
+        let removed = cache.remove(|file| file.finished).unwrap();
+        assert_eq!(removed.len(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_left_of_a_build_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        let path = folder.path().join(subject(1).file_name().unwrap());
+        let unfinished = PathBuf::from(format!("{}{UNFINISHED}", path.display()));
+        // As a process leaves it that is killed between its last write and the new name.
+        open(&cache, 1, |slots| slots.write(0, b"complete")).unwrap();
+        fs::rename(&path, &unfinished).unwrap();
+        assert!(!cache.files().unwrap()[0].finished);
+        open(&cache, 1, |slots| slots.write(0, b"replaced")).unwrap();
+        let mut found = [0; 8];
+        open(&cache, 1, refuse).unwrap().read(0, &mut found).unwrap();
+        assert_eq!(&found, b"replaced");
+        assert!(!unfinished.exists());
+        // A file of the right name and the wrong content is an error, at any length.
+        let whole = fs::read(&path).unwrap();
+        for cut in [0, 7, 24, 40, whole.len() - 1] {
+            fs::write(&path, &whole[..cut]).unwrap();
+            assert!(open(&cache, 1, refuse).unwrap_err().to_string().contains("damaged"), "{cut}");
+        }
+        let mut other = whole.clone();
+        other[30] ^= 1;
+        fs::write(&path, other).unwrap();
+        assert!(open(&cache, 1, refuse).is_err());
+    }
+
+    #[test]
+    fn one_of_many_builds_and_the_others_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, builds) = (Cache::at(folder.path()), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let file = open(&cache, 1, |slots| {
+                        builds.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_millis(20));
+                        slots.write(0, b"abcdefgh")
+                    });
+                    let mut found = [0; 8];
+                    file.unwrap().read(0, &mut found).unwrap();
+                    assert_eq!(&found, b"abcdefgh");
+                });
+            }
+        });
+        assert_eq!(builds.load(Ordering::Relaxed), 1);
+    }
+}

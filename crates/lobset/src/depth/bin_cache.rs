@@ -1,0 +1,241 @@
+//! The time bins that end at each row of a dataset, in a cache file.
+//!
+//! A window that ends at any row then takes one read: bins whose first rows are a whole number of bins apart are neighbours
+//! in the file.
+
+use std::ops::Range;
+
+use super::packed::Packing;
+use super::{Bin, DepthSpec, Levels};
+use crate::cache::{Cache, CacheFile, Slots};
+use crate::cast::to_usize;
+use crate::dataset::{DatasetReader, SampleIndex};
+use crate::error::{InputError, Result};
+use crate::run::{Monitor, map_ordered};
+
+/// Bins that are computed at a time: their rows take about 400 kB.
+const BLOCK_BINS: u64 = 16;
+
+/// Places of the bins of a dataset.
+#[derive(Debug, Clone, PartialEq)]
+struct Places {
+    /// Rows of a bin.
+    length: u64,
+    /// Bins begin at rows whose distance from the start of the stretch is a multiple of this divisor of `length`.
+    step: u64,
+    /// The stretches that hold a bin at least, as positions of rows, and the number of bins before each.
+    stretches: Vec<(Range<u64>, u64)>,
+    /// Number of all bins.
+    count: u64,
+}
+
+impl Places {
+    fn new(length: u64, step: u64, stretches: impl Iterator<Item = Range<u64>>) -> Self {
+        let mut places = Self { length, step, stretches: Vec::new(), count: 0 };
+        for stretch in stretches.filter(|stretch| stretch.end - stretch.start >= length) {
+            let bins = places.before(&stretch, length / step);
+            places.stretches.push((stretch, places.count));
+            places.count += bins;
+        }
+        places
+    }
+
+    /// Number of whole bins of a stretch that begin `phase` rows after its start, or a multiple of their length later.
+    fn of_phase(&self, stretch: &Range<u64>, phase: u64) -> u64 {
+        (stretch.end - stretch.start).saturating_sub(phase) / self.length
+    }
+
+    /// Number of bins of a stretch in the first `phases` phases. The stretch holds a bin at least.
+    fn before(&self, stretch: &Range<u64>, phases: u64) -> u64 {
+        let (whole, rest) = ((stretch.end - stretch.start) / self.length, (stretch.end - stretch.start) % self.length);
+        // Phases beyond the rest have one bin less.
+        phases * whole - phases.saturating_sub(rest / self.step + 1)
+    }
+
+    /// Number, in the order of the file, of the bin that begins at row `from`, and of those of its phase from it on.
+    fn find(&self, from: u64) -> Option<(u64, u64)> {
+        let after = self.stretches.partition_point(|(stretch, _)| stretch.start <= from);
+        let (stretch, before) = self.stretches.get(after.checked_sub(1)?)?;
+        let (phase, number) = ((from - stretch.start) % self.length, (from - stretch.start) / self.length);
+        let left = self.of_phase(stretch, phase).checked_sub(number)?;
+        phase.is_multiple_of(self.step).then(|| (before + self.before(stretch, phase / self.step) + number, left))
+    }
+}
+
+/// The time bins of a dataset.
+#[derive(Debug)]
+pub(super) struct BinCache {
+    file: CacheFile,
+    packing: Packing,
+    places: Places,
+    /// Time bins of a window.
+    window: usize,
+}
+
+impl BinCache {
+    /// Opens the cache file of a dataset for windows of `spec` whose distance is a multiple of `stride`, or builds it.
+    ///
+    /// # Errors
+    /// [`InputError`] when the dataset cannot be read; [`Error::Output`](crate::Error::Output) when the cache file cannot be
+    /// written or read.
+    pub fn open(
+        reader: &DatasetReader,
+        spec: &DepthSpec,
+        (index, stride): (&SampleIndex, u64),
+        cache: &Cache,
+        (threads, monitor): (usize, &Monitor<'_>),
+    ) -> Result<Self> {
+        let length = spec.ticks_per_bin() as u64;
+        let places = Places::new(length, divisor(stride, length), index.stretches());
+        let packing = Packing::new(reader, spec);
+        let layout = serde_json::json!({
+            "ticks_per_bin": length,
+            "step": places.step,
+            "micro_pip_size": spec.micro_pip_size(),
+            "packing": packing,
+        });
+        let subject = reader.subject("bins", layout)?;
+        let bytes = places.count * packing.bytes() as u64;
+        let build = |slots: &Slots<'_>| {
+            let groups: Vec<(usize, Range<u64>)> = reader.groups().enumerate().collect();
+            let group = |(number, rows): &(usize, Range<u64>)| {
+                build_group(reader, spec, (&places, &packing), (*number, rows), slots).map(|()| rows.end - rows.start)
+            };
+            map_ordered(threads, 0, &groups, group, |rows| monitor.advance(rows))
+        };
+        let file = CacheFile::open_or_build(cache.folder(), &subject, bytes, reader.rows(), monitor, build)?;
+        Ok(Self { file, packing, places, window: spec.time_bins() })
+    }
+
+    /// Reads the bins of the window that begins at row `from` into `bins`, and returns the base of the ladder around its
+    /// last row; `None` if there is no such window.
+    pub fn window(&self, from: u64, bytes: &mut Vec<u8>, bins: &mut Vec<Bin>) -> Result<Option<i64>> {
+        let Some((number, left)) = self.places.find(from) else { return Ok(None) };
+        if left < self.window as u64 {
+            return Ok(None);
+        }
+        let size = self.packing.bytes();
+        bytes.resize(self.window * size, 0);
+        self.file.read(number * size as u64, bytes)?;
+        Ok(self.packing.read(bytes, bins))
+    }
+}
+
+/// Writes the bins that begin in a row group.
+fn build_group(
+    reader: &DatasetReader,
+    spec: &DepthSpec,
+    (places, packing): (&Places, &Packing),
+    (group, rows): (usize, &Range<u64>),
+    slots: &Slots<'_>,
+) -> Result<()> {
+    let first = places.stretches.partition_point(|(stretch, _)| stretch.end <= rows.start);
+    let stretches = places.stretches[first..].iter().map(|(stretch, _)| stretch);
+    let stretches: Vec<&Range<u64>> = stretches.take_while(|stretch| stretch.start < rows.end).collect();
+    let Some(last) = stretches.last() else { return Ok(()) };
+    let mut levels = Levels::read(reader, spec, group, usize::MAX)?;
+    // The last bins end in the next row groups.
+    let end = last.end.min(rows.end + places.length - 1).max(rows.end);
+    let mut next = group + 1;
+    while rows.start + (levels.rows() as u64) < end {
+        let more = Levels::read(reader, spec, next, to_usize(end - rows.start) - levels.rows())?;
+        levels.append(&more, 0..more.rows());
+        next += 1;
+    }
+    let length = spec.ticks_per_bin();
+    for stretch in stretches {
+        let inside = stretch.start.max(rows.start)..stretch.end.min(rows.end);
+        // Of each phase, the bins that begin in this row group.
+        let phases = (0..places.length).step_by(to_usize(places.step)).map(|phase| {
+            let start = stretch.start + phase;
+            let begun = inside.start.saturating_sub(start).div_ceil(places.length);
+            let bins = places.of_phase(stretch, phase).min(inside.end.saturating_sub(start).div_ceil(places.length));
+            (start, begun..bins)
+        });
+        let mut phases: Vec<_> =
+            phases.filter(|(_, bins)| !bins.is_empty()).map(|(at, bins)| (at, bins, Vec::new())).collect();
+        let first = phases.iter().map(|(_, bins, _)| bins.start).min().unwrap_or(0);
+        let last = phases.iter().map(|(_, bins, _)| bins.end).max().unwrap_or(0);
+        // The rows of a block of bins stay in a core's cache for all phases.
+        for block in (first..last).step_by(to_usize(BLOCK_BINS)) {
+            for (start, bins, bytes) in &mut phases {
+                let bins = bins.start.max(block)..bins.end.min(block + BLOCK_BINS);
+                if !bins.is_empty() {
+                    let from = to_usize(*start + bins.start * places.length - rows.start);
+                    let until = from + to_usize(bins.end - bins.start) * length;
+                    write(reader, spec, packing, &levels, from..until, bytes)?;
+                }
+            }
+        }
+        for (start, bins, bytes) in phases {
+            let Some((number, _)) = places.find(start + bins.start * places.length) else { continue };
+            slots.write(number * packing.bytes() as u64, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Appends the bins of a range of rows to `bytes`.
+fn write(
+    reader: &DatasetReader,
+    spec: &DepthSpec,
+    packing: &Packing,
+    levels: &Levels<'_>,
+    rows: Range<usize>,
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
+    let bins = Bin::of_rows(spec, levels, rows.clone());
+    for (number, bin) in (1..).zip(&bins) {
+        let base = levels.base(spec, rows.start + number * spec.ticks_per_bin() - 1);
+        let base = base.ok_or_else(|| InputError::new(reader.path(), "has a row without best bid or best ask"))?;
+        packing.write(bin, base, bytes).ok_or_else(|| {
+            InputError::new(reader.path(), "has values beyond the extremes that its footer states")
+                .with_help("write the dataset again: this file is damaged")
+        })?;
+    }
+    Ok(())
+}
+
+/// The greatest common divisor.
+fn divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_bin_has_a_place_of_its_own_beside_the_next_of_its_phase(
+            length in 1..9u64, divide in 1..9u64, stretches in prop::collection::vec(1..40u64, 1..6),
+        ) {
+            let step = divisor(divide, length);
+            let mut end = 0;
+            let stretches: Vec<Range<u64>> = stretches.iter().map(|rows| {
+                end += rows;
+                end - rows..end
+            }).collect();
+            let places = Places::new(length, step, stretches.iter().cloned());
+            let mut taken = vec![false; to_usize(places.count)];
+            for stretch in &stretches {
+                for from in stretch.clone() {
+                    let whole = from + length <= stretch.end;
+                    let on_grid = (from - stretch.start).is_multiple_of(step);
+                    let found = places.find(from).filter(|(_, left)| *left > 0);
+                    prop_assert_eq!(found.is_some(), whole && on_grid, "row {} of {:?}", from, stretch);
+                    if let Some((number, left)) = found {
+                        prop_assert!(!std::mem::replace(&mut taken[to_usize(number)], true));
+                        prop_assert_eq!(left, (stretch.end - from) / length);
+                        if left > 1 {
+                            prop_assert_eq!(places.find(from + length).unwrap().0, number + 1);
+                        }
+                    }
+                }
+            }
+            prop_assert!(taken.iter().all(|taken| *taken));
+        }
+    }
+}
