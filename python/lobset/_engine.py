@@ -34,7 +34,7 @@ def _settings(config: Config | Mapping[str, Any] | None) -> str:
 
 
 @contextmanager
-def listener(progress: bool | Progress) -> Iterator[Progress | None]:
+def watched(progress: bool | Progress) -> Iterator[Progress | None]:
     """Provides the function to report progress to: the caller's, one that shows a bar, or none."""
     if not isinstance(progress, bool):
         yield progress
@@ -49,7 +49,7 @@ def listener(progress: bool | Progress) -> Iterator[Progress | None]:
     def show(stage: str, done: int, total: int) -> None:
         if not bars or bars[0].desc != stage or bars[0].total != total:
             close()
-            unit = "B" if stage == "scan" else "rows"
+            unit = "B" if stage in ("scan", "cache") else "rows"
             bars.append(tqdm(desc=stage, total=total, unit=unit, unit_scale=True, leave=False))
         bars[0].update(done - bars[0].n)
 
@@ -90,7 +90,7 @@ def process(
         ConfigError, InputError, DataError, OutputError, ValidationError: all of them are LobsetErrors.
         KeyboardInterrupt: on Ctrl-C, after the work has stopped and cleaned up.
     """
-    with listener(progress) as listener:
+    with watched(progress) as listener:
         text = _lobset.process(
             _paths(inputs),
             os.fspath(out),
@@ -116,7 +116,7 @@ def build(
     progress: bool | Progress = True,
 ) -> Manifest:
     """Writes datasets with existing boundaries, without validation. Arguments and errors as in `process`."""
-    with listener(progress) as listener:
+    with watched(progress) as listener:
         text = _lobset.build(
             _paths(inputs),
             os.fspath(out),
@@ -141,7 +141,7 @@ def fit_thresholds(
     progress: bool | Progress = True,
 ) -> Thresholds:
     """Only fits the boundaries and writes them to the file `out`. Arguments and errors as in `process`."""
-    with listener(progress) as listener:
+    with watched(progress) as listener:
         text = _lobset.fit_thresholds(
             _paths(inputs),
             os.fspath(out),
@@ -185,7 +185,7 @@ def validate(
     """
     if all and not _paths(against):
         raise ValueError("all=True compares every row with the raw files: name them with against=")
-    with listener(progress) as listener:
+    with watched(progress) as listener:
         text = _lobset.validate(
             os.fspath(folder),
             _paths(against),
@@ -213,7 +213,7 @@ def inspect(
     Raises:
         InputError: for a file that cannot be used.
     """
-    with listener(progress) as listener:
+    with watched(progress) as listener:
         text = _lobset.inspect(_paths(inputs), _settings(config), _path(symbology), _numbers.threads(threads), listener)
     return Inspection._of(text)
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lobset import _lobset, _numbers
 from lobset._config import Config, Feature
-from lobset._engine import Progress, listener
+from lobset._engine import Progress, watched
 from lobset._errors import InputError
 from lobset._lobset import CLASSIC
 
@@ -56,7 +56,7 @@ class Samples:
         self._path = os.fspath(path)
         self._arguments = arguments
         self._identity = _lobset.identity(self._path)
-        with listener(progress) as show:
+        with watched(progress) as show:
             self._samples = self._open(None, show)
 
     def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:

@@ -27,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lobset import _lobset, _numbers
 from lobset._config import Config
-from lobset._engine import PathLike, Progress, listener, _path, _paths, _settings
+from lobset._engine import PathLike, Progress, watched, _path, _paths, _settings
 from lobset._errors import ExecutorError
 from lobset._results import Manifest, place
 
@@ -263,7 +263,7 @@ def process(
         KeyboardInterrupt: on Ctrl-C, after the tasks have stopped and cleaned up.
     """
     with contextlib.closing(RayExecutor(address, deadline=deadline, retries=retries)) as executor:
-        with listener(progress) as listener:
+        with watched(progress) as listener:
             text = _lobset.process_as_tasks(
                 executor,
                 _paths(inputs),

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
@@ -176,17 +176,15 @@ class loader:
 
     def _batches(self) -> Iterator[NDArray[np.int64]]:
         """The sample numbers of each batch of the epoch."""
-        if self.sampler is None:
-            count = len(self.dataset)
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(count) if self.shuffle else np.arange(count)
-            numbers = (order[start : start + self.batch_size] for start in range(0, count, self.batch_size))
+        if self.sampler is not None:
+            drawn: Iterator[int] = iter(self.sampler)
+        elif self.shuffle:
+            drawn = iter(np.random.default_rng([self.seed, self.epoch]).permutation(len(self.dataset)))
         else:
-            drawn = iter(self.sampler)
-            numbers = iter(lambda: np.fromiter(islice(drawn, self.batch_size), np.int64), None)
-            numbers = takewhile(len, numbers)
-        for batch in numbers:
-            if len(batch) == self.batch_size or not self.drop_last:
-                yield batch
+            drawn = iter(range(len(self.dataset)))
+        least = self.batch_size if self.drop_last else 1
+        while len(batch := np.fromiter(islice(drawn, self.batch_size), np.int64)) >= least:
+            yield batch
 
     def __iter__(self) -> Iterator[tuple[Any, torch.Tensor]]:
         batches = self._batches()
@@ -245,7 +243,8 @@ class Paint(torch.nn.Module):
         bids, asks = steps.unbind(-3)
         picture = asks.flip(-2).cumsum(-2).flip(-2) - bids.cumsum(-2)
         largest = picture.abs().amax((-2, -1), keepdim=True)
-        picture = (picture / torch.where(largest > 0, largest, 1.0)).float()
+        # Adding 0 turns -0, which a quotient may round to, into 0.
+        picture = (picture / torch.where(largest > 0, largest, 1.0)).float() + 0.0
         return picture.squeeze(-3) if picture.shape[-3] == 1 else picture
 
 

@@ -11,6 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT.parent / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """Keeps cache files out of the home folder, those of subprocesses too."""
+    os.environ["LOBSET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def lobset(*arguments):
     command = [os.environ.get("LOBSET", ROOT / "target" / "release" / "lobset"), *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -11,7 +11,7 @@ import pytest
 
 import lobset
 from depth_reference import assert_same, depth_tensor
-from lobset.data import BlockStream, DepthDataset, RowDataset, batches, uniform_order
+from lobset.data import BlockStream, DepthDataset, RowDataset, batches, paint, uniform_order
 from small import SMALL
 
 SETTINGS = {**SMALL, "samples": 600, "ticks_per_bin": 20, "max_gap": "30m"}
@@ -129,10 +129,11 @@ def test_a_target_that_a_dataset_lacks_is_refused(dataset, several):
         BlockStream(RowDataset(several, balanced=False, target="h10")).load_state_dict(state)
 
 
-def test_items_are_the_tensor_and_the_class_of_their_window(dataset):
+@pytest.mark.parametrize("cache", ["auto", None])
+def test_items_are_the_tensor_and_the_class_of_their_window(dataset, cache):
     rows = pl.read_parquet(dataset)
     for settings in (dict(), dict(samples=300, ticks_per_bin=30, features=["trade_counts"], micro_pip_size=5e-6)):
-        depth = DepthDataset(dataset, balanced=False, **settings)
+        depth = DepthDataset(dataset, balanced=False, cache=cache, **settings)
         used = {**dict(samples=600, ticks_per_bin=20, features=("volume", "variance"), micro_pip_size=1e-5), **settings}
         processor = lobset.DepthProcessor(**used)
         assert depth.shape == processor.output_shape
@@ -183,7 +184,8 @@ def test_a_window_has_the_same_bits_whatever_the_way(dataset, pip):
     assert below > 100 and above > 100, "there are windows whose price moved"
 
     bits = np.stack([want[i] for i in numbers]).view(np.uint32)
-    fresh = DepthDataset(dataset, **arguments)
+    fresh = DepthDataset(dataset, **arguments, cache=None)
+    bins = DepthDataset(dataset, **arguments, output="bins")
     backwards = np.stack([fresh[i][0] for i in numbers[::-1]])[::-1]
     whole = np.concatenate([x for x, _ in batches(depth, 64)])
     ways = {
@@ -193,6 +195,11 @@ def test_a_window_has_the_same_bits_whatever_the_way(dataset, pip):
         "by four threads": depth.batch(numbers, threads=4)[0],
         "after pickling": pickle.loads(pickle.dumps(depth)).batch(numbers)[0],
         "in batches": whole[numbers],
+        "from row groups": fresh.batch(numbers)[0],
+        "after pickling, from row groups": pickle.loads(pickle.dumps(fresh)).batch(numbers)[0],
+        "painted": paint(bins.batch(numbers)[0]),
+        "painted one by one": np.stack([paint(bins[i][0], threads=1) for i in numbers]),
+        "painted with NumPy": np.stack([paint_slowly(bins[i][0]) for i in numbers]),
     }
     for way, tensors in ways.items():
         assert np.array_equal(np.ascontiguousarray(tensors).view(np.uint32), bits), way
@@ -205,20 +212,94 @@ def test_a_window_has_the_same_bits_whatever_the_way(dataset, pip):
         assert sorted(key(x) for stream in streams for x, _ in stream) == every
 
 
+def paint_slowly(bins):
+    """Paints the bins of a sample level by level, with NumPy's cumsum."""
+    rows, values = bins
+    features, _, _, time_bins = values.shape
+    pictures = np.zeros((features, 402, time_bins))
+    for side in (0, 1):
+        steps = np.zeros((features, 402, time_bins))
+        for level in range(10):
+            there = np.flatnonzero(rows[side, level] >= 0)
+            steps[:, rows[side, level, there], there] = values[:, side, level, there]
+        # Row 0 is the highest price: bids accumulate down the rows, asks up.
+        pictures += np.cumsum(steps[:, ::-1], axis=1)[:, ::-1] if side else -np.cumsum(steps, axis=1)
+    largest = np.abs(pictures).max(axis=(1, 2), keepdims=True)
+    return (pictures / np.where(largest > 0, largest, 1)).astype(np.float32) + 0
+
+
+def test_tensors_of_other_types_are_those_rounded(dataset):
+    depth = DepthDataset(dataset, stride=50)
+    numbers = np.arange(0, len(depth), 7)
+    tensors, labels = depth.batch(numbers)
+    halves, of_halves = depth.batch(numbers, dtype="float16")
+    levels, _ = depth.batch(numbers, dtype="int8")
+    assert np.array_equal(halves, tensors.astype(np.float16)) and halves.dtype == np.float16
+    assert np.array_equal(levels, np.rint(tensors * np.float32(127)).astype(np.int8)) and levels.dtype == np.int8
+    assert np.array_equal(labels, of_halves) and {levels.min(), levels.max()} <= set(range(-127, 128))
+    out, labels = [np.full((2, *depth.shape), np.nan, np.float32)], np.empty(2, np.int64)
+    depth.fill(numbers[:2], out, labels)
+    assert np.array_equal(out[0], tensors[:2])
+    with pytest.raises(ValueError, match="room"):
+        depth.fill(numbers[:3], out, np.empty(3, np.int64))
+    with pytest.raises(ValueError, match="bins are float32"):
+        DepthDataset(dataset, output="bins").batch([0], dtype="int8")
+
+
+def test_bins_stream_and_pickle_like_tensors(dataset):
+    depth, bins = (DepthDataset(dataset, stride=40, output=output) for output in ("tensor", "bins"))
+    assert bins.shape == depth.shape == (2, 402, 30)
+    one, label = bins[3]
+    assert one.ladder_rows.shape == (2, 10, 30) and one.values.shape == (2, 2, 10, 30) and label == depth[3][1]
+    assert one.ladder_rows.dtype == np.int16 and one.ladder_rows.min() >= -1 and one.ladder_rows.max() < 402
+    streams = [BlockStream(d, seed=2, block=30).batches(17) for d in (depth, pickle.loads(pickle.dumps(bins)))]
+    for (tensors, labels), (of_bins, same) in zip(*streams, strict=True):
+        assert np.array_equal(paint(of_bins), tensors) and np.array_equal(labels, same)
+    streams = [iter(BlockStream(d, seed=2, block=30)) for d in (depth, bins)]
+    assert all(np.array_equal(paint(b), t) for (t, _), (b, _) in zip(*streams, strict=True))
+    with pytest.raises(ValueError, match="shapes"):
+        paint((one.ladder_rows, one.values[:, :1]))
+    with pytest.raises(ValueError, match="1 to 3"):
+        paint((one.ladder_rows, np.zeros((4, *one.ladder_rows.shape), np.float32)))
+    with pytest.raises(ValueError, match="output"):
+        DepthDataset(dataset, output="picture")
+
+
+def test_a_cache_file_is_made_once_and_where_asked(dataset, tmp_path):
+    folder = tmp_path / "here"
+    made = DepthDataset(dataset, cache=folder)
+    (file,) = folder.iterdir()
+    before, bytes_of = file.read_bytes(), file.stat().st_size
+    again = DepthDataset(dataset, "holdout", cache=folder, target="classic")
+    assert file.read_bytes() == before and [*folder.iterdir()] == [file] and len(again) > 10
+    # A stride that is a multiple of a bin needs a twentieth of the bins.
+    DepthDataset(dataset, stride=40, cache=folder)
+    assert min(f.stat().st_size for f in folder.iterdir()) < bytes_of / 10
+    file.write_bytes(before[:-1])
+    with pytest.raises(lobset.OutputError, match="damaged") as caught:
+        DepthDataset(dataset, cache=folder)
+    assert "delete it" in caught.value.help
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(lobset.OutputError, match="taken"):
+        DepthDataset(dataset, cache=tmp_path / "taken")
+    assert made[0][1] == made.labels()[0]
+
+
 def test_windows_span_row_groups(tmp_path):
     lobset.simulate(tmp_path / "market", days=1, rows=240_000)
     config = lobset.Config(**{**SETTINGS, "samples": 6_400, "ticks_per_bin": 64})
     out = lobset.process(tmp_path / "market", tmp_path / "out", config, progress=False)
     path = out.datasets["M6AM4"]
     rows = pl.read_parquet(path)
-    depth = DepthDataset(path, "holdout", balanced=False, stride=1)
+    depth = DepthDataset(path, "holdout", balanced=False, cache=None)
     places = np.array([depth.position(i) for i in range(len(depth))])
     processor = lobset.DepthProcessor.from_config(config)
     across = np.flatnonzero((places >= 131_072) & (places < 131_072 + 6_000))[::500]
     assert len(across) > 5
-    roomy = DepthDataset(path, "holdout", balanced=False, row_groups=8)
+    roomy = DepthDataset(path, "holdout", balanced=False, row_groups=8, cache=None)
+    cached = DepthDataset(path, "holdout", balanced=False)
     for i in across:
-        assert np.array_equal(depth[i][0], roomy[i][0])
+        assert np.array_equal(depth[i][0], roomy[i][0]) and np.array_equal(depth[i][0], cached[i][0])
         assert np.array_equal(depth[i][0], processor.process(rows[places[i] + 1 - 6_400 : places[i] + 1]))
 
 

@@ -39,6 +39,90 @@ def test_the_line_that_must_work(dataset):
     assert vectors.shape == (8, 61)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_handed_over_without_a_copy(dataset, workers):
+    depth = lobset.torch.DepthDataset(dataset, "holdout", stride=7)
+    for tensors, labels in DataLoader(depth, batch_size=9, num_workers=workers):
+        # Memory of one batch, not stacked from samples.
+        assert tensors.is_contiguous() and tensors._base is None and tensors.shape[1:] == depth.shape
+        assert labels.dtype == torch.int64
+    # What is no whole batch is collated as by PyTorch.
+    collate = torch.utils.data.default_collate
+    items = depth.__getitems__([3, 1, -1])
+    assert [label for _, label in items] == depth.labels()[[3, 1, -1]].tolist()
+    assert torch.equal(collate(items)[0], torch.stack([depth[i][0] for i in (3, 1, len(depth) - 1)]))
+    for part in (items[::-1], items[:2], [items[0], items[0], items[2]]):
+        assert torch.equal(collate(part)[0], torch.stack([tensor for tensor, _ in part]))
+        assert collate(part)[1].tolist() == [label for _, label in part]
+    own = DataLoader(depth, batch_size=4, collate_fn=lambda items: [type(t) for t, _ in items])
+    assert next(iter(own)) == [torch.Tensor] * 4
+    with pytest.raises(IndexError):
+        depth.__getitems__([len(depth)])
+
+
+@pytest.mark.parametrize("output", ["tensor", "bins"])
+def test_the_loader_gives_each_sample_once(dataset, output):
+    depth = lobset.torch.DepthDataset(dataset, "holdout", stride=3, output=output)
+    want = depth.samples.batch(np.arange(len(depth)))[1]
+
+    def epoch(loader):
+        found = []
+        for samples, labels in loader:
+            first = samples[0] if output == "bins" else samples
+            found += zip((x.numpy().tobytes() for x in first), labels.tolist(), strict=True)
+        return found
+
+    in_order = epoch(lobset.torch.loader(depth, 50, shuffle=False, buffers=2))
+    assert [label for _, label in in_order] == want.tolist()
+    loader = lobset.torch.loader(depth, 50, seed=3)
+    first, second = epoch(loader), epoch(loader)
+    assert sorted(first) == sorted(second) == sorted(in_order) and first != second
+    assert len(loader) == -(-len(depth) // 50)
+    loader.set_epoch(0)
+    assert epoch(loader) == first == epoch(lobset.torch.loader(depth, 50, seed=3, threads=1))
+    assert len(epoch(lobset.torch.loader(depth, 50, drop_last=True))) == len(depth) // 50 * 50
+    sampler = lobset.torch.UniformSampler(depth, seed=1)
+    drawn = epoch(lobset.torch.loader(depth, 32, sampler=sampler))
+    assert len(drawn) == len(sampler) and set(drawn) == set(in_order)
+    for samples, labels in lobset.torch.loader(depth, 50):
+        break  # Leaving early ends its thread.
+    with pytest.raises(ValueError, match="buffers"):
+        lobset.torch.loader(depth, buffers=1)
+
+
+def test_the_loader_gives_tensors_of_other_types(dataset):
+    depth = lobset.torch.DepthDataset(dataset, stride=20)
+    for dtype in ("float16", "int8"):
+        for tensors, labels in lobset.torch.loader(depth, 16, shuffle=False, dtype=dtype):
+            assert tensors.dtype == getattr(torch, dtype)
+            want = depth.samples.batch(np.arange(16), dtype=dtype)
+            assert np.array_equal(tensors.numpy(), want[0]) and np.array_equal(labels.numpy(), want[1])
+            break
+
+
+@pytest.mark.parametrize("features", [["volume"], ["volume", "variance", "trade_counts"]])
+@pytest.mark.parametrize("pip", [1e-5, 1e-6])
+def test_bins_are_painted_as_tensors(dataset, features, pip):
+    tensors, bins = (
+        lobset.torch.DepthDataset(dataset, stride=20, features=features, micro_pip_size=pip, output=output)
+        for output in ("tensor", "bins")
+    )
+    paint = lobset.torch.Paint()
+    both = zip(DataLoader(tensors, 16), DataLoader(bins, 16), strict=True)
+    for (want, labels), (given, same) in both:
+        found = paint(given)
+        assert isinstance(given, lobset.data.Bins) and torch.equal(labels, same)
+        assert found.shape == want.shape and found.dtype == torch.float32
+        for feature, channel in zip(features, range(len(features)), strict=True):
+            a, b = (x if len(features) == 1 else x[:, channel] for x in (found, want))
+            if feature == "variance":
+                assert (a - b).abs().max() <= 1e-6
+            else:
+                assert torch.equal(a.view(torch.int32), b.view(torch.int32))
+    one, _ = bins[0]
+    assert torch.equal(paint(one)[..., 0, :], paint(lobset.data.Bins(*(x[None] for x in one)))[0][..., 0, :])
+
+
 def test_the_same_seed_gives_the_same_order(dataset):
     made = lobset.torch.RowDataset(dataset)
 

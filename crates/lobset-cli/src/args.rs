@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
+use lobset::cache::Cache;
 use lobset::config::{LabelSettings, Setting, ValueKind};
 use lobset::error::ConfigError;
 use lobset::settings::{Layer, SETTINGS, resolve};
@@ -65,6 +66,13 @@ pub enum Command {
     Simulate {
         folder: PathBuf,
         market: Market,
+    },
+    Cache {
+        cache: Cache,
+        /// Whether to remove the files instead of listing them.
+        remove: bool,
+        /// Only files that have not been changed for so many days.
+        days: u64,
     },
 }
 
@@ -294,6 +302,35 @@ pub fn command() -> Clap {
                 .arg(number("currency", "TAG", market.currency, "Determines the symbols, the price and the tick size", value_parser!(String)))
                 .arg(number("start", "DATE", market.start.to_string(), "The first day", ValueParser::new(date))),
         )
+        .subcommand(
+            Clap::new("cache")
+                .about("List or remove the files that loaders keep for fast random access")
+                .long_about(
+                    "List the cache files that the loaders of the Python package have built from datasets, or remove them. A file that \
+                     is removed is built again when it is needed.\n\n\
+                     Example: lobset cache --remove --older-than 30",
+                )
+                .arg(
+                    Arg::new("folder")
+                        .long("folder")
+                        .value_name("DIR")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("The folder of the cache files [default: $LOBSET_CACHE, else lobset in $XDG_CACHE_HOME or ~/.cache]"),
+                )
+                .arg(
+                    Arg::new("remove")
+                        .long("remove")
+                        .action(ArgAction::SetTrue)
+                        .help("Remove the files; other files in the folder are left alone"),
+                )
+                .arg(
+                    Arg::new("older-than")
+                        .long("older-than")
+                        .value_name("DAYS")
+                        .value_parser(value_parser!(u64))
+                        .help("Only files that were built at least this many days ago [default: 0]"),
+                ),
+        )
 }
 
 fn date(text: &str) -> Result<time::Date, String> {
@@ -342,6 +379,12 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
             let rows = if flag("all") { Compare::All } else { Compare::Random(seed) };
             let certificate = sub.get_one::<PathBuf>("certificate").cloned();
             Command::Validate { folder: one("folder"), against: many("against"), rows, certificate, options }
+        }
+        "cache" => {
+            let folder = sub.get_one::<PathBuf>("folder").map(Cache::at);
+            let cache = folder.map_or_else(Cache::of_user, Ok)?;
+            let days = sub.get_one::<u64>("older-than").copied().unwrap_or(0);
+            Command::Cache { cache, remove: flag("remove"), days }
         }
         "inspect" => Command::Inspect { inputs: many("input"), config: settings(sub, None)?, options },
         _ => {

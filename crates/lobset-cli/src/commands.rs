@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use lobset::cache::CachedFile;
 use lobset::error::ConfigError;
 use lobset::validate::Certificate;
 use lobset::{Cluster, Error, Event, Monitor, printable};
@@ -87,6 +88,17 @@ fn run_watched(
         Command::Inspect { inputs, config, options } => {
             let found = lobset::inspect(&inputs, &config, &options, monitor)?;
             finish(None, &found.warnings, &|| summary::inspection(&found), &|| serde_json::to_string_pretty(&found))
+        }
+        Command::Cache { cache, remove, days } => {
+            let chosen = |file: &CachedFile| file.days >= days;
+            let files = if remove {
+                cache.remove(chosen)?
+            } else {
+                let mut files = cache.files()?;
+                files.retain(chosen);
+                files
+            };
+            finish(None, &[], &|| summary::cache(&cache, &files, remove), &|| serde_json::to_string_pretty(&files))
         }
         Command::Simulate { folder, market } => simulate(talk, &folder, &market, bars, stop),
     }

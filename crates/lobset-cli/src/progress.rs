@@ -48,8 +48,8 @@ fn name(stage: Stage) -> &'static str {
 
 fn style(stage: Stage) -> ProgressStyle {
     let amount = match stage {
-        Stage::Scan => "{bytes}/{total_bytes} {bytes_per_sec}",
-        Stage::Plan | Stage::Write | Stage::Validate | Stage::Cache => "{human_pos}/{human_len} rows {rate}",
+        Stage::Scan | Stage::Cache => "{bytes}/{total_bytes} {bytes_per_sec}",
+        Stage::Plan | Stage::Write | Stage::Validate => "{human_pos}/{human_len} rows {rate}",
     };
     let template = format!("{{prefix:>10}} [{{wide_bar}}] {{percent:>3}}% {amount} ETA {{eta}}");
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use lobset::cache::{Cache, CachedFile};
 use lobset::grouped;
 use lobset::input::Drops;
 use lobset::input::InputEntry;
@@ -182,6 +183,26 @@ pub fn manifest(out: &Path, manifest: &Manifest, verbose: bool) -> String {
         None => writeln!(text, "not validated: run lobset validate {}", shown(out)),
     };
     let _ = writeln!(text, "report: {}", shown(&out.join(REPORT)));
+    text
+}
+
+/// The files that `cache` has found or removed.
+pub fn cache(cache: &Cache, files: &[CachedFile], removed: bool) -> String {
+    let mut text = String::new();
+    for file in files {
+        let age = match file.days {
+            0 => "today".to_owned(),
+            1 => "1 day ago".to_owned(),
+            days => format!("{days} days ago"),
+        };
+        let state = if file.finished { "" } else { ", unfinished" };
+        let _ =
+            writeln!(text, "{:>10}  {} of {} ({age}{state})", megabytes(file.bytes), file.holds, shown(&file.dataset));
+    }
+    let bytes = megabytes(files.iter().map(|file| file.bytes).sum());
+    let what = if removed { "removed" } else { "found" };
+    let count = files.len();
+    let _ = writeln!(text, "{what} {count} cache files ({bytes}) in {}", shown(cache.folder()));
     text
 }
 

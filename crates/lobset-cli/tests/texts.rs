@@ -51,7 +51,7 @@ fn told(place: &Place, line: &str) -> String {
 fn helps() {
     let place = Place::empty();
     insta::assert_snapshot!("help", told(&place, "--help"));
-    for command in ["process", "thresholds", "build", "validate", "inspect", "simulate"] {
+    for command in ["process", "thresholds", "build", "validate", "inspect", "simulate", "cache"] {
         insta::assert_snapshot!(format!("help_{command}"), told(&place, &format!("{command} --help")));
     }
 }
@@ -115,6 +115,7 @@ fn summaries() {
         ("targets_validate", "validate several --against market --all"),
         ("validate", "validate out --against market --seed 7"),
         ("validate_all", "validate out --against market --all"),
+        ("cache", "cache --folder nowhere"),
     ] {
         insta::assert_snapshot!(format!("summary_{name}"), told(&place, line));
     }

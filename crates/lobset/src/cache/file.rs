@@ -143,7 +143,7 @@ pub(crate) struct CacheFile {
 }
 
 impl CacheFile {
-    /// Opens the file for `subject` in `folder`, or builds it: `build` fills `bytes` bytes of slots and reports `work` rows to the
+    /// Opens the file for `subject` in `folder`, or builds it: `build` fills `bytes` bytes of slots, and reports them to the
     /// monitor. Of several processes that need it at the same time, one builds and the others wait.
     ///
     /// # Errors
@@ -152,7 +152,6 @@ impl CacheFile {
         folder: &Path,
         subject: &Subject,
         bytes: u64,
-        work: u64,
         monitor: &Monitor<'_>,
         build: impl FnOnce(&Slots<'_>) -> Result<()>,
     ) -> Result<Self> {
@@ -174,7 +173,7 @@ impl CacheFile {
         file.set_len(0).map_err(|e| failed(&e))?;
         let outcome = check_room(folder, start + bytes).and_then(|()| {
             file.write_all_at(&header, 0).and_then(|()| file.set_len(start + bytes)).map_err(|e| failed(&e))?;
-            monitor.stage(Stage::Cache, work, || build(&Slots { file: &file, path: &unfinished, start }))?;
+            monitor.stage(Stage::Cache, bytes, || build(&Slots { file: &file, path: &unfinished, start }))?;
             storage::platform::sync(&file).map_err(|e| failed(&e))?;
             fs::rename(&unfinished, &path).map_err(|e| failed(&e))?;
             storage::platform::sync_folder(folder).map_err(|e| failed(&e))
@@ -299,7 +298,7 @@ mod tests {
     }
 
     fn open(cache: &Cache, layout: u64, build: impl FnOnce(&Slots<'_>) -> Result<()>) -> Result<CacheFile> {
-        CacheFile::open_or_build(cache.folder(), &subject(layout), 8, 1, &Monitor::silent(), build)
+        CacheFile::open_or_build(cache.folder(), &subject(layout), 8, &Monitor::silent(), build)
     }
 
     fn refuse(_: &Slots<'_>) -> Result<()> {
@@ -323,7 +322,7 @@ mod tests {
         assert!(files.iter().all(|file| file.finished && file.holds == "bins" && file.days == 0));
         // The same dataset in another place has the same values.
         let moved = Subject { dataset: "elsewhere".into(), ..subject(1) };
-        CacheFile::open_or_build(cache.folder(), &moved, 8, 1, &Monitor::silent(), refuse).unwrap();
+        CacheFile::open_or_build(cache.folder(), &moved, 8, &Monitor::silent(), refuse).unwrap();
     }
 
     #[test]

@@ -99,11 +99,11 @@ impl BinCache {
         let build = |slots: &Slots<'_>| {
             let groups: Vec<(usize, Range<u64>)> = reader.groups().enumerate().collect();
             let group = |(number, rows): &(usize, Range<u64>)| {
-                build_group(reader, spec, (&places, &packing), (*number, rows), slots).map(|()| rows.end - rows.start)
+                build_group(reader, spec, (&places, &packing), (*number, rows), slots)
             };
-            map_ordered(threads, 0, &groups, group, |rows| monitor.advance(rows))
+            map_ordered(threads, 0, &groups, group, |bytes| monitor.advance(bytes))
         };
-        let file = CacheFile::open_or_build(cache.folder(), &subject, bytes, reader.rows(), monitor, build)?;
+        let file = CacheFile::open_or_build(cache.folder(), &subject, bytes, monitor, build)?;
         Ok(Self { file, packing, places, window: spec.time_bins() })
     }
 
@@ -121,18 +121,18 @@ impl BinCache {
     }
 }
 
-/// Writes the bins that begin in a row group.
+/// Writes the bins that begin in a row group, and returns how many bytes they take.
 fn build_group(
     reader: &DatasetReader,
     spec: &DepthSpec,
     (places, packing): (&Places, &Packing),
     (group, rows): (usize, &Range<u64>),
     slots: &Slots<'_>,
-) -> Result<()> {
+) -> Result<u64> {
     let first = places.stretches.partition_point(|(stretch, _)| stretch.end <= rows.start);
     let stretches = places.stretches[first..].iter().map(|(stretch, _)| stretch);
     let stretches: Vec<&Range<u64>> = stretches.take_while(|stretch| stretch.start < rows.end).collect();
-    let Some(last) = stretches.last() else { return Ok(()) };
+    let Some(last) = stretches.last() else { return Ok(0) };
     let mut levels = Levels::read(reader, spec, group, usize::MAX)?;
     // The last bins end in the next row groups.
     let end = last.end.min(rows.end + places.length - 1).max(rows.end);
@@ -143,6 +143,7 @@ fn build_group(
         next += 1;
     }
     let length = spec.ticks_per_bin();
+    let mut written = 0;
     for stretch in stretches {
         let inside = stretch.start.max(rows.start)..stretch.end.min(rows.end);
         // Of each phase, the bins that begin in this row group.
@@ -170,9 +171,10 @@ fn build_group(
         for (start, bins, bytes) in phases {
             let Some((number, _)) = places.find(start + bins.start * places.length) else { continue };
             slots.write(number * packing.bytes() as u64, &bytes)?;
+            written += bytes.len() as u64;
         }
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Appends the bins of a range of rows to `bytes`.

@@ -16,7 +16,7 @@ pub enum Stage {
     Write,
     /// Reading the datasets back; measured in rows.
     Validate,
-    /// Building a cache file for training; measured in rows.
+    /// Building a cache file for training; measured in its bytes.
     Cache,
 }
 
