@@ -37,12 +37,13 @@ Dtype = Literal["float32", "float16", "int8"]
 
 
 class Bins(NamedTuple):
-    """The time bins of depth tensors before they are painted. Batches have one more axis in front."""
+    """The time bins of depth tensors before they are painted, as arrays of NumPy or tensors of PyTorch. Batches have one more
+    axis in front."""
 
-    ladder_rows: NDArray[np.int16]
-    """Row of each level on the ladder, or -1 where it is missing or off the ladder: (2, 10, T); bids first."""
-    values: NDArray[np.float32]
-    """Value of each feature: (n, 2, 10, T)."""
+    ladder_rows: Any
+    """Row of each level on the ladder, or -1 where it is missing or off the ladder: (2, 10, T) int16; bids first."""
+    values: Any
+    """Value of each feature: (n, 2, 10, T) float32."""
 
 
 Batch = tuple[Any, NDArray[np.int64]]
@@ -234,7 +235,8 @@ class DepthDataset(Samples):
         if self._arguments["output"] == "tensor":
             super()._fill(indices, out, labels, threads)
         else:
-            self._samples.fill_bins(indices, *out, labels, threads)
+            ladder_rows, values = out
+            self._samples.fill_bins(indices, ladder_rows, values, labels, threads)
 
     def _joined(self, arrays: Sequence[Any]) -> Any:
         return arrays[0] if self._arguments["output"] == "tensor" else Bins(*arrays)
@@ -253,7 +255,9 @@ def paint(bins: Bins, threads: int | None = None) -> NDArray[np.float32]:
     *batch, sides, levels, time_bins = ladder_rows.shape
     features = values.shape[-4] if values.ndim == ladder_rows.ndim + 1 else 0
     if (sides, levels) != (2, 10) or values.shape != (*batch, features, 2, 10, time_bins):
-        raise ValueError(f"bins have shapes (…, 2, 10, T) and (…, n, 2, 10, T), not {ladder_rows.shape} and {values.shape}")
+        raise ValueError(
+            f"bins have shapes (…, 2, 10, T) and (…, n, 2, 10, T), not {ladder_rows.shape} and {values.shape}"
+        )
     channels = () if features == 1 else (features,)
     out = np.empty((*batch, *channels, 402, time_bins), np.float32)
     threads = _numbers.threads((os.cpu_count() or 1) if threads is None else threads)

@@ -26,7 +26,7 @@ _P = ParamSpec("_P")
 _TYPES = {kind: getattr(torch, kind) for kind in ("float32", "float16", "int8", "int16")}
 
 
-class _Sample(tuple):
+class _Sample(tuple[Any, int]):
     """A sample and its class, which knows the batch that it is a part of: collating needs no copy."""
 
     batch: tuple[Any, torch.Tensor]
@@ -39,7 +39,8 @@ def _collate(samples: list[Any], *, collate_fn_map: Any = None) -> list[Any]:
     whole = len(samples) == len(batch[1])
     if whole and all(s.batch is batch and s.number == number for number, s in enumerate(samples)):
         return list(batch)
-    return default_collate([tuple(sample) for sample in samples])
+    stacked: list[Any] = default_collate([tuple(sample) for sample in samples])
+    return stacked
 
 
 default_collate_fn_map[_Sample] = _collate
