@@ -27,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lobset import _lobset, _numbers
 from lobset._config import Config
-from lobset._engine import PathLike, Progress, watched, _path, _paths, _settings
+from lobset._engine import PathLike, Progress, _path, _paths, _settings, watched
 from lobset._errors import ExecutorError
 from lobset._results import Manifest, place
 

@@ -84,7 +84,7 @@ def test_the_loader_gives_each_sample_once(dataset, output):
     sampler = lobset.torch.UniformSampler(depth, seed=1)
     drawn = epoch(lobset.torch.loader(depth, 32, sampler=sampler))
     assert len(drawn) == len(sampler) and set(drawn) == set(in_order)
-    for samples, labels in lobset.torch.loader(depth, 50):
+    for _samples, _labels in lobset.torch.loader(depth, 50):
         break  # Leaving early ends its thread.
     with pytest.raises(ValueError, match="buffers"):
         lobset.torch.loader(depth, buffers=1)
