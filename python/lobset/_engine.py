@@ -227,6 +227,7 @@ def simulate(
     currency: str = "AUDUSD",
     options: int = 0,
     start: dt.date = dt.date(2024, 4, 1),
+    signal: float = 0.0,
 ) -> list[Path]:
     """Writes a simulated market, one DBN file per weekday, and returns the files. The same seed gives the same bytes.
 
@@ -238,12 +239,15 @@ def simulate(
         currency: Chooses price, tick and the root of the symbols.
         options: Number of options besides the futures; they share nine tenths of the rows evenly.
         start: The first day.
+        signal: What a model can learn, 0 to 1: how much the fair value drifts away from the longer queues, in standard
+            deviations of its own noise for each tenth by which the front month's bids exceed its asks. With 0, queues
+            say nothing about the next price.
     """
     day = (start.year, start.timetuple().tm_yday)
     count = {"days": days, "rows": rows, "options": options}
     days, rows, options = (_numbers.whole(name, value, _MOST_COUNT) for name, value in count.items())
     return _lobset.simulate(
-        os.fspath(folder), days, rows, _numbers.whole("seed", seed, _MOST_SEED), currency, options, day
+        os.fspath(folder), days, rows, _numbers.whole("seed", seed, _MOST_SEED), currency, options, day, float(signal)
     )
 
 

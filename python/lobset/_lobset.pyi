@@ -112,7 +112,7 @@ def inspect(
     inputs: Sequence[_Path], config: str, symbology: _Path | None, threads: int, progress: _Progress | None
 ) -> str: ...
 def simulate(
-    folder: _Path, days: int, rows: int, seed: int, currency: str, options: int, start: tuple[int, int]
+    folder: _Path, days: int, rows: int, seed: int, currency: str, options: int, start: tuple[int, int], signal: float
 ) -> list[Path]: ...
 
 @final

@@ -299,6 +299,7 @@ pub fn command() -> Clap {
                 .arg(number("rows", "N", market.rows.to_string(), "Records per day, over all instruments", value_parser!(u32)))
                 .arg(number("seed", "N", market.seed.to_string(), "Seed of the random numbers; the same seed gives the same bytes", value_parser!(u64)))
                 .arg(number("options", "N", market.options.to_string(), "Number of options to add to the futures", value_parser!(u32)))
+                .arg(number("signal", "STRENGTH", market.signal.to_string(), "How much the queues say about the next price, 0 to 1", value_parser!(f64)))
                 .arg(number("currency", "TAG", market.currency, "Determines the symbols, the price and the tick size", value_parser!(String)))
                 .arg(number("start", "DATE", market.start.to_string(), "The first day", ValueParser::new(date))),
         )
@@ -395,6 +396,7 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
                 rows: number("rows", default.rows),
                 options: number("options", default.options),
                 seed: sub.get_one("seed").copied().unwrap_or(default.seed),
+                signal: sub.get_one("signal").copied().unwrap_or(default.signal),
                 currency: sub.get_one("currency").cloned().unwrap_or(default.currency),
                 start: sub.get_one("start").copied().unwrap_or(default.start),
                 ..default

@@ -234,7 +234,7 @@ pub fn inspect(
 
 /// Writes a simulated market and returns the paths of its files.
 #[pyfunction]
-#[pyo3(signature = (folder, days, rows, seed, currency, options, start))]
+#[pyo3(signature = (folder, days, rows, seed, currency, options, start, signal))]
 pub fn simulate(
     py: Python<'_>,
     folder: PathBuf,
@@ -244,8 +244,9 @@ pub fn simulate(
     currency: String,
     options: u32,
     start: (i32, u16),
+    signal: f64,
 ) -> PyResult<Vec<PathBuf>> {
     let start = time::Date::from_ordinal_date(start.0, start.1).map_err(|e| PyValueError::new_err(e.to_string()))?;
-    let market = lobset_sim::Market { days, rows, seed, currency, options, start, ..Default::default() };
+    let market = lobset_sim::Market { days, rows, seed, currency, options, start, signal, ..Default::default() };
     run(py, None, |_, stop| market.write_until(&folder, stop, |_| ()).map_err(lobset_cli::simulator_error))
 }

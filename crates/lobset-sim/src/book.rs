@@ -77,16 +77,17 @@ impl OrderBook {
     }
 
     /// Simulates the arrival of one order. The further the fair value is from the mid price, the more orders lean
-    /// towards it.
-    pub(crate) fn step(&mut self, fair: f64, random: &mut Rand64) -> Event {
+    /// towards it. Hidden demand adds orders to one side's queues, and keeps others from leaving them.
+    pub(crate) fn step(&mut self, fair: f64, demand: f64, random: &mut Rand64) -> Event {
         let pressure = ((fair - self.mid()) / 4.0).clamp(-1.0, 1.0);
+        let lean = 0.2 * demand.clamp(-2.0, 2.0);
         let kind = random.rand_float();
         let event = if kind < 0.09 + 0.16 * pressure.abs() {
             self.trade(random.rand_float() < 0.5 + 0.45 * pressure, random)
         } else if kind < 0.57 {
-            self.add(random.rand_float() < 0.5 + 0.3 * pressure, pressure, random)
+            self.add(random.rand_float() < 0.5 + 0.3 * pressure + lean, pressure, random)
         } else {
-            self.cancel(random.rand_float() < 0.5 - 0.3 * pressure, random)
+            self.cancel(random.rand_float() < 0.5 - 0.3 * pressure - lean, random)
         };
         self.refill(random);
         event

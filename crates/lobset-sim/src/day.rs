@@ -19,6 +19,8 @@ use crate::{Error, Market};
 const SECOND: u64 = 1_000_000_000;
 /// The daily pause, in seconds of the day.
 const PAUSE: (u64, u64) = (21 * 3600, 22 * 3600);
+/// Share of the hidden demand that is left a record later.
+const STAYS: f64 = 0.999;
 /// Records per session of each instrument in which the book is still one-sided or crossed now and then.
 const OPENING: u32 = 30;
 
@@ -67,6 +69,7 @@ pub(crate) struct DayPlan {
     volatility: f64,
     mid_event_every: u32,
     bad_book_every: u32,
+    signal: f64,
     instruments: Vec<Instrument>,
 }
 
@@ -108,6 +111,7 @@ pub(crate) fn plan(market: &Market) -> Vec<DayPlan> {
                 volatility,
                 mid_event_every: market.mid_event_every,
                 bad_book_every: market.bad_book_every,
+                signal: market.signal,
                 instruments: instruments(market, date, &root, base, tick_size),
             }
         })
@@ -234,6 +238,10 @@ struct Day<'a> {
     shares: Vec<f64>,
     fair: f64,
     trend: f64,
+    /// The hidden demand, with a mean of 0 and a variance of 1, and its own random numbers: the others are the same without
+    /// it.
+    demand: f64,
+    demands: Rand64,
     left: u32,
     /// Trading time since the start of the day, in nanoseconds, without the pause.
     clock: f64,
@@ -265,6 +273,8 @@ impl<'a> Day<'a> {
             shares,
             fair: plan.open,
             trend: 0.0,
+            demand: 0.0,
+            demands: Rand64::new(u128::from(plan.seed) << 64 | 0xde),
             left: plan.rows,
             clock: 0.0,
             last_ts: 0,
@@ -278,7 +288,7 @@ impl<'a> Day<'a> {
         let drawn = self.random.rand_float() * self.shares.last().copied().unwrap_or(1.0);
         let chosen = self.shares.partition_point(|s| *s < drawn).min(self.trading.len() - 1);
         let (instrument, trading) = (&self.plan.instruments[chosen], &mut self.trading[chosen]);
-        let event = trading.book.step(instrument.fair(self.fair), &mut self.random);
+        let event = trading.book.step(instrument.fair(self.fair), self.plan.signal * self.demand, &mut self.random);
         let mut levels = trading.book.levels(instrument.tick_size);
         if trading.records < OPENING {
             opening(&mut levels, instrument.tick_size, &mut self.random);
@@ -290,13 +300,17 @@ impl<'a> Day<'a> {
     }
 
     /// Moves the fair value by a random walk with trends that ends the day near its close (a bridge), where the next
-    /// day continues.
+    /// day continues. With a signal, hidden demand adds a drift.
     fn move_fair_value(&mut self) {
         let rows = f64::from(self.plan.rows);
         let noise = self.plan.volatility / rows.sqrt();
         self.trend = 0.9995 * self.trend + 0.002 * noise * normal(&mut self.random);
-        self.fair +=
-            noise * normal(&mut self.random) + self.trend + (self.plan.close - self.fair) / f64::from(self.left.max(1));
+        self.demand = STAYS * self.demand + (1.0 - STAYS * STAYS).sqrt() * normal(&mut self.demands);
+        let drift = 0.2 * self.plan.signal * noise * self.demand;
+        self.fair += noise * normal(&mut self.random)
+            + self.trend
+            + drift
+            + (self.plan.close - self.fair) / f64::from(self.left.max(1));
     }
 
     /// Advances the clock: bursts of events within microseconds, with waits between them that are shorter in busy
