@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::packed::Packing;
+use super::sliding::slide;
 use super::{Bin, DepthSpec, Levels};
 use crate::cache::{Cache, CacheFile, Slots};
 use crate::cast::to_usize;
@@ -13,8 +14,8 @@ use crate::dataset::{DatasetReader, SampleIndex};
 use crate::error::{InputError, Result};
 use crate::run::{Monitor, map_ordered};
 
-/// Bins that are computed at a time: their rows take about 400 kB.
-const BLOCK_BINS: u64 = 16;
+/// From so many bins to each row on, it is cheaper to move along the rows than to look at every row for each bin.
+const DENSE: u64 = 8;
 
 /// Places of the bins of a dataset.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,49 +154,53 @@ fn build_group(
             let bins = places.of_phase(stretch, phase).min(inside.end.saturating_sub(start).div_ceil(places.length));
             (start, begun..bins)
         });
-        let mut phases: Vec<_> =
-            phases.filter(|(_, bins)| !bins.is_empty()).map(|(at, bins)| (at, bins, Vec::new())).collect();
-        let first = phases.iter().map(|(_, bins, _)| bins.start).min().unwrap_or(0);
-        let last = phases.iter().map(|(_, bins, _)| bins.end).max().unwrap_or(0);
-        // The rows of a block of bins stay in a core's cache for all phases.
-        for block in (first..last).step_by(to_usize(BLOCK_BINS)) {
-            for (start, bins, bytes) in &mut phases {
-                let bins = bins.start.max(block)..bins.end.min(block + BLOCK_BINS);
-                if !bins.is_empty() {
-                    let from = to_usize(*start + bins.start * places.length - rows.start);
-                    let until = from + to_usize(bins.end - bins.start) * length;
-                    write(reader, spec, packing, &levels, from..until, bytes)?;
+        let mut phases: Vec<(u64, Range<u64>, Vec<u8>)> =
+            phases.map(|(start, bins)| (start, bins, Vec::new())).collect();
+        let pack =
+            |from: usize, bin: &Bin, bytes: &mut Vec<u8>| write(reader, spec, packing, &levels, (from, bin), bytes);
+        if places.step * DENSE <= places.length {
+            let end = inside.end.min((stretch.end + 1).saturating_sub(places.length)).max(inside.start);
+            let starts = to_usize(inside.start - rows.start)..to_usize(end - rows.start);
+            slide(spec, &levels, starts, |from, bin| {
+                let offset = from as u64 + rows.start - stretch.start;
+                if !offset.is_multiple_of(places.step) {
+                    return Ok(());
                 }
+                pack(from, bin, &mut phases[to_usize(offset % places.length / places.step)].2)
+            })?;
+        } else {
+            for (start, bins, bytes) in phases.iter_mut().filter(|(_, bins, _)| !bins.is_empty()) {
+                let from = to_usize(*start + bins.start * places.length - rows.start);
+                let until = from + to_usize(bins.end - bins.start) * length;
+                let found = Bin::of_rows(spec, &levels, from..until);
+                (from..).step_by(length).zip(&found).try_for_each(|(from, bin)| pack(from, bin, bytes))?;
             }
         }
-        for (start, bins, bytes) in phases {
+        for (start, bins, bytes) in phases.iter().filter(|(_, bins, _)| !bins.is_empty()) {
             let Some((number, _)) = places.find(start + bins.start * places.length) else { continue };
-            slots.write(number * packing.bytes() as u64, &bytes)?;
+            slots.write(number * packing.bytes() as u64, bytes)?;
             written += bytes.len() as u64;
         }
     }
     Ok(written)
 }
 
-/// Appends the bins of a range of rows to `bytes`.
+/// Appends the bin that begins at row `from` to `bytes`.
 fn write(
     reader: &DatasetReader,
     spec: &DepthSpec,
     packing: &Packing,
     levels: &Levels<'_>,
-    rows: Range<usize>,
+    (from, bin): (usize, &Bin),
     bytes: &mut Vec<u8>,
 ) -> Result<()> {
-    let bins = Bin::of_rows(spec, levels, rows.clone());
-    for (number, bin) in (1..).zip(&bins) {
-        let base = levels.base(spec, rows.start + number * spec.ticks_per_bin() - 1);
-        let base = base.ok_or_else(|| InputError::new(reader.path(), "has a row without best bid or best ask"))?;
-        packing.write(bin, base, bytes).ok_or_else(|| {
-            InputError::new(reader.path(), "has values beyond the extremes that its footer states")
-                .with_help("write the dataset again: this file is damaged")
-        })?;
-    }
-    Ok(())
+    let base = levels.base(spec, from + spec.ticks_per_bin() - 1);
+    let base = base.ok_or_else(|| InputError::new(reader.path(), "has a row without best bid or best ask"))?;
+    packing.write(bin, base, bytes).ok_or_else(|| {
+        InputError::new(reader.path(), "has values beyond the extremes that its footer states")
+            .with_help("write the dataset again: this file is damaged")
+            .into()
+    })
 }
 
 /// The greatest common divisor.

@@ -117,7 +117,9 @@ impl<'a> Levels<'a> {
         let own = |columns: [[Cow<'_, [u32]>; LEVELS]; 2]| columns.map(|side| side.map(|c| Cow::Owned(c.into_owned())));
         Levels {
             rows: self.rows,
-            prices: self.prices.map(|side| side.map(|p| Prices::MicroPips(Cow::Owned(p.to_micro_pips(spec))))),
+            prices: self
+                .prices
+                .map(|side| side.map(|p| Prices::MicroPips(Cow::Owned(p.to_micro_pips(spec).into_owned())))),
             sizes: own(self.sizes),
             counts: own(self.counts),
         }

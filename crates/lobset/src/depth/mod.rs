@@ -18,6 +18,7 @@ mod packed;
 mod paint;
 mod prices;
 mod sizes;
+mod sliding;
 mod windows;
 
 pub(crate) use bin::Bin;

@@ -128,12 +128,12 @@ impl<'a> Prices<'a> {
         }
     }
 
-    /// The column in micro-pips.
-    pub(super) fn to_micro_pips(&self, spec: &DepthSpec) -> Vec<i64> {
+    /// The cells in micro-pips, [`MISSING`] where missing.
+    pub(super) fn to_micro_pips(&self, spec: &DepthSpec) -> Cow<'_, [i64]> {
         match self {
-            Self::Float(cells) => by_runs(cells, |price| float(spec, price)),
-            Self::Fixed(cells) => by_runs(cells, |price| fixed(spec, price)),
-            Self::MicroPips(cells) => cells.to_vec(),
+            Self::Float(cells) => by_runs(cells, |price| float(spec, price)).into(),
+            Self::Fixed(cells) => by_runs(cells, |price| fixed(spec, price)).into(),
+            Self::MicroPips(cells) => Cow::Borrowed(cells),
         }
     }
 }
