@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::wide::Wide;
+use super::wide::{Wide, nearest};
 use super::{Rule, Take, stretch_end, stretches};
 use crate::config::Time;
 use crate::error::Result;
@@ -74,7 +74,7 @@ fn movement(behind: i128, lookback: u64, ahead: i128, length: u64) -> Option<f64
     if let Some((below, above)) = products
         && let Some(difference) = above.checked_sub(below)
     {
-        return Some(difference as f64 / below as f64);
+        return Some(nearest(difference) / nearest(below));
     }
     let below = Wide::product(behind, length);
     Some(Wide::product(ahead, lookback).minus(below).nearest() / below.nearest())
@@ -171,6 +171,10 @@ impl Rule for Time {
 
     fn known_track(&self) -> Option<usize> {
         (self.lookback.0 > 0).then_some(1)
+    }
+
+    fn end_track(&self) -> Option<usize> {
+        Some(self.tracks() - 1)
     }
 
     fn end(&self, _: u64, tracks: [f64; 2]) -> u64 {
