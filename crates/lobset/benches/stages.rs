@@ -99,21 +99,22 @@ fn write_tape(file: &CatalogFile, path: &Path) -> Outcome<(u64, SymbolTape)> {
 fn encode(market: &Market, encoder: &mut RowGroupEncoder) -> Outcome<()> {
     let mut cursor = RowCursor::new(&market.tape, 0)?;
     encoder.leap();
-    let mut row = 0;
+    let (mut row, mut labels) = (0, Vec::new());
     while let Some(changed) = cursor.advance()? {
         let movement = market.movements[row as usize % market.movements.len()];
         let class = (row / 700 % 21) as u8;
-        encoder.push(
-            cursor.row(),
-            changed,
-            row,
-            &[Some(TargetLabel { movement, class, split: Split::Fit, balanced: row % 5 == 0, end: 0, touch: None })],
-        );
+        encoder.push(cursor.row(), changed, row);
+        let (balanced, split) = (row % 5 == 0, Split::Fit);
+        labels.push(Some(TargetLabel { movement, class, split, balanced, end: 0, touch: None }));
         row += 1;
+        if row.is_multiple_of(256) {
+            encoder.label(&[labels.drain(..).collect()]);
+        }
         if row == ROW_GROUP_ROWS {
             break;
         }
     }
+    encoder.label(&[labels.drain(..).collect()]);
     Ok(encoder.finish("M6AM4")?)
 }
 

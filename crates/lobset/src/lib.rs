@@ -65,9 +65,10 @@ pub mod internals {
     pub use crate::label::kinds::Take;
     pub use crate::label::quantile::{Selection, inner_quantiles, interpolate, ranks};
     pub use crate::output::blocks::ROW_GROUP_ROWS;
-    pub use crate::output::columns::{Role, TargetLabel};
+    pub use crate::output::columns::Role;
     pub use crate::output::dataset::DatasetWriter;
     pub use crate::output::kind::Kind;
+    pub use crate::output::labels::{LabelBlock, TargetLabel};
     pub use crate::output::pages::PAGE_ROWS;
     pub use crate::output::row_group::RowGroupEncoder;
     pub use crate::output::schema::DatasetSchema;

@@ -19,7 +19,9 @@ use lobset::Config;
 use lobset::config::{Columns, Derived, PriceType};
 use lobset::dataset::{DatasetReader, SampleFilter};
 use lobset::input::DbnReader;
-use lobset::internals::{DatasetSchema, DatasetWriter, ROW_GROUP_ROWS, Role, Row, RowGroupEncoder, TargetLabel};
+use lobset::internals::{
+    DatasetSchema, DatasetWriter, LabelBlock, ROW_GROUP_ROWS, Role, Row, RowGroupEncoder, TargetLabel,
+};
 use lobset::label::Split;
 use lobset::output::{CONFIG_KEY, RecordBatches, SYMBOL_KEY};
 use parquet::arrow::ArrowWriter;
@@ -140,7 +142,8 @@ fn write_row(path: &Path, config: &Config, row: &Row) {
     let metadata = [(CONFIG_KEY, serde_json::to_string(config).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
     let mut writer = DatasetWriter::create(path, &schema, &metadata).unwrap();
     let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
-    encoder.push(row, 0, NUMBER, &[Some(LABEL)]);
+    encoder.push(row, 0, NUMBER);
+    encoder.label(&[LabelBlock::from_iter([Some(LABEL)])]);
     encoder.finish("M6AM4").unwrap();
     encoder.take_groups(|group| writer.append(group)).unwrap();
     writer.finish().unwrap();

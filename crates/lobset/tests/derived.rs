@@ -16,7 +16,9 @@ use dbn::{BidAskPair, Mbp10Msg, UNDEF_PRICE};
 use lobset::config::{Columns, Derived};
 use lobset::dataset::DatasetReader;
 use lobset::input::DbnReader;
-use lobset::internals::{BOOK_WORDS, DatasetSchema, DatasetWriter, Role, Row, RowGroupEncoder, TargetLabel};
+use lobset::internals::{
+    BOOK_WORDS, DatasetSchema, DatasetWriter, LabelBlock, Role, Row, RowGroupEncoder, TargetLabel,
+};
 use lobset::label::Split;
 use lobset::validate::Compare;
 use lobset::{Cluster, Config, Duration, Error, Monitor, Options, Threads, process_as_tasks, validate};
@@ -304,7 +306,8 @@ proptest! {
             } else {
                 let number = place as u64;
                 let labels = [Some(TargetLabel { movement: 0.0, class: 0, split: Split::Fit, balanced: false, end: 0, touch: None })];
-                encoder.push(&row, changed, number, &labels);
+                encoder.push(&row, changed, number);
+                encoder.label(&[LabelBlock::from_iter(labels)]);
                 let columns = schema.columns().iter().filter(|column| column.role == Role::Derived);
                 let columns = columns.filter(|column| column.name != "mid_price");
                 let value = |bits: u64| Some(f64::from_bits(bits)).filter(|value| !value.is_nan());

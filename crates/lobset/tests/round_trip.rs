@@ -17,7 +17,7 @@ use lobset::Config;
 use lobset::config::{Columns, Compression, Derived, PriceType, Targets};
 use lobset::input::Event;
 use lobset::internals::{
-    BOOK_WORDS, DatasetSchema, DatasetWriter, PAGE_ROWS, Row, RowGroupEncoder, TargetLabel, is_price,
+    BOOK_WORDS, DatasetSchema, DatasetWriter, LabelBlock, PAGE_ROWS, Row, RowGroupEncoder, TargetLabel, is_price,
 };
 use lobset::label::Split;
 use parquet::arrow::ArrowWriter;
@@ -108,6 +108,13 @@ fn three_targets(config: Config) -> Config {
     Config { targets: Targets(targets.to_vec()), ..config }
 }
 
+/// Pushes a row with its label for each target.
+fn push(encoder: &mut RowGroupEncoder, row: &Row, changed: u64, number: u64, labels: &[Option<TargetLabel>]) {
+    encoder.push(row, changed, number);
+    let labels: Vec<LabelBlock> = labels.iter().map(|label| LabelBlock::from_iter([*label])).collect();
+    encoder.label(&labels);
+}
+
 /// Tells the encoder of the rows as a tape would: only what changed.
 fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
     let schema = Arc::new(DatasetSchema::new(config, TS_OUT).unwrap());
@@ -117,7 +124,7 @@ fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
     for (number, rows) in rows.chunks(group).enumerate() {
         for (row, number, labels) in rows {
             let changed = (0..BOOK_WORDS).filter(|i| before.book[*i] != row.book[*i]).fold(0, |m, i| m | 1 << i);
-            encoder.push(row, changed, *number, labels);
+            push(&mut encoder, row, changed, *number, labels);
             before = row.clone();
         }
         encoder.finish("M6AM4").unwrap();
@@ -430,7 +437,7 @@ fn prices_that_do_not_survive_as_floats_are_refused() {
     rows[1].0.book[4] = (1u64 << 53) + 1;
     let schema = Arc::new(DatasetSchema::new(&Config::default(), false).unwrap());
     let mut encoder = RowGroupEncoder::new(schema, &Config::default());
-    rows.iter().for_each(|(row, number, labels)| encoder.push(row, u64::MAX >> 24, *number, labels));
+    rows.iter().for_each(|(row, number, labels)| push(&mut encoder, row, u64::MAX >> 24, *number, labels));
     let error = encoder.finish("BTCKRW").err().unwrap();
     assert!(error.to_string().contains("price_type = \"fixed\""), "{error}");
 }

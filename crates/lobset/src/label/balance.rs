@@ -47,23 +47,43 @@ impl Quota {
         if c <= self.k { j } else { low64(u128::from(j) * u128::from(self.k) / u128::from(c)) }
     }
 
-    /// Whether the `j`-th row of a class, from 1, is marked.
-    #[inline]
-    pub fn is_marked(&self, class: usize, j: u64) -> bool {
-        let c = self.counts[class];
-        if c <= self.k {
-            return true;
-        }
-        // floor(j*k/c) exceeds floor((j-1)*k/c) exactly when j*k mod c is less than k.
-        match j.checked_mul(self.k) {
-            Some(product) => product % c < self.k,
-            None => self.marked_among(class, j) > self.marked_among(class, j - 1),
-        }
+    /// Marks the rows that follow the first `before` of each class.
+    pub fn marking(&self, before: &[u64]) -> Marking {
+        let step = |(c, j): (&u64, &u64)| match *c <= self.k {
+            true => Step { rest: 0, k: 1, c: 1 },
+            false => Step { rest: low64(u128::from(*j) * u128::from(self.k) % u128::from(*c)), k: self.k, c: *c },
+        };
+        Marking(self.counts.iter().zip(before).map(step).collect())
     }
 
     /// Number of marked rows of a class.
     pub fn marked(&self, class: usize) -> u64 {
         self.marked_among(class, self.counts[class])
+    }
+}
+
+/// Marks the rows of a split, in order.
+#[derive(Debug, Clone)]
+pub struct Marking(Vec<Step>);
+
+/// The rows of a class so far.
+#[derive(Debug, Clone)]
+struct Step {
+    /// j*k mod c, for the j rows so far.
+    rest: u64,
+    k: u64,
+    c: u64,
+}
+
+impl Marking {
+    /// Whether the next row of a class is marked.
+    #[inline]
+    pub fn next(&mut self, class: usize) -> bool {
+        let Step { rest, k, c } = &mut self.0[class];
+        // floor(j*k/c) exceeds floor((j-1)*k/c) exactly when j*k mod c starts anew.
+        let marked = *rest >= *c - *k;
+        *rest = if marked { *rest - (*c - *k) } else { *rest + *k };
+        marked
     }
 }
 
@@ -128,7 +148,8 @@ mod tests {
         fn marks_are_as_many_as_promised_and_evenly_spread(counts in prop_oneof![prop::collection::vec(0u64..300, 2..8), uneven()]) {
             let quota = Quota::new(counts.clone());
             for (class, &c) in counts.iter().enumerate() {
-                let marked: Vec<u64> = (1..=c).filter(|&j| quota.is_marked(class, j)).collect();
+                let mut marking = quota.marking(&vec![0; counts.len()]);
+                let marked: Vec<u64> = (1..=c).filter(|_| marking.next(class)).collect();
                 prop_assert_eq!(marked.len() as u64, c.min(quota.k()));
                 for j in 0..=c {
                     let among = marked.iter().filter(|m| **m <= j).count() as u64;

@@ -12,9 +12,9 @@ mod split;
 mod sums;
 mod thresholds;
 
-pub(crate) use balance::Quota;
+pub(crate) use balance::{Marking, Quota};
 pub(crate) use candidates::Candidates;
-pub(crate) use count::Counter;
+pub(crate) use count::{Counter, merged};
 pub(crate) use kinds::Rule;
 pub(crate) use known::{Comoments, KnownSums};
 pub(crate) use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};

@@ -150,29 +150,23 @@ impl Selection {
 
     /// Counts values into a histogram of this pass. NaN is ignored.
     pub fn count(&self, values: &[f64], histogram: &mut Histogram) {
-        if self.absolute {
-            // A few at a time, in a core's own cache.
-            let mut absolute = [0.0; 1024];
-            for values in values.chunks(absolute.len()) {
-                let absolute = &mut absolute[..values.len()];
-                absolute.iter_mut().zip(values).for_each(|(absolute, value)| *absolute = value.abs());
-                self.count_values(absolute, histogram);
-            }
-        } else {
-            self.count_values(values, histogram);
+        let numbers = values.iter().copied().filter(|v| !v.is_nan());
+        match self.absolute {
+            true => self.count_numbers(numbers.map(f64::abs), histogram),
+            false => self.count_numbers(numbers, histogram),
         }
     }
 
-    fn count_values(&self, values: &[f64], histogram: &mut Histogram) {
+    fn count_numbers(&self, numbers: impl Iterator<Item = f64>, histogram: &mut Histogram) {
         match self.tables.split_first() {
             None => {
-                for value in values.iter().filter(|v| !v.is_nan()) {
-                    histogram.counts[(image(*value) >> 48) as usize] += 1;
+                for value in numbers {
+                    histogram.counts[(image(value) >> 48) as usize] += 1;
                 }
             }
             Some((first, rest)) => {
-                for value in values.iter().filter(|v| !v.is_nan()) {
-                    let key = image(*value);
+                for value in numbers {
+                    let key = image(value);
                     let slot = first[(key >> 48) as usize];
                     if slot != NONE {
                         Self::count_below(rest, key, slot, &mut histogram.counts);

@@ -1,6 +1,7 @@
 //! The split of a row: its side of the boundary time.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,15 +50,13 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// The split of a labelled row.
-    #[inline]
-    pub fn of(&self, row: u64) -> Split {
-        if row >= self.boundary_row {
-            Split::Holdout
-        } else if row >= self.fit_end {
-            Split::Embargo
-        } else {
-            Split::Fit
-        }
+    /// A range of rows, cut where the split changes; some ranges may be empty.
+    pub fn cut(&self, rows: Range<u64>) -> [(Split, Range<u64>); 3] {
+        let [fit_end, boundary_row] = [self.fit_end, self.boundary_row].map(|row| row.clamp(rows.start, rows.end));
+        [
+            (Split::Fit, rows.start..fit_end),
+            (Split::Embargo, fit_end..boundary_row),
+            (Split::Holdout, boundary_row..rows.end),
+        ]
     }
 }

@@ -24,13 +24,15 @@ pub struct Sums {
 impl Sums {
     /// Sums over `values`, none of which is NaN, with squared distances from `mean`.
     pub fn of(values: &[f64], mean: f64) -> Self {
-        Self {
-            sum: values.iter().sum(),
-            squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
-            // Finite even for an empty slice: JSON cannot represent infinity.
-            min: values.iter().copied().fold(f64::MAX, f64::min),
-            max: values.iter().copied().fold(f64::MIN, f64::max),
-            count: values.len() as u64,
+        // Finite even for an empty slice: JSON cannot represent infinity.
+        let (mut sum, mut squares, mut min, mut max) = (-0.0, -0.0, f64::MAX, f64::MIN);
+        // One loop for all four: each waits for its own previous addition or comparison alone.
+        for v in values {
+            sum += v;
+            squares += (v - mean) * (v - mean);
+            min = if *v < min { *v } else { min };
+            max = if *v > max { *v } else { max };
         }
+        Self { sum, squares, min, max, count: values.len() as u64 }
     }
 }

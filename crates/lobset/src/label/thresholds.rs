@@ -46,15 +46,39 @@ pub struct Boundaries {
     pub median: f64,
 }
 
+/// Up to this many boundaries, all of them are compared with a movement: without branches, that is faster than a binary
+/// search.
+const FEW: usize = 32;
+
 impl Boundaries {
     /// The class of a movement: the number of boundaries that are not above it.
     #[inline]
     pub fn class(&self, movement: f64) -> usize {
-        // For few boundaries, branch-free comparisons are faster than a binary search with unpredictable branches.
-        if self.values.len() <= 32 {
+        if self.values.len() <= FEW {
             return self.values.iter().map(|b| usize::from(*b <= movement)).sum();
         }
         self.values.partition_point(|b| *b <= movement)
+    }
+
+    /// Sets the classes of movements; that of NaN is 0.
+    pub fn classes(&self, movements: &[f64], classes: &mut [u64]) {
+        const AT_ONCE: usize = 8;
+        let mut one_by_one = 0;
+        if self.values.len() <= FEW {
+            let (blocks, rest) = movements.as_chunks::<AT_ONCE>();
+            for (movements, classes) in blocks.iter().zip(classes.as_chunks_mut::<AT_ONCE>().0) {
+                let mut found = [0; AT_ONCE];
+                for boundary in &self.values {
+                    for (class, movement) in found.iter_mut().zip(movements) {
+                        *class += u64::from(boundary <= movement);
+                    }
+                }
+                *classes = found;
+            }
+            one_by_one = movements.len() - rest.len();
+        }
+        let left = classes.iter_mut().zip(movements).skip(one_by_one);
+        left.for_each(|(class, movement)| *class = self.class(*movement) as u64);
     }
 }
 
@@ -236,6 +260,11 @@ mod tests {
             for movement in [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 5.0, 39.0, 100.0] {
                 let want = boundaries.values.iter().filter(|b| **b <= movement).count();
                 assert_eq!(boundaries.class(movement), want);
+                for count in [1, 8, 19] {
+                    let mut classes = vec![7; count];
+                    boundaries.classes(&vec![movement; count], &mut classes);
+                    assert_eq!(classes, vec![want as u64; count]);
+                }
             }
         }
     }

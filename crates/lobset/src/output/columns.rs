@@ -7,6 +7,7 @@ use arrow_schema::Field;
 
 use super::derived::{imbalance, mid2, order_flow, spread, weighted_mid};
 use super::kind::{Bits, Kind, NO_FLOAT, NO_LABEL};
+use super::labels::{LabelField, TargetLabel};
 use crate::config::{Classes, Columns, Config, Derived, PriceType};
 use crate::input::Event;
 use crate::label::Split;
@@ -41,23 +42,6 @@ pub(crate) mod names {
     pub fn of_level(field: &str, side: usize, level: usize) -> String {
         format!("{}_{field}_{level:02}", ["bid", "ask"][side])
     }
-}
-
-/// The label of a row for one target.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TargetLabel {
-    /// Its movement.
-    pub movement: f64,
-    /// Its class.
-    pub class: u8,
-    /// Its side of the boundary time.
-    pub split: Split,
-    /// Whether it belongs to the uniform subset.
-    pub balanced: bool,
-    /// The last row that it may look at.
-    pub end: u64,
-    /// The row of the first touch of a barrier.
-    pub touch: Option<u64>,
 }
 
 /// What a column is for.
@@ -130,8 +114,8 @@ pub(crate) enum Source {
     Symbol,
     /// The row's number in its symbol's stream.
     Row,
-    /// The label of the target with this place.
-    Label(usize, &'static dyn Value<Option<TargetLabel>>),
+    /// A field of the label of the target with this place.
+    Label(usize, LabelField),
 }
 
 impl fmt::Debug for Source {
@@ -143,7 +127,7 @@ impl fmt::Debug for Source {
             Self::Change(level, _) => f.debug_tuple("Change").field(level).finish(),
             Self::Symbol => f.write_str("Symbol"),
             Self::Row => f.write_str("Row"),
-            Self::Label(target, _) => f.debug_tuple("Label").field(target).finish(),
+            Self::Label(target, field) => f.debug_tuple("Label").field(target).field(field).finish(),
         }
     }
 }
@@ -206,7 +190,7 @@ impl Column {
             }
             Source::Symbol => 0,
             Source::Row => number,
-            Source::Label(target, value) => value.of(&labels[target]),
+            Source::Label(target, field) => labels[target].map_or(NO_LABEL, |label| label.bits(field)),
         }
     }
 }
@@ -222,16 +206,6 @@ macro_rules! event {
             $meaning,
         )
     };
-}
-
-/// A column of a field of [`TargetLabel`] of the target with a place.
-macro_rules! label {
-    ($target:expr, $place:expr, $name:expr, $field:ident, $kind:expr, $meaning:expr) => {{
-        let value: &'static dyn Value<Option<TargetLabel>> =
-            &|label: &Option<TargetLabel>| label.map_or(NO_LABEL, |label| label.$field.bits());
-        let name = $target.column($name);
-        Column::new(&name, Role::Target, $kind, Source::Label($place, value), $meaning)
-    }};
 }
 
 impl Bits for Split {
@@ -303,30 +277,33 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
     ]);
     let targets = config.all_targets();
     for (place, target) in targets.iter().enumerate() {
+        let label = |name: &str, field: LabelField, kind: Kind, meaning: &'static str| {
+            Column::new(&target.column(name), Role::Target, kind, Source::Label(place, field), meaning)
+        };
         let meaning = target.movement.meaning();
         let class = match target.classes {
             Classes::Touch => "the class: 0 if the lower barrier is touched first, 1 neither, 2 the upper one",
             _ => "the class: the number of boundaries at or below the movement",
         };
         let mut of_target = vec![
-            label!(target, place, names::PRICE_MOVEMENT, movement, Kind::Float, meaning).varying(),
-            label!(target, place, names::CLASSIFICATION_LABEL, class, Kind::I32, class),
-            label!(target, place, names::SPLIT, split, Kind::Name(&Split::NAMES), "fit, embargo or holdout"),
+            label(names::PRICE_MOVEMENT, LabelField::Movement, Kind::Float, meaning).varying(),
+            label(names::CLASSIFICATION_LABEL, LabelField::Class, Kind::I32, class),
+            label(names::SPLIT, LabelField::Split, Kind::Name(&Split::NAMES), "fit, embargo or holdout"),
         ];
         if config.force_uniform {
             let meaning = "whether the row is in the uniform subset of its split";
-            of_target.push(label!(target, place, names::BALANCED, balanced, Kind::Bool, meaning));
+            of_target.push(label(names::BALANCED, LabelField::Balanced, Kind::Bool, meaning));
         }
         if config.label_end {
             let meaning = "the last row that the label may look at";
-            of_target.push(label!(target, place, names::LABEL_END, end, Kind::U64, meaning));
+            of_target.push(label(names::LABEL_END, LabelField::End, Kind::U64, meaning));
         }
         // A row is written if any target has a label there.
         let nullable = targets.len() > 1;
         columns.extend(of_target.into_iter().map(|column| Column { nullable, ..column }));
         if config.label_end && target.movement.rule().touches() {
             let meaning = "the row of the first touch of a barrier";
-            let touch = label!(target, place, names::LABEL_TOUCH, touch, Kind::U64, meaning);
+            let touch = label(names::LABEL_TOUCH, LabelField::Touch, Kind::U64, meaning);
             columns.push(Column { nullable: true, ..touch });
         }
     }

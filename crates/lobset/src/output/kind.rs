@@ -11,7 +11,7 @@ pub(super) const NO_PRICE: u64 = UNDEF_PRICE.cast_unsigned();
 pub(super) const NO_FLOAT: u64 = f64::NAN.to_bits();
 
 /// The bits that represent the absence of a label in its columns: a NaN, and in narrower types a value that none has.
-pub(super) const NO_LABEL: u64 = NO_FLOAT;
+pub(crate) const NO_LABEL: u64 = NO_FLOAT;
 
 /// Converts a price in 1e-9 to price units.
 pub(super) fn price(bits: u64) -> f64 {
@@ -92,7 +92,7 @@ impl Kind {
 }
 
 /// A field's value as the 64 bits of a column.
-pub(super) trait Bits {
+pub(crate) trait Bits {
     fn bits(self) -> u64;
 }
 

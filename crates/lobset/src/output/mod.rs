@@ -10,6 +10,7 @@ mod derived;
 mod encoding;
 mod footer;
 pub(crate) mod kind;
+pub(crate) mod labels;
 mod manifest;
 pub(crate) mod pages;
 mod publish;
@@ -26,9 +27,11 @@ mod window;
 pub(crate) use blocks::ROW_GROUP_ROWS;
 pub(crate) use card::card;
 pub(crate) use chunk::EncodedGroup;
-pub(crate) use columns::{Column, Role, TargetLabel, columns, names};
+pub(crate) use columns::{Column, Role, columns, names};
 pub use dataset::{CONFIG_KEY, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY};
 pub(crate) use dataset::{DatasetWriter, WrittenFile, dataset_file_name, dataset_stem, symbol_in_name};
+pub(crate) use kind::{Bits, NO_LABEL};
+pub(crate) use labels::{LabelBlock, LabelField};
 pub(crate) use manifest::LARGEST_MANIFEST;
 pub use manifest::{
     DatasetEntry, FileEntry, Manifest, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
@@ -42,6 +45,6 @@ pub(crate) use publish::{
 };
 pub use records::RecordBatches;
 pub(crate) use report::report;
-pub(crate) use row_group::RowGroupEncoder;
+pub(crate) use row_group::{BLOCK_ROWS, RowGroupEncoder};
 pub(crate) use schema::DatasetSchema;
 pub(crate) use window::{RangeFile, Window, read_metadata};

@@ -6,8 +6,9 @@ use parquet::errors::Result;
 
 use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, EncodedGroup};
-use super::columns::{Column, Part, Source, TargetLabel};
+use super::columns::{Column, Part, Source};
 use super::kind::{Kind, NO_FLOAT};
+use super::labels::LabelBlock;
 use super::run_column::{Cell, RunColumn, Scratch};
 use super::schema::DatasetSchema;
 use super::series::Series;
@@ -17,7 +18,7 @@ use crate::input::Event;
 use crate::tape::{BOOK_WORDS, Book, Level, Row, each_bit, halves, is_price, level};
 
 /// Rows gathered before their values are added to the columns; few enough to stay in a core's cache.
-const BLOCK_ROWS: usize = 256;
+pub(crate) const BLOCK_ROWS: usize = 256;
 
 /// Mask of all words of the book.
 const WHOLE_BOOK: u64 = u64::MAX >> (64 - BOOK_WORDS);
@@ -128,8 +129,6 @@ impl Before {
 struct Block {
     events: Vec<Event>,
     rows: Vec<u64>,
-    /// By target.
-    labels: Vec<Vec<Option<TargetLabel>>>,
 }
 
 /// The columns of a word of the book.
@@ -199,11 +198,7 @@ impl RowGroupEncoder {
             book: (0..BOOK_WORDS).map(|word| BookWord::new(word, &price, &blocks)).collect(),
             derived,
             before: compares.then(|| Box::new(before)),
-            block: Block {
-                events: Vec::with_capacity(BLOCK_ROWS),
-                rows: Vec::with_capacity(BLOCK_ROWS),
-                labels: vec![Vec::with_capacity(BLOCK_ROWS); config.all_targets().len()],
-            },
+            block: Block { events: Vec::with_capacity(BLOCK_ROWS), rows: Vec::with_capacity(BLOCK_ROWS) },
             values: Vec::with_capacity(BLOCK_ROWS),
             rows: 0,
             pending: WHOLE_BOOK,
@@ -235,10 +230,11 @@ impl RowGroupEncoder {
         }
     }
 
-    /// Appends a row with its number in the symbol's stream and its label of each target. `changed` has a bit for each word
-    /// of the book that differs from the previous row, whether that row was pushed or skipped.
+    /// Appends a row with its number in the symbol's stream. `changed` has a bit for each word of the book that differs
+    /// from the previous row, whether that row was pushed or skipped. At least every [`BLOCK_ROWS`] rows, their labels
+    /// follow: [`label`](Self::label).
     #[inline]
-    pub fn push(&mut self, row: &Row, changed: u64, number: u64, labels: &[Option<TargetLabel>]) {
+    pub fn push(&mut self, row: &Row, changed: u64, number: u64) {
         let at = self.rows + to_u32(self.block.events.len());
         let before = self.before.as_deref();
         let (known, stale) = before.map_or((None, 0), |b| (b.known.then_some(&b.book), b.stale | changed));
@@ -273,14 +269,11 @@ impl RowGroupEncoder {
         });
         self.block.events.push(row.event);
         self.block.rows.push(number);
-        self.block.labels.iter_mut().zip(labels).for_each(|(all, label)| all.push(*label));
-        if self.block.events.len() == BLOCK_ROWS {
-            self.take_block();
-        }
     }
 
-    /// Moves the rows of the block into the columns.
-    fn take_block(&mut self) {
+    /// Labels the rows pushed since the last call, and moves them into the columns; `labels` has as many rows for each
+    /// target.
+    pub fn label(&mut self, labels: &[LabelBlock]) {
         let Self { schema, columns, block, values, .. } = self;
         for (column, of_column) in schema.columns().iter().zip(columns) {
             match column.source {
@@ -289,7 +282,10 @@ impl RowGroupEncoder {
                     values.clear();
                     values.extend_from_slice(&block.rows);
                 }
-                Source::Label(target, value) => value.fill(&block.labels[target], values),
+                Source::Label(target, field) => {
+                    of_column.extend(self.rows, labels[target].of(field));
+                    continue;
+                }
                 Source::Book(..) | Source::Level(..) | Source::Change(..) | Source::Symbol => continue,
             }
             of_column.extend(self.rows, values);
@@ -297,15 +293,14 @@ impl RowGroupEncoder {
         self.rows += to_u32(block.events.len());
         block.events.clear();
         block.rows.clear();
-        block.labels.iter_mut().for_each(Vec::clear);
     }
 
-    /// Encodes the rows so far, all of `symbol`, as a row group, and starts the next one. Without rows it does nothing.
+    /// Encodes the labelled rows so far, all of `symbol`, as a row group, and starts the next one. Without rows it does
+    /// nothing.
     ///
     /// # Errors
     /// When a codec fails.
     pub fn finish(&mut self, symbol: &str) -> Result<()> {
-        self.take_block();
         let rows = self.rows;
         if rows == 0 {
             return Ok(());

@@ -21,6 +21,9 @@ use crate::input::is_exact_float;
 /// Number of values that most dictionaries do not reach.
 const DICTIONARY: usize = 448;
 
+/// Number of values whose dictionary numbers are kept at hand: most runs repeat one of a few recent values.
+const RECENT: usize = 8;
+
 /// The dictionary number that represents null.
 const NULL: u32 = u32::MAX;
 
@@ -137,6 +140,8 @@ pub(super) struct RunColumn {
     nulls: u32,
     /// Indexes into `values`, by value.
     numbers: HashTable<u32>,
+    /// Recent values by their hash, with their indexes; [`NULL`] where there is none.
+    recent: [(u64, u32); RECENT],
     values: Vec<u64>,
 }
 
@@ -165,6 +170,7 @@ impl RunColumn {
             runs: RunList::new(blocks.clone()),
             nulls: 0,
             numbers: HashTable::with_capacity(DICTIONARY),
+            recent: [(0, NULL); RECENT],
             values: Vec::with_capacity(DICTIONARY),
         }
     }
@@ -193,19 +199,29 @@ impl RunColumn {
             self.nulls += end - self.start;
             NULL
         } else {
-            let Self { numbers, values, .. } = self;
-            let value_of = |number: &u32| values[*number as usize];
-            match numbers.entry(hash(value), |n| value_of(n) == value, |n| hash(value_of(n))) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(new) => {
-                    let number = to_u32(values.len());
-                    new.insert(number);
-                    values.push(value);
-                    number
-                }
+            let hash = hash(value);
+            let recent = to_usize(hash) % RECENT;
+            if self.recent[recent].0 != value || self.recent[recent].1 == NULL {
+                self.recent[recent] = (value, self.number(value, hash));
             }
+            self.recent[recent].1
         };
         self.runs.push((number, end - self.start));
+    }
+
+    /// The dictionary number of a value.
+    fn number(&mut self, value: u64, hash_of_value: u64) -> u32 {
+        let Self { numbers, values, .. } = self;
+        let value_of = |number: &u32| values[*number as usize];
+        match numbers.entry(hash_of_value, |n| value_of(n) == value, |n| hash(value_of(n))) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let number = to_u32(values.len());
+                new.insert(number);
+                values.push(value);
+                number
+            }
+        }
     }
 
     /// Encodes the `rows` rows and clears the column for the next row group.
@@ -250,6 +266,7 @@ impl RunColumn {
         // Returns the blocks of the runs, so that the pages can use them.
         self.runs.clear();
         self.numbers.clear();
+        self.recent = [(0, NULL); RECENT];
         self.values.clear();
         let dictionary = dictionary.map(|values| Dictionary { bytes: &scratch.dictionary, values });
         compressor.chunk(descr, dictionary, &scratch.data(encoding))

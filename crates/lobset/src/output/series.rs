@@ -9,9 +9,9 @@ use parquet::schema::types::ColumnDescPtr;
 use super::chunk::Compressor;
 use super::encoding::{bits, delta_i32, delta_i64};
 use super::kind::{NO_LABEL, NO_TIME};
-use super::pages::{Bound, float_bounds, signed_order};
+use super::pages::{Bound, float_bounds, float_order, signed_order};
 use super::run_column::{Scratch, definition_levels};
-use crate::cast::low32;
+use crate::cast::{low32, to_u32};
 
 /// Values of a column, in their width in Parquet.
 pub(super) enum Series {
@@ -72,11 +72,18 @@ fn times(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor
     let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
         let present = present(values, optional, |value| *value == NO_STAMP, page);
-        present.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
+        plain(page, &present, i64::to_le_bytes);
         let bound = |value: i64| Bound::new(signed_order(value), value.to_le_bytes());
         (values.len() - present.len(), bounds_by(&present, |value| value, bound))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
+}
+
+/// Appends values of eight bytes in PLAIN encoding.
+fn plain<T: Copy>(page: &mut Vec<u8>, values: &[T], bytes: impl Fn(T) -> [u8; 8]) {
+    let start = page.len();
+    page.resize(start + 8 * values.len(), 0);
+    page[start..].as_chunks_mut().0.iter_mut().zip(values).for_each(|(into, value)| *into = bytes(*value));
 }
 
 /// The values that are not null. Writes the definition levels of a column that may be null.
@@ -87,11 +94,11 @@ fn present<'a, T: Copy>(
     page: &mut Vec<u8>,
 ) -> Cow<'a, [T]> {
     let mut present = Cow::Borrowed(values);
-    if optional {
+    if optional && values.iter().any(&is_null) {
         definition_levels(page, values.iter().map(|v| (u32::from(!is_null(v)), 1)));
-        if values.iter().any(&is_null) {
-            present.to_mut().retain(|v| !is_null(v));
-        }
+        present.to_mut().retain(|v| !is_null(v));
+    } else if optional {
+        definition_levels(page, std::iter::once((1, to_u32(values.len()))));
     }
     present
 }
@@ -134,8 +141,14 @@ fn integers(
 
 /// Returns the bounds of floats, ignoring NaN.
 fn bounds_of_floats(values: &[f64]) -> Option<[Bound; 2]> {
-    let numbers = || values.iter().copied().filter(|v| !v.is_nan());
-    Some(float_bounds(numbers().min_by(f64::total_cmp)?, numbers().max_by(f64::total_cmp)?))
+    let mut ends: Option<[(u64, f64); 2]> = None;
+    for value in values.iter().copied().filter(|v| !v.is_nan()) {
+        let this = (float_order(value), value);
+        let [min, max] = ends.get_or_insert([this; 2]);
+        *min = if this.0 < min.0 { this } else { *min };
+        *max = if this.0 > max.0 { this } else { *max };
+    }
+    ends.map(|[(_, min), (_, max)]| float_bounds(min, max))
 }
 
 /// Encodes floats that do not repeat; in a nullable column NaN is null.
@@ -143,7 +156,7 @@ fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compresso
     let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
         let present = present(values, optional, |value| value.is_nan(), page);
-        present.iter().for_each(|value| page.extend_from_slice(&value.to_le_bytes()));
+        plain(page, &present, f64::to_le_bytes);
         (values.len() - present.len(), bounds_of_floats(&present))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))

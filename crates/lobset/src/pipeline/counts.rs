@@ -94,11 +94,22 @@ pub struct Labelled<'a> {
 impl Labelled<'_> {
     /// The class of a movement; `touch` is the value of the second track.
     #[inline]
-    pub fn class(&self, movement: f64, touch: f64) -> usize {
+    fn class(&self, movement: f64, touch: f64) -> usize {
         match self.touches {
             false => self.boundaries.class(movement),
             true if touch.is_nan() => 1,
             true => 2 * usize::from(movement > 0.0),
+        }
+    }
+
+    /// Sets the classes of candidates that follow each other; `touches` has their values of the second track, where that
+    /// determines the class.
+    pub fn classes(&self, movements: &[f64], touches: &[f64], classes: &mut [u64]) {
+        if !self.touches {
+            return self.boundaries.classes(movements, classes);
+        }
+        for ((class, movement), touch) in classes.iter_mut().zip(movements).zip(touches) {
+            *class = self.class(*movement, *touch) as u64;
         }
     }
 
@@ -150,25 +161,27 @@ pub fn class_blocks(
         track(target.known, &mut known)?;
         // Known parts that are 0 in every row have no track.
         let class_of_zero = target.class(0.0, f64::NAN);
-        let mut touches = touches.iter();
-        let (mut values, mut known) = (values.as_slice(), known.as_slice());
+        let (mut values, mut touches, mut known) = (values.as_slice(), touches.as_slice(), known.as_slice());
         for rows in target.rows.candidates.rows(mine) {
             // These rows follow each other among the candidates of the symbol, too.
             let mut at = to_usize(candidates.before(rows.start) - range.start);
             let mut row = rows.start;
             while row < rows.end {
-                let in_block = BLOCK - at % BLOCK;
-                let (now, later) = values.split_at(in_block.min(to_usize(rows.end - row)).min(values.len()));
-                let (known_now, known_later) = known.split_at(now.len().min(known.len()));
+                let in_piece = (BLOCK - at % BLOCK).min(PIECE).min(to_usize(rows.end - row));
+                let now = values.split_off(..in_piece.min(values.len())).unwrap_or_default();
+                let touches = touches.split_off(..now.len().min(touches.len())).unwrap_or_default();
+                let known = known.split_off(..now.len().min(known.len())).unwrap_or_default();
                 let block = &mut blocks[at / BLOCK];
                 let (counts, hits) = (&mut block.targets[number], &mut block.known[number]);
-                for (i, (value, row)) in now.iter().zip(row..).enumerate() {
-                    let touch = touches.next().copied().unwrap_or(f64::NAN);
-                    if !value.is_nan() {
-                        let (split, class) = (target.rows.splits.of(row), target.class(*value, touch));
-                        counts.count(split, class);
-                        let of_known = known_now.get(i).map_or(class_of_zero, |known| target.boundaries.class(*known));
-                        hits[split as usize] += u64::from(of_known == class);
+                let (mut classes, mut of_known) = ([0; PIECE], [class_of_zero as u64; PIECE]);
+                target.classes(now, touches, &mut classes);
+                target.boundaries.classes(known, &mut of_known);
+                for (split, part) in target.rows.splits.cut(row..row + now.len() as u64) {
+                    for i in to_usize(part.start - row)..to_usize(part.end - row) {
+                        if !now[i].is_nan() {
+                            counts.count(split, to_usize(classes[i]));
+                            hits[split as usize] += u64::from(of_known[i] == classes[i]);
+                        }
                     }
                 }
                 if let Some(labelled) = labelled.get_mut(at..at + now.len()) {
@@ -177,8 +190,7 @@ pub fn class_blocks(
                 if now.is_empty() {
                     break;
                 }
-                known = known_later;
-                (values, at, row) = (later, at + now.len(), row + now.len() as u64);
+                (at, row) = (at + now.len(), row + now.len() as u64);
             }
         }
     }
@@ -193,6 +205,9 @@ pub fn class_blocks(
     }
     Ok(blocks)
 }
+
+/// The number of candidates classified at a time.
+const PIECE: usize = 1024;
 
 /// The number of candidates in a block.
 const BLOCK: usize = to_usize(MOVEMENT_BLOCK);

@@ -63,9 +63,14 @@ pub trait Engine {
     /// Computes all movements, which the engine keeps.
     fn movements(&mut self, streams: &[Stream]) -> Result<MovementSummary>;
 
-    /// Runs one pass of a selection over ranges of candidates of items, and returns the sums of each
-    /// [`SLICE`](crate::label::SLICE) of them.
-    fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)>;
+    /// Runs one pass of selections over ranges of candidates of items. With a `mean`, it also returns the sums of each
+    /// [`SLICE`](crate::label::SLICE) of them, with squared distances from it.
+    fn count(
+        &self,
+        ranges: &[Slice],
+        selections: &[Selection],
+        mean: Option<f64>,
+    ) -> Result<(Vec<Histogram>, Vec<Sums>)>;
 
     /// Adds up the spreads of the rows of ranges of items that have a movement.
     fn spreads(&self, streams: &[Stream], ranges: &[Slice]) -> Result<SpreadSums>;

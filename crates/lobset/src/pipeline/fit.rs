@@ -8,7 +8,7 @@ use super::streams::{Stream, TargetRows, item};
 use crate::cast::{to_usize, whole_unsigned};
 use crate::config::{CLASSIC, Classes, Target, ThresholdScope};
 use crate::error::{Error, Result};
-use crate::label::{Boundaries, Fitted, Selection, check_classes, inner_quantiles, interpolate, ranks};
+use crate::label::{Boundaries, Fitted, Histogram, Selection, check_classes, inner_quantiles, interpolate, ranks};
 
 /// Inputs of the fit of one target: the symbols, and the ranges of their rows in the files to fit on.
 pub struct FitInput<'a> {
@@ -71,16 +71,22 @@ struct Counted {
     at_ranks: Vec<f64>,
     /// Number of values that are exactly zero, if a quantile is.
     zeros: u64,
+    /// The absolute values at the ranks of their quantiles.
+    absolute_at_ranks: Vec<f64>,
 }
 
-/// Selects the values that the quantiles `qs` need; `None` if there are no values.
-fn select(engine: &impl Engine, ranges: &[Slice], mut selection: Selection, qs: &[f64]) -> Result<Option<Counted>> {
+/// Selects the values that the quantiles `qs` need, and the absolute values that their quantiles `absolute` need; `None`
+/// if there are no values.
+fn select(engine: &impl Engine, ranges: &[Slice], qs: &[f64], absolute: &[f64]) -> Result<Option<Counted>> {
+    // Without quantiles of absolute values, these are not counted.
+    let mut selections = vec![Selection::new()];
+    selections.extend((!absolute.is_empty()).then(Selection::of_absolute_values));
     let (mut n, mut mean, mut squares, mut min, mut max) = (0, 0.0, 0.0, f64::MAX, f64::MIN);
-    let mut first = true;
-    let at_ranks = loop {
-        let (histogram, sums) = engine.count(ranges, &selection, mean)?;
-        // The first pass gives the mean, later ones the squared distances from it.
-        if first {
+    let mut pass = 0;
+    let mut at_ranks = loop {
+        let (histograms, sums) = engine.count(ranges, &selections, (pass < 2).then_some(mean))?;
+        // The first pass gives the mean, the second one the squared distances from it.
+        if pass == 0 {
             n = sums.iter().map(|s| s.count).sum();
             if n == 0 {
                 return Ok(None);
@@ -88,12 +94,17 @@ fn select(engine: &impl Engine, ranges: &[Slice], mut selection: Selection, qs: 
             mean = sums.iter().map(|s| s.sum).sum::<f64>() / n as f64;
             min = sums.iter().map(|s| s.min).fold(min, f64::min);
             max = sums.iter().map(|s| s.max).fold(max, f64::max);
-            first = false;
-        } else {
+        } else if pass == 1 {
             squares = sums.iter().map(|s| s.squares).sum();
         }
-        if let Some(values) = selection.refine(&histogram, |n| ranks(n, qs)) {
-            break values;
+        pass += 1;
+        let refine = |((selection, histogram), qs): ((&mut Selection, &Histogram), &[f64])| {
+            selection.refine(histogram, |n| ranks(n, qs))
+        };
+        // All of them end with the same pass.
+        let found: Vec<_> = selections.iter_mut().zip(&histograms).zip([qs, absolute]).filter_map(refine).collect();
+        if !found.is_empty() {
+            break found.into_iter();
         }
     };
     Ok(Some(Counted {
@@ -102,8 +113,9 @@ fn select(engine: &impl Engine, ranges: &[Slice], mut selection: Selection, qs: 
         std: (squares / n as f64).sqrt(),
         min,
         max,
-        at_ranks,
-        zeros: selection.equal_to(0.0),
+        at_ranks: at_ranks.next().unwrap_or_default(),
+        zeros: selections.first().map_or(0, |selection| selection.equal_to(0.0)),
+        absolute_at_ranks: at_ranks.next().unwrap_or_default(),
     }))
 }
 
@@ -126,8 +138,12 @@ fn fit_group(engine: &impl Engine, input: &FitInput<'_>, symbols: &[usize], whos
         _ => Vec::new(),
     };
     qs.push(0.5);
-    let Some(counted) = select(engine, &fitted, Selection::new(), &qs)? else { return Ok(None) };
-    let Counted { rows: n, mean, std, min, max, at_ranks, zeros } = counted;
+    let absolute = match input.target.classes {
+        Classes::Share { stationary } => vec![stationary],
+        _ => Vec::new(),
+    };
+    let Some(counted) = select(engine, &fitted, &qs, &absolute)? else { return Ok(None) };
+    let Counted { rows: n, mean, std, min, max, at_ranks, zeros, absolute_at_ranks } = counted;
     let mut quantiles = interpolate(n, &qs, &at_ranks);
     let median = quantiles.pop().unwrap_or(mean);
     let values = match &input.target.classes {
@@ -135,11 +151,8 @@ fn fit_group(engine: &impl Engine, input: &FitInput<'_>, symbols: &[usize], whos
             check_classes(&quantiles, at_ranks.as_chunks().0, n, min, zeros, whose)?;
             quantiles
         }
-        Classes::Share { stationary } => {
-            let qs = [*stationary];
-            let counted = select(engine, &fitted, Selection::of_absolute_values(), &qs)?;
-            let at_ranks = counted.map(|counted| counted.at_ranks).unwrap_or_default();
-            let largest = interpolate(n, &qs, &at_ranks).first().copied().unwrap_or(0.0);
+        Classes::Share { .. } => {
+            let largest = interpolate(n, &absolute, &absolute_at_ranks).first().copied().unwrap_or(0.0);
             if min >= -largest || max <= largest {
                 return Err(Error::data(
                     format!(
@@ -168,7 +181,7 @@ fn fit_group(engine: &impl Engine, input: &FitInput<'_>, symbols: &[usize], whos
         Classes::Fixed { boundaries } => boundaries.clone(),
         Classes::Touch => Vec::new(),
     };
-    let embargo_rows = engine.count(&embargo, &Selection::new(), 0.0)?.1.iter().map(|s| s.count).sum();
+    let embargo_rows = engine.count(&embargo, &[], Some(0.0))?.1.iter().map(|s| s.count).sum();
     Ok(Some(Boundaries { values, fit_rows: n, embargo_rows, mean, std, min, max, median }))
 }
 

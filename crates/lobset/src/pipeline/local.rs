@@ -83,11 +83,16 @@ impl Engine for Local<'_> {
         Ok(summary)
     }
 
-    fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
+    fn count(
+        &self,
+        ranges: &[Slice],
+        selections: &[Selection],
+        mean: Option<f64>,
+    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
         let Run { threads, monitor, .. } = self.run;
         let tape = self.tape()?;
         let tasks: Vec<Slice> = ranges.iter().flat_map(|r| slices(r.place, r.range.clone(), SLICE)).collect();
-        let counter = Counter::new(selection, mean);
+        let counter = Counter::new(selections, mean);
         let mut sums = Vec::with_capacity(tasks.len());
         let work = |slice: &Slice| {
             let found = counter.count(|values| tape.read((slice.place, 0), slice.range.clone(), values))?;
@@ -162,7 +167,7 @@ impl Engine for Local<'_> {
             let mut encoder = encoders.take(|| RowGroupEncoder::new(Arc::clone(&schema), config));
             for task in batch {
                 let labelling = task.labelling(input);
-                let movements = read_tracks(&labelling, task.group, |(target, track), range, values| {
+                let movements = read_tracks(config, &labelling, task.group, |(target, track), range, values| {
                     tape.read((item(target, input.streams, task.plan.symbol), track), range, values)
                 })?;
                 labelling.encode(config, &mut encoder, task.group, &movements, monitor)?;

@@ -22,12 +22,17 @@ pub fn slide(rule: &dyn Rule) -> u64 {
     (16 * MOVEMENT_BLOCK).max((4 * rule.span()).next_multiple_of(MOVEMENT_BLOCK))
 }
 
+/// Whether a later step reads a track: where labels end matters to the columns of `label_end` alone.
+pub fn is_kept(rule: &dyn Rule, track: usize, label_end: bool) -> bool {
+    label_end || rule.end_track() != Some(track)
+}
+
 /// Summary of movements that have been computed and written.
 #[derive(Serialize, Deserialize)]
 pub struct Computed {
     /// Number of defined movements.
     pub labelled: u64,
-    /// The checksum of each block, by track.
+    /// The checksum of each block, by track; none of a track that is not kept.
     pub checksums: Vec<Vec<u32>>,
     /// The moments of movements and known parts in each block with fit rows; none if the known part is always 0.
     pub known: Vec<Comoments>,
@@ -40,13 +45,13 @@ impl Computed {
     }
 
     /// Computes the movements of a range of candidates, which starts where a block does, and passes the blocks of each
-    /// track to `write`.
+    /// track that is kept to `write`.
     ///
     /// # Errors
     /// [`Error::Output`] when the tape cannot be read; errors of `write`.
     pub fn of(
         (tape, breaks): (&SymbolTape, &[u64]),
-        rule: &dyn Rule,
+        (rule, label_end): (&dyn Rule, bool),
         rows: &TargetRows,
         range: Range<u64>,
         monitor: &Monitor<'_>,
@@ -63,17 +68,20 @@ impl Computed {
                 write(track, at - block.len() as u64, block)
             })
         };
-        let mut tracks: Vec<_> = (0..rule.tracks()).map(writer).collect();
+        let kept = |track| is_kept(rule, track, label_end).then(|| writer(track));
+        let mut tracks: Vec<_> = (0..rule.tracks()).map(kept).collect();
         rule.compute(tape, breaks, candidates, range, &mut |values| {
             let movements = values.first().map_or(&[][..], Vec::as_slice);
             labelled += movements.iter().filter(|v| !v.is_nan()).count() as u64;
             if let Some(track) = rule.known_track().and_then(|track| values.get(track)) {
                 known.push(movements, track);
             }
-            tracks.iter_mut().zip(values).try_for_each(|(track, values)| track.push(values))?;
+            let mut kept = tracks.iter_mut().zip(values).filter_map(|(track, values)| Some((track.as_mut()?, values)));
+            kept.try_for_each(|(track, values)| track.push(values))?;
             monitor.advance(movements.len() as u64)
         })?;
-        let checksums = tracks.iter_mut().map(BlockWriter::finish).collect::<Result<_>>()?;
+        let finish = |track: &mut Option<_>| track.as_mut().map_or_else(|| Ok(Vec::new()), BlockWriter::finish);
+        let checksums = tracks.iter_mut().map(finish).collect::<Result<_>>()?;
         Ok(Self { labelled, checksums, known: known.finish() })
     }
 
@@ -154,7 +162,8 @@ pub fn movement_tape(
     for (place, (target, _, rows)) in items(streams).enumerate() {
         let rule = targets[target].movement.rule();
         let count = rows.candidates.count();
-        let track = |_| {
+        let track = |track| {
+            let count = if is_kept(rule, track, run.config.label_end) { count } else { 0 };
             values += count;
             Track { first: values - count, count, checksums: Vec::new() }
         };
@@ -170,7 +179,7 @@ pub fn movement_tape(
             let first = (firsts[slice.place][track] + slice.range.start) * 8;
             file.write_all_at(block, first + at).map_err(|e| Error::output(&path, e))
         };
-        let (rule, range) = (targets[target].movement.rule(), slice.range.clone());
+        let (rule, range) = ((targets[target].movement.rule(), run.config.label_end), slice.range.clone());
         Ok((slice.place, Computed::of((tape, breaks), rule, rows, range, run.monitor, write)?))
     };
     run.monitor.stage(Stage::Plan, total, || {

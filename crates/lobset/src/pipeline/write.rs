@@ -4,20 +4,18 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::counts::{ClassCounts, Labelled};
+use super::movements::is_kept;
 use super::plan::{Quotas, RowGroup, SymbolPlan, TargetPlan};
-use crate::cast::{to_u8, whole_unsigned};
+use crate::cast::{to_usize, whole_unsigned};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::label::{Candidates, Quota, Rule, Split, Thresholds};
+use crate::label::{Candidates, Marking, Quota, Rule, Split, Thresholds};
 use crate::output::{
-    CONFIG_KEY, DatasetEntry, RowGroupEncoder, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, TargetLabel,
-    VERSION_KEY, WrittenFile,
+    BLOCK_ROWS, Bits, CONFIG_KEY, DatasetEntry, LabelBlock, LabelField, NO_LABEL, RowGroupEncoder, SYMBOL_KEY,
+    SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, WrittenFile,
 };
 use crate::run::Monitor;
 use crate::tape::{RowCursor, SymbolTape};
-
-/// Rows between two checks of the monitor.
-const BREATH: usize = 16_384;
 
 /// The key-value metadata of a symbol's dataset.
 pub fn metadata(config: &Config, symbol: &str, thresholds: &Thresholds) -> [(&'static str, String); 4] {
@@ -93,11 +91,12 @@ pub struct Labelling<'a> {
 }
 
 /// Reads the tracks of a row group for each target of `labelling`, with `read` for a track of a range of the target's own
-/// candidates. The track of known parts stays empty.
+/// candidates. Tracks that no column is made of stay empty.
 ///
 /// # Errors
 /// Any error of `read`.
 pub fn read_tracks(
+    config: &Config,
     labelling: &Labelling<'_>,
     group: &RowGroup,
     read: impl Fn((usize, usize), Range<u64>, &mut Vec<f64>) -> Result<()>,
@@ -107,11 +106,9 @@ pub fn read_tracks(
         let range = target.labelled.within(&span);
         let track = |track| {
             let mut values = Vec::new();
-            // No column is made of known parts.
-            if target.rule.known_track() == Some(track) {
-                return Ok(values);
+            if target.rule.known_track() != Some(track) && is_kept(target.rule, track, config.label_end) {
+                read((target.place, track), range.clone(), &mut values)?;
             }
-            read((target.place, track), range.clone(), &mut values)?;
             Ok(values)
         };
         (0..target.rule.tracks()).map(track).collect()
@@ -123,46 +120,94 @@ pub fn read_tracks(
 struct Labels<'a> {
     place: usize,
     labelled: Labelled<'a>,
-    quotas: Option<&'a Quotas>,
+    /// The marks of each split; `None` if none of its rows is marked.
+    marking: [Option<Marking>; 3],
     /// The ranges of candidates to come, and the current one.
     ranges: Box<dyn Iterator<Item = Range<u64>> + 'a>,
     current: Range<u64>,
-    movements: std::slice::Iter<'a, f64>,
-    /// The second and the last track; empty if there is only one.
+    movements: &'a [f64],
+    /// The second and the last track; empty if they are not needed.
     touches: &'a [f64],
     ends: &'a [f64],
-    /// Number of candidates so far.
-    at: usize,
-    rule: &'a dyn Rule,
-    /// Counts of the rows so far: rows are numbered within their class and split.
-    counts: ClassCounts,
+    /// The rule, if the columns of ends are written.
+    ending: Option<&'a dyn Rule>,
 }
 
-impl Labels<'_> {
-    /// The label of the next row; rows ascend. `None` if it has none.
-    #[inline]
-    fn next(&mut self, row: u64) -> Option<TargetLabel> {
-        while row >= self.current.end {
-            self.current = self.ranges.next()?;
+impl<'a> Labels<'a> {
+    fn new(
+        config: &Config,
+        target: &WriteTarget<'a>,
+        tracks: &'a [Vec<f64>],
+        before: &ClassCounts,
+        span: &Range<u64>,
+    ) -> Self {
+        let WriteTarget { place, rule, labelled, quotas } = *target;
+        let track = |track: Option<usize>| track.and_then(|track| tracks.get(track)).map_or(&[][..], Vec::as_slice);
+        let marking = |split: Split| {
+            let quota = quotas.of(split).filter(|_| config.force_uniform)?;
+            Some(quota.marking(before.of(split)))
+        };
+        Self {
+            place,
+            labelled,
+            marking: Split::ALL.map(marking),
+            ranges: Box::new(labelled.rows.candidates.rows(labelled.within(span))),
+            current: 0..0,
+            movements: track(Some(0)),
+            touches: track(labelled.touches.then_some(1)),
+            ends: track(rule.end_track()),
+            ending: config.label_end.then_some(rule),
         }
-        if row < self.current.start {
-            return None;
+    }
+
+    /// Appends the labels of the next rows, which follow each other, to `block`; rows ascend.
+    fn label(&mut self, rows: Range<u64>, block: &mut LabelBlock) {
+        let mut at = rows.start;
+        while at < rows.end {
+            while self.current.end <= at {
+                // After the last candidate, no row has a label.
+                self.current = self.ranges.next().unwrap_or(u64::MAX..u64::MAX);
+            }
+            let from = self.current.start.clamp(at, rows.end);
+            let to = self.current.end.clamp(from, rows.end);
+            block.extend(to_usize(from - at));
+            self.label_candidates(from..to, block);
+            at = to;
         }
-        let movement = *self.movements.next()?;
-        let track = |values: &[f64]| values.get(self.at).copied().unwrap_or(f64::NAN);
-        let (touch, last) = (track(self.touches), track(self.ends));
-        self.at += 1;
-        if movement.is_nan() {
-            return None;
+    }
+
+    /// Appends the labels of candidates that follow each other.
+    fn label_candidates(&mut self, rows: Range<u64>, block: &mut LabelBlock) {
+        let [movements, classes, splits, balanced, ends, touched] = block.extend(to_usize(rows.end - rows.start));
+        let next = |values: &mut &'a [f64]| values.split_off(..movements.len().min(values.len())).unwrap_or_default();
+        let [values, touches, last] = [&mut self.movements, &mut self.touches, &mut self.ends].map(next);
+        self.labelled.classes(values, touches, classes);
+        for (split, part) in self.labelled.rows.splits.cut(rows.clone()) {
+            let part = to_usize(part.start - rows.start)..to_usize(part.end - rows.start);
+            splits[part.clone()].fill(split.bits());
+            let marking = &mut self.marking[split as usize];
+            for ((value, class), balanced) in
+                values[part.clone()].iter().zip(&classes[part.clone()]).zip(&mut balanced[part])
+            {
+                let marked = !value.is_nan() && marking.as_mut().is_some_and(|marking| marking.next(to_usize(*class)));
+                *balanced = marked.bits();
+            }
         }
-        let split = self.labelled.rows.splits.of(row);
-        let class = self.labelled.class(movement, touch);
-        let number = self.counts.count(split, class);
-        let quota = self.quotas.and_then(|quotas| quotas.of(split));
-        let balanced = quota.is_some_and(|quota| quota.is_marked(class, number));
-        let end = self.rule.end(row, [movement, last]);
-        let touch = (self.labelled.touches && !touch.is_nan()).then(|| whole_unsigned(touch));
-        Some(TargetLabel { movement, class: to_u8(class), split, balanced, end, touch })
+        if let Some(rule) = self.ending {
+            for (i, (row, value)) in rows.zip(values).enumerate() {
+                ends[i] = rule.end(row, [*value, last.get(i).copied().unwrap_or(f64::NAN)]).bits();
+                let touch = touches.get(i).filter(|touch| !touch.is_nan());
+                touched[i] = touch.map(|touch| whole_unsigned(*touch)).bits();
+            }
+        }
+        for (i, value) in values.iter().enumerate() {
+            movements[i] = value.bits();
+            if value.is_nan() {
+                for field in [&mut *movements, classes, splits, balanced, ends, touched] {
+                    field[i] = NO_LABEL;
+                }
+            }
+        }
     }
 }
 
@@ -191,24 +236,11 @@ impl Labelling<'_> {
         let span = self.candidates.span(group.candidates.clone());
         let mut targets: Vec<Labels<'_>> = Vec::with_capacity(self.targets.len());
         for ((target, tracks), before) in self.targets.iter().zip(movements).zip(&group.before) {
-            let labelled = target.labelled;
-            let Some((movements, more)) = tracks.split_first() else { continue };
-            targets.push(Labels {
-                place: target.place,
-                labelled,
-                quotas: config.force_uniform.then_some(target.quotas),
-                ranges: Box::new(labelled.rows.candidates.rows(labelled.within(&span))),
-                current: 0..0,
-                movements: movements.iter(),
-                touches: if target.labelled.touches { more.first().map_or(&[][..], Vec::as_slice) } else { &[] },
-                ends: more.last().map_or(&[][..], Vec::as_slice),
-                at: 0,
-                rule: target.rule,
-                counts: before.clone(),
-            });
+            targets.push(Labels::new(config, target, tracks, before, &span));
         }
-        let mut labels: Vec<Option<TargetLabel>> = vec![None; self.all];
-        let mut breath = 0;
+        // Targets that the symbol does not qualify for have no label in any row.
+        let mut blocks = vec![LabelBlock::default(); self.all];
+        let mut wanted = [false; BLOCK_ROWS];
         let cut = || fail("a work file is shorter than its index");
         for rows in self.candidates.rows(group.candidates.clone()) {
             // The row before, if it is in the same stretch.
@@ -219,27 +251,43 @@ impl Labelling<'_> {
                 let changed = cursor.advance()?.ok_or_else(cut)?;
                 encoder.skip(cursor.row(), changed);
             }
-            for row in rows {
-                breath += 1;
-                if breath == BREATH {
-                    monitor.advance(BREATH as u64)?;
-                    breath = 0;
+            for start in rows.clone().step_by(BLOCK_ROWS) {
+                let piece = start..rows.end.min(start + BLOCK_ROWS as u64);
+                let count = to_usize(piece.end - piece.start);
+                let wanted = &mut wanted[..count];
+                wanted.fill(false);
+                for block in &mut blocks {
+                    block.clear();
                 }
-                let changed = cursor.advance()?.ok_or_else(cut)?;
-                let mut wanted = false;
                 for target in &mut targets {
-                    let label = target.next(row);
-                    wanted |= label.is_some_and(|label| label.balanced || !config.drop_unbalanced);
-                    labels[target.place] = label;
+                    let block = &mut blocks[target.place];
+                    target.label(piece.clone(), block);
+                    match config.drop_unbalanced {
+                        true => wanted.iter_mut().zip(block.of(LabelField::Balanced)).for_each(|(w, v)| *w |= *v == 1),
+                        false => {
+                            wanted.iter_mut().zip(block.of(LabelField::Class)).for_each(|(w, v)| *w |= *v != NO_LABEL);
+                        }
+                    }
                 }
-                if wanted {
-                    encoder.push(cursor.row(), changed, row, &labels);
-                } else {
-                    encoder.skip(cursor.row(), changed);
+                for (number, wanted) in piece.zip(&*wanted) {
+                    let changed = cursor.advance()?.ok_or_else(cut)?;
+                    match wanted {
+                        true => encoder.push(cursor.row(), changed, number),
+                        false => encoder.skip(cursor.row(), changed),
+                    }
                 }
+                for block in &mut blocks {
+                    // Without a label in any row, it is empty.
+                    let missing = count - block.of(LabelField::Class).len();
+                    block.extend(missing);
+                    if wanted.contains(&false) {
+                        block.retain(wanted);
+                    }
+                }
+                encoder.label(&blocks);
+                monitor.advance(count as u64)?;
             }
         }
-        monitor.advance(breath as u64)?;
         encoder.finish(self.symbol).map_err(|e| fail(&format!("cannot be encoded: {e}")))
     }
 }

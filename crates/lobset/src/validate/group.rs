@@ -221,29 +221,30 @@ fn check_batch(batch: &RecordBatch, expect: &Expect<'_>, facts: &mut GroupFacts)
         facts.violation(0, || "a column has the wrong type".to_owned());
         return;
     };
-    let ts = column(names::TS_RECV).and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>());
-    for i in 0..batch.num_rows() {
-        let row = rows.value(i);
+    let mut before = facts.last_row;
+    for row in rows.values().iter().copied() {
         if row >= expect.rows {
             facts.violation(row, || format!("the symbol has {} rows", expect.rows));
         }
-        if facts.last_row.is_some_and(|last| row <= last) {
-            facts.violation(row, || format!("comes after row {}", rows.value(i.saturating_sub(1))));
+        if let Some(before) = before.filter(|before| row <= *before) {
+            facts.violation(row, || format!("comes after row {before}"));
         }
-        facts.first_row.get_or_insert(row);
-        facts.last_row = Some(row);
-        facts.row_numbers.push(row);
-        if let Some(ts) = ts {
-            let ts = ts.value(i).cast_unsigned();
-            let holdout = row >= expect.boundary_row;
-            if ts >= expect.until && !holdout {
+        before = Some(row);
+    }
+    facts.first_row = facts.first_row.or(rows.values().first().copied());
+    facts.last_row = before;
+    facts.row_numbers.extend_from_slice(rows.values());
+    if let Some(ts) = column(names::TS_RECV).and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>()) {
+        for (row, ts) in rows.values().iter().copied().zip(ts.values()) {
+            let (late, holdout) = (ts.cast_unsigned() < expect.until, row >= expect.boundary_row);
+            if !late && !holdout {
                 facts.violation(row, || {
                     "its ts_recv lies at or after the boundary time, but it comes before the boundary row".to_owned()
                 });
             }
-            facts.late += u64::from(ts < expect.until && holdout);
-            facts.ts_recv.push(ts);
+            facts.late += u64::from(late && holdout);
         }
+        facts.ts_recv.extend(ts.values().iter().map(|ts| ts.cast_unsigned()));
     }
     let mut labelled = vec![false; batch.num_rows()];
     for (place, target) in expect.targets.iter().enumerate() {
@@ -282,11 +283,19 @@ fn check_target(
     let numbers = |name: &str| column(name).and_then(|c| c.as_primitive_opt::<UInt64Type>());
     let (ends, touches) = (numbers(&target.end), numbers(&target.touched));
     let mut mine = std::mem::take(&mut facts.targets[place]);
-    for (i, row) in rows.iter().copied().enumerate() {
-        let null = movements.is_null(i);
-        let others = [balanced.map(|b| b.is_null(i)), ends.map(|ends| ends.is_null(i))];
-        let nulls = [Some(labels.is_null(i)), Some(splits.is_null(i))].into_iter().chain(others);
-        if nulls.flatten().any(|found| found != null) {
+    // Most batches are without nulls, and need not look for one in every row.
+    let nulls = [Some(movements.null_count()), Some(labels.null_count()), Some(splits.null_count())];
+    let nulls = nulls.into_iter().chain([balanced.map(Array::null_count), ends.map(Array::null_count)]);
+    let has_nulls = nulls.flatten().any(|count| count > 0);
+    let values = movements.values().iter().zip(labels.values()).zip(splits.keys().values());
+    for ((i, row), ((movement, label), key)) in rows.iter().copied().enumerate().zip(values) {
+        let (movement, label) = (*movement, *label);
+        let null = has_nulls && movements.is_null(i);
+        let others = || {
+            let others = [balanced.map(|b| b.is_null(i)), ends.map(|ends| ends.is_null(i))];
+            [Some(labels.is_null(i)), Some(splits.is_null(i))].into_iter().chain(others).flatten()
+        };
+        if has_nulls && others().any(|found| found != null) {
             facts.violation(row, || format!("only some of the columns of {} are null", target.movement));
         }
         let (false, Some(boundaries)) = (null, target.boundaries) else {
@@ -300,8 +309,6 @@ fn check_target(
             continue;
         };
         labelled[i] = true;
-        let movement = movements.value(i);
-        let label = labels.value(i);
         let class = match (target.touch, label) {
             // Which barrier was touched shows in the sign; whether one was, the raw files alone tell.
             (true, 1) => 1,
@@ -314,7 +321,7 @@ fn check_target(
             });
         }
         let want = split_by_row(row, target.fit_end, expect.boundary_row);
-        let key = usize::try_from(splits.keys().value(i)).ok();
+        let key = usize::try_from(*key).ok();
         let split = key.and_then(|key| by_key.get(key).copied().flatten());
         if split != Some(want) {
             let found = split.map_or("unknown", Split::name);

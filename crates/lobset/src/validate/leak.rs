@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::config::{CLASSIC, Classes, Target};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::label::{Boundaries, Histogram, Selection, Sums, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
 
@@ -22,7 +22,7 @@ pub(super) fn check(
     manifest: &Manifest,
     thresholds: &Thresholds,
     (fitted, spreads): (&[Vec<u64>], &[Vec<[i128; 2]>]),
-    count: impl Fn(usize, Range<usize>, &Selection, f64) -> Result<(Histogram, Vec<Sums>)>,
+    count: impl Fn(usize, Range<usize>, &[Selection], Option<f64>) -> Result<(Vec<Histogram>, Vec<Sums>)>,
 ) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     if !applies(manifest) {
@@ -35,7 +35,7 @@ pub(super) fn check(
         };
         let mut compare = |whose: &str, boundaries: &Boundaries, datasets: Range<usize>| -> Result<()> {
             let found = fitted[datasets.clone()].iter().sum();
-            let count = |selection: &Selection| count(place, datasets.clone(), selection, boundaries.mean);
+            let count = |selections: &[Selection], mean| count(place, datasets.clone(), selections, mean);
             let add = |[s, m]: [i128; 2], [spread, mid2]: [i128; 2]| [s + spread, m + mid2];
             let of_target_rows = |spreads: &[Vec<[i128; 2]>]| spreads.iter().map(|of| of[place]).fold([0; 2], add);
             let sums = spreads.get(datasets.clone()).map(of_target_rows);
@@ -60,13 +60,13 @@ pub(super) fn check(
 const ROUNDING: f64 = 1e-11;
 
 /// Selects the quantiles of the datasets' fit movements and compares them with the boundaries; each pass is counted by
-/// `count`, with the sums around the mean in the file.
+/// `count`, the first one with the sums around the mean in the file.
 fn compare(
     whose: &str,
     target: &Target,
     boundaries: &Boundaries,
     (found, spreads): (u64, Option<[i128; 2]>),
-    count: impl Fn(&Selection) -> Result<(Histogram, Vec<Sums>)>,
+    count: impl Fn(&[Selection], Option<f64>) -> Result<(Vec<Histogram>, Vec<Sums>)>,
 ) -> Result<Vec<String>> {
     if found != boundaries.fit_rows {
         return Ok(vec![format!(
@@ -74,23 +74,32 @@ fn compare(
             boundaries.fit_rows
         )]);
     }
-    let select = |mut selection: Selection, qs: &[f64]| loop {
-        let (histogram, sums) = count(&selection)?;
-        if let Some(values) = selection.refine(&histogram, |n| ranks(n, qs)) {
-            break Ok::<_, Error>((interpolate(found, qs, &values), sums));
-        }
-    };
     let mut qs = match target.classes {
         Classes::Quantiles { nbins } => inner_quantiles(nbins),
         _ => Vec::new(),
     };
     qs.push(0.5);
-    let (mut found_values, sums) = select(Selection::new(), &qs)?;
-    let median = found_values.pop();
+    let (mut selections, mut qs) = (vec![Selection::new()], vec![qs]);
     if let Classes::Share { stationary } = target.classes {
-        let (largest, _) = select(Selection::of_absolute_values(), &[stationary])?;
-        found_values.extend(largest.iter().flat_map(|largest| [-largest, largest.next_up()]));
+        selections.push(Selection::of_absolute_values());
+        qs.push(vec![stationary]);
     }
+    let (mut histograms, sums) = count(&selections, Some(boundaries.mean))?;
+    let mut selected = loop {
+        let refine = |((selection, histogram), qs): ((&mut Selection, &Histogram), &Vec<f64>)| {
+            let values = selection.refine(histogram, |n| ranks(n, qs))?;
+            Some(interpolate(found, qs, &values))
+        };
+        // All of them end with the same pass.
+        let values: Vec<_> = selections.iter_mut().zip(&histograms).zip(&qs).filter_map(refine).collect();
+        if !values.is_empty() {
+            break values.into_iter();
+        }
+        histograms = count(&selections, None)?.0;
+    };
+    let mut found_values = selected.next().unwrap_or_default();
+    let median = found_values.pop();
+    found_values.extend(selected.flatten().flat_map(|largest| [-largest, largest.next_up()]));
     if let (Classes::Spread { multiple }, Some([spreads, mids])) = (&target.classes, spreads) {
         // A mid is half of mid2.
         let largest = multiple * ((2 * spreads) as f64 / mids as f64);

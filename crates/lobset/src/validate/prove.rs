@@ -23,8 +23,8 @@ pub(crate) trait Prover {
     /// When a dataset is temporarily unreadable, or fit movements cannot be stored.
     fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<Vec<u64>>)>;
 
-    /// Runs one pass of a selection over the fit movements of a target in a range of datasets; returns the histogram,
-    /// and their sums around `mean`.
+    /// Runs one pass of selections over the fit movements of a target in a range of datasets; returns the histograms, and
+    /// with a `mean` their sums around it.
     ///
     /// # Errors
     /// When the fit movements cannot be read.
@@ -32,9 +32,9 @@ pub(crate) trait Prover {
         &self,
         target: usize,
         datasets: Range<usize>,
-        selection: &Selection,
-        mean: f64,
-    ) -> Result<(Histogram, Vec<Sums>)>;
+        selections: &[Selection],
+        mean: Option<f64>,
+    ) -> Result<(Vec<Histogram>, Vec<Sums>)>;
 }
 
 /// The result of a proof without violations.
@@ -61,7 +61,7 @@ pub(crate) fn prove(folder: &Path, manifest: &Manifest, prover: &mut impl Prover
     }
     let (Proved { mut violations, complete, recomputed, spreads }, fitted) = prover.datasets(manifest, &thresholds)?;
     if complete {
-        let count = |target, datasets, selection: &Selection, mean| prover.count(target, datasets, selection, mean);
+        let count = |target, datasets, selections: &[Selection], mean| prover.count(target, datasets, selections, mean);
         violations.extend(leak::check(manifest, &thresholds, (&fitted, &spreads), count)?);
     }
     if violations.is_empty() { Ok(Proof { thresholds, recomputed, card_sha256 }) } else { Err(failed(violations)) }
@@ -115,9 +115,9 @@ impl Prover for Here<'_> {
         &self,
         target: usize,
         datasets: Range<usize>,
-        selection: &Selection,
-        mean: f64,
-    ) -> Result<(Histogram, Vec<Sums>)> {
-        self.spools.targets()[target].count(datasets, selection, mean, self.threads)
+        selections: &[Selection],
+        mean: Option<f64>,
+    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+        self.spools.targets()[target].count(datasets, selections, mean, self.threads)
     }
 }

@@ -70,21 +70,21 @@ impl Spool {
         datasets.checked_sub(1).map_or(0, |last| self.ends[last])
     }
 
-    /// Runs one pass of a selection over the movements of a range of datasets; returns the histogram, and their sums
-    /// around `mean`.
+    /// Runs one pass of selections over the movements of a range of datasets; returns the histograms, and with a `mean`
+    /// their sums around it.
     pub(super) fn count(
         &self,
         datasets: Range<usize>,
-        selection: &Selection,
-        mean: f64,
+        selections: &[Selection],
+        mean: Option<f64>,
         threads: usize,
-    ) -> Result<(Histogram, Vec<Sums>)> {
+    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
         let end = self.end(datasets.end);
         let tasks: Vec<(u64, &File)> = match &self.file {
             Some(file) => (self.end(datasets.start)..end).step_by(to_usize(SLICE)).map(|from| (from, file)).collect(),
             None => Vec::new(),
         };
-        let counter = Counter::new(selection, mean);
+        let counter = Counter::new(selections, mean);
         let mut sums = Vec::with_capacity(tasks.len());
         let work = |(from, file): &(u64, &File)| {
             counter.count(|values| read_movements(file, *from..(from + SLICE).min(end), values).map_err(fail))

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::wide::nearest;
 use super::{Rule, Take, stretch_end, stretches};
 use crate::cast::{to_usize, whole, whole_unsigned};
 use crate::config::{Barrier, Horizon, Width};
@@ -12,6 +13,9 @@ use crate::tape::{Moment, MomentCursor, SymbolTape};
 /// Rows whose highest and lowest mid price are known together, at two levels: few rows are looked at one by one.
 const BLOCKS: [usize; 2] = [64, 4096];
 
+/// Number of values passed on at a time.
+const PIECE: usize = 4096;
+
 /// Relative changes are integers of 2^-40 in the sums of a volatility, so that they are exact in any order.
 const CHANGE_SCALE: f64 = (1_u64 << 40) as f64;
 
@@ -19,7 +23,7 @@ const CHANGE_SCALE: f64 = (1_u64 << 40) as f64;
 /// label; a change of more than 1 counts as 1 in a volatility.
 #[inline]
 fn relative(from: i64, to: i64) -> Option<f64> {
-    (from > 0).then(|| (i128::from(to) - i128::from(from)) as f64 / from as f64)
+    (from > 0).then(|| nearest(i128::from(to) - i128::from(from)) / from as f64)
 }
 
 /// Sums over the changes of the last rows, for the sample standard deviation.
@@ -66,6 +70,18 @@ impl Width {
             Self::Sigma(multiple) => sigma.map(|sigma| multiple * sigma),
         }
     }
+}
+
+/// The barriers of a row, and how far ahead prices have been looked at for a touch. Nearly all rows have the barriers of
+/// the row before, and their search goes on where that of the row before ended.
+struct Search {
+    /// What the barriers follow from: mid price, spread and volatility of the row.
+    of: (i64, i64, Option<f64>),
+    /// The barriers; `None` if they are undefined.
+    barriers: Option<[i64; 2]>,
+    /// The first row that has not been looked at; the one before is the first touch, if there is one.
+    next: usize,
+    touched: bool,
 }
 
 /// Rows in memory, with the highest and lowest mid price of each block.
@@ -219,7 +235,8 @@ impl Rule for Barrier {
             let stretch_end = stretch_end(rows.start, breaks, tape.rows());
             let all = Rows::read(tape, first..self.after(tape, rows.end - 1)?.min(stretch_end))?;
             let count = to_usize(rows.end - rows.start);
-            let mut out = vec![Vec::with_capacity(count); self.tracks()];
+            let mut out = vec![Vec::with_capacity(PIECE.min(count)); self.tracks()];
+            let mut search: Option<Search> = None;
             let behind = to_usize(self.behind());
             let mids = |row: usize| all.moments[row].mid2;
             let mut volatility = Volatility { count: i128::from(self.behind()), sum: 0, squares: 0, undefined: 0 };
@@ -242,28 +259,53 @@ impl Rule for Barrier {
                     }
                 };
                 let sigma = if behind > 0 { volatility.deviation() } else { None };
-                let [movement, touch] = self.label(&all, row, end, sigma).map_or([f64::NAN; 2], |(movement, touch)| {
+                let of = (here.mid2, here.spread, sigma);
+                let search = match &mut search {
+                    Some(search) if search.of == of => search,
+                    search => search.insert(Search {
+                        of,
+                        barriers: self.barriers(&here, sigma),
+                        next: row + 1,
+                        touched: false,
+                    }),
+                };
+                let [movement, touch] = search.label(&all, row, end).map_or([f64::NAN; 2], |(movement, touch)| {
                     [movement, touch.map_or(f64::NAN, |touch| (first + touch as u64) as f64)]
                 });
-                if let [movements, touches, ends] = out.as_mut_slice() {
+                if let [movements, touches, ends @ ..] = out.as_mut_slice() {
                     movements.push(movement);
                     touches.push(touch);
-                    ends.push((first + end as u64) as f64);
+                    if let [ends] = ends {
+                        ends.push((first + end as u64) as f64);
+                    }
+                    if movements.len() == PIECE {
+                        take(&out)?;
+                        out.iter_mut().for_each(Vec::clear);
+                    }
                 }
                 if behind > 0 {
                     let left = row + 1 - behind;
                     volatility.add(change(mids(left - 1), mids(left)), -1);
                 }
             }
-            take(&out)?;
+            if out.iter().any(|track| !track.is_empty()) {
+                take(&out)?;
+            }
         }
         Ok(())
     }
 
-    /// The second track has the row of the first touch, NaN without one, and the third the last row that a label may look
-    /// at.
+    /// The second track has the row of the first touch, NaN without one. With a horizon in time, the third has the last
+    /// row that a label may look at.
     fn tracks(&self) -> usize {
-        3
+        match self.horizon {
+            Horizon::Rows(_) => 2,
+            Horizon::Time(_) => 3,
+        }
+    }
+
+    fn end_track(&self) -> Option<usize> {
+        matches!(self.horizon, Horizon::Time(_)).then_some(2)
     }
 
     fn touches(&self) -> bool {
@@ -279,19 +321,28 @@ impl Rule for Barrier {
 }
 
 impl Barrier {
-    /// The movement of a row, and the row of the first touch up to `end`. `None` where it is undefined.
-    fn label(&self, all: &Rows, row: usize, end: usize, sigma: Option<f64>) -> Option<(f64, Option<usize>)> {
-        let here = all.moments[row];
+    /// The least mid price of the upper barrier and the greatest of the lower one. `None` where they are undefined.
+    fn barriers(&self, here: &Moment, sigma: Option<f64>) -> Option<[i64; 2]> {
         if here.mid2 <= 0 {
             return None;
         }
-        let [up, down] = [self.up.share(&here, sigma)?, self.down.share(&here, sigma)?];
+        let [up, down] = [self.up.share(here, sigma)?, self.down.share(here, sigma)?];
         let sound = |share: f64| share > 0.0 && share.is_finite();
-        if !sound(up) || !sound(down) {
-            return None;
+        (sound(up) && sound(down)).then(|| [lowest_up(here.mid2, up), highest_down(here.mid2, down)])
+    }
+}
+
+impl Search {
+    /// The movement of a row, and the row of the first touch up to `end`. `None` where it is undefined. The rows that a
+    /// search is asked for follow each other, and none of them is itself beyond the barriers.
+    fn label(&mut self, all: &Rows, row: usize, end: usize) -> Option<(f64, Option<usize>)> {
+        let [high, low] = self.barriers?;
+        if !self.touched && self.next <= end {
+            let touch = all.first_beyond(self.next..end + 1, high, low);
+            self.touched = touch.is_some();
+            self.next = touch.unwrap_or(end) + 1;
         }
-        let (high, low) = (lowest_up(here.mid2, up), highest_down(here.mid2, down));
-        let touch = all.first_beyond(row + 1..end + 1, high, low);
-        Some((relative(here.mid2, all.moments[touch.unwrap_or(end)].mid2)?, touch))
+        let touch = (self.touched && self.next <= end + 1).then(|| self.next - 1);
+        Some((relative(all.moments[row].mid2, all.moments[touch.unwrap_or(end)].mid2)?, touch))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::wide::nearest;
 use super::{Rule, Take, stretches};
 use crate::config::Means;
 use crate::error::Result;
@@ -42,15 +43,6 @@ impl Means {
     /// Whether movements start from the price at the row.
     fn is_anchored(&self) -> bool {
         self.include_row && self.lookback_rows == 1
-    }
-}
-
-/// Rounds to f64. Nearly all sums fit 64 bits, where this is one instruction and rounds the same way.
-#[inline]
-fn nearest(value: i128) -> f64 {
-    match i64::try_from(value) {
-        Ok(value) => value as f64,
-        Err(_) => value as f64,
     }
 }
 

@@ -65,6 +65,11 @@ pub(crate) trait Rule {
         false
     }
 
+    /// The track of the last rows that labels may look at. `None` if these are at a fixed distance.
+    fn end_track(&self) -> Option<usize> {
+        None
+    }
+
     /// The last row that the label of `row` may look at; `tracks` has the values of the first and the last track of `row`.
     fn end(&self, row: u64, tracks: [f64; 2]) -> u64;
 

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::wide::Wide;
+use super::wide::{Wide, nearest};
 use super::{Rule, Take, stretch_end, stretches};
 use crate::config::Time;
 use crate::error::Result;
@@ -45,15 +45,22 @@ impl<'a> Steps<'a> {
     /// Moves on to the last row at `ts` or before; times do not decrease.
     #[inline]
     fn reach(&mut self, ts: u64) -> Result<()> {
-        while self.row + 1 < self.stretch_end
-            && let Some(next) = self.cursor.peek()?.filter(|next| next.ts <= ts)
-        {
-            self.integral += i128::from(self.last.mid2) * i128::from(next.ts - self.last.ts);
-            self.last = next;
-            self.row += 1;
-            self.cursor.skip(1);
+        loop {
+            let values = self.cursor.values()?;
+            let most = values.len().min(usize::try_from(self.stretch_end - self.row - 1).unwrap_or(usize::MAX));
+            let mut reached = 0;
+            for next in values[..most].iter().take_while(|next| next.ts <= ts) {
+                self.integral += i128::from(self.last.mid2) * i128::from(next.ts - self.last.ts);
+                self.last = *next;
+                reached += 1;
+            }
+            self.row += reached as u64;
+            self.cursor.skip(reached);
+            // Only at the end of a chunk of the tape, the next row may be within reach, too.
+            if reached == 0 || reached < most {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// The integral of mid2 up to `ts`, which [`reach`](Self::reach) has reached.
@@ -70,11 +77,10 @@ fn movement(behind: i128, lookback: u64, ahead: i128, length: u64) -> Option<f64
     if behind <= 0 {
         return None;
     }
-    let products = behind.checked_mul(length.into()).zip(ahead.checked_mul(lookback.into()));
-    if let Some((below, above)) = products
-        && let Some(difference) = above.checked_sub(below)
-    {
-        return Some(difference as f64 / below as f64);
+    // Up to half a day: 2^80 times 2^46 fits, and so does the difference of two such products.
+    if behind >> 80 == 0 && matches!(ahead >> 80, -1..=0) && (length | lookback) >> 46 == 0 {
+        let below = behind * i128::from(length);
+        return Some(nearest(ahead * i128::from(lookback) - below) / nearest(below));
     }
     let below = Wide::product(behind, length);
     Some(Wide::product(ahead, lookback).minus(below).nearest() / below.nearest())
@@ -141,8 +147,14 @@ impl Rule for Time {
                 let (future, ahead) = match self.ahead.0 {
                     0 => (i128::from(end.last.mid2), 1),
                     length => {
-                        start.reach(from)?;
-                        (end.integral_to(to) - start.integral_to(from), length)
+                        let before = match self.offset.0 {
+                            0 => now.integral_to(ts),
+                            _ => {
+                                start.reach(from)?;
+                                start.integral_to(from)
+                            }
+                        };
+                        (end.integral_to(to) - before, length)
                     }
                 };
                 if let [movements, known @ .., ends] = out.as_mut_slice() {
@@ -171,6 +183,10 @@ impl Rule for Time {
 
     fn known_track(&self) -> Option<usize> {
         (self.lookback.0 > 0).then_some(1)
+    }
+
+    fn end_track(&self) -> Option<usize> {
+        Some(self.tracks() - 1)
     }
 
     fn end(&self, _: u64, tracks: [f64; 2]) -> u64 {

@@ -25,21 +25,21 @@ pub struct CountPart {
     pub range: Range<u64>,
 }
 
-/// One pass of a selection.
+/// One pass of selections.
 #[derive(Serialize, Deserialize)]
 pub struct Count {
-    pub selection: Selection,
-    /// Mean of the movements, for the sums of squares.
-    pub mean: f64,
+    pub selections: Vec<Selection>,
+    /// Mean of the movements, for the sums of squares; `None` if no sums are wanted.
+    pub mean: Option<f64>,
     pub parts: Vec<CountPart>,
 }
 
 impl Job for Count {
-    type Receipt = (Histogram, Vec<Sums>);
+    type Receipt = (Vec<Histogram>, Vec<Sums>);
     const KIND: &'static str = "count";
 
-    fn run(self, attempt: &Attempt<'_>) -> Result<(Histogram, Vec<Sums>)> {
-        let counter = Counter::new(&self.selection, self.mean);
+    fn run(self, attempt: &Attempt<'_>) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+        let counter = Counter::new(&self.selections, self.mean);
         let work = |slice: &Slice| {
             attempt.monitor.advance(0)?;
             counter.count(|values| self.parts[slice.place].pieces.read(slice.range.clone(), values))

@@ -107,7 +107,7 @@ impl Job for Datasets {
                     all: targets.len(),
                     targets: written,
                 };
-                let movements = read_tracks(&labelling, group, |(place, track), range, values| {
+                let movements = read_tracks(&config, &labelling, group, |(place, track), range, values| {
                     let pieces = part.targets.iter().find(|target| target.place == place);
                     pieces.map_or(Ok(()), |target| target.tracks[track].read(range, values))
                 })?;

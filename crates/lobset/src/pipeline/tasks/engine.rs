@@ -16,7 +16,7 @@ use super::work::Work;
 use super::{Job, READERS, Spec, Task, Workers};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
-use crate::label::{Histogram, SLICE, Selection, Sums, Thresholds};
+use crate::label::{Histogram, SLICE, Selection, Sums, Thresholds, merged};
 use crate::output::{DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name};
 use crate::pipeline::counts::{BlockCounts, Labelled, Slice, slices, slices_of};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
@@ -116,14 +116,14 @@ impl<'a> Tasks<'a> {
         Ok((receipts, reused))
     }
 
-    /// Runs one pass of a selection over ranges of movements.
+    /// Runs one pass of selections over ranges of movements.
     fn count_pieces(
         &self,
         stage: Stage,
         ranges: Vec<(&Pieces, Range<u64>)>,
-        selection: &Selection,
-        mean: f64,
-    ) -> Result<(Histogram, Vec<Sums>)> {
+        selections: &[Selection],
+        mean: Option<f64>,
+    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
         let total: u64 = ranges.iter().map(|(_, range)| range.end - range.start).sum();
         let most = task_size(total, MOST_COUNTS);
         let parts = ranges.into_iter().flat_map(|(pieces, range)| {
@@ -131,11 +131,11 @@ impl<'a> Tasks<'a> {
         });
         let jobs = batches(parts, most, |part| part.range.end - part.range.start)
             .into_iter()
-            .map(|parts| Count { selection: selection.clone(), mean, parts })
+            .map(|parts| Count { selections: selections.to_vec(), mean, parts })
             .collect();
         let (receipts, _) = self.map(stage, jobs)?;
-        let histogram = selection.merge(receipts.iter().map(|(histogram, _)| histogram));
-        Ok((histogram, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
+        let histograms = merged(selections, receipts.iter().map(|(histograms, _)| histograms.as_slice()));
+        Ok((histograms, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
     }
 
     /// Path of a finished dataset.
@@ -204,7 +204,10 @@ impl Engine for Tasks<'_> {
             Ok(MovementPart { movement, tape: stream.tape.part(seen), breaks, rows, range })
         };
         let job = |slices: &Vec<Slice>| -> Result<Movements> {
-            Ok(Movements { parts: slices.iter().map(part).collect::<Result<_>>()? })
+            Ok(Movements {
+                label_end: self.run.config.label_end,
+                parts: slices.iter().map(part).collect::<Result<_>>()?,
+            })
         };
         let (receipts, _) = self.map(Stage::Plan, batches.iter().map(job).collect::<Result<_>>()?)?;
         let tracks = |(target, ..): (usize, &Stream, &TargetRows)| targets[target].movement.rule().tracks();
@@ -216,7 +219,9 @@ impl Engine for Tasks<'_> {
                 summary.add(slice.place, &computed);
                 let tracks =
                     self.movements[slice.place].iter_mut().zip(computed.checksums).zip(&files).zip(&mut firsts);
-                for (((track, checksums), file), first) in tracks {
+                for (((track, checksums), file), first) in
+                    tracks.filter(|(((_, checksums), _), _)| !checksums.is_empty())
+                {
                     track.0.push(Piece { range: slice.range.clone(), file: file.clone(), first: *first, checksums });
                     *first += slice.count();
                 }
@@ -225,9 +230,14 @@ impl Engine for Tasks<'_> {
         Ok(summary)
     }
 
-    fn count(&self, ranges: &[Slice], selection: &Selection, mean: f64) -> Result<(Histogram, Vec<Sums>)> {
+    fn count(
+        &self,
+        ranges: &[Slice],
+        selections: &[Selection],
+        mean: Option<f64>,
+    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
         let ranges = ranges.iter().map(|slice| (&self.movements[slice.place][0], slice.range.clone()));
-        self.count_pieces(Stage::Plan, ranges.collect(), selection, mean)
+        self.count_pieces(Stage::Plan, ranges.collect(), selections, mean)
     }
 
     fn spreads(&self, streams: &[Stream], ranges: &[Slice]) -> Result<SpreadSums> {
@@ -448,10 +458,10 @@ impl Prover for ProveTasks<'_> {
         &self,
         target: usize,
         datasets: Range<usize>,
-        selection: &Selection,
-        mean: f64,
-    ) -> Result<(Histogram, Vec<Sums>)> {
+        selections: &[Selection],
+        mean: Option<f64>,
+    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
         let ranges = self.fitted[target][datasets].iter().map(|(pieces, count)| (pieces, 0..*count)).collect();
-        self.engine.count_pieces(Stage::Validate, ranges, selection, mean)
+        self.engine.count_pieces(Stage::Validate, ranges, selections, mean)
     }
 }

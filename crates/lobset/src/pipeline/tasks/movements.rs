@@ -14,7 +14,7 @@ use crate::config::Movement;
 use crate::error::{Error, Result};
 use crate::output::MOVEMENTS;
 use crate::pipeline::counts::{Slice, slices};
-use crate::pipeline::movements::{Computed, slide};
+use crate::pipeline::movements::{Computed, is_kept, slide};
 use crate::pipeline::streams::TargetRows;
 use crate::run::map_batched;
 use crate::storage::Writer;
@@ -23,6 +23,8 @@ use crate::tape::{SymbolTape, Tape};
 /// Computes the movements of ranges of candidates, and writes each track to a file, one range after the other.
 #[derive(Serialize, Deserialize)]
 pub struct Movements {
+    /// Whether the columns of `label_end` are written.
+    pub label_end: bool,
     pub parts: Vec<MovementPart>,
 }
 
@@ -40,7 +42,7 @@ pub struct MovementPart {
 /// The files that contain the movements.
 #[derive(Serialize, Deserialize)]
 pub struct MovementFiles {
-    /// By track; parts with fewer tracks are in the first ones.
+    /// By track; a part is in the files of the tracks that it keeps.
     pub files: Vec<PathBuf>,
     pub parts: Vec<Computed>,
 }
@@ -70,13 +72,17 @@ impl Job for Movements {
         let work = |slice: &Slice| {
             let MovementPart { movement, tape, breaks, rows, .. } = &self.parts[slice.place];
             let rule = movement.rule();
-            let buffer = || Mutex::new(Vec::with_capacity(8 * to_usize(slice.count())));
-            let blocks: Vec<Mutex<Vec<u8>>> = (0..rule.tracks()).map(|_| buffer()).collect();
+            let buffer = |track| {
+                let kept = is_kept(rule, track, self.label_end);
+                Mutex::new(Vec::with_capacity(if kept { 8 * to_usize(slice.count()) } else { 0 }))
+            };
+            let blocks: Vec<Mutex<Vec<u8>>> = (0..rule.tracks()).map(buffer).collect();
             let keep = |track: usize, _, block: &[u8]| {
                 blocks[track].lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(block);
                 Ok(())
             };
-            let computed = Computed::of((tape, breaks), rule, rows, slice.range.clone(), attempt.monitor, keep)?;
+            let computed =
+                Computed::of((tape, breaks), (rule, self.label_end), rows, slice.range.clone(), attempt.monitor, keep)?;
             let blocks = blocks.into_iter().map(|block| block.into_inner().unwrap_or_else(PoisonError::into_inner));
             Ok((slice.place, computed, blocks.collect::<Vec<Vec<u8>>>()))
         };
