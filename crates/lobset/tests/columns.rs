@@ -142,7 +142,7 @@ fn write_row(path: &Path, config: &Config, row: &Row) {
     let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
     encoder.push(row, 0, NUMBER, &[Some(LABEL)]);
     encoder.finish("M6AM4").unwrap();
-    encoder.take_groups(|group| writer.append(group)).unwrap();
+    encoder.take_groups(|group, _| writer.append(group)).unwrap();
     writer.finish().unwrap();
 }
 

@@ -11,6 +11,7 @@ mod encoding;
 mod footer;
 pub(crate) mod kind;
 mod manifest;
+mod moments;
 pub(crate) mod pages;
 mod publish;
 mod records;
@@ -31,8 +32,11 @@ pub use dataset::{CONFIG_KEY, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY};
 pub(crate) use dataset::{DatasetWriter, WrittenFile, dataset_file_name, dataset_stem, symbol_in_name};
 pub(crate) use manifest::LARGEST_MANIFEST;
 pub use manifest::{
-    DatasetEntry, FileEntry, Manifest, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
-    ValidationEntry,
+    DatasetEntry, FileEntry, Manifest, MomentsEntry, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry,
+    Timings, ValidationEntry,
+};
+pub(crate) use moments::{
+    MOMENTS_ENDING, SymbolSums, columns as moments_columns, moments_file_name, moments_stem, write_moments,
 };
 pub(crate) use pages::PAGE_ROWS;
 pub use publish::{CARD, MANIFEST, REPORT, THRESHOLDS};

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Quota, Rule, Split, Thresholds};
 use crate::output::{
-    CONFIG_KEY, DatasetEntry, RowGroupEncoder, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, TargetLabel,
-    VERSION_KEY, WrittenFile,
+    CONFIG_KEY, DatasetEntry, MomentsEntry, RowGroupEncoder, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY,
+    TargetLabel, VERSION_KEY, WrittenFile,
 };
 use crate::run::Monitor;
 use crate::tape::{RowCursor, SymbolTape};
@@ -30,13 +30,18 @@ pub fn metadata(config: &Config, symbol: &str, thresholds: &Thresholds) -> [(&'s
 }
 
 /// The manifest entry of a dataset.
-pub fn dataset_entry(plan: &SymbolPlan, file: String, written: &WrittenFile) -> DatasetEntry {
+pub fn dataset_entry(
+    plan: &SymbolPlan,
+    (file, written): (String, WrittenFile),
+    (moments, sums): (String, WrittenFile),
+) -> DatasetEntry {
     DatasetEntry {
         file,
         bytes: written.bytes,
-        sha256: written.sha256.clone(),
+        sha256: written.sha256,
         rows: plan.rows(),
         row_groups: written.row_groups,
+        moments: MomentsEntry { file: moments, bytes: sums.bytes, sha256: sums.sha256 },
     }
 }
 
@@ -84,6 +89,8 @@ pub struct Labelling<'a> {
     pub tape: &'a SymbolTape,
     /// The rows that start a new unbroken stretch.
     pub breaks: &'a [u64],
+    /// The input files of its rows, in order: the place of each among the inputs, and its first row.
+    pub files: &'a [(usize, u64)],
     /// The rows that can have a label of any target.
     pub candidates: &'a Candidates,
     /// Number of all targets, also of those that the symbol does not qualify for.
@@ -166,6 +173,13 @@ impl Labels<'_> {
     }
 }
 
+/// The input file of a row, and the first row of the next one. `files` are those of consecutive rows, in order.
+fn file_of(files: &[(usize, u64)], row: u64) -> (usize, u64) {
+    let next = files.partition_point(|(_, first)| *first <= row);
+    let file = next.checked_sub(1).and_then(|place| files.get(place));
+    (file.map_or(0, |(file, _)| *file), files.get(next).map_or(u64::MAX, |(_, first)| *first))
+}
+
 /// The rows that encoding a range of candidates reads: those from the first to the last of them, and the row before, with
 /// which derived columns compare the first.
 pub fn rows_read(candidates: &Candidates, range: Range<u64>) -> Range<u64> {
@@ -209,6 +223,8 @@ impl Labelling<'_> {
         }
         let mut labels: Vec<Option<TargetLabel>> = vec![None; self.all];
         let mut breath = 0;
+        // The first row of the next input file.
+        let mut next_file = 0;
         let cut = || fail("a work file is shorter than its index");
         for rows in self.candidates.rows(group.candidates.clone()) {
             // The row before, if it is in the same stretch.
@@ -226,6 +242,11 @@ impl Labelling<'_> {
                     breath = 0;
                 }
                 let changed = cursor.advance()?.ok_or_else(cut)?;
+                if row >= next_file {
+                    let file;
+                    (file, next_file) = file_of(self.files, row);
+                    encoder.set_file(file);
+                }
                 let mut wanted = false;
                 for target in &mut targets {
                     let label = target.next(row);

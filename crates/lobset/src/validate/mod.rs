@@ -36,6 +36,7 @@ mod sequence;
 mod sessions;
 mod spool;
 mod summary;
+mod sums;
 mod validation;
 mod violations;
 
