@@ -114,11 +114,11 @@ fn stored(path: &Path, targets: &[Target]) -> Found {
             let decimal = |name: &str| {
                 let column = of(name).as_primitive::<Decimal128Type>();
                 assert_eq!((column.precision(), column.scale()), (38, 0));
-                column.is_valid(row).then(|| column.value(row).to_string()).unwrap_or("null".to_owned())
+                if column.is_valid(row) { column.value(row).to_string() } else { "null".to_owned() }
             };
             let float = |name: &str| {
                 let column = of(name).as_primitive::<Float64Type>();
-                column.is_valid(row).then(|| format!("{:x}", column.value(row).to_bits())).unwrap_or("null".to_owned())
+                if column.is_valid(row) { format!("{:x}", column.value(row).to_bits()) } else { "null".to_owned() }
             };
             let count = of("count").as_primitive::<UInt64Type>().value(row);
             let text = format!(

@@ -17,7 +17,9 @@ const OURS: &str = r#"{
 fn write_dataset(folder: &Path, name: &str) {
     fs::create_dir_all(folder).unwrap();
     let small = [("README.md", name), ("thresholds.json", "{}"), ("report.html", "")];
-    for (file, text) in small.into_iter().chain([("A_dataset.parquet", ""), ("A_moments.parquet", ""), (MANIFEST, OURS)]) {
+    for (file, text) in
+        small.into_iter().chain([("A_dataset.parquet", ""), ("A_moments.parquet", ""), (MANIFEST, OURS)])
+    {
         fs::write(folder.join(file), text).unwrap();
     }
 }
@@ -253,7 +255,7 @@ const THRESHOLDS: &str = r#"{
 /// Something that a user may have put into a dataset's folder, and how the refusal names it.
 type Guest = (fn(&Path) -> io::Result<()>, &'static str);
 
-const GUESTS: [Guest; 7] = [
+const GUESTS: [Guest; 8] = [
     (|out| fs::write(out.join("notes.txt"), "mine"), r#""notes.txt""#),
     (|out| fs::write(out.join(".hidden"), "mine"), r#"".hidden""#),
     (|out| fs::create_dir(out.join("raw")), r#""raw""#),
@@ -477,7 +479,7 @@ fn links_in_the_place_of_work_files_are_refused() {
 #[test]
 fn what_is_published_is_what_was_staged() {
     type Change = fn(&Path) -> io::Result<()>;
-    let changes: [(Change, &str); 5] = [
+    let changes: [(Change, &str); 6] = [
         (|staged| fs::remove_file(staged.join("A_dataset.parquet")), "\"A_dataset.parquet\" is not the file"),
         (|staged| fs::remove_file(staged.join("A_moments.parquet")), "\"A_moments.parquet\" is not the file"),
         (|staged| fs::write(staged.join("A_dataset.parquet"), "longer"), "\"A_dataset.parquet\" is not the file"),
