@@ -29,6 +29,9 @@ const ROW_BYTES: u64 = 1_024;
 /// Memory for a row within reach of a window, in bytes: a sum, a label and a time.
 const WINDOW_BYTES: u64 = 96;
 
+/// Memory for the sums of an input file and one set of rows, in bytes: a hundred columns.
+const SUMS_BYTES: u64 = 8_192;
+
 /// Number of rows decoded together.
 const BATCH: usize = 1_024;
 
@@ -39,7 +42,8 @@ pub(super) fn passes(manifest: &Manifest) -> Vec<Vec<&SymbolEntry>> {
     let cost = |symbol: &SymbolEntry| {
         let window = |target: &Target| symbol.rows.min(rows_kept(&target.movement)) * WINDOW_BYTES;
         let open = |dataset: &DatasetEntry| {
-            dataset.rows.min(PAGE_ROWS as u64) * ROW_BYTES + targets.iter().map(window).sum::<u64>()
+            let sums = (manifest.inputs.len() * (1 + targets.len())) as u64 * SUMS_BYTES;
+            dataset.rows.min(PAGE_ROWS as u64) * ROW_BYTES + targets.iter().map(window).sum::<u64>() + sums
         };
         symbol.dataset.as_ref().map_or(0, open)
     };

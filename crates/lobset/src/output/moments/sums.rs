@@ -43,13 +43,14 @@ impl Sums {
         Self { count: 0, of }
     }
 
-    /// Adds a value `times` times; `bits` are not those of null.
+    /// Adds a value of a column of runs `times` times; `bits` are not those of null.
     #[inline]
-    pub fn add(&mut self, kind: Kind, bits: u64, times: u32) {
+    pub fn add(&mut self, bits: u64, times: u32) {
         self.count += u64::from(times);
         match &mut self.of {
             Values::Integers { sum, squares } => {
-                let value = integer(kind, bits);
+                // Prices have 64 bits with a sign, and all others are unsigned.
+                let value = bits.cast_signed();
                 let square = u128::from(value.unsigned_abs()).pow(2).checked_mul(times.into());
                 *sum = both(*sum, i128::from(value).checked_mul(times.into()), i128::checked_add);
                 *squares = both(*squares, square, u128::checked_add);
@@ -72,15 +73,6 @@ impl Sums {
                 debug_assert!(false, "sums of two kinds");
             }
         }
-    }
-}
-
-/// The whole number that the bits of a column's value stand for.
-fn integer(kind: Kind, bits: u64) -> i64 {
-    match kind {
-        // The upper bits are zero.
-        Kind::I32 => crate::cast::low32(bits).cast_signed().into(),
-        _ => bits.cast_signed(),
     }
 }
 

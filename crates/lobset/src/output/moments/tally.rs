@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::sums::{FileSums, Sums, SymbolSums};
+use super::sums::{FileSums, Sums, SymbolSums, Values};
 use crate::config::Config;
 use crate::label::Split;
 use crate::output::columns::{Column, TargetLabel};
@@ -104,7 +104,7 @@ impl Tally {
         let mut add = |key: usize, counts: &mut [u32], occurring: &mut Vec<u32>| {
             for number in occurring.drain(..) {
                 let count = std::mem::take(&mut counts[number as usize]);
-                sums[key].add(column.kind, values[number as usize], count);
+                sums[key].add(values[number as usize], count);
             }
         };
         for (number, mut length) in runs {
@@ -130,14 +130,19 @@ impl Tally {
         columns.push(sums);
     }
 
-    /// Adds up a column of whole numbers with one value for each row, none of which is null.
-    pub fn series(&mut self, column: &Column, values: impl Iterator<Item = i64>) {
+    /// Adds up a column of whole numbers of at most 32 bits with one value for each row, none of which is null.
+    pub fn series(&mut self, column: &Column, mut values: impl Iterator<Item = i64>) {
         let mut sums = self.begin(column.kind);
-        let mut values = values;
         for segment in &self.segments {
-            let of_key = &mut sums[segment.key];
-            let rows = values.by_ref().take(segment.rows as usize);
-            rows.for_each(|value| of_key.add(column.kind, value.cast_unsigned(), 1));
+            let (mut sum, mut squares) = (0_i64, 0_u128);
+            for value in values.by_ref().take(segment.rows as usize) {
+                sum += value;
+                squares += u128::from(value.unsigned_abs().pow(2));
+            }
+            sums[segment.key].merge(&Sums {
+                count: segment.rows.into(),
+                of: Values::Integers { sum: Some(sum.into()), squares: Some(squares) },
+            });
         }
         self.columns.push(sums);
     }
