@@ -194,6 +194,8 @@ class Symbol:
     """The labels of each target, by its name. The first is `classic`, the target of the flat settings."""
     bytes: int = 0
     sha256: str | None = field(default=None, repr=False)
+    moments: Path | str | None = field(default=None, repr=False)
+    """The sums of the dataset's columns by input file, which `lobset.data.Moments` reads; a string in an object store."""
 
     @property
     def labelled_rows(self) -> int:
@@ -213,7 +215,13 @@ class Symbol:
         dataset = values["dataset"]
         if dataset is None:
             return cls(path=None, **known)
-        return cls(path=_join(folder, dataset["file"]), bytes=dataset["bytes"], sha256=dataset["sha256"], **known)
+        return cls(
+            path=_join(folder, dataset["file"]),
+            bytes=dataset["bytes"],
+            sha256=dataset["sha256"],
+            moments=_join(folder, dataset["moments"]["file"]),
+            **known,
+        )
 
 
 @dataclass(frozen=True, eq=False)

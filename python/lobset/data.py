@@ -26,8 +26,20 @@ from lobset._config import Config, Feature
 from lobset._engine import Progress, watched
 from lobset._errors import InputError
 from lobset._lobset import CLASSIC
+from lobset._moments import ColumnMoments, Moments
 
-__all__ = ["Bins", "BlockStream", "DepthDataset", "RowDataset", "Samples", "batches", "paint", "uniform_order"]
+__all__ = [
+    "Bins",
+    "BlockStream",
+    "ColumnMoments",
+    "DepthDataset",
+    "Moments",
+    "RowDataset",
+    "Samples",
+    "batches",
+    "paint",
+    "uniform_order",
+]
 
 PathLike = str | os.PathLike[str]
 Array = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]

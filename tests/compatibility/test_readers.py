@@ -41,6 +41,48 @@ def test_every_value_of_every_column_is_the_same(reader, dataset):
     assert differences(want, READERS[reader].read(path, None)) == {}
 
 
+def sums_of_pyarrow(path):
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path).to_pydict()
+
+
+def sums_of_polars(path):
+    import polars as pl
+
+    return pl.read_parquet(path, use_pyarrow=False).to_dict(as_series=False)
+
+
+def sums_of_datafusion(path):
+    from datafusion import SessionContext
+
+    context = SessionContext()
+    context.sql("set datafusion.execution.target_partitions = 1").collect()
+    return context.read_parquet(str(path)).to_arrow_table().to_pydict()
+
+
+def sums_of_fastparquet(path):
+    import fastparquet
+
+    return fastparquet.ParquetFile(str(path)).to_pandas().to_dict("list")
+
+
+@pytest.mark.parametrize("read", [sums_of_polars, sums_of_datafusion, sums_of_fastparquet])
+def test_the_sums_beside_a_dataset_open_too(read, process):
+    path = process("--derived", "spread") / "AUDUSD_M6AM4_moments.parquet"
+    want, found = sums_of_pyarrow(path), read(path)
+    assert list(found) == list(want) and len(want) == 13
+    for name, values in want.items():
+        for value, other in zip(values, found[name], strict=True):
+            if value is None:
+                assert other is None or np.isnan(other), name
+            elif read is sums_of_fastparquet and not isinstance(value, str):
+                # It reads decimals as floats.
+                assert np.isclose(float(value), other, rtol=1e-15, atol=0), name
+            else:
+                assert value == other, name
+
+
 @pytest.mark.parametrize(
     ("values", "missing", "text"),
     [

@@ -89,7 +89,7 @@ def market(tmp_path_factory):
 
 
 def hashes(folder):
-    """What must be the same wherever it was made: datasets and thresholds."""
+    """What must be the same wherever it was made: datasets, their moments and thresholds."""
     files = [*folder.glob("*.parquet"), folder / "thresholds.json"]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
@@ -363,14 +363,17 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
         return {entry["Key"].removeprefix("audusd/") for entry in listed}
 
     def check(manifest, want):
-        named = {entry["dataset"]["file"] for entry in manifest.json["symbols"] if entry["dataset"]}
+        datasets = [entry["dataset"] for entry in manifest.json["symbols"] if entry["dataset"]]
+        named = {dataset["file"] for dataset in datasets} | {dataset["moments"]["file"] for dataset in datasets}
         named |= {manifest.json["thresholds"]["file"], manifest.json["card"]["file"]}
         named |= {manifest.json["report"]["file"], "manifest.json"}
         assert published() == named
         for symbol, path in manifest.datasets.items():
             bytes_ = server.get_object(Bucket="made", Key=str(path).removeprefix("s3://made/"))["Body"].read()
             assert hashlib.sha256(bytes_).hexdigest() == want[f"AUDUSD_{symbol}_dataset.parquet"]
-        assert len(manifest.datasets) == len(want) - 1
+            sums = lobset.data.Moments(path)
+            assert sums.symbol == symbol and len(sums.files) == 12
+        assert 2 * len(manifest.datasets) == len(want) - 1
 
     first = lobset.ray.process("s3://market/2024", "s3://made/audusd/", CONFIG, progress=False)
     check(first, want)

@@ -13,6 +13,8 @@ mod errors;
 #[forbid(unsafe_code)]
 mod json;
 #[forbid(unsafe_code)]
+mod moments;
+#[forbid(unsafe_code)]
 mod rows;
 #[forbid(unsafe_code)]
 mod samples;
@@ -47,6 +49,8 @@ mod _lobset {
     use super::depth::DepthProcessor;
     #[pymodule_export]
     use super::engine::{build, fit_thresholds, inspect, process, simulate, validate};
+    #[pymodule_export]
+    use super::moments::Moments;
     #[pymodule_export]
     use super::rows::RowStream;
     #[pymodule_export]

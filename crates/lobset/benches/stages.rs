@@ -188,7 +188,7 @@ fn encode_row_group(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(rows)).bench_local(|| {
         or_exit((|| {
             encode(market, &mut encoder)?;
-            encoder.take_groups(|_| Ok(()))
+            encoder.take_groups(|_, _| Ok(()))
         })());
     });
 }
@@ -209,7 +209,7 @@ fn merge(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(rows)).with_inputs(encoded).bench_local_refs(|encoder| {
         or_exit((|| {
             let mut writer = DatasetWriter::create(&market.at("merged.parquet"), &schema, &[])?;
-            encoder.take_groups(|group| writer.append(group))?;
+            encoder.take_groups(|group, _| writer.append(group))?;
             Ok(writer.finish()?)
         })())
     });

@@ -145,7 +145,7 @@ fn write_row(path: &Path, config: &Config, row: &Row) {
     encoder.push(row, 0, NUMBER);
     encoder.label(&[LabelBlock::from_iter([Some(LABEL)])]);
     encoder.finish("M6AM4").unwrap();
-    encoder.take_groups(|group| writer.append(group)).unwrap();
+    encoder.take_groups(|group, _| writer.append(group)).unwrap();
     writer.finish().unwrap();
 }
 

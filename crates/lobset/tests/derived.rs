@@ -317,11 +317,11 @@ proptest! {
             before = Some(row.book);
             if place % group == 0 {
                 encoder.finish("M6AM4").unwrap();
-                encoder.take_groups(|group| writer.append(group)).unwrap();
+                encoder.take_groups(|group, _| writer.append(group)).unwrap();
             }
         }
         encoder.finish("M6AM4").unwrap();
-        encoder.take_groups(|group| writer.append(group)).unwrap();
+        encoder.take_groups(|group, _| writer.append(group)).unwrap();
         writer.finish().unwrap();
         let found = if want.is_empty() { BTreeMap::new() } else { written(&path) };
         prop_assert_eq!(found, want);

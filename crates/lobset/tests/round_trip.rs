@@ -130,10 +130,10 @@ fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
         encoder.finish("M6AM4").unwrap();
         // Row groups are taken one by one or together.
         if number % 3 != 0 {
-            encoder.take_groups(|group| writer.append(group)).unwrap();
+            encoder.take_groups(|group, _| writer.append(group)).unwrap();
         }
     }
-    encoder.take_groups(|group| writer.append(group)).unwrap();
+    encoder.take_groups(|group, _| writer.append(group)).unwrap();
     writer.finish().unwrap();
 }
 

@@ -209,7 +209,7 @@ fn a_task_that_wakes_after_the_end_leaves_nothing() {
 /// The dataset of the symbol M6AM4 among the files of a run.
 fn dataset(work: &Path) -> PathBuf {
     let mut found = files(work);
-    found.retain(|path| path.to_string_lossy().contains("M6AM4"));
+    found.retain(|path| path.to_string_lossy().contains("M6AM4_dataset"));
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0)
 }

@@ -2,12 +2,15 @@
 
 mod file;
 mod index;
+mod moments;
 mod reader;
 mod recent;
 mod rows;
 
 pub(crate) use file::DatasetFile;
 pub use index::{SampleFilter, SampleIndex};
+pub(crate) use moments::StoredSums;
+pub use moments::{ColumnMoments, Moments};
 pub use reader::DatasetReader;
 pub(crate) use recent::Recent;
 pub use rows::RowCache;

@@ -260,6 +260,15 @@ fn datasets(page: &mut String, manifest: &Manifest) {
         let (name, config, file) = (escape(&symbol.symbol), escape(&config_name(&symbol.symbol)), &dataset.file);
         let _ = writeln!(page, "| {name} | {config} | `{file}` | {rows} | {fit} | {embargo} | {holdout} |");
     }
+    if let Some((_, dataset)) = manifest.datasets().next() {
+        let _ = write!(
+            page,
+            "\nBeside each dataset, a file such as `{}` has count, sum and sum of squares of its numeric\n\
+             columns by input file, over all rows and over the `fit` rows (`fit_sum` and so on): divide by `divisor` to get\n\
+             means in the unit of the column.\n",
+            dataset.moments.file
+        );
+    }
 }
 
 /// Writes one line per column; the columns of all levels of a field share one line.

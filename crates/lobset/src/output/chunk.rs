@@ -53,6 +53,16 @@ fn large(error: std::num::TryFromIntError) -> ParquetError {
     ParquetError::External(error.into())
 }
 
+/// The codec of a setting.
+pub(super) fn codec(compression: Compression) -> Codec {
+    match compression {
+        Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default()),
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::Lz4 => Codec::LZ4_RAW,
+        Compression::None => Codec::UNCOMPRESSED,
+    }
+}
+
 /// Recovers the buffer of bytes that have no other owner; returns an empty one otherwise.
 fn take_back(bytes: Bytes) -> Vec<u8> {
     bytes.try_into_mut().map_or_else(|_| Vec::new(), Vec::from)
@@ -85,15 +95,6 @@ impl Compressor {
         }
     }
 
-    fn codec(&self) -> Codec {
-        match self.codec {
-            Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default()),
-            Compression::Snappy => Codec::SNAPPY,
-            Compression::Lz4 => Codec::LZ4_RAW,
-            Compression::None => Codec::UNCOMPRESSED,
-        }
-    }
-
     /// Appends a column chunk: its dictionary, if it has one, and its data pages. If compression saves nothing, the
     /// chunk is stored uncompressed.
     pub(super) fn chunk(
@@ -122,7 +123,7 @@ impl Compressor {
                 start = page.end;
             }
             if small_data.len() + small_dictionary.len() < raw_size {
-                codec = self.codec();
+                codec = self::codec(self.codec);
             }
         }
         // The writer shares the compressed pages; their buffers are recovered later and reused for the next column.

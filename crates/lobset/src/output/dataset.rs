@@ -4,10 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, ProjectionMask};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, KeyValue};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, KeyValue, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, SortingColumn,
+};
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
 use parquet::file::reader::ChunkReader;
 use parquet::file::writer::{SerializedRowGroupWriter, TrackedWrite};
@@ -17,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::chunk::EncodedGroup;
 use super::footer::{self, Footer};
-use super::schema::DatasetSchema;
+use super::schema::{DatasetSchema, FileSchema};
 use super::window::{Window, read_metadata, read_page_index};
 use crate::error::{Cause, Error, Result};
 use crate::input::hex;
@@ -101,6 +104,20 @@ pub struct WrittenFile {
     pub row_groups: u64,
 }
 
+/// The column chunks of a row group of a written file, as they were when they were closed.
+fn closed(metadata: &ParquetMetaData, number: usize) -> Vec<ColumnCloseResult> {
+    let (group, index) = (metadata.row_group(number), metadata.page_index_for_row_group(number));
+    let close = |(place, column): (usize, &ColumnChunkMetaData)| ColumnCloseResult {
+        bytes_written: column.compressed_size().cast_unsigned(),
+        rows_written: group.num_rows().cast_unsigned(),
+        metadata: column.clone(),
+        bloom_filter: None,
+        column_index: index.column_index(place).cloned(),
+        offset_index: index.offset_index(place).cloned(),
+    };
+    group.columns().iter().enumerate().map(close).collect()
+}
+
 /// Writes a dataset file row group by row group. Keeps in memory only the footer and the page indexes, compressed:
 /// about 10 KB per row group.
 pub struct DatasetWriter {
@@ -117,18 +134,31 @@ impl DatasetWriter {
     /// # Errors
     /// [`Error::Output`] when it cannot be written.
     pub fn create(path: &Path, schema: &DatasetSchema, metadata: &[(&str, String)]) -> Result<Self> {
+        Self::with_schema(path, &schema.file, schema.sorting_columns(), metadata)
+    }
+
+    /// Creates a file with the columns of `schema`, whose rows are sorted by `sorted`.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when it cannot be written.
+    pub(super) fn with_schema(
+        path: &Path,
+        schema: &FileSchema,
+        sorted: Vec<SortingColumn>,
+        metadata: &[(&str, String)],
+    ) -> Result<Self> {
         let fail = |e: &dyn Cause| Error::output(path, e);
         let pairs = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()));
         let arrow = KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), schema.encoded.clone());
         let pairs = pairs.chain([arrow]).collect();
         let created_by = format!("lobset version {}", crate::VERSION);
         let footer = Footer::new(Arc::clone(&schema.footer), pairs, created_by).map_err(|e| fail(&e))?;
-        let sorted = schema.sorting_columns();
         let schema = Arc::clone(&schema.parquet);
         let file = storage::Writer::create(path).map_err(|e| fail(&e))?;
         let mut file = TrackedWrite::new(HashingFile { file, hash: Sha256::new(), bytes: 0 });
         file.write_all(footer::NAME).map_err(|e| fail(&e))?;
-        let properties = WriterProperties::builder().set_sorting_columns(Some(sorted)).build();
+        let sorted = Some(sorted).filter(|columns| !columns.is_empty());
+        let properties = WriterProperties::builder().set_sorting_columns(sorted).build();
         Ok(Self { path: path.to_owned(), file, schema, properties: Arc::new(properties), footer })
     }
 
@@ -151,21 +181,24 @@ impl DatasetWriter {
         let metadata = read_metadata(&file, bytes).map_err(|e| fail(&e))?;
         let metadata = read_page_index(&file, bytes, metadata).map_err(|e| fail(&e))?;
         for (number, group) in metadata.row_groups().iter().enumerate() {
-            let index = metadata.page_index_for_row_group(number);
             let window = Window::of_group(&file, bytes, group, &ProjectionMask::all()).map_err(|e| fail(&e))?;
-            let close = |(place, column): (usize, &ColumnChunkMetaData)| ColumnCloseResult {
-                bytes_written: column.compressed_size().cast_unsigned(),
-                rows_written: group.num_rows().cast_unsigned(),
-                metadata: column.clone(),
-                bloom_filter: None,
-                column_index: index.column_index(place).cloned(),
-                offset_index: index.offset_index(place).cloned(),
-            };
-            let columns = group.columns().iter().enumerate().map(close).collect();
-            self.append_columns(&window, columns).map_err(|e| fail(&e))?;
+            self.append_columns(&window, closed(&metadata, number)).map_err(|e| fail(&e))?;
             spliced(group.num_rows().cast_unsigned())?;
         }
         Ok(())
+    }
+
+    /// Appends the row groups of a whole file in memory with the same columns.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when it cannot be written.
+    pub(super) fn append_file(&mut self, bytes: &Bytes) -> Result<()> {
+        let mut append = || {
+            let reader = ParquetMetaDataReader::new().with_offset_index_policy(PageIndexPolicy::Required);
+            let metadata = reader.parse_and_finish(bytes)?;
+            (0..metadata.num_row_groups()).try_for_each(|number| self.append_columns(bytes, closed(&metadata, number)))
+        };
+        append().map_err(|e| Error::output(&self.path, e))
     }
 
     fn append_columns(

@@ -151,6 +151,27 @@ pub struct DatasetEntry {
     pub rows: u64,
     /// Number of row groups.
     pub row_groups: u64,
+    /// The sums of its columns.
+    pub moments: MomentsEntry,
+}
+
+/// The file with the sums of a dataset's columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MomentsEntry {
+    /// Its name in the output folder.
+    pub file: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+impl DatasetEntry {
+    /// The names of its files: the dataset, and the sums of its columns.
+    pub fn files(&self) -> [&str; 2] {
+        [&self.file, &self.moments.file]
+    }
 }
 
 impl SymbolEntry {

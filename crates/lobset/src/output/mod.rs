@@ -12,6 +12,7 @@ mod footer;
 pub(crate) mod kind;
 pub(crate) mod labels;
 mod manifest;
+mod moments;
 pub(crate) mod pages;
 mod publish;
 mod records;
@@ -34,8 +35,11 @@ pub(crate) use kind::{Bits, NO_LABEL};
 pub(crate) use labels::{LabelBlock, LabelField};
 pub(crate) use manifest::LARGEST_MANIFEST;
 pub use manifest::{
-    DatasetEntry, FileEntry, Manifest, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
-    ValidationEntry,
+    DatasetEntry, FileEntry, Manifest, MomentsEntry, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry,
+    Timings, ValidationEntry,
+};
+pub(crate) use moments::{
+    MOMENTS_ENDING, SymbolSums, columns as moments_columns, moments_file_name, moments_stem, write_moments,
 };
 pub(crate) use pages::PAGE_ROWS;
 pub use publish::{CARD, MANIFEST, REPORT, THRESHOLDS};

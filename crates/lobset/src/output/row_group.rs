@@ -9,6 +9,7 @@ use super::chunk::{Compressor, EncodedGroup};
 use super::columns::{Column, Part, Source};
 use super::kind::{Kind, NO_FLOAT};
 use super::labels::LabelBlock;
+use super::moments::{SymbolSums, Tally};
 use super::run_column::{Cell, RunColumn, Scratch};
 use super::schema::DatasetSchema;
 use super::series::Series;
@@ -171,6 +172,7 @@ pub struct RowGroupEncoder {
     /// `None` if no column compares with the row before.
     before: Option<Box<Before>>,
     block: Block,
+    tally: Tally,
     /// The values of a column in the block.
     values: Vec<u64>,
     /// Rows before the block.
@@ -199,6 +201,7 @@ impl RowGroupEncoder {
             derived,
             before: compares.then(|| Box::new(before)),
             block: Block { events: Vec::with_capacity(BLOCK_ROWS), rows: Vec::with_capacity(BLOCK_ROWS) },
+            tally: Tally::new(config),
             values: Vec::with_capacity(BLOCK_ROWS),
             rows: 0,
             pending: WHOLE_BOOK,
@@ -210,6 +213,11 @@ impl RowGroupEncoder {
     /// [`leap`](Self::leap), unless the next row starts an unbroken stretch.
     pub fn compares_rows(&self) -> bool {
         self.before.is_some()
+    }
+
+    /// The rows from here on come from the input file with this place; at first from that with place 0.
+    pub fn set_file(&mut self, file: usize) {
+        self.tally.set_file(file);
     }
 
     /// Marks the whole book as changed, because the next row does not follow the previous one.
@@ -274,6 +282,7 @@ impl RowGroupEncoder {
     /// Labels the rows pushed since the last call, and moves them into the columns; `labels` has as many rows for each
     /// target.
     pub fn label(&mut self, labels: &[LabelBlock]) {
+        self.tally.rows(labels);
         let Self { schema, columns, block, values, .. } = self;
         for (column, of_column) in schema.columns().iter().zip(columns) {
             match column.source {
@@ -306,31 +315,47 @@ impl RowGroupEncoder {
             return Ok(());
         }
         self.compressor.start_group();
-        let Self { schema, columns, book, derived, scratch, compressor, .. } = self;
-        for ((column, values), descr) in schema.columns().iter().zip(columns).zip(schema.parquet.columns()) {
+        let Self { schema, columns, book, derived, scratch, compressor, tally, .. } = self;
+        for ((column, values), descr) in schema.columns().iter().zip(columns).zip(schema.file.parquet.columns()) {
             let descr = Arc::clone(descr);
-            match values {
-                Values::Series(series) => series.finish(descr, scratch, compressor),
-                Values::Book(word, part) => book[*word].column(*part).finish(rows, descr, scratch, compressor),
-                Values::Level(number) => derived[*number].column.finish(rows, descr, scratch, compressor),
-                Values::Runs(runs) => {
-                    if column.kind == Kind::Symbol {
-                        runs.set_texts(vec![symbol.to_owned()]);
+            let runs = match values {
+                Values::Series(series) => {
+                    if column.is_feature()
+                        && let Some(values) = series.integers()
+                    {
+                        tally.series(column, values);
                     }
-                    runs.finish(rows, descr, scratch, compressor)
+                    series.finish(descr, scratch, compressor)?;
+                    continue;
                 }
-            }?;
+                Values::Book(word, part) => book[*word].column(*part),
+                Values::Level(number) => &mut derived[*number].column,
+                Values::Runs(runs) => runs,
+            };
+            if column.kind == Kind::Symbol {
+                runs.set_texts(vec![symbol.to_owned()]);
+            }
+            runs.finish(rows, descr, scratch, compressor, |runs, values| {
+                if column.is_feature() {
+                    tally.runs(column, runs, values);
+                }
+            })?;
         }
+        tally.finish();
         self.rows = 0;
         self.compressor.close_group();
         Ok(())
     }
 
-    /// Passes the finished row groups to `take`, in order, and drops them.
+    /// Passes the finished row groups and the sums of their columns to `take`, in order, and drops them.
     ///
     /// # Errors
     /// The first error of `take`, which is not called again after it.
-    pub fn take_groups<E>(&mut self, take: impl FnMut(EncodedGroup<'_>) -> Result<(), E>) -> Result<(), E> {
-        self.compressor.take_groups(take)
+    pub fn take_groups<E>(
+        &mut self,
+        mut take: impl FnMut(EncodedGroup<'_>, SymbolSums) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { compressor, tally, .. } = self;
+        compressor.take_groups(|group| take(group, tally.take()))
     }
 }

@@ -224,18 +224,21 @@ impl RunColumn {
         }
     }
 
-    /// Encodes the `rows` rows and clears the column for the next row group.
+    /// Encodes the `rows` rows and clears the column for the next row group. Passes its runs and their values to `add_up`;
+    /// the number of null is not that of a value.
     pub(super) fn finish(
         &mut self,
         rows: u32,
         descr: ColumnDescPtr,
         scratch: &mut Scratch,
         compressor: &mut Compressor,
+        add_up: impl FnOnce(&mut dyn Iterator<Item = Run>, &[u64]),
     ) -> Result<()> {
         if rows > self.start {
             self.close_run(rows);
         }
         self.cell.check(&self.values)?;
+        add_up(&mut self.runs.iter(), &self.values);
         scratch.dictionary.clear();
         self.cell.plain(self.values.iter().copied(), &mut scratch.dictionary);
         scratch.orders.clear();

@@ -11,16 +11,31 @@ use super::columns::{Column, columns, names};
 use super::footer::Layout;
 use crate::config::Config;
 
+/// The columns of a Parquet file, in the forms that writing it takes.
+#[derive(Debug, Clone)]
+pub(crate) struct FileSchema {
+    pub(crate) parquet: Arc<SchemaDescriptor>,
+    /// The Arrow schema, encoded for Parquet's key-value metadata.
+    pub(crate) encoded: String,
+    pub(super) footer: Arc<Layout>,
+}
+
+impl FileSchema {
+    /// The schema of a file with these columns.
+    pub(super) fn new(arrow: &Schema) -> parquet::errors::Result<Self> {
+        let parquet = Arc::new(ArrowSchemaConverter::new().convert(arrow)?);
+        let footer = Arc::new(Layout::new(&parquet)?);
+        Ok(Self { parquet, encoded: encode_arrow_schema(arrow), footer })
+    }
+}
+
 /// The columns of a dataset with given settings.
 #[derive(Debug, Clone)]
 pub struct DatasetSchema {
     columns: Vec<Column>,
     /// The Arrow schema.
     pub arrow: Arc<Schema>,
-    pub(crate) parquet: Arc<SchemaDescriptor>,
-    /// The Arrow schema, encoded for Parquet's key-value metadata.
-    pub(crate) encoded: String,
-    pub(super) footer: Arc<Layout>,
+    pub(crate) file: FileSchema,
 }
 
 impl DatasetSchema {
@@ -28,10 +43,8 @@ impl DatasetSchema {
     pub fn new(config: &Config, ts_out: bool) -> parquet::errors::Result<Self> {
         let columns = columns(config, ts_out);
         let arrow = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
-        let parquet = Arc::new(ArrowSchemaConverter::new().convert(&arrow)?);
-        let encoded = encode_arrow_schema(&arrow);
-        let footer = Arc::new(Layout::new(&parquet)?);
-        Ok(Self { columns, arrow, parquet, encoded, footer })
+        let file = FileSchema::new(&arrow)?;
+        Ok(Self { columns, arrow, file })
     }
 
     /// The columns, in their order in the files.

@@ -38,6 +38,15 @@ impl Series {
         }
     }
 
+    /// The values of a column of whole numbers that are never null.
+    pub(super) fn integers(&self) -> Option<Box<dyn Iterator<Item = i64> + '_>> {
+        match self {
+            Self::Signed(values) => Some(Box::new(values.iter().map(|value| i64::from(*value)))),
+            Self::Unsigned(values) => Some(Box::new(values.iter().map(|value| i64::from(value.cast_unsigned())))),
+            Self::Times(_) | Self::Longs(_) | Self::Floats(_) | Self::Bools(_) => None,
+        }
+    }
+
     /// Encodes the values and clears them for the next row group.
     pub(super) fn finish(
         &mut self,

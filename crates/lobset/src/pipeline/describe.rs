@@ -287,7 +287,7 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Splits3;
+    use crate::output::{MomentsEntry, Splits3};
 
     fn symbol(name: &str, classes: &[u64]) -> SymbolEntry {
         let fit = SplitEntry { rows: classes.iter().sum(), classes: classes.to_vec(), ..SplitEntry::default() };
@@ -313,6 +313,7 @@ mod tests {
                 sha256: String::new(),
                 rows: 0,
                 row_groups: 0,
+                moments: MomentsEntry::default(),
             }),
             reason: None,
         }

@@ -48,6 +48,8 @@ pub struct WriteInput<'a> {
     pub thresholds: &'a Thresholds,
     /// The symbols that get a dataset.
     pub plans: &'a [SymbolPlan],
+    /// The names of the input files, in order.
+    pub inputs: &'a [String],
     /// True if some of the input has gateway stamps.
     pub ts_out: bool,
 }

@@ -16,8 +16,8 @@ use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, ScanRules, open_all, total_bytes};
 use crate::label::{Counter, Histogram, SLICE, Selection, Sums, Thresholds};
 use crate::output::{
-    DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, ValidationEntry,
-    Workspace, dataset_file_name, write_whole,
+    DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, SymbolSums,
+    ValidationEntry, Workspace, dataset_file_name, moments_file_name, write_moments, write_whole,
 };
 use crate::run::{BATCH, Pool, Run, Stage, batches, map_batched, map_ordered};
 use crate::tape::MOVEMENT_BLOCK;
@@ -175,25 +175,30 @@ impl Engine for Local<'_> {
             Ok(encoder)
         };
         let mut entries = BTreeMap::new();
-        let mut open: Option<DatasetWriter> = None;
+        let mut open: Option<(DatasetWriter, SymbolSums)> = None;
         // Results arrive in the order of the tasks.
         let mut finished = tasks.iter();
-        let mut splice = |encoded: EncodedGroup<'_>| -> Result<()> {
+        let mut splice = |encoded: EncodedGroup<'_>, of_group: SymbolSums| -> Result<()> {
             let Some(&GroupTask { plan, stream, last, .. }) = finished.next() else { return Ok(()) };
             let file = dataset_file_name(config.tag(), &stream.symbol);
-            let mut writer = match open.take() {
-                Some(writer) => writer,
+            let (mut writer, mut sums) = match open.take() {
+                Some(open) => open,
                 None => {
                     let metadata = metadata(config, &stream.symbol, input.thresholds);
-                    DatasetWriter::create(&folder.join(&file), &schema, &metadata)?
+                    (DatasetWriter::create(&folder.join(&file), &schema, &metadata)?, SymbolSums::default())
                 }
             };
             writer.append(encoded)?;
+            sums.append(of_group);
             if !last {
-                open = Some(writer);
+                open = Some((writer, sums));
                 return Ok(());
             }
-            entries.insert(plan.symbol, dataset_entry(plan, file, &writer.finish()?));
+            let written = writer.finish()?;
+            let moments = moments_file_name(config.tag(), &stream.symbol);
+            let names = (input.inputs, &sums);
+            let of_sums = write_moments(&folder.join(&moments), config, &schema, &stream.symbol, names)?;
+            entries.insert(plan.symbol, dataset_entry(plan, (file, written), (moments, of_sums)));
             Ok(())
         };
         let total = tasks.iter().map(GroupTask::candidates).sum();
@@ -263,6 +268,7 @@ impl GroupTask<'_> {
             symbol: &self.stream.symbol,
             tape: &self.stream.tape,
             breaks: &self.stream.breaks,
+            files: &self.stream.files,
             candidates: &self.plan.candidates,
             all: input.targets.len(),
             targets: self.plan.targets.iter().filter_map(target).collect(),

@@ -56,7 +56,9 @@ pub fn produce(
     // 3. Write rows and labels to datasets.
     let Planned { targets, thresholds, plans, .. } = &planned;
     let ts_out = has_ts_out(&scanned.inputs);
-    let datasets = engine.datasets(&WriteInput { targets, streams: &scanned.streams, thresholds, plans, ts_out })?;
+    let inputs: Vec<String> = scanned.inputs.iter().map(|input| input.name.clone()).collect();
+    let streams = &scanned.streams;
+    let datasets = engine.datasets(&WriteInput { targets, streams, thresholds, plans, inputs: &inputs, ts_out })?;
     let FileEntry { file, sha256 } = put(engine, THRESHOLDS, &thresholds.to_json())?;
     let (fitted, fit_until) = (given.is_none(), scanned.fit_until);
     let thresholds = ThresholdsEntry { file, fitted, fit_until, sha256 };

@@ -126,6 +126,13 @@ impl Stream {
         self.in_session.as_ref().map_or(0, |ranges| self.tape.rows() - inside(ranges))
     }
 
+    /// The files with some of its `rows`, as in [`files`](Self::files).
+    pub fn files_of(&self, rows: &Range<u64>) -> Vec<(usize, u64)> {
+        let from = self.files.partition_point(|(_, first)| *first <= rows.start).saturating_sub(1);
+        let files = self.files.iter().skip(from).take_while(|(_, first)| *first < rows.end);
+        files.copied().collect()
+    }
+
     /// The ranges of rows from the files for which `wanted` is true.
     pub fn rows_in_files(&self, wanted: impl Fn(usize) -> bool) -> Vec<[u64; 2]> {
         let ends = self.files.iter().skip(1).map(|(_, first)| *first).chain([self.tape.rows()]);

@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Marking, Quota, Rule, Split, Thresholds};
 use crate::output::{
-    BLOCK_ROWS, Bits, CONFIG_KEY, DatasetEntry, LabelBlock, LabelField, NO_LABEL, RowGroupEncoder, SYMBOL_KEY,
-    SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, WrittenFile,
+    BLOCK_ROWS, Bits, CONFIG_KEY, DatasetEntry, LabelBlock, LabelField, MomentsEntry, NO_LABEL, RowGroupEncoder,
+    SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, WrittenFile,
 };
 use crate::run::Monitor;
 use crate::tape::{RowCursor, SymbolTape};
@@ -28,13 +28,18 @@ pub fn metadata(config: &Config, symbol: &str, thresholds: &Thresholds) -> [(&'s
 }
 
 /// The manifest entry of a dataset.
-pub fn dataset_entry(plan: &SymbolPlan, file: String, written: &WrittenFile) -> DatasetEntry {
+pub fn dataset_entry(
+    plan: &SymbolPlan,
+    (file, written): (String, WrittenFile),
+    (moments, sums): (String, WrittenFile),
+) -> DatasetEntry {
     DatasetEntry {
         file,
         bytes: written.bytes,
-        sha256: written.sha256.clone(),
+        sha256: written.sha256,
         rows: plan.rows(),
         row_groups: written.row_groups,
+        moments: MomentsEntry { file: moments, bytes: sums.bytes, sha256: sums.sha256 },
     }
 }
 
@@ -82,6 +87,8 @@ pub struct Labelling<'a> {
     pub tape: &'a SymbolTape,
     /// The rows that start a new unbroken stretch.
     pub breaks: &'a [u64],
+    /// The input files of its rows, in order: the place of each among the inputs, and its first row.
+    pub files: &'a [(usize, u64)],
     /// The rows that can have a label of any target.
     pub candidates: &'a Candidates,
     /// Number of all targets, also of those that the symbol does not qualify for.
@@ -211,6 +218,13 @@ impl<'a> Labels<'a> {
     }
 }
 
+/// The input file of a row, and the first row of the next one. `files` are those of consecutive rows, in order.
+fn file_of(files: &[(usize, u64)], row: u64) -> (usize, u64) {
+    let next = files.partition_point(|(_, first)| *first <= row);
+    let file = next.checked_sub(1).and_then(|place| files.get(place));
+    (file.map_or(0, |(file, _)| *file), files.get(next).map_or(u64::MAX, |(_, first)| *first))
+}
+
 /// The rows that encoding a range of candidates reads: those from the first to the last of them, and the row before, with
 /// which derived columns compare the first.
 pub fn rows_read(candidates: &Candidates, range: Range<u64>) -> Range<u64> {
@@ -241,6 +255,8 @@ impl Labelling<'_> {
         // Targets that the symbol does not qualify for have no label in any row.
         let mut blocks = vec![LabelBlock::default(); self.all];
         let mut wanted = [false; BLOCK_ROWS];
+        // The first row of the next input file.
+        let mut next_file = 0;
         let cut = || fail("a work file is shorter than its index");
         for rows in self.candidates.rows(group.candidates.clone()) {
             // The row before, if it is in the same stretch.
@@ -251,8 +267,15 @@ impl Labelling<'_> {
                 let changed = cursor.advance()?.ok_or_else(cut)?;
                 encoder.skip(cursor.row(), changed);
             }
-            for start in rows.clone().step_by(BLOCK_ROWS) {
-                let piece = start..rows.end.min(start + BLOCK_ROWS as u64);
+            let mut start = rows.start;
+            while start < rows.end {
+                if start >= next_file {
+                    let file;
+                    (file, next_file) = file_of(self.files, start);
+                    encoder.set_file(file);
+                }
+                let piece = start..rows.end.min(next_file).min(start + BLOCK_ROWS as u64);
+                start = piece.end;
                 let count = to_usize(piece.end - piece.start);
                 let wanted = &mut wanted[..count];
                 wanted.fill(false);

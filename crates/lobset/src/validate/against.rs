@@ -140,7 +140,9 @@ fn read_inputs(
     let known: BTreeMap<&str, u16> = manifest.symbols.iter().map(|s| (s.symbol.as_str(), s.publisher_id)).collect();
     let mut streams: Vec<&mut RawStream<'_>> = streams.values_mut().collect();
     let mut read = Vec::new();
-    for file in files {
+    for (place, file) in files.iter().enumerate() {
+        // If the files are not those of the manifest, that is told first.
+        let input = manifest.inputs.get(place).map_or("", |input| input.name.as_str());
         let mut reader = RowReader::open(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()))?;
         let mut rows = 0;
         // The index in `streams` of each stream of the file, by its place there; `None` for streams that this pass leaves
@@ -168,7 +170,7 @@ fn read_inputs(
                         });
                     }
                     if let Some(stream) = stream {
-                        stream.take(config, &reader.reader.record()?, mid2, violations);
+                        stream.take((config, input), &reader.reader.record()?, mid2, violations);
                     }
                 }
                 Err(reason) => {
@@ -253,7 +255,7 @@ impl<'a> RawStream<'a> {
         }
     }
 
-    fn take(&mut self, config: &Config, record: &Record<'_>, mid2: i64, violations: &mut Violations) {
+    fn take(&mut self, (config, input): (&Config, &str), record: &Record<'_>, mid2: i64, violations: &mut Violations) {
         let row = self.rows;
         self.rows += 1;
         let before = self.before.take();
@@ -285,7 +287,7 @@ impl<'a> RawStream<'a> {
         self.max_ts = max_ts;
         self.before = Some((record.event.instrument_id, record.levels.clone()));
         let before = before.as_ref().filter(|_| !breaks).map(|(_, levels)| levels);
-        let raw = RawRow { row, record, before, mid2, breaks, in_session, max_ts };
+        let raw = RawRow { row, input, record, before, mid2, breaks, in_session, max_ts };
         match &mut self.stored {
             StoredRows::Nothing => {}
             StoredRows::Drawn(drawn) => drawn.take(&raw, violations),

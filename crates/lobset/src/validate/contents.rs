@@ -73,7 +73,8 @@ fn check_names(manifest: &Manifest, found: &mut Found) {
     }
     let Manifest { thresholds, card, report, .. } = manifest;
     let hashes = [&thresholds.sha256, &card.sha256, &report.sha256].into_iter();
-    for sha256 in hashes.chain(manifest.datasets().map(|(_, entry)| &entry.sha256)) {
+    let of_datasets = manifest.datasets().flat_map(|(_, entry)| [&entry.sha256, &entry.moments.sha256]);
+    for sha256 in hashes.chain(of_datasets) {
         found.require(is_sha256(sha256), || format!("{sha256:?} is not a SHA-256"));
     }
 }

@@ -1,7 +1,7 @@
 //! Proves datasets, local or in an object store: their sizes and footers, their hashes, their row groups in parallel,
 //! and the checks that need the row groups in order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,7 +13,9 @@ use super::footer::FooterCheck;
 use super::group::{Expect, LabelColumns, check_group, read_group};
 use super::reading::{caught, cause, check_sha256, parse_footer, read_footer, unread_bytes};
 use super::sequence::Sequence;
+use super::sums::{SumsCheck, SumsTerms};
 use crate::config::Config;
+use crate::dataset::Moments;
 use crate::error::{Error, InputError, Result};
 use crate::input::{file_sha256, hex};
 use crate::label::Thresholds;
@@ -30,6 +32,8 @@ pub(crate) struct Terms<'a> {
     pub config: &'a Config,
     /// Whether any input has gateway timestamps (`ts_out`).
     pub ts_out: bool,
+    /// The names of all input files, in order.
+    pub inputs: &'a [String],
     /// The thresholds, with the boundaries of the datasets' symbols.
     pub thresholds: &'a Thresholds,
     /// The extent of the proof.
@@ -41,6 +45,8 @@ pub(crate) struct Terms<'a> {
 /// A dataset: its location and its entries in the manifest.
 pub(crate) struct Dataset<'a> {
     pub path: PathBuf,
+    /// The file with the sums of its columns.
+    pub moments: PathBuf,
     pub symbol: &'a SymbolEntry,
     pub entry: &'a DatasetEntry,
 }
@@ -94,14 +100,19 @@ pub(crate) fn prove_datasets(
         Err(e) => return early(vec![e.to_string()]),
     };
     let mut violations = Vec::new();
-    let size = |place: &usize| check_size(terms, &datasets[*place]);
+    let sizes = |place: &usize| {
+        let Dataset { path, moments, entry, .. } = &datasets[*place];
+        let of_rows = check_size(terms, path, (&entry.file, entry.bytes))?;
+        let of_sums = check_size(terms, moments, (&entry.moments.file, entry.moments.bytes))?;
+        Ok(of_rows.into_iter().chain(of_sums))
+    };
     let places: Vec<usize> = (0..datasets.len()).collect();
     let mut expects = Vec::with_capacity(datasets.len());
     map_batched(
         threads,
         &places,
         |_| FILE_WEIGHT,
-        size,
+        sizes,
         |found| {
             violations.extend(found);
             let symbol = datasets[expects.len()].symbol;
@@ -119,6 +130,12 @@ pub(crate) fn prove_datasets(
     let prover = DatasetProver {
         terms,
         datasets,
+        sums: SumsTerms {
+            config: terms.config,
+            version: terms.version,
+            inputs: terms.inputs,
+            columns: schema.columns().iter().filter(|column| column.is_feature()).map(|c| c.name.as_str()).collect(),
+        },
         footers: FooterCheck::new(&schema, (terms.version, terms.config), terms.thresholds),
         expects: expects.into_iter().flatten().collect(),
         held: Mutex::new(None),
@@ -139,14 +156,14 @@ const FILE_WEIGHT: u64 = 512;
 /// Maximum size in bytes of a dataset of one row group that is read in one go, then hashed, parsed and checked.
 const WHOLE: u64 = 64 << 20;
 
-/// Compares the size of a dataset with the manifest; returns the violation, if any.
-fn check_size(terms: &Terms<'_>, Dataset { path, entry, .. }: &Dataset<'_>) -> Result<Option<String>> {
+/// Compares the size of a file with the manifest; returns the violation, if any.
+fn check_size(terms: &Terms<'_>, path: &Path, (file, want): (&str, u64)) -> Result<Option<String>> {
     match storage::stat(path).map(|found| found.bytes) {
-        Ok(bytes) if bytes == entry.bytes => Ok(None),
-        Ok(bytes) => Ok(Some(format!("{}: has {bytes} bytes, not {} as the manifest says", entry.file, entry.bytes))),
+        Ok(bytes) if bytes == want => Ok(None),
+        Ok(bytes) => Ok(Some(format!("{file}: has {bytes} bytes, not {want} as the manifest says"))),
         Err(e) => {
             let reason = terms.reason(InputError::unread(path, e).into())?;
-            Ok(Some(format!("{}: {reason}", entry.file)))
+            Ok(Some(format!("{file}: {reason}")))
         }
     }
 }
@@ -182,8 +199,8 @@ impl Unit {
 
 /// The result of a unit.
 enum Done {
-    /// The hash of a dataset, and its facts if it was read in one go.
-    Begun(usize, String, Option<Box<GroupFacts>>),
+    /// The hash of a dataset, its sums or why they cannot be read, and its facts if it was read in one go.
+    Begun(usize, String, Result<Box<Moments>, String>, Option<Box<GroupFacts>>),
     Group(Box<GroupFacts>),
     /// A dataset of which something cannot be read, and why.
     Failed(usize, String),
@@ -194,6 +211,7 @@ struct DatasetProver<'a> {
     terms: &'a Terms<'a>,
     datasets: &'a [Dataset<'a>],
     footers: FooterCheck<'a>,
+    sums: SumsTerms<'a>,
     /// The expected values of the rows of each dataset.
     expects: Vec<Expect<'a>>,
     /// The footer of the dataset whose row groups are being read, parsed once for all of them.
@@ -242,10 +260,10 @@ impl DatasetProver<'_> {
 
     /// Checks the footer of a large dataset; returns its number of row groups.
     fn look(&self, place: usize) -> Result<usize> {
-        let Dataset { path, symbol, entry } = &self.datasets[place];
+        let Dataset { path, symbol, entry, .. } = &self.datasets[place];
         if self.terms.extent == Extent::Whole {
             // Nothing is decoded from a file whose hash is not that of the manifest.
-            check_sha256(&file_sha256(path)?, entry).map_err(|reason| InputError::new(path, reason))?;
+            check_sha256(&file_sha256(path)?, &entry.sha256).map_err(|reason| InputError::new(path, reason))?;
         }
         let footer = read_footer(path)?;
         let groups = self.footers.check(&footer, entry.bytes, symbol, entry);
@@ -271,25 +289,41 @@ impl DatasetProver<'_> {
 
     fn check(&self, unit: &Unit) -> Result<Done> {
         let place = unit.dataset();
-        let Dataset { path, symbol, entry } = &self.datasets[place];
+        let Dataset { path, symbol, entry, .. } = &self.datasets[place];
         match *unit {
             Unit::Whole(_) => {
                 let bytes = storage::read_at_most(path, entry.bytes).map_err(|e| unread_bytes(path, &e))?;
                 let (sha256, bytes) = (hex(&Sha256::digest(&bytes)), Bytes::from(bytes));
-                check_sha256(&sha256, entry).map_err(|reason| InputError::new(path, reason))?;
+                check_sha256(&sha256, &entry.sha256).map_err(|reason| InputError::new(path, reason))?;
                 let footer = parse_footer(path, &bytes)?;
                 let checked = self.footers.check(&footer, entry.bytes, symbol, entry);
                 checked.map_err(|reason| InputError::new(path, reason))?;
                 let facts = check_group(path, bytes, &footer, 0, &self.expects[place])?;
-                Ok(Done::Begun(place, sha256, Some(Box::new(facts))))
+                Ok(Done::Begun(place, sha256, self.sums(place)?, Some(Box::new(facts))))
             }
             // Already hashed when its footer was checked.
-            Unit::Hash(_) if self.terms.extent == Extent::Whole => Ok(Done::Begun(place, entry.sha256.clone(), None)),
-            Unit::Hash(_) => Ok(Done::Begun(place, file_sha256(path)?, None)),
+            Unit::Hash(_) if self.terms.extent == Extent::Whole => {
+                Ok(Done::Begun(place, entry.sha256.clone(), self.sums(place)?, None))
+            }
+            Unit::Hash(_) => Ok(Done::Begun(place, file_sha256(path)?, self.sums(place)?, None)),
             Unit::Group(_, group) => {
                 let footer = self.footer(place)?;
                 Ok(Done::Group(Box::new(read_group(path, &footer, group, &self.expects[place])?)))
             }
+        }
+    }
+
+    /// The sums of a dataset, or why they cannot be read.
+    fn sums(&self, place: usize) -> Result<Result<Box<Moments>, String>> {
+        let Dataset { moments: path, symbol, entry, .. } = &self.datasets[place];
+        let read = || {
+            let hash = check_sha256(&file_sha256(path)?, &entry.moments.sha256);
+            hash.map_err(|reason| InputError::new(path, reason))?;
+            self.sums.read(path, &symbol.symbol, entry)
+        };
+        match caught(path, read) {
+            Ok(moments) => Ok(Ok(Box::new(moments))),
+            Err(e) => Ok(Err(self.terms.reason(e)?)),
         }
     }
 
@@ -322,13 +356,18 @@ struct Progress<'a, F> {
 impl<F: FitMovements> Progress<'_, F> {
     fn take(&mut self, done: Done) -> Result<()> {
         let facts = match done {
-            Done::Begun(place, sha256, facts) => {
+            Done::Begun(place, sha256, sums, facts) => {
                 self.close();
                 let (Dataset { symbol, entry, .. }, terms) = (&self.datasets[place], self.terms);
-                let sequence = Sequence::new(terms.config, (symbol, entry), terms.thresholds, terms.extent);
+                let sums = sums.map_err(|reason| {
+                    self.proved.violations.push(format!("{}: {reason}", entry.moments.file));
+                });
+                let whole = terms.extent == Extent::Whole;
+                let sums = sums.ok().map(|sums| SumsCheck::of_facts(&entry.moments, *sums, whole));
+                let sequence = Sequence::new(terms.config, (symbol, entry), sums, terms.thresholds, terms.extent);
                 self.open = Some((place, sequence));
                 self.fit_movements.begin()?;
-                let differs = check_sha256(&sha256, entry).err();
+                let differs = check_sha256(&sha256, &entry.sha256).err();
                 self.proved.violations.extend(differs.map(|reason| format!("{}: {reason}", entry.file)));
                 facts
             }

@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
+use super::fields::{Field, Want, field};
 use super::kinds::rows_kept;
 use super::labels::Labels;
 use super::raw::RawColumns;
 use super::raw_row::RawRow;
 use super::reading::{caught, cause, open_rows, unreadable};
+use super::sums::SumsCheck;
 use super::violations::Violations;
 use crate::config::{Config, Target};
+use crate::dataset::Moments;
 use crate::error::Result;
-use crate::label::Thresholds;
+use crate::label::{Split, Thresholds};
 use crate::output::{DatasetEntry, Manifest, PAGE_ROWS, SymbolEntry};
 use crate::run::batches;
 
@@ -26,6 +29,9 @@ const ROW_BYTES: u64 = 1_024;
 /// Memory for a row within reach of a window, in bytes: a sum, a label and a time.
 const WINDOW_BYTES: u64 = 96;
 
+/// Memory for the sums of an input file and one set of rows, in bytes: a hundred columns.
+const SUMS_BYTES: u64 = 8_192;
+
 /// Number of rows decoded together.
 const BATCH: usize = 1_024;
 
@@ -36,7 +42,8 @@ pub(super) fn passes(manifest: &Manifest) -> Vec<Vec<&SymbolEntry>> {
     let cost = |symbol: &SymbolEntry| {
         let window = |target: &Target| symbol.rows.min(rows_kept(&target.movement)) * WINDOW_BYTES;
         let open = |dataset: &DatasetEntry| {
-            dataset.rows.min(PAGE_ROWS as u64) * ROW_BYTES + targets.iter().map(window).sum::<u64>()
+            let sums = (manifest.inputs.len() * (1 + targets.len())) as u64 * SUMS_BYTES;
+            dataset.rows.min(PAGE_ROWS as u64) * ROW_BYTES + targets.iter().map(window).sum::<u64>() + sums
         };
         symbol.dataset.as_ref().map_or(0, open)
     };
@@ -58,6 +65,9 @@ pub(super) struct EveryRow<'a> {
     next: Option<u64>,
     labels: Labels<'a>,
     compared: u64,
+    sums: SumsCheck<'a>,
+    /// The values of the columns of `sums`.
+    fields: Vec<Field>,
 }
 
 impl<'a> EveryRow<'a> {
@@ -75,6 +85,10 @@ impl<'a> EveryRow<'a> {
         let targets = config.all_targets();
         let mut reader =
             caught(&path, || open_rows(&path)?.with_batch_size(BATCH).build().map_err(|e| unreadable(&path, e)))?;
+        let of_sums = folder.join(&entry.moments.file);
+        let sums = SumsCheck::all(&entry.moments, caught(&of_sums, || Moments::read(&of_sums))?);
+        let fields: Option<Vec<Field>> = sums.names().map(field).collect();
+        let fields = fields.ok_or_else(|| unreadable(&of_sums, "there is no way to check one of its columns"))?;
         let Some((rows, columns)) = read(&path, &mut reader, &symbol.symbol, &targets)? else {
             return Err(unreadable(&path, "it has no rows"));
         };
@@ -90,6 +104,8 @@ impl<'a> EveryRow<'a> {
             next: Some(columns.row(0)),
             columns,
             compared: 0,
+            sums,
+            fields,
         })
     }
 
@@ -121,6 +137,12 @@ impl<'a> EveryRow<'a> {
             violations.add(|| format!("{file}: row {row}: {reason}"));
         }
         self.labels.take(raw, self.columns.labels(self.at), violations);
+        if self.sums.input() != Some(raw.input) {
+            self.sums.misplaced(row, raw.input);
+        }
+        let values: Vec<Want> = self.fields.iter().map(|field| field(raw.record, raw.before)).collect();
+        let fit = self.columns.labels(self.at).map(|l| l.is_some_and(|label| label.split == Some(Split::Fit)));
+        self.sums.take(fit, values.iter().copied());
         self.compared += 1;
         if let Err(e) = self.advance() {
             violations.add(|| format!("{file}: {}", cause(&e)));
@@ -141,6 +163,7 @@ impl<'a> EveryRow<'a> {
                 format!("{}: {} of its {} rows are in the raw files", self.entry.file, self.compared, self.entry.rows)
             });
         }
+        self.sums.finish().into_iter().for_each(|violation| violations.add(|| violation));
         self.compared
     }
 }

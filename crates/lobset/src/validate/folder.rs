@@ -51,7 +51,7 @@ pub(super) fn check_names(folder: &Path, manifest: &Manifest) -> Vec<String> {
 /// The names of all files of an output folder.
 pub(super) fn named(manifest: &Manifest) -> impl Iterator<Item = &str> {
     let small = [MANIFEST, &manifest.thresholds.file, &manifest.card.file, &manifest.report.file];
-    small.into_iter().chain(manifest.datasets().map(|(_, entry)| entry.file.as_str()))
+    small.into_iter().chain(manifest.datasets().flat_map(|(_, entry)| entry.files()))
 }
 
 /// Reads the thresholds of a folder and compares them with its manifest.

@@ -42,7 +42,7 @@ impl<'a> FooterCheck<'a> {
         let value = |key: &str| pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
         let Self { schema, .. } = self;
         // Schemas with different texts may still be equal.
-        if *file.schema_descr() != *schema.parquet || value(ARROW_SCHEMA_META_KEY) != Some(&schema.encoded) {
+        if *file.schema_descr() != *schema.file.parquet || value(ARROW_SCHEMA_META_KEY) != Some(&schema.file.encoded) {
             let found = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
             if found.map_err(|e| e.to_string())?.fields() != schema.arrow.fields() {
                 return Err("its columns are not those of the settings".to_owned());

@@ -50,8 +50,8 @@ impl LabelColumns {
         let labels = schema.columns().iter().filter(|column| column.role == Role::Target);
         let labels = labels.map(|column| column.name.as_str());
         let columns = [names::TS_RECV, names::ROW].into_iter().chain(labels).chain(quotes);
-        let mask = ProjectionMask::columns(&schema.parquet, columns);
-        let levels = parquet_to_arrow_field_levels(&schema.parquet, mask.clone(), Some(schema.arrow.fields()))?;
+        let mask = ProjectionMask::columns(&schema.file.parquet, columns);
+        let levels = parquet_to_arrow_field_levels(&schema.file.parquet, mask.clone(), Some(schema.arrow.fields()))?;
         Ok(Self { levels, mask })
     }
 }

@@ -94,13 +94,17 @@ struct Here<'a> {
 impl Prover for Here<'_> {
     fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<Vec<u64>>)> {
         let Self { folder, extent, threads, monitor, ref mut spools } = *self;
-        let datasets = manifest.datasets();
-        let datasets: Vec<Dataset<'_>> =
-            datasets.map(|(symbol, entry)| Dataset { path: folder.join(&entry.file), symbol, entry }).collect();
+        let mut datasets: Vec<Dataset<'_>> = Vec::new();
+        for (symbol, entry) in manifest.datasets() {
+            let (path, moments) = (folder.join(&entry.file), folder.join(&entry.moments.file));
+            datasets.push(Dataset { path, moments, symbol, entry });
+        }
+        let inputs: Vec<String> = manifest.inputs.iter().map(|input| input.name.clone()).collect();
         let terms = Terms {
             version: &manifest.version,
             config: &manifest.config,
             ts_out: manifest.has_ts_out(),
+            inputs: &inputs,
             thresholds,
             extent,
             retry: false,

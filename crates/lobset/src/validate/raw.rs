@@ -183,7 +183,7 @@ pub(super) struct Label {
     movement: f64,
     class: i32,
     /// `None` if the text is not one of the three splits.
-    split: Option<Split>,
+    pub split: Option<Split>,
     /// The last row that it may look at, and the row of the first touch, if they are stored.
     end: Option<u64>,
     touch: Option<Option<u64>>,

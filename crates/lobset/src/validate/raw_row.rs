@@ -6,6 +6,8 @@ use crate::input::Record;
 /// A row of a raw stream.
 pub(super) struct RawRow<'a> {
     pub row: u64,
+    /// The name of the input file that it comes from.
+    pub input: &'a str,
     pub record: &'a Record<'a>,
     /// The levels of the row before, if it is in the same unbroken stretch.
     pub before: Option<&'a Levels>,

@@ -14,7 +14,7 @@ use parquet::file::reader::ChunkReader;
 
 use crate::dataset::DatasetFile;
 use crate::error::{Error, InputError, Result};
-use crate::output::{DatasetEntry, RangeFile};
+use crate::output::RangeFile;
 use crate::printable::printable;
 
 /// Reads the footer of a dataset in memory.
@@ -35,12 +35,12 @@ pub(super) fn open_rows(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<R
     Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file.whole(), footer))
 }
 
-/// Compares the hash of a dataset with that in the manifest.
-pub(super) fn check_sha256(found: &str, entry: &DatasetEntry) -> Result<(), String> {
-    if found == entry.sha256 {
+/// Compares the hash of a file with that in the manifest.
+pub(super) fn check_sha256(found: &str, want: &str) -> Result<(), String> {
+    if found == want {
         return Ok(());
     }
-    Err(format!("its SHA-256 is {found}, not {} as the manifest says", entry.sha256))
+    Err(format!("its SHA-256 is {found}, not {want} as the manifest says"))
 }
 
 /// Runs code that decodes a file, and catches panics. The Parquet reader panics on some damaged files: these are

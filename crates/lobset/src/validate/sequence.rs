@@ -3,6 +3,7 @@
 use super::definition::Marks;
 use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
 use super::movement::Recompute;
+use super::sums::SumsCheck;
 use super::violations::MOST_VIOLATIONS;
 use crate::config::{Classes, Config, Target};
 use crate::label::{Split, Thresholds};
@@ -17,6 +18,8 @@ pub(super) struct Sequence<'a> {
     steps: u64,
     late: u64,
     targets: Vec<TargetSequence<'a>>,
+    /// `None` if its sums cannot be read.
+    sums: Option<SumsCheck<'a>>,
     violations: Vec<String>,
 }
 
@@ -60,6 +63,7 @@ impl<'a> Sequence<'a> {
     pub(super) fn new(
         config: &Config,
         (symbol, entry): (&'a SymbolEntry, &'a DatasetEntry),
+        sums: Option<SumsCheck<'a>>,
         thresholds: &Thresholds,
         extent: Extent,
     ) -> Self {
@@ -89,6 +93,7 @@ impl<'a> Sequence<'a> {
             steps: 0,
             late: 0,
             targets: config.all_targets().into_iter().zip(&symbol.targets).map(of_target).collect(),
+            sums,
             violations: Vec::new(),
         }
     }
@@ -107,6 +112,9 @@ impl<'a> Sequence<'a> {
         for ts in &facts.ts_recv {
             self.steps += u64::from(*ts < self.max_ts);
             self.max_ts = self.max_ts.max(*ts);
+        }
+        if sound && let Some(sums) = &mut self.sums {
+            sums.take_facts(&facts);
         }
         for (target, of) in self.targets.iter_mut().zip(&facts.targets) {
             if sound && let Some(recompute) = &mut target.recompute {
@@ -127,6 +135,8 @@ impl<'a> Sequence<'a> {
     /// Ends the dataset; returns the number of movements that were recomputed, and the violations found.
     pub(super) fn finish(mut self) -> (u64, Vec<String>) {
         let mut recomputed = 0;
+        // Sums of damaged rows tell nothing new.
+        let sums = self.sums.take().filter(|_| self.violations.is_empty()).map(SumsCheck::finish);
         // A damaged row also damages the windows that contain it.
         if self.violations.is_empty() {
             for recompute in self.targets.iter_mut().filter_map(|target| target.recompute.take()) {
@@ -156,7 +166,8 @@ impl<'a> Sequence<'a> {
             self.violations.truncate(MOST_VIOLATIONS);
             self.violations.push("the list ends here; there may be more".to_owned());
         }
-        (recomputed, self.violations.into_iter().map(|v| format!("{file}: {v}")).collect())
+        let of_rows = self.violations.into_iter().map(|v| format!("{file}: {v}"));
+        (recomputed, of_rows.chain(sums.into_iter().flatten()).collect())
     }
 }
 

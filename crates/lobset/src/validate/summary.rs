@@ -34,6 +34,7 @@ pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEn
         "classification_label is the number of boundaries at or below price_movement".to_owned(),
         "split follows from row and the boundary time".to_owned(),
         "counts by class and split match the manifest".to_owned(),
+        "the sums beside every dataset are of its columns and count its rows and their fit rows".to_owned(),
         match &whole {
             Some(Whole { card_as_written: false, .. }) => format!("every file but {CARD} has the manifest's SHA-256"),
             _ => "every file has the manifest's SHA-256".to_owned(),
@@ -72,6 +73,7 @@ pub(super) fn summary(manifest: &Manifest, whole: Option<Whole>) -> ValidationEn
         None => not_checked.extend([
             "mid_price and price_movement, computed again from the quotes: lobset validate does that".to_owned(),
             "known_share and known_accuracy: lobset validate --against INPUT --all computes them again".to_owned(),
+            "sums: lobset validate forms those of the best prices again, and with --against INPUT --all those of all columns".to_owned(),
         ]),
     }
     ValidationEntry { datasets, rows, checks, not_checked }
@@ -111,8 +113,13 @@ impl Whole {
         }
         if self.all {
             checks.push("known_share and known_accuracy follow from the raw files".to_owned());
+            checks.push("the sums of all columns, by input file, are those of the rows in the raw files".to_owned());
             return;
         }
+        checks.push("the sums of the best prices and of mid_price are those of the rows".to_owned());
+        not_checked.push(
+            "the sums of other columns, and which rows come from which input: use --against INPUT --all".to_owned(),
+        );
         let left = movements - self.recomputed.min(movements);
         if left > 0 {
             not_checked.push(format!(

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::{market, run};
 
 pub const DATASET: &str = "AUDUSD_M6AM4_dataset.parquet";
+pub const MOMENTS: &str = "AUDUSD_M6AM4_moments.parquet";
 
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
@@ -110,6 +111,8 @@ pub fn fit_hashes(out: &Path) {
     for entry in manifest.symbols.iter_mut().filter_map(|s| s.dataset.as_mut()) {
         entry.bytes = std::fs::metadata(out.join(&entry.file)).unwrap().len();
         entry.sha256 = hash(&entry.file);
+        entry.moments.bytes = std::fs::metadata(out.join(&entry.moments.file)).unwrap().len();
+        entry.moments.sha256 = hash(&entry.moments.file);
     }
     seal(out, manifest);
 }

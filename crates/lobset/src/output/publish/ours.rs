@@ -30,7 +30,15 @@ struct Names {
 
 #[derive(Deserialize)]
 struct Symbol {
-    dataset: Option<Named>,
+    dataset: Option<Dataset>,
+}
+
+/// A dataset. Manifests of versions that wrote no sums name none.
+#[derive(Deserialize)]
+struct Dataset {
+    #[serde(flatten)]
+    rows: Named,
+    moments: Option<Named>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +67,7 @@ impl Names {
     /// The names of all files except the manifest, with their sizes where the manifest records them.
     fn sizes(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
         let datasets = self.symbols.iter().filter_map(|symbol| symbol.dataset.as_ref());
+        let datasets = datasets.flat_map(|dataset| [Some(&dataset.rows), dataset.moments.as_ref()]).flatten();
         let files = datasets.chain([&self.thresholds]).map(|named| (named.file.as_str(), named.bytes));
         files.chain([&self.card, &self.report].into_iter().flatten().map(|small| (small.name(), None)))
     }

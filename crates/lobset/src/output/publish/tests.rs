@@ -7,14 +7,19 @@ use super::*;
 /// The part of a manifest that publication reads.
 const OURS: &str = r#"{
     "version": "0.1.0", "config": {}, "thresholds": {"file": "thresholds.json"}, "card": "README.md", "report": "report.html",
-    "symbols": [{"symbol": "A", "dataset": {"file": "A_dataset.parquet"}}, {"symbol": "B", "dataset": null}]
+    "symbols": [
+        {"symbol": "A", "dataset": {"file": "A_dataset.parquet", "moments": {"file": "A_moments.parquet"}}},
+        {"symbol": "B", "dataset": null}
+    ]
 }"#;
 
 /// Writes the files that publication checks in a dataset, with `name` in the card.
 fn write_dataset(folder: &Path, name: &str) {
     fs::create_dir_all(folder).unwrap();
     let small = [("README.md", name), ("thresholds.json", "{}"), ("report.html", "")];
-    for (file, text) in small.into_iter().chain([("A_dataset.parquet", ""), (MANIFEST, OURS)]) {
+    for (file, text) in
+        small.into_iter().chain([("A_dataset.parquet", ""), ("A_moments.parquet", ""), (MANIFEST, OURS)])
+    {
         fs::write(folder.join(file), text).unwrap();
     }
 }
@@ -250,7 +255,7 @@ const THRESHOLDS: &str = r#"{
 /// Something that a user may have put into a dataset's folder, and how the refusal names it.
 type Guest = (fn(&Path) -> io::Result<()>, &'static str);
 
-const GUESTS: [Guest; 7] = [
+const GUESTS: [Guest; 8] = [
     (|out| fs::write(out.join("notes.txt"), "mine"), r#""notes.txt""#),
     (|out| fs::write(out.join(".hidden"), "mine"), r#"".hidden""#),
     (|out| fs::create_dir(out.join("raw")), r#""raw""#),
@@ -268,6 +273,8 @@ const GUESTS: [Guest; 7] = [
         },
         r#""A_dataset.parquet""#,
     ),
+    // A name that a file of lobset could have, but not one from the manifest.
+    (|out| fs::write(out.join("B_moments.parquet"), "mine"), r#""B_moments.parquet""#),
 ];
 
 #[test]
@@ -360,7 +367,7 @@ fn links_and_names_that_lead_out_of_the_folder_make_no_dataset() {
     assert!(error.to_string().contains("is not a lobset dataset"), "{error}");
     // Fields that other versions lack.
     fs::remove_file(out.join(MANIFEST)).unwrap();
-    for file in ["README.md", "report.html"] {
+    for file in ["README.md", "report.html", "A_moments.parquet"] {
         fs::remove_file(out.join(file)).unwrap();
     }
     let old = r#"{"version": "0", "config": {}, "thresholds": {"file": "thresholds.json", "new": 1},
@@ -472,8 +479,9 @@ fn links_in_the_place_of_work_files_are_refused() {
 #[test]
 fn what_is_published_is_what_was_staged() {
     type Change = fn(&Path) -> io::Result<()>;
-    let changes: [(Change, &str); 5] = [
+    let changes: [(Change, &str); 6] = [
         (|staged| fs::remove_file(staged.join("A_dataset.parquet")), "\"A_dataset.parquet\" is not the file"),
+        (|staged| fs::remove_file(staged.join("A_moments.parquet")), "\"A_moments.parquet\" is not the file"),
         (|staged| fs::write(staged.join("A_dataset.parquet"), "longer"), "\"A_dataset.parquet\" is not the file"),
         (|staged| fs::remove_file(staged.join("README.md")), "\"README.md\" is not the file"),
         (|staged| fs::write(staged.join("extra"), ""), "it contains files that its manifest does not list"),

@@ -11,12 +11,16 @@ use super::{Job, boundaries_of};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Thresholds};
-use crate::output::{DatasetSchema, DatasetWriter, RowGroupEncoder, SEGMENTS, WrittenFile, dataset_stem};
+use crate::output::{
+    DatasetSchema, DatasetWriter, RowGroupEncoder, SEGMENTS, SymbolSums, WrittenFile, dataset_stem, moments_stem,
+    write_moments,
+};
 use crate::pipeline::counts::{ClassCounts, Labelled};
 use crate::pipeline::plan::{Quotas, RowGroup};
 use crate::pipeline::streams::TargetRows;
 use crate::pipeline::write::{Labelling, WriteTarget, metadata, read_tracks, rows_read};
 use crate::run::{Pool, map_ordered};
+use crate::storage::{self, checksum::seal_json};
 use crate::tape::{SymbolTape, Tape};
 
 /// Writes row groups.
@@ -27,6 +31,8 @@ pub struct Datasets {
     pub thresholds: Thresholds,
     /// True if some of the input has gateway stamps.
     pub ts_out: bool,
+    /// The names of all input files.
+    pub inputs: Vec<String>,
     pub parts: Vec<DatasetPart>,
 }
 
@@ -37,6 +43,8 @@ pub struct DatasetPart {
     pub tape: SymbolTape,
     /// The rows of the tape that start a new unbroken stretch.
     pub breaks: Vec<u64>,
+    /// The input files of its rows, in order: the place of each among the inputs, and its first row.
+    pub files: Vec<(usize, u64)>,
     /// The rows that can have a label of any target.
     pub candidates: Candidates,
     /// The targets that the symbol qualifies for.
@@ -58,11 +66,15 @@ pub struct DatasetTarget {
     pub counts: ClassCounts,
 }
 
-/// A file that was written.
+/// A dataset or a segment that was written.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Written {
     pub file: PathBuf,
     pub written: WrittenFile,
+    /// The sums of its columns: the file that stands beside a dataset, or a work file beside a segment.
+    pub sums: PathBuf,
+    /// Size and hash of the sums of a dataset.
+    pub moments: Option<WrittenFile>,
 }
 
 impl Job for Datasets {
@@ -71,7 +83,7 @@ impl Job for Datasets {
     const KIND: &'static str = "datasets";
 
     fn run(self, attempt: &Attempt<'_>) -> Result<Vec<Written>> {
-        let Self { config, thresholds, ts_out, parts } = self;
+        let Self { config, thresholds, ts_out, inputs, parts } = self;
         let schema = Arc::new(DatasetSchema::new(&config, ts_out).map_err(|e| Error::output(&attempt.work, e))?);
         let targets = config.all_targets();
         let encoders = Pool::new();
@@ -83,6 +95,7 @@ impl Job for Datasets {
             } else {
                 (attempt.file(SEGMENTS, "parquet"), Vec::new())
             };
+            let mut sums = SymbolSums::default();
             let encode = |group: &RowGroup| {
                 let mut tape = part.tape.part(rows_read(&part.candidates, group.candidates.clone()));
                 tape.fetch(Tape::Rows)?;
@@ -103,6 +116,7 @@ impl Job for Datasets {
                     symbol: &part.symbol,
                     tape: &tape,
                     breaks: &part.breaks,
+                    files: &part.files,
                     candidates: &part.candidates,
                     all: targets.len(),
                     targets: written,
@@ -117,12 +131,23 @@ impl Job for Datasets {
             };
             let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
             map_ordered(attempt.threads, 0, &part.groups, encode, |mut encoder| {
-                encoder.take_groups(|group| writer.append(group))?;
+                encoder.take_groups(|group, of_group| {
+                    sums.append(of_group);
+                    writer.append(group)
+                })?;
                 encoders.put(encoder);
                 Ok(())
             })?;
-            let written = if part.whole { writer.finish()? } else { writer.finish_segment()? };
-            Ok(Written { file, written })
+            if part.whole {
+                let written = writer.finish()?;
+                let of_sums = attempt.dataset(&moments_stem(config.tag(), &part.symbol));
+                let moments = write_moments(&of_sums, &config, &schema, &part.symbol, (&inputs, &sums))?;
+                return Ok(Written { file, written, sums: of_sums, moments: Some(moments) });
+            }
+            let (written, of_sums) = (writer.finish_segment()?, attempt.file(SEGMENTS, "json"));
+            let sealed = seal_json(&sums).and_then(|text| storage::put_new(&of_sums, text.as_bytes()));
+            sealed.map_err(|e| Error::output(&of_sums, e))?;
+            Ok(Written { file, written, sums: of_sums, moments: None })
         };
         parts.into_iter().map(write).collect()
     }

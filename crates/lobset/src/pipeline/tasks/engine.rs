@@ -17,7 +17,9 @@ use super::{Job, READERS, Spec, Task, Workers};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
 use crate::label::{Histogram, SLICE, Selection, Sums, Thresholds, merged};
-use crate::output::{DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name};
+use crate::output::{
+    DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name, moments_file_name,
+};
 use crate::pipeline::counts::{BlockCounts, Labelled, Slice, slices, slices_of};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
 use crate::pipeline::movements::{MovementSummary, slide};
@@ -50,7 +52,7 @@ pub struct Tasks<'a> {
     done: HashSet<String>,
     /// The tracks of each [`item`].
     movements: Vec<Vec<Pieces>>,
-    /// Finished datasets, by their names in the output folder.
+    /// Finished datasets and the files of their sums, by their names in the output folder.
     datasets: BTreeMap<String, PathBuf>,
 }
 
@@ -138,9 +140,9 @@ impl<'a> Tasks<'a> {
         Ok((histograms, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
     }
 
-    /// Path of a finished dataset.
-    fn dataset(&self, entry: &DatasetEntry) -> PathBuf {
-        self.datasets.get(&entry.file).cloned().unwrap_or_default()
+    /// Path of a finished dataset, or of its sums, given its name.
+    fn dataset(&self, file: &str) -> PathBuf {
+        self.datasets.get(file).cloned().unwrap_or_default()
     }
 }
 
@@ -313,7 +315,7 @@ impl Engine for Tasks<'_> {
     }
 
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
-        let WriteInput { streams, thresholds, plans, ts_out, .. } = *input;
+        let WriteInput { streams, thresholds, plans, inputs, ts_out, .. } = *input;
         let config = self.run.config;
         let candidates = |groups: &[RowGroup]| groups.iter().map(RowGroup::count).sum();
         let most = task_size(plans.iter().map(|plan| candidates(&plan.groups)).sum(), MOST_FILES);
@@ -342,6 +344,7 @@ impl Engine for Tasks<'_> {
                 let part = DatasetPart {
                     symbol: stream.symbol.clone(),
                     breaks: stream.breaks.iter().copied().filter(|row| rows.contains(row)).collect(),
+                    files: stream.files_of(&rows),
                     tape: stream.tape.part(rows),
                     candidates: plan.candidates.part(range),
                     targets: plan.targets.iter().map(target).collect(),
@@ -357,6 +360,7 @@ impl Engine for Tasks<'_> {
             config: config.clone(),
             thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.as_str())),
             ts_out,
+            inputs: inputs.to_vec(),
             parts: parts.into_iter().map(|(_, part)| part).collect(),
         };
         let (receipts, _) = self.map(Stage::Write, batches.into_iter().map(job).collect())?;
@@ -374,6 +378,7 @@ impl Engine for Tasks<'_> {
                 thresholds: thresholds.only([symbol.as_str()]),
                 ts_out,
                 symbol: symbol.clone(),
+                inputs: inputs.to_vec(),
                 segments: files[*place].clone(),
                 rows: plans[*place].rows(),
             }
@@ -384,11 +389,18 @@ impl Engine for Tasks<'_> {
         }
         let mut entries = BTreeMap::new();
         for (plan, files) in plans.iter().zip(files) {
-            let Some(Written { file, written }) = files.into_iter().next() else { continue };
-            let name = dataset_file_name(config.tag(), &streams[plan.symbol].symbol);
-            let name = self.work.dataset_name(&file, name);
-            self.datasets.insert(name.clone(), file);
-            entries.insert(plan.symbol, dataset_entry(plan, name, &written));
+            let Some(Written { file, written, sums, moments }) = files.into_iter().next() else { continue };
+            let lacking = || Error::Executor("a task has written a dataset without its sums".to_owned());
+            let symbol = &streams[plan.symbol].symbol;
+            let mut place = |file: PathBuf, name: String| {
+                let name = self.work.dataset_name(&file, name);
+                self.datasets.insert(name.clone(), file);
+                name
+            };
+            let file = place(file, dataset_file_name(config.tag(), symbol));
+            let sums = place(sums, moments_file_name(config.tag(), symbol));
+            let entry = dataset_entry(plan, (file, written), (sums, moments.ok_or_else(lacking)?));
+            entries.insert(plan.symbol, entry);
         }
         Ok(entries)
     }
@@ -424,13 +436,15 @@ struct ProveTasks<'a> {
 impl Prover for ProveTasks<'_> {
     fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<Vec<u64>>)> {
         let part = |(symbol, entry): (&SymbolEntry, &DatasetEntry)| {
-            (entry.rows, ProvePart { file: self.engine.dataset(entry), symbol: symbol.clone() })
+            let (file, moments) = (self.engine.dataset(&entry.file), self.engine.dataset(&entry.moments.file));
+            (entry.rows, ProvePart { file, moments, symbol: symbol.clone() })
         };
         let batches = batches(manifest.datasets().map(part), LEAST, |(rows, _)| *rows);
         let job = |parts: Vec<(u64, ProvePart)>| Prove {
             config: manifest.config.clone(),
             thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
             ts_out: manifest.has_ts_out(),
+            inputs: manifest.inputs.iter().map(|input| input.name.clone()).collect(),
             parts: parts.into_iter().map(|(_, part)| part).collect(),
         };
         let (receipts, _) = self.engine.map(Stage::Validate, batches.into_iter().map(job).collect())?;

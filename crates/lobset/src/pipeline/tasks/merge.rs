@@ -1,4 +1,4 @@
-//! Task: splices the segments of a symbol into its dataset. Row groups are copied unchanged.
+//! Task: splices the segments of a symbol into its dataset. Row groups are copied unchanged, and sums are added up.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,10 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::input::file_sha256;
 use crate::label::Thresholds;
-use crate::output::{DatasetSchema, DatasetWriter, dataset_stem};
+use crate::output::{DatasetSchema, DatasetWriter, SymbolSums, dataset_stem, moments_stem, write_moments};
 use crate::pipeline::write::metadata;
-use crate::storage::checksum::damaged;
+use crate::storage;
+use crate::storage::checksum::{damaged, unseal_json};
 
 /// Splices segments, in order.
 #[derive(Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub struct Merge {
     /// True if some of the input has gateway stamps.
     pub ts_out: bool,
     pub symbol: String,
+    /// The names of all input files.
+    pub inputs: Vec<String>,
     pub segments: Vec<Written>,
     pub rows: u64,
 }
@@ -35,14 +38,20 @@ impl Job for Merge {
         let schema = DatasetSchema::new(&self.config, self.ts_out).map_err(|e| Error::output(&file, e))?;
         let metadata = metadata(&self.config, &self.symbol, &self.thresholds);
         let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
-        for Written { file: segment, written } in &self.segments {
+        let mut sums = SymbolSums::default();
+        for Written { file: segment, written, sums: of_segment, .. } in &self.segments {
             let sha256 = file_sha256(segment)?;
             if sha256 != written.sha256 {
                 return Err(Error::read_back(segment, &damaged()));
             }
             writer.splice(segment, |_| attempt.monitor.advance(0))?;
+            let more = storage::read(of_segment).and_then(|sealed| unseal_json(&sealed));
+            sums.append(more.map_err(|e| Error::read_back(of_segment, &e))?);
         }
-        Ok(Written { file, written: writer.finish()? })
+        let written = writer.finish()?;
+        let of_sums = attempt.dataset(&moments_stem(self.config.tag(), &self.symbol));
+        let moments = write_moments(&of_sums, &self.config, &schema, &self.symbol, (&self.inputs, &sums))?;
+        Ok(Written { file, written, sums: of_sums, moments: Some(moments) })
     }
 
     fn amount(&self) -> u64 {

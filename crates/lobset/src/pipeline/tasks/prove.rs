@@ -60,6 +60,8 @@ pub struct Prove {
     pub thresholds: Thresholds,
     /// True if some of the input has gateway stamps.
     pub ts_out: bool,
+    /// The names of all input files.
+    pub inputs: Vec<String>,
     pub parts: Vec<Part>,
 }
 
@@ -67,6 +69,8 @@ pub struct Prove {
 #[derive(Serialize, Deserialize)]
 pub struct Part {
     pub file: PathBuf,
+    /// The sums of its columns.
+    pub moments: PathBuf,
     pub symbol: SymbolEntry,
 }
 
@@ -95,7 +99,7 @@ impl Job for Prove {
     const KIND: &'static str = "prove";
 
     fn run(self, attempt: &Attempt<'_>) -> Result<Receipt> {
-        let Self { config, thresholds, ts_out, parts } = self;
+        let Self { config, thresholds, ts_out, inputs, parts } = self;
         let files: Vec<PathBuf> = config.all_targets().iter().map(|_| attempt.file(MOVEMENTS, "f64")).collect();
         let fail = |file: &PathBuf, e| Error::output(file, e);
         let create = |file: &PathBuf| Writer::create(file).map_err(|e| fail(file, e));
@@ -104,13 +108,20 @@ impl Job for Prove {
             version: crate::VERSION,
             config: &config,
             ts_out,
+            inputs: &inputs,
             thresholds: &thresholds,
             extent: Extent::Written,
             retry: true,
         };
-        let named = parts.iter().filter_map(|Part { file, symbol }| Some((file, symbol, symbol.dataset.as_ref()?)));
-        let datasets: Vec<Dataset<'_>> =
-            named.map(|(file, symbol, entry)| Dataset { path: file.clone(), symbol, entry }).collect();
+        let named = parts.iter().filter_map(|part| Some((part, part.symbol.dataset.as_ref()?)));
+        let datasets: Vec<Dataset<'_>> = named
+            .map(|(Part { file, moments, symbol }, entry)| Dataset {
+                path: file.clone(),
+                moments: moments.clone(),
+                symbol,
+                entry,
+            })
+            .collect();
         let targets = writers.iter_mut().zip(&files).map(|(writer, file)| KeptTarget {
             blocks: BlockWriter::new(move |block: &[u8]| writer.write_all(block).map_err(|e| fail(file, e))),
             fitted: Vec::new(),

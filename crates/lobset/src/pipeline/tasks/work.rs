@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::output::{
-    DATASETS, LARGEST_MANIFEST, MANIFEST, MARKER, MOVEMENTS, Manifest, RECEIPTS, SEGMENTS, TAPES, Workspace,
-    is_manifest,
+    DATASETS, DatasetEntry, LARGEST_MANIFEST, MANIFEST, MARKER, MOMENTS_ENDING, MOVEMENTS, Manifest, RECEIPTS,
+    SEGMENTS, TAPES, Workspace, is_manifest,
 };
 use crate::pipeline::close::WorkFolder;
 use crate::printable::Shown;
@@ -80,7 +80,10 @@ fn small_files(manifest: &Manifest) -> [&str; 3] {
 /// True if every file that a manifest names is there, and every dataset in its full size.
 pub fn is_whole(out: &Path, manifest: &Manifest) -> bool {
     let bytes = |file: &str| storage::stat(&out.join(file)).ok().map(|stat| stat.bytes);
-    manifest.datasets().all(|(_, entry)| bytes(&entry.file) == Some(entry.bytes))
+    let is_there = |entry: &DatasetEntry| {
+        bytes(&entry.file) == Some(entry.bytes) && bytes(&entry.moments.file) == Some(entry.moments.bytes)
+    };
+    manifest.datasets().all(|(_, entry)| is_there(entry))
         && small_files(manifest).iter().all(|file| bytes(file).is_some())
 }
 
@@ -280,7 +283,7 @@ impl Work {
     /// Removes files of a store that have names given by lobset and that the manifest does not name: those that it
     /// replaced, and those that killed attempts left.
     fn sweep(&self, manifest: &Manifest) -> std::io::Result<()> {
-        let mut named: Vec<&str> = manifest.datasets().map(|(_, entry)| entry.file.as_str()).collect();
+        let mut named: Vec<&str> = manifest.datasets().flat_map(|(_, entry)| entry.files()).collect();
         named.extend(small_files(manifest));
         named.sort_unstable();
         for (path, _) in storage::list(&self.out)? {
@@ -347,7 +350,11 @@ fn finished_tasks(folder: &Path) -> usize {
 /// extension.
 fn is_ours(file: &str) -> bool {
     let Some((stem, "parquet" | "json" | "md" | "html")) = file.rsplit_once('.') else { return false };
-    let known = |stem: &str| stem.ends_with("_dataset") || ["thresholds", "README", "report"].contains(&stem);
+    let known = |stem: &str| {
+        stem.ends_with("_dataset")
+            || stem.ends_with(MOMENTS_ENDING)
+            || ["thresholds", "README", "report"].contains(&stem)
+    };
     stem.rsplit_once('.')
         .is_some_and(|(stem, name)| known(stem) && name.len() == 16 && name.bytes().all(|b| b.is_ascii_hexdigit()))
 }
@@ -359,6 +366,7 @@ mod tests {
     #[test]
     fn only_files_of_ours_are_swept() {
         assert!(is_ours(&format!("ES_ESM5_dataset.{}.parquet", unique())));
+        assert!(is_ours(&format!("ES_ESM5_moments.{}.parquet", unique())));
         assert!(is_ours("thresholds.0123456789abcdef.json") && is_ours("report.0123456789abcdef.html"));
         assert!(is_ours("README.0123456789abcdef.md") && !is_ours("README.md"));
         assert!(!is_ours("manifest.json") && !is_ours("ES_ESM5_dataset.parquet") && !is_ours("notes.txt"));
