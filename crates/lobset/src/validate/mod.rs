@@ -30,6 +30,7 @@ mod movement;
 mod prove;
 mod quotes;
 mod raw;
+mod raw_file;
 mod raw_row;
 mod reading;
 mod sequence;
