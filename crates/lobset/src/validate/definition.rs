@@ -42,6 +42,18 @@ impl Unusable {
             Self::TooLarge { .. } => None,
         }
     }
+
+    /// The name of the reason, as in the manifest.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::BadBook => "bad_book",
+            Self::MidEvent => "mid_event",
+            Self::OneSided => "one_sided",
+            Self::Crossed => "crossed",
+            Self::OutOfRange => "out_of_range",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
 }
 
 impl fmt::Display for Unusable {

@@ -6,9 +6,9 @@ mod time;
 
 use std::ops::Range;
 
-pub(super) use barrier::Path;
-pub(super) use means::{Lengths, Slide};
-pub(super) use time::Integral;
+pub(super) use barrier::{Path, fraction as barrier_fraction};
+pub(super) use means::{Lengths, Slide, fraction as means_fraction};
+pub(super) use time::{Integral, fraction as time_fraction};
 
 use crate::config::{Horizon, Movement};
 
