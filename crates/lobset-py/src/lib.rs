@@ -46,7 +46,7 @@ mod _lobset {
     #[pymodule_export]
     use super::depth::DepthProcessor;
     #[pymodule_export]
-    use super::engine::{build, fit_thresholds, inspect, process, simulate, validate};
+    use super::engine::{build, explain, fit_thresholds, inspect, process, simulate, validate};
     #[pymodule_export]
     use super::rows::RowStream;
     #[pymodule_export]

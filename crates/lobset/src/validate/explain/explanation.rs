@@ -209,6 +209,9 @@ pub struct MovementStep {
     pub denominator: String,
     /// The movement: each of the two is rounded once, then divided. `None` if it is undefined.
     pub value: Option<f64>,
+    /// The known part of it: the movement if the price stayed where it is at the row, which needs no forecast. 0 where
+    /// movements start from that price. `None` if the movement is undefined.
+    pub known: Option<f64>,
 }
 
 /// A class.

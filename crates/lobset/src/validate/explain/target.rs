@@ -198,7 +198,8 @@ fn movement(movement: &Movement, verdict: &Verdict) -> MovementStep {
         }
         (_, Trace::Means { .. }) => [String::new(), String::new()],
     };
-    MovementStep { numerator, denominator, value: verdict.movement }
+    let known = verdict.movement.map(|_| verdict.known);
+    MovementStep { numerator, denominator, value: verdict.movement, known }
 }
 
 /// Why a movement whose windows are whole is undefined.

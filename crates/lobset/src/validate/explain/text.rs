@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use serde_json::Value;
+
 use super::explanation::{
     BarrierSteps, ClassStep, Explanation, MarkStep, MovementStep, RowTime, SplitStep, Steps, TargetExplanation, Window,
 };
@@ -60,6 +62,11 @@ fn mid_price(mid2: i64) -> String {
 /// A mean price or a barrier, which is rounded.
 fn rounded(price: f64) -> String {
     format!("{price:.12}")
+}
+
+/// A movement, a boundary or a distance, in digits that a parser reads back to the same float.
+fn float(value: f64) -> String {
+    if value == 0.0 { "0".to_owned() } else { format!("{value:e}") }
 }
 
 fn at(row: RowTime) -> String {
@@ -157,7 +164,11 @@ impl Explanation {
         let from = format!("row {}, mid price {}", grouped(self.row), mid_price(self.record.mid2));
         paragraph(f, "from", &format!("{from}, spread {}", price(steps.spread)))?;
         if let Some(sigma) = steps.sigma {
-            paragraph(f, "sigma", &format!("{sigma:e}, of one-row changes over lookback_rows through the row"))?;
+            paragraph(
+                f,
+                "sigma",
+                &format!("{sigma:e}, the deviation of one-row changes over lookback_rows through the row"),
+            )?;
         }
         let [upper, lower] = match steps.barriers {
             Some([upper, lower]) => {
@@ -204,11 +215,14 @@ impl Explanation {
         }
         let width = stored.values.iter().map(|value| value.column.len()).max().unwrap_or(0);
         for value in &stored.values {
-            let found = match &value.stored {
-                serde_json::Value::String(text) => printable(text).into_owned(),
+            let shown = |value: &Value| match value {
+                Value::String(text) => printable(text).into_owned(),
+                Value::Number(number) if number.is_f64() => number.as_f64().map(float).unwrap_or_default(),
                 other => other.to_string(),
             };
-            let same = if value.agrees { "as above".to_owned() } else { format!("by definition {}", value.computed) };
+            let found = shown(&value.stored);
+            let same =
+                if value.agrees { "as above".to_owned() } else { format!("by definition {}", shown(&value.computed)) };
             writeln!(f, "  {:<width$}  {found:<24}  {same}", value.column)?;
         }
         if let Some(reason) = stored.absent_because.as_ref().filter(|_| !stored.present) {
@@ -229,8 +243,12 @@ fn sums(f: &mut fmt::Formatter<'_>, text: String, mean: f64) -> fmt::Result {
 
 fn rows_window(f: &mut fmt::Formatter<'_>, name: &str, window: &Window, [sum, weight]: [&str; 2]) -> fmt::Result {
     let Window { first, last, .. } = window;
-    paragraph(f, name, &format!("rows {} to {}", grouped(first.row), grouped(last.row)))?;
-    paragraph(f, "", &format!("{} to {}", first.time, last.time))?;
+    if first == last {
+        paragraph(f, name, &at(*first))?;
+    } else {
+        paragraph(f, name, &format!("rows {} to {}", grouped(first.row), grouped(last.row)))?;
+        paragraph(f, "", &format!("{} to {}", first.time, last.time))?;
+    }
     let digits = grouped_digits(&window.sum);
     let rows = count(window.weight, "row");
     sums(f, format!("sum of mid2 {sum} = {digits}, over {weight} = {rows}"), window.mean)
@@ -249,8 +267,8 @@ fn time_window(f: &mut fmt::Formatter<'_>, name: &str, window: &Window, [sum, we
     paragraph(f, "", &format!("through {to}, {}", length(from, to)))?;
     let rows = (grouped(first.row), grouped(last.row));
     paragraph(f, "", &format!("prices of rows {} (the last at its beginning) to {}", rows.0, rows.1))?;
-    let nanoseconds = grouped(window.weight);
-    sums(f, format!("integral of mid2 {sum} = {digits}, over {weight} = {nanoseconds} ns"), window.mean)
+    paragraph(f, "", &format!("integral of mid2 over nanoseconds {sum} = {digits}"))?;
+    sums(f, format!("over {weight} = {} ns", grouped(window.weight)), window.mean)
 }
 
 fn length(from: Timestamp, to: Timestamp) -> Duration {
@@ -266,8 +284,13 @@ fn movement(f: &mut fmt::Formatter<'_>, found: &MovementStep, of_barrier: bool) 
     paragraph(f, "movement", formula)?;
     paragraph(f, "", &format!("numerator    {}", grouped_digits(&found.numerator)))?;
     paragraph(f, "", &format!("denominator  {}", grouped_digits(&found.denominator)))?;
-    let value = found.value.map_or_else(|| "undefined".to_owned(), |value| format!("{value:e}"));
-    paragraph(f, "", &format!("result       {value}"))
+    let value = found.value.map_or_else(|| "undefined".to_owned(), float);
+    paragraph(f, "", &format!("result       {value}"))?;
+    // Where it is 0, movements start from the price at the row, or that price is the mean behind.
+    match found.known.filter(|known| *known != 0.0) {
+        Some(known) => paragraph(f, "", &format!("known part   {}, if the price stayed as it is", float(known))),
+        None => Ok(()),
+    }
 }
 
 fn class(f: &mut fmt::Formatter<'_>, found: &ClassStep, steps: Option<&Steps>) -> fmt::Result {
@@ -277,9 +300,11 @@ fn class(f: &mut fmt::Formatter<'_>, found: &ClassStep, steps: Option<&Steps>) -
         (Some(Steps::Barrier(_)), ..) => {
             ["the lower barrier", "neither barrier", "the upper barrier"].get(class).copied().unwrap_or("").to_owned()
         }
-        (_, Some(at_least), Some(below)) => format!("boundary {at_least:e} <= movement < boundary {below:e}"),
-        (_, Some(at_least), None) => format!("movement >= {at_least:e}, the highest boundary"),
-        (_, None, Some(below)) => format!("movement < {below:e}, the lowest boundary"),
+        (_, Some(at_least), Some(below)) => {
+            format!("boundary {} <= movement < boundary {}", float(at_least), float(below))
+        }
+        (_, Some(at_least), None) => format!("movement >= {}, the highest boundary", float(at_least)),
+        (_, None, Some(below)) => format!("movement < {}, the lowest boundary", float(below)),
         (_, None, None) => String::new(),
     };
     paragraph(f, "class", &format!("{class} of 0 to {last}: {why}"))
