@@ -265,7 +265,7 @@ fn bad_books_sessions_and_undefined_movements_are_given_as_reasons() {
     run(&inputs, &out, &Config { nbins: 2, targets, ..small() }).unwrap();
     let found = explained(&out, "M6AM4", 460, &inputs);
     assert!(found.agrees, "{found}");
-    for (target, reason) in found.targets.iter().zip(["the sum behind, B = -2500000", "the mid price of the row"]) {
+    for (target, reason) in found.targets.iter().zip(["the sum behind, B = -2,500,000", "the mid price of the row"]) {
         assert!(target.no_label.as_ref().unwrap().contains(reason), "{found}");
         assert_eq!(target.movement.as_ref().unwrap().value, None);
     }

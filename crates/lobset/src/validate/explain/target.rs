@@ -16,6 +16,7 @@ use super::trail::Trail;
 use crate::config::{Classes, Config, Movement, Target};
 use crate::label::{Split, Thresholds};
 use crate::output::{SymbolEntry, TargetEntry, names};
+use crate::printable::grouped_digits;
 use crate::time_text::Timestamp;
 
 /// What the explanation of a target depends on.
@@ -204,7 +205,10 @@ fn movement(movement: &Movement, verdict: &Verdict) -> MovementStep {
 
 /// Why a movement whose windows are whole is undefined.
 fn undefined(verdict: &Verdict) -> String {
-    let sum = |behind: i128| format!("its movement is undefined: the sum behind, B = {behind}, is not above 0");
+    let sum = |behind: i128| {
+        let behind = grouped_digits(&behind.to_string());
+        format!("its movement is undefined: the sum behind, B = {behind}, is not above 0")
+    };
     match verdict.trace {
         Trace::Means { behind, .. } => sum(behind),
         Trace::Time { behind, .. } => sum(behind.sum),

@@ -228,6 +228,9 @@ impl Explanation {
         if let Some(reason) = stored.absent_because.as_ref().filter(|_| !stored.present) {
             paragraph(f, "because", reason)?;
         }
+        if self.agrees && stored.file.is_none() {
+            return Ok(());
+        }
         if self.agrees {
             return writeln!(f, "the dataset agrees with the raw files about this row");
         }
