@@ -121,7 +121,7 @@ fn rows_of_a_simulated_market_are_explained_as_stored_and_as_added_up_by_hand() 
     }
     assert!(present > 10);
     const MINUTE: u64 = 60_000_000_000;
-    let rows: Vec<PlainRow> = symbols["M6AM4"].iter().cloned().collect();
+    let rows: Vec<PlainRow> = symbols["M6AM4"].clone();
     assert!(rows.is_sorted_by_key(|row| row.ts), "no steps back, so that times are running maxima");
     for row in [2_000, 5_000, 5_571] {
         let found = explained(&out, "M6AM4", row, &inputs);
@@ -302,7 +302,7 @@ fn a_changed_value_is_named() {
         assert!(!found.agrees);
         let error = found.check(&out).unwrap_err().to_string();
         assert!(error.contains(&format!("{DATASET}: row {}: {column} ", numbers[at])), "{error}");
-        assert!(found.to_string().contains(&error.lines().last().unwrap().trim()), "{found}");
+        assert!(found.to_string().contains(error.lines().last().unwrap().trim()), "{found}");
         // The row before does not depend on it.
         assert!(explained(&out, "M6AM4", numbers[at - 1], &place.inputs).agrees);
     }
