@@ -9,7 +9,7 @@
 
 from lobset._config import Config, Feature
 from lobset._depth import DepthProcessor
-from lobset._engine import Progress, build, fit_thresholds, inspect, process, read_dbn, simulate, validate
+from lobset._engine import Progress, build, explain, fit_thresholds, inspect, process, read_dbn, simulate, validate
 from lobset._errors import (
     ConfigError,
     DataError,
@@ -19,6 +19,7 @@ from lobset._errors import (
     OutputError,
     ValidationError,
 )
+from lobset._explanation import ExplainedTarget, Explanation
 from lobset._lobset import RowStream, __version__
 from lobset._results import (
     Fit,
@@ -39,6 +40,8 @@ __all__ = [
     "DataError",
     "DepthProcessor",
     "ExecutorError",
+    "ExplainedTarget",
+    "Explanation",
     "Feature",
     "Fit",
     "InputError",
@@ -58,6 +61,7 @@ __all__ = [
     "ValidationError",
     "__version__",
     "build",
+    "explain",
     "fit_thresholds",
     "inspect",
     "process",

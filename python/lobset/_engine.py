@@ -10,10 +10,11 @@ from typing import Any
 
 from lobset import _lobset, _numbers
 from lobset._config import Config
+from lobset._explanation import Explanation
 from lobset._results import Inspection, Manifest, Thresholds, Validation, place
 
 PathLike = str | os.PathLike[str]
-_MOST_SEED = 2**64 - 1
+_MOST_SEED = _MOST_ROW = 2**64 - 1
 _MOST_COUNT = 2**32 - 1
 Progress = Callable[[str, int, int], object]
 """Called with the stage (scan, plan, write, validate, cache), the amount done, and the total."""
@@ -196,6 +197,48 @@ def validate(
             listener,
         )
     return Validation._of(place(folder), text)
+
+
+def explain(
+    folder: PathLike,
+    symbol: str,
+    row: int,
+    *,
+    against: PathLike | Iterable[PathLike],
+    symbology: PathLike | None = None,
+    threads: int = 0,
+    progress: bool | Progress = True,
+) -> Explanation:
+    """Shows how the labels of one row follow from the raw files, and compares them with the dataset.
+
+    A row without a label, or one that is not in the dataset, is explained too. A dataset that differs from the raw files
+    raises no error: see `agrees` and `differences` of the result. `print` shows it step by step.
+
+    Args:
+        folder: The dataset folder, or its URL.
+        symbol: The symbol, as in the column `symbol`.
+        row: The row's number in the symbol's stream, from 0, as in the column `row`.
+        against: The raw files that the dataset was made from, all of them. They are read up to the end of the row's labels.
+        symbology: As in `process`, for the raw files.
+        threads: As in `process`.
+        progress: As in `process`.
+
+    Raises:
+        InputError: when the folder has no manifest, the symbol or the row does not exist, or the raw files cannot be read
+            or are not those that the manifest lists.
+        ValidationError: when the folder is damaged.
+    """
+    with _listener(progress) as listener:
+        values, text = _lobset.explain(
+            os.fspath(folder),
+            symbol,
+            _numbers.whole("row", row, _MOST_ROW),
+            _paths(against),
+            _path(symbology),
+            _numbers.threads(threads),
+            listener,
+        )
+    return Explanation._of(values, text)
 
 
 def inspect(

@@ -18,6 +18,7 @@ __all__ = [
     "build",
     "cache_folder",
     "command",
+    "explain",
     "fit_thresholds",
     "identity",
     "inspect",
@@ -108,6 +109,15 @@ def validate(
     threads: int,
     progress: _Progress | None,
 ) -> str: ...
+def explain(
+    folder: _Path,
+    symbol: str,
+    row: int,
+    against: Sequence[_Path],
+    symbology: _Path | None,
+    threads: int,
+    progress: _Progress | None,
+) -> tuple[str, str]: ...
 def inspect(
     inputs: Sequence[_Path], config: str, symbology: _Path | None, threads: int, progress: _Progress | None
 ) -> str: ...

@@ -58,6 +58,13 @@ pub enum Command {
         certificate: Option<PathBuf>,
         options: Options,
     },
+    Explain {
+        folder: PathBuf,
+        symbol: String,
+        row: u64,
+        against: Vec<PathBuf>,
+        options: Options,
+    },
     Inspect {
         inputs: Vec<PathBuf>,
         config: Box<Config>,
@@ -284,6 +291,7 @@ pub fn command() -> Clap {
                 )
                 .arg(symbology_file().requires("against")),
         )
+        .subcommand(explain())
         .subcommand(with_settings(
             Clap::new("inspect")
                 .about("Show what DBN files contain: versions, symbols, rows, time ranges, drops")
@@ -332,6 +340,36 @@ pub fn command() -> Clap {
                         .help("Only files that were built at least this many days ago [default: 0]"),
                 ),
         )
+}
+
+fn explain() -> Clap {
+    Clap::new("explain")
+        .about("Show step by step how the labels of one row follow from the raw files, and compare them with the dataset")
+        .long_about(
+            "Show step by step how the labels of one row follow from the raw files: the record, and for each target its \
+             windows with their sums, the movement, the boundaries around it, the class, the split and the mark. Then \
+             compare them with the dataset. A row without a label, or one that is not in the dataset, is explained too.\n\n\
+             Example: lobset explain out M6AM4 1234 --against data/",
+        )
+        .arg(Arg::new("folder").value_name("OUT").required(true).value_parser(value_parser!(PathBuf)).help("A folder written by process or build"))
+        .arg(Arg::new("symbol").value_name("SYMBOL").required(true).help("A symbol, as in the column symbol"))
+        .arg(
+            Arg::new("row")
+                .value_name("ROW")
+                .required(true)
+                .value_parser(value_parser!(u64))
+                .help("The row's number in the symbol's stream, from 0, as in the column row"),
+        )
+        .arg(
+            Arg::new("against")
+                .long("against")
+                .value_name("INPUT")
+                .required(true)
+                .num_args(1..)
+                .value_parser(value_parser!(PathBuf))
+                .help("The raw files that the manifest lists, all of them; they are read up to the end of the row's labels"),
+        )
+        .arg(symbology_file())
 }
 
 fn date(text: &str) -> Result<time::Date, String> {
@@ -387,6 +425,13 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
             let days = sub.get_one::<u64>("older-than").copied().unwrap_or(0);
             Command::Cache { cache, remove: flag("remove"), days }
         }
+        "explain" => Command::Explain {
+            folder: one("folder"),
+            symbol: sub.get_one::<String>("symbol").cloned().unwrap_or_default(),
+            row: sub.get_one::<u64>("row").copied().unwrap_or_default(),
+            against: many("against"),
+            options,
+        },
         "inspect" => Command::Inspect { inputs: many("input"), config: settings(sub, None)?, options },
         _ => {
             let default = Market::default();

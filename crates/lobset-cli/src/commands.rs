@@ -15,8 +15,14 @@ use crate::print::{print, say};
 use crate::progress::Bars;
 use crate::summary;
 
-/// Runs a command and prints its result to stdout. Returns the outcome, and notes to show beside an error.
-pub fn run(command: Command, talk: &Talk, stop: &AtomicBool, ray: Option<Ray<'_>>) -> (Result<(), Error>, Vec<String>) {
+/// Runs a command and prints its result to stdout. Returns the outcome, and notes to show beside an error. A result that
+/// is a failure in itself is printed, and its error returned beside it.
+pub fn run(
+    command: Command,
+    talk: &Talk,
+    stop: &AtomicBool,
+    ray: Option<Ray<'_>>,
+) -> (Result<Option<Error>, Error>, Vec<String>) {
     let bars = Bars::new(talk.quiet);
     let report = |event: Event| bars.event(event);
     let monitor = Monitor::new(&report, stop);
@@ -30,13 +36,13 @@ fn run_watched(
     stop: &AtomicBool,
     ray: Option<Ray<'_>>,
     (bars, monitor): (&Bars, &Monitor<'_>),
-) -> Result<(), Error> {
+) -> Result<Option<Error>, Error> {
     let finish = |written: Option<&Path>, warnings: &[String], text: &dyn Fn() -> String, result: Json<'_>| {
         tell(talk, "warning", warnings);
         tell(talk, "warning", &monitor.take_notes());
         finish(talk, written, text, result)
     };
-    match command {
+    let done = match command {
         Command::Process { inputs, out, config, thresholds, options, engine } => {
             let given = thresholds.as_deref();
             let manifest = match engine {
@@ -85,6 +91,11 @@ fn run_watched(
             let text = || summary::validation(&folder, &validation, talk.verbose);
             finish(certificate.as_deref(), &[], &text, &|| serde_json::to_string_pretty(&validation))
         }
+        Command::Explain { folder, symbol, row, against, options } => {
+            let found = lobset::explain(&folder, &symbol, row, &against, &options, monitor)?;
+            finish(None, &[], &|| found.to_string(), &|| serde_json::to_string_pretty(&found))?;
+            return Ok(found.check(&folder).err());
+        }
         Command::Inspect { inputs, config, options } => {
             let found = lobset::inspect(&inputs, &config, &options, monitor)?;
             finish(None, &found.warnings, &|| summary::inspection(&found), &|| serde_json::to_string_pretty(&found))
@@ -101,7 +112,8 @@ fn run_watched(
             finish(None, &[], &|| summary::cache(&cache, &files, remove), &|| serde_json::to_string_pretty(&files))
         }
         Command::Simulate { folder, market } => simulate(talk, &folder, &market, bars, stop),
-    }
+    };
+    done.map(|()| None)
 }
 
 /// A result as JSON.

@@ -43,7 +43,9 @@ pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u
         say("warning", &format!("Ctrl-C will not clean up: {error}"));
     }
     match commands::run(command, &talk, &STOP, ray) {
-        (Ok(()), _) => 0,
+        (Ok(None), _) => 0,
+        // Stdout has the result, which says the same.
+        (Ok(Some(error)), notes) => fail(&error, &notes, false),
         (Err(error), notes) => fail(&error, &notes, talk.json),
     }
 }

@@ -51,7 +51,7 @@ fn told(place: &Place, line: &str) -> String {
 fn helps() {
     let place = Place::empty();
     insta::assert_snapshot!("help", told(&place, "--help"));
-    for command in ["process", "thresholds", "build", "validate", "inspect", "simulate", "cache"] {
+    for command in ["process", "thresholds", "build", "validate", "explain", "inspect", "simulate", "cache"] {
         insta::assert_snapshot!(format!("help_{command}"), told(&place, &format!("{command} --help")));
     }
 }
@@ -118,6 +118,27 @@ fn summaries() {
         ("cache", "cache --folder nowhere"),
     ] {
         insta::assert_snapshot!(format!("summary_{name}"), told(&place, line));
+    }
+}
+
+#[test]
+fn explanations() {
+    let place = Place::new();
+    let targets = "--target h50=return(50),classes=share --target t=time,lookback=10m,offset=1m,ahead=10m,nbins=3 \
+                   --target b=barrier,up=1.5sigma,down=2spread,horizon=100,lookback_rows=50";
+    assert_eq!(place.run(&format!("process market -o out {SMALL} --label-end {targets}")).code, 0);
+    for (name, line) in [
+        ("row", "explain out M6AM4 3000 --against market"),
+        ("json", "explain out M6AM4 3000 --against market --json"),
+        ("first_row", "explain out M6AM4 3 --against market"),
+        ("last_row", "explain out M6AM4 13265 --against market"),
+        ("no_dataset", "explain out M6AM4-M6AU4 100 --against market"),
+        ("error_symbol", "explain out M6AM5 3 --against market"),
+        ("error_row", "explain out M6AM4 300000 --against market"),
+        ("error_inputs", "explain out M6AM4 3000 --against market/glbx-mdp3-20240401.mbp-10.dbn.zst"),
+        ("error_folder", "explain market M6AM4 3000 --against market"),
+    ] {
+        insta::assert_snapshot!(format!("explain_{name}"), told(&place, line));
     }
 }
 

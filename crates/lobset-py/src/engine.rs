@@ -216,6 +216,24 @@ pub fn validate(
     })?)
 }
 
+/// Explains one row of a dataset; returns the result as JSON, and as text.
+#[pyfunction]
+#[pyo3(signature = (folder, symbol, row, against, symbology, threads, progress))]
+pub fn explain(
+    py: Python<'_>,
+    folder: PathBuf,
+    symbol: &str,
+    row: u64,
+    against: Vec<PathBuf>,
+    symbology: Option<PathBuf>,
+    threads: usize,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(String, String)> {
+    let options = Options { threads, symbology, ..Options::default() };
+    let found = run(py, progress, |monitor, _| lobset::explain(&folder, symbol, row, &against, &options, monitor))?;
+    Ok((json(&found)?, found.to_string()))
+}
+
 /// Counts the contents of files; returns the counts as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, config, symbology, threads, progress))]

@@ -90,4 +90,4 @@ pub use pipeline::{
 pub use printable::{grouped, printable};
 pub use run::{Event, Monitor, Options, Stage};
 pub use time_text::{Duration, Timestamp};
-pub use validate::validate;
+pub use validate::{explain, validate};

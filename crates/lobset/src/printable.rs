@@ -30,9 +30,14 @@ fn is_plain(c: char) -> bool {
 
 /// Formats a number with commas between groups of three digits.
 pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    grouped_digits(&number.to_string())
+}
+
+/// Like [`grouped`], for the digits of an integer of any size and sign.
+pub(crate) fn grouped_digits(integer: &str) -> String {
+    let (sign, digits) = integer.strip_prefix('-').map_or(("", integer), |digits| ("-", digits));
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
-    groups.join(",")
+    format!("{sign}{}", groups.join(","))
 }
 
 /// Shows a path as [`printable`] text.

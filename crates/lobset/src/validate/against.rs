@@ -3,22 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dbn::UNDEF_PRICE;
 use serde::{Deserialize, Serialize};
 
-use super::definition::{Unusable, Usable, starts_stretch};
 use super::drawn::{Drawn, draw};
 use super::every_row::{EveryRow, passes};
-use super::fields::Levels;
-use super::raw_row::RawRow;
+use super::raw_file::RawFiles;
+use super::raw_row::RawRows;
 use super::reading::cause;
-use super::sessions::Sessions;
 use super::violations::Violations;
 use crate::config::Config;
 use crate::error::{Error, Result, ValidationError};
-use crate::input::{
-    CatalogFile, InputEntry, Record, RowReader, ScanRules, catalog, find, total_bytes, verified, with_publisher,
-};
+use crate::input::{CatalogFile, InputEntry, Record, catalog, find, total_bytes};
 use crate::label::Thresholds;
 use crate::output::{Manifest, SymbolEntry};
 use crate::printable::printable;
@@ -48,15 +43,8 @@ pub struct Against {
 /// State of a symbol's raw stream while it is read.
 struct RawStream<'a> {
     symbol: &'a SymbolEntry,
-    rows: u64,
-    max_ts: u64,
-    /// The instrument and the levels of the previous row; `None` before the first.
-    before: Option<(u32, Levels)>,
-    /// Whether a record with a bad book came since the previous row.
-    bad_book: bool,
+    rows: RawRows<'a>,
     breaks: usize,
-    steps_back: u64,
-    sessions: Option<Sessions<'a>>,
     out_of_session: u64,
     stored: StoredRows<'a>,
 }
@@ -109,7 +97,7 @@ pub(super) fn compare<P: AsRef<Path>>(
                 };
                 streams.insert(symbol.symbol.as_str(), RawStream::new(config, symbol, rows));
             }
-            let read = read_inputs(&files, manifest, config, &mut streams, &mut violations, monitor)?;
+            let read = read_inputs(&files, manifest, &mut streams, &mut violations, monitor)?;
             if number == 0 {
                 check_inputs(&manifest.inputs, &read, &mut of_inputs);
             }
@@ -131,71 +119,39 @@ pub(super) fn compare<P: AsRef<Path>>(
 fn read_inputs(
     files: &[CatalogFile],
     manifest: &Manifest,
-    config: &Config,
     streams: &mut BTreeMap<&str, RawStream<'_>>,
     violations: &mut Violations,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<InputEntry>> {
-    let (rules, usable) = (ScanRules::new(config), Usable::new(config));
-    let known: BTreeMap<&str, u16> = manifest.symbols.iter().map(|s| (s.symbol.as_str(), s.publisher_id)).collect();
+    let raw_files = RawFiles::new(manifest);
     let mut streams: Vec<&mut RawStream<'_>> = streams.values_mut().collect();
     let mut read = Vec::new();
     for (place, file) in files.iter().enumerate() {
         // If the files are not those of the manifest, that is told first.
         let input = manifest.inputs.get(place).map_or("", |input| input.name.as_str());
-        let mut reader = RowReader::open(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()))?;
-        let mut rows = 0;
+        let mut raw = raw_files.open(file)?;
         // The index in `streams` of each stream of the file, by its place there; `None` for streams that this pass leaves
-        // out, and the name of one that the manifest does not name.
-        let mut places: Vec<(Option<usize>, Option<String>)> = Vec::new();
-        while reader.advance(monitor)? {
-            let (record, Some(place)) = reader.of_stream()? else { continue };
-            let mid2 = mid2(usable, &record);
-            if place == places.len() {
-                let id = reader.id_at(place);
-                let alone = known.get(id.symbol.as_str()) == Some(&id.publisher_id);
-                let name = if alone { id.symbol } else { with_publisher(&id.symbol, id.publisher_id) };
-                let found = streams.binary_search_by(|stream| stream.symbol.symbol.as_str().cmp(&name)).ok();
-                places.push((found, (!known.contains_key(name.as_str())).then_some(name)));
+        // out. And whether the manifest does not name it, until that was reported.
+        let mut places: Vec<(Option<usize>, bool)> = Vec::new();
+        while let Some(found) = raw.next(monitor)? {
+            if found.place == places.len() {
+                let place = streams.binary_search_by(|stream| stream.symbol.symbol.as_str().cmp(found.stream)).ok();
+                places.push((place, !raw_files.lists(found.stream)));
             }
-            let (stream, unknown) = &mut places[place];
-            let stream = stream.map(|stream| &mut *streams[stream]);
-            match mid2 {
-                Ok(mid2) => {
-                    rows += 1;
-                    if let Some(name) = unknown.take() {
-                        let file = storage::file_name(&file.path);
-                        violations.add(|| {
-                            format!("{}: contains {name:?}, which the manifest does not list", printable(&file))
-                        });
-                    }
-                    if let Some(stream) = stream {
-                        stream.take((config, input), &reader.reader.record()?, mid2, violations);
-                    }
-                }
-                Err(reason) => {
-                    if let Some(stream) = stream {
-                        stream.bad_book |= reason == Unusable::BadBook;
-                    }
-                    let count =
-                        reason.count(&mut reader.drops).ok_or_else(|| reader.reader.error(reason.to_string()))?;
-                    *count += 1;
-                }
+            let (stream, unknown) = &mut places[found.place];
+            if found.mid2.is_ok() && std::mem::take(unknown) {
+                let (file, name) = (storage::file_name(&file.path), found.stream);
+                violations.add(|| format!("{}: contains {name:?}, which the manifest does not list", printable(&file)));
+            }
+            let Some(stream) = stream.map(|stream| &mut *streams[stream]) else { continue };
+            match found.mid2 {
+                Ok(mid2) => stream.take((input, &found.record), mid2, violations),
+                Err(reason) => stream.rows.dropped(reason),
             }
         }
-        file.check_unchanged()?;
-        let reader = verified(&file.path, file.beside.sha256.as_deref(), Ok(reader), |rows| rows.reader.sha256())?;
-        read.push(reader.entry(&file.path, rows, None, None));
+        read.push(raw.finish()?);
     }
     Ok(read)
-}
-
-/// `mid2` of a usable record by the definition, or why it is not usable.
-fn mid2(usable: Usable, record: &Record<'_>) -> Result<i64, Unusable> {
-    usable.flags(record.event.flags)?;
-    let present = |price: i64| (price != UNDEF_PRICE).then_some(price);
-    let best = &record.levels[0];
-    usable.mid2(present(best.bid_px), present(best.ask_px))
 }
 
 /// Compares the files that were read with the inputs of the manifest.
@@ -241,38 +197,14 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
 
 impl<'a> RawStream<'a> {
     fn new(config: &'a Config, symbol: &'a SymbolEntry, stored: StoredRows<'a>) -> Self {
-        Self {
-            symbol,
-            rows: 0,
-            max_ts: 0,
-            before: None,
-            bad_book: false,
-            breaks: 0,
-            steps_back: 0,
-            sessions: config.sessions.as_deref().map(Sessions::new),
-            out_of_session: 0,
-            stored,
-        }
+        Self { symbol, rows: RawRows::new(config), breaks: 0, out_of_session: 0, stored }
     }
 
-    fn take(&mut self, (config, input): (&Config, &str), record: &Record<'_>, mid2: i64, violations: &mut Violations) {
-        let row = self.rows;
-        self.rows += 1;
-        let before = self.before.take();
-        let last = before.as_ref().map(|(instrument, _)| (*instrument, self.max_ts));
-        let after_bad_book = std::mem::take(&mut self.bad_book) && row > 0;
-        let here = (record.event.instrument_id, record.event.ts_recv);
-        let max_ts = self.max_ts.max(record.event.ts_recv);
-        let moment = self.sessions.as_mut().map(|sessions| sessions.at(max_ts));
-        let in_session = moment.is_none_or(|moment| moment.inside);
-        self.out_of_session += u64::from(!in_session);
-        // The last edge lies behind the row before.
-        let reached = (self.max_ts / 1_000_000_000).cast_signed();
-        let at_edge = config.session_breaks
-            && row > 0
-            && moment.is_some_and(|moment| moment.last_edge.is_some_and(|edge| edge > reached));
-        let breaks = after_bad_book || at_edge || starts_stretch(last, here, config.max_gap.map(|gap| gap.0));
-        if breaks {
+    fn take(&mut self, (input, record): (&str, &Record<'_>), mid2: i64, violations: &mut Violations) {
+        let raw = self.rows.next(record, mid2);
+        let row = raw.row;
+        self.out_of_session += u64::from(!raw.in_session);
+        if raw.breaks.is_some() {
             if self.symbol.breaks.get(self.breaks) != Some(&row) {
                 violations.add(|| {
                     format!(
@@ -283,15 +215,10 @@ impl<'a> RawStream<'a> {
             }
             self.breaks += 1;
         }
-        self.steps_back += u64::from(record.event.ts_recv < self.max_ts);
-        self.max_ts = max_ts;
-        self.before = Some((record.event.instrument_id, record.levels.clone()));
-        let before = before.as_ref().filter(|_| !breaks).map(|(_, levels)| levels);
-        let raw = RawRow { row, input, record, before, mid2, breaks, in_session, max_ts };
         match &mut self.stored {
             StoredRows::Nothing => {}
             StoredRows::Drawn(drawn) => drawn.take(&raw, violations),
-            StoredRows::Every(every) => every.take(&raw, violations),
+            StoredRows::Every(every) => every.take(input, &raw, violations),
         }
     }
 
@@ -306,7 +233,7 @@ impl<'a> RawStream<'a> {
                 )
             });
         }
-        let found = (self.rows, self.breaks, self.steps_back);
+        let found = (self.rows.rows, self.breaks, self.rows.steps_back);
         let want = (*rows, breaks.len(), *steps_back);
         if found != want {
             violations.add(|| {

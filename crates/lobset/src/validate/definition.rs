@@ -6,6 +6,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cast::whole;
 use crate::config::{BadBook, Config, Rows};
 use crate::input::Drops;
@@ -38,6 +40,18 @@ impl Unusable {
             Self::Crossed => Some(&mut drops.crossed),
             Self::OutOfRange => Some(&mut drops.out_of_range),
             Self::TooLarge { .. } => None,
+        }
+    }
+
+    /// The name of the reason, as in the manifest.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::BadBook => "bad_book",
+            Self::MidEvent => "mid_event",
+            Self::OneSided => "one_sided",
+            Self::Crossed => "crossed",
+            Self::OutOfRange => "out_of_range",
+            Self::TooLarge { .. } => "too_large",
         }
     }
 }
@@ -96,13 +110,35 @@ impl Usable {
     }
 }
 
-/// Whether a row of `instrument` at `ts` starts a new unbroken stretch: it belongs to another instrument than the row
-/// before, or comes more than `max_gap` nanoseconds after the largest `ts_recv` so far. `before` contains the
+/// Why a row starts a new unbroken stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Break {
+    /// It belongs to another instrument than the row before.
+    Instrument,
+    /// It comes more than `max_gap` after the largest `ts_recv` before it.
+    Gap,
+    /// A record between the row before and it was dropped for its bad book.
+    BadBook,
+    /// A session begins or ends between the row before and it, with `session_breaks`.
+    SessionEdge,
+}
+
+/// Whether, and why, a row of `instrument` at `ts` starts a new unbroken stretch: it belongs to another instrument than
+/// the row before, or comes more than `max_gap` nanoseconds after the largest `ts_recv` so far. `before` contains the
 /// instrument of the previous row and that time; for the first row of a stream it is `None`, and the answer is no.
-pub(super) fn starts_stretch(before: Option<(u32, u64)>, (instrument, ts): (u32, u64), max_gap: Option<u64>) -> bool {
-    let Some((last_instrument, reached)) = before else { return false };
+pub(super) fn starts_stretch(
+    before: Option<(u32, u64)>,
+    (instrument, ts): (u32, u64),
+    max_gap: Option<u64>,
+) -> Option<Break> {
+    let (last_instrument, reached) = before?;
     let paused = max_gap.is_some_and(|gap| ts.saturating_sub(reached) > gap);
-    instrument != last_instrument || paused
+    match () {
+        () if instrument != last_instrument => Some(Break::Instrument),
+        () if paused => Some(Break::Gap),
+        () => None,
+    }
 }
 
 /// The rows of some ranges that lie within the sessions, given as ranges of rows (from, to) that ascend; all without
@@ -160,6 +196,11 @@ impl<'a> Marks<'a> {
         Self { counts, k: setting.into_iter().min().unwrap_or(0) }
     }
 
+    /// Number of marked rows of every class that has so many.
+    pub(super) fn k(&self) -> u64 {
+        self.k
+    }
+
     /// The classes with fewer than k rows.
     pub(super) fn short(&self) -> Vec<u64> {
         (0..).zip(self.counts).filter(|(_, c)| **c < self.k).map(|(class, _)| class).collect()
@@ -174,11 +215,16 @@ impl<'a> Marks<'a> {
     /// rows; otherwise every row is marked.
     pub(super) fn is_marked(&self, class: usize, j: u64) -> bool {
         let c = self.counts[class];
-        let floor = |j: u64| match j.checked_mul(self.k) {
-            Some(product) => u128::from(product / c),
-            None => u128::from(j) * u128::from(self.k) / u128::from(c),
-        };
-        c <= self.k || floor(j) > floor(j - 1)
+        c <= self.k || self.floor(c, j) > self.floor(c, j - 1)
+    }
+
+    /// floor(j*k/c), for a class of c > 0 rows.
+    pub(super) fn floor(&self, c: u64, j: u64) -> u64 {
+        match j.checked_mul(self.k) {
+            Some(product) => product / c,
+            // Saturates only for j beyond c, which no row has.
+            None => u64::try_from(u128::from(j) * u128::from(self.k) / u128::from(c)).unwrap_or(u64::MAX),
+        }
     }
 }
 
@@ -250,9 +296,9 @@ mod tests {
             let at_gap = reached.saturating_add(gap.unwrap_or(0)).saturating_add(near).saturating_sub(2);
             for ts in [next.1, at_gap] {
                 let want = is_break(reached, ts, gap.unwrap_or(u64::MAX), next.0 == instrument);
-                prop_assert_eq!(starts_stretch(Some(before), (next.0, ts), gap), want);
+                prop_assert_eq!(starts_stretch(Some(before), (next.0, ts), gap).is_some(), want);
             }
-            prop_assert!(!starts_stretch(None, next, gap));
+            prop_assert_eq!(starts_stretch(None, next, gap), None);
         }
 
         #[test]

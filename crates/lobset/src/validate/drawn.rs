@@ -68,7 +68,7 @@ pub(super) fn draw<'a>(
         }
         let path = folder.join(&dataset.file);
         let targets = manifest.config.all_targets();
-        let rows = caught(&path, || read(&path, &mine, &symbol.symbol, &targets))?;
+        let rows = caught(&path, || read_rows(&path, &mine, &symbol.symbol, &targets))?;
         let labels = Labels::new(&dataset.file, &targets, symbol, thresholds, (false, false));
         drawn.insert(symbol.symbol.as_str(), Drawn { file: &dataset.file, rows, reached: 0, labels });
     }
@@ -76,7 +76,10 @@ pub(super) fn draw<'a>(
 }
 
 /// Reads rows of a dataset by position.
-fn read(path: &Path, places: &[u64], symbol: &str, targets: &[Target]) -> Result<Vec<RawColumns>> {
+///
+/// # Errors
+/// [`InputError`](crate::error::InputError) when it cannot be read.
+pub(super) fn read_rows(path: &Path, places: &[u64], symbol: &str, targets: &[Target]) -> Result<Vec<RawColumns>> {
     let mut selectors = Vec::new();
     let mut at = 0;
     for place in places {

@@ -123,8 +123,8 @@ impl<'a> EveryRow<'a> {
         Ok(())
     }
 
-    /// Takes the next row of the raw stream.
-    pub(super) fn take(&mut self, raw: &RawRow<'_>, violations: &mut Violations) {
+    /// Takes the next row of the raw stream, which the input file of this name has.
+    pub(super) fn take(&mut self, input: &str, raw: &RawRow<'_>, violations: &mut Violations) {
         let (row, file) = (raw.row, self.entry.file.as_str());
         if self.next != Some(row) {
             self.labels.take(raw, std::iter::empty(), violations);
@@ -137,8 +137,8 @@ impl<'a> EveryRow<'a> {
             violations.add(|| format!("{file}: row {row}: {reason}"));
         }
         self.labels.take(raw, self.columns.labels(self.at), violations);
-        if self.sums.input() != Some(raw.input) {
-            self.sums.misplaced(row, raw.input);
+        if self.sums.input() != Some(input) {
+            self.sums.misplaced(row, input);
         }
         let values: Vec<Want> = self.fields.iter().map(|field| field(raw.record, raw.before)).collect();
         let fit = self.columns.labels(self.at).map(|l| l.is_some_and(|label| label.split == Some(Split::Fit)));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::kinds::{Evaluate, RowAt, Verdict, evaluator};
+use super::kinds::{Evaluate, Verdict, evaluator};
 use super::known::KnownParts;
 use super::raw::Label;
 use super::raw_row::RawRow;
@@ -74,7 +74,7 @@ impl<'a> Labels<'a> {
         stored: impl Iterator<Item = Option<Label>>,
         violations: &mut Violations,
     ) {
-        if raw.breaks {
+        if raw.breaks.is_some() {
             self.end_stretch(raw.row, violations);
         }
         for (target, label) in self.targets.iter_mut().zip(stored) {
@@ -86,9 +86,7 @@ impl<'a> Labels<'a> {
                 sessions.push_back((raw.row, raw.in_session));
             }
         }
-        let best = &raw.record.levels[0];
-        let row =
-            RowAt { row: raw.row, mid2: raw.mid2, spread: best.ask_px.saturating_sub(best.bid_px), ts: raw.max_ts };
+        let row = raw.at();
         for target in &mut self.targets {
             let TargetLabels { check, evaluator } = target;
             evaluator.push(row, &mut |verdict| check.compare(self.file, &verdict, violations));

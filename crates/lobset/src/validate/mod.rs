@@ -18,6 +18,7 @@ mod datasets;
 mod definition;
 mod drawn;
 mod every_row;
+mod explain;
 mod facts;
 mod fields;
 mod folder;
@@ -31,6 +32,7 @@ mod movement;
 mod prove;
 mod quotes;
 mod raw;
+mod raw_file;
 mod raw_row;
 mod reading;
 mod sequence;
@@ -44,7 +46,12 @@ mod violations;
 pub use against::{Against, Compare};
 pub use certificate::{Certificate, CertifiedInput};
 pub(crate) use datasets::{Dataset, FitMovements, Proved, Terms, prove_datasets};
+pub use definition::Break;
 pub use drawn::AGAINST_ROWS;
+pub use explain::{
+    BarrierAt, BarrierSteps, ClassStep, DroppedRecord, Explanation, MarkStep, MovementStep, RecordAt, RowTime,
+    SplitStep, Steps, StoredRow, StoredValue, Stretch, TargetExplanation, Window, explain,
+};
 pub(crate) use facts::Extent;
 pub(crate) use prove::{Prover, prove, prove_here};
 pub(crate) use summary::proved_after_writing;

@@ -5,7 +5,7 @@ use arrow_array::types::{
     ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray, RecordBatch};
 use arrow_schema::DataType;
 
 use super::fields::{Field, Levels, Want, field};
@@ -43,7 +43,8 @@ struct LabelColumns {
     splits: PrimitiveArray<Int32Type>,
     /// The splits, by the keys of `splits`.
     split_names: Vec<Option<Split>>,
-    /// The columns `label_end` and `label_touch`, if they are there.
+    /// The columns `balanced`, `label_end` and `label_touch`, if they are there.
+    balanced: Option<BooleanArray>,
     ends: Option<PrimitiveArray<UInt64Type>>,
     touches: Option<PrimitiveArray<UInt64Type>>,
 }
@@ -77,6 +78,7 @@ impl RawColumns {
                 classes: typed(column(names::CLASSIFICATION_LABEL)?)?,
                 splits: splits.keys().clone(),
                 split_names: by_key.iter().map(|name| name.and_then(Split::from_name)).collect(),
+                balanced: column(names::BALANCED).and_then(|marks| marks.as_boolean_opt()).cloned(),
                 ends: column(names::LABEL_END).and_then(typed),
                 touches: column(names::LABEL_TOUCH).and_then(typed),
             })
@@ -103,6 +105,7 @@ impl RawColumns {
                 movement: columns.movements.value(at),
                 class: columns.classes.value(at),
                 split: key.and_then(|key| columns.split_names.get(key).copied()).flatten(),
+                balanced: columns.balanced.as_ref().map(|marks| marks.value(at)),
                 end: columns.ends.as_ref().map(|ends| ends.value(at)),
                 touch: columns.touches.as_ref().map(|touches| touches.is_valid(at).then(|| touches.value(at))),
             })
@@ -180,13 +183,41 @@ fn numbers<T: ArrowPrimitiveType>(
 #[derive(Clone, Copy)]
 pub(super) struct Label {
     pub row: u64,
-    movement: f64,
-    class: i32,
+    pub movement: f64,
+    pub class: i32,
     /// `None` if the text is not one of the three splits.
     pub split: Option<Split>,
+    /// Whether it is marked, if marks are stored.
+    pub balanced: Option<bool>,
     /// The last row that it may look at, and the row of the first touch, if they are stored.
-    end: Option<u64>,
-    touch: Option<Option<u64>>,
+    pub end: Option<u64>,
+    pub touch: Option<Option<u64>>,
+}
+
+/// The label of a row, by the definition.
+#[derive(Clone, Copy)]
+pub(super) struct Defined {
+    pub movement: f64,
+    pub class: usize,
+    pub split: Split,
+    pub end: u64,
+    pub touch: Option<u64>,
+}
+
+impl Defined {
+    /// The label of `target` that follows from `verdict`; `None` if its movement is undefined. `own_ts` is the running
+    /// maximum of `ts_recv` at the row; it and the end of the label are compared with the boundary time `until`.
+    pub(super) fn new(target: &Target, verdict: &Verdict, boundaries: &[f64], own_ts: u64, until: u64) -> Option<Self> {
+        let movement = verdict.movement?;
+        let class = match (&target.classes, verdict.touch) {
+            (Classes::Touch, None) => 1,
+            (Classes::Touch, Some(_)) if movement < 0.0 => 0,
+            (Classes::Touch, Some(_)) => 2,
+            _ => super::definition::class(boundaries, movement),
+        };
+        let split = super::definition::split_by_time(own_ts, verdict.end_ts, until);
+        Some(Self { movement, class, split, end: verdict.end, touch: verdict.touch })
+    }
 }
 
 impl Label {
@@ -204,36 +235,29 @@ impl Label {
         until: u64,
     ) -> Result<(), String> {
         let Self { movement, class, split, end, touch, .. } = *self;
-        let Some(want) = verdict.movement else {
+        let Some(want) = Defined::new(target, verdict, boundaries, own_ts, until) else {
             return Err(format!("its {} is undefined, so it has no label", target.column(names::PRICE_MOVEMENT)));
         };
-        if movement.to_bits() != want.to_bits() {
+        if movement.to_bits() != want.movement.to_bits() {
             let column = target.column(names::PRICE_MOVEMENT);
-            return Err(format!("{column} is {movement:e}, and {want:e} by definition"));
+            return Err(format!("{column} is {movement:e}, and {:e} by definition", want.movement));
         }
-        let count = match (&target.classes, verdict.touch) {
-            (Classes::Touch, None) => 1,
-            (Classes::Touch, Some(_)) if want < 0.0 => 0,
-            (Classes::Touch, Some(_)) => 2,
-            _ => super::definition::class(boundaries, want),
-        };
-        if usize::try_from(class) != Ok(count) {
+        if usize::try_from(class) != Ok(want.class) {
             let column = target.column(names::CLASSIFICATION_LABEL);
-            return Err(format!("{column} is {class}, and {count} by definition"));
+            return Err(format!("{column} is {class}, and {} by definition", want.class));
         }
-        if end.is_some_and(|end| end != verdict.end) {
+        if end.is_some_and(|end| end != want.end) {
             let (column, end) = (target.column(names::LABEL_END), end.unwrap_or_default());
-            return Err(format!("{column} is {end}, and {} by definition", verdict.end));
+            return Err(format!("{column} is {end}, and {} by definition", want.end));
         }
-        if touch.is_some_and(|touch| touch != verdict.touch) {
+        if touch.is_some_and(|touch| touch != want.touch) {
             return Err(format!("{} is not the row of the first touch", target.column(names::LABEL_TOUCH)));
         }
-        let want = super::definition::split_by_time(own_ts, verdict.end_ts, until);
-        if split == Some(want) {
+        if split == Some(want.split) {
             return Ok(());
         }
         let found = split.map_or("unknown", Split::name);
-        Err(format!("{} is {found}, and {want} by definition", target.column(names::SPLIT)))
+        Err(format!("{} is {found}, and {} by definition", target.column(names::SPLIT), want.split))
     }
 }
 

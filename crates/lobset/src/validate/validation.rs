@@ -32,6 +32,23 @@ pub struct Validation {
     pub seconds: f64,
 }
 
+/// Reads the manifest of an output folder.
+///
+/// # Errors
+/// [`ValidationError`] when it is not what lobset has written, or contradicts itself;
+/// [`InputError`](crate::error::InputError) when there is none.
+pub(super) fn read_manifest(folder: &Path) -> Result<Manifest> {
+    let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
+    // Reading a named pipe would block.
+    let found = std::fs::symlink_metadata(folder.join(MANIFEST));
+    if !storage::is_url(folder) && found.is_ok_and(|found| !found.is_file()) {
+        return Err(failed(vec![format!("{MANIFEST}: is not a regular file")]));
+    }
+    let manifest = Manifest::read(folder)?;
+    let contradictions = contradictions(&manifest);
+    if contradictions.is_empty() { Ok(manifest) } else { Err(failed(contradictions)) }
+}
+
 /// Proves an output folder: manifest, names, hashes, schema, counts, order, quotes, movements, labels, splits, marks
 /// and that nothing leaked. With `against`, also compares rows with the raw files, and computes their labels from these
 /// by the plain definition.
@@ -49,16 +66,7 @@ pub fn validate<P: AsRef<Path>>(
     let folder = &storage::plain(folder);
     let failed = |violations| Error::from(ValidationError { path: folder.to_owned(), violations });
     let local = !storage::is_url(folder);
-    // Reading a named pipe would block.
-    let found = std::fs::symlink_metadata(folder.join(MANIFEST));
-    if local && found.is_ok_and(|found| !found.is_file()) {
-        return Err(failed(vec![format!("{MANIFEST}: is not a regular file")]));
-    }
-    let manifest = Manifest::read(folder)?;
-    let contradictions = contradictions(&manifest);
-    if !contradictions.is_empty() {
-        return Err(failed(contradictions));
-    }
+    let manifest = read_manifest(folder)?;
     let mut violations = if local { check_names(folder, &manifest) } else { Vec::new() };
     violations.extend(check_report(folder, &manifest).err());
     let proof = prove_here(folder, &manifest, Extent::Whole, options.threads(), monitor);

@@ -2,16 +2,31 @@
 
 use std::collections::VecDeque;
 
-use super::{Evaluate, RowAt, Verdict};
+use super::{Evaluate, RowAt, Trace, Verdict};
 use crate::config::{Barrier, Horizon, Width};
+
+/// The path of the price from a row to the first touch of a barrier, or to the horizon.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::validate) struct Path {
+    /// The row.
+    pub from: RowAt,
+    /// The volatility, where a distance is a multiple of it.
+    pub sigma: Option<f64>,
+    /// The distances of both barriers, up and down; `None` where one is undefined.
+    pub widths: Option<[f64; 2]>,
+    /// The row of the first touch, and the last row of the horizon.
+    pub touch: Option<RowAt>,
+    pub last: RowAt,
+}
 
 /// A row whose label is not known yet.
 struct Open {
     row: RowAt,
+    sigma: Option<f64>,
     /// The distances of both barriers; `None` where they are undefined.
     widths: Option<[f64; 2]>,
     /// The row of the first touch, and the return there.
-    touch: Option<(u64, f64)>,
+    touch: Option<(RowAt, f64)>,
 }
 
 /// Touches of barriers in an unbroken stretch.
@@ -21,16 +36,25 @@ pub(super) struct Touches {
     behind: VecDeque<RowAt>,
     open: VecDeque<Open>,
     last: Option<RowAt>,
+    /// The only row whose label is told; `None` for all rows.
+    only: Option<u64>,
+}
+
+/// The numerator and the denominator of the return from one mid price to another.
+pub(in crate::validate) fn fraction(from: i64, to: i64) -> (i128, i64) {
+    (i128::from(to) - i128::from(from), from)
 }
 
 /// The return from one mid price to another; `None` where the first is not above zero.
 fn change(from: i64, to: i64) -> Option<f64> {
-    (from > 0).then(|| (i128::from(to) - i128::from(from)) as f64 / from as f64)
+    let (above, below) = fraction(from, to);
+    (below > 0).then(|| above as f64 / below as f64)
 }
 
 impl Touches {
-    pub(super) fn new(barrier: &Barrier) -> Self {
-        Self { barrier: *barrier, behind: VecDeque::new(), open: VecDeque::new(), last: None }
+    /// With `only`, the label of this row alone is told, which takes less time.
+    pub(super) fn new(barrier: &Barrier, only: Option<u64>) -> Self {
+        Self { barrier: *barrier, behind: VecDeque::new(), open: VecDeque::new(), last: None, only }
     }
 
     /// The sample standard deviation of the changes from row to row; changes are multiples of 2^-40, at most 1.
@@ -47,11 +71,11 @@ impl Touches {
         Some(((n * squares - sum * sum) as f64 / (n * (n - 1)) as f64).sqrt() / scale)
     }
 
-    fn width(&self, width: Width, row: RowAt) -> Option<f64> {
+    fn width(width: Width, row: RowAt, sigma: Option<f64>) -> Option<f64> {
         let share = match width {
             Width::Fraction(share) => share,
             Width::Spread(multiple) => multiple * ((2 * i128::from(row.spread)) as f64 / row.mid2 as f64),
-            Width::Sigma(multiple) => multiple * self.sigma()?,
+            Width::Sigma(multiple) => multiple * sigma?,
         };
         Some(share).filter(|share| *share > 0.0 && share.is_finite())
     }
@@ -67,7 +91,7 @@ impl Touches {
     fn tell(&mut self, next: RowAt, tell: &mut dyn FnMut(Verdict)) {
         let Some(last) = self.last else { return };
         while self.open.front().is_some_and(|open| self.has_ended(open, next)) {
-            let Some(Open { row, widths, touch }) = self.open.pop_front() else { return };
+            let Some(Open { row, sigma, widths, touch }) = self.open.pop_front() else { return };
             let (end_ts, end) = match self.barrier.horizon {
                 Horizon::Rows(rows) => (None, row.row + rows),
                 Horizon::Time(time) => (Some(row.ts.saturating_add(time.0)), last.row),
@@ -75,7 +99,9 @@ impl Touches {
             let movement =
                 widths.and_then(|_| touch.map_or_else(|| change(row.mid2, last.mid2), |(_, found)| Some(found)));
             let end_ts = end_ts.unwrap_or(last.ts);
-            tell(Verdict { row: row.row, movement, known: 0.0, end, end_ts, touch: touch.map(|(row, _)| row) });
+            let touch = touch.map(|(row, _)| row);
+            let trace = Trace::Barrier(Path { from: row, sigma, widths, touch, last });
+            tell(Verdict { row: row.row, movement, known: 0.0, end, end_ts, touch: touch.map(|row| row.row), trace });
         }
     }
 }
@@ -98,7 +124,7 @@ impl Evaluate for Touches {
             if let Some(found) = change(open.row.mid2, row.mid2)
                 && (found >= up || found <= -down)
             {
-                open.touch = Some((row.row, found));
+                open.touch = Some((row, found));
             }
         }
         self.last = Some(row);
@@ -107,11 +133,12 @@ impl Evaluate for Touches {
         while self.behind.len() as u64 > needed {
             self.behind.pop_front();
         }
-        if self.behind.len() as u64 == needed {
-            let widths = (row.mid2 > 0)
-                .then(|| Some([self.width(self.barrier.up, row)?, self.width(self.barrier.down, row)?]))
-                .flatten();
-            self.open.push_back(Open { row, widths, touch: None });
+        if self.behind.len() as u64 == needed && self.only.is_none_or(|only| only == row.row) {
+            let sigma = (self.barrier.sigma_rows() > 0).then(|| self.sigma()).flatten();
+            let Barrier { up, down, .. } = self.barrier;
+            let widths = || Some([Self::width(up, row, sigma)?, Self::width(down, row, sigma)?]);
+            let widths = (row.mid2 > 0).then(widths).flatten();
+            self.open.push_back(Open { row, sigma, widths, touch: None });
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The kind `means`: the mean mid price of rows ahead over that of rows behind, minus 1.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use super::{Evaluate, RowAt, Verdict};
+use super::{Evaluate, RowAt, Trace, Verdict};
 use crate::cast::to_usize;
 use crate::config::Means;
 
@@ -39,6 +40,13 @@ impl Lengths {
         if self.include_row { self.lookback - 1 } else { self.lookback }
     }
 
+    /// The rows behind a row and the rows ahead of it.
+    pub(in crate::validate) fn windows(self, row: u64) -> [Range<u64>; 2] {
+        let end = if self.include_row { row + 1 } else { row };
+        let begin = row + 1 + self.offset;
+        [end - self.lookback..end, begin..begin + self.ahead]
+    }
+
     /// Whether movements start from the price at the row.
     pub(in crate::validate) fn is_anchored(self) -> bool {
         self.include_row && self.lookback == 1
@@ -50,14 +58,19 @@ impl Lengths {
     }
 }
 
+/// A*L - B*F and B*F, from the sums B over the L rows behind and A over the F rows ahead.
+pub(in crate::validate) fn fraction(lengths: Lengths, behind: i128, ahead: i128) -> [i128; 2] {
+    let below = behind * i128::from(lengths.ahead);
+    [ahead * i128::from(lengths.lookback) - below, below]
+}
+
 /// `(A*L - B*F) / (B*F)` from the sums B over the L rows behind and A over the F rows ahead; `None` where B <= 0.
 /// Numerator and denominator are exact, and each is rounded to f64 once.
 fn movement(lengths: Lengths, behind: i128, ahead: i128) -> Option<f64> {
     if behind <= 0 {
         return None;
     }
-    let below = behind * i128::from(lengths.ahead);
-    let above = ahead * i128::from(lengths.lookback) - below;
+    let [above, below] = fraction(lengths, behind, ahead);
     // Nearly all values fit 64 bits, where conversion is one instruction.
     Some(match (i64::try_from(above), i64::try_from(below)) {
         (Ok(above), Ok(below)) => above as f64 / below as f64,
@@ -71,6 +84,14 @@ fn known(lengths: Lengths, behind: i128, mid2: i128) -> f64 {
         return 0.0;
     }
     (mid2 * i128::from(lengths.lookback) - behind) as f64 / behind as f64
+}
+
+/// A row whose windows are complete: the sums over them, and the row's own `mid2`.
+struct Complete {
+    row: u64,
+    behind: i128,
+    ahead: i128,
+    mid2: i128,
 }
 
 /// Two windows that slide over an unbroken run of rows. Keeps one sum for each row that they span.
@@ -99,21 +120,27 @@ impl Slide {
     /// Takes the next row. Returns the row whose future window ends with it, that row's movement and the known part of it,
     /// if the run contains the whole past window too.
     pub(in crate::validate) fn take(&mut self, mid2: i64) -> Option<(u64, Option<f64>, f64)> {
+        self.sums_of_next(mid2).map(|Complete { row, behind, ahead, mid2 }| {
+            (row, movement(self.lengths, behind, ahead), known(self.lengths, behind, mid2))
+        })
+    }
+
+    /// Takes the next row. Returns the sums of the row whose future window ends with it.
+    fn sums_of_next(&mut self, mid2: i64) -> Option<Complete> {
         let last = self.sums.back().copied().unwrap_or(0);
         self.sums.push_back(last + i128::from(mid2));
         self.next += 1;
-        let Lengths { lookback, include_row, offset, ahead } = self.lengths;
-        let row = self.next.checked_sub(1 + offset + ahead).filter(|row| *row >= self.start + self.lengths.before())?;
+        let reach = self.lengths.reach();
+        let row = self.next.checked_sub(1 + reach).filter(|row| *row >= self.start + self.lengths.before())?;
         let before = |row: u64| self.sums.get(to_usize(row - self.first)).copied().unwrap_or(0);
-        let end = if include_row { row + 1 } else { row };
-        let behind = before(end) - before(end - lookback);
-        let ahead = before(self.next) - before(row + 1 + offset);
-        let known = known(self.lengths, behind, before(row + 1) - before(row));
-        while self.first < end - lookback + 1 {
+        let sum = |rows: &Range<u64>| before(rows.end) - before(rows.start);
+        let [behind, ahead] = self.lengths.windows(row);
+        let complete = Complete { row, behind: sum(&behind), ahead: sum(&ahead), mid2: before(row + 1) - before(row) };
+        while self.first < behind.start + 1 {
             self.sums.pop_front();
             self.first += 1;
         }
-        Some((row, movement(self.lengths, behind, ahead), known))
+        Some(complete)
     }
 }
 
@@ -123,8 +150,11 @@ impl Evaluate for Slide {
     }
 
     fn push(&mut self, row: RowAt, tell: &mut dyn FnMut(Verdict)) {
-        if let Some((done, movement, known)) = self.take(row.mid2) {
-            tell(Verdict { row: done, movement, known, end: row.row, end_ts: row.ts, touch: None });
+        if let Some(Complete { row: done, behind, ahead, mid2 }) = self.sums_of_next(row.mid2) {
+            let movement = movement(self.lengths, behind, ahead);
+            let known = known(self.lengths, behind, mid2);
+            let trace = Trace::Means { behind, ahead };
+            tell(Verdict { row: done, movement, known, end: row.row, end_ts: row.ts, touch: None, trace });
         }
     }
 }

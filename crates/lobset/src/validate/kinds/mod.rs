@@ -6,12 +6,14 @@ mod time;
 
 use std::ops::Range;
 
-pub(super) use means::{Lengths, Slide};
+pub(super) use barrier::{Path, fraction as barrier_fraction};
+pub(super) use means::{Lengths, Slide, fraction as means_fraction};
+pub(super) use time::{Integral, fraction as time_fraction};
 
 use crate::config::{Horizon, Movement};
 
 /// A row of a stream, as far as labels depend on it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowAt {
     pub row: u64,
     pub mid2: i64,
@@ -37,6 +39,27 @@ pub(super) struct Verdict {
     pub end_ts: u64,
     /// The row of the first touch of a barrier.
     pub touch: Option<u64>,
+    /// What the movement was computed from.
+    pub trace: Trace,
+}
+
+/// What the movement of a row was computed from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Trace {
+    /// Sums of `mid2` over the rows behind and over the rows ahead.
+    Means { behind: i128, ahead: i128 },
+    /// Integrals of `mid2` over a time behind and over a time ahead.
+    Time { behind: Integral, ahead: Integral },
+    /// A path of the price from a row on.
+    Barrier(Path),
+}
+
+/// How far the label of a row looks, to one side of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    Rows(u64),
+    /// Nanoseconds.
+    Time(u64),
 }
 
 /// Computes the labels of a stream whose rows come one by one.
@@ -53,7 +76,15 @@ pub(super) fn evaluator(movement: &Movement) -> Box<dyn Evaluate> {
     match movement {
         Movement::Means(means) => Box::new(Slide::new(Lengths::new(means))),
         Movement::Time(time) => Box::new(time::Windows::new(time)),
-        Movement::Barrier(barrier) => Box::new(barrier::Touches::new(barrier)),
+        Movement::Barrier(barrier) => Box::new(barrier::Touches::new(barrier, None)),
+    }
+}
+
+/// The evaluator of a kind for one row: it may leave out the labels of other rows where they take long.
+pub(super) fn evaluator_of(movement: &Movement, row: u64) -> Box<dyn Evaluate> {
+    match movement {
+        Movement::Barrier(barrier) => Box::new(barrier::Touches::new(barrier, Some(row))),
+        _ => evaluator(movement),
     }
 }
 
@@ -70,18 +101,29 @@ pub(super) fn rows_kept(movement: &Movement) -> u64 {
     }
 }
 
-/// How many rows before and after a row its label needs, if that is a number of rows.
-pub(super) fn rows_needed(movement: &Movement) -> Option<[u64; 2]> {
+/// How far before and after a row its label looks.
+pub(super) fn spans(movement: &Movement) -> [Span; 2] {
     match movement {
         Movement::Means(means) => {
             let lengths = Lengths::new(means);
-            Some([lengths.before(), lengths.reach()])
+            [lengths.before(), lengths.reach()].map(Span::Rows)
         }
-        Movement::Time(_) => None,
-        Movement::Barrier(barrier) => match barrier.horizon {
-            Horizon::Rows(rows) => Some([barrier.sigma_rows().saturating_sub(1), rows]),
-            Horizon::Time(_) => None,
-        },
+        Movement::Time(time) => [time.lookback.0, time.offset.0 + time.ahead.0].map(Span::Time),
+        Movement::Barrier(barrier) => {
+            let after = match barrier.horizon {
+                Horizon::Rows(rows) => Span::Rows(rows),
+                Horizon::Time(time) => Span::Time(time.0),
+            };
+            [Span::Rows(barrier.sigma_rows().saturating_sub(1)), after]
+        }
+    }
+}
+
+/// How many rows before and after a row its label needs, if that is a number of rows.
+pub(super) fn rows_needed(movement: &Movement) -> Option<[u64; 2]> {
+    match spans(movement) {
+        [Span::Rows(before), Span::Rows(after)] => Some([before, after]),
+        _ => None,
     }
 }
 

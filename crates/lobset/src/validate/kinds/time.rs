@@ -5,8 +5,20 @@ use std::collections::VecDeque;
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 
-use super::{Evaluate, RowAt, Verdict};
+use super::{Evaluate, RowAt, Trace, Verdict};
 use crate::config::Time;
+
+/// The mid price over a time, as a step function: the integral of `mid2` by nanoseconds, and the weight to divide it by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::validate) struct Integral {
+    /// The time: after the first moment, through the second.
+    pub times: [u64; 2],
+    /// The rows whose prices stood at its two moments.
+    pub rows: [RowAt; 2],
+    pub sum: i128,
+    /// The length of the time in nanoseconds; 1 for a moment, whose sum is the `mid2` at it.
+    pub weight: u64,
+}
 
 /// Windows in time over the rows of an unbroken stretch.
 pub(super) struct Windows {
@@ -38,10 +50,14 @@ impl Windows {
         (row, integral + i128::from(row.mid2) * i128::from(ts - row.ts))
     }
 
-    /// The mean over a time that ends at `to`: the sum of mid2 weighted by nanoseconds, and the weight.
-    fn mean(&self, to: u64, length: u64) -> (i128, u64) {
-        let (last, integral) = self.at(to);
-        if length == 0 { (last.mid2.into(), 1) } else { (integral - self.at(to - length).1, length) }
+    /// The integral over a time that ends at `to`.
+    fn integral(&self, to: u64, length: u64) -> Integral {
+        let (last, through) = self.at(to);
+        if length == 0 {
+            return Integral { times: [to, to], rows: [last, last], sum: last.mid2.into(), weight: 1 };
+        }
+        let (first, before) = self.at(to - length);
+        Integral { times: [to - length, to], rows: [first, last], sum: through - before, weight: length }
     }
 
     /// Tells the labels of the rows whose moments are before `reached`, or at it if it is the end of the stretch.
@@ -60,16 +76,16 @@ impl Windows {
             self.told += 1;
             let begin = row.ts.checked_sub(self.lookback).filter(|begin| *begin >= self.first);
             let Some(begin) = begin else { continue };
-            let (behind, behind_weight) = self.mean(row.ts, self.lookback);
-            let (ahead, ahead_weight) = self.mean(moment, self.ahead);
+            let (behind, ahead) = (self.integral(row.ts, self.lookback), self.integral(moment, self.ahead));
             // With a past window of zero length, movements start from the price at the row.
-            let known = match (self.lookback, behind > 0) {
+            let known = match (self.lookback, behind.sum > 0) {
                 (0, _) | (_, false) => 0.0,
-                _ => ratio(behind, behind_weight, row.mid2.into(), 1).unwrap_or(0.0),
+                _ => ratio(fraction([behind.sum, row.mid2.into()], [behind.weight, 1])).unwrap_or(0.0),
             };
-            let movement = (behind > 0).then(|| ratio(behind, behind_weight, ahead, ahead_weight)).flatten();
-            let (end, _) = self.at(moment);
-            tell(Verdict { row: row.row, movement, known, end: end.row, end_ts: moment, touch: None });
+            let of_windows = || ratio(fraction([behind.sum, ahead.sum], [behind.weight, ahead.weight]));
+            let movement = (behind.sum > 0).then(of_windows).flatten();
+            let (end, trace) = (ahead.rows[1].row, Trace::Time { behind, ahead });
+            tell(Verdict { row: row.row, movement, known, end, end_ts: moment, touch: None, trace });
             // Later windows begin no earlier.
             while self.rows.get(1).is_some_and(|(next, _)| next.ts <= begin && next.row <= row.row) {
                 self.rows.pop_front();
@@ -78,10 +94,14 @@ impl Windows {
     }
 }
 
-/// `(A*L - B*F) / (B*F)`; numerator and denominator are exact, and each is rounded once.
-fn ratio(behind: i128, lookback: u64, ahead: i128, length: u64) -> Option<f64> {
+/// A*L - B*F and B*F, from the sums B and A behind and ahead, and their weights L and F.
+pub(in crate::validate) fn fraction([behind, ahead]: [i128; 2], [lookback, length]: [u64; 2]) -> [BigInt; 2] {
     let below = BigInt::from(behind) * length;
-    let above = BigInt::from(ahead) * lookback - &below;
+    [BigInt::from(ahead) * lookback - &below, below]
+}
+
+/// The quotient of two exact integers, each rounded once.
+fn ratio([above, below]: [BigInt; 2]) -> Option<f64> {
     Some(above.to_f64()? / below.to_f64()?)
 }
 

@@ -1,0 +1,264 @@
+//! The steps from the raw rows to the label of one target.
+
+use serde_json::{Value, json};
+
+use super::super::definition::Marks;
+use super::super::kinds::{
+    Integral, Lengths, Path, RowAt, Trace, Verdict, barrier_fraction, means_fraction, mid_windows, spans, time_fraction,
+};
+use super::super::raw::{Defined, Label};
+use super::explanation::{
+    BarrierAt, BarrierSteps, ClassStep, MarkStep, MovementStep, RowTime, SplitStep, Steps, StoredValue,
+    TargetExplanation, Window,
+};
+use super::stretch::{Why, price};
+use super::trail::Trail;
+use crate::config::{Classes, Config, Movement, Target};
+use crate::label::{Split, Thresholds};
+use crate::output::{SymbolEntry, TargetEntry, names};
+use crate::printable::grouped_digits;
+use crate::time_text::Timestamp;
+
+/// What the explanation of a target depends on.
+pub(super) struct Context<'a> {
+    pub config: &'a Config,
+    pub symbol: &'a SymbolEntry,
+    pub thresholds: &'a Thresholds,
+    pub trail: &'a Trail<'a>,
+    /// The row.
+    pub at: RowAt,
+}
+
+/// The label of a target, and its explanation.
+pub(super) struct Explained {
+    pub text: TargetExplanation,
+    /// The label by the definition, if the row has one and the dataset labels of the target.
+    pub defined: Option<Defined>,
+}
+
+pub(super) fn row_time(row: RowAt) -> RowTime {
+    RowTime { row: row.row, time: Timestamp(row.ts) }
+}
+
+impl Context<'_> {
+    /// Explains the label of a target; `before` gives the number of rows before this one with a label of a split and
+    /// class.
+    pub(super) fn explain(
+        &self,
+        target: &Target,
+        entry: &TargetEntry,
+        verdict: Option<&Verdict>,
+        before: impl FnOnce(Split, usize) -> Option<u64>,
+    ) -> Explained {
+        let definition = target.to_string();
+        let definition = definition.split_once('=').map_or("", |(_, text)| text).to_owned();
+        let mut text = TargetExplanation {
+            name: target.name.clone(),
+            definition,
+            steps: None,
+            movement: None,
+            class: None,
+            end: None,
+            split: None,
+            mark: None,
+            no_label: None,
+        };
+        let Some(verdict) = verdict else {
+            let [behind, ahead] = spans(&target.movement);
+            text.no_label = Some(Why { trail: self.trail, at: self.at, behind, ahead }.text());
+            return Explained { text, defined: None };
+        };
+        text.steps = self.steps(&target.movement, verdict);
+        text.movement = Some(movement(&target.movement, verdict));
+        text.end = Some(RowTime { row: verdict.end, time: Timestamp(verdict.end_ts) });
+        let until = self.thresholds.fit_until.0;
+        let boundaries = self.thresholds.boundaries(&target.name, &self.symbol.symbol);
+        let boundaries = boundaries.map_or(&[][..], |b| b.values.as_slice());
+        let Some(defined) = Defined::new(target, verdict, boundaries, self.at.ts, until) else {
+            text.no_label = Some(undefined(verdict));
+            return Explained { text, defined: None };
+        };
+        text.split = Some(SplitStep {
+            split: defined.split.name(),
+            time: Timestamp(self.at.ts),
+            end: Timestamp(verdict.end_ts),
+        });
+        if target.classes == Classes::Touch || !boundaries.is_empty() {
+            let touch = target.classes == Classes::Touch;
+            let boundary = |place: Option<usize>| place.and_then(|at| boundaries.get(at)).copied().filter(|_| !touch);
+            text.class = Some(ClassStep {
+                class: defined.class,
+                classes: target.class_count(),
+                at_least: boundary(defined.class.checked_sub(1)),
+                below: boundary(Some(defined.class)),
+            });
+        }
+        let Some(splits) = &entry.splits else {
+            let reason = entry.reason.as_deref().or(self.symbol.reason.as_deref());
+            text.no_label = Some(format!("the dataset has no labels of it: {}", reason.unwrap_or("unknown")));
+            return Explained { text, defined: None };
+        };
+        if self.config.force_uniform {
+            let [fit, embargo, holdout] = splits.named().map(|(_, split)| split.classes.as_slice());
+            let counts = [fit, embargo, holdout][defined.split as usize];
+            text.mark = Some(self.mark(&defined, counts, before));
+        }
+        Explained { text, defined: Some(defined) }
+    }
+
+    /// The windows or the path of a label.
+    fn steps(&self, movement: &Movement, verdict: &Verdict) -> Option<Steps> {
+        match (verdict.trace, mid_windows(movement)) {
+            (Trace::Means { behind, ahead }, Some(lengths)) => {
+                let [of_behind, of_ahead] = lengths.windows(verdict.row);
+                Some(Steps::Means {
+                    behind: self.rows_window(of_behind, behind)?,
+                    ahead: self.rows_window(of_ahead, ahead)?,
+                })
+            }
+            (Trace::Time { behind, ahead }, _) => {
+                Some(Steps::Time { behind: time_window(&behind), ahead: time_window(&ahead) })
+            }
+            (Trace::Barrier(path), _) => Some(Steps::Barrier(barrier(&path))),
+            (Trace::Means { .. }, None) => None,
+        }
+    }
+
+    fn rows_window(&self, rows: std::ops::Range<u64>, sum: i128) -> Option<Window> {
+        let end = |row: u64| self.trail.ends.get(&row).copied().flatten().map(row_time);
+        let weight = rows.end - rows.start;
+        Some(Window {
+            first: end(rows.start)?,
+            last: end(rows.end - 1)?,
+            times: None,
+            weight,
+            sum: sum.to_string(),
+            mean: mean(sum, weight),
+        })
+    }
+
+    fn mark(&self, label: &Defined, counts: &[u64], before: impl FnOnce(Split, usize) -> Option<u64>) -> MarkStep {
+        let marks = Marks::new(counts);
+        let (c, k) = (counts.get(label.class).copied().unwrap_or(0), marks.k());
+        let number = before(label.split, label.class).filter(|_| !self.config.drop_unbalanced).map(|rows| rows + 1);
+        let mut step = MarkStep { balanced: None, class_rows: c, marked_rows: k, number, floors: None };
+        if label.split == Split::Embargo {
+            return MarkStep { balanced: Some(false), ..step };
+        }
+        if c <= k {
+            return MarkStep { balanced: Some(true), ..step };
+        }
+        step.balanced = number.map(|j| marks.is_marked(label.class, j));
+        step.floors = number.map(|j| [marks.floor(c, j - 1), marks.floor(c, j)]);
+        step
+    }
+}
+
+/// The mean mid price in price units, from a sum of `mid2` and its weight.
+fn mean(sum: i128, weight: u64) -> f64 {
+    sum as f64 / weight as f64 / 2e9
+}
+
+fn time_window(integral: &Integral) -> Window {
+    let Integral { times, rows: [first, last], sum, weight } = *integral;
+    Window {
+        first: row_time(first),
+        last: row_time(last),
+        times: Some(times.map(Timestamp)),
+        weight,
+        sum: sum.to_string(),
+        mean: mean(sum, weight),
+    }
+}
+
+fn barrier(path: &Path) -> BarrierSteps {
+    let from = price(path.from.mid2);
+    let barrier = |distance: f64, sign: f64| BarrierAt { distance, price: from * (1.0 + sign * distance) };
+    BarrierSteps {
+        spread: path.from.spread,
+        sigma: path.sigma,
+        barriers: path.widths.map(|[up, down]| [barrier(up, 1.0), barrier(down, -1.0)]),
+        touch: path.touch.map(row_time),
+        price: price(path.touch.unwrap_or(path.last).mid2),
+        last: row_time(path.last),
+    }
+}
+
+/// The fraction of a movement.
+fn movement(movement: &Movement, verdict: &Verdict) -> MovementStep {
+    let [numerator, denominator] = match (movement, verdict.trace) {
+        (Movement::Means(means), Trace::Means { behind, ahead }) => {
+            means_fraction(Lengths::new(means), behind, ahead).map(|integer| integer.to_string())
+        }
+        (_, Trace::Time { behind, ahead }) => {
+            time_fraction([behind.sum, ahead.sum], [behind.weight, ahead.weight]).map(|integer| integer.to_string())
+        }
+        (_, Trace::Barrier(path)) => {
+            let (above, below) = barrier_fraction(path.from.mid2, path.touch.unwrap_or(path.last).mid2);
+            [above.to_string(), below.to_string()]
+        }
+        (_, Trace::Means { .. }) => [String::new(), String::new()],
+    };
+    let known = verdict.movement.map(|_| verdict.known);
+    MovementStep { numerator, denominator, value: verdict.movement, known }
+}
+
+/// Why a movement whose windows are whole is undefined.
+fn undefined(verdict: &Verdict) -> String {
+    let sum = |behind: i128| {
+        let behind = grouped_digits(&behind.to_string());
+        format!("its movement is undefined: the sum behind, B = {behind}, is not above 0")
+    };
+    match verdict.trace {
+        Trace::Means { behind, .. } => sum(behind),
+        Trace::Time { behind, .. } => sum(behind.sum),
+        Trace::Barrier(path) if path.from.mid2 <= 0 => {
+            format!("its movement is undefined: the mid price of the row, {}, is not above 0", price(path.from.mid2))
+        }
+        Trace::Barrier(_) => "its movement is undefined: the distance of a barrier is not above 0".to_owned(),
+    }
+}
+
+/// Compares the stored label of a target with the definition, value by value. `marked` is the mark by the definition, if
+/// that is known.
+pub(super) fn values(
+    target: &Target,
+    stored: Option<&Label>,
+    defined: Option<&Defined>,
+    marked: Option<bool>,
+    has_marks: bool,
+) -> Vec<StoredValue> {
+    let value = |column: &str, found: Value, want: Value, agrees: bool| StoredValue {
+        column: target.column(column),
+        stored: found,
+        computed: want,
+        agrees,
+    };
+    let float = |label: Option<f64>| json!(label);
+    let bits = |movement: Option<f64>| movement.map(f64::to_bits);
+    let (found, want) = (stored.map(|label| label.movement), defined.map(|label| label.movement));
+    let mut values = vec![value(names::PRICE_MOVEMENT, float(found), float(want), bits(found) == bits(want))];
+    let mut same = |column: &str, found: Value, want: Value| {
+        let agrees = found == want;
+        values.push(value(column, found, want, agrees));
+    };
+    let class = stored.map(|label| i64::from(label.class));
+    same(names::CLASSIFICATION_LABEL, json!(class), json!(defined.map(|label| label.class)));
+    let split = stored.map(|label| label.split.map_or("unknown", Split::name));
+    same(names::SPLIT, json!(split), json!(defined.map(|label| label.split.name())));
+    if has_marks {
+        let found = stored.and_then(|label| label.balanced);
+        // A mark that cannot be told agrees with any.
+        let want = defined.and(marked.or(found));
+        same(names::BALANCED, json!(found), json!(want));
+    }
+    if let Some(label) = stored {
+        if label.end.is_some() {
+            same(names::LABEL_END, json!(label.end), json!(defined.map(|label| label.end)));
+        }
+        if let Some(touch) = label.touch {
+            same(names::LABEL_TOUCH, json!(touch), json!(defined.and_then(|label| label.touch)));
+        }
+    }
+    values
+}
