@@ -258,7 +258,10 @@ impl<'a> SumsCheck<'a> {
     /// Takes the values of the next row, and whether it is a fit row of each target.
     pub(super) fn take(&mut self, fit: impl Iterator<Item = bool>, values: impl Iterator<Item = Want> + Clone) {
         for (set, within) in std::iter::once(true).chain(fit).enumerate() {
-            if within && let Some(sums) = self.sums.get_mut(set) {
+            let Some(sums) = self.sums.get_mut(set).filter(|_| within) else { continue };
+            if self.counts_only {
+                sums.iter_mut().for_each(|sums| sums.count += 1);
+            } else {
                 sums.iter_mut().zip(values.clone()).for_each(|(sums, value)| sums.add(value));
             }
         }
