@@ -36,7 +36,7 @@ fn config() -> Config {
 }
 
 fn index(reader: &DatasetReader, window: u64, stride: u64) -> SampleIndex {
-    reader.index(SampleFilter { split: Split::Fit, balanced: false, window, stride }).unwrap()
+    reader.index(SampleFilter { split: Split::Fit, balanced: false, window, stride, first: 0 }).unwrap()
 }
 
 /// All tensors of some samples, and their bins.
