@@ -147,7 +147,7 @@ impl<'a> Blank<'a> {
         let failed = |e: &io::Error| Error::failed(self.path, "cannot be written", e);
         let header = Header { subject: self.subject.clone(), bytes, found }.to_bytes().map_err(|e| failed(&e))?;
         let start = header.len() as u64;
-        check_room(self.path.parent().unwrap_or(self.path), start + bytes)?;
+        check_room(self.path.parent().unwrap_or(self.path), bytes.saturating_add(start))?;
         // What a build that was killed has left is not read.
         let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(&header, 0));
         written.and_then(|()| self.file.set_len(start + bytes)).map_err(|e| failed(&e))?;

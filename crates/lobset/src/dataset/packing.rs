@@ -399,3 +399,79 @@ fn floats(column: &dyn Array, take: impl FnOnce(&mut dyn Iterator<Item = f32>)) 
     pass_on!(Float64Type, UInt64Type, Float32Type);
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float64Array, Int64Array};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The codes of whole numbers, and what they are read as.
+    fn there_and_back(unit: u32, numbers: &[Option<i64>]) -> Result<(), TestCaseError> {
+        let column: ArrayRef = if unit == 1 {
+            Arc::new(Int64Array::from(numbers.to_vec()))
+        } else {
+            Arc::new(numbers.iter().map(|n| n.map(|n| n as f64 / f64::from(unit))).collect::<Float64Array>())
+        };
+        let coding = match Spanned::of(&column, unit) {
+            Spanned::Whole(span) => Coding::steps(unit, span),
+            Spanned::Empty => Coding::steps(unit, Span::of(0)),
+            Spanned::Fractions => Coding::Double,
+        };
+        let packing = Packing { columns: vec![Packed { name: "a".to_owned(), coding }] };
+        let mut records = vec![0; packing.bytes() * numbers.len()];
+        packing.write(0, &column, 0..numbers.len(), &mut records).unwrap();
+        for (number, record) in numbers.iter().zip(records.chunks(packing.bytes())) {
+            let code = record.iter().rev().fold(0, |code, byte| code << 8 | u64::from(*byte));
+            let value = number.map_or(f64::NAN, |number| number as f64 / f64::from(unit));
+            prop_assert_eq!(coding.value(code).to_bits(), value.to_bits());
+            let nearest = number.map_or(f32::NAN, |n| if unit == 1 { n as f32 } else { value as f32 });
+            prop_assert_eq!(coding.nearest(code).to_bits(), nearest.to_bits());
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_survive_their_codes(
+            unit in prop::sample::select(vec![1, PRICE_UNIT, 2 * PRICE_UNIT]), lowest in -3_000_000_000_i64..3_000_000_000,
+            step in 1..100_000_i64, bits in 0..34_u32,
+            steps in prop::collection::vec(prop::option::weighted(0.9, any::<i64>()), 1..40),
+        ) {
+            let numbers: Vec<Option<i64>> =
+                steps.iter().map(|n| n.map(|n| lowest + step * (n & ((1 << bits) - 1)))).collect();
+            there_and_back(unit, &numbers)?;
+        }
+
+        #[test]
+        fn any_numbers_of_64_bits_survive(numbers in prop::collection::vec(prop::option::of(i64::MIN..i64::MAX), 1..20)) {
+            there_and_back(1, &numbers)?;
+        }
+    }
+
+    #[test]
+    fn codes_are_as_narrow_as_their_number_allows() {
+        let bytes = |highest, step| Coding::steps(1, Span { lowest: -7, highest: highest - 7, step }).bytes();
+        assert_eq!([bytes(0, 0), bytes(254, 1), bytes(255, 1), bytes(254 * 50, 50)], [1, 1, 2, 1]);
+        assert_eq!([bytes(65_534, 1), bytes(65_535, 1), bytes(0xffff_fffe, 1), bytes(0xffff_ffff, 1)], [2, 4, 4, 8]);
+        let coding = Coding::steps(1, Span { lowest: 10, highest: 40, step: 10 });
+        assert_eq!([10, 40, 9, 15].map(|number| coding.code(number)), [Some(1), Some(4), None, None]);
+        assert_eq!(coding.code(10 + 10 * 255), None);
+    }
+
+    #[test]
+    fn prices_share_codes_if_none_gets_wider() {
+        let span = |lowest, highest, step| Span { lowest, highest, step };
+        let spans = [span(0, 10_000, 10), span(5_000, 40_000, 20), span(0, 100, 1), span(0, 1 << 40, 1)];
+        let prices: Vec<_> = spans.iter().enumerate().map(|(place, span)| (place, 1, *span)).collect();
+        let coding = |span: &Span| Packed { name: String::new(), coding: Coding::steps(1, *span) };
+        let mut columns: Vec<Packed> = spans.iter().map(coding).collect();
+        share(&mut columns, &prices);
+        assert_eq!(columns[0].coding, Coding::steps(1, span(0, 40_000, 10)));
+        assert_eq!(columns[1].coding, columns[0].coding);
+        assert_eq!([columns[2].coding.bytes(), columns[3].coding.bytes()], [1, 8]);
+    }
+}

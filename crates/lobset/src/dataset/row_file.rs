@@ -41,14 +41,15 @@ pub(super) fn open(
         let packing = Packing::narrow(reader, names, &spans);
         let record = packing.bytes() as u64;
         let found = serde_json::to_value(&packing).map_err(|e| Error::output(cache.folder(), io::Error::from(e)))?;
-        let slots = blank.slots(reader.rows() * record, found)?;
+        let slots = blank.slots(reader.rows().saturating_mul(record), found)?;
         let write = |(group, rows): &(usize, Range<u64>)| {
             slots.write(rows.start * record, &records(reader, &packing, *group)?).map(|()| rows.end - rows.start)
         };
         map_ordered(threads, 0, &groups, write, |rows| monitor.advance(rows))
     };
     let passes = if unknown.is_empty() { 1 } else { 2 };
-    let file = CacheFile::open_or_build(cache.folder(), &subject, passes * reader.rows(), monitor, build)?;
+    let file =
+        CacheFile::open_or_build(cache.folder(), &subject, reader.rows().saturating_mul(passes), monitor, build)?;
     let packing = file.found(|packing: &Packing| {
         let same = packing.columns().iter().map(|column| &column.name).eq(names);
         same.then(|| reader.rows().checked_mul(packing.bytes() as u64)).flatten()
