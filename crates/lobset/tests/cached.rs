@@ -220,7 +220,8 @@ fn write_table(path: &Path, config: &Config, cases: &[Case]) {
     let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
     let pairs = [(CONFIG_KEY, serde_json::to_string(config).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
     let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
-    let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).set_max_row_group_row_count(Some(700));
+    let properties =
+        WriterProperties::builder().set_key_value_metadata(Some(pairs)).set_max_row_group_row_count(Some(700));
     let mut writer =
         ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties.build())).unwrap();
     writer.write(&batch).unwrap();

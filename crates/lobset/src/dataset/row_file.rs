@@ -7,7 +7,7 @@ use super::packing::{Packing, Spanned};
 use super::reader::DatasetReader;
 use crate::cache::{Blank, Cache, CacheFile};
 use crate::error::{Error, InputError, Result};
-use crate::run::{Monitor, map_ordered};
+use crate::run::{Monitor, Stage, map_ordered};
 
 /// Rows that are written column by column: their records stay in a core's cache.
 const BLOCK_ROWS: usize = 1024;
@@ -29,27 +29,31 @@ pub(super) fn open(
     let unknown = Packing::unknown(reader, names);
     let build = |blank: Blank<'_>| {
         let mut spans = vec![Spanned::Empty; unknown.len()];
+        // The bar is in bytes: first those of the prices, then those of the file.
+        let price = (unknown.len() * size_of::<f64>()) as u64;
+        let look = |(group, rows): &(usize, Range<u64>)| {
+            spans_of(reader, *group, &unknown).map(|spans| ((rows.end - rows.start) * price, spans))
+        };
         if !unknown.is_empty() {
-            let look = |(group, rows): &(usize, Range<u64>)| {
-                spans_of(reader, *group, &unknown).map(|spans| (rows.end - rows.start, spans))
-            };
-            map_ordered(threads, 0, &groups, look, |(rows, of_group)| {
-                spans.iter_mut().zip(of_group).for_each(|(span, more)| *span = span.with(more));
-                monitor.advance(rows)
+            monitor.stage(Stage::Cache, reader.rows().saturating_mul(price), || {
+                map_ordered(threads, 0, &groups, look, |(bytes, of_group)| {
+                    spans.iter_mut().zip(of_group).for_each(|(span, more)| *span = span.with(more));
+                    monitor.advance(bytes)
+                })
             })?;
         }
         let packing = Packing::narrow(reader, names, &spans);
         let record = packing.bytes() as u64;
+        let bytes = reader.rows().saturating_mul(record);
         let found = serde_json::to_value(&packing).map_err(|e| Error::output(cache.folder(), io::Error::from(e)))?;
-        let slots = blank.slots(reader.rows().saturating_mul(record), found)?;
+        let slots = blank.slots(bytes, found)?;
         let write = |(group, rows): &(usize, Range<u64>)| {
-            slots.write(rows.start * record, &records(reader, &packing, *group)?).map(|()| rows.end - rows.start)
+            let records = records(reader, &packing, *group)?;
+            slots.write(rows.start * record, &records).map(|()| records.len() as u64)
         };
-        map_ordered(threads, 0, &groups, write, |rows| monitor.advance(rows))
+        monitor.stage(Stage::Cache, bytes, || map_ordered(threads, 0, &groups, write, |bytes| monitor.advance(bytes)))
     };
-    let passes = if unknown.is_empty() { 1 } else { 2 };
-    let file =
-        CacheFile::open_or_build(cache.folder(), &subject, reader.rows().saturating_mul(passes), monitor, build)?;
+    let file = CacheFile::open_or_build(cache.folder(), &subject, monitor, build)?;
     let packing = file.found(|packing: &Packing| {
         let same = packing.columns().iter().map(|column| &column.name).eq(names);
         same.then(|| reader.rows().checked_mul(packing.bytes() as u64)).flatten()

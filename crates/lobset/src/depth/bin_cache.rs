@@ -103,9 +103,8 @@ impl BinCache {
             let group = |(number, rows): &(usize, Range<u64>)| {
                 build_group(reader, spec, (&places, &packing), (*number, rows), &slots)
             };
-            monitor.stage(Stage::Cache, bytes, || {
-                map_ordered(threads, 0, &groups, group, |bytes| monitor.advance(bytes))
-            })
+            monitor
+                .stage(Stage::Cache, bytes, || map_ordered(threads, 0, &groups, group, |bytes| monitor.advance(bytes)))
         };
         let file = CacheFile::open_or_build(cache.folder(), &subject, monitor, build)?;
         Ok(Self { file, packing, places, window: spec.time_bins() })
