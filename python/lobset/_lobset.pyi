@@ -172,7 +172,24 @@ class Samples:
     ) -> Samples: ...
     @staticmethod
     def rows(
-        path: _Path, which: tuple[str, bool, int, str], columns: Sequence[str] | None, built: bytes | None
+        path: _Path,
+        which: tuple[str, bool, int, str],
+        columns: Sequence[str] | None,
+        cache: _Path | None,
+        built: bytes | None,
+        progress: _Progress | None,
+    ) -> Samples: ...
+    @staticmethod
+    def windows(
+        path: _Path,
+        which: tuple[str, bool, int, str],
+        columns: Sequence[str] | None,
+        levels: int,
+        length: int,
+        normalise: str,
+        cache: _Path | None,
+        built: bytes | None,
+        progress: _Progress | None,
     ) -> Samples: ...
     def __len__(self) -> int: ...
     @property

@@ -2,31 +2,32 @@
 
 There are three ways to read a dataset written by `lobset.process`:
 
-- `DepthDataset` and `RowDataset` return sample number i.
+- `DepthDataset`, `RowDataset` and `WindowDataset` return sample number i.
 - `batches` iterates over one of them, in order or shuffled.
 - `BlockStream` shuffles blocks of neighbouring samples, which share the work of decoding and of time bins. It is
   sharded over workers and ranks and resumes in mid-epoch.
 
-All of them read the file lazily, keep a few row groups in memory, yield the same order for the same seed, and can be
+All of them read from a cache file, which is built when a dataset is opened for the first time, or with `cache=None` from
+the dataset itself, a few row groups of which they keep in memory. They yield the same order for the same seed and can be
 pickled. No window crosses a break or the start of the symbol. Rows under embargo and rows without a label of the target
 are never returned.
 """
 
-import json
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lobset import _lobset, _numbers
-from lobset._config import Config, Feature
-from lobset._engine import Progress, watched
-from lobset._errors import InputError
+from lobset._config import Feature
+from lobset._engine import Progress
 from lobset._lobset import CLASSIC
 from lobset._moments import ColumnMoments, Moments
+from lobset._orders import uniform_order
+from lobset._rows import RowDataset, WindowDataset
+from lobset._samples import Batch, Bins, Dtype, PathLike, Samples, at
 
 __all__ = [
     "Bins",
@@ -36,141 +37,11 @@ __all__ = [
     "Moments",
     "RowDataset",
     "Samples",
+    "WindowDataset",
     "batches",
     "paint",
     "uniform_order",
 ]
-
-PathLike = str | os.PathLike[str]
-Array = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
-"""Samples of one type: tensors of any, vectors of float32."""
-Dtype = Literal["float32", "float16", "int8"]
-"""Types of the cells of depth tensors: float16 is the nearest number, int8 the nearest of 255 levels from -127 to 127."""
-
-
-class Bins(NamedTuple):
-    """The time bins of depth tensors before they are painted, as arrays of NumPy or tensors of PyTorch. Batches have one more
-    axis in front."""
-
-    ladder_rows: Any
-    """Row of each level on the ladder, or -1 where it is missing or off the ladder: (2, 10, T) int16; bids first."""
-    values: Any
-    """Value of each feature: (n, 2, 10, T) float32."""
-
-
-Batch = tuple[Any, NDArray[np.int64]]
-"""Samples along the first axis, and their classes. With `output="bins"` the samples are `Bins`."""
-
-
-class Samples:
-    """Samples of one dataset, by number. Create a `DepthDataset` or a `RowDataset` to get one."""
-
-    def __init__(self, path: PathLike, arguments: dict[str, Any], progress: bool = False) -> None:
-        self._path = os.fspath(path)
-        self._arguments = arguments
-        self._identity = _lobset.identity(self._path)
-        with watched(progress) as show:
-            self._samples = self._open(None, show)
-
-    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
-        raise NotImplementedError("create a DepthDataset or a RowDataset")
-
-    @property
-    def path(self) -> str:
-        """The dataset file."""
-        return self._path
-
-    @property
-    def symbol(self) -> str:
-        """The dataset's symbol, as the exchange writes it."""
-        return self._samples.symbol
-
-    @property
-    def config(self) -> Config:
-        """The settings that the dataset was created with."""
-        return Config._of(json.loads(self._samples.config))
-
-    @property
-    def target(self) -> str:
-        """The target that classes, splits and marks are of."""
-        return str(self._arguments["target"])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one sample: of a tensor, also with `output="bins"`, or of a vector."""
-        return tuple(self._samples.shape)
-
-    def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
-        """Returns shape and type of the arrays that one sample consists of: two for bins, else one."""
-        return ((self.shape, np.dtype(dtype)),)
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def _number(self, index: int) -> int:
-        number = index + len(self) if index < 0 else index
-        if not 0 <= number < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        return number
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        samples, labels = self.batch([self._number(int(index))], threads=1)
-        return _at(samples, 0), int(labels[0])
-
-    def position(self, index: int) -> int:
-        """Returns the number of a sample's row in the file, counted from 0."""
-        return self._samples.position(self._number(int(index)))
-
-    def labels(self) -> NDArray[np.uint8]:
-        """Returns the classes of all samples, in order: one byte each."""
-        return self._samples.labels()
-
-    def batch(
-        self,
-        indices: Sequence[int] | NDArray[np.integer[Any]],
-        threads: int | None = None,
-        dtype: Dtype = "float32",
-    ) -> Batch:
-        """Computes several samples on several threads (all cores by default), without the interpreter's lock."""
-        numbers = np.ascontiguousarray(indices, dtype=np.int64)
-        out = [np.empty((len(numbers), *shape), kind) for shape, kind in self.arrays(dtype)]
-        labels = np.empty(len(numbers), dtype=np.int64)
-        self.fill(numbers, out, labels, threads)
-        return self._joined(out), labels
-
-    def fill(
-        self,
-        indices: NDArray[np.int64],
-        out: Sequence[NDArray[Any]],
-        labels: NDArray[np.int64],
-        threads: int | None = None,
-    ) -> None:
-        """Writes several samples and their classes into existing arrays, in C order and as `arrays` describes them, each
-        with one more axis in front. New memory for each batch can cost as much as the samples."""
-        self._fill(indices, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads))
-
-    def _fill(self, indices: NDArray[np.int64], out: Sequence[Any], labels: NDArray[np.int64], threads: int) -> None:
-        self._samples.fill(indices, out[0], labels, threads)
-
-    def _joined(self, arrays: Sequence[Any]) -> Any:
-        """A batch of the arrays of `arrays`, of NumPy or PyTorch."""
-        return arrays[0]
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_samples"}
-        return {**state, "_built": self._samples.index_bytes()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        built = state.pop("_built")
-        self.__dict__.update(state)
-        if _lobset.identity(self._path) != self._identity:
-            message = f"{self._path}: is no longer the file that this dataset was opened from"
-            raise InputError(message, path=Path(self._path))
-        self._samples = self._open(built, None)
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items() if value is not None)
-        return f"{type(self).__name__}({self._path!r}, {arguments})"
 
 
 class DepthDataset(Samples):
@@ -229,10 +100,8 @@ class DepthDataset(Samples):
 
     def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
         a = self._arguments
-        which = (a["split"], a["balanced"], a["stride"], a["target"])
         tensor = (a["features"], a["samples"], a["ticks_per_bin"], a["micro_pip_size"], a["row_groups"])
-        cache = _lobset.cache_folder() if a["cache"] == "auto" else a["cache"]
-        return _lobset.Samples.depth(self._path, which, *tensor, cache, built, progress)
+        return _lobset.Samples.depth(self._path, self._which(), *tensor, self._cache(), built, progress)
 
     def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
         if self._arguments["output"] == "tensor":
@@ -277,46 +146,6 @@ def paint(bins: Bins, threads: int | None = None) -> NDArray[np.float32]:
     return out
 
 
-class RowDataset(Samples):
-    """Rows: item i is (the row's columns as a vector of float32 with NaN for null, the row's class).
-
-    Args:
-        path: Path or URL of a `*_dataset.parquet`.
-        split: `"fit"` or `"holdout"`.
-        balanced: Use only the rows of the uniform subset.
-        columns: Numeric columns, in this order; by default the sixty columns of the book, those of
-            `derived` and `mid_price`.
-        stride: As in `DepthDataset`.
-        target: As in `DepthDataset`. Labels of any target are never part of a vector.
-
-    Raises:
-        InputError: when the file cannot be read, lacks a column, or has no marks although `balanced` needs them.
-        ConfigError: for a target that the dataset does not have.
-    """
-
-    def __init__(
-        self,
-        path: PathLike,
-        split: Literal["fit", "holdout"] = "fit",
-        balanced: bool = True,
-        columns: Sequence[str] | None = None,
-        stride: int = 1,
-        target: str = CLASSIC,
-    ) -> None:
-        arguments = {name: value for name, value in locals().items() if name not in ("self", "path", "__class__")}
-        super().__init__(path, arguments)
-
-    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
-        a = self._arguments
-        which = (a["split"], a["balanced"], a["stride"], a["target"])
-        return _lobset.Samples.rows(self._path, which, a["columns"], built)
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns of a vector."""
-        return self._samples.columns
-
-
 def batches(
     dataset: Samples,
     batch_size: int,
@@ -335,23 +164,6 @@ def batches(
         if drop_last and stop - start < batch_size:
             return
         yield dataset.batch(np.arange(start, stop) if order is None else order[start:stop], threads)
-
-
-def uniform_order(labels: NDArray[np.uint8], seed: int, epoch: int = 0) -> Iterator[int]:
-    """Yields sample numbers so that every class that occurs comes equally often and every sample at least once.
-
-    Each round has one sample of each class. A class that runs out before the largest one starts again in another order.
-    Uses eight bytes of memory per sample.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    orders = [rng.permutation(m) for m in members]
-    for turn in range(max((len(m) for m in members), default=0)):
-        for place in rng.permutation(len(members)):
-            at = turn % len(members[place])
-            if at == 0 and turn > 0:
-                orders[place] = rng.permutation(members[place])
-            yield int(orders[place][at])
 
 
 class BlockStream:
@@ -437,7 +249,7 @@ class BlockStream:
         for samples, labels in self._chunks():
             for number, label in enumerate(labels):
                 self.position += 1
-                yield _at(samples, number), int(label)
+                yield at(samples, number), int(label)
         self._end()
 
     def batches(self, batch_size: int, drop_last: bool = False) -> Iterator[Batch]:
@@ -447,8 +259,8 @@ class BlockStream:
         for samples, labels in self._chunks():
             while len(labels):
                 take = min(batch_size - count, len(labels))
-                held.append((_at(samples, slice(take)), labels[:take]))
-                samples, labels, count = _at(samples, slice(take, None)), labels[take:], count + take
+                held.append((at(samples, slice(take)), labels[:take]))
+                samples, labels, count = at(samples, slice(take, None)), labels[take:], count + take
                 if count == batch_size:
                     self.position += count
                     yield _join(held)
@@ -487,11 +299,6 @@ class BlockStream:
             if state.get(name) != value:
                 raise ValueError(f"the state is of another stream: {name} was {state.get(name)!r}, and is {value!r}")
         self.epoch, self.position = int(state["epoch"]), int(state["position"])
-
-
-def _at(samples: Any, which: int | slice) -> Any:
-    """One sample of a batch, or several."""
-    return Bins(*(array[which] for array in samples)) if isinstance(samples, Bins) else samples[which]
 
 
 def _join(parts: list[Batch]) -> Batch:

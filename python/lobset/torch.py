@@ -19,8 +19,10 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, default_collate,
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from lobset import data
+from lobset._orders import uniform_order
+from lobset._samples import at
 
-__all__ = ["DepthDataset", "Paint", "RowDataset", "SampleStream", "UniformSampler", "loader"]
+__all__ = ["DepthDataset", "Paint", "RowDataset", "SampleStream", "UniformSampler", "WindowDataset", "loader"]
 
 _P = ParamSpec("_P")
 _TYPES = {kind: getattr(torch, kind) for kind in ("float32", "float16", "int8", "int16")}
@@ -33,8 +35,29 @@ class _Sample(tuple[Any, int]):
     number: int
 
 
-def _collate(samples: list[Any], *, collate_fn_map: Any = None) -> list[Any]:
+class _Batch(Sequence[_Sample]):
+    """The samples of a batch. One by one they are made when somebody asks for them: PyTorch's own collating does not."""
+
+    def __init__(self, samples: Any, labels: torch.Tensor) -> None:
+        self.batch = (samples, labels)
+
+    def __len__(self) -> int:
+        return len(self.batch[1])
+
+    def __getitem__(self, index: Any) -> Any:
+        numbers = range(len(self))[index]
+        return [self._at(number) for number in numbers] if isinstance(index, slice) else self._at(numbers)
+
+    def _at(self, number: int) -> _Sample:
+        sample = _Sample((at(self.batch[0], number), int(self.batch[1][number])))
+        sample.batch, sample.number = self.batch, number
+        return sample
+
+
+def _collate(samples: Sequence[Any], *, collate_fn_map: Any = None) -> list[Any]:
     """Returns the batch that the samples are a part of, if they are all of it."""
+    if isinstance(samples, _Batch):
+        return list(samples.batch)
     batch = samples[0].batch
     whole = len(samples) == len(batch[1])
     if whole and all(s.batch is batch and s.number == number for number, s in enumerate(samples)):
@@ -68,20 +91,14 @@ class _Mapped(Dataset):
         sample, label = self.samples[index]
         return _tensors(sample), label
 
-    def __getitems__(self, indices: list[int]) -> list[_Sample]:
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[_Sample]:
         """Returns the samples of a batch, computed at once: PyTorch's loaders call this."""
         threads = 1 if get_worker_info() is not None else None
-        numbers = np.array([self.samples._number(index) for index in indices], np.int64)
+        numbers = self.samples._numbers(indices)
         arrays = [_empty((len(numbers), *shape), _TYPES[kind.name]) for shape, kind in self.samples.arrays()]
         labels = torch.empty(len(numbers), dtype=torch.int64)
         self.samples.fill(numbers, [array.numpy() for array in arrays], labels.numpy(), threads)
-        batch = (self.samples._joined(arrays), labels)
-        found = []
-        for number, label in enumerate(labels.tolist()):
-            sample = _Sample((data._at(batch[0], number), label))
-            sample.batch, sample.number = batch, number
-            found.append(sample)
-        return found
+        return _Batch(self.samples._joined(arrays), labels)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -119,6 +136,14 @@ class RowDataset(_Mapped):
     @_like(data.RowDataset.__init__)
     def __init__(self, *args: Any, **keywords: Any) -> None:
         self.samples = data.RowDataset(*args, **keywords)
+
+
+class WindowDataset(_Mapped):
+    """A map-style dataset of windows of rows. Arguments and errors as in `lobset.data.WindowDataset`."""
+
+    @_like(data.WindowDataset.__init__)
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        self.samples = data.WindowDataset(*args, **keywords)
 
 
 class loader:
@@ -268,7 +293,7 @@ class UniformSampler(Sampler):
         return int(counts.max() * len(counts)) if len(counts) else 0
 
     def __iter__(self) -> Iterator[int]:
-        order = data.uniform_order(self._labels, self.seed, self.epoch)
+        order = uniform_order(self._labels, self.seed, self.epoch)
         self.epoch += 1
         return order
 

@@ -7,7 +7,7 @@ use half::f16;
 use lobset::Error;
 use lobset::cache::Cache;
 use lobset::config::Feature;
-use lobset::dataset::{DatasetReader, RowCache, SampleFilter, SampleIndex};
+use lobset::dataset::{DatasetReader, Normalise, RowSpec, RowWindows, SampleFilter, SampleIndex};
 use lobset::depth::{Colour, DepthSpec, WindowCache};
 use lobset::label::Split;
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArrayDyn};
@@ -38,7 +38,7 @@ fn open(path: &Path, (split, balanced, stride, target): Which) -> PyResult<(Data
     }
     Python::attach(|py| {
         let reader = py.detach(|| DatasetReader::open(path)).or_raise(py)?.of_target(&target).or_raise(py)?;
-        Ok((reader, SampleFilter { split, balanced, window: 1, stride }))
+        Ok((reader, SampleFilter { split, balanced, window: 1, stride, first: 0 }))
     })
 }
 
@@ -72,10 +72,11 @@ pub fn cache_folder(py: Python<'_>) -> PyResult<PathBuf> {
 /// The two kinds of samples.
 enum Kind {
     Depth(WindowCache),
-    Rows(RowCache),
+    /// With the number of axes of a sample: 1 for rows, 2 for windows.
+    Rows(RowWindows, usize),
 }
 
-/// The samples of a dataset: depth tensors that end at its rows, or the rows as vectors.
+/// The samples of a dataset: depth tensors that end at its rows, or the rows, or windows of rows, as vectors.
 #[pyclass(frozen, module = "lobset._lobset")]
 pub struct Samples {
     kind: Kind,
@@ -114,15 +115,44 @@ fn each<T: Send>(
     })
 }
 
+/// Number of floats that a thread reads at a time, at least.
+const LEAST_CELLS: usize = 1 << 16;
+
+/// Number of cores.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn no_room() -> PyErr {
     PyValueError::new_err("the arrays do not have room for the samples requested")
 }
 
 impl Samples {
+    /// Opens a dataset for windows of rows, with `axes` axes.
+    fn of_rows(
+        py: Python<'_>,
+        (reader, filter): (DatasetReader, SampleFilter),
+        (spec, axes): (RowSpec, usize),
+        cache: Option<PathBuf>,
+        built: Option<&[u8]>,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let window = spec.length;
+        let windows = match cache {
+            None => py.detach(|| RowWindows::new(reader, spec)).or_raise(py)?,
+            Some(folder) => engine::run(py, progress, |monitor, _| {
+                RowWindows::with_file(reader, spec, &Cache::at(folder), (cores(), monitor))
+            })?,
+        };
+        let filter = SampleFilter { window, first: windows.first(), ..filter };
+        let index = index(py, windows.reader(), filter, built)?;
+        Ok(Self { kind: Kind::Rows(windows, axes), index })
+    }
+
     fn reader(&self) -> &DatasetReader {
         match &self.kind {
             Kind::Depth(cache) => cache.reader(),
-            Kind::Rows(cache) => cache.reader(),
+            Kind::Rows(windows, _) => windows.reader(),
         }
     }
 
@@ -185,28 +215,49 @@ impl Samples {
         let windows = match cache {
             None => WindowCache::new(reader, spec, row_groups).or_raise(py)?,
             Some(folder) => engine::run(py, progress, |monitor, _| {
-                let threads = std::thread::available_parallelism().map_or(1, usize::from);
-                WindowCache::with_file(reader, spec, (&index, filter.stride), &Cache::at(folder), (threads, monitor))
+                WindowCache::with_file(reader, spec, (&index, filter.stride), &Cache::at(folder), (cores(), monitor))
             })?,
         };
         Ok(Self { kind: Kind::Depth(windows), index })
     }
 
-    /// Opens a dataset for vectors of columns; by default, the ten levels and the mid price.
+    /// Opens a dataset for its rows as vectors of columns; by default, the ten levels, the mid price and derived columns.
     #[staticmethod]
-    #[pyo3(signature = (path, which, columns, built))]
+    #[pyo3(signature = (path, which, columns, cache, built, progress))]
     fn rows(
         py: Python<'_>,
         path: PathBuf,
         which: Which,
         columns: Option<Vec<String>>,
+        cache: Option<PathBuf>,
         built: Option<&[u8]>,
+        progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let (reader, filter) = open(&path, which)?;
-        let columns = columns.unwrap_or_else(|| reader.book_columns());
-        let cache = RowCache::new(reader, columns).or_raise(py)?;
-        let index = index(py, cache.reader(), filter, built)?;
-        Ok(Self { kind: Kind::Rows(cache), index })
+        let opened = open(&path, which)?;
+        let columns = columns.unwrap_or_else(|| opened.0.book_columns());
+        let spec = RowSpec { columns, length: 1, normalise: Normalise::None };
+        Self::of_rows(py, opened, (spec, 1), cache, built, progress)
+    }
+
+    /// Opens a dataset for windows of `length` rows; by default, of the columns of the first levels.
+    #[staticmethod]
+    #[pyo3(signature = (path, which, columns, levels, length, normalise, cache, built, progress))]
+    fn windows(
+        py: Python<'_>,
+        path: PathBuf,
+        which: Which,
+        columns: Option<Vec<String>>,
+        levels: usize,
+        length: u64,
+        normalise: &str,
+        cache: Option<PathBuf>,
+        built: Option<&[u8]>,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let normalise = Normalise::from_name(normalise).or_raise(py)?;
+        let columns = columns.unwrap_or_else(|| RowSpec::levels(levels));
+        let spec = RowSpec { columns, length, normalise };
+        Self::of_rows(py, open(&path, which)?, (spec, 2), cache, built, progress)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "lobset has 64-bit targets only")]
@@ -219,7 +270,11 @@ impl Samples {
     fn shape(&self) -> Vec<usize> {
         match &self.kind {
             Kind::Depth(cache) => shape(cache.spec()),
-            Kind::Rows(cache) => vec![cache.columns().len()],
+            Kind::Rows(windows, axes) => {
+                let columns = windows.spec().columns.len();
+                let shape = [windows.cells() / columns, columns];
+                shape[2 - axes..].to_vec()
+            }
         }
     }
 
@@ -228,16 +283,16 @@ impl Samples {
     fn bins(&self) -> Option<(usize, usize)> {
         match &self.kind {
             Kind::Depth(cache) => Some((cache.spec().time_bins(), cache.spec().features().len())),
-            Kind::Rows(_) => None,
+            Kind::Rows(..) => None,
         }
     }
 
-    /// The columns of a vector; empty for a tensor.
+    /// The columns of a vector or a window; empty for a tensor.
     #[getter]
     fn columns(&self) -> Vec<String> {
         match &self.kind {
             Kind::Depth(_) => Vec::new(),
-            Kind::Rows(cache) => cache.columns().to_vec(),
+            Kind::Rows(windows, _) => windows.spec().columns.clone(),
         }
     }
 
@@ -279,13 +334,18 @@ impl Samples {
     ) -> PyResult<()> {
         let places = self.places(samples.as_slice()?, labels.as_slice_mut()?)?;
         match (&self.kind, out) {
-            (Kind::Rows(cache), Cells::Single(mut out)) => {
-                let (out, width) = (out.as_slice_mut()?, cache.columns().len());
-                if out.len() != places.len() * width {
+            (Kind::Rows(windows, _), Cells::Single(mut out)) => {
+                let (out, cells) = (out.as_slice_mut()?, windows.cells());
+                if out.len() != places.len() * cells {
                     return Err(no_room());
                 }
-                let items = places.iter().zip(out.chunks_mut(width.max(1)));
-                py.detach(|| each(threads, items, |(place, out)| cache.row(*place, out))).or_raise(py)
+                // A window takes microseconds: a thread takes several at a time, and none begins for a few.
+                let share = (LEAST_CELLS / cells).max(1);
+                let items = places.chunks(share).zip(out.chunks_mut(share * cells));
+                let fill = |(places, out): (&[u64], &mut [f32])| {
+                    places.iter().zip(out.chunks_mut(cells)).try_for_each(|(place, out)| windows.read(*place, out))
+                };
+                py.detach(|| each(threads.min(items.len()), items, fill)).or_raise(py)
             }
             (_, Cells::Single(mut out)) => self.fill_cells(py, &places, out.as_slice_mut()?, threads),
             (_, Cells::Half(mut out)) => self.fill_cells(py, &places, out.as_slice_mut()?, threads),

@@ -250,7 +250,7 @@ fn features_are_the_numbers_of_the_record_and_never_labels() {
 }
 
 fn all_of(split: Split) -> SampleFilter {
-    SampleFilter { split, balanced: false, window: 1, stride: 1 }
+    SampleFilter { split, balanced: false, window: 1, stride: 1, first: 0 }
 }
 
 /// Writes a table as a file that passes for a dataset, in one row group.

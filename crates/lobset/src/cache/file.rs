@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ use crate::cast::to_usize;
 use crate::error::{Error, Result};
 use crate::input::hex;
 use crate::output::symbol_in_name;
-use crate::run::{Monitor, Stage};
+use crate::run::Monitor;
 use crate::storage::{self, checksum};
 
 /// What the names of cache files end with.
@@ -70,6 +71,8 @@ pub(super) struct Header {
     subject: Subject,
     /// Bytes of all slots.
     bytes: u64,
+    /// What the builder has found out about the slots, such as the width of each number.
+    found: serde_json::Value,
 }
 
 impl Header {
@@ -115,6 +118,43 @@ impl Header {
     }
 }
 
+/// A file that is to be built.
+pub(crate) struct Blank<'a> {
+    file: &'a File,
+    path: &'a Path,
+    subject: &'a Subject,
+}
+
+impl<'a> Blank<'a> {
+    /// Empties the file. It has a header from the start, so that whatever is left of it is known for a cache file.
+    fn new(file: &'a File, path: &'a Path, subject: &'a Subject) -> Result<Self> {
+        let blank = Self { file, path, subject };
+        blank.begin(0, serde_json::Value::Null)?;
+        Ok(blank)
+    }
+
+    /// Makes room for `bytes` bytes of slots, which `found` describes to readers.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when there is no room, or the file cannot be written.
+    pub fn slots(self, bytes: u64, found: serde_json::Value) -> Result<Slots<'a>> {
+        let start = self.begin(bytes, found)?;
+        Ok(Slots { file: self.file, path: self.path, start })
+    }
+
+    /// Writes the header, and returns where slots begin.
+    fn begin(&self, bytes: u64, found: serde_json::Value) -> Result<u64> {
+        let failed = |e: &io::Error| Error::failed(self.path, "cannot be written", e);
+        let header = Header { subject: self.subject.clone(), bytes, found }.to_bytes().map_err(|e| failed(&e))?;
+        let start = header.len() as u64;
+        check_room(self.path.parent().unwrap_or(self.path), bytes.saturating_add(start))?;
+        // What a build that was killed has left is not read.
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(&header, 0));
+        written.and_then(|()| self.file.set_len(start + bytes)).map_err(|e| failed(&e))?;
+        Ok(start)
+    }
+}
+
 /// A file that is being built; threads write to it side by side.
 pub(crate) struct Slots<'a> {
     file: &'a File,
@@ -140,10 +180,11 @@ pub(crate) struct CacheFile {
     path: PathBuf,
     start: u64,
     bytes: u64,
+    found: serde_json::Value,
 }
 
 impl CacheFile {
-    /// Opens the file for `subject` in `folder`, or builds it: `build` fills `bytes` bytes of slots, and reports them to the
+    /// Opens the file for `subject` in `folder`, or builds it: `build` asks for slots, fills them, and reports that to the
     /// monitor. Of several processes that need it at the same time, one builds and the others wait.
     ///
     /// # Errors
@@ -151,29 +192,23 @@ impl CacheFile {
     pub fn open_or_build(
         folder: &Path,
         subject: &Subject,
-        bytes: u64,
         monitor: &Monitor<'_>,
-        build: impl FnOnce(&Slots<'_>) -> Result<()>,
+        build: impl FnOnce(Blank<'_>) -> Result<()>,
     ) -> Result<Self> {
         let name = subject.file_name().map_err(|e| Error::output(folder, io::Error::from(e)))?;
         let path = folder.join(&name);
         let unfinished = folder.join(format!("{name}{UNFINISHED}"));
-        if let Some(found) = Self::open(&path, subject, bytes)? {
+        if let Some(found) = Self::open(&path, subject)? {
             return Ok(found);
         }
         fs::create_dir_all(folder).map_err(|e| Error::failed(folder, "cannot be created", &e))?;
         let Some(file) = claim(&unfinished, &path, monitor)? else {
             // Another process has built it in the meantime.
-            return Self::open(&path, subject, bytes)?.ok_or_else(|| unlike(&path));
+            return Self::open(&path, subject)?.ok_or_else(|| unlike(&path));
         };
         let failed = |e: &io::Error| Error::failed(&unfinished, "cannot be written", e);
-        let header = Header { subject: subject.clone(), bytes }.to_bytes().map_err(|e| failed(&e))?;
-        let start = header.len() as u64;
-        // What a build that was killed has left is not read.
-        file.set_len(0).map_err(|e| failed(&e))?;
-        let outcome = check_room(folder, start + bytes).and_then(|()| {
-            file.write_all_at(&header, 0).and_then(|()| file.set_len(start + bytes)).map_err(|e| failed(&e))?;
-            monitor.stage(Stage::Cache, bytes, || build(&Slots { file: &file, path: &unfinished, start }))?;
+        let outcome = Blank::new(&file, &unfinished, subject).and_then(|blank| {
+            build(blank)?;
             storage::platform::sync(&file).map_err(|e| failed(&e))?;
             fs::rename(&unfinished, &path).map_err(|e| failed(&e))?;
             storage::platform::sync_folder(folder).map_err(|e| failed(&e))
@@ -183,11 +218,11 @@ impl CacheFile {
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
-        Ok(Self { file, path, start, bytes })
+        Self::open(&path, subject)?.ok_or_else(|| unlike(&path))
     }
 
     /// Opens a finished file; `None` if there is none for `subject`.
-    fn open(path: &Path, subject: &Subject, bytes: u64) -> Result<Option<Self>> {
+    fn open(path: &Path, subject: &Subject) -> Result<Option<Self>> {
         let file = match storage::unfollowed().read(true).open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|e| Error::failed(path, "cannot be opened", &e))?,
@@ -197,13 +232,21 @@ impl CacheFile {
             Ok((header, start))
                 if length.is_file()
                     && header.subject.matches(subject)
-                    && header.bytes == bytes
-                    && length.len() == start + bytes =>
+                    && start.checked_add(header.bytes) == Some(length.len()) =>
             {
-                Ok(Some(Self { file, path: path.to_owned(), start, bytes }))
+                Ok(Some(Self { file, path: path.to_owned(), start, bytes: header.bytes, found: header.found }))
             }
             _ => Err(unlike(path)),
         }
+    }
+
+    /// What the builder has found out about the slots, if `T` describes slots that take up the whole file.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when it does not.
+    pub fn found<T: DeserializeOwned>(&self, bytes: impl Fn(&T) -> Option<u64>) -> Result<T> {
+        let found = serde_json::from_value(self.found.clone()).ok();
+        found.filter(|found| bytes(found) == Some(self.bytes)).ok_or_else(|| unlike(&self.path))
     }
 
     /// Reads the bytes at an offset from the first slot.
@@ -298,7 +341,8 @@ mod tests {
     }
 
     fn open(cache: &Cache, layout: u64, build: impl FnOnce(&Slots<'_>) -> Result<()>) -> Result<CacheFile> {
-        CacheFile::open_or_build(cache.folder(), &subject(layout), 8, &Monitor::silent(), build)
+        let build = |blank: Blank<'_>| build(&blank.slots(8, layout.into())?);
+        CacheFile::open_or_build(cache.folder(), &subject(layout), &Monitor::silent(), build)
     }
 
     fn refuse(_: &Slots<'_>) -> Result<()> {
@@ -322,7 +366,10 @@ mod tests {
         assert!(files.iter().all(|file| file.finished && file.holds == "bins" && file.days == 0));
         // The same dataset in another place has the same values.
         let moved = Subject { dataset: "elsewhere".into(), ..subject(1) };
-        CacheFile::open_or_build(cache.folder(), &moved, 8, &Monitor::silent(), refuse).unwrap();
+        let refuse = |_: Blank<'_>| Err(Error::Executor("no build was expected".to_owned()));
+        let found = CacheFile::open_or_build(cache.folder(), &moved, &Monitor::silent(), refuse).unwrap();
+        assert_eq!(found.found(|_| Some(8)).ok(), Some(1));
+        assert!(found.found::<u64>(|_| Some(9)).is_err());
     }
 
     #[test]

@@ -6,5 +6,5 @@
 mod file;
 mod folder;
 
-pub(crate) use file::{CacheFile, Slots, Subject};
+pub(crate) use file::{Blank, CacheFile, Slots, Subject};
 pub use folder::{Cache, CachedFile};

@@ -15,6 +15,8 @@ pub struct SampleFilter {
     pub window: u64,
     /// Distance in rows between neighbouring samples of a stretch, counted from its first complete window; at least 1.
     pub stride: u64,
+    /// The first row that may be a sample, as a position in the file.
+    pub first: u64,
 }
 
 /// Number of words in a block; the sample count before each block is precomputed.
@@ -152,8 +154,8 @@ impl IndexBuilder {
         }
         self.last_row = Some(row);
         let length = self.rows - self.stretches.last().copied().unwrap_or(0) + 1;
-        let SampleFilter { split: wanted, balanced: marked, window, stride } = self.filter;
-        let whole = length >= window && (length - window).is_multiple_of(stride);
+        let SampleFilter { split: wanted, balanced: marked, window, stride, first } = self.filter;
+        let whole = self.rows >= first && length >= window && (length - window).is_multiple_of(stride);
         if self.rows.is_multiple_of(64) {
             self.words.push(0);
         }
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn windows_stay_within_a_stretch_and_samples_on_the_grid() {
         // Stretches of 10 and 7 rows; the second is the holdout. Row 8 has no label, but windows span it.
-        let filter = SampleFilter { split: Split::Fit, balanced: false, window: 4, stride: 3 };
+        let filter = SampleFilter { split: Split::Fit, balanced: false, window: 4, stride: 3, first: 0 };
         let index = |filter| {
             let mut builder = IndexBuilder::new(filter);
             let mut push = |row: u64, label, balanced| builder.push(IndexedRow { row, label, balanced });
@@ -199,6 +201,7 @@ mod tests {
         assert_eq!(places(SampleFilter { balanced: true, ..filter }), [9]);
         assert_eq!(places(SampleFilter { split: Split::Holdout, ..filter }), [13, 16]);
         assert_eq!(places(SampleFilter { window: 11, ..filter }), [0_u64; 0]);
+        assert_eq!(places(SampleFilter { first: 7, ..filter }), [9]);
         // Another process gets the same index, and refuses that of another dataset.
         let bytes = index(filter).to_bytes();
         assert_eq!(SampleIndex::from_bytes(&bytes, 17), Some(index(filter)));

@@ -1,11 +1,15 @@
 //! Reads written datasets by path or URL: their columns, their rows as vectors, and the rows that are samples.
 
+mod decode;
 mod file;
 mod index;
 mod moments;
+mod packing;
 mod reader;
 mod recent;
+mod row_file;
 mod rows;
+mod scale;
 
 pub(crate) use file::DatasetFile;
 pub use index::{SampleFilter, SampleIndex};
@@ -13,4 +17,5 @@ pub(crate) use moments::StoredSums;
 pub use moments::{ColumnMoments, Moments};
 pub use reader::DatasetReader;
 pub(crate) use recent::Recent;
-pub use rows::RowCache;
+pub use rows::{RowSpec, RowWindows};
+pub use scale::Normalise;

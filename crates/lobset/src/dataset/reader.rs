@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch, RecordBatchReader};
+use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -256,6 +257,48 @@ impl DatasetReader {
             extremes = Some([low.min(of_group[0]), high.max(of_group[1])]);
         }
         extremes
+    }
+
+    /// The least and the greatest number of a column of integers of at most 32 bits, by the statistics of the file; `None` if
+    /// it lacks them.
+    pub(crate) fn whole_extremes(&self, column: &str) -> Option<[i64; 2]> {
+        let signed = !self.data_type(column)?.is_unsigned_integer();
+        let metadata = self.footer.metadata();
+        let place = metadata.file_metadata().schema_descr().columns().iter().position(|c| c.name() == column)?;
+        let number = |bits: &i32| if signed { i64::from(*bits) } else { i64::from(bits.cast_unsigned()) };
+        let mut extremes: Option<[i64; 2]> = None;
+        for group in metadata.row_groups() {
+            let Statistics::Int32(of) = group.column(place).statistics()? else { return None };
+            let (low, high) = (number(of.min_opt()?), number(of.max_opt()?));
+            let [lowest, highest] = extremes.unwrap_or([low, high]);
+            extremes = Some([lowest.min(low), highest.max(high)]);
+        }
+        extremes
+    }
+
+    /// The Arrow type of a column; `None` if the file lacks it.
+    pub(crate) fn data_type(&self, column: &str) -> Option<&DataType> {
+        self.footer.schema().column_with_name(column).map(|(_, field)| field.data_type())
+    }
+
+    /// The place of a column in the file; `None` if the file lacks it.
+    pub(crate) fn column_place(&self, column: &str) -> Option<usize> {
+        self.footer.schema().column_with_name(column).map(|(place, _)| place)
+    }
+
+    /// Refuses a dataset without the rows between its samples.
+    ///
+    /// # Errors
+    /// [`InputError`] when it was written with `drop_unbalanced`.
+    pub(crate) fn check_complete(&self) -> Result<()> {
+        if !self.config.drop_unbalanced {
+            return Ok(());
+        }
+        let message =
+            "was written with drop_unbalanced = true: without the rows between its samples, no window is complete";
+        let help =
+            "write it again with drop_unbalanced = false, and select the marked rows when loading: balanced=True";
+        Err(InputError::new(&self.path, message).with_help(help).into())
     }
 
     /// The rows of each row group, as positions in the file.

@@ -1,94 +1,195 @@
-//! Rows of a dataset as vectors of floats.
+//! Rows of a dataset, and windows of rows, as floats: from the row groups that were used last, or from a cache file.
 
+use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
-use arrow_array::Array;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
-
+use super::decode::Decoder;
+use super::packing::Packing;
 use super::reader::DatasetReader;
 use super::recent::Recent;
-use crate::error::{InputError, Result};
+use super::row_file;
+use super::scale::{Normalise, Scales};
+use crate::cache::{Cache, CacheFile};
+use crate::cast::to_usize;
+use crate::error::{ConfigError, InputError, Result};
+use crate::output::names;
+use crate::run::Monitor;
 
-/// Reads rows of a dataset as vectors of floats. Caches the most recently used row groups; threads can share it.
-pub struct RowCache {
-    reader: DatasetReader,
-    columns: Vec<String>,
-    /// The numbers of row groups in row-major order.
-    groups: Mutex<Recent<Vec<f32>>>,
+/// What rows become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowSpec {
+    /// The columns, in order. They may be any numeric ones except labels and those that identify the row.
+    pub columns: Vec<String>,
+    /// Rows of a window, 1 to 1,000,000; 1 for single rows.
+    pub length: u64,
+    /// By what values are normalised.
+    pub normalise: Normalise,
 }
 
-/// Number of decoded row groups in the cache.
+/// The longest window, in rows.
+const LONGEST: u64 = 1_000_000;
+
+impl RowSpec {
+    /// The columns of `levels` levels in the order of FI-2010: ask price, ask size, bid price, bid size of the best level,
+    /// then of the next.
+    pub fn levels(levels: usize) -> Vec<String> {
+        let level =
+            |level| [("px", 1), ("sz", 1), ("px", 0), ("sz", 0)].map(|(f, side)| names::of_level(f, side, level));
+        (0..levels).flat_map(level).collect()
+    }
+}
+
+/// Reads windows of a dataset's rows as floats, one after the other; a window of one row is that row. Threads may share it.
+pub struct RowWindows {
+    reader: DatasetReader,
+    spec: RowSpec,
+    /// Rows of a window.
+    length: usize,
+    decoder: Decoder,
+    packing: Packing,
+    source: Source,
+}
+
+/// Where records come from.
+enum Source {
+    /// The most recently used row groups.
+    RowGroups(Mutex<Recent<Vec<u8>>>),
+    File(CacheFile),
+}
+
+/// Number of row groups kept, at least.
 const ROW_GROUPS_KEPT: usize = 2;
 
-impl RowCache {
-    /// Creates a cache that reads vectors of these columns, in this order.
+thread_local! {
+    /// The records of the last window: new memory for each would cost more than they do.
+    static RECORDS: RefCell<Vec<u8>> = RefCell::default();
+}
+
+impl RowWindows {
+    /// Reads windows from the dataset alone. Keeps the row groups that were used last in memory: two, or as many as a window
+    /// spans.
     ///
     /// # Errors
-    /// [`InputError`] when a column is missing or not numeric.
-    pub fn new(reader: DatasetReader, columns: Vec<String>) -> Result<Self> {
-        for name in &columns {
-            if let Err(reason) = reader.check_feature(name) {
-                let error = InputError::new(reader.path(), format!("the column {name:?} {reason}"));
-                return Err(error.with_help("by default a vector has the ten levels and the mid price").into());
-            }
-        }
-        Ok(Self { reader, columns, groups: Mutex::new(Recent::new(ROW_GROUPS_KEPT)) })
+    /// [`ConfigError`] when a setting is out of range; [`InputError`] when a column is missing or not numeric, when the
+    /// moments that normalisation needs cannot be read, or when windows of several rows are wanted of a dataset that was
+    /// written with `drop_unbalanced`.
+    pub fn new(reader: DatasetReader, spec: RowSpec) -> Result<Self> {
+        let stored = check(&reader, &spec)?;
+        let packing = Packing::plain(&reader, &stored);
+        let spanned = to_usize(spec.length.div_ceil(reader.smallest_group())) + 1;
+        let kept = Recent::new(spanned.max(ROW_GROUPS_KEPT));
+        Self::with(reader, spec, packing, Source::RowGroups(Mutex::new(kept)))
     }
 
-    /// The columns of the vectors.
-    pub fn columns(&self) -> &[String] {
-        &self.columns
+    /// Reads windows from a file in `cache`, one read each. Builds the file, on `threads` threads, if it does not exist. All
+    /// windows of the same columns share it, whatever their order, length and normalisation.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::Output`](crate::Error::Output) when there is no room for the file, or it cannot be
+    /// written or read.
+    pub fn with_file(reader: DatasetReader, spec: RowSpec, cache: &Cache, on: (usize, &Monitor<'_>)) -> Result<Self> {
+        let stored = check(&reader, &spec)?;
+        let (file, packing) = row_file::open(&reader, &stored, cache, on)?;
+        Self::with(reader, spec, packing, Source::File(file))
     }
 
-    /// The underlying dataset.
+    fn with(reader: DatasetReader, spec: RowSpec, packing: Packing, source: Source) -> Result<Self> {
+        let scales = Scales::new(&reader, &spec.columns, spec.normalise)?;
+        let place = |name: &String| packing.columns().iter().position(|column| column.name == *name);
+        let places: Vec<usize> = spec.columns.iter().filter_map(place).collect();
+        let decoder = Decoder::new(&packing, &places, scales);
+        Ok(Self { length: to_usize(spec.length), reader, spec, decoder, packing, source })
+    }
+
+    /// What rows become.
+    pub fn spec(&self) -> &RowSpec {
+        &self.spec
+    }
+
+    /// The dataset.
     pub fn reader(&self) -> &DatasetReader {
         &self.reader
     }
 
-    /// Writes the numbers of the row at `place` into `out`, NaN for null.
-    ///
-    /// # Errors
-    /// [`InputError`] when the file cannot be read, or has no such row.
-    pub fn row(&self, place: u64, out: &mut [f32]) -> Result<()> {
-        if place >= self.reader.rows() {
-            let message = format!("has {} rows, so there is no row {place}", self.reader.rows());
-            return Err(InputError::new(self.reader.path(), message).into());
-        }
-        let (group, row) = self.reader.locate(place);
-        let cells = {
-            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-            groups.get(group, || self.decode(group))?
-        };
-        out.copy_from_slice(&cells[row * self.columns.len()..][..self.columns.len()]);
-        Ok(())
+    /// Number of floats of a window: its rows times the columns.
+    pub fn cells(&self) -> usize {
+        self.length * self.decoder.width()
     }
 
-    fn decode(&self, group: usize) -> Result<Vec<f32>> {
-        let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
-        let batch = self.reader.read(group, &columns)?;
-        let width = self.columns.len();
-        let mut cells = vec![0.0; width * batch.num_rows()];
-        for (place, name) in self.columns.iter().enumerate() {
-            let column = self.reader.column(&batch, name)?;
-            let slots = cells.iter_mut().skip(place).step_by(width);
-            floats(column, slots).ok_or_else(|| self.reader.foreign(name))?;
+    /// The first row that may end a window, as a position in the file: not 0 where normalisation needs earlier files.
+    pub fn first(&self) -> u64 {
+        self.decoder.first()
+    }
+
+    /// Writes the window that ends at the row at `place` into `out` ([`cells`](Self::cells) long): row by row, the oldest
+    /// first, NaN for null. That the window crosses no break is what the [`SampleIndex`](super::SampleIndex) of a filter with
+    /// this length says.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be read, or has no such window.
+    pub fn read(&self, place: u64, out: &mut [f32]) -> Result<()> {
+        let rows = self.reader.rows();
+        let end = place.checked_add(1).filter(|end| *end <= rows && place >= self.first());
+        let Some(from) = end.and_then(|end| end.checked_sub(self.spec.length)) else {
+            let message = match self.spec.length {
+                1 => format!("has no row {place} that can be a sample, of {rows}"),
+                length => format!("row {place} of {rows} ends no window of {length} rows that can be a sample"),
+            };
+            return Err(InputError::new(self.reader.path(), message).into());
+        };
+        let record = self.packing.bytes();
+        RECORDS.with_borrow_mut(|records| {
+            match &self.source {
+                Source::File(file) => {
+                    records.resize(self.length * record, 0);
+                    file.read(from * record as u64, records)?;
+                }
+                Source::RowGroups(groups) => {
+                    records.clear();
+                    self.gather(&mut groups.lock().unwrap_or_else(PoisonError::into_inner), from, records)?;
+                }
+            }
+            self.decoder.read(records, place, out);
+            Ok(())
+        })
+    }
+
+    /// Appends the records of the window that begins at a row.
+    fn gather(&self, groups: &mut Recent<Vec<u8>>, from: u64, records: &mut Vec<u8>) -> Result<()> {
+        let (record, mut next) = (self.packing.bytes(), from);
+        while records.len() < self.length * record {
+            let (group, row) = self.reader.locate(next);
+            let held = groups.get(group, || row_file::records(&self.reader, &self.packing, group))?;
+            let wanted = self.length * record - records.len();
+            let found = &held[row * record..][..wanted.min(held.len() - row * record)];
+            records.extend_from_slice(found);
+            next += (found.len() / record) as u64;
         }
-        Ok(cells)
+        Ok(())
     }
 }
 
-/// Writes a column's numbers as f32 into `slots`, NaN for null.
-#[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest f32 on purpose")]
-fn floats<'a>(column: &dyn Array, slots: impl Iterator<Item = &'a mut f32>) -> Option<()> {
-    macro_rules! copy {
-        ($($kind:ty),*) => {
-            $(if let Some(column) = column.as_primitive_opt::<$kind>() {
-                slots.zip(column.iter()).for_each(|(slot, v)| *slot = v.map_or(f32::NAN, |v| v as f32));
-                return Some(());
-            })*
-        };
+/// Checks a spec, and returns its columns in the order of the dataset, each once.
+fn check(reader: &DatasetReader, spec: &RowSpec) -> Result<Vec<String>> {
+    if spec.length > 1 {
+        reader.check_complete()?;
     }
-    copy!(Float64Type, Int64Type, UInt32Type, Int32Type, UInt16Type, UInt8Type, UInt64Type);
-    None
+    if spec.length == 0 || spec.length > LONGEST {
+        return Err(ConfigError::one(format!("length: {} is outside the range 1 to {LONGEST}", spec.length)).into());
+    }
+    if spec.columns.is_empty() {
+        return Err(ConfigError::one("columns: name one at least").into());
+    }
+    for name in &spec.columns {
+        if let Err(reason) = reader.check_feature(name) {
+            let error = InputError::new(reader.path(), format!("the column {name:?} {reason}"));
+            return Err(error
+                .with_help("the README lists the columns of a dataset; those of levels are features")
+                .into());
+        }
+    }
+    let mut stored = spec.columns.clone();
+    stored.sort_by_key(|name| reader.column_place(name));
+    stored.dedup();
+    Ok(stored)
 }

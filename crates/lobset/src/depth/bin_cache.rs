@@ -8,11 +8,11 @@ use std::ops::Range;
 use super::packed::Packing;
 use super::sliding::slide;
 use super::{Bin, DepthSpec, Levels};
-use crate::cache::{Cache, CacheFile, Slots};
+use crate::cache::{Blank, Cache, CacheFile, Slots};
 use crate::cast::to_usize;
 use crate::dataset::{DatasetReader, SampleIndex};
 use crate::error::{InputError, Result};
-use crate::run::{Monitor, map_ordered};
+use crate::run::{Monitor, Stage, map_ordered};
 
 /// From so many bins to each row on, it is cheaper to move along the rows than to look at every row for each bin.
 const DENSE: u64 = 8;
@@ -97,14 +97,16 @@ impl BinCache {
         });
         let subject = reader.subject("bins", layout)?;
         let bytes = places.count * packing.bytes() as u64;
-        let build = |slots: &Slots<'_>| {
+        let build = |blank: Blank<'_>| {
+            let slots = blank.slots(bytes, serde_json::Value::Null)?;
             let groups: Vec<(usize, Range<u64>)> = reader.groups().enumerate().collect();
             let group = |(number, rows): &(usize, Range<u64>)| {
-                build_group(reader, spec, (&places, &packing), (*number, rows), slots)
+                build_group(reader, spec, (&places, &packing), (*number, rows), &slots)
             };
-            map_ordered(threads, 0, &groups, group, |bytes| monitor.advance(bytes))
+            monitor
+                .stage(Stage::Cache, bytes, || map_ordered(threads, 0, &groups, group, |bytes| monitor.advance(bytes)))
         };
-        let file = CacheFile::open_or_build(cache.folder(), &subject, bytes, monitor, build)?;
+        let file = CacheFile::open_or_build(cache.folder(), &subject, monitor, build)?;
         Ok(Self { file, packing, places, window: spec.time_bins() })
     }
 

@@ -54,7 +54,7 @@ impl WindowCache {
     /// # Errors
     /// [`InputError`] when the dataset was written with `drop_unbalanced`: the rows between its samples are missing.
     pub fn new(reader: DatasetReader, spec: DepthSpec, row_groups: Option<usize>) -> Result<Self> {
-        check_complete(&reader)?;
+        reader.check_complete()?;
         let spanned = to_usize((spec.samples() as u64).div_ceil(reader.smallest_group())) + 1;
         let kept = row_groups.unwrap_or(0).max(spanned + 1);
         let state = State { groups: Recent::new(kept), run: BinRun::default() };
@@ -74,7 +74,7 @@ impl WindowCache {
         cache: &Cache,
         on: (usize, &Monitor<'_>),
     ) -> Result<Self> {
-        check_complete(&reader)?;
+        reader.check_complete()?;
         let bins = BinCache::open(&reader, &spec, samples, cache, on)?;
         Ok(Self { reader, spec, source: Source::File(bins) })
     }
@@ -204,15 +204,4 @@ impl WindowCache {
         }
         Ok(joined)
     }
-}
-
-/// Refuses a dataset without the rows between its samples.
-fn check_complete(reader: &DatasetReader) -> Result<()> {
-    if !reader.config().drop_unbalanced {
-        return Ok(());
-    }
-    let message =
-        "was written with drop_unbalanced = true: without the rows between its samples, no window is complete";
-    let help = "write it again with drop_unbalanced = false, and select the marked rows when loading: balanced=True";
-    Err(InputError::new(reader.path(), message).with_help(help).into())
 }

@@ -1,0 +1,140 @@
+"""Rows of datasets, and windows of rows, as vectors."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from lobset import _lobset, _numbers
+from lobset._engine import Progress
+from lobset._lobset import CLASSIC
+from lobset._samples import Dtype, PathLike, Samples
+
+
+MOST_ROWS = 1_000_000
+"""The longest window, in rows."""
+
+
+class _Vectors(Samples):
+    """Samples whose last axis is columns."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns, in order."""
+        return self._samples.columns
+
+    def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
+        if dtype != "float32":
+            raise ValueError(f"rows and windows are float32; {dtype!r} is a type of depth tensors")
+        return super().arrays(dtype)
+
+
+class RowDataset(_Vectors):
+    """Rows: item i is (the row's columns as a vector of float32 with NaN for null, the row's class).
+
+    Args:
+        path: Path or URL of a `*_dataset.parquet`.
+        split: `"fit"` or `"holdout"`.
+        balanced: Use only the rows of the uniform subset.
+        columns: Numeric columns, in this order; by default the sixty columns of the book, those of
+            `derived` and `mid_price`.
+        stride: As in `DepthDataset`.
+        target: As in `DepthDataset`. Labels of any target are never part of a vector.
+        cache: Where the columns of the whole dataset are kept row by row, so that any sample is one read: as in
+            `DepthDataset`. The file takes 60 to 130 bytes for each row with the columns of the book. Datasets of the same
+            columns share it.
+        progress: Show a bar while the cache file is built.
+
+    Raises:
+        InputError: when the file cannot be read, lacks a column, or has no marks although `balanced` needs them.
+        OutputError: when there is no room for the cache file, or it cannot be written.
+        ConfigError: for a target that the dataset does not have.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        split: Literal["fit", "holdout"] = "fit",
+        balanced: bool = True,
+        columns: Sequence[str] | None = None,
+        stride: int = 1,
+        target: str = CLASSIC,
+        cache: Literal["auto"] | PathLike | None = "auto",
+        progress: bool = True,
+    ) -> None:
+        outside = ("self", "path", "progress", "__class__")
+        arguments = {name: value for name, value in locals().items() if name not in (*outside, "outside")}
+        super().__init__(path, arguments, progress)
+
+    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
+        columns = self._arguments["columns"]
+        return _lobset.Samples.rows(self._path, self._which(), columns, self._cache(), built, progress)
+
+
+class WindowDataset(_Vectors):
+    """Windows: item i is (the last `length` rows that end at a row, the class of that row), as float32 of shape
+    (length, columns), the oldest row first. No window crosses a break.
+
+    A null is NaN: a level that the book does not have. Models learn nothing from NaN, so choose fewer `levels` where books
+    are thin, or replace it, such as with `torch.nan_to_num`: after normalisation, 0 is the mean.
+
+    Args:
+        path: Path or URL of a `*_dataset.parquet`.
+        split: `"fit"` or `"holdout"`.
+        balanced: Use only the rows of the uniform subset.
+        length: Rows of a window.
+        columns: Numeric columns, in this order, such as those of `derived`. By default ask price, ask size, bid price and
+            bid size of the best level, then of the next: the order of FI-2010.
+        normalise: What values become, by means and sample deviations from the file of moments beside the dataset:
+
+            - `"group"`: all prices of levels by one mean and deviation over the `fit` rows of the target, all sizes of
+              levels by another, so that levels keep their order; any other column by its own.
+            - `"column"`: each column by its own.
+            - `"days:5"`: each column by its own over the rows of the five input files before that of the window's last row;
+              any number of files. Rows before there are so many are no samples.
+            - `"none"`: values as they are. With `price_type = "fixed"`, prices are in 1e-9.
+
+            A constant column becomes 0. One with fewer than two values in the rows that mean and deviation are of becomes
+            NaN.
+        levels: Levels of the default columns, 1 to 10.
+        channels: Give windows the shape (1, length, columns), as convolutions such as DeepLOB's take them.
+        stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole window.
+        target: As in `DepthDataset`.
+        cache: As in `RowDataset`. With the default columns, the file takes 60 to 80 bytes for each row.
+        progress: Show a bar while the cache file is built.
+
+    Raises:
+        InputError: when the file or that of its moments cannot be read, lacks a column, was written with
+            `drop_unbalanced`, or has no marks although `balanced` needs them.
+        OutputError: when there is no room for the cache file, or it cannot be written.
+        ConfigError: for settings out of range, and for a target that the dataset does not have.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        split: Literal["fit", "holdout"] = "fit",
+        balanced: bool = True,
+        length: int = 100,
+        columns: Sequence[str] | None = None,
+        normalise: str = "group",
+        levels: int = 10,
+        channels: bool = False,
+        stride: int = 1,
+        target: str = CLASSIC,
+        cache: Literal["auto"] | PathLike | None = "auto",
+        progress: bool = True,
+    ) -> None:
+        _numbers.whole("length", length, MOST_ROWS, 1)
+        _numbers.whole("levels", levels, 10, 1)
+        outside = ("self", "path", "progress", "__class__")
+        arguments = {name: value for name, value in locals().items() if name not in (*outside, "outside")}
+        super().__init__(path, arguments, progress)
+
+    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
+        a = self._arguments
+        window = (a["columns"], a["levels"], a["length"], a["normalise"])
+        return _lobset.Samples.windows(self._path, self._which(), *window, self._cache(), built, progress)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample: (length, columns), or (1, length, columns) with `channels`."""
+        return (1, *super().shape) if self._arguments["channels"] else super().shape
