@@ -1,4 +1,5 @@
 //! Samples from cache files equal those computed from the dataset itself, whatever the layout of the file.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -454,7 +454,7 @@ mod tests {
 
     #[test]
     fn codes_are_as_narrow_as_their_number_allows() {
-        let bytes = |highest, step| Coding::steps(1, Span { lowest: -7, highest: highest - 7, step }).bytes();
+        let bytes = |highest: i64, step| Coding::steps(1, Span { lowest: -7, highest: highest - 7, step }).bytes();
         assert_eq!([bytes(0, 0), bytes(254, 1), bytes(255, 1), bytes(254 * 50, 50)], [1, 1, 2, 1]);
         assert_eq!([bytes(65_534, 1), bytes(65_535, 1), bytes(0xffff_fffe, 1), bytes(0xffff_ffff, 1)], [2, 4, 4, 8]);
         let coding = Coding::steps(1, Span { lowest: 10, highest: 40, step: 10 });

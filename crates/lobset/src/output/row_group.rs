@@ -25,6 +25,7 @@ pub(crate) const BLOCK_ROWS: usize = 256;
 const WHOLE_BOOK: u64 = u64::MAX >> (64 - BOOK_WORDS);
 
 /// The values of a column in the current row group.
+#[expect(clippy::large_enum_variant, reason = "there is one for each column")]
 enum Values {
     Series(Series),
     Runs(RunColumn),
@@ -133,6 +134,7 @@ struct Block {
 }
 
 /// The columns of a word of the book.
+#[expect(clippy::large_enum_variant, reason = "there is one for each word, and every row goes through some")]
 enum BookWord {
     Price(RunColumn),
     /// Sizes or numbers of orders, of the bid and of the ask.
