@@ -33,7 +33,7 @@ class RowDataset(_Vectors):
     Args:
         path: Path or URL of a `*_dataset.parquet`.
         split: `"fit"` or `"holdout"`.
-        balanced: Use only the rows of the uniform subset.
+        balanced: Use as many samples of every class, spread evenly over time.
         columns: Numeric columns, in this order; by default the sixty columns of the book, those of
             `derived` and `mid_price`.
         stride: As in `DepthDataset`.
@@ -44,7 +44,7 @@ class RowDataset(_Vectors):
         progress: Show a bar while the cache file is built.
 
     Raises:
-        InputError: when the file cannot be read, lacks a column, or has no marks although `balanced` needs them.
+        InputError: when the file cannot be read, lacks a column, or has no sample.
         OutputError: when there is no room for the cache file, or it cannot be written.
         ConfigError: for a target that the dataset does not have.
     """
@@ -79,7 +79,7 @@ class WindowDataset(_Vectors):
     Args:
         path: Path or URL of a `*_dataset.parquet`.
         split: `"fit"` or `"holdout"`.
-        balanced: Use only the rows of the uniform subset.
+        balanced: Use as many samples of every class, spread evenly over time.
         length: Rows of a window.
         columns: Numeric columns, in this order, such as those of `derived`. By default ask price, ask size, bid price and
             bid size of the best level, then of the next: the order of FI-2010.
@@ -103,7 +103,7 @@ class WindowDataset(_Vectors):
 
     Raises:
         InputError: when the file or that of its moments cannot be read, lacks a column, was written with
-            `drop_unbalanced`, or has no marks although `balanced` needs them.
+            `drop_unbalanced`, or has no sample.
         OutputError: when there is no room for the cache file, or it cannot be written.
         ConfigError: for settings out of range, and for a target that the dataset does not have.
     """

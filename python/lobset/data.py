@@ -50,7 +50,7 @@ class DepthDataset(Samples):
     Args:
         path: Path or URL of a `*_dataset.parquet`.
         split: `"fit"` or `"holdout"`.
-        balanced: Use only the rows of the uniform subset.
+        balanced: Use as many samples of every class, spread evenly over time.
         features: Channels. By default the dataset's own, as for `samples`, `ticks_per_bin` and `micro_pip_size`.
         samples: Rows of a window, a multiple of `ticks_per_bin`.
         stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole
@@ -70,8 +70,7 @@ class DepthDataset(Samples):
         progress: Show a bar while the cache file is built.
 
     Raises:
-        InputError: when the file cannot be read, was written with `drop_unbalanced`, or has no marks although
-            `balanced` needs them.
+        InputError: when the file cannot be read, was written with `drop_unbalanced`, or has no sample.
         OutputError: when there is no room for the cache file, or it cannot be written.
         ConfigError: for settings out of range, and for a target that the dataset does not have.
     """

@@ -44,49 +44,29 @@ def several(market):
 def expected(rows, split, balanced, window, stride, of_target=""):
     """The places of samples, row by row by the definition."""
     places, start, last = [], 0, None
-    columns = (rows[name] for name in ("row", f"split{of_target}", f"balanced{of_target}"))
-    for at, (row, of, mark) in enumerate(zip(*columns, strict=True)):
+    columns = (rows[name] for name in ("row", f"split{of_target}"))
+    for at, (row, of) in enumerate(zip(*columns, strict=True)):
         if last is None or row != last + 1:
             start = at
         last = row
         length = at - start + 1
-        if of == split and (mark or not balanced) and length >= window and (length - window) % stride == 0:
+        if of == split and length >= window and (length - window) % stride == 0:
             places.append(at)
-    return places
+    labels = rows[f"classification_label{of_target}"].to_numpy()[places]
+    return [at for at, mark in zip(places, marks(labels), strict=True) if mark or not balanced]
 
 
-@pytest.mark.parametrize("target", ["classic", "h10"])
-def test_moments_are_those_of_the_rows(several, target):
-    rows, moments = pl.read_parquet(several), Moments(several)
-    assert moments.symbol == "M6AM4" and len(moments.files) == 4 and sum(moments.rows) == rows.height
-    split = "split" if target == "classic" else f"split_{target}"
-    fit = rows.filter(pl.col(split).cast(pl.String) == "fit")
-    second = rows.slice(moments.rows[0], moments.rows[1])
-    assert moments.before(0, 1) is None
-    for part, found in [(fit, moments.fit(target)), (second, moments.of_files(1, 2)), (second, moments.before(2, 1))]:
-        for name, (count, mean, deviation) in found.items():
-            values = part[name].cast(pl.Float64)
-            assert count == values.len() - values.null_count()
-            assert mean == pytest.approx(values.mean(), rel=1e-9)
-            assert deviation == pytest.approx(values.std(), rel=1e-6, abs=1e-12)
-
-
-def test_moments_are_exact_and_open_everywhere(market, tmp_path):
-    config = lobset.Config(**SETTINGS, derived=["imbalance"])
-    manifest = lobset.process(market, tmp_path / "out", config, progress=False)
-    symbol = next(symbol for symbol in manifest.symbols if symbol.symbol == "M6AM4")
-    rows = pl.read_parquet(symbol.path)
-    for table in [pl.read_parquet(symbol.moments), pl.from_arrow(pq.read_table(symbol.moments))]:
-        assert table.schema["sum"] == table.schema["fit_sum_of_squares"] == pl.Decimal(38, 0)
-        of = {name: table.filter(pl.col("column") == name) for name in ("bid_sz_03", "mid_price", "imbalance_02")}
-        sizes = rows["bid_sz_03"].to_list()
-        assert sum(map(int, of["bid_sz_03"]["sum"])) == sum(sizes)
-        assert sum(map(int, of["bid_sz_03"]["sum_of_squares"])) == sum(size * size for size in sizes)
-        assert sum(map(int, of["mid_price"]["sum"])) == sum(round(mid * 2e9) for mid in rows["mid_price"])
-        assert set(of["mid_price"]["divisor"]) == {2_000_000_000}
-        first = rows["imbalance_02"][: of["mid_price"]["count"][0]].drop_nulls().to_list()
-        assert of["imbalance_02"]["sum_float"][0] == math.fsum(first)
-        assert of["imbalance_02"]["sum_of_squares_float"][0] == float(sum(Fraction(value) ** 2 for value in first))
+def marks(labels):
+    """The marks of rows with these classes, all of which occur: as many of every class, spread evenly."""
+    counts = np.bincount(labels.astype(int))
+    enough = counts[counts * len(counts) * 10 >= len(labels)]
+    k = (enough if 2 * len(enough) >= len(counts) else counts[counts > 0]).min()
+    seen, found = np.zeros(len(counts), int), []
+    for label in labels.astype(int):
+        seen[label] += 1
+        j, c = seen[label], counts[label]
+        found.append(c <= k or j * k // c > (j - 1) * k // c)
+    return found
 
 
 @pytest.mark.parametrize("split", ["fit", "holdout"])
@@ -103,6 +83,17 @@ def test_samples_are_those_of_the_definition(dataset, split, balanced, stride):
     assert set(rows["split"].to_numpy()[want]) == {split}
     vectors = RowDataset(dataset, split, balanced, stride=stride)
     assert [vectors.position(i) for i in range(len(vectors))] == expected(rows, split, balanced, 1, stride)
+    if balanced and stride == 1:
+        # Without a window or a stride these are the rows that the column marks.
+        assert rows["balanced"].to_numpy()[vectors_at(vectors)].all() and len(vectors) == marked(rows, split)
+
+
+def vectors_at(samples):
+    return [samples.position(i) for i in range(len(samples))]
+
+
+def marked(rows, split):
+    return rows.filter(pl.col("split") == split, "balanced").height
 
 
 @pytest.mark.parametrize("target", ["classic", "h10", "d900"])
@@ -390,9 +381,11 @@ def test_what_cannot_be_given_is_refused(market, dataset, tmp_path):
     assert len(RowDataset(dropped)) > 0
     config = lobset.Config(**SETTINGS, force_uniform=False)
     unmarked = lobset.process(market, tmp_path / "unmarked", config, progress=False).datasets["M6AM4"]
-    with pytest.raises(lobset.InputError, match="balanced=False|no column balanced"):
-        DepthDataset(unmarked)
-    assert len(DepthDataset(unmarked, balanced=False)) > 0
+    # Samples are balanced by the rule, with or without the column.
+    assert np.array_equal(DepthDataset(unmarked).labels(), DepthDataset(dataset).labels())
+    with pytest.raises(lobset.InputError, match="a window takes 400,000 rows, and the longest unbroken stretch") as caught:
+        DepthDataset(dataset, samples=400_000)
+    assert "shorter window" in caught.value.help
 
 
 def test_a_pickled_dataset_is_the_same_and_only_for_the_same_file(dataset, tmp_path):

@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
-use crate::label::Split;
+use crate::label::{Quota, Split};
+use crate::printable::grouped;
 
 /// The conditions under which a row is a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleFilter {
     /// The side of the boundary time. Rows under embargo belong to neither side and cannot be selected.
     pub split: Split,
-    /// Only rows of the uniform subset.
+    /// As many samples of every class, spread evenly over time, by the rule of the column `balanced`. Where a window, a
+    /// stride or `first` leave rows out, the rule applies to the rows that are left.
     pub balanced: bool,
     /// Length in rows of the window that ends at the sample, all within one unbroken stretch; at least 1.
     pub window: u64,
@@ -130,6 +132,9 @@ pub(super) struct IndexBuilder {
     rows: u64,
     /// The last `row` pushed.
     last_row: Option<u64>,
+    /// Rows of the longest stretch, and labelled rows of the split.
+    longest: u64,
+    of_split: u64,
 }
 
 /// A row of a dataset, as far as it decides about samples.
@@ -139,40 +144,100 @@ pub(super) struct IndexedRow {
     pub row: u64,
     /// Its split and class, if it has a label.
     pub label: Option<(Split, u8)>,
-    pub balanced: bool,
 }
 
 impl IndexBuilder {
     pub(super) fn new(filter: SampleFilter) -> Self {
-        Self { filter, words: Vec::new(), classes: Vec::new(), stretches: Vec::new(), rows: 0, last_row: None }
+        Self {
+            filter,
+            words: Vec::new(),
+            classes: Vec::new(),
+            stretches: Vec::new(),
+            rows: 0,
+            last_row: None,
+            longest: 0,
+            of_split: 0,
+        }
     }
 
-    pub(super) fn push(&mut self, IndexedRow { row, label, balanced }: IndexedRow) {
+    pub(super) fn push(&mut self, IndexedRow { row, label }: IndexedRow) {
         // Rows around a break have no labels, so there is never a break between two consecutive `row` numbers.
         if self.last_row.is_none_or(|last| Some(row) != last.checked_add(1)) {
             self.stretches.push(self.rows);
         }
         self.last_row = Some(row);
         let length = self.rows - self.stretches.last().copied().unwrap_or(0) + 1;
-        let SampleFilter { split: wanted, balanced: marked, window, stride, first } = self.filter;
-        let whole = self.rows >= first && length >= window && (length - window).is_multiple_of(stride);
+        self.longest = self.longest.max(length);
+        let SampleFilter { split: wanted, window, stride, first, .. } = self.filter;
         if self.rows.is_multiple_of(64) {
             self.words.push(0);
         }
-        if whole
-            && let Some((split, class)) = label
+        if let Some((split, class)) = label
             && split == wanted
-            && (balanced || !marked)
-            && let Some(word) = self.words.last_mut()
         {
-            *word |= 1 << (self.rows % 64);
-            self.classes.push(class);
+            self.of_split += 1;
+            let whole = self.rows >= first && length >= window && (length - window).is_multiple_of(stride);
+            if whole && let Some(word) = self.words.last_mut() {
+                *word |= 1 << (self.rows % 64);
+                self.classes.push(class);
+            }
         }
         self.rows += 1;
     }
 
-    pub(super) fn finish(self) -> SampleIndex {
-        SampleIndex::new(self.words, self.classes, self.stretches, self.rows)
+    /// The index of a dataset with so many classes.
+    ///
+    /// # Errors
+    /// Why there is no sample, as the rest of a sentence.
+    pub(super) fn finish(mut self, classes: usize) -> Result<SampleIndex, String> {
+        if self.classes.is_empty() {
+            return Err(self.without_sample());
+        }
+        if self.filter.balanced {
+            self.keep_uniform(classes);
+        }
+        Ok(SampleIndex::new(self.words, self.classes, self.stretches, self.rows))
+    }
+
+    /// Keeps the same number of samples of every class.
+    fn keep_uniform(&mut self, classes: usize) {
+        let largest = self.classes.iter().max().map_or(0, |class| usize::from(*class) + 1);
+        let mut counts = vec![0; classes.max(largest)];
+        self.classes.iter().for_each(|class| counts[usize::from(*class)] += 1);
+        let none = vec![0; counts.len()];
+        let mut marking = Quota::new(counts).marking(&none);
+        let kept: Vec<bool> = self.classes.iter().map(|class| marking.next(usize::from(*class))).collect();
+        let mut sample = kept.iter();
+        for word in &mut self.words {
+            let mut bits = *word;
+            while bits != 0 {
+                if sample.next() == Some(&false) {
+                    *word &= !(1 << bits.trailing_zeros());
+                }
+                bits &= bits - 1;
+            }
+        }
+        let mut sample = kept.iter();
+        self.classes.retain(|_| sample.next() == Some(&true));
+    }
+
+    fn without_sample(&self) -> String {
+        let SampleFilter { split, window, stride, .. } = self.filter;
+        let split = Split::NAMES[split as usize];
+        match () {
+            () if self.of_split == 0 => format!("has no row of the split {split} with a label of the target"),
+            () if self.longest < window => format!(
+                "has no sample: a window takes {} rows, and the longest unbroken stretch of the dataset has {}",
+                grouped(window),
+                grouped(self.longest)
+            ),
+            () => format!(
+                "has no sample: none of the {} rows of the split {split} ends a window of {} rows, {} apart",
+                grouped(self.of_split),
+                grouped(window),
+                grouped(stride)
+            ),
+        }
     }
 }
 
@@ -184,24 +249,32 @@ mod tests {
     fn windows_stay_within_a_stretch_and_samples_on_the_grid() {
         // Stretches of 10 and 7 rows; the second is the holdout. Row 8 has no label, but windows span it.
         let filter = SampleFilter { split: Split::Fit, balanced: false, window: 4, stride: 3, first: 0 };
-        let index = |filter| {
+        let made = |filter| {
             let mut builder = IndexBuilder::new(filter);
-            let mut push = |row: u64, label, balanced| builder.push(IndexedRow { row, label, balanced });
-            (5..15).for_each(|row| push(row, (row != 8).then_some((Split::Fit, row as u8)), row % 2 == 0));
-            (20..27).for_each(|row| push(row, Some((Split::Holdout, row as u8)), true));
-            builder.finish()
+            let mut push = |row: u64, label| builder.push(IndexedRow { row, label });
+            (5..15).for_each(|row| push(row, (row != 8).then_some((Split::Fit, row as u8 % 2))));
+            (20..27).for_each(|row| push(row, Some((Split::Holdout, row as u8 % 3))));
+            builder.finish(3)
         };
+        let index = |filter| made(filter).unwrap();
         let places = |filter| {
             let index = index(filter);
             (0..index.len()).filter_map(|i| index.position(i)).collect::<Vec<_>>()
         };
         assert_eq!(places(filter), [6, 9]);
-        assert_eq!(index(filter).classes(), [11, 14]);
+        assert_eq!(index(filter).classes(), [1, 0]);
         assert_eq!(index(filter).stretches().collect::<Vec<_>>(), [0..10, 10..17]);
-        assert_eq!(places(SampleFilter { balanced: true, ..filter }), [9]);
         assert_eq!(places(SampleFilter { split: Split::Holdout, ..filter }), [13, 16]);
-        assert_eq!(places(SampleFilter { window: 11, ..filter }), [0_u64; 0]);
         assert_eq!(places(SampleFilter { first: 7, ..filter }), [9]);
+        // Rows 13 to 16 have the classes 2, 0, 1 and 2: of the two of class 2, the second is marked.
+        let uniform = SampleFilter { split: Split::Holdout, balanced: true, stride: 1, ..filter };
+        assert_eq!((places(uniform), index(uniform).classes()), (vec![14, 15, 16], &[0, 1, 2][..]));
+        let why = |filter| made(filter).unwrap_err();
+        assert!(
+            why(SampleFilter { window: 11, ..filter }).ends_with("the longest unbroken stretch of the dataset has 10")
+        );
+        assert!(why(SampleFilter { split: Split::Embargo, ..filter }).contains("no row of the split embargo"));
+        assert!(why(SampleFilter { first: 10, ..filter }).contains("none of the 9 rows of the split fit"));
         // Another process gets the same index, and refuses that of another dataset.
         let bytes = index(filter).to_bytes();
         assert_eq!(SampleIndex::from_bytes(&bytes, 17), Some(index(filter)));

@@ -144,20 +144,10 @@ impl DatasetReader {
     /// Finds the samples. Rows without a label of the target are none.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, has no label of the target, or lacks the marks that the filter needs.
+    /// [`InputError`] when the file cannot be read, has no label of the target, or has no sample.
     pub fn index(&self, filter: SampleFilter) -> Result<SampleIndex> {
-        if filter.balanced && !self.config.force_uniform {
-            return Err(InputError::new(
-                &self.path,
-                "has no column balanced: it was written with force_uniform = false",
-            )
-            .with_help("load all rows with balanced=False, or write the dataset again with force_uniform = true")
-            .into());
-        }
-        let [split, balanced] = [names::SPLIT, names::BALANCED].map(|name| self.target.column(name));
-        let label = self.label_column();
-        let marks = filter.balanced.then_some(balanced.as_str());
-        let read: Vec<&str> = [names::ROW, &split, &label].into_iter().chain(marks).collect();
+        let (split, label) = (self.target.column(names::SPLIT), self.label_column());
+        let read = [names::ROW, &split, &label];
         let mut builder = IndexBuilder::new(filter);
         let mut labelled = false;
         for group in 0..self.starts.len() - 1 {
@@ -169,12 +159,6 @@ impl DatasetReader {
             let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign(&split))?;
             let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
             let classes = self.classes(&batch)?;
-            let marks = if filter.balanced {
-                let marks = self.column(&batch, &balanced)?.as_boolean_opt();
-                Some(marks.ok_or_else(|| self.foreign(&balanced))?)
-            } else {
-                None
-            };
             for (place, class) in classes.into_iter().enumerate() {
                 // A row without a label of this target has one of another.
                 let side = if splits.is_null(place) {
@@ -188,11 +172,7 @@ impl DatasetReader {
                     return Err(self.foreign(&label));
                 }
                 labelled |= side.is_some();
-                builder.push(IndexedRow {
-                    row: rows.value(place),
-                    label: side.zip(class),
-                    balanced: marks.is_some_and(|m| m.is_valid(place) && m.value(place)),
-                });
+                builder.push(IndexedRow { row: rows.value(place), label: side.zip(class) });
             }
         }
         if !labelled {
@@ -201,7 +181,11 @@ impl DatasetReader {
                 .with_help("manifest.json says why, with the symbol's targets; choose another target")
                 .into());
         }
-        Ok(builder.finish())
+        builder.finish(self.target.class_count()).map_err(|why| {
+            InputError::new(&self.path, why)
+                .with_help("choose a shorter window, a smaller stride or the other split, or a symbol with more rows")
+                .into()
+        })
     }
 
     /// The row group that contains the row at `place`, and the position within it.
