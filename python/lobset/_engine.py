@@ -211,24 +211,26 @@ def explain(
 ) -> Explanation:
     """Shows how the labels of one row follow from the raw files, and compares them with the dataset.
 
-    A row without a label, or one that is not in the dataset, is explained too. A dataset that differs from the raw files
-    raises no error: see `agrees` and `differences` of the result. `print` shows it step by step.
+    A row without a label, or one that is not in the dataset, is explained too. A dataset that differs from the raw
+    files raises no error: see `agrees` and `differences` of the result. `print` shows it step by step.
 
     Args:
         folder: The dataset folder, or its URL.
         symbol: The symbol, as in the column `symbol`.
         row: The row's number in the symbol's stream, from 0, as in the column `row`.
-        against: The raw files that the dataset was made from, all of them. They are read up to the end of the row's labels.
+        against: The raw files that the dataset was made from, all of them. They are read up to the end of the row's
+            labels.
         symbology: As in `process`, for the raw files.
         threads: As in `process`.
         progress: As in `process`.
 
     Raises:
-        InputError: when the folder has no manifest, the symbol or the row does not exist, or the raw files cannot be read
-            or are not those that the manifest lists.
+        ConfigError: when `row` is not a whole number from 0.
+        InputError: when the folder has no manifest, the symbol or the row does not exist, or the raw files cannot be
+            read or are not those that the manifest lists.
         ValidationError: when the folder is damaged.
     """
-    with _listener(progress) as listener:
+    with watched(progress) as listener:
         values, text = _lobset.explain(
             os.fspath(folder),
             symbol,

@@ -38,7 +38,8 @@ def test_a_row_is_explained_as_it_is_stored(place):
         end = "" if name == "classic" else f"_{name}"
         want = [stored[column + end] for column in ("price_movement", "classification_label", "split", "balanced")]
         assert [target.movement, target.label, target.split, target.balanced] == want
-        assert float(Fraction(target.numerator, target.denominator)) == pytest.approx(target.movement, rel=1e-15, abs=1e-30)
+        fraction = float(Fraction(target.numerator, target.denominator))
+        assert fraction == pytest.approx(target.movement, rel=1e-15, abs=1e-30)
     steps = found.targets["classic"].steps
     behind, ahead = (Fraction(int(steps[side]["sum"]), steps[side]["weight"]) for side in ("behind", "ahead"))
     assert ahead / behind - 1 == Fraction(found.targets["classic"].numerator, found.targets["classic"].denominator)
@@ -53,8 +54,6 @@ def test_text_and_json_are_those_of_the_command(place):
     ]
     found = explain(place, 2_000)
     assert texts[0] == str(found)
-    import json
-
     assert json.loads(texts[1]) == found.json
 
 
@@ -73,5 +72,5 @@ def test_mistakes_are_errors(place):
         lobset.explain(place / "out", "M6AM5", 0, against=place / "market", progress=False)
     assert "M6AM4" in unknown.value.help
     for row in (-1, 2**64, 1.5):
-        with pytest.raises((ValueError, TypeError)):
+        with pytest.raises(lobset.ConfigError, match="row"):
             explain(place, row)
