@@ -228,7 +228,7 @@ def explain(
             or are not those that the manifest lists.
         ValidationError: when the folder is damaged.
     """
-    with _listener(progress) as listener:
+    with watched(progress) as listener:
         values, text = _lobset.explain(
             os.fspath(folder),
             symbol,
