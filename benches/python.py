@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 import lobset
-from lobset.data import BlockStream, DepthDataset, RowDataset, batches
+from lobset.data import BlockStream, DepthDataset, RowDataset, WindowDataset, batches
 
 FEATURES = ("volume", "variance", "trade_counts")
 
@@ -96,7 +96,7 @@ def main():
 
         depth = DepthDataset(path, balanced=False, stride=100)
         random, roomy = DepthDataset(path), DepthDataset(path, row_groups=16)
-        vectors = RowDataset(path)
+        vectors, windows = RowDataset(path, balanced=False), WindowDataset(path, balanced=False)
 
         def rate(source, most):
             done, started = 0, time.perf_counter()
@@ -114,7 +114,9 @@ def main():
             ),
             "depth tensors of marked rows at random": lambda: rate(batches(random, 32, shuffle=True), 500),
             "the same with 16 row groups kept": lambda: rate(batches(roomy, 32, shuffle=True), 3_000),
-            "rows as vectors, in order": lambda: rate(batches(vectors, 1024), 100_000),
+            "rows as vectors, in order": lambda: rate(batches(vectors, 256), 300_000),
+            "rows as vectors, at random": lambda: rate(batches(vectors, 256, shuffle=True), 300_000),
+            "windows of 100 rows by 40 columns, at random": lambda: rate(batches(windows, 256, shuffle=True), 200_000),
         }
         for name, measure in rates.items():
             print(f"{name}: {statistics.median(measure() for _ in range(3)):,.0f} per second")

@@ -8,7 +8,6 @@ from lobset._engine import Progress
 from lobset._lobset import CLASSIC
 from lobset._samples import Dtype, PathLike, Samples
 
-
 MOST_ROWS = 1_000_000
 """The longest window, in rows."""
 

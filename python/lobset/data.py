@@ -238,8 +238,8 @@ class BlockStream:
                 continue
             order = self._order(number, start, stop)[skip:]
             skip = 0
-            for at in range(0, len(order), self.chunk):
-                yield self.datasets[number].batch(order[at : at + self.chunk], self.threads)
+            for first in range(0, len(order), self.chunk):
+                yield self.datasets[number].batch(order[first : first + self.chunk], self.threads)
 
     def _end(self) -> None:
         self.epoch, self.position = self.epoch + 1, 0

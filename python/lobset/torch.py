@@ -20,7 +20,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from lobset import data
 from lobset._orders import uniform_order
-from lobset._samples import at
+from lobset._samples import Dtype, at
 
 __all__ = ["DepthDataset", "Paint", "RowDataset", "SampleStream", "UniformSampler", "WindowDataset", "loader"]
 
@@ -177,7 +177,7 @@ class loader:
         seed: int = 0,
         sampler: Sampler | None = None,
         drop_last: bool = False,
-        dtype: data.Dtype = "float32",
+        dtype: Dtype = "float32",
         threads: int | None = None,
         pin_memory: bool | None = None,
         buffers: int = 3,

@@ -37,7 +37,10 @@ def numbers_of(rows, columns):
     single = ("spread", "weighted_mid", "imbalance", "ofi")
     table = [rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in columns]
     return np.stack(
-        [c.astype(np.float32).astype(np.float64) if n.startswith(single) else c for n, c in zip(columns, table, strict=True)],
+        [
+            c.astype(np.float32).astype(np.float64) if n.startswith(single) else c
+            for n, c in zip(columns, table, strict=True)
+        ],
         axis=1,
     )
 
@@ -74,7 +77,9 @@ def test_rows_are_vectors_of_their_columns(dataset, cache):
 
 
 @pytest.mark.parametrize("normalise", ["none", "column", "group", "days:3"])
-@pytest.mark.parametrize("columns", [None, ["bid_sz_03", "weighted_mid", "ofi_00", "ask_px_02", "bid_ct_01", "mid_price"]])
+@pytest.mark.parametrize(
+    "columns", [None, ["bid_sz_03", "weighted_mid", "ofi_00", "ask_px_02", "bid_ct_01", "mid_price"]]
+)
 def test_windows_are_those_of_the_definition(dataset, cache, normalise, columns):
     rows, length = pl.read_parquet(dataset), 50
     made = WindowDataset(

@@ -188,6 +188,37 @@ def test_the_uniform_sampler_favours_no_class(dataset):
     assert sum(len(y) for _, y in DataLoader(rows, batch_size=256, sampler=sampler)) == len(order)
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_windows_come_once_whatever_the_way(dataset, method):
+    windows = lobset.torch.WindowDataset(dataset, balanced=False, length=20, channels=True, stride=3)
+    want, of_want = windows.samples.batch(np.arange(len(windows)))
+    assert want.shape[1:] == windows.shape == (1, 20, 40)
+    rows = pl.read_parquet(dataset)
+    place = windows.samples.position(7)
+    plain = lobset.torch.WindowDataset(
+        dataset, balanced=False, length=20, stride=3, normalise="none", columns=["bid_sz_00"]
+    )
+    assert torch.equal(plain[7][0][:, 0], torch.tensor(rows["bid_sz_00"][place - 19 : place + 1].to_list()).float())
+
+    def pairs(source):
+        return sorted(
+            (x.numpy().tobytes(), int(y)) for samples, labels in source for x, y in zip(samples, labels, strict=True)
+        )
+
+    every = sorted((x.tobytes(), int(y)) for x, y in zip(want, of_want, strict=True))
+    workers = dict(num_workers=2, multiprocessing_context=method)
+    assert pairs(DataLoader(windows, 64, shuffle=True, **workers)) == every
+    assert pairs(DataLoader(lobset.torch.SampleStream(windows, seed=2, block=50), 64, **workers)) == every
+    assert pairs(DataLoader(windows, 64, shuffle=True)) == pairs(lobset.torch.loader(windows, 64)) == every
+    sampler = lobset.torch.UniformSampler(windows, seed=5)
+    drawn = pairs(lobset.torch.loader(windows, 64, sampler=sampler))
+    sampler.set_epoch(0)
+    assert drawn == pairs(DataLoader(windows, 64, sampler=sampler)) and len(drawn) == len(sampler)
+    assert set(drawn) == set(every)
+    with pytest.raises(ValueError, match="rows and windows are float32"):
+        lobset.torch.loader(windows, 64, dtype="float16")
+
+
 def test_every_way_gives_the_labels_of_a_target(tmp_path):
     lobset.simulate(tmp_path / "market", days=2, rows=20_000)
     config = lobset.Config(**SMALL, samples=400, ticks_per_bin=20, targets=["h10=return(10),classes=share"])
