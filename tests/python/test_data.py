@@ -383,7 +383,9 @@ def test_what_cannot_be_given_is_refused(market, dataset, tmp_path):
     unmarked = lobset.process(market, tmp_path / "unmarked", config, progress=False).datasets["M6AM4"]
     # Samples are balanced by the rule, with or without the column.
     assert np.array_equal(DepthDataset(unmarked).labels(), DepthDataset(dataset).labels())
-    with pytest.raises(lobset.InputError, match="a window takes 400,000 rows, and the longest unbroken stretch") as caught:
+    with pytest.raises(
+        lobset.InputError, match="a window takes 400,000 rows, and the longest unbroken stretch"
+    ) as caught:
         DepthDataset(dataset, samples=400_000)
     assert "shorter window" in caught.value.help
 

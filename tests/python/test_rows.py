@@ -166,7 +166,9 @@ def test_windows_of_targets_and_marks(folder, tmp_path):
         made = WindowDataset(path, target=target, normalise="column", cache=folder / "cache")
         places = [made.position(i) for i in range(len(made))]
         counts = np.bincount(made.labels())
-        assert len(places) > 100 and counts.max() == np.sort(counts)[1:].min(), "as many of every class that is not short"
+        assert len(places) > 100 and counts.max() == np.sort(counts)[1:].min(), (
+            "as many of every class that is not short"
+        )
         assert np.array_equal(made.labels(), rows[f"classification_label{of}"].to_numpy()[places])
         mean, deviation, column = *Moments(path).fit(target)["bid_sz_00"][1:], made.columns.index("bid_sz_00")
         want = (rows["bid_sz_00"][places[3] - 99 : places[3] + 1].to_numpy() - mean) / deviation

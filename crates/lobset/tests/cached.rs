@@ -125,8 +125,8 @@ fn a_dataset_written_anew_gets_a_file_of_its_own() {
     for (number, nbins) in (1..).zip([3, 5]) {
         let _ = fs::remove_dir_all(folder.path().join("out"));
         let reader = dataset(folder.path(), &Config { nbins, ..config() });
-        let index = index(&reader, 200, 1);
-        let spec = DepthSpec::new(&[Feature::Volume], 200, 20, 0.00001).unwrap();
+        let index = index(&reader, 60, 1);
+        let spec = DepthSpec::new(&[Feature::Volume], 60, 20, 0.00001).unwrap();
         WindowCache::with_file(reader, spec, (&index, 1), &cache, (2, &Monitor::silent())).unwrap();
         assert_eq!(cache.files().unwrap().len(), number);
     }

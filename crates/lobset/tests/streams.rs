@@ -171,6 +171,8 @@ fn outcome(inputs: &[PathBuf], out: &Path, config: &Config) -> (Vec<common::Labe
     said["fitted_rows"].take();
     said["dataset"]["bytes"].take();
     said["dataset"]["sha256"].take();
+    // The sums beside a dataset are those of each input file.
+    said["dataset"]["moments"].take();
     (read_labels(&out.join(&dataset.file)), said)
 }
 
