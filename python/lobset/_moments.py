@@ -1,13 +1,14 @@
 """Means and deviations of a dataset's columns, from the sums in the file beside it."""
 
 import os
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from lobset import _lobset
 from lobset._lobset import CLASSIC
 
 
-class ColumnMoments(NamedTuple):
+@dataclass(frozen=True)
+class ColumnMoments:
     """Mean and deviation of a column, in the unit of the dataset."""
 
     count: int

@@ -69,6 +69,40 @@ def marks(labels):
     return found
 
 
+@pytest.mark.parametrize("target", ["classic", "h10"])
+def test_moments_are_those_of_the_rows(several, target):
+    rows, moments = pl.read_parquet(several), Moments(several)
+    assert moments.symbol == "M6AM4" and len(moments.files) == 4 and sum(moments.rows) == rows.height
+    split = "split" if target == "classic" else f"split_{target}"
+    fit = rows.filter(pl.col(split).cast(pl.String) == "fit")
+    second = rows.slice(moments.rows[0], moments.rows[1])
+    assert moments.before(0, 1) is None
+    for part, found in [(fit, moments.fit(target)), (second, moments.of_files(1, 2)), (second, moments.before(2, 1))]:
+        for name, of in found.items():
+            values = part[name].cast(pl.Float64)
+            assert of.count == values.len() - values.null_count()
+            assert of.mean == pytest.approx(values.mean(), rel=1e-9)
+            assert of.deviation == pytest.approx(values.std(), rel=1e-6, abs=1e-12)
+
+
+def test_moments_are_exact_and_open_everywhere(market, tmp_path):
+    config = lobset.Config(**SETTINGS, derived=["imbalance"])
+    manifest = lobset.process(market, tmp_path / "out", config, progress=False)
+    symbol = next(symbol for symbol in manifest.symbols if symbol.symbol == "M6AM4")
+    rows = pl.read_parquet(symbol.path)
+    for table in [pl.read_parquet(symbol.moments), pl.from_arrow(pq.read_table(symbol.moments))]:
+        assert table.schema["sum"] == table.schema["fit_sum_of_squares"] == pl.Decimal(38, 0)
+        of = {name: table.filter(pl.col("column") == name) for name in ("bid_sz_03", "mid_price", "imbalance_02")}
+        sizes = rows["bid_sz_03"].to_list()
+        assert sum(map(int, of["bid_sz_03"]["sum"])) == sum(sizes)
+        assert sum(map(int, of["bid_sz_03"]["sum_of_squares"])) == sum(size * size for size in sizes)
+        assert sum(map(int, of["mid_price"]["sum"])) == sum(round(mid * 2e9) for mid in rows["mid_price"])
+        assert set(of["mid_price"]["divisor"]) == {2_000_000_000}
+        first = rows["imbalance_02"][: of["mid_price"]["count"][0]].drop_nulls().to_list()
+        assert of["imbalance_02"]["sum_float"][0] == math.fsum(first)
+        assert of["imbalance_02"]["sum_of_squares_float"][0] == float(sum(Fraction(value) ** 2 for value in first))
+
+
 @pytest.mark.parametrize("split", ["fit", "holdout"])
 @pytest.mark.parametrize("balanced", [True, False])
 @pytest.mark.parametrize("stride", [1, 7, 20])

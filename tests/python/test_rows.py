@@ -170,8 +170,8 @@ def test_windows_of_targets_and_marks(folder, tmp_path):
             "as many of every class that is not short"
         )
         assert np.array_equal(made.labels(), rows[f"classification_label{of}"].to_numpy()[places])
-        mean, deviation, column = *Moments(path).fit(target)["bid_sz_00"][1:], made.columns.index("bid_sz_00")
-        want = (rows["bid_sz_00"][places[3] - 99 : places[3] + 1].to_numpy() - mean) / deviation
+        moments, column = Moments(path).fit(target)["bid_sz_00"], made.columns.index("bid_sz_00")
+        want = (rows["bid_sz_00"][places[3] - 99 : places[3] + 1].to_numpy() - moments.mean) / moments.deviation
         np.testing.assert_allclose(made[3][0][:, column], want, rtol=1e-5, atol=1e-6)
 
 
