@@ -75,7 +75,7 @@ fn tensors_from_a_file_are_those_of_the_dataset() {
     let all = Feature::ALL;
     // The price step decides how wide steps are in the file; the features, what stands beside them.
     for (price_type, features, pip, samples_of, length, stride) in [
-        (PriceType::Float, &all[..], 0.00001, 1_000, 100, 1),
+        (PriceType::Float, all, 0.00001, 1_000, 100, 1),
         (PriceType::Float, &all[..1], 0.00001, 600, 60, 45),
         (PriceType::Fixed, &all[1..], 0.000_000_02, 40, 1, 7),
         (PriceType::Float, &all[..2], 1e-15, 90, 9, 3),
