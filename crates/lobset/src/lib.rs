@@ -13,6 +13,7 @@
 //! | label | [`label`] | mid prices | movements, exact quantiles, classes, splits, marks |
 //! | write | [`output`] | rows and labels | Parquet datasets, `README.md`, `manifest.json`, `report.html` |
 //! | read back | [`dataset`], [`depth`] | datasets | samples for training: vectors, depth tensors |
+//! | keep for loaders | [`cache`] | datasets | cache files: what samples are made of |
 //! | prove | [`mod@validate`] | datasets | violations, or none |
 //!
 //! Files are named by path or URL ([`storage`]). The pipeline combines the steps: on the threads of this machine
