@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::cache;
 pub use crate::config::SETTINGS;
 use crate::config::presets::spelled;
 use crate::config::{Config, NONE, RawValue, ValueKind, target_text};
@@ -72,14 +73,15 @@ impl Layer {
         if problems.is_empty() { Ok(Self { origin: origin.to_owned(), values }) } else { Err(ConfigError { problems }) }
     }
 
-    /// The settings among environment variables: those whose names start with `LOBSET_`. Others are ignored.
+    /// The settings among environment variables: those whose names start with `LOBSET_`, but for the folder of
+    /// [cache files](cache::VARIABLE). Others are ignored.
     ///
     /// # Errors
     /// [`ConfigError`] with every setting that is not valid UTF-8.
     pub fn from_env(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
         for (name, value) in variables {
-            if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || name == cache::VARIABLE {
                 continue;
             }
             match (name.to_str().and_then(|name| name.strip_prefix(PREFIX)), value.into_string()) {
@@ -227,7 +229,12 @@ mod tests {
         let file =
             Layer::from_toml("lobset.toml", "currency = 'USDJPY'\nfeatures = ['trade_counts']\nprice_range = [1, 2.5]")
                 .unwrap();
-        let env = Layer::from_env([("LOBSET_NBINS".into(), "7".into()), ("HOME".into(), "/".into())]).unwrap();
+        let env = Layer::from_env([
+            ("LOBSET_NBINS".into(), "7".into()),
+            ("HOME".into(), "/".into()),
+            ("LOBSET_CACHE".into(), "/tmp".into()),
+        ])
+        .unwrap();
         let found = resolve(&[file, env, layer("flags", &[("nbins", "5"), ("max_gap", "2h")])]).unwrap();
         assert_eq!((found.nbins, found.micro_pip_size), (5, 0.001));
         assert_eq!(found.max_gap, Some(Duration(7_200_000_000_000)));

@@ -12,8 +12,8 @@ use super::file::{Header, SUFFIX, UNFINISHED};
 use crate::error::{Error, Result};
 use crate::storage::absent_is_fine;
 
-/// The environment variable that names the folder.
-const VARIABLE: &str = "LOBSET_CACHE";
+/// The environment variable that names the user's folder.
+pub const VARIABLE: &str = "LOBSET_CACHE";
 
 /// A folder of cache files.
 #[derive(Debug, Clone, PartialEq, Eq)]

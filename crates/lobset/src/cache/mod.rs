@@ -7,4 +7,4 @@ mod file;
 mod folder;
 
 pub(crate) use file::{Blank, CacheFile, Slots, Subject};
-pub use folder::{Cache, CachedFile};
+pub use folder::{Cache, CachedFile, VARIABLE};
