@@ -48,8 +48,8 @@ impl TargetLabel {
     }
 }
 
-/// The labels of consecutive rows for one target, each field as the bits of its column; [`NO_LABEL`] in all fields of a
-/// row without a label.
+/// The labels of consecutive rows for one target, each field as the bits of its column: those of NaN in all fields of a row
+/// without a label.
 #[derive(Debug, Clone, Default)]
 pub struct LabelBlock {
     /// By [`LabelField`].
