@@ -101,6 +101,7 @@ def main() -> None:
                 print(f"step {step}: loss {sum(losses[-20:]) / 20:.3f}")
             if time.monotonic() > end:
                 break
+    print(f"step {step}: loss {sum(losses[-20:]) / len(losses[-20:]):.3f}")
 
     counts = confusion(net, DataLoader(holdout, batch_size=64, shuffle=True), config.nbins, options.holdout)
     print("holdout, true class by row, predicted class by column:")
