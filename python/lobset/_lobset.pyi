@@ -12,6 +12,7 @@ __version__: str
 __all__ = [
     "CLASSIC",
     "DepthProcessor",
+    "Moments",
     "RowStream",
     "Samples",
     "__version__",
