@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_a_row_is_explained_as_it_is_stored(place):
 
 
 def test_text_and_json_are_those_of_the_command(place):
-    command = ["lobset", "explain", "out", "M6AM4", "2000", "--against", "market"]
+    command = [sys.executable, "-m", "lobset", "explain", "out", "M6AM4", "2000", "--against", "market"]
     texts = [
         subprocess.run([*command, *flags], cwd=place, check=True, capture_output=True, text=True).stdout
         for flags in ([], ["--json"])

@@ -144,8 +144,12 @@ impl DatasetReader {
     /// Finds the samples. Rows without a label of the target are none.
     ///
     /// # Errors
-    /// [`InputError`] when the file cannot be read, has no label of the target, or has no sample.
+    /// [`InputError`] when the file cannot be read, has no label of the target, or has no sample; for windows of
+    /// several rows, when the dataset was written with `drop_unbalanced`.
     pub fn index(&self, filter: SampleFilter) -> Result<SampleIndex> {
+        if filter.window > 1 {
+            self.check_complete()?;
+        }
         let (split, label) = (self.target.column(names::SPLIT), self.label_column());
         let read = [names::ROW, &split, &label];
         let mut builder = IndexBuilder::new(filter);
