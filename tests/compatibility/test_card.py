@@ -72,7 +72,9 @@ def test_symbols_of_any_characters_load_too(tmp_path):
         assert loaded.unique("symbol") == [symbol] and loaded.num_rows == made[symbol]["rows"]
     # One line a dataset in the table: nothing from outside breaks it.
     table = (out / "README.md").read_text(encoding="utf-8").split("## Datasets\n")[1].split("\n## ")[0]
-    assert len(table.strip().split("\n")) == 2 + len(made)
+    table = table.strip().split("\n\n")[0]
+    lines = table.split("\n")
+    assert len(lines) == 2 + len(made) and all(line.startswith("| ") for line in lines[2:])
 
 
 def test_the_card_says_how_to_load_and_it_is_so(default, tmp_path, monkeypatch):
