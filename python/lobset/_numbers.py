@@ -1,6 +1,7 @@
 """Whole numbers that callers pass."""
 
 import operator
+import os
 
 from lobset._errors import ConfigError
 
@@ -25,3 +26,8 @@ def whole(name: str, value: object, most: int, least: int = 0) -> int:
 def threads(value: object, least: int = 0) -> int:
     """Returns a number of threads, where 0 stands for one per core."""
     return whole("threads", value, MOST_THREADS, least)
+
+
+def threads_or_all(value: object | None) -> int:
+    """Returns a number of threads; one per core for None."""
+    return threads((os.cpu_count() or 1) if value is None else value)

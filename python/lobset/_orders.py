@@ -10,6 +10,18 @@ _TURNS = 4096
 """Rounds that are drawn at once."""
 
 
+def in_batches(
+    count: int, batch_size: int, shuffle: bool, seed: tuple[int, int], drop_last: bool
+) -> Iterator[NDArray[np.int64]]:
+    """Yields the numbers below `count` in batches, in order or shuffled by a seed and an epoch."""
+    order = np.random.default_rng(seed).permutation(count) if shuffle else None
+    for start in range(0, count, batch_size):
+        stop = min(start + batch_size, count)
+        if drop_last and stop - start < batch_size:
+            return
+        yield np.arange(start, stop) if order is None else order[start:stop]
+
+
 def uniform_order(labels: NDArray[np.uint8], seed: int, epoch: int = 0) -> Iterator[int]:
     """Yields sample numbers so that every class that occurs comes equally often and every sample at least once.
 

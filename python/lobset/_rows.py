@@ -59,9 +59,7 @@ class RowDataset(_Vectors):
         cache: Literal["auto"] | PathLike | None = "auto",
         progress: bool = True,
     ) -> None:
-        outside = ("self", "path", "progress", "__class__")
-        arguments = {name: value for name, value in locals().items() if name not in (*outside, "outside")}
-        super().__init__(path, arguments, progress)
+        super().__init__(locals())
 
     def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
         columns = self._arguments["columns"]
@@ -124,9 +122,7 @@ class WindowDataset(_Vectors):
     ) -> None:
         _numbers.whole("length", length, MOST_ROWS, 1)
         _numbers.whole("levels", levels, 10, 1)
-        outside = ("self", "path", "progress", "__class__")
-        arguments = {name: value for name, value in locals().items() if name not in (*outside, "outside")}
-        super().__init__(path, arguments, progress)
+        super().__init__(locals())
 
     def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
         a = self._arguments

@@ -38,11 +38,13 @@ Batch = tuple[Any, NDArray[np.int64]]
 class Samples:
     """Samples of one dataset, by number. Create a `DepthDataset`, a `RowDataset` or a `WindowDataset` to get one."""
 
-    def __init__(self, path: PathLike, arguments: dict[str, Any], progress: bool) -> None:
-        self._path = os.fspath(path)
-        self._arguments = arguments
+    def __init__(self, given: dict[str, Any]) -> None:
+        """Opens a dataset with what its constructor was given: its `locals()`."""
+        self._path: str = os.fspath(given["path"])
+        outside = ("self", "path", "progress", "__class__")
+        self._arguments = {name: value for name, value in given.items() if name not in outside}
         self._identity = _lobset.identity(self._path)
-        with watched(progress) as show:
+        with watched(given["progress"]) as show:
             self._samples = self._open(None, show)
 
     def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
@@ -139,7 +141,7 @@ class Samples:
     ) -> None:
         """Writes several samples and their classes into existing arrays, in C order and as `arrays` describes them, each
         with one more axis in front. New memory for each batch can cost as much as the samples."""
-        self._fill(indices, out, labels, _numbers.threads((os.cpu_count() or 1) if threads is None else threads))
+        self._fill(indices, out, labels, _numbers.threads_or_all(threads))
 
     def _fill(self, indices: NDArray[np.int64], out: Sequence[Any], labels: NDArray[np.int64], threads: int) -> None:
         self._samples.fill(indices, out[0], labels, threads)

@@ -13,7 +13,6 @@ pickled. No window crosses a break or the start of the symbol. Rows under embarg
 are never returned.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -25,7 +24,7 @@ from lobset._config import Feature
 from lobset._engine import Progress
 from lobset._lobset import CLASSIC
 from lobset._moments import ColumnMoments, Moments
-from lobset._orders import uniform_order
+from lobset._orders import in_batches, uniform_order
 from lobset._rows import RowDataset, WindowDataset
 from lobset._samples import Batch, Bins, Dtype, PathLike, Samples, at
 
@@ -93,9 +92,7 @@ class DepthDataset(Samples):
     ) -> None:
         if output not in ("tensor", "bins"):
             raise ValueError(f'output must be "tensor" or "bins", not {output!r}')
-        outside = ("self", "path", "progress", "__class__")
-        arguments = {name: value for name, value in locals().items() if name not in (*outside, "outside")}
-        super().__init__(path, arguments, progress)
+        super().__init__(locals())
 
     def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
         a = self._arguments
@@ -140,8 +137,7 @@ def paint(bins: Bins, threads: int | None = None) -> NDArray[np.float32]:
         )
     channels = () if features == 1 else (features,)
     out = np.empty((*batch, *channels, 402, time_bins), np.float32)
-    threads = _numbers.threads((os.cpu_count() or 1) if threads is None else threads)
-    _lobset.paint(ladder_rows, values, out, time_bins, features, threads)
+    _lobset.paint(ladder_rows, values, out, time_bins, features, _numbers.threads_or_all(threads))
     return out
 
 
@@ -156,13 +152,8 @@ def batches(
     threads: int | None = None,
 ) -> Iterator[Batch]:
     """Yields one epoch of a dataset in batches. When shuffled, the order depends only on `seed` and `epoch`."""
-    count = len(dataset)
-    order = np.random.default_rng([seed, epoch]).permutation(count) if shuffle else None
-    for start in range(0, count, batch_size):
-        stop = min(start + batch_size, count)
-        if drop_last and stop - start < batch_size:
-            return
-        yield dataset.batch(np.arange(start, stop) if order is None else order[start:stop], threads)
+    for numbers in in_batches(len(dataset), batch_size, shuffle, (seed, epoch), drop_last):
+        yield dataset.batch(numbers, threads)
 
 
 class BlockStream:

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, default_collate,
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from lobset import data
-from lobset._orders import uniform_order
+from lobset._orders import in_batches, uniform_order
 from lobset._samples import Dtype, at
 
 __all__ = ["DepthDataset", "Paint", "RowDataset", "SampleStream", "UniformSampler", "WindowDataset", "loader"]
@@ -202,12 +202,11 @@ class loader:
 
     def _batches(self) -> Iterator[NDArray[np.int64]]:
         """The sample numbers of each batch of the epoch."""
-        if self.sampler is not None:
-            drawn: Iterator[int] = iter(self.sampler)
-        elif self.shuffle:
-            drawn = iter(np.random.default_rng([self.seed, self.epoch]).permutation(len(self.dataset)))
-        else:
-            drawn = iter(range(len(self.dataset)))
+        if self.sampler is None:
+            seed = (self.seed, self.epoch)
+            yield from in_batches(len(self.dataset), self.batch_size, self.shuffle, seed, self.drop_last)
+            return
+        drawn = iter(self.sampler)
         least = self.batch_size if self.drop_last else 1
         while len(batch := np.fromiter(islice(drawn, self.batch_size), np.int64)) >= least:
             yield batch

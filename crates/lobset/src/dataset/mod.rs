@@ -15,6 +15,7 @@ pub(crate) use file::DatasetFile;
 pub use index::{SampleFilter, SampleIndex};
 pub(crate) use moments::StoredSums;
 pub use moments::{ColumnMoments, Moments};
+pub(crate) use packing::divisor;
 pub use reader::DatasetReader;
 pub(crate) use recent::Recent;
 pub use rows::{RowSpec, RowWindows};

@@ -47,7 +47,7 @@ impl Span {
 }
 
 /// The greatest common divisor.
-fn divisor(a: u64, b: u64) -> u64 {
+pub(crate) fn divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { divisor(b, a % b) }
 }
 

@@ -28,7 +28,15 @@ pub(super) struct BinLevel {
     pub(super) values: [f32; 3],
 }
 
+impl BinLevel {
+    /// A level without a price in any row.
+    pub(super) const MISSING: Self = Self { step: MISSING, values: [0.0; 3] };
+}
+
 impl Bin {
+    /// A bin without levels.
+    pub(super) const EMPTY: Self = Self { levels: [[BinLevel::MISSING; LEVELS]; 2] };
+
     /// Summarises consecutive rows of `levels` into a whole number of bins, starting at the first of `rows`.
     pub(super) fn of_rows(spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
         Self::of_rows_with(Arch::new(), spec, levels, rows)
@@ -36,8 +44,7 @@ impl Bin {
 
     /// [`of_rows`](Self::of_rows) with the instruction set of `arch`.
     pub(super) fn of_rows_with(arch: Arch, spec: &DepthSpec, levels: &Levels<'_>, rows: Range<usize>) -> Vec<Self> {
-        let empty = Self { levels: [[BinLevel { step: MISSING, values: [0.0; 3] }; LEVELS]; 2] };
-        let mut bins = vec![empty; rows.len() / spec.ticks_per_bin()];
+        let mut bins = vec![Self::EMPTY; rows.len() / spec.ticks_per_bin()];
         arch.dispatch(SumUp { spec, levels, first: rows.start, bins: &mut bins });
         bins
     }

@@ -10,7 +10,7 @@ use super::sliding::slide;
 use super::{Bin, DepthSpec, Levels};
 use crate::cache::{Blank, Cache, CacheFile, Slots};
 use crate::cast::to_usize;
-use crate::dataset::{DatasetReader, SampleIndex};
+use crate::dataset::{DatasetReader, SampleIndex, divisor};
 use crate::error::{InputError, Result};
 use crate::run::{Monitor, Stage, map_ordered};
 
@@ -203,11 +203,6 @@ fn write(
             .with_help("write the dataset again: this file is damaged")
             .into()
     })
-}
-
-/// The greatest common divisor.
-fn divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::bin::BinLevel;
 use super::{Bin, DepthSpec, LEVELS, MISSING};
 use crate::cast::whole;
 use crate::config::{Feature, PriceType};
@@ -150,7 +149,7 @@ impl Packing {
             let (steps, mut rest) = bytes.split_at((1 + CELLS) * N);
             let (steps, _) = steps.as_chunks::<N>();
             base = steps.first().map(|base| step(*base));
-            let mut bin = Bin { levels: [[BinLevel { step: MISSING, values: [0.0; 3] }; LEVELS]; 2] };
+            let mut bin = Bin::EMPTY;
             let mut cells = bin.levels.iter_mut().flatten();
             cells.by_ref().zip(&steps[1..]).for_each(|(cell, bytes)| cell.step = step(*bytes));
             for (feature, number) in &self.values {

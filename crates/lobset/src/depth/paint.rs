@@ -300,7 +300,7 @@ impl DepthSpec {
             return Err(DepthError::Lengths);
         }
         let bin = |time: usize| {
-            let mut bin = Bin { levels: [[BinLevel { step: MISSING, values: [0.0; 3] }; LEVELS]; 2] };
+            let mut bin = Bin::EMPTY;
             let places = (time..).step_by(self.time_bins());
             for (level, place) in bin.levels.iter_mut().flatten().zip(places) {
                 if let row @ 0.. = i64::from(ladder_rows[place]) {

@@ -25,8 +25,7 @@ pub(super) fn slide<E>(
     for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
         columns.push(Column::new(spec, levels, (side, level), starts.start));
     }
-    let empty = Bin { levels: [[BinLevel { step: MISSING, values: [0.0; 3] }; LEVELS]; 2] };
-    let mut bins = vec![empty; BLOCK.min(starts.len())];
+    let mut bins = vec![Bin::EMPTY; BLOCK.min(starts.len())];
     for block in starts.clone().step_by(BLOCK) {
         let rows = block..starts.end.min(block + BLOCK);
         for (place, column) in columns.iter_mut().enumerate() {
@@ -82,7 +81,7 @@ impl<'a> Column<'a> {
             squares: 0,
             count_sum: 0,
             window: Window::new(if wanted[Feature::Volume as usize] { sizes } else { &[] }),
-            found: BinLevel { step: MISSING, values: [0.0; 3] },
+            found: BinLevel::MISSING,
         };
         (start..start + column.length).for_each(|row| column.add(row));
         column.found = column.summary();
@@ -134,7 +133,7 @@ impl<'a> Column<'a> {
 
     fn summary(&mut self) -> BinLevel {
         if self.present == 0 {
-            return BinLevel { step: MISSING, values: [0.0; 3] };
+            return BinLevel::MISSING;
         }
         let n = u128::from(self.present);
         let step = match i64::try_from(self.price_sum) {
