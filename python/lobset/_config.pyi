@@ -23,7 +23,7 @@ class Config(Settings):
         include_row: bool | None = None,
         samples: int | None = None,
         ticks_per_bin: int | None = None,
-        micro_pip_size: float | None = None,
+        micro_pip_size: float | Literal["auto"] | None = None,
         nbins: int | None = None,
         classes: Literal["quantiles", "share", "spread", "fixed"] | None = None,
         stationary: float | None = None,
@@ -79,8 +79,8 @@ class Config(Settings):
     def ticks_per_bin(self) -> int:
         """Rows per time bin of a depth tensor."""
     @property
-    def micro_pip_size(self) -> float:
-        """Price step of a depth tensor's ladder, in price units."""
+    def micro_pip_size(self) -> float | Literal["auto"]:
+        """Price step of a depth tensor's ladder, in price units; auto chooses one for each symbol, from its tick and its book."""
     @property
     def nbins(self) -> int:
         """Classes; 2 to 255."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lobset import _lobset
 from lobset._config import Config, Feature
+from lobset._errors import ConfigError
 from lobset._settings import default
 
 
@@ -24,7 +25,8 @@ class DepthProcessor:
             (sum of counts).
         samples: Rows of a window, a multiple of `ticks_per_bin`.
         ticks_per_bin: Rows of a time bin.
-        micro_pip_size: Price step of the ladder, in price units.
+        micro_pip_size: Price step of the ladder, in price units: for futures on currencies quoted in dollars, a fifth of
+            their tick. `DepthDataset.micro_pip_size` has the one that fits a dataset.
 
     Raises:
         ConfigError: for settings out of range.
@@ -35,7 +37,7 @@ class DepthProcessor:
         features: Sequence[Feature] = default("features"),
         samples: int = default("samples"),
         ticks_per_bin: int = default("ticks_per_bin"),
-        micro_pip_size: float = default("micro_pip_size"),
+        micro_pip_size: float = 0.00001,
     ) -> None:
         self._arguments = (tuple(features), samples, ticks_per_bin, micro_pip_size)
         self._processor = _lobset.DepthProcessor(list(features), samples, ticks_per_bin, micro_pip_size)
@@ -43,10 +45,21 @@ class DepthProcessor:
         self._shape = tuple(self._processor.output_shape)
 
     @classmethod
-    def from_config(cls, config: Config | Mapping[str, Any]) -> "DepthProcessor":
-        """Creates a processor for the tensors that a dataset's settings describe."""
+    def from_config(cls, config: Config | Mapping[str, Any], micro_pip_size: float | None = None) -> "DepthProcessor":
+        """Creates a processor for the tensors that a dataset's settings describe.
+
+        Where the settings have `micro_pip_size = "auto"`, each dataset has a step of its own: pass that one, which
+        `DepthDataset.micro_pip_size` returns.
+
+        Raises:
+            ConfigError: for settings out of range, and without a step.
+        """
         config = Config._from(config)
-        return cls(config.features, config.samples, config.ticks_per_bin, config.micro_pip_size)
+        step = config.micro_pip_size if micro_pip_size is None else micro_pip_size
+        if isinstance(step, str):
+            problem = 'micro_pip_size: is "auto", so each dataset has its own; pass DepthDataset.micro_pip_size'
+            raise ConfigError(problem, problems=[problem])
+        return cls(config.features, config.samples, config.ticks_per_bin, step)
 
     @property
     def output_shape(self) -> tuple[int, ...]:

@@ -176,6 +176,18 @@ class TargetCounts:
         )
 
 
+@dataclass(frozen=True)
+class Ladder:
+    """The price ladder of a symbol's depth tensors."""
+
+    tick: float
+    """The greatest common divisor of the symbol's prices, in price units."""
+    micro_pip_size: float
+    """The price step, in price units: that of the settings, or with `auto` a round number of ticks."""
+    coverage: float | None
+    """The share of the book that lies on the ladder, 0 to 1, in windows spread evenly over the fit half."""
+
+
 @dataclass(frozen=True, eq=False)
 class Symbol:
     """A symbol of the input."""
@@ -194,6 +206,8 @@ class Symbol:
     """The labels of each target, by its name. The first is `classic`, the target of the flat settings."""
     bytes: int = 0
     sha256: str | None = field(default=None, repr=False)
+    ladder: Ladder | None = field(default=None, repr=False)
+    """The price ladder of its depth tensors, if the symbol has a dataset."""
     moments: Path | str | None = field(default=None, repr=False)
     """The sums of the dataset's columns by input file, which `lobset.data.Moments` reads; a string in an object store."""
 
@@ -219,6 +233,7 @@ class Symbol:
             path=_join(folder, dataset["file"]),
             bytes=dataset["bytes"],
             sha256=dataset["sha256"],
+            ladder=Ladder(**dataset["ladder"]),
             moments=_join(folder, dataset["moments"]["file"]),
             **known,
         )

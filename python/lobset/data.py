@@ -55,7 +55,8 @@ class DepthDataset(Samples):
         stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole
             window. With a stride that is a multiple of `ticks_per_bin`, samples share time bins.
         ticks_per_bin: Rows of a time bin.
-        micro_pip_size: Price step of the ladder, in price units.
+        micro_pip_size: Price step of the ladder, in price units. Where the dataset was written with `"auto"`, its own is the
+            one that was chosen for its symbol.
         row_groups: Without a cache file: row groups of 131,072 rows to keep decoded, about 31 MB each with two features.
             The default, one more than a window spans, is enough to go through a file in order or in blocks.
         target: The target that classes, splits and marks are of; by default the one that the flat settings describe.
@@ -98,6 +99,18 @@ class DepthDataset(Samples):
         a = self._arguments
         tensor = (a["features"], a["samples"], a["ticks_per_bin"], a["micro_pip_size"], a["row_groups"])
         return _lobset.Samples.depth(self._path, self._which(), *tensor, self._cache(), built, progress)
+
+    @property
+    def micro_pip_size(self) -> float:
+        """The price step of the ladder, in price units."""
+        return self._samples.micro_pip_size or 0.0
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of the book that lies on the ladder, 0 to 1, in 64 samples spread evenly: of the levels of both sides in
+        all time bins that have a price, those within the 402 steps around the last row's mid. Tensors with little of the
+        book are nearly blank: choose a larger `micro_pip_size`. None if no level has a price."""
+        return self._samples.coverage(64)
 
     def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
         if self._arguments["output"] == "tensor":

@@ -221,6 +221,29 @@ def test_items_are_the_tensor_and_the_class_of_their_window(dataset, cache):
             depth[wrong]
 
 
+def test_the_ladder_of_a_dataset_fits_it_and_coverage_tells(tmp_path):
+    market = lobset.simulate(tmp_path / "market", days=2, rows=6_000, seed=3)
+    settings = dict(lookback_rows=200, lookforward_input=200, lookforward_offset=20, min_symbol_samples=500)
+    tensors = dict(samples=600, ticks_per_bin=20, currency="AUDUSD")
+    result = lobset.process(market, tmp_path / "auto", {**settings, **tensors, "micro_pip_size": "auto"})
+    symbol = next(symbol for symbol in result.symbols if symbol.path)
+    path, ladder = symbol.path, symbol.ladder
+    found = DepthDataset(path, balanced=False, cache=None)
+    assert found.micro_pip_size == ladder.micro_pip_size >= ladder.tick == 5e-5
+    assert found.coverage >= 0.9 and ladder.coverage >= 0.9
+
+    off = DepthDataset(path, balanced=False, micro_pip_size=1e-7, output="bins", cache=None)
+    numbers = [i * len(off) // 64 for i in range(64)]
+    on_ladder = np.concatenate([(off[i][0].ladder_rows >= 0).ravel() for i in numbers])
+    assert off.coverage == on_ladder.mean() < 0.2, "no level is missing in this market"
+
+    with pytest.raises(lobset.ConfigError, match='micro_pip_size: is "auto", so each dataset has its own'):
+        lobset.DepthProcessor.from_config({"micro_pip_size": "auto"})
+    assert "1e-07" in repr(lobset.DepthProcessor.from_config({"micro_pip_size": "auto"}, 1e-7))
+    with pytest.raises(lobset.ConfigError, match='must be a number or "auto"'):
+        lobset.Config(micro_pip_size="automatic")
+
+
 @pytest.mark.parametrize("pip", [1e-5, 1e-6], ids=["on the ladder", "across the ladder"])
 def test_a_window_has_the_same_bits_whatever_the_way(dataset, pip):
     features = ("volume", "variance", "trade_counts")
@@ -354,7 +377,7 @@ def test_windows_span_row_groups(tmp_path):
     rows = pl.read_parquet(path)
     depth = DepthDataset(path, "holdout", balanced=False, cache=None)
     places = np.array([depth.position(i) for i in range(len(depth))])
-    processor = lobset.DepthProcessor.from_config(config)
+    processor = lobset.DepthProcessor.from_config(out.config)
     across = np.flatnonzero((places >= 131_072) & (places < 131_072 + 6_000))[::500]
     assert len(across) > 5
     roomy = DepthDataset(path, "holdout", balanced=False, row_groups=8, cache=None)

@@ -387,7 +387,7 @@ def test_a_mapping_is_welcome_where_a_config_is(market, manifest, tmp_path):
     given = {name: value for name, value in SMALL.to_dict().items() if value is not None}
     assert contents(lobset.process(market, tmp_path / "out", given, progress=False).folder) == contents(manifest.folder)
     assert lobset.inspect(market, {"publishers": [9]}, progress=False).records == 60_000
-    assert lobset.DepthProcessor.from_config({"samples": 200}).output_shape == (2, 402, 2)
+    assert lobset.DepthProcessor.from_config({"samples": 200}, 1e-5).output_shape == (2, 402, 2)
     with pytest.raises(lobset.ConfigError, match="nbinz: unknown setting; did you mean nbins"):
         lobset.process(market, tmp_path / "other", {"nbinz": 3}, progress=False)
     with pytest.raises(lobset.ConfigError, match="config: must be a Config or a mapping of settings, not str"):

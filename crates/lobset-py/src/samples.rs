@@ -209,7 +209,7 @@ impl Samples {
         };
         let samples = samples.unwrap_or(own.samples);
         let ticks_per_bin = ticks_per_bin.unwrap_or(own.ticks_per_bin);
-        let micro_pip_size = micro_pip_size.unwrap_or(own.micro_pip_size);
+        let micro_pip_size = micro_pip_size.unwrap_or(reader.micro_pip_size());
         let spec = DepthSpec::new(&features, samples, ticks_per_bin, micro_pip_size).or_raise(py)?;
         let index = index(py, &reader, SampleFilter { window: samples, ..filter }, built)?;
         let windows = match cache {
@@ -285,6 +285,24 @@ impl Samples {
             Kind::Depth(cache) => Some((cache.spec().time_bins(), cache.spec().features().len())),
             Kind::Rows(..) => None,
         }
+    }
+
+    /// The price step of the ladder; none for rows.
+    #[getter]
+    fn micro_pip_size(&self) -> Option<f64> {
+        match &self.kind {
+            Kind::Depth(cache) => Some(cache.spec().micro_pip_size()),
+            Kind::Rows(..) => None,
+        }
+    }
+
+    /// The share of cells that are on the ladder in up to `most` samples, spread evenly; none for rows, or without a cell.
+    fn coverage(&self, py: Python<'_>, most: u64) -> PyResult<Option<f64>> {
+        let Kind::Depth(cache) = &self.kind else { return Ok(None) };
+        let count = self.index.len().min(most);
+        let places: Option<Vec<u64>> =
+            (0..count).map(|number| self.index.position(number * self.index.len() / count)).collect();
+        py.detach(|| cache.coverage(&places.unwrap_or_default())).or_raise(py)
     }
 
     /// The columns of a vector or a window; empty for a tensor.

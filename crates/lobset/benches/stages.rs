@@ -85,11 +85,11 @@ fn write_tape(file: &CatalogFile, path: &Path) -> Outcome<(u64, SymbolTape)> {
             writer.push(slot as usize, &record, mid2, record.event.ts_recv)?;
         }
     }
-    let (_, chunks) = writer.finish()?;
+    let (_, found) = writer.finish()?;
     let path = Arc::new(path.to_owned());
-    let tapes = chunks.iter().map(|chunks| {
+    let tapes = found.iter().map(|found| {
         let mut tape = SymbolTape::default();
-        tape.extend(&path, chunks);
+        tape.extend(&path, &found.chunks);
         tape
     });
     let longest = tapes.max_by_key(SymbolTape::rows).ok_or("a market without a row")?;

@@ -4,6 +4,7 @@
 mod choices;
 mod classes;
 mod keys;
+mod micro_pip_size;
 mod movement;
 pub(crate) mod presets;
 mod session;
@@ -22,6 +23,7 @@ pub use choices::{
     Aliases, BadBook, ClassRule, Columns, Compression, Derived, Feature, PriceType, Rows, ThresholdScope, Unmapped,
 };
 pub use classes::Classes;
+pub use micro_pip_size::MicroPipSize;
 pub use movement::{Barrier, Horizon, LONGEST_SPAN, MAX_BARRIER_ROWS, MAX_WINDOW_ROWS, Means, Movement, Time, Width};
 pub use session::Session;
 pub use setting::{Scope, Setting};
@@ -53,8 +55,8 @@ settings! {
     tensor samples: u64 = 50_000, "ROWS";
     /// Rows per time bin of a depth tensor.
     tensor ticks_per_bin: u64 = 100, "ROWS";
-    /// Price step of a depth tensor's ladder, in price units.
-    tensor micro_pip_size: f64 = 0.00001, "PRICE", check positive_step;
+    /// Price step of a depth tensor's ladder, in price units; auto chooses one for each symbol, from its tick and its book.
+    tensor micro_pip_size: MicroPipSize = MicroPipSize::Auto, "PRICE", check positive_step;
     /// Classes.
     label nbins: u16 = Classes::NBINS, "N", in 2..=255;
     /// How movements become classes.
@@ -216,8 +218,9 @@ fn distinct(features: &[Feature]) -> Result<(), String> {
     })
 }
 
-fn positive_step(size: &f64) -> Result<(), String> {
-    require(size.is_finite() && *size > 0.0, || format!("{size} is not a positive price step"))
+fn positive_step(size: &MicroPipSize) -> Result<(), String> {
+    let Some(size) = size.fixed() else { return Ok(()) };
+    require(size.is_finite() && size > 0.0, || format!("{size} is not a positive price step"))
 }
 
 fn share(share: &f64) -> Result<(), String> {
@@ -288,7 +291,7 @@ mod tests {
             match kind {
                 ValueKind::Switch => ["true", "false"],
                 ValueKind::Integer => ["100", "200"],
-                ValueKind::Number => ["0.25", "0.5"],
+                ValueKind::Number | ValueKind::NumberOrAuto => ["0.25", "0.5"],
                 ValueKind::Text => ["A", "B"],
                 ValueKind::Choice(choices) => [choices[0].name, choices[1].name],
                 ValueKind::Time => ["2024-10-01", "2024-10-02"],

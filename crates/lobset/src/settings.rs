@@ -190,7 +190,7 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Feature;
+    use crate::config::{Feature, MicroPipSize};
     use crate::time_text::{Duration, Timestamp};
 
     fn layer(origin: &str, values: &[(&str, &str)]) -> Layer {
@@ -236,7 +236,7 @@ mod tests {
         ])
         .unwrap();
         let found = resolve(&[file, env, layer("flags", &[("nbins", "5"), ("max_gap", "2h")])]).unwrap();
-        assert_eq!((found.nbins, found.micro_pip_size), (5, 0.001));
+        assert_eq!((found.nbins, found.micro_pip_size), (5, MicroPipSize::Fixed(0.001)));
         assert_eq!(found.max_gap, Some(Duration(7_200_000_000_000)));
         assert_eq!(found.price_range, Some([1.0, 2.5]));
     }
@@ -247,7 +247,7 @@ mod tests {
         let found = found.unwrap();
         assert_eq!(found, Config { held: ["nbins".to_owned()].into(), ..Config::default() });
         let filled = found.with_currency("USDJPY");
-        assert_eq!((filled.nbins, filled.micro_pip_size, filled.tag()), (21, 0.001, "USDJPY"));
+        assert_eq!((filled.nbins, filled.micro_pip_size, filled.tag()), (21, MicroPipSize::Fixed(0.001), "USDJPY"));
         let lower = resolve(&[layer("flags", &[("currency", "usdjpy"), ("nbins", "21")])]).unwrap();
         assert_eq!(lower, Config { nbins: 21, ..Config::preset("USDJPY") });
     }

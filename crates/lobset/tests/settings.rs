@@ -34,6 +34,7 @@ fn held(kind: &ValueKind) -> String {
         ValueKind::Switch => "bool".to_owned(),
         ValueKind::Integer => "int".to_owned(),
         ValueKind::Number => "float".to_owned(),
+        ValueKind::NumberOrAuto => "float | Literal[\"auto\"]".to_owned(),
         ValueKind::Text | ValueKind::Time | ValueKind::Duration | ValueKind::Session => "str".to_owned(),
         ValueKind::Choice(choices) => {
             let names: Vec<_> = choices.iter().map(|choice| format!("{:?}", choice.name)).collect();

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{contents, market, real_data, run, small};
-use lobset::config::{Derived, ThresholdScope};
+use lobset::config::{Derived, MicroPipSize, ThresholdScope};
 use lobset::validate::Compare;
 use lobset::{
     Cluster, Config, Duration, Error, Event, Executor, Manifest, Monitor, Options, Receive, Result, Stage, Task,
@@ -48,6 +48,7 @@ fn tasks_give_the_bytes_of_threads() {
         Config { threshold_scope: ThresholdScope::Symbol, ..small() },
         Config { drop_unbalanced: true, sample_fraction: 0.5, ..small() },
         Config { max_gap: Some(Duration(120_000_000_000)), force_uniform: false, ..small() },
+        Config { micro_pip_size: MicroPipSize::Auto, samples: 1_000, ..small() },
         // Both find the currency in the data.
         Config { currency: None, ..small() },
     ];

@@ -1,6 +1,6 @@
 //! Markets with defaults of their own.
 
-use super::{Config, SETTINGS, Setting};
+use super::{Config, MicroPipSize, SETTINGS, Setting};
 
 /// The defaults of a market.
 struct Preset {
@@ -12,19 +12,31 @@ struct Preset {
     apply: fn(&mut Config),
 }
 
+/// Quoted in dollars.
+const fn in_dollars(name: &'static str, roots: &'static [&'static str]) -> Preset {
+    let apply = |config: &mut Config| config.micro_pip_size = MicroPipSize::Fixed(0.00001);
+    Preset { name, roots, apply }
+}
+
 /// Quoted in yen: prices a hundred times those of the others.
 const fn in_yen(name: &'static str, roots: &'static [&'static str]) -> Preset {
     let apply = |config: &mut Config| {
-        config.micro_pip_size = 0.001;
+        config.micro_pip_size = MicroPipSize::Fixed(0.001);
         config.nbins = 9;
     };
     Preset { name, roots, apply }
 }
 
 const PRESETS: &[Preset] = &[
-    Preset { name: "AUDUSD", roots: &["6A", "M6A"], apply: |_| {} },
-    Preset { name: "EURUSD", roots: &["6E", "M6E", "E7"], apply: |_| {} },
-    Preset { name: "GBPUSD", roots: &["6B", "M6B"], apply: |config| config.lookforward_input = 3_000 },
+    in_dollars("AUDUSD", &["6A", "M6A"]),
+    in_dollars("EURUSD", &["6E", "M6E", "E7"]),
+    Preset {
+        apply: |config| {
+            config.micro_pip_size = MicroPipSize::Fixed(0.00001);
+            config.lookforward_input = 3_000;
+        },
+        ..in_dollars("GBPUSD", &["6B", "M6B"])
+    },
     in_yen("USDJPY", &[]),
     in_yen("EURJPY", &["RY"]),
     in_yen("GBPJPY", &["PJY"]),
@@ -97,11 +109,12 @@ mod tests {
 
     #[test]
     fn presets_fill_the_defaults() {
-        let plain = Config { currency: Some("AUDUSD".to_owned()), ..Config::default() };
-        assert_eq!(Config::preset("AUDUSD"), plain);
+        let plain = |tag: &str| Config { currency: Some(tag.to_owned()), ..Config::default() };
+        assert_eq!(Config::preset("ES"), plain("ES"));
+        let in_dollars = Config { micro_pip_size: MicroPipSize::Fixed(0.00001), ..plain("AUDUSD") };
+        assert_eq!(Config::preset("AUDUSD"), in_dollars);
         assert_eq!(Config::preset("GBPUSD").lookforward_input, 3_000);
         assert_eq!(Config::preset("EURJPY").nbins, 9);
-        assert_eq!(Config::preset("ES").nbins, Config::default().nbins);
     }
 
     #[test]
@@ -119,9 +132,10 @@ mod tests {
         let filled = open.with_currency("GBPJPY");
         assert_eq!(filled, Config { lookback_rows: 7, ..Config::preset("GBPJPY") });
         // A value other than the default was set; one that equals the default is held.
-        let set = Config { micro_pip_size: 0.5, held: ["nbins".to_owned()].into(), ..Config::default() };
+        let set =
+            Config { micro_pip_size: MicroPipSize::Fixed(0.5), held: ["nbins".to_owned()].into(), ..Config::default() };
         let filled = set.with_currency("GBPJPY");
-        assert_eq!((filled.micro_pip_size, filled.nbins, filled.held.len()), (0.5, 21, 0));
+        assert_eq!((filled.micro_pip_size, filled.nbins, filled.held.len()), (MicroPipSize::Fixed(0.5), 21, 0));
         // A currency that was named has filled its settings already.
         let named = Config { currency: Some("gbpusd".to_owned()), ..Config::default() };
         let spelled = named.with_currency("GBPJPY");

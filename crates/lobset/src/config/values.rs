@@ -25,6 +25,8 @@ pub enum ValueKind {
     Integer,
     /// A floating-point number.
     Number,
+    /// A floating-point number, or `auto`.
+    NumberOrAuto,
     /// Any text.
     Text,
     /// One of these names.

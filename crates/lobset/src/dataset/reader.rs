@@ -20,7 +20,7 @@ use crate::cast::to_usize;
 use crate::config::{CLASSIC, Config, Target};
 use crate::error::{ConfigError, InputError, Result};
 use crate::label::Split;
-use crate::output::{CONFIG_KEY, Column, ROW_GROUP_ROWS, Role, SYMBOL_KEY, columns, names};
+use crate::output::{CONFIG_KEY, Column, LADDER_KEY, Ladder, ROW_GROUP_ROWS, Role, SYMBOL_KEY, columns, names};
 use crate::storage;
 
 /// A dataset open for reading. Keeps its footer in memory.
@@ -34,6 +34,7 @@ pub struct DatasetReader {
     starts: Vec<u64>,
     config: Config,
     symbol: String,
+    micro_pip_size: f64,
     /// The target whose labels are read.
     target: Target,
 }
@@ -62,6 +63,15 @@ impl DatasetReader {
         let config: Config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
         let target = find_target(&config, CLASSIC)?;
         let symbol = value(SYMBOL_KEY)?.to_owned();
+        // Datasets from before `micro_pip_size = "auto"` have no ladder of their own.
+        let micro_pip_size = match config.micro_pip_size.fixed() {
+            Some(size) => size,
+            None => {
+                let ladder: Ladder =
+                    serde_json::from_str(value(LADDER_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
+                ladder.micro_pip_size
+            }
+        };
         let mut starts = vec![0];
         let mut end = 0_u64;
         for group in footer.metadata().row_groups() {
@@ -72,7 +82,7 @@ impl DatasetReader {
             })?;
             starts.push(end);
         }
-        Ok(Self { path: path.to_owned(), bytes, config, symbol, target, starts, footer })
+        Ok(Self { path: path.to_owned(), bytes, config, symbol, micro_pip_size, target, starts, footer })
     }
 
     /// Reads the labels of the target with this name.
@@ -97,6 +107,11 @@ impl DatasetReader {
     /// The symbol of the dataset.
     pub fn symbol(&self) -> &str {
         &self.symbol
+    }
+
+    /// The price step of the symbol's depth tensors, in price units.
+    pub fn micro_pip_size(&self) -> f64 {
+        self.micro_pip_size
     }
 
     /// The path or URL of the file.

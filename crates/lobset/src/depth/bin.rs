@@ -240,7 +240,7 @@ impl Column<'_, '_> {
 /// instruction.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the mean of 64-bit numbers has 64 bits")]
-fn floor_of_mean(sum: i128, count: usize) -> i64 {
+pub(crate) fn floor_of_mean(sum: i128, count: usize) -> i64 {
     match i64::try_from(sum) {
         Ok(sum) => sum.div_euclid(to_i64(count)),
         Err(_) => sum.div_euclid(count as i128) as i64,

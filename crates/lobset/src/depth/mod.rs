@@ -21,7 +21,7 @@ mod sizes;
 mod sliding;
 mod windows;
 
-pub(crate) use bin::Bin;
+pub(crate) use bin::{Bin, floor_of_mean};
 pub use columns::Levels;
 pub use error::DepthError;
 pub use paint::Colour;
@@ -31,7 +31,7 @@ pub use windows::WindowCache;
 use pulp::bytemuck::{self, Pod};
 
 use crate::cast::whole;
-use crate::config::{Config, Feature};
+use crate::config::{Config, Feature, MicroPipSize};
 use crate::error::ConfigError;
 use crate::output::names;
 
@@ -74,29 +74,21 @@ impl DepthSpec {
         ticks_per_bin: u64,
         micro_pip_size: f64,
     ) -> Result<Self, ConfigError> {
-        let config =
-            Config { features: features.to_vec(), samples, ticks_per_bin, micro_pip_size, ..Config::default() };
-        Self::from_config(&config)
-    }
-
-    /// Creates the spec that a dataset's settings describe.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when a setting is out of range.
-    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
+        let size_of_step = MicroPipSize::Fixed(micro_pip_size);
+        let mut features = features.to_vec();
+        features.sort_unstable();
+        let config = Config { features, samples, ticks_per_bin, micro_pip_size: size_of_step, ..Config::default() };
         config.check()?;
         // Rows of a window are counted in 32 bits.
         let size = |rows: u64| match u32::try_from(rows) {
             Ok(rows) if rows <= 1 << 31 => Ok(rows as usize),
             _ => Err(ConfigError::one("samples: a window of this size does not fit into memory")),
         };
-        let mut features = config.features.clone();
-        features.sort_unstable();
         Ok(Self {
-            features,
-            samples: size(config.samples)?,
-            ticks_per_bin: size(config.ticks_per_bin)?,
-            micro_pip_size: config.micro_pip_size,
+            features: config.features,
+            samples: size(samples)?,
+            ticks_per_bin: size(ticks_per_bin)?,
+            micro_pip_size,
         })
     }
 
@@ -157,7 +149,7 @@ impl DepthSpec {
     }
 
     /// Converts a price in price units to micro-pips: rounds to nearest, ties to even.
-    fn micro_pips(&self, price: f64) -> i64 {
+    pub(crate) fn micro_pips(&self, price: f64) -> i64 {
         whole((price / self.micro_pip_size).round_ties_even())
     }
 
@@ -176,7 +168,7 @@ impl DepthSpec {
     }
 
     /// The centre of the ladder: the mid of best bid and ask, in micro-pips, rounded half up.
-    fn base(bid: Option<i64>, ask: Option<i64>) -> Option<i64> {
+    pub(crate) fn base(bid: Option<i64>, ask: Option<i64>) -> Option<i64> {
         let doubled = i128::from(bid?) + i128::from(ask?);
         i64::try_from((doubled + 1).div_euclid(2)).ok()
     }

@@ -274,14 +274,19 @@ impl DepthSpec {
         2 * LEVELS * self.time_bins()
     }
 
+    /// The row of a step on the ladder around `base`, the highest price first; `None` if it is off the ladder.
+    pub(crate) fn ladder_row(step: i64, base: i64) -> Option<i16> {
+        let row = TOP.saturating_sub(step.saturating_sub(base));
+        i16::try_from(row).ok().filter(|row| (0..to_i64(LADDER)).contains(&i64::from(*row)))
+    }
+
     /// Writes bins as arrays, in which each level of each side is a row over time.
     pub(super) fn spread_out(&self, bins: &[&Bin], base: i64, ladder_rows: &mut [i16], values: &mut [f32]) {
         for (time, bin) in bins.iter().enumerate() {
             let places = (time..).step_by(bins.len());
             for (level, place) in bin.levels.iter().flatten().zip(places) {
-                let row = TOP.saturating_sub(level.step.saturating_sub(base));
-                let on_ladder = level.step != MISSING && (0..to_i64(LADDER)).contains(&row);
-                ladder_rows[place] = if on_ladder { i16::try_from(row).unwrap_or(-1) } else { -1 };
+                let row = if level.step == MISSING { None } else { Self::ladder_row(level.step, base) };
+                ladder_rows[place] = row.unwrap_or(-1);
                 for (feature, values) in self.features.iter().zip(values.chunks_exact_mut(self.bin_cells())) {
                     values[place] = level.values[*feature as usize];
                 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bin_cache::BinCache;
-use super::{Bin, Colour, DepthSpec, Levels};
+use super::{Bin, Colour, DepthSpec, Levels, MISSING};
 use crate::cache::Cache;
 use crate::cast::to_usize;
 use crate::dataset::{DatasetReader, Recent, SampleIndex};
@@ -105,6 +105,26 @@ impl WindowCache {
     /// As [`tensor`](Self::tensor).
     pub fn bins(&self, place: u64, ladder_rows: &mut [i16], values: &mut [f32]) -> Result<()> {
         self.with_bins(place, |bins, base| self.spec.spread_out(bins, base, ladder_rows, values))
+    }
+
+    /// The share of cells that are on the ladder, in the windows that end at rows `places`: a cell is a level of a side in a
+    /// time bin, if it has a price. `None` if there is no such cell.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub fn coverage(&self, places: &[u64]) -> Result<Option<f64>> {
+        let (mut on_ladder, mut cells) = (0_u64, 0_u64);
+        for place in places {
+            self.with_bins(*place, |bins, base| {
+                for level in
+                    bins.iter().flat_map(|bin| bin.levels.iter().flatten()).filter(|level| level.step != MISSING)
+                {
+                    on_ladder += u64::from(DepthSpec::ladder_row(level.step, base).is_some());
+                    cells += 1;
+                }
+            })?;
+        }
+        Ok((cells > 0).then(|| on_ladder as f64 / cells as f64))
     }
 
     /// Passes on the bins of the window that ends at row `place`, and the base of its ladder.

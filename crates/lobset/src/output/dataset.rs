@@ -32,6 +32,8 @@ pub const VERSION_KEY: &str = "lobset.version";
 pub const CONFIG_KEY: &str = "lobset.config";
 /// Key-value metadata: `thresholds.json`.
 pub const THRESHOLDS_KEY: &str = "lobset.thresholds";
+/// Key-value metadata: the price ladder of depth tensors, as JSON.
+pub const LADDER_KEY: &str = "lobset.ladder";
 /// Key-value metadata: the symbol, as the exchange writes it.
 pub const SYMBOL_KEY: &str = "lobset.symbol";
 

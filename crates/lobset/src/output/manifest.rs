@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Ladder;
 use crate::config::Config;
 use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::{Delivery, Gap, InputEntry, has_ts_out, hex};
@@ -138,7 +139,7 @@ pub struct TargetEntry {
 }
 
 /// A dataset file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetEntry {
     /// Its name in the output folder.
@@ -151,6 +152,8 @@ pub struct DatasetEntry {
     pub rows: u64,
     /// Number of row groups.
     pub row_groups: u64,
+    /// The price ladder of its depth tensors.
+    pub ladder: Ladder,
     /// The sums of its columns.
     pub moments: MomentsEntry,
 }

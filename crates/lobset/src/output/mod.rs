@@ -11,6 +11,7 @@ mod encoding;
 mod footer;
 pub(crate) mod kind;
 pub(crate) mod labels;
+mod ladder;
 mod manifest;
 mod moments;
 pub(crate) mod pages;
@@ -29,10 +30,11 @@ pub(crate) use blocks::ROW_GROUP_ROWS;
 pub(crate) use card::card;
 pub(crate) use chunk::EncodedGroup;
 pub(crate) use columns::{Column, Role, columns, names};
-pub use dataset::{CONFIG_KEY, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY};
+pub use dataset::{CONFIG_KEY, LADDER_KEY, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY};
 pub(crate) use dataset::{DatasetWriter, WrittenFile, dataset_file_name, dataset_stem, symbol_in_name};
 pub(crate) use kind::{Bits, NO_LABEL};
 pub(crate) use labels::{LabelBlock, LabelField};
+pub use ladder::Ladder;
 pub(crate) use manifest::LARGEST_MANIFEST;
 pub use manifest::{
     DatasetEntry, FileEntry, Manifest, MomentsEntry, SplitEntry, Splits3, SymbolEntry, TargetEntry, ThresholdsEntry,

@@ -12,7 +12,7 @@ use crate::config::{CLASSIC, Classes, Config, Target, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
 use crate::label::Quota;
 use crate::output::{
-    DatasetEntry, FileEntry, Manifest, SplitEntry, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
+    DatasetEntry, FileEntry, Ladder, Manifest, SplitEntry, SymbolEntry, TargetEntry, ThresholdsEntry, Timings,
 };
 use crate::printable::{grouped, printable};
 
@@ -238,8 +238,38 @@ fn few_marked(symbol: &str, split: &str, entry: &SplitEntry) -> Option<String> {
     })
 }
 
+/// A symbol with less of its book on the ladder of depth tensors than this gets a warning.
+const LITTLE_OF_THE_BOOK: f64 = 0.5;
+
+/// Warns of symbols whose books hardly lie on the ladders of their depth tensors: these are nearly blank.
+fn off_the_ladder(symbols: &[SymbolEntry]) -> Vec<String> {
+    let with_dataset: Vec<(&str, Ladder)> =
+        symbols.iter().filter_map(|symbol| Some((symbol.symbol.as_str(), symbol.dataset.as_ref()?.ladder))).collect();
+    let share = |ladder: &Ladder| ladder.coverage.unwrap_or(1.0);
+    let mut off = with_dataset.clone();
+    off.retain(|(_, ladder)| share(ladder) < LITTLE_OF_THE_BOOK);
+    let describe = |(symbol, ladder): &(&str, Ladder)| {
+        let Ladder { tick, micro_pip_size, .. } = ladder;
+        format!(
+            "{}: {:.0}% of the book lies on the ladder of depth tensors, whose step is micro_pip_size = {micro_pip_size}; its tick is {tick}",
+            printable(symbol),
+            100.0 * share(ladder)
+        )
+    };
+    let cure = "micro_pip_size = \"auto\" chooses a step that fits, or pass one to DepthDataset";
+    if off.len() <= MOST_SINGLE_WARNINGS {
+        return off.iter().map(|symbol| format!("{}: {cure}", describe(symbol))).collect();
+    }
+    let least = off.iter().min_by(|a, b| share(&a.1).total_cmp(&share(&b.1))).map(describe).unwrap_or_default();
+    let (off, all) = (off.len(), with_dataset.len());
+    vec![format!(
+        "{off} of {all} symbols have less than half of their book on the ladder of depth tensors; the least has {least}: {cure}"
+    )]
+}
+
 fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
     let mut warnings = far_from_uniform(symbols, config, fitted);
+    warnings.extend(off_the_ladder(symbols));
     for symbol in symbols.iter().filter(|symbol| symbol.dataset.is_some()) {
         for (target, splits) in symbol.splits() {
             let name = of_target(&symbol.symbol, target);
@@ -313,6 +343,7 @@ mod tests {
                 sha256: String::new(),
                 rows: 0,
                 row_groups: 0,
+                ladder: Ladder::default(),
                 moments: MomentsEntry::default(),
             }),
             reason: None,
@@ -334,6 +365,27 @@ mod tests {
                 "BTCUSDT: most classes are small in fit, so the smallest, with 1,099 rows, sets how many of each are marked as balanced: 3,297 of 38,257 rows (8.6%)"
             ]
         );
+    }
+
+    #[test]
+    fn symbols_whose_book_is_off_the_ladder_are_named_or_counted() {
+        let names: Vec<String> = (0..8).map(|i| format!("S{i}")).collect();
+        let mut symbols: Vec<SymbolEntry> = names.iter().map(|name| symbol(name, &[10, 10])).collect();
+        let mut set = |number: usize, coverage| {
+            let ladder = Ladder { tick: 0.1, micro_pip_size: 0.00001, coverage };
+            symbols[number].dataset.as_mut().unwrap().ladder = ladder;
+            off_the_ladder(&symbols)
+        };
+        assert!(set(0, None).is_empty() && set(1, Some(0.5)).is_empty());
+        assert_eq!(
+            set(2, Some(0.021)),
+            [
+                "S2: 2% of the book lies on the ladder of depth tensors, whose step is micro_pip_size = 0.00001; its tick is 0.1: micro_pip_size = \"auto\" chooses a step that fits, or pass one to DepthDataset"
+            ]
+        );
+        let many = (3..8).map(|number| set(number, Some(0.0))).last().unwrap();
+        assert!(many[0].starts_with("6 of 8 symbols have less than half of their book"), "{many:?}");
+        assert!(many.len() == 1 && many[0].contains("the least has S3: 0% of the book"), "{many:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::counts::{BlockCounts, Slice};
+use super::ladder::{LadderCounts, LadderTask};
 use super::movements::MovementSummary;
 use super::plan::{Classify, SymbolPlan};
 use super::scan::FileScan;
@@ -84,6 +85,9 @@ pub trait Engine {
         thresholds: &Thresholds,
         symbols: &[Classify<'_>],
     ) -> Result<Vec<Vec<BlockCounts>>>;
+
+    /// Counts the cells of windows that lie on ladders, in order.
+    fn ladders(&self, streams: &[Stream], windows: &[LadderTask]) -> Result<Vec<LadderCounts>>;
 
     /// Writes the datasets and returns the manifest entry of each, by the symbol's place.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>>;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::counts::{BlockCounts, Labelled, Slice, class_blocks, slices, slices_of};
 use super::engine::{Engine, Scans, WriteInput, delivery};
+use super::ladder::{LadderCounts, LadderTask};
 use super::movements::{MovementSummary, MovementTape, movement_tape};
 use super::plan::{Classify, RowGroup, SymbolPlan, TargetPlan};
 use super::scan::{FileScan, scan, set_aside, ts_of_row};
@@ -152,6 +153,22 @@ impl Engine for Local<'_> {
         Ok(blocks)
     }
 
+    fn ladders(&self, streams: &[Stream], windows: &[LadderTask]) -> Result<Vec<LadderCounts>> {
+        let Run { threads, monitor, .. } = self.run;
+        let mut counts = Vec::with_capacity(windows.len());
+        let work = |window: &LadderTask| {
+            monitor.advance(window.count())?;
+            LadderCounts::of(&streams[window.stream].tape, window)
+        };
+        monitor.stage(Stage::Plan, windows.iter().map(LadderTask::count).sum(), || {
+            map_batched(threads, windows, LadderTask::count, work, |found| {
+                counts.push(found);
+                Ok(())
+            })
+        })?;
+        Ok(counts)
+    }
+
     /// Encodes row groups in parallel and splices them, in order, into one dataset per symbol. An encoder keeps its row
     /// groups until they are spliced; there are as many encoders as threads, and they are all the memory that this step
     /// needs.
@@ -184,7 +201,7 @@ impl Engine for Local<'_> {
             let (mut writer, mut sums) = match open.take() {
                 Some(open) => open,
                 None => {
-                    let metadata = metadata(config, &stream.symbol, input.thresholds);
+                    let metadata = metadata(config, &stream.symbol, input.thresholds, &plan.ladder);
                     (DatasetWriter::create(&folder.join(&file), &schema, &metadata)?, SymbolSums::default())
                 }
             };

@@ -10,6 +10,7 @@ mod fit;
 mod halves;
 mod inspect;
 mod instruments;
+mod ladder;
 mod local;
 mod market;
 mod movements;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::{BlockCounts, ClassCounts, Labelled};
 use crate::label::{Candidates, Quota, Split};
-use crate::output::ROW_GROUP_ROWS;
+use crate::output::{Ladder, ROW_GROUP_ROWS};
 use crate::tape::MOVEMENT_BLOCK;
 
 /// The quotas of marked rows of a symbol.
@@ -89,6 +89,8 @@ pub struct SymbolPlan {
     pub targets: Vec<TargetPlan>,
     /// Its row groups, in order.
     pub groups: Vec<RowGroup>,
+    /// The price ladder of its depth tensors.
+    pub ladder: Ladder,
 }
 
 impl SymbolPlan {
@@ -104,7 +106,7 @@ impl SymbolPlan {
 }
 
 /// Lays out the row groups of a symbol, given the counts of its blocks.
-pub fn plan_symbol(symbol: &Classify<'_>, blocks: &[BlockCounts], drop_unbalanced: bool) -> SymbolPlan {
+pub fn plan_symbol(symbol: &Classify<'_>, blocks: &[BlockCounts], ladder: Ladder, drop_unbalanced: bool) -> SymbolPlan {
     let zero = || symbol.targets.iter().map(|(_, target)| ClassCounts::new(target.classes)).collect::<Vec<_>>();
     let add = |sums: &mut Vec<ClassCounts>, block: &BlockCounts| {
         sums.iter_mut().zip(&block.targets).for_each(|(sum, counts)| sum.add(counts));
@@ -147,5 +149,5 @@ pub fn plan_symbol(symbol: &Classify<'_>, blocks: &[BlockCounts], drop_unbalance
     if group.rows > 0 {
         groups.push(group);
     }
-    SymbolPlan { symbol: symbol.stream, candidates: symbol.candidates.clone(), targets, groups }
+    SymbolPlan { symbol: symbol.stream, candidates: symbol.candidates.clone(), targets, groups, ladder }
 }

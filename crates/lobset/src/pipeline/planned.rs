@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use super::counts::{BlockCounts, Labelled};
 use super::engine::Engine;
 use super::fit::{FitInput, fit_boundaries, sampled_files};
+use super::ladder::{LadderCounts, LadderTask, ladder, ladder_tasks};
 use super::movements::MovementSummary;
 use super::plan::{Classify, SymbolPlan, plan_symbol};
 use super::qualify::qualified;
 use super::scanned::Scanned;
 use super::streams::Stream;
-use crate::config::{CLASSIC, LabelSettings, Target};
+use crate::config::{CLASSIC, Config, LabelSettings, Target};
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Comoments, FileUsed, Thresholds};
+use crate::output::Ladder;
 use crate::run::Run;
 
 /// The result of planning.
@@ -49,11 +51,32 @@ pub fn plan_all(
         ));
     }
     let blocks = engine.classes(streams, &thresholds, &symbols)?;
-    let plan =
-        |(symbol, blocks): (&Classify<'_>, Vec<BlockCounts>)| plan_symbol(symbol, &blocks, run.config.drop_unbalanced);
-    let plans = symbols.iter().zip(blocks).map(plan).collect();
+    let ladders = ladders(engine, run.config, streams, symbols.iter().map(|symbol| symbol.stream))?;
+    let plan = |((symbol, blocks), ladder): ((&Classify<'_>, Vec<BlockCounts>), Ladder)| {
+        plan_symbol(symbol, &blocks, ladder, run.config.drop_unbalanced)
+    };
+    let plans = symbols.iter().zip(blocks).zip(ladders).map(plan).collect();
     let known_shares = known.iter().map(Comoments::squared_correlation).collect();
     Ok(Planned { targets, thresholds, labelled, known_shares, fitted_rows, plans })
+}
+
+/// The ladders of symbols, in order; `places` has their places among the streams.
+fn ladders(
+    engine: &impl Engine,
+    config: &Config,
+    streams: &[Stream],
+    places: impl Iterator<Item = usize> + Clone,
+) -> Result<Vec<Ladder>> {
+    let windows: Vec<LadderTask> =
+        places.clone().flat_map(|place| ladder_tasks(config, place, &streams[place])).collect();
+    let counted = engine.ladders(streams, &windows)?;
+    let of_symbol = |place: usize| {
+        let mut counts = LadderCounts::default();
+        let mine = windows.iter().zip(&counted).filter(|(window, _)| window.stream == place);
+        mine.for_each(|(_, of_window)| counts.add(of_window));
+        ladder(config, &streams[place], &counts)
+    };
+    Ok(places.map(of_symbol).collect())
 }
 
 type Fitting = (Thresholds, Vec<Vec<[u64; 2]>>);

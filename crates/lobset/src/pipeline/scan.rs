@@ -17,10 +17,10 @@ use crate::output::write_whole;
 use crate::run::Monitor;
 use crate::storage::checksum::{seal_json, unseal_json};
 use crate::storage::{self, Stat, platform::Platform};
-use crate::tape::{Chunk, TapeWriter, check_chunks};
+use crate::tape::{Chunk, SymbolTapes, TapeWriter, check_chunks};
 
 /// Version of the format of tapes and receipts; changes whenever the format does.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 /// Maximum size of a receipt, in bytes: each stream of a file takes about a kilobyte, and some hundred bytes more for
 /// every 8,192 rows.
@@ -68,6 +68,8 @@ pub struct StreamScan {
     pub gaps: Gaps,
     /// Time spans of its rows by instrument.
     pub instruments: Vec<InstrumentSpan>,
+    /// The greatest common divisor of the prices of its book, in 1e-9; 0 without prices.
+    pub tick: u64,
     /// The chunks of its tapes.
     pub chunks: Vec<Chunk>,
 }
@@ -79,7 +81,7 @@ impl StreamScan {
     }
 }
 
-/// A stream while its file is read. The name, instruments and chunks of its scan are filled in last.
+/// A stream while its file is read. The name, instruments, tick and chunks of its scan are filled in last.
 struct Scanning {
     scan: StreamScan,
     instruments: InstrumentSpans,
@@ -100,6 +102,7 @@ impl Scanning {
             steps_back: 0,
             gaps: Gaps::default(),
             instruments: Vec::new(),
+            tick: 0,
             chunks: Vec::new(),
         };
         Self { scan, instruments: InstrumentSpans::new(record), order: Order::new() }
@@ -234,8 +237,10 @@ fn decode(path: &Path, rules: &ScanRules, tape: &Path, monitor: &Monitor<'_>) ->
         read_streams(path, rows, rules.max_gap(), monitor, |number, record, mid2, max_ts| {
             writer.push(number, record, mid2, max_ts)
         })?;
-    let (tape_bytes, chunks) = writer.finish()?;
-    streams.iter_mut().zip(chunks).for_each(|(stream, chunks)| stream.chunks = chunks);
+    let (tape_bytes, tapes) = writer.finish()?;
+    for (stream, SymbolTapes { chunks, tick }) in streams.iter_mut().zip(tapes) {
+        (stream.chunks, stream.tick) = (chunks, tick);
+    }
     Ok((FileScan { input, head, inexact, tape: tape.to_owned(), streams, ends }, tape_bytes))
 }
 

@@ -17,7 +17,7 @@ use crate::error::{InputError, Result};
 use crate::input::{Gaps, LARGEST_STEP_BACK, ScanRules, StreamId, StreamNames, is_break};
 use crate::label::{Candidates, Sessions, Splits};
 use crate::printable::{Shown, grouped};
-use crate::tape::{RowCursor, SymbolTape};
+use crate::tape::{RowCursor, SymbolTape, common_divisor};
 use crate::time_text::Timestamp;
 
 /// One stream's rows, across all files.
@@ -31,6 +31,8 @@ pub struct Stream {
     pub tape: SymbolTape,
     /// The rows that start a new unbroken stretch.
     pub breaks: Vec<u64>,
+    /// The greatest common divisor of the prices of its book, in 1e-9; 0 without prices.
+    pub tick: u64,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
     /// Its longest pauses within unbroken stretches.
@@ -153,6 +155,7 @@ impl Stream {
 /// A stream while its files are joined.
 struct Growing<'a> {
     tape: SymbolTape,
+    tick: u64,
     breaks: Vec<u64>,
     steps_back: u64,
     gaps: Gaps,
@@ -169,6 +172,7 @@ impl<'a> Growing<'a> {
     fn new(found: &StreamScan, path: &'a Path) -> Self {
         Self {
             tape: SymbolTape::default(),
+            tick: 0,
             breaks: Vec::new(),
             steps_back: 0,
             gaps: Gaps::default(),
@@ -189,6 +193,7 @@ impl<'a> Growing<'a> {
         max_gap: u64,
     ) -> Result<()> {
         let first_row = self.tape.rows();
+        self.tick = common_divisor(self.tick, found.tick);
         let least_ts = found.least_ts();
         if first_row > 0 && least_ts <= self.max_ts && overlaps(&self.tape, self.max_ts, &tape, least_ts)? {
             let message =
@@ -327,6 +332,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
             targets: Vec::new(),
             tape: grown.tape,
             breaks: grown.breaks,
+            tick: grown.tick,
             steps_back: grown.steps_back,
             gaps: grown.gaps,
             files: grown.files,

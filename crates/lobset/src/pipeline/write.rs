@@ -11,19 +11,25 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Marking, Quota, Rule, Split, Thresholds};
 use crate::output::{
-    BLOCK_ROWS, Bits, CONFIG_KEY, DatasetEntry, LabelBlock, LabelField, MomentsEntry, NO_LABEL, RowGroupEncoder,
-    SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, WrittenFile,
+    BLOCK_ROWS, Bits, CONFIG_KEY, DatasetEntry, LADDER_KEY, LabelBlock, LabelField, Ladder, MomentsEntry, NO_LABEL,
+    RowGroupEncoder, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, WrittenFile,
 };
 use crate::run::Monitor;
 use crate::tape::{RowCursor, SymbolTape};
 
 /// The key-value metadata of a symbol's dataset.
-pub fn metadata(config: &Config, symbol: &str, thresholds: &Thresholds) -> [(&'static str, String); 4] {
+pub fn metadata(
+    config: &Config,
+    symbol: &str,
+    thresholds: &Thresholds,
+    ladder: &Ladder,
+) -> [(&'static str, String); 5] {
     [
         (VERSION_KEY, crate::VERSION.to_owned()),
         (SYMBOL_KEY, symbol.to_owned()),
         (CONFIG_KEY, serde_json::to_string(config).unwrap_or_default()),
         (THRESHOLDS_KEY, thresholds.only([symbol]).to_json()),
+        (LADDER_KEY, ladder.to_json()),
     ]
 }
 
@@ -39,6 +45,7 @@ pub fn dataset_entry(
         sha256: written.sha256,
         rows: plan.rows(),
         row_groups: written.row_groups,
+        ladder: plan.ladder,
         moments: MomentsEntry { file: moments, bytes: sums.bytes, sha256: sums.sha256 },
     }
 }

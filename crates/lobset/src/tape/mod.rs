@@ -9,6 +9,7 @@ mod cursor;
 mod moments;
 mod movements;
 mod row;
+mod tick;
 mod varint;
 mod writer;
 
@@ -19,6 +20,7 @@ pub(crate) use moments::{Moment, MomentCursor};
 pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks, read_movements, to_bytes};
 pub use row::{BOOK_WORDS, Row, is_price};
 pub(crate) use row::{Book, Level, book, each_bit, halves, level};
+pub(crate) use tick::common_divisor;
 pub(crate) use varint::zigzag;
-pub(crate) use writer::Chunk;
 pub use writer::TapeWriter;
+pub(crate) use writer::{Chunk, SymbolTapes};

@@ -2,6 +2,7 @@
 
 use dbn::{BidAskPair, UNDEF_TIMESTAMP};
 
+use super::tick::Tick;
 use super::varint::{get, put, unzigzag, zigzag};
 use crate::cast::{low16, low32};
 use crate::input::{Event, Record};
@@ -116,10 +117,10 @@ fn after_step(old: u32, change: u64) -> u32 {
 }
 
 impl Row {
-    /// Advances to `record` and writes the changes to `out` at `at`; returns the position after them.
-    /// `out` must extend at least [`MAX_ROW_BYTES`] beyond `at`.
+    /// Advances to `record` and writes the changes to `out` at `at`; returns the position after them. The prices of the book
+    /// that changed go into `tick`. `out` must extend at least [`MAX_ROW_BYTES`] beyond `at`.
     #[inline]
-    pub(super) fn put_next(&mut self, record: &Record<'_>, out: &mut [u8], mut at: usize) -> usize {
+    pub(super) fn put_next(&mut self, record: &Record<'_>, tick: &mut Tick, out: &mut [u8], mut at: usize) -> usize {
         let header_at = at;
         at += 6;
         let (new, old) = (&record.event, &self.event);
@@ -166,6 +167,7 @@ impl Row {
                 }
                 header |= 1 << (4 * i + j);
                 if is_price(j) {
+                    tick.push(new.cast_signed());
                     at = put(out, at, signed(new, *old));
                 } else {
                     let ((a, b), (c, d)) = (halves(*old), halves(new));
@@ -281,7 +283,7 @@ mod tests {
                 };
                 let record = Record { event, levels: &levels };
                 let before = writer.book;
-                at = writer.put_next(&record, &mut out, at);
+                at = writer.put_next(&record, &mut Tick::default(), &mut out, at);
                 let mask = (0..BOOK_WORDS).filter(|&i| before[i] != writer.book[i]).fold(0, |m, i| m | 1u64 << i);
                 want.push((mask, writer.clone()));
             }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::row::{MAX_ROW_BYTES, Row};
+use super::tick::Tick;
 use super::varint::SLACK;
 use crate::cast::to_u32;
 use crate::error::{Error, Result};
@@ -54,7 +55,16 @@ struct SymbolBuffer {
     max_ts: u64,
     /// The previous row, against which the next one is encoded; the default row at the start of a chunk.
     last: Row,
+    tick: Tick,
     chunks: Vec<Chunk>,
+}
+
+/// The tapes of a symbol in one work file.
+pub struct SymbolTapes {
+    /// Their pieces, in order.
+    pub chunks: Vec<Chunk>,
+    /// The greatest common divisor of the prices of its book, in 1e-9; 0 without prices.
+    pub tick: u64,
 }
 
 impl SymbolBuffer {
@@ -116,7 +126,7 @@ impl TapeWriter {
         }
         symbol.count += 1;
         symbol.max_ts = max_ts;
-        let end = symbol.last.put_next(record, &mut symbol.rows, symbol.used);
+        let end = symbol.last.put_next(record, &mut symbol.tick, &mut symbol.rows, symbol.used);
         self.buffered += 8 + end - symbol.used;
         symbol.used = end;
         if symbol.count == CHUNK_ROWS {
@@ -156,13 +166,14 @@ impl TapeWriter {
         Ok(())
     }
 
-    /// Writes what is still buffered and returns the size of the work file and each symbol's chunks, by slot.
+    /// Writes what is still buffered and returns the size of the work file and each symbol's tapes, by slot.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be written.
-    pub fn finish(mut self) -> Result<(u64, Vec<Vec<Chunk>>)> {
+    pub fn finish(mut self) -> Result<(u64, Vec<SymbolTapes>)> {
         (0..self.symbols.len()).try_for_each(|slot| self.flush(slot))?;
         self.file.finish().map_err(|e| Error::output(&self.path, e))?;
-        Ok((self.offset, self.symbols.into_iter().map(|s| s.chunks).collect()))
+        let tapes = |symbol: SymbolBuffer| SymbolTapes { chunks: symbol.chunks, tick: symbol.tick.get() };
+        Ok((self.offset, self.symbols.into_iter().map(tapes).collect()))
     }
 }

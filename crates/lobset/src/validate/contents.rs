@@ -9,11 +9,12 @@ use super::kinds::{is_anchored, rows_needed, with_whole_windows};
 use super::known::{is_share, majority_accuracies};
 use super::summary::proved_after_writing;
 use super::violations::MOST_VIOLATIONS;
+use crate::cast::whole_unsigned;
 use crate::config::{CLASSIC, Config, Target, ThresholdScope};
 use crate::error::ConfigError;
 use crate::input::InputEntry;
 use crate::label::Thresholds;
-use crate::output::{DatasetEntry, MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry};
+use crate::output::{DatasetEntry, Ladder, MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry};
 use crate::printable::grouped;
 
 /// Maximum number of rows of a stream: sums of row numbers and window lengths stay far below the limit of 64 bits.
@@ -275,6 +276,26 @@ fn check_dataset(config: &Config, symbol: &SymbolEntry, dataset: &DatasetEntry, 
     });
     require(dataset.rows > 0 && holds, "the rows of its dataset are not those of its splits");
     require((1..=dataset.rows).contains(&dataset.row_groups), "its dataset has no row groups, or more than rows");
+    let Ladder { tick, micro_pip_size, coverage } = dataset.ladder;
+    require(
+        coverage.is_none_or(|share| (0.0..=1.0).contains(&share)),
+        "the coverage of its ladder is not between 0 and 1",
+    );
+    let step = config
+        .micro_pip_size
+        .fixed()
+        .map_or_else(|| is_round(micro_pip_size * 1e9, tick * 1e9), |size| size.to_bits() == micro_pip_size.to_bits());
+    require(tick >= 0.0 && step, "the step of its ladder is not that of the settings, nor a round number of its ticks");
+}
+
+/// True if a step is 1, 2 or 5 times a power of ten of ticks, both in 1e-9. Without prices, a tick is 1.
+fn is_round(step: f64, tick: f64) -> bool {
+    let (step, tick) = (whole_unsigned(step.round()), whole_unsigned(tick.round()).max(1));
+    let mut ticks = if step.is_multiple_of(tick) { step / tick } else { 0 };
+    while ticks > 0 && ticks.is_multiple_of(10) {
+        ticks /= 10;
+    }
+    [1, 2, 5].contains(&ticks)
 }
 
 fn check_validation(manifest: &Manifest, found: &mut Found) {

@@ -6,7 +6,8 @@ use parquet::file::metadata::ParquetMetaData;
 use crate::config::Config;
 use crate::label::Thresholds;
 use crate::output::{
-    CONFIG_KEY, DatasetEntry, DatasetSchema, ROW_GROUP_ROWS, SYMBOL_KEY, SymbolEntry, THRESHOLDS_KEY, VERSION_KEY,
+    CONFIG_KEY, DatasetEntry, DatasetSchema, LADDER_KEY, Ladder, ROW_GROUP_ROWS, SYMBOL_KEY, SymbolEntry,
+    THRESHOLDS_KEY, VERSION_KEY,
 };
 
 /// The expected contents that the footers of all datasets of a folder share.
@@ -55,7 +56,7 @@ impl<'a> FooterCheck<'a> {
         if groups as u64 != entry.row_groups {
             return Err(format!("has {groups} row groups, not {} as the manifest says", entry.row_groups));
         }
-        self.check_metadata(pairs, &value, &symbol.symbol)?;
+        self.check_metadata(pairs, &value, &symbol.symbol, &entry.ladder)?;
         check_groups(footer, bytes, entry.rows)?;
         Ok(groups)
     }
@@ -66,14 +67,17 @@ impl<'a> FooterCheck<'a> {
         pairs: &[parquet::file::metadata::KeyValue],
         value: &impl Fn(&str) -> Option<&'v str>,
         symbol: &str,
+        ladder: &Ladder,
     ) -> Result<(), String> {
         let own = self.shared.is_none().then(|| self.thresholds.only([symbol]).to_json());
         let thresholds = self.shared.as_deref().or(own.as_deref()).unwrap_or_default();
+        let ladder = ladder.to_json();
         let wanted = [
             (SYMBOL_KEY, symbol),
             (VERSION_KEY, self.version),
             (CONFIG_KEY, &self.config),
             (THRESHOLDS_KEY, thresholds),
+            (LADDER_KEY, &ladder),
         ];
         for (key, want) in wanted {
             if value(key) != Some(want) {

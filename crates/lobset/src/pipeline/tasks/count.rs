@@ -10,6 +10,7 @@ use super::{Job, boundaries_of};
 use crate::error::Result;
 use crate::label::{Candidates, Counter, Histogram, Selection, Sums, Thresholds};
 use crate::pipeline::counts::{BlockCounts, Labelled, Slice, class_blocks, slices_of};
+use crate::pipeline::ladder::{LadderCounts, LadderTask};
 use crate::pipeline::spread::{SpreadSums, SumsText};
 use crate::pipeline::streams::TargetRows;
 use crate::run::map_batched;
@@ -130,6 +131,49 @@ impl Job for Classes {
 
     fn memory(&self) -> u64 {
         64 << 20
+    }
+}
+
+/// Counts the cells of windows that lie on ladders.
+#[derive(Serialize, Deserialize)]
+pub struct Ladders {
+    pub windows: Vec<(SymbolTape, LadderTask)>,
+}
+
+impl Job for Ladders {
+    /// The counts of each window.
+    type Receipt = Vec<LadderCounts>;
+    const KIND: &'static str = "ladders";
+
+    fn run(mut self, attempt: &Attempt<'_>) -> Result<Vec<LadderCounts>> {
+        for (tape, _) in &mut self.windows {
+            tape.fetch(Tape::Rows)?;
+        }
+        let work = |(tape, window): &(SymbolTape, LadderTask)| {
+            attempt.monitor.advance(0)?;
+            LadderCounts::of(tape, window)
+        };
+        let mut counts = Vec::with_capacity(self.windows.len());
+        map_batched(
+            attempt.threads,
+            &self.windows,
+            |(_, window)| window.count(),
+            work,
+            |found| {
+                counts.push(found);
+                Ok(())
+            },
+        )?;
+        Ok(counts)
+    }
+
+    fn amount(&self) -> u64 {
+        self.windows.iter().map(|(_, window)| window.count()).sum()
+    }
+
+    fn memory(&self) -> u64 {
+        // Fetched tapes: about 40 bytes a row.
+        (64 << 20) + 48 * self.amount()
     }
 }
 

@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Thresholds};
 use crate::output::{
-    DatasetSchema, DatasetWriter, RowGroupEncoder, SEGMENTS, SymbolSums, WrittenFile, dataset_stem, moments_stem,
-    write_moments,
+    DatasetSchema, DatasetWriter, Ladder, RowGroupEncoder, SEGMENTS, SymbolSums, WrittenFile, dataset_stem,
+    moments_stem, write_moments,
 };
 use crate::pipeline::counts::{ClassCounts, Labelled};
 use crate::pipeline::plan::{Quotas, RowGroup};
@@ -49,6 +49,8 @@ pub struct DatasetPart {
     pub candidates: Candidates,
     /// The targets that the symbol qualifies for.
     pub targets: Vec<DatasetTarget>,
+    /// The price ladder of the symbol's depth tensors.
+    pub ladder: Ladder,
     pub groups: Vec<RowGroup>,
     /// True if these are all row groups of the symbol, so that the file is the dataset.
     pub whole: bool,
@@ -91,7 +93,7 @@ impl Job for Datasets {
             let quotas: Vec<Quotas> = part.targets.iter().map(|target| Quotas::new(&target.counts)).collect();
             let (file, metadata) = if part.whole {
                 let stem = dataset_stem(config.tag(), &part.symbol);
-                (attempt.dataset(&stem), metadata(&config, &part.symbol, &thresholds).to_vec())
+                (attempt.dataset(&stem), metadata(&config, &part.symbol, &thresholds, &part.ladder).to_vec())
             } else {
                 (attempt.file(SEGMENTS, "parquet"), Vec::new())
             };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::count::{ClassPart, ClassTarget, Classes, Count, CountPart, SpreadPart, Spreads};
+use super::count::{ClassPart, ClassTarget, Classes, Count, CountPart, Ladders, SpreadPart, Spreads};
 use super::datasets::{DatasetPart, DatasetTarget, Datasets, Written};
 use super::merge::Merge;
 use super::movements::{MovementFiles, MovementPart, Movements};
@@ -22,6 +22,7 @@ use crate::output::{
 };
 use crate::pipeline::counts::{BlockCounts, Labelled, Slice, slices, slices_of};
 use crate::pipeline::engine::{Engine, Scans, WriteInput, delivery};
+use crate::pipeline::ladder::{LadderCounts, LadderTask};
 use crate::pipeline::movements::{MovementSummary, slide};
 use crate::pipeline::plan::{Classify, RowGroup, TargetPlan};
 use crate::pipeline::scan::FileScan;
@@ -314,6 +315,19 @@ impl Engine for Tasks<'_> {
         Ok(blocks)
     }
 
+    fn ladders(&self, streams: &[Stream], windows: &[LadderTask]) -> Result<Vec<LadderCounts>> {
+        let with_tape = |window: &LadderTask| {
+            let rows = window.rows.clone();
+            (streams[window.stream].tape.part(rows), window.clone())
+        };
+        let jobs = batches(windows.iter().map(with_tape), LEAST, |(_, window)| window.count())
+            .into_iter()
+            .map(|windows| Ladders { windows })
+            .collect();
+        let (receipts, _) = self.map(Stage::Plan, jobs)?;
+        Ok(receipts.into_iter().flatten().collect())
+    }
+
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
         let WriteInput { streams, thresholds, plans, inputs, ts_out, .. } = *input;
         let config = self.run.config;
@@ -348,6 +362,7 @@ impl Engine for Tasks<'_> {
                     tape: stream.tape.part(rows),
                     candidates: plan.candidates.part(range),
                     targets: plan.targets.iter().map(target).collect(),
+                    ladder: plan.ladder,
                     groups,
                     whole,
                 };
@@ -378,6 +393,7 @@ impl Engine for Tasks<'_> {
                 thresholds: thresholds.only([symbol.as_str()]),
                 ts_out,
                 symbol: symbol.clone(),
+                ladder: plans[*place].ladder,
                 inputs: inputs.to_vec(),
                 segments: files[*place].clone(),
                 rows: plans[*place].rows(),

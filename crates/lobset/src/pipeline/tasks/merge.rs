@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::input::file_sha256;
 use crate::label::Thresholds;
-use crate::output::{DatasetSchema, DatasetWriter, SymbolSums, dataset_stem, moments_stem, write_moments};
+use crate::output::{DatasetSchema, DatasetWriter, Ladder, SymbolSums, dataset_stem, moments_stem, write_moments};
 use crate::pipeline::write::metadata;
 use crate::storage;
 use crate::storage::checksum::{damaged, unseal_json};
@@ -23,6 +23,8 @@ pub struct Merge {
     /// True if some of the input has gateway stamps.
     pub ts_out: bool,
     pub symbol: String,
+    /// The price ladder of its depth tensors.
+    pub ladder: Ladder,
     /// The names of all input files.
     pub inputs: Vec<String>,
     pub segments: Vec<Written>,
@@ -36,7 +38,7 @@ impl Job for Merge {
     fn run(self, attempt: &Attempt<'_>) -> Result<Written> {
         let file = attempt.dataset(&dataset_stem(self.config.tag(), &self.symbol));
         let schema = DatasetSchema::new(&self.config, self.ts_out).map_err(|e| Error::output(&file, e))?;
-        let metadata = metadata(&self.config, &self.symbol, &self.thresholds);
+        let metadata = metadata(&self.config, &self.symbol, &self.thresholds, &self.ladder);
         let mut writer = DatasetWriter::create(&file, &schema, &metadata)?;
         let mut sums = SymbolSums::default();
         for Written { file: segment, written, sums: of_segment, .. } in &self.segments {

@@ -185,6 +185,7 @@ pub fn run_task(kind: &str, spec: &str, monitor: &Monitor<'_>) -> Result<String>
         movements::Movements::KIND => perform::<movements::Movements>(spec, monitor),
         count::Count::KIND => perform::<count::Count>(spec, monitor),
         count::Classes::KIND => perform::<count::Classes>(spec, monitor),
+        count::Ladders::KIND => perform::<count::Ladders>(spec, monitor),
         count::Spreads::KIND => perform::<count::Spreads>(spec, monitor),
         datasets::Datasets::KIND => perform::<datasets::Datasets>(spec, monitor),
         merge::Merge::KIND => perform::<merge::Merge>(spec, monitor),

@@ -227,9 +227,9 @@ mod tests {
             let event = Event { ts_recv: *ts, ..Event::default() };
             writer.push(0, &Record { event, levels: &levels }, 2 * bid + spread, reached).unwrap();
         }
-        let (_, chunks) = writer.finish().unwrap();
+        let (_, tapes) = writer.finish().unwrap();
         let mut tape = SymbolTape::default();
-        tape.extend(&Arc::new(path), &chunks[0]);
+        tape.extend(&Arc::new(path), &tapes[0].chunks);
         tape
     }
 
