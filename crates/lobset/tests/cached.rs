@@ -15,7 +15,7 @@ use lobset::config::{Derived, Feature, PriceType};
 use lobset::dataset::{DatasetReader, Normalise, RowSpec, RowWindows, SampleFilter, SampleIndex};
 use lobset::depth::{DepthSpec, WindowCache};
 use lobset::label::Split;
-use lobset::output::{CONFIG_KEY, SYMBOL_KEY};
+use lobset::output::{CONFIG_KEY, LADDER_KEY, Ladder, SYMBOL_KEY};
 use lobset::{Config, Duration, Error, Monitor, Options, process};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
@@ -219,7 +219,11 @@ fn write_table(path: &Path, config: &Config, cases: &[Case]) {
     ];
     let columns = own.into_iter().chain(cases.iter().map(|(name, column, _)| (*name, Arc::clone(column))));
     let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
-    let pairs = [(CONFIG_KEY, serde_json::to_string(config).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
+    let pairs = [
+        (CONFIG_KEY, serde_json::to_string(config).unwrap()),
+        (SYMBOL_KEY, "M6AM4".to_owned()),
+        (LADDER_KEY, Ladder::default().to_json()),
+    ];
     let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
     let properties =
         WriterProperties::builder().set_key_value_metadata(Some(pairs)).set_max_row_group_row_count(Some(700));

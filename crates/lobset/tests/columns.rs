@@ -23,7 +23,7 @@ use lobset::internals::{
     DatasetSchema, DatasetWriter, LabelBlock, ROW_GROUP_ROWS, Role, Row, RowGroupEncoder, TargetLabel,
 };
 use lobset::label::Split;
-use lobset::output::{CONFIG_KEY, RecordBatches, SYMBOL_KEY};
+use lobset::output::{CONFIG_KEY, LADDER_KEY, Ladder, RecordBatches, SYMBOL_KEY};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter};
@@ -139,7 +139,11 @@ fn first_row(batch: &RecordBatch) -> Vec<(String, String)> {
 /// Writes one row into a dataset of its own.
 fn write_row(path: &Path, config: &Config, row: &Row) {
     let schema = Arc::new(DatasetSchema::new(config, true).unwrap());
-    let metadata = [(CONFIG_KEY, serde_json::to_string(config).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
+    let metadata = [
+        (CONFIG_KEY, serde_json::to_string(config).unwrap()),
+        (SYMBOL_KEY, "M6AM4".to_owned()),
+        (LADDER_KEY, Ladder::default().to_json()),
+    ];
     let mut writer = DatasetWriter::create(path, &schema, &metadata).unwrap();
     let mut encoder = RowGroupEncoder::new(Arc::clone(&schema), config);
     encoder.push(row, 0, NUMBER);
@@ -255,7 +259,11 @@ fn all_of(split: Split) -> SampleFilter {
 
 /// Writes a table as a file that passes for a dataset, in one row group.
 fn write_table(path: &Path, batch: &RecordBatch) {
-    let pairs = [(CONFIG_KEY, serde_json::to_string(&Config::default()).unwrap()), (SYMBOL_KEY, "M6AM4".to_owned())];
+    let pairs = [
+        (CONFIG_KEY, serde_json::to_string(&Config::default()).unwrap()),
+        (SYMBOL_KEY, "M6AM4".to_owned()),
+        (LADDER_KEY, Ladder::default().to_json()),
+    ];
     let pairs = pairs.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
     let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();

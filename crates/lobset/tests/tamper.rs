@@ -248,7 +248,7 @@ fn a_dataset_that_was_encoded_again_has_to_say_the_same() {
             &|c| {
                 drop(c.metadata.insert("note".to_owned(), "mine".to_owned()));
             },
-            "its metadata has 6 keys, not 5",
+            "its metadata has 7 keys, not 6",
         ),
     ];
     for (what, change, reason) in changes {
