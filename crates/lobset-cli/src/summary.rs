@@ -86,7 +86,7 @@ fn split_row(symbol: &str, name: &str, split: &SplitEntry, known_share: Option<f
         grouped(split.rows),
         grouped(split.balanced.iter().sum()),
         if split.rows == 0 { "-".to_owned() } else { format!("{least:.2}% to {most:.2}%") },
-        if split.rows == 0 { "-".to_owned() } else { format!("{:.1}%", 100.0 * split.drift()) },
+        if split.rows == 0 { "-".to_owned() } else { format!("{:.1}%", 100.0 * split.from_uniform()) },
         known_share.map_or_else(String::new, |share| format!("{:.0}%", 100.0 * share)),
         accuracy(split.majority_accuracy),
         accuracy(split.known_accuracy),
