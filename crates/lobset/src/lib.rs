@@ -44,6 +44,7 @@ pub mod depth;
 pub mod error;
 pub mod input;
 pub mod label;
+mod near;
 pub mod output;
 mod pipeline;
 mod printable;

@@ -8,6 +8,7 @@ pub use crate::config::SETTINGS;
 use crate::config::presets::spelled;
 use crate::config::{Config, NONE, RawValue, ValueKind, target_text};
 use crate::error::{ConfigError, unread};
+use crate::near::did_you_mean;
 use crate::printable::Shown;
 use crate::storage;
 
@@ -165,26 +166,7 @@ pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
 }
 
 fn unknown(key: &str) -> String {
-    let close = SETTINGS.iter().map(|s| s.key).min_by_key(|known| distance(key, known));
-    match close {
-        Some(known) if distance(key, known) <= 3 => format!("unknown setting; did you mean {known}?"),
-        _ => "unknown setting".to_owned(),
-    }
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    format!("unknown setting{}", did_you_mean(key, SETTINGS.iter().map(|s| s.key)))
 }
 
 #[cfg(test)]

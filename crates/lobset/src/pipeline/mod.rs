@@ -27,6 +27,7 @@ mod sessions;
 mod spread;
 mod streams;
 mod tasks;
+mod wanted;
 mod write;
 
 use std::path::Path;
