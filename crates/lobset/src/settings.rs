@@ -1,5 +1,8 @@
 //! Builds a [`Config`] from text (a TOML file, the environment, flags) and reports all mistakes at once.
 
+mod schema;
+mod template;
+
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -11,6 +14,8 @@ use crate::error::{ConfigError, unread};
 use crate::near::did_you_mean;
 use crate::printable::Shown;
 use crate::storage;
+pub use schema::schema;
+pub use template::{SCHEMA_FILE, template};
 
 /// Settings from one source, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,8 +40,9 @@ impl Layer {
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let origin = Shown(path).to_string();
         let bytes = storage::read_at_most(path, LARGEST_FILE).map_err(|e| {
-            let (message, _) = unread(&e);
-            ConfigError::one(format!("{origin}: {message}"))
+            let (message, help) = unread(&e);
+            let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+            ConfigError::one(format!("{origin}: {message}{help}"))
         })?;
         let text =
             std::str::from_utf8(&bytes).map_err(|e| ConfigError::one(format!("{origin}: cannot be read: {e}")))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::scan::StreamScan;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::input::{CatalogFile, Symbols, read_metadata};
 use crate::near::did_you_mean;
 use crate::printable::grouped;
 
@@ -34,6 +35,17 @@ pub fn check_symbols(config: &Config, mapped: &BTreeSet<String>) -> Result<()> {
         }
     };
     Err(Error::data(format!("symbols: the input does not have {}", missing.join(", nor ")), help))
+}
+
+/// Whether a file maps an instrument to a symbol that takes part.
+///
+/// # Errors
+/// [`InputError`](crate::error::InputError) when its metadata cannot be read.
+pub fn maps_wanted(config: &Config, file: &CatalogFile) -> Result<bool> {
+    let Some(wanted) = &config.symbols else { return Ok(true) };
+    let metadata = read_metadata(&file.path)?;
+    let symbols = Symbols::of_file(&file.path, &metadata, file.beside.symbology.as_ref())?;
+    Ok(symbols.names().iter().any(|name| wanted.contains(name)))
 }
 
 /// Warns of the symbols that `symbols` names and that have no row in any file.
