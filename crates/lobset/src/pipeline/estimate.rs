@@ -63,7 +63,7 @@ pub struct Estimate {
     pub symbols: Vec<SymbolEstimate>,
     /// Labelled rows that a symbol needs to get a dataset (`min_symbol_samples`).
     pub min_symbol_samples: u64,
-    /// Number of symbols that get a dataset, estimated; windows that are not whole are not considered.
+    /// Number of symbols that get a dataset, estimated.
     pub datasets: u64,
     /// Size of all datasets in bytes, estimated.
     pub dataset_bytes: u64,
@@ -97,6 +97,8 @@ pub struct SymbolEstimate {
     pub symbol: String,
     /// Number of its rows, estimated.
     pub rows: u64,
+    /// Number of its rows that have a label of the classic target if no window spans a break, estimated.
+    pub labelled_rows: u64,
 }
 
 /// Estimates what [`process`](super::process) would do with the same arguments, from the metadata of all files and up to
@@ -132,13 +134,16 @@ pub fn estimate<P: AsRef<Path>>(
     let all = bytes as f64 / sample.bytes.max(1) as f64;
     let scaled = |count: u64| rounded(all * count as f64);
     let names = StreamNames::new(sample.streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
+    let windows = config.lookback_rows + config.lookforward_offset + config.lookforward_input;
     let of_stream = |(id, rows): (&StreamId, &u64)| SymbolEstimate {
         symbol: names.name(&id.symbol, id.publisher_id),
         rows: scaled(*rows),
+        labelled_rows: scaled(*rows).saturating_sub(windows),
     };
     let mut symbols: Vec<SymbolEstimate> = sample.streams.iter().map(of_stream).collect();
     symbols.sort_by(|a, b| (b.rows, &a.symbol).cmp(&(a.rows, &b.symbol)));
-    let large: Vec<u64> = symbols.iter().map(|s| s.rows).filter(|rows| *rows >= config.min_symbol_samples).collect();
+    let labelled = symbols.iter().map(|symbol| symbol.labelled_rows);
+    let large: Vec<u64> = labelled.filter(|rows| *rows >= config.min_symbol_samples).collect();
     let rows: u64 = symbols.iter().map(|symbol| symbol.rows).sum();
     let row_bytes =
         ROW_BYTES + TARGET_BYTES * config.targets.0.len() as f64 + DERIVED_BYTES * config.derived.len() as f64;
