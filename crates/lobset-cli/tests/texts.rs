@@ -141,7 +141,7 @@ fn summaries() {
         ("cache", "cache --folder nowhere"),
         ("init", "init --currency USDJPY"),
         ("man", "man pages"),
-        ("dry_run", &format!("process market -o other_out --dry-run {SMALL}")),
+        ("dry_run", &format!("process market -o other_out --dry-run -j 2 {SMALL}")),
         ("inspect_verbose", "inspect market -v"),
         ("validate_verbose", "validate out -v"),
     ] {

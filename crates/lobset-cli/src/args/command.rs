@@ -18,9 +18,9 @@ const OF_SETTINGS: &str = "Settings";
 
 const START: &str = "\
 To start:
-  lobset simulate market            a small simulated market, if you have no data
-  lobset process market -o out      the main job: datasets, thresholds, report
-  lobset inspect market             what is in the files
+  lobset simulate market          simulate a small market, if you have no data
+  lobset inspect market           look into the files
+  lobset process market -o out    make datasets, thresholds and a report
 
 lobset COMMAND --help describes a command, its flags and its settings.
 
@@ -178,7 +178,7 @@ fn process() -> Command {
              Examples:\n  \
              lobset process data/ -o audusd\n  \
              lobset process data/ -o audusd --dry-run\n  \
-             lobset process 'data/*.mbp-10.dbn.zst' -o es --symbol ESM4 --max-gap 15m --nbins 3",
+             lobset process 'data/*.dbn.zst' -o es --symbol ESM4 --max-gap 15m --nbins 3",
         )
         .arg(inputs())
         .arg(out("The output folder"))
@@ -187,7 +187,8 @@ fn process() -> Command {
             switch("dry-run", "Print what would be read and written, T, sizes and time, estimated; write nothing")
                 .conflicts_with("engine"),
         )
-        .arg(thresholds_file(false))
+        // T and the boundaries come from the file.
+        .arg(thresholds_file(false).conflicts_with_all(["fit_until", "sample_fraction"]))
         .arg(symbology_file())
         .args(engine())
         .arg(verbose("Print all symbols, the share of every class, and the time of every phase"))
@@ -305,7 +306,11 @@ fn init() -> Command {
              Neovim with Taplo). Existing files are not replaced.\n\n\
              Example:\n  lobset init --currency AUDUSD",
         ))
-        .arg(path("folder", "DIR", "The folder for the files; created if it is missing").default_value("."))
+        .arg(path(
+            "folder",
+            "DIR",
+            "The folder for the files; created if it is missing [default: the current one]",
+        ))
         .arg(
             Arg::new("currency")
                 .long("currency")

@@ -84,7 +84,7 @@ fn files(files: &[InputEntry]) -> Table {
             continue;
         };
         let first = file.first_ts.map_or_else(|| "-".to_owned(), to_minute);
-        table.row([shortened(&file.name, 36), grouped(file.records), grouped(file.rows), first]);
+        table.row([shortened(&file.name, 38), grouped(file.records), grouped(file.rows), first]);
     }
     table
 }
