@@ -148,6 +148,26 @@ mod tests {
     }
 
     #[test]
+    fn a_cause_that_knows_its_remedy_keeps_it() {
+        let cause = || {
+            let explained = Explained { message: "there are no credentials".to_owned(), help: "set them" };
+            io::Error::new(ErrorKind::PermissionDenied, explained)
+        };
+        let path = Path::new("s3://bucket");
+        let error = InputError::unread(path, cause());
+        assert_eq!(
+            (error.to_string().as_str(), error.help.as_deref()),
+            ("s3://bucket: there are no credentials", Some("set them"))
+        );
+        assert!(!error.transient);
+        let error = Error::output(path, cause());
+        assert_eq!(
+            (error.to_string().as_str(), error.help()),
+            ("s3://bucket: there are no credentials", Some("set them"))
+        );
+    }
+
+    #[test]
     fn errors_of_the_system_have_no_number() {
         let system = || io::Error::from_raw_os_error(rustix::io::Errno::NOTDIR.raw_os_error());
         assert!(system().to_string().contains("os error"), "what this test is about");

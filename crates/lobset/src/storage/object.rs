@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use super::credentials;
+use super::credentials::{self, Refusal};
 use super::stat::Stat;
 use crate::error::Explained;
 
@@ -80,7 +80,7 @@ fn wait<T>(work: impl Future<Output = object_store::Result<T>>) -> io::Result<T>
 }
 
 /// Converts a store's error to an [`io::Error`] of the kind that callers act on.
-pub(super) fn failure(error: Error) -> io::Error {
+fn failure(error: Error) -> io::Error {
     let kind = match &error {
         Error::NotFound { .. } => io::ErrorKind::NotFound,
         Error::AlreadyExists { .. } => io::ErrorKind::AlreadyExists,
@@ -138,13 +138,19 @@ fn store(root: &str) -> io::Result<Arc<dyn ObjectStore>> {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let variables: Variables = variables.collect();
     let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+    let denied = |explained: &Explained| io::Error::new(io::ErrorKind::PermissionDenied, explained.clone());
     if let Some((_, explained)) = refused.get(root).filter(|(same, _)| *same == variables) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, explained.clone()));
+        return Err(denied(explained));
     }
-    let store = credentials::client(root, &variables, runtime).inspect_err(|error| {
-        let explained = error.get_ref().and_then(|inner| inner.downcast_ref::<Explained>());
-        refused.extend(explained.map(|explained| (root.to_owned(), (variables.clone(), explained.clone()))));
-    })?;
+    let store = match credentials::client(root, &variables, runtime) {
+        Ok(store) => store,
+        Err(Refusal::Store(error)) => return Err(failure(error)),
+        Err(Refusal::Missing(explained)) => {
+            let error = denied(&explained);
+            refused.insert(root.to_owned(), (variables, explained));
+            return Err(error);
+        }
+    };
     stores.insert(root.to_owned(), Arc::clone(&store));
     Ok(store)
 }
