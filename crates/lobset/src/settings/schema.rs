@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, NONE, SETTINGS, Setting, ValueKind};
+use crate::config::{Config, MicroPipSize, NONE, SETTINGS, Setting, ValueKind};
 use crate::time_text::UNITS;
 
 /// The schema of `lobset.toml`, for editors that read a `#:schema` line (Taplo, Even Better TOML).
@@ -41,6 +41,7 @@ fn of_kind(kind: &ValueKind) -> Value {
         ValueKind::Switch => json!({ "type": "boolean" }),
         ValueKind::Integer => json!({ "type": "integer", "minimum": 0 }),
         ValueKind::Number => json!({ "type": "number" }),
+        ValueKind::NumberOrAuto => json!({ "anyOf": [{ "type": "number" }, { "const": MicroPipSize::Auto }] }),
         ValueKind::Text | ValueKind::Time | ValueKind::Session => json!({ "type": "string" }),
         ValueKind::Duration => {
             json!({ "type": "string", "pattern": format!("^[0-9]+({})$", UNITS.map(|(unit, _)| unit).join("|")) })
