@@ -44,6 +44,7 @@ class Config(Settings):
         price_range: tuple[float, float] | None = None,
         unmapped: Literal["error", "drop"] | None = None,
         publishers: Sequence[int] | None = None,
+        symbols: Sequence[str] | None = None,
         aliases: Literal["error", "keep"] | None = None,
         max_gap: str | dt.timedelta | None = None,
         sessions: Sequence[str] | None = None,
@@ -141,6 +142,9 @@ class Config(Settings):
     @property
     def publishers(self) -> tuple[int, ...] | None:
         """Keep only records of these publisher IDs (39,40); by default, of all publishers."""
+    @property
+    def symbols(self) -> tuple[str, ...] | None:
+        """Process only these symbols; by default, all."""
     @property
     def aliases(self) -> Literal["error", "keep"]:
         """What to do when an instrument has two symbols at the same time: error (refuse the input), keep (keep both symbols, and warn that the rows count twice)."""

@@ -1,6 +1,6 @@
 //! Each command: one call into the library, and its summary.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -11,9 +11,10 @@ use lobset::{Cluster, Error, Event, Monitor, printable};
 
 use crate::Ray;
 use crate::args::{Command, Engine, Talk};
-use crate::print::{print, say};
+use crate::page::Page;
+use crate::print::{escaped, print, say};
 use crate::progress::Bars;
-use crate::summary;
+use crate::{setup, summary};
 
 /// Runs a command and prints its result to stdout. Returns the outcome, and notes to show beside an error. A result that
 /// is a failure in itself is printed, and its error returned beside it.
@@ -37,15 +38,23 @@ fn run_watched(
     ray: Option<Ray<'_>>,
     (bars, monitor): (&Bars, &Monitor<'_>),
 ) -> Result<Option<Error>, Error> {
-    let finish = |written: Option<&Path>, warnings: &[String], text: &dyn Fn() -> String, result: Json<'_>| {
+    // The verdict comes first, and what to be aware of where it is seen: at the end.
+    let finish = |written: Option<&Path>, warnings: &[String], page: &dyn Fn() -> Page, result: Json<'_>| {
+        let printed = finish(talk, written, page, result);
         tell(talk, "warning", warnings);
         tell(talk, "warning", &monitor.take_notes());
-        finish(talk, written, text, result)
+        printed
     };
     let done = match command {
         Command::Process { inputs, out, config, thresholds, options, engine } => {
             let given = thresholds.as_deref();
             let manifest = match engine {
+                Engine::DryRun => {
+                    let found = lobset::estimate(&inputs, &out, &config, given, &options, monitor)?;
+                    let page = || summary::estimate(&out, &found);
+                    finish(None, &[], &page, &|| serde_json::to_string_pretty(&found))?;
+                    return Ok(None);
+                }
                 Engine::Threads => lobset::process(&inputs, &out, &config, given, &options, monitor)?,
                 Engine::Ray { address, work } => {
                     let connect = ray.ok_or_else(|| {
@@ -66,18 +75,18 @@ fn run_watched(
                     )?
                 }
             };
-            let text = || summary::manifest(&out, &manifest, talk.verbose);
-            finish(Some(&out), &manifest.warnings, &text, &|| serde_json::to_string_pretty(&manifest))
+            let page = || summary::manifest(&out, &manifest, talk.verbose);
+            finish(Some(&out), &manifest.warnings, &page, &|| serde_json::to_string_pretty(&manifest))
         }
         Command::Build { inputs, out, config, thresholds, options } => {
             let manifest = lobset::build(&inputs, &out, &config, &thresholds, &options, monitor)?;
-            let text = || summary::manifest(&out, &manifest, talk.verbose);
-            finish(Some(&out), &manifest.warnings, &text, &|| serde_json::to_string_pretty(&manifest))
+            let page = || summary::manifest(&out, &manifest, talk.verbose);
+            finish(Some(&out), &manifest.warnings, &page, &|| serde_json::to_string_pretty(&manifest))
         }
         Command::Thresholds { inputs, out, config, options } => {
             let thresholds = lobset::fit_thresholds(&inputs, &out, &config, &options, monitor)?;
-            let text = || summary::thresholds(&out, &thresholds);
-            finish(Some(&out), &[], &text, &|| serde_json::to_string_pretty(&thresholds))
+            let page = || summary::thresholds(&out, &thresholds);
+            finish(Some(&out), &[], &page, &|| serde_json::to_string_pretty(&thresholds))
         }
         Command::Validate { folder, against, rows, certificate, options } => {
             if let Some(path) = &certificate {
@@ -88,17 +97,19 @@ fn run_watched(
             if let Some(path) = &certificate {
                 Certificate::new(&folder, &validation).write(path, &folder)?;
             }
-            let text = || summary::validation(&folder, &validation, talk.verbose);
-            finish(certificate.as_deref(), &[], &text, &|| serde_json::to_string_pretty(&validation))
+            let page = || summary::validation(&folder, &validation, talk.verbose);
+            finish(certificate.as_deref(), &[], &page, &|| serde_json::to_string_pretty(&validation))
         }
         Command::Explain { folder, symbol, row, against, options } => {
             let found = lobset::explain(&folder, &symbol, row, &against, &options, monitor)?;
-            finish(None, &[], &|| found.to_string(), &|| serde_json::to_string_pretty(&found))?;
+            finish(None, &[], &|| found.to_string().into(), &|| serde_json::to_string_pretty(&found))?;
             return Ok(found.check(&folder).err());
         }
         Command::Inspect { inputs, config, options } => {
             let found = lobset::inspect(&inputs, &config, &options, monitor)?;
-            finish(None, &found.warnings, &|| summary::inspection(&found), &|| serde_json::to_string_pretty(&found))
+            finish(None, &found.warnings, &|| summary::inspection(&found, talk.verbose), &|| {
+                serde_json::to_string_pretty(&found)
+            })
         }
         Command::Cache { cache, remove, days } => {
             let chosen = |file: &CachedFile| file.days >= days;
@@ -112,6 +123,16 @@ fn run_watched(
             finish(None, &[], &|| summary::cache(&cache, &files, remove), &|| serde_json::to_string_pretty(&files))
         }
         Command::Simulate { folder, market } => simulate(talk, &folder, &market, bars, stop),
+        Command::Init { folder, currency } => {
+            let files = setup::init(&folder, currency.as_deref())?;
+            finish(None, &[], &|| written(&files), &|| serde_json::to_string_pretty(&files))
+        }
+        Command::Completions { shell } => print(&setup::completions(shell), None),
+        Command::Man { folder: None } => print(&setup::page()?, None),
+        Command::Man { folder: Some(folder) } => {
+            let files = setup::pages(&folder)?;
+            finish(None, &[], &|| written(&files), &|| serde_json::to_string_pretty(&files))
+        }
     };
     done.map(|()| None)
 }
@@ -126,12 +147,21 @@ fn tell(talk: &Talk, kind: &str, lines: &[String]) {
     }
 }
 
+/// The files that a command has written.
+fn written(files: &[PathBuf]) -> Page {
+    let mut page = Page::default();
+    for file in files {
+        page.line(format!("wrote {}", file.display()));
+    }
+    page
+}
+
 /// Prints the result to stdout, unless only errors are wanted. `written` is the path that the command has written.
-fn finish(talk: &Talk, written: Option<&Path>, text: &dyn Fn() -> String, json: Json<'_>) -> Result<(), Error> {
+fn finish(talk: &Talk, written: Option<&Path>, page: &dyn Fn() -> Page, json: Json<'_>) -> Result<(), Error> {
     let done = written.map(|out| format!("{} is complete: only this report was lost", out.display()));
     match (talk.json, talk.quiet) {
-        (true, _) => print(&(json().unwrap_or_default() + "\n"), done),
-        (false, false) => print(&text(), done),
+        (true, _) => print(&(escaped(&json().unwrap_or_default()) + "\n"), done),
+        (false, false) => print(&page().for_stdout(), done),
         (false, true) => Ok(()),
     }
 }
@@ -152,16 +182,18 @@ fn simulate(
     let rows = u64::from(market.days) * u64::from(market.rows);
     let result =
         serde_json::json!({ "files": files, "rows": rows, "bytes": bytes, "seconds": started.elapsed().as_secs_f64() });
-    let text = || {
-        format!(
-            "{} files with {} records in {} ({:.1} bytes per record)\n",
+    let page = || {
+        let mut page = Page::default();
+        page.line(format!(
+            "{} files with {} records in {} ({:.1} bytes per record)",
             files.len(),
             lobset::grouped(rows),
             folder.display(),
             bytes as f64 / rows as f64
-        )
+        ));
+        page
     };
-    finish(talk, Some(folder), &text, &|| serde_json::to_string_pretty(&result))
+    finish(talk, Some(folder), &page, &|| serde_json::to_string_pretty(&result))
 }
 
 /// Converts an error of the simulator into one of the library.

@@ -4,9 +4,12 @@
 
 mod args;
 mod commands;
+mod page;
 mod print;
 mod progress;
+mod setup;
 mod summary;
+mod tips;
 
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +18,7 @@ pub use commands::simulator_error;
 use lobset::error::InputError;
 use lobset::{Error, Executor, printable};
 use nix::sys::signal::{SigSet, Signal};
-use print::{print, say};
+use print::{escaped, print, say};
 
 /// Set by the first Ctrl-C; the second one ends the process at once.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -29,7 +32,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u
     // Reaching the file size limit should fail the write, not kill the process. Blocking a signal that exists cannot
     // fail.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
-    let matches = args::command().get_matches_from(words);
+    let words: Vec<OsString> = words.into_iter().collect();
+    let matches = args::command().try_get_matches_from(words).unwrap_or_else(|error| tips::with_tip(error).exit());
     let (talk, command) = match args::parse(&matches) {
         Ok(parsed) => parsed,
         Err(error) => return fail(&error, &[], matches.get_flag("json")),
@@ -91,7 +95,7 @@ fn fail(error: &Error, notes: &[String], json: bool) -> u8 {
             }
         });
         // The exit code reports the error even if stdout cannot be written.
-        let _ = print(&format!("{report:#}\n"), None);
+        let _ = print(&(escaped(&format!("{report:#}")) + "\n"), None);
     }
     code
 }

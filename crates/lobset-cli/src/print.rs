@@ -1,18 +1,18 @@
 //! Printing to stdout and stderr, whether they are terminals, files or closed pipes.
 
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 
+use anstream::{AutoStream, ColorChoice};
 use lobset::{Error, printable};
 
-/// Prints to stdout. Escapes control characters, so that names in the data cannot steer the terminal. A pipe that the
-/// reader has closed, as `head` does, is not an error.
+/// Prints to stdout. A pipe that the reader has closed, as `head` does, is not an error.
 ///
 /// # Errors
 /// [`Error::Output`] when stdout cannot be written; `done` becomes its help and describes what was completed anyway.
 pub fn print(text: &str, done: Option<String>) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(escaped(text).as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::Output {
             path: "standard output".into(),
             message: format!("cannot be written: {e}"),
@@ -29,7 +29,7 @@ pub fn say(kind: &str, message: &str) {
         "warning" => "33",
         _ => "36",
     };
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || !io::stderr().is_terminal();
+    let plain = AutoStream::choice(&io::stderr()) == ColorChoice::Never;
     let message = escaped(message);
     let line =
         if plain { format!("{kind}: {message}\n") } else { format!("\x1b[1;{colour}m{kind}\x1b[0m: {message}\n") };
@@ -37,8 +37,8 @@ pub fn say(kind: &str, message: &str) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Escapes each line of a text.
-fn escaped(text: &str) -> String {
+/// Escapes control characters in each line of a text, so that names in the data cannot steer the terminal.
+pub fn escaped(text: &str) -> String {
     let mut lines = text.split('\n').map(printable);
     let first = lines.next().unwrap_or_default().into_owned();
     lines.fold(first, |mut text, line| {

@@ -48,10 +48,10 @@ fn name(stage: Stage) -> &'static str {
 
 fn style(stage: Stage) -> ProgressStyle {
     let amount = match stage {
-        Stage::Scan | Stage::Cache => "{bytes}/{total_bytes} {bytes_per_sec}",
-        Stage::Plan | Stage::Write | Stage::Validate => "{human_pos}/{human_len} rows {rate}",
+        Stage::Scan | Stage::Cache => "{total_bytes}, {bytes_per_sec}",
+        Stage::Plan | Stage::Write | Stage::Validate => "{human_len} rows, {rate}",
     };
-    let template = format!("{{prefix:>10}} [{{wide_bar}}] {{percent:>3}}% {amount} ETA {{eta}}");
+    let template = format!("{{prefix:>10}} [{{wide_bar}}] {{percent:>3}}% of {amount}, {{eta}} left");
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         let _ = write!(out, "{:.2} million/s", state.per_sec() / 1e6);
     };
@@ -59,4 +59,32 @@ fn style(stage: Stage) -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", rate)
         .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::InMemoryTerm;
+
+    use super::*;
+
+    #[test]
+    fn a_bar_takes_one_line_of_80_columns() {
+        for stage in [Stage::Scan, Stage::Plan, Stage::Write, Stage::Validate, Stage::Cache] {
+            // Two thousand times the production run.
+            for total in [1, 75_400_000, 150_000_000_000] {
+                let terminal = InMemoryTerm::new(5, 80);
+                let bar = ProgressBar::with_draw_target(
+                    Some(total),
+                    ProgressDrawTarget::term_like(Box::new(terminal.clone())),
+                );
+                bar.set_style(style(stage));
+                bar.set_prefix(name(stage));
+                bar.set_position(total / 3);
+                bar.force_draw();
+                let shown = terminal.contents();
+                assert_eq!(shown.lines().count(), 1, "{shown}");
+                assert!(shown.contains(name(stage)) && shown.ends_with(" left"), "{shown}");
+            }
+        }
+    }
 }

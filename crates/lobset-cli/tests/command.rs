@@ -53,6 +53,7 @@ fn inspect_takes_the_settings_that_it_uses() {
             "price_range" => "0,1",
             "unmapped" => "drop",
             "publishers" => "1",
+            "symbols" => "M6AM4",
             "max_gap" => "15m",
             "rows" => "records",
             "bad_book" => "keep",
@@ -134,7 +135,7 @@ fn without_a_currency_the_tag_and_its_preset_follow_from_the_data() {
         assert_eq!(place.run(&format!("simulate {market} --days 2 --rows 12000 --currency {root}")).code, 0);
         let ran = place.run(&format!("process {market} -o {root} {windows}"));
         assert_eq!(ran.code, 0, "{}", ran.err);
-        assert!(ran.out.starts_with(&format!("currency {tag}\n")), "{}", ran.out);
+        assert!(ran.out.contains(&format!("\n{tag}: boundaries fitted on data before ")), "{}", ran.out);
         assert!(place.path().join(format!("{root}/{tag}_{root}M4_dataset.parquet")).exists(), "{}", ran.out);
         let manifest = std::fs::read_to_string(place.path().join(root).join("manifest.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();

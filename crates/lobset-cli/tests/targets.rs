@@ -14,9 +14,9 @@ fn json(place: &Place, file: &str) -> serde_json::Value {
 #[test]
 fn targets_are_fitted_built_and_validated() {
     let place = Place::new();
-    let ran = place.run(&format!("process market -o out {SMALL} {TARGETS}"));
+    let ran = place.run(&format!("process market -o out -v {SMALL} {TARGETS}"));
     assert_eq!(ran.code, 0, "{}", ran.err);
-    for part in ["  h50 fit", "  h50 holdout", "  lob embargo", "  classic fit"] {
+    for part in ["M6AM4, h50, fit\n", "M6AM4, h50, holdout\n", "M6AU4, lob, embargo\n", "M6AM4, classic, fit\n"] {
         assert!(ran.out.contains(part), "{part} in {}", ran.out);
     }
     let thresholds = json(&place, "out/thresholds.json");

@@ -19,7 +19,7 @@ fn stable(text: &str) -> String {
         let unstable = |i: usize| {
             let before = i.checked_sub(1).map_or("", |i| words[i]);
             let after = words.get(i + 1).map_or("", |word| word.trim_end_matches([':', ',', ';', ')']));
-            ["s", "MB", "per"].contains(&after) || ["record", "byte"].contains(&before)
+            ["s", "MB", "GB", "per"].contains(&after) || ["record", "byte"].contains(&before)
         };
         let shown = words.iter().enumerate().map(|(i, word)| {
             let bare = word.trim_end_matches([':', ',']);
@@ -51,7 +51,20 @@ fn told(place: &Place, line: &str) -> String {
 fn helps() {
     let place = Place::empty();
     insta::assert_snapshot!("help", told(&place, "--help"));
-    for command in ["process", "thresholds", "build", "validate", "explain", "inspect", "simulate", "cache"] {
+    let commands = [
+        "process",
+        "thresholds",
+        "build",
+        "validate",
+        "explain",
+        "inspect",
+        "simulate",
+        "cache",
+        "init",
+        "completions",
+        "man",
+    ];
+    for command in commands {
         insta::assert_snapshot!(format!("help_{command}"), told(&place, &format!("{command} --help")));
     }
 }
@@ -62,6 +75,7 @@ fn likely_errors() {
     let put = |name: &str, bytes: &[u8]| std::fs::write(place.path().join(name), bytes).unwrap();
     put("lobset.toml", b"nbinz = 7\n");
     put("notes.txt", b"mine");
+    put("lobset.schema.json", b"mine");
     std::fs::create_dir(place.path().join("empty")).unwrap();
     std::fs::create_dir(place.path().join("cut")).unwrap();
     let day = "glbx-mdp3-20240401.mbp-10.dbn.zst";
@@ -85,6 +99,15 @@ fn likely_errors() {
         ("other_setting", "inspect market --nbins 7"),
         ("simulated_before", "simulate market --days 3 --rows 6000"),
         ("simulate_into_a_file", "simulate notes.txt --days 1 --rows 10"),
+        ("no_output", "process market"),
+        ("no_input", "inspect"),
+        ("no_command", "market -o out"),
+        ("no_thresholds", "build market -o out"),
+        ("no_such_symbol", "process market -o out --symbol M6AM5"),
+        ("unknown_target_key", "process market -o out --target t=time,ahed=5s"),
+        ("inputs_as_output", "process market -o market"),
+        ("thresholds_missing", "process market -o out --thresholds nowhere.json"),
+        ("settings_exist", "init"),
     ];
     for (name, line) in cases {
         insta::assert_snapshot!(format!("error_{name}"), told(&place, line));
@@ -116,9 +139,39 @@ fn summaries() {
         ("validate", "validate out --against market --seed 7"),
         ("validate_all", "validate out --against market --all"),
         ("cache", "cache --folder nowhere"),
+        ("init", "init --currency USDJPY"),
+        ("man", "man pages"),
+        ("dry_run", &format!("process market -o other_out --dry-run -j 2 {SMALL}")),
+        ("inspect_verbose", "inspect market -v"),
+        ("validate_verbose", "validate out -v"),
     ] {
-        insta::assert_snapshot!(format!("summary_{name}"), told(&place, line));
+        let told = told(&place, line);
+        // The wide tables are those of -v.
+        let wide = |line: &&str| line.chars().count() > 80 && !line.starts_with("$ ");
+        let (stdout, _) = told.split_once("--- stderr ---").unwrap_or((&told, ""));
+        assert!(line.contains(" -v") || !stdout.lines().any(|line| wide(&line)), "{told}");
+        insta::assert_snapshot!(format!("summary_{name}"), told);
     }
+    assert!(!place.path().join("other_out").exists());
+}
+
+/// Of many symbols the extremes are shown, and on a terminal the verdict and the drift have colours.
+#[test]
+fn summaries_of_many_symbols_and_in_colours() {
+    let place = Place::empty();
+    assert_eq!(place.run("simulate market --days 2 --rows 20000 --options 12").code, 0);
+    let windows = "--lookback-rows 20 --lookforward-input 20 --lookforward-offset 2 --min-symbol-samples 200 --nbins 5";
+    insta::assert_snapshot!("summary_many", told(&place, &format!("process market -o out {windows}")));
+    insta::assert_snapshot!("summary_many_inspect", told(&place, "inspect market"));
+    let colours = |line: &str| {
+        let ran = Ran::from(place.command(line).env("COLUMNS", "80").env("CLICOLOR_FORCE", "1").output().unwrap());
+        // Readable in a diff, and `stable` sees the numbers.
+        stable(&ran.out.replace('\x1b', "<")).replace("<[0m", "</>")
+    };
+    insta::assert_snapshot!("summary_in_colours", colours("validate out"));
+    insta::assert_snapshot!("summary_in_colours_inspect", colours("inspect market"));
+    let plain = place.command("validate out").env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").output().unwrap();
+    assert!(!Ran::from(plain).out.contains('\x1b'));
 }
 
 #[test]

@@ -97,6 +97,8 @@ settings! {
     input unmapped: Unmapped = Unmapped::Error, "WHAT";
     /// Keep only records of these publisher IDs (39,40); by default, of all publishers.
     input publishers: Option<Vec<u16>> = None, "LIST", check not_empty;
+    /// Process only these symbols; by default, all.
+    input symbols: Option<Vec<String>> = None, "SYMBOL", check not_empty;
     /// What to do when an instrument has two symbols at the same time.
     selection aliases: Aliases = Aliases::Error, "WHAT";
     /// Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break.
@@ -361,7 +363,17 @@ mod tests {
         );
         assert_eq!(
             keys(&mut ScanSettings::settings()),
-            ["rows", "bad_book", "keep_crossed", "price_range", "unmapped", "publishers", "max_gap", "strict"]
+            [
+                "rows",
+                "bad_book",
+                "keep_crossed",
+                "price_range",
+                "unmapped",
+                "publishers",
+                "symbols",
+                "max_gap",
+                "strict"
+            ]
         );
         let config = Config { nbins: 7, max_gap: Some(Duration(5)), strict: true, samples: 3, ..Config::default() };
         let labels = LabelSettings::new(&config);

@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use cause::Cause;
+#[cfg(feature = "object-store")]
+pub(crate) use cause::Explained;
 pub(crate) use cause::unread;
 
 use serde::{Deserialize, Serialize};
@@ -78,14 +80,13 @@ impl Error {
 
     /// An output error at `path`, with a remedy if the kind of the cause implies one.
     pub fn output(path: &Path, cause: impl Cause) -> Self {
-        let help = cause.kind().and_then(cause::remedy).map(str::to_owned);
-        Self::Output { path: path.to_owned(), message: cause.text(), help }
+        Self::Output { path: path.to_owned(), message: cause.text(), help: cause.remedy().map(str::to_owned) }
     }
 
     /// Like [`output`](Self::output); says what cannot be done with `path`.
     pub(crate) fn failed(path: &Path, what: &str, cause: &io::Error) -> Self {
-        let help = cause::remedy(cause.kind()).map(str::to_owned);
-        Self::Output { path: path.to_owned(), message: format!("{what}: {cause}"), help }
+        let message = format!("{what}: {}", cause.text());
+        Self::Output { path: path.to_owned(), message, help: cause.remedy().map(str::to_owned) }
     }
 
     /// The error for a work file that cannot be read back or is damaged.
@@ -94,7 +95,7 @@ impl Error {
         let help = "delete the work folder and run again; if it happens again, check the disk and the memory";
         Self::Output {
             path: path.to_owned(),
-            message: format!("cannot read back the work file: {cause}"),
+            message: format!("cannot read back the work file: {}", cause.text()),
             help: damaged.then(|| help.to_owned()),
         }
     }

@@ -44,6 +44,7 @@ pub mod depth;
 pub mod error;
 pub mod input;
 pub mod label;
+mod near;
 pub mod output;
 mod pipeline;
 mod printable;
@@ -85,8 +86,8 @@ pub use label::Thresholds;
 pub use output::Manifest;
 pub use output::{CARD, REPORT, THRESHOLDS};
 pub use pipeline::{
-    Cluster, Executor, Inspection, Receive, SymbolInspection, Task, Threads, build, fit_thresholds, inspect, process,
-    process_as_tasks, run_task,
+    Cluster, Estimate, Executor, FileEstimate, Inspection, Receive, SymbolEstimate, SymbolInspection, Task, Threads,
+    build, estimate, fit_thresholds, inspect, process, process_as_tasks, run_task,
 };
 pub use printable::{grouped, printable};
 pub use run::{Event, Monitor, Options, Stage};

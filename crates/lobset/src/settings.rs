@@ -1,5 +1,8 @@
 //! Builds a [`Config`] from text (a TOML file, the environment, flags) and reports all mistakes at once.
 
+mod schema;
+mod template;
+
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -8,8 +11,11 @@ pub use crate::config::SETTINGS;
 use crate::config::presets::spelled;
 use crate::config::{Config, NONE, RawValue, ValueKind, target_text};
 use crate::error::{ConfigError, unread};
+use crate::near::did_you_mean;
 use crate::printable::Shown;
 use crate::storage;
+pub use schema::schema;
+pub use template::{SCHEMA_FILE, template};
 
 /// Settings from one source, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,8 +40,9 @@ impl Layer {
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let origin = Shown(path).to_string();
         let bytes = storage::read_at_most(path, LARGEST_FILE).map_err(|e| {
-            let (message, _) = unread(&e);
-            ConfigError::one(format!("{origin}: {message}"))
+            let (message, help) = unread(&e);
+            let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+            ConfigError::one(format!("{origin}: {message}{help}"))
         })?;
         let text =
             std::str::from_utf8(&bytes).map_err(|e| ConfigError::one(format!("{origin}: cannot be read: {e}")))?;
@@ -165,26 +172,7 @@ pub fn resolve(layers: &[Layer]) -> Result<Config, ConfigError> {
 }
 
 fn unknown(key: &str) -> String {
-    let close = SETTINGS.iter().map(|s| s.key).min_by_key(|known| distance(key, known));
-    match close {
-        Some(known) if distance(key, known) <= 3 => format!("unknown setting; did you mean {known}?"),
-        _ => "unknown setting".to_owned(),
-    }
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    format!("unknown setting{}", did_you_mean(key, SETTINGS.iter().map(|s| s.key)))
 }
 
 #[cfg(test)]

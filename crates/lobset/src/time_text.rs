@@ -59,7 +59,7 @@ pub(crate) fn midnight(date: Date) -> Option<u64> {
 }
 
 /// The units of a duration, longest first, in nanoseconds.
-const UNITS: [(&str, u64); 7] = [
+pub(crate) const UNITS: [(&str, u64); 7] = [
     ("d", DAY),
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cast::to_usize;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::input::hex;
 use crate::output::symbol_in_name;
 use crate::run::Monitor;
@@ -258,7 +258,7 @@ impl CacheFile {
         let read = self.file.read_exact_at(into, self.start + offset);
         read.map_err(|e| Error::Output {
             path: self.path.clone(),
-            message: format!("cannot be read: {e}"),
+            message: format!("cannot be read: {}", e.text()),
             help: Some("delete this cache file: it is built again when it is needed".to_owned()),
         })
     }

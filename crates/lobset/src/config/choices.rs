@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::values::{Choice, SettingValue, ValueKind};
 use crate::error::ConfigError;
+use crate::near::did_you_mean;
 
 /// Defines an enum for each setting. Variants have the same names everywhere: TOML, flags, JSON, Python.
 macro_rules! choices {
@@ -40,7 +41,7 @@ macro_rules! choices {
             fn parse(text: &str) -> Result<Self, String> {
                 match text {
                     $($name => Ok(Self::$variant),)+
-                    _ => Err(format!("{text:?} is not one of {}", [$($name),+].join(", "))),
+                    _ => Err(format!("{text:?} is not one of {}{}", [$($name),+].join(", "), did_you_mean(text, [$($name),+]))),
                 }
             }
 

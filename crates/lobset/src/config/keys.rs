@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::near::did_you_mean;
+
 /// Separates numbers in the text of a target, whose keys are separated by commas.
 pub(super) const BETWEEN_NUMBERS: &str = "/";
 
@@ -11,19 +13,41 @@ pub(super) fn number<T: FromStr>(key: &str, text: &str) -> Result<T, String> {
 }
 
 /// The keys and values of a target's text, which are taken one by one. Those that are left over are unknown.
-pub(super) struct Keys<'a>(pub Vec<(&'a str, &'a str)>);
+pub(super) struct Keys<'a> {
+    given: Vec<(&'a str, &'a str)>,
+    /// The keys that were asked for.
+    known: Vec<&'static str>,
+}
 
 impl<'a> Keys<'a> {
-    pub fn take(&mut self, key: &str) -> Option<&'a str> {
-        let place = self.0.iter().position(|(found, _)| *found == key)?;
-        Some(self.0.remove(place).1)
+    pub fn new(given: Vec<(&'a str, &'a str)>) -> Self {
+        Self { given, known: Vec::new() }
     }
 
-    pub fn text<T: FromStr<Err = String>>(&mut self, key: &str, default: &str) -> Result<T, String> {
+    pub fn take(&mut self, key: &'static str) -> Option<&'a str> {
+        self.known.push(key);
+        let place = self.given.iter().position(|(found, _)| *found == key)?;
+        Some(self.given.remove(place).1)
+    }
+
+    /// Refuses a key that was given and not taken. `what` takes the keys.
+    pub fn finish(self, what: &str) -> Result<(), String> {
+        match self.given.first() {
+            None => Ok(()),
+            Some((key, _)) if self.known.contains(key) => Err(format!("{key:?} is given twice")),
+            Some((key, _)) => Err(format!(
+                "{key:?} is not a key of {what}{}; its keys are {}",
+                did_you_mean(key, self.known.iter().copied()),
+                self.known.join(", ")
+            )),
+        }
+    }
+
+    pub fn text<T: FromStr<Err = String>>(&mut self, key: &'static str, default: &str) -> Result<T, String> {
         self.take(key).unwrap_or(default).parse().map_err(|message| format!("{key}: {message}"))
     }
 
-    pub fn number<T: FromStr>(&mut self, key: &str, default: T) -> Result<T, String> {
+    pub fn number<T: FromStr>(&mut self, key: &'static str, default: T) -> Result<T, String> {
         self.take(key).map_or(Ok(default), |text| number(key, text))
     }
 }

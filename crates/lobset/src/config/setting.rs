@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 
 use super::Config;
+use super::targets::BETWEEN_TARGETS;
 use super::values::{Choice, NONE, ValueKind};
 
 /// What a setting affects, and thus where it is recorded. The macro `by_scope` assigns each scope to the structs that
@@ -51,13 +52,20 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The flag without its leading hyphens.
+    /// The flag without its leading hyphens. One that is given once for each value is in the singular.
     pub fn flag(&self) -> String {
-        match self.kind {
-            // Given once for each target.
-            ValueKind::Targets => "target".to_owned(),
-            _ => self.key.replace('_', "-"),
-        }
+        let flag = self.key.replace('_', "-");
+        if self.repeats() { flag.trim_end_matches('s').to_owned() } else { flag }
+    }
+
+    /// True for a list whose flag is given once for each value.
+    pub fn repeats(&self) -> bool {
+        matches!(self.kind, ValueKind::Targets | ValueKind::List(ValueKind::Text))
+    }
+
+    /// The text of a value that is given in parts, one for each time that its flag is given.
+    pub fn joined(&self, parts: &[&str]) -> String {
+        parts.join(if self.kind == ValueKind::Targets { BETWEEN_TARGETS } else { "," })
     }
 
     /// True for a switch, whose flag needs no value.

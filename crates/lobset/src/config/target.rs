@@ -72,7 +72,7 @@ impl FromStr for Target {
             let pair = part.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
             pair.ok_or_else(|| of_target(format!("{part:?} is not key=value")))
         });
-        let mut keys = Keys(pairs.collect::<Result<_, _>>()?);
+        let mut keys = Keys::new(pairs.collect::<Result<_, _>>()?);
         let movement = Movement::parse(kind, &mut keys).map_err(of_target)?;
         let classes = match movement {
             Movement::Barrier(_) => Classes::parse_touch(&mut keys),
@@ -81,12 +81,8 @@ impl FromStr for Target {
         let classes = classes.map_err(of_target)?;
         let scope = keys.take("threshold_scope").map_or(Ok(ThresholdScope::Global), ThresholdScope::parse);
         let target = Self { name: name.to_owned(), movement, classes, threshold_scope: scope.map_err(of_target)? };
-        match keys.0.first() {
-            Some((key, _)) => {
-                Err(of_target(format!("{key:?} is not a key of {kind} with these classes, or is given twice")))
-            }
-            None => Ok(target),
-        }
+        keys.finish(&format!("{kind} with these classes")).map_err(of_target)?;
+        Ok(target)
     }
 }
 

@@ -34,7 +34,7 @@ impl TryFrom<Vec<serde_json::Value>> for Targets {
 }
 
 /// Separates targets in a text.
-const BETWEEN_TARGETS: &str = ";";
+pub(super) const BETWEEN_TARGETS: &str = ";";
 
 /// The text of targets, each given as text or by its keys and values.
 ///

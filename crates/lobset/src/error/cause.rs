@@ -1,23 +1,60 @@
 //! What is said about the cause of a failure: its text, and a remedy where its kind implies one.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, ErrorKind};
 
 use parquet::errors::ParquetError;
 
 /// A cause of a failed read or write.
 pub trait Cause: Display {
-    /// The kind of the underlying I/O error, if there is one.
-    fn kind(&self) -> Option<ErrorKind> {
+    /// The underlying I/O error, if there is one.
+    fn io(&self) -> Option<&io::Error> {
         None
     }
 
     /// The text of a message.
     fn text(&self) -> String {
-        match self.kind() {
-            Some(ErrorKind::AlreadyExists) => "already exists".to_owned(),
-            _ => self.to_string(),
+        match self.io() {
+            Some(cause) if cause.kind() == ErrorKind::AlreadyExists => "already exists".to_owned(),
+            Some(cause) => plain(cause),
+            None => self.to_string(),
         }
+    }
+
+    /// What the user can do about it, if that is known.
+    fn remedy(&self) -> Option<&'static str> {
+        let cause = self.io()?;
+        explained(cause).map(|cause| cause.help).or_else(|| remedy(cause.kind()))
+    }
+}
+
+/// The cause of an I/O error that knows a remedy of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Explained {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: &'static str,
+}
+
+impl Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Explained {}
+
+fn explained(cause: &io::Error) -> Option<&Explained> {
+    cause.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
+/// The text of an I/O error, without the number that an error of the system has at its end.
+fn plain(cause: &io::Error) -> String {
+    let text = cause.to_string();
+    match cause.raw_os_error() {
+        Some(number) => text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text).to_owned(),
+        None => text,
     }
 }
 
@@ -26,28 +63,28 @@ impl Cause for String {}
 impl Cause for serde_json::Error {}
 
 impl Cause for io::Error {
-    fn kind(&self) -> Option<ErrorKind> {
-        Some(Self::kind(self))
+    fn io(&self) -> Option<&io::Error> {
+        Some(self)
     }
 }
 
 impl Cause for ParquetError {
-    fn kind(&self) -> Option<ErrorKind> {
+    fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::External(cause) => cause.downcast_ref::<io::Error>().map(io::Error::kind),
+            Self::External(cause) => cause.downcast_ref(),
             _ => None,
         }
     }
 }
 
 impl<T: Cause + ?Sized> Cause for &T {
-    fn kind(&self) -> Option<ErrorKind> {
-        T::kind(self)
+    fn io(&self) -> Option<&io::Error> {
+        T::io(self)
     }
 }
 
 /// What the user can do about a failed write of this kind, if that is known.
-pub(super) fn remedy(kind: ErrorKind) -> Option<&'static str> {
+fn remedy(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::PermissionDenied => Some("check the permissions, or choose another place"),
         ErrorKind::ReadOnlyFilesystem => Some("choose a place that is not read-only"),
@@ -63,11 +100,15 @@ pub(super) fn remedy(kind: ErrorKind) -> Option<&'static str> {
 
 /// Text and remedy for an input that cannot be read.
 pub(crate) fn unread(cause: &io::Error) -> (String, Option<&'static str>) {
+    if let Some(Explained { message, help }) = explained(cause) {
+        return (message.clone(), Some(help));
+    }
+    let text = plain(cause);
     match cause.kind() {
         // An error with a text of its own says more, as for a dangling link.
         ErrorKind::NotFound if cause.get_ref().is_none() => ("does not exist".to_owned(), Some("check the path")),
-        ErrorKind::PermissionDenied => (format!("cannot be read: {cause}"), Some("check its permissions")),
-        _ => (format!("cannot be read: {cause}"), None),
+        ErrorKind::PermissionDenied => (format!("cannot be read: {text}"), Some("check its permissions")),
+        _ => (format!("cannot be read: {text}"), None),
     }
 }
 
@@ -104,6 +145,43 @@ mod tests {
         }
         assert_eq!(Error::output(path, "is damaged").help(), None);
         assert_eq!(Error::output(path, io::Error::from(ErrorKind::Interrupted)).help(), None);
+    }
+
+    #[test]
+    fn a_cause_that_knows_its_remedy_keeps_it() {
+        let cause = || {
+            let explained = Explained { message: "there are no credentials".to_owned(), help: "set them" };
+            io::Error::new(ErrorKind::PermissionDenied, explained)
+        };
+        let path = Path::new("s3://bucket");
+        let error = InputError::unread(path, cause());
+        assert_eq!(
+            (error.to_string().as_str(), error.help.as_deref()),
+            ("s3://bucket: there are no credentials", Some("set them"))
+        );
+        assert!(!error.transient);
+        let error = Error::output(path, cause());
+        assert_eq!(
+            (error.to_string().as_str(), error.help()),
+            ("s3://bucket: there are no credentials", Some("set them"))
+        );
+    }
+
+    #[test]
+    fn errors_of_the_system_have_no_number() {
+        let system = || io::Error::from_raw_os_error(rustix::io::Errno::NOTDIR.raw_os_error());
+        assert!(system().to_string().contains("os error"), "what this test is about");
+        let path = Path::new("a/out");
+        let written = Error::output(path, system());
+        assert_eq!(written.to_string(), "a/out: Not a directory");
+        assert_eq!(written.help(), Some("a part of this path is a file: choose another path"));
+        assert_eq!(
+            Error::failed(path, "cannot be synced", &system()).to_string(),
+            "a/out: cannot be synced: Not a directory"
+        );
+        assert_eq!(InputError::unread(path, system()).to_string(), "a/out: cannot be read: Not a directory");
+        let own = io::Error::other("a text of ours (os error 5)");
+        assert_eq!(Error::output(path, own).to_string(), "a/out: a text of ours (os error 5)");
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub struct Drops {
     pub unmapped: u64,
     /// The publisher of the record is not among `publishers`.
     pub other_publisher: u64,
+    /// The symbol of the record is not among `symbols`.
+    #[serde(default)]
+    pub other_symbol: u64,
     /// The record is under `F_MAYBE_BAD_BOOK`.
     #[serde(default)]
     pub bad_book: u64,
@@ -85,15 +88,17 @@ impl Drops {
     }
 
     /// Every reason with its count. Tables are made from this list.
-    pub fn named(&self) -> [(&'static str, u64); 7] {
+    pub fn named(&self) -> [(&'static str, u64); 8] {
         // Destructured, so that a new reason does not compile until it is listed here.
-        let Self { one_sided, crossed, out_of_range, unmapped, other_publisher, bad_book, mid_event } = *self;
+        let Self { one_sided, crossed, out_of_range, unmapped, other_publisher, other_symbol, bad_book, mid_event } =
+            *self;
         [
             ("one-sided", one_sided),
             ("crossed", crossed),
             ("out of range", out_of_range),
             ("unmapped", unmapped),
             ("other publisher", other_publisher),
+            ("other symbol", other_symbol),
             ("bad book", bad_book),
             ("mid-event", mid_event),
         ]
@@ -114,12 +119,14 @@ impl Drops {
 impl AddAssign for Drops {
     fn add_assign(&mut self, counts: Self) {
         // Destructured, so that a new count does not compile until it is added.
-        let Self { one_sided, crossed, out_of_range, unmapped, other_publisher, bad_book, mid_event } = counts;
+        let Self { one_sided, crossed, out_of_range, unmapped, other_publisher, other_symbol, bad_book, mid_event } =
+            counts;
         self.one_sided += one_sided;
         self.crossed += crossed;
         self.out_of_range += out_of_range;
         self.unmapped += unmapped;
         self.other_publisher += other_publisher;
+        self.other_symbol += other_symbol;
         self.bad_book += bad_book;
         self.mid_event += mid_event;
     }

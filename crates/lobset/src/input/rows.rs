@@ -98,6 +98,8 @@ struct StreamReader {
     strict: bool,
     unmapped: Unmapped,
     publishers: Option<Vec<u16>>,
+    /// By slot, whether a symbol is among `symbols`; `None` if all are.
+    wanted: Option<Vec<bool>>,
     times: Times,
     streams: FileStreams,
 }
@@ -106,8 +108,12 @@ impl RowReader {
     pub fn open(path: &Path, rules: &ScanRules) -> Result<Self> {
         let reader = DbnReader::open(path)?;
         let settings = &rules.settings;
+        let symbols = Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?;
+        let wanted = settings.symbols.as_ref();
+        let wanted = wanted.map(|wanted| symbols.names().iter().map(|name| wanted.contains(name)).collect());
         let records = StreamReader {
-            symbols: Symbols::of_file(path, reader.metadata(), rules.symbology.as_ref())?,
+            symbols,
+            wanted,
             flags: FlagCounter::new(),
             impossible: Impossible::default(),
             strict: settings.strict,
@@ -235,6 +241,10 @@ impl StreamReader {
             return Ok(None);
         }
         match self.symbols.resolve(record.event.ts_recv, record.event.instrument_id) {
+            Ok(Some(slot)) if self.wanted.as_ref().is_some_and(|wanted| !wanted[slot as usize]) => {
+                drops.other_symbol += 1;
+                Ok(None)
+            }
             Ok(Some(slot)) => Ok(Some(self.streams.place(slot, record.event.publisher_id))),
             Ok(None) if self.unmapped == Unmapped::Drop => {
                 drops.unmapped += 1;

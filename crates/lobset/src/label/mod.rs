@@ -4,6 +4,7 @@
 mod balance;
 pub(crate) mod candidates;
 mod count;
+mod drift;
 pub(crate) mod kinds;
 mod known;
 pub(crate) mod quantile;
@@ -15,6 +16,7 @@ mod thresholds;
 pub(crate) use balance::{Marking, Quota};
 pub(crate) use candidates::Candidates;
 pub(crate) use count::{Counter, merged};
+pub use drift::Drift;
 pub(crate) use kinds::Rule;
 pub(crate) use known::{Comoments, KnownSums};
 pub(crate) use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};

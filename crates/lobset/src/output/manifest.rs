@@ -9,6 +9,7 @@ use super::Ladder;
 use crate::config::Config;
 use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::{Delivery, Gap, InputEntry, has_ts_out, hex};
+use crate::label::Drift;
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -203,6 +204,13 @@ impl<T> Splits3<T> {
     }
 }
 
+impl Splits3<SplitEntry> {
+    /// How far the shares of classes in the holdout are from those in `fit`; `None` if either has no rows.
+    pub fn drift(&self) -> Option<Drift> {
+        Drift::between(&self.fit.classes, &self.holdout.classes)
+    }
+}
+
 /// A split of a dataset.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -225,7 +233,7 @@ pub struct SplitEntry {
 impl SplitEntry {
     /// How far the classes are from uniform: half the sum of absolute differences between each class's share and the
     /// fair one (total variation distance), 0 to 1.
-    pub fn drift(&self) -> f64 {
+    pub fn from_uniform(&self) -> f64 {
         if self.rows == 0 {
             return 0.0;
         }

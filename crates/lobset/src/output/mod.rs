@@ -46,8 +46,8 @@ pub(crate) use moments::{
 pub(crate) use pages::PAGE_ROWS;
 pub use publish::{CARD, MANIFEST, REPORT, THRESHOLDS};
 pub(crate) use publish::{
-    DATASETS, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, SEGMENTS, TAPES, Workspace, is_manifest, parent, work_folder,
-    write_whole,
+    DATASETS, MARKER, MOVEMENT_TAPE, MOVEMENTS, RECEIPTS, SEGMENTS, TAPES, Workspace, check_out, is_manifest, parent,
+    work_folder, write_whole,
 };
 pub use records::RecordBatches;
 pub(crate) use report::report;

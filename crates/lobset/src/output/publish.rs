@@ -22,7 +22,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::printable::Shown;
 use crate::storage;
 use crate::storage::platform::{Platform, sync, sync_folder};
@@ -40,6 +40,15 @@ pub use names::{
 use names::{DISCARDED, REPLACED, SCANS, STAGED};
 pub use ours::is_manifest;
 use ours::{check_around, check_file, check_folder, check_staged, kind_of, remove_dataset};
+
+/// Refuses an OUT that exists and may not be replaced, or that is inside a dataset. Changes nothing.
+///
+/// # Errors
+/// [`Error::Output`] with the reason.
+pub fn check_out(out: &Path, overwrite: bool) -> Result<()> {
+    check_folder(out, overwrite)?;
+    check_around(parent(out))
+}
 
 /// The entries that runs create in a work folder, and whether each is a folder.
 const ENTRIES: [(&str, bool); 12] = [
@@ -306,14 +315,18 @@ impl Workspace {
                 help: Some("choose another name, or pass --overwrite to replace it".to_owned()),
             };
         }
-        Error::output(&self.out, format!("cannot be moved into place: {cause}"))
+        Error::failed(&self.out, "cannot be moved into place", cause)
     }
 
     #[cold]
     fn not_put_back(&self, cause: &io::Error) -> Error {
         Error::Output {
             path: self.out.clone(),
-            message: format!("cannot be restored: {cause}; its previous contents are in {}", Shown(&self.replaced())),
+            message: format!(
+                "cannot be restored: {}; its previous contents are in {}",
+                cause.text(),
+                Shown(&self.replaced())
+            ),
             help: Some("move it back by hand, or run again".to_owned()),
         }
     }

@@ -106,7 +106,7 @@ pub fn report(manifest: &Manifest) -> String {
                 escape(&target.target),
                 split.rows,
                 split.balanced.iter().sum::<u64>(),
-                100.0 * split.drift(),
+                100.0 * split.from_uniform(),
                 percent(known_share.take()),
                 percent(split.majority_accuracy),
                 percent(split.known_accuracy),

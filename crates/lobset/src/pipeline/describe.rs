@@ -208,15 +208,15 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
         let (least, most) = (share(fit.classes.iter().min()), share(fit.classes.iter().max()));
         format!(
             "{symbol}: its fit half is {:.0}% from uniform ({least:.1}% to {most:.1}% of its rows in a class)",
-            100.0 * fit.drift()
+            100.0 * fit.from_uniform()
         )
     };
     let mut far = with_dataset.clone();
-    far.retain(|(_, fit)| fit.drift() > FAR_FROM_UNIFORM);
+    far.retain(|(_, fit)| fit.from_uniform() > FAR_FROM_UNIFORM);
     if far.len() <= MOST_SINGLE_WARNINGS {
         return far.iter().map(|symbol| format!("{}: {cure}", describe(symbol))).collect();
     }
-    let farthest = far.iter().max_by(|a, b| a.1.drift().total_cmp(&b.1.drift()));
+    let farthest = far.iter().max_by(|a, b| a.1.from_uniform().total_cmp(&b.1.from_uniform()));
     let farthest = farthest.map(describe).unwrap_or_default();
     let (far, all) = (far.len(), with_dataset.len());
     let what = if targets.len() > 1 { "targets of symbols" } else { "symbols" };

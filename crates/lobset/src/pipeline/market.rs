@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::produce::check_thresholds;
 use super::scan::set_aside;
+use super::wanted::check_symbols;
 use crate::config::presets::of_root;
 use crate::config::{Config, check_tag};
 use crate::error::{Error, InputError, Result};
@@ -19,11 +20,17 @@ const CME: &str = "GLBX.MDP3";
 ///
 /// # Errors
 /// [`ConfigError`](crate::error::ConfigError) with every setting that differs from those of `given` thresholds,
-/// [`InputError`] when no file can be read, [`Error::Data`] when no tag follows from the input.
+/// [`InputError`] when no file can be read, [`Error::Data`] when no tag follows from the input, or it does not have one of
+/// `symbols`.
 pub fn resolved(config: &Config, given: Option<&Thresholds>, found: &Found, threads: usize) -> Result<Config> {
-    let config = match config.currency {
-        Some(_) => config.with_currency(""),
-        None => config.with_currency(&tag_of(found, threads)?),
+    let config = if config.currency.is_some() && config.symbols.is_none() {
+        config.with_currency("")
+    } else {
+        let markets = markets(config, found, threads)?;
+        match config.currency {
+            Some(_) => config.with_currency(""),
+            None => config.with_currency(&tag_of_markets(&markets)?),
+        }
     };
     config.check()?;
     check_thresholds(&config, given)?;
@@ -34,23 +41,32 @@ pub fn resolved(config: &Config, given: Option<&Thresholds>, found: &Found, thre
 struct Market {
     /// Databento's code of the dataset.
     dataset: String,
-    /// The preset of all its symbols.
+    /// The preset of all its symbols that take part.
     preset: Option<&'static str>,
+    /// Whether it has symbols that take part.
+    takes_part: bool,
 }
 
-/// The tag that follows from the input: that of the preset that all symbols belong to, or the code of the dataset.
-fn tag_of(found: &Found, threads: usize) -> Result<String> {
-    let mut markets = Vec::new();
+/// The markets of the files, of those that have symbols that take part.
+///
+/// # Errors
+/// [`InputError`] when no file can be read, [`Error::Data`] when the input does not have one of `symbols`.
+fn markets(config: &Config, found: &Found, threads: usize) -> Result<Vec<Market>> {
+    let mut markets: Vec<Market> = Vec::new();
+    let mut mapped: BTreeSet<String> = BTreeSet::new();
     // The scan reports the files that cannot be read, with all that is wrong with them.
     let mut unread = Vec::new();
     map_ordered(
         threads,
         0,
         &found.files,
-        |file| set_aside(market(file)),
+        |file| set_aside(market(config, file)),
         |outcome| {
             match outcome {
-                Ok(market) => markets.push(market),
+                Ok((market, names)) => {
+                    markets.push(market);
+                    mapped.extend(names);
+                }
                 Err(error) => unread.push(error),
             }
             Ok(())
@@ -59,15 +75,29 @@ fn tag_of(found: &Found, threads: usize) -> Result<String> {
     if markets.is_empty() {
         InputError::check(open_all(found)?.1)?;
         InputError::check(unread)?;
+    } else if unread.is_empty() {
+        check_symbols(config, &mapped)?;
     }
-    tag_of_markets(&markets)
+    if markets.iter().any(|market| market.takes_part) {
+        markets.retain(|market| market.takes_part);
+    }
+    Ok(markets)
 }
 
-fn market(FoundFile { path, beside, .. }: &FoundFile) -> Result<Market> {
+/// Whether a symbol takes part.
+fn wants(config: &Config, symbol: &String) -> bool {
+    config.symbols.as_ref().is_none_or(|wanted| wanted.contains(symbol))
+}
+
+/// The market of a file, and its symbols if there is something to compare them with.
+fn market(config: &Config, FoundFile { path, beside, .. }: &FoundFile) -> Result<(Market, Vec<String>)> {
     let metadata = read_metadata(path)?;
     let symbols = Symbols::of_file(path, &metadata, beside.symbology.as_ref())?;
-    let preset = if metadata.dataset == CME { preset_of(symbols.names().iter().map(String::as_str)) } else { None };
-    Ok(Market { dataset: metadata.dataset, preset })
+    let mut taking_part = symbols.names().iter().filter(|name| wants(config, name)).map(String::as_str).peekable();
+    let takes_part = taking_part.peek().is_some();
+    let preset = if metadata.dataset == CME { preset_of(taking_part) } else { None };
+    let names = if config.symbols.is_some() { symbols.names().to_vec() } else { Vec::new() };
+    Ok((Market { dataset: metadata.dataset, preset, takes_part }, names))
 }
 
 fn tag_of_markets(markets: &[Market]) -> Result<String> {
@@ -142,7 +172,11 @@ mod tests {
     #[test]
     fn input_of_other_or_several_markets_has_the_code_of_its_dataset() {
         let tag = |markets: &[(&str, Option<&'static str>)]| {
-            let market = |(dataset, preset): &(&str, _)| Market { dataset: (*dataset).to_owned(), preset: *preset };
+            let market = |(dataset, preset): &(&str, _)| Market {
+                dataset: (*dataset).to_owned(),
+                preset: *preset,
+                takes_part: true,
+            };
             tag_of_markets(&markets.iter().map(market).collect::<Vec<_>>())
         };
         let aud = (CME, Some("AUDUSD"));

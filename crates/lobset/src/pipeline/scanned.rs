@@ -8,9 +8,10 @@ use super::halves::check_fit_half;
 use super::scan::{FileScan, set_aside};
 use super::sessions::SessionRows;
 use super::streams::{Joined, Stream, join};
+use super::wanted::without_rows;
 use crate::config::{Config, LabelSettings, PriceType};
 use crate::error::{Error, InputError, Result};
-use crate::input::{CatalogFile, Delivery, InputEntry, ScanRules};
+use crate::input::{CatalogFile, Delivery, Drops, InputEntry, ScanRules};
 use crate::label::{Sessions, Thresholds};
 use crate::run::{Run, map_batched};
 use crate::time_text::Timestamp;
@@ -66,7 +67,8 @@ pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Threshold
     let (fit_until, fit_files) = boundary_time(engine, run.config, given, &found, &rules)?;
     let Scans { files, scans, reused, delivery } = found;
     let with_paths: Vec<(&Path, &FileScan)> = files.iter().map(|f| f.path.as_path()).zip(&scans).collect();
-    let Joined { mut streams, warnings } = join(&with_paths, run.config)?;
+    let Joined { mut streams, mut warnings } = join(&with_paths, run.config)?;
+    warnings.extend(without_rows(run.config, scans.iter().flat_map(|scan| &scan.streams)));
     let sessions = Sessions::new(&LabelSettings::new(run.config));
     let mut places = Vec::with_capacity(streams.len());
     map_batched(
@@ -117,19 +119,28 @@ fn boundary_time(
     found: &Scans,
     rules: &ScanRules,
 ) -> Result<(Timestamp, Vec<usize>)> {
-    let mut reached = 0;
-    let first = |(file, scan): (&CatalogFile, &FileScan)| {
+    // The first `ts_recv` of the files that count, by their places. With `symbols`, those without rows of them do not: they
+    // may be of other symbols, as in a batch job that is split by symbol.
+    let (mut firsts, mut reached) = (Vec::new(), 0);
+    for (place, (file, scan)) in found.files.iter().zip(&found.scans).enumerate() {
         let first = file.head.first(reached);
         reached = reached.max(scan.input.last_ts.map_or(0, |last| last.0));
-        first
-    };
-    let firsts: Vec<u64> = found.files.iter().zip(&found.scans).filter_map(first).collect();
+        if let Some(first) = first
+            && (config.symbols.is_none() || scan.input.rows > 0)
+        {
+            firsts.push((place, first));
+        }
+    }
     let no_rows = || {
-        let drops = found.scans.iter().map(|scan| scan.input.drops.other_publisher).sum::<u64>();
-        match &config.publishers {
-            Some(wanted) if drops > 0 => Error::data(
+        let drops = |of: fn(&Drops) -> u64| found.scans.iter().any(|scan| of(&scan.input.drops) > 0);
+        match (&config.publishers, &config.symbols) {
+            (Some(wanted), _) if drops(|drops| drops.other_publisher) => Error::data(
                 format!("none of the usable records comes from publishers = {wanted:?}"),
                 "lobset inspect lists the publisher of each symbol",
+            ),
+            (_, Some(wanted)) if drops(|drops| drops.other_symbol) => Error::data(
+                format!("none of the usable records is of symbols = {wanted:?}"),
+                "lobset inspect lists the rows of each symbol",
             ),
             _ => {
                 Error::data("none of the files contains a usable row", "lobset inspect shows why records were dropped")
@@ -140,15 +151,15 @@ fn boundary_time(
     if rows == 0 {
         return Err(no_rows());
     }
-    let before = |until: Timestamp| (0..firsts.len()).filter(|i| firsts[*i] < until.0).collect();
     if let Some(until) = given.map(|t| t.fit_until).or(config.fit_until) {
-        return Ok((until, before(until)));
+        let before = firsts.iter().filter(|(_, first)| *first < until.0).map(|(place, _)| *place);
+        return Ok((until, before.collect()));
     }
-    if let [_] = firsts[..] {
-        // Files without records come last, so the only one with records is the first.
-        let middle = engine.row_time(&found.files[0], rules, rows / 2)?.ok_or_else(no_rows)?;
-        return Ok((Timestamp(middle), vec![0]));
+    if let [(place, _)] = firsts[..] {
+        let middle = engine.row_time(&found.files[place], rules, rows / 2)?.ok_or_else(no_rows)?;
+        return Ok((Timestamp(middle), vec![place]));
     }
-    let half = firsts.len() / 2;
-    Ok((Timestamp(firsts[half]), (0..half).collect()))
+    let (fit, holdout) = firsts.split_at(firsts.len() / 2);
+    let (_, first) = holdout.first().ok_or_else(no_rows)?;
+    Ok((Timestamp(*first), fit.iter().map(|(place, _)| *place).collect()))
 }

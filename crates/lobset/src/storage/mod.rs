@@ -8,6 +8,8 @@ mod absent;
 mod calls;
 pub(crate) mod checksum;
 #[cfg(feature = "object-store")]
+mod credentials;
+#[cfg(feature = "object-store")]
 mod object;
 mod paths;
 pub(crate) mod platform;

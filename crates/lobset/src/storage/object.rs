@@ -10,14 +10,15 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{
-    Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion, WriteMultipart,
-    coalesce_ranges, parse_url_opts,
+    Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, UpdateVersion, WriteMultipart, coalesce_ranges,
 };
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use super::credentials::{self, Refusal};
 use super::stat::Stat;
+use crate::error::Explained;
 
 /// Size of a piece of a stream, in bytes: large enough that the latency of its request is negligible.
 const PIECE: u64 = 8 << 20;
@@ -41,7 +42,12 @@ struct Client {
     runtime: Runtime,
     /// The client of each bucket: clients keep connections and credentials.
     stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+    /// Buckets without credentials, and the variables that gave none: looking for some takes seconds.
+    refused: Mutex<HashMap<String, (Variables, Explained)>>,
 }
+
+/// The environment, as far as it is text.
+type Variables = Vec<(String, String)>;
 
 /// The client of this process. A forked process creates its own, because it does not have the threads of its parent's
 /// runtime.
@@ -57,7 +63,12 @@ fn client() -> io::Result<&'static Client> {
         return Ok(client);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    Ok(*held.insert(Box::leak(Box::new(Client { process, runtime, stores: Mutex::default() }))))
+    Ok(*held.insert(Box::leak(Box::new(Client {
+        process,
+        runtime,
+        stores: Mutex::default(),
+        refused: Mutex::default(),
+    }))))
 }
 
 fn runtime() -> io::Result<&'static Runtime> {
@@ -116,19 +127,30 @@ impl Object {
 
 /// The client of a bucket.
 fn store(root: &str) -> io::Result<Arc<dyn ObjectStore>> {
-    let Client { runtime, stores, .. } = client()?;
+    let Client { runtime, stores, refused, .. } = client()?;
     let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(store) = stores.get(root) {
         return Ok(Arc::clone(store));
     }
-    let url = Url::parse(root).map_err(invalid)?;
-    // Creating the client may request credentials, on the runtime.
-    let _inside = runtime.enter();
+    Url::parse(root).map_err(invalid)?;
     // Credentials are always UTF-8, and other variables do not matter.
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let (store, _) = parse_url_opts(&url, variables).map_err(failure)?;
-    let store: Arc<dyn ObjectStore> = Arc::from(store);
+    let variables: Variables = variables.collect();
+    let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+    let denied = |explained: &Explained| io::Error::new(io::ErrorKind::PermissionDenied, explained.clone());
+    if let Some((_, explained)) = refused.get(root).filter(|(same, _)| *same == variables) {
+        return Err(denied(explained));
+    }
+    let store = match credentials::client(root, &variables, runtime) {
+        Ok(store) => store,
+        Err(Refusal::Store(error)) => return Err(failure(error)),
+        Err(Refusal::Missing(explained)) => {
+            let error = denied(&explained);
+            refused.insert(root.to_owned(), (variables, explained));
+            return Err(error);
+        }
+    };
     stores.insert(root.to_owned(), Arc::clone(&store));
     Ok(store)
 }

@@ -127,6 +127,15 @@ impl Platform {
         name.clone()
     }
 
+    /// Free space of the file system at a path, in bytes.
+    ///
+    /// # Errors
+    /// When the path does not exist, or the system refuses.
+    pub fn free_bytes(path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Peak resident memory of this process, in bytes; `None` if the system does not report it.
     pub fn peak_memory(&self) -> Option<u64> {
         // Linux lets a process inherit `ru_maxrss` from the one that started it, such as a large Python process.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::reading::cause;
 use super::violations::MOST_VIOLATIONS;
+use crate::error::Cause;
 use crate::input::{file_sha256, hex};
 use crate::label::{LARGEST_THRESHOLDS, Thresholds};
 use crate::output::{MANIFEST, Manifest, THRESHOLDS};
@@ -19,7 +20,7 @@ use crate::storage;
 pub(super) fn check_names(folder: &Path, manifest: &Manifest) -> Vec<String> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(e) => return vec![format!("the folder cannot be listed: {e}")],
+        Err(e) => return vec![format!("the folder cannot be listed: {}", e.text())],
     };
     let mut missing: BTreeSet<&str> = named(manifest).collect();
     let mut violations = Vec::new();
@@ -27,7 +28,7 @@ pub(super) fn check_names(folder: &Path, manifest: &Manifest) -> Vec<String> {
     for entry in entries {
         let (name, kind) = match entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))) {
             Ok(found) => found,
-            Err(e) => return vec![format!("the folder cannot be listed: {e}")],
+            Err(e) => return vec![format!("the folder cannot be listed: {}", e.text())],
         };
         let known = name.to_str().is_some_and(|name| missing.remove(name));
         let name = name.to_string_lossy();
@@ -58,7 +59,7 @@ pub(super) fn named(manifest: &Manifest) -> impl Iterator<Item = &str> {
 pub(super) fn check_thresholds(folder: &Path, manifest: &Manifest) -> Result<Thresholds, String> {
     let path = folder.join(&manifest.thresholds.file);
     let read = storage::read_at_most(&path, LARGEST_THRESHOLDS);
-    let text = read.map_err(|e| format!("{THRESHOLDS}: cannot be read: {e}"))?;
+    let text = read.map_err(|e| format!("{THRESHOLDS}: cannot be read: {}", e.text()))?;
     let sha256 = hex(&Sha256::digest(&text));
     if sha256 != manifest.thresholds.sha256 {
         return Err(format!(

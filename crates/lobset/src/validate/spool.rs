@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::datasets::FitMovements;
 use crate::cast::to_usize;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::label::{Counter, Histogram, SLICE, Selection, Sums};
 use crate::run::map_ordered;
 use crate::tape::{read_movements, to_bytes};
@@ -48,7 +48,7 @@ pub(super) struct Spool {
 fn fail(e: std::io::Error) -> Error {
     Error::Output {
         path: std::env::temp_dir(),
-        message: format!("cannot store movements for the leak check: {e}"),
+        message: format!("cannot store movements for the leak check: {}", e.text()),
         help: Some("set TMPDIR to a folder with room for 8 bytes for each fit row".to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::ours::kind_of;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::printable::Shown;
 use crate::storage;
 
@@ -113,7 +113,7 @@ fn no_lock(path: &Path, cause: &dyn std::fmt::Display) -> Error {
 fn not_locked(path: &Path, cause: &io::Error) -> Error {
     Error::Output {
         path: path.to_owned(),
-        message: format!("cannot be locked: {cause}"),
+        message: format!("cannot be locked: {}", cause.text()),
         help: Some("write to a file system with file locks: on some network drives they are turned off".to_owned()),
     }
 }

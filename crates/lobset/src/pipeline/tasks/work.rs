@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::output::{
     DATASETS, DatasetEntry, LARGEST_MANIFEST, MANIFEST, MARKER, MOMENTS_ENDING, MOVEMENTS, Manifest, RECEIPTS,
     SEGMENTS, TAPES, Workspace, is_manifest,
@@ -273,9 +273,9 @@ impl Work {
                     });
                 }
                 let swept = self.sweep(manifest);
-                Ok(swept
-                    .err()
-                    .map(|e| format!("{} is complete, but older files in it cannot be removed: {e}", Shown(&self.out))))
+                Ok(swept.err().map(|e| {
+                    format!("{} is complete, but older files in it cannot be removed: {}", Shown(&self.out), e.text())
+                }))
             }
         }
     }

@@ -1,0 +1,238 @@
+//! Says what a run would read and write, from a sample of the records. Writes nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::apart::check_apart;
+use super::check_name;
+use super::engine::delivery;
+use super::market::resolved;
+use super::produce::check_config;
+use super::wanted::maps_wanted;
+use crate::cast::whole_unsigned;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::input::{CatalogFile, RowReader, ScanRules, StreamId, StreamNames, catalog, find, total_bytes};
+use crate::label::Thresholds;
+use crate::output::check_out;
+use crate::run::{Monitor, Options};
+use crate::storage::platform::Platform;
+use crate::storage::{self, plain, plain_all};
+use crate::time_text::Timestamp;
+
+/// Files that are sampled, spread evenly.
+const SAMPLED_FILES: usize = 8;
+
+/// Records that are read of each.
+const SAMPLED_RECORDS: u64 = 100_000;
+
+/// Bytes of a dataset's row with the default settings: 27 to 35, measured on ES futures, Binance and the simulator.
+const ROW_BYTES: f64 = 32.0;
+
+/// Bytes that a further target, and a setting among `derived`, add to a row (measured on Binance).
+const TARGET_BYTES: f64 = 10.0;
+const DERIVED_BYTES: f64 = 5.0;
+
+/// Bytes of the work files per row: mid prices, rows as changes, movements of one target.
+const WORK_BYTES: f64 = 60.0;
+
+/// Time of a whole run on one thread, in times of reading its input alone: 4 to 6 on the same data.
+const RUN_PER_READING: f64 = 5.0;
+
+/// What a run would read and write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The tag of the file names.
+    pub currency: String,
+    /// Every file, in order of time.
+    pub files: Vec<FileEstimate>,
+    /// Size of all files in bytes.
+    pub bytes: u64,
+    /// Sentences about their completeness, and what was skipped.
+    pub delivery: Vec<String>,
+    /// The boundary time T; `None` where it is that of the middle row of a single file, which only a run finds.
+    pub fit_until: Option<Timestamp>,
+    /// Number of records in all files, estimated.
+    pub records: u64,
+    /// Number of rows, estimated.
+    pub rows: u64,
+    /// The symbols of the sample, the largest first. Symbols without a record in the sample are missing.
+    pub symbols: Vec<SymbolEstimate>,
+    /// Labelled rows that a symbol needs to get a dataset (`min_symbol_samples`).
+    pub min_symbol_samples: u64,
+    /// Number of symbols that get a dataset, estimated.
+    pub datasets: u64,
+    /// Size of all datasets in bytes, estimated.
+    pub dataset_bytes: u64,
+    /// Size of the work files in bytes, estimated. They are beside OUT until the run ends.
+    pub work_bytes: u64,
+    /// Free space at OUT in bytes; `None` for an object store.
+    pub free_bytes: Option<u64>,
+    /// Number of threads.
+    pub threads: usize,
+    /// Seconds that the run takes, estimated from the time that the sample took.
+    pub seconds: f64,
+    /// Number of records in the sample.
+    pub sampled_records: u64,
+}
+
+/// An input file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEstimate {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its first `ts_recv`; `None` without records.
+    pub first_ts: Option<Timestamp>,
+}
+
+/// A symbol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolEstimate {
+    /// Its name.
+    pub symbol: String,
+    /// Number of its rows, estimated.
+    pub rows: u64,
+    /// Number of its rows that have a label of the classic target if no window spans a break, estimated.
+    pub labelled_rows: u64,
+}
+
+/// Estimates what [`process`](super::process) would do with the same arguments, from the metadata of all files and up to
+/// 100,000 records of each of eight files. Refuses what a run would refuse at once. Writes nothing.
+///
+/// Sizes are usually right to a quarter, the time to a factor of two.
+///
+/// # Errors
+/// As [`process`](super::process), as far as settings, the names of files and the sample show.
+pub fn estimate<P: AsRef<Path>>(
+    inputs: &[P],
+    out: &Path,
+    config: &Config,
+    thresholds: Option<&Thresholds>,
+    options: &Options,
+    monitor: &Monitor<'_>,
+) -> Result<Estimate> {
+    check_config(config, thresholds)?;
+    let (inputs, out) = (plain_all(inputs), plain(out));
+    let is_local = !storage::is_url(&out);
+    if is_local {
+        check_name(&out)?;
+    }
+    let found = find(&inputs, options.symbology.as_deref())?;
+    check_apart(&out, &found)?;
+    let config = &resolved(config, thresholds, &found, options.threads())?;
+    if is_local {
+        check_out(&out, options.overwrite)?;
+    }
+    let files = catalog(&found)?;
+    let sample = Sample::read(&files, &ScanRules::new(config), monitor)?;
+    let bytes = total_bytes(&files);
+    let all = bytes as f64 / sample.bytes.max(1) as f64;
+    let scaled = |count: u64| rounded(all * count as f64);
+    let names = StreamNames::new(sample.streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
+    let windows = config.lookback_rows + config.lookforward_offset + config.lookforward_input;
+    let of_stream = |(id, rows): (&StreamId, &u64)| SymbolEstimate {
+        symbol: names.name(&id.symbol, id.publisher_id),
+        rows: scaled(*rows),
+        labelled_rows: scaled(*rows).saturating_sub(windows),
+    };
+    let mut symbols: Vec<SymbolEstimate> = sample.streams.iter().map(of_stream).collect();
+    symbols.sort_by(|a, b| (b.rows, &a.symbol).cmp(&(a.rows, &b.symbol)));
+    let labelled = symbols.iter().map(|symbol| symbol.labelled_rows);
+    let large: Vec<u64> = labelled.filter(|rows| *rows >= config.min_symbol_samples).collect();
+    let rows: u64 = symbols.iter().map(|symbol| symbol.rows).sum();
+    let row_bytes =
+        ROW_BYTES + TARGET_BYTES * config.targets.0.len() as f64 + DERIVED_BYTES * config.derived.len() as f64;
+    let times = files.iter().map(|file| file.head.first(0).map(Timestamp));
+    let entry = |(file, first_ts): (&CatalogFile, Option<Timestamp>)| FileEstimate {
+        name: file.name(),
+        bytes: file.stat.bytes,
+        first_ts,
+    };
+    let entries: Vec<FileEstimate> = files.iter().zip(times).map(entry).collect();
+    Ok(Estimate {
+        currency: config.tag().to_owned(),
+        bytes,
+        delivery: delivery(&found, &files, []).sentences(),
+        fit_until: boundary_time(config, thresholds, &files)?,
+        files: entries,
+        records: scaled(sample.records),
+        rows,
+        symbols,
+        min_symbol_samples: config.min_symbol_samples,
+        datasets: large.len() as u64,
+        dataset_bytes: rounded(row_bytes * large.iter().sum::<u64>() as f64),
+        work_bytes: rounded(WORK_BYTES * rows as f64),
+        free_bytes: if is_local { Some(free(&out)?) } else { None },
+        threads: options.threads(),
+        seconds: RUN_PER_READING * all * sample.seconds / options.threads() as f64,
+        sampled_records: sample.records,
+    })
+}
+
+fn rounded(number: f64) -> u64 {
+    whole_unsigned(number.round())
+}
+
+/// T, as the run would have it; `None` with a single file.
+fn boundary_time(config: &Config, thresholds: Option<&Thresholds>, files: &[CatalogFile]) -> Result<Option<Timestamp>> {
+    if let Some(until) = thresholds.map(|thresholds| thresholds.fit_until).or(config.fit_until) {
+        return Ok(Some(until));
+    }
+    let mut firsts = Vec::new();
+    for file in files {
+        if let Some(first) = file.head.first(0)
+            && maps_wanted(config, file)?
+        {
+            firsts.push(first);
+        }
+    }
+    Ok(firsts.get(firsts.len() / 2).filter(|_| firsts.len() > 1).copied().map(Timestamp))
+}
+
+/// Free space where `out` would be.
+fn free(out: &Path) -> Result<u64> {
+    let whole = std::path::absolute(out).map_err(|e| Error::output(out, e))?;
+    let there = whole.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    Platform::free_bytes(there).map_err(|e| Error::output(there, e))
+}
+
+/// What was counted in some of the records.
+#[derive(Default)]
+struct Sample {
+    records: u64,
+    /// Bytes of the files that hold these records.
+    bytes: u64,
+    /// Rows by stream.
+    streams: BTreeMap<StreamId, u64>,
+    seconds: f64,
+}
+
+impl Sample {
+    fn read(files: &[CatalogFile], rules: &ScanRules, monitor: &Monitor<'_>) -> Result<Self> {
+        let count = files.len().min(SAMPLED_FILES);
+        let mut sample = Self::default();
+        let started = Instant::now();
+        for i in 0..count {
+            let file = &files[i * files.len() / count];
+            let mut rows = RowReader::open(&file.path, &rules.with_symbology(file.beside.symbology.as_ref()))?;
+            let (mut by_stream, mut ended) = (Vec::new(), false);
+            while rows.reader.records() < SAMPLED_RECORDS && !ended {
+                ended = !rows.advance(monitor)?;
+                if !ended && let (_, Some(row)) = rows.current()? {
+                    by_stream.resize(by_stream.len().max(row.stream + 1), 0);
+                    by_stream[row.stream] += 1;
+                }
+            }
+            sample.records += rows.reader.records();
+            sample.bytes += if ended { file.stat.bytes } else { rows.reader.bytes_read() };
+            rows.streams().zip(by_stream).for_each(|(id, rows)| *sample.streams.entry(id).or_default() += rows);
+        }
+        sample.seconds = started.elapsed().as_secs_f64();
+        Ok(sample)
+    }
+}
