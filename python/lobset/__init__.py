@@ -9,7 +9,18 @@
 
 from lobset._config import Config, Feature
 from lobset._depth import DepthProcessor
-from lobset._engine import Progress, build, explain, fit_thresholds, inspect, process, read_dbn, simulate, validate
+from lobset._engine import (
+    Progress,
+    build,
+    explain,
+    fit_thresholds,
+    inspect,
+    process,
+    read_dbn,
+    report,
+    simulate,
+    validate,
+)
 from lobset._errors import (
     ConfigError,
     DataError,
@@ -68,6 +79,7 @@ __all__ = [
     "inspect",
     "process",
     "read_dbn",
+    "report",
     "simulate",
     "validate",
 ]

@@ -199,6 +199,27 @@ def validate(
     return Validation._of(place(folder), text)
 
 
+def report(folder: PathLike, *, threads: int = 0, progress: bool | Progress = True) -> bool:
+    """Makes `report.html` of a dataset folder anew, as this version draws it. The manifest, which has its hash, changes with
+    it: both are replaced in one step, or neither.
+
+    Args:
+        folder: The dataset folder; it must be local.
+        threads: As in `process`.
+        progress: As in `process`.
+
+    Returns:
+        Whether the report has changed.
+
+    Raises:
+        InputError: when a file of the folder cannot be read.
+        ValidationError: when the manifest is not what lobset has written.
+        OutputError: when the folder holds other files too, or cannot be replaced.
+    """
+    with watched(progress) as listener:
+        return _lobset.report(os.fspath(folder), _numbers.threads(threads), listener)
+
+
 def explain(
     folder: PathLike,
     symbol: str,

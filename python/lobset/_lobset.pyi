@@ -34,6 +34,7 @@ __all__ = [
     "thresholds",
     "to_toml",
     "try_task",
+    "report",
     "validate",
     "values",
 ]
@@ -110,6 +111,7 @@ def validate(
     threads: int,
     progress: _Progress | None,
 ) -> str: ...
+def report(folder: _Path, threads: int, progress: _Progress | None) -> bool: ...
 def explain(
     folder: _Path,
     symbol: str,

@@ -70,6 +70,10 @@ pub enum Command {
         against: Vec<PathBuf>,
         options: Options,
     },
+    Report {
+        folder: PathBuf,
+        options: Options,
+    },
     Inspect {
         inputs: Vec<PathBuf>,
         config: Box<Config>,
@@ -156,6 +160,7 @@ pub fn parse(matches: &ArgMatches) -> Result<(Talk, Command), Error> {
             against: many("against"),
             options,
         },
+        "report" => Command::Report { folder: one("folder"), options },
         "init" => Command::Init { folder: one("folder"), currency: sub.get_one::<String>("currency").cloned() },
         "completions" => {
             let shell = sub.get_one::<Shell>("shell").copied();

@@ -105,6 +105,11 @@ fn run_watched(
             finish(None, &[], &|| found.to_string().into(), &|| serde_json::to_string_pretty(&found))?;
             return Ok(found.check(&folder).err());
         }
+        Command::Report { folder, options } => {
+            let changed = lobset::report(&folder, &options, monitor)?;
+            let made = summary::Made { report: folder.join(lobset::REPORT), changed };
+            finish(None, &[], &|| summary::made(&made), &|| serde_json::to_string_pretty(&made))
+        }
         Command::Inspect { inputs, config, options } => {
             let found = lobset::inspect(&inputs, &config, &options, monitor)?;
             finish(None, &found.warnings, &|| summary::inspection(&found, talk.verbose), &|| {

@@ -216,6 +216,13 @@ pub fn validate(
     })?)
 }
 
+/// Makes the report of a folder of datasets anew; returns whether it has changed.
+#[pyfunction]
+pub fn report(py: Python<'_>, folder: PathBuf, threads: usize, progress: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let options = Options { threads, ..Options::default() };
+    run(py, progress, |monitor, _| lobset::report(&folder, &options, monitor))
+}
+
 /// Explains one row of a dataset; returns the result as JSON, and as text.
 #[pyfunction]
 #[pyo3(signature = (folder, symbol, row, against, symbology, threads, progress))]

@@ -48,7 +48,7 @@ mod _lobset {
     #[pymodule_export]
     use super::depth::DepthProcessor;
     #[pymodule_export]
-    use super::engine::{build, explain, fit_thresholds, inspect, process, simulate, validate};
+    use super::engine::{build, explain, fit_thresholds, inspect, process, report, simulate, validate};
     #[pymodule_export]
     use super::moments::Moments;
     #[pymodule_export]

@@ -48,6 +48,7 @@ mod near;
 pub mod output;
 mod pipeline;
 mod printable;
+mod report;
 mod run;
 pub mod settings;
 pub mod storage;
@@ -87,7 +88,7 @@ pub use output::Manifest;
 pub use output::{CARD, REPORT, THRESHOLDS};
 pub use pipeline::{
     Cluster, Estimate, Executor, FileEstimate, Inspection, Receive, SymbolEstimate, SymbolInspection, Task, Threads,
-    build, estimate, fit_thresholds, inspect, process, process_as_tasks, run_task,
+    build, estimate, fit_thresholds, inspect, process, process_as_tasks, report, run_task,
 };
 pub use printable::{grouped, printable};
 pub use run::{Event, Monitor, Options, Stage};

@@ -164,7 +164,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .arg(general("quiet", "Print only errors, and the result if --json asks for it").short('q'))
         .arg(general("json", "Print the result as JSON"))
-        .subcommands([process(), inspect(), validate(), explain(), thresholds(), build()])
+        .subcommands([process(), inspect(), validate(), report(), explain(), thresholds(), build()])
         .subcommands([init(), simulate(), cache(), completions(), man()])
 }
 
@@ -250,6 +250,18 @@ fn validate() -> Command {
         )
         .arg(symbology_file().requires("against"))
         .arg(verbose("Print all symbols, the share of every class, and every check"))
+        .arg(threads())
+}
+
+fn report() -> Command {
+    Command::new("report")
+        .about("Make the report of a folder of datasets anew")
+        .arg(folder_of_datasets())
+        .after_help(
+            "The report is drawn by this version from the manifest and a sample of the datasets' rows. The manifest, which \
+             has its hash, changes with it: both are replaced in one step, or neither.\n\n\
+             Example:\n  lobset report out",
+        )
         .arg(threads())
 }
 

@@ -1,6 +1,6 @@
-//! The summaries of `thresholds` and `cache`.
+//! The summaries of `thresholds`, `report` and `cache`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lobset::cache::{Cache, CachedFile};
 use lobset::{Thresholds, grouped};
@@ -34,6 +34,21 @@ pub fn thresholds(out: &Path, thresholds: &Thresholds) -> Page {
     }
     page.line(format!("fitted on data before {} only", to_second(thresholds.fit_until)));
     page.line(format!("thresholds: {}", shown(out)));
+    page
+}
+
+/// What `report` has made.
+#[derive(serde::Serialize)]
+pub struct Made {
+    pub report: PathBuf,
+    /// Whether it differs from the one before.
+    pub changed: bool,
+}
+
+/// The summary of `report`.
+pub fn made(made: &Made) -> Page {
+    let mut page = Page::default();
+    page.line(format!("{} {}", if made.changed { "wrote" } else { "up to date:" }, shown(&made.report)));
     page
 }
 

@@ -10,7 +10,9 @@ use arrow_array::{Array, RecordBatch, RecordBatchReader};
 use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::file::statistics::Statistics;
 
 use super::file::DatasetFile;
@@ -328,6 +330,43 @@ impl DatasetReader {
             .with_batch_size(rows.clamp(1, to_usize(ROW_GROUP_ROWS)))
             .build()
             .map_err(|e| InputError::unreadable(&self.path, e))?;
+        self.joined(batches, rows)
+    }
+
+    /// Reads columns of ranges of a row group's rows, which ascend.
+    pub(crate) fn read_ranges(&self, group: usize, ranges: &[Range<usize>], columns: &[&str]) -> Result<RecordBatch> {
+        let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
+        let bytes = DatasetFile::of_size(&self.path, self.bytes)?.group(self.footer.metadata(), group, &mask);
+        let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
+        let all = to_usize(self.starts[group + 1] - self.starts[group]);
+        let rows = ranges.iter().map(Range::len).sum::<usize>();
+        let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![group])
+            .with_row_selection(RowSelection::from_consecutive_ranges(ranges.iter().cloned(), all))
+            .with_batch_size(rows.clamp(1, to_usize(ROW_GROUP_ROWS)))
+            .build()
+            .map_err(|e| InputError::unreadable(&self.path, e))?;
+        self.joined(batches, rows)
+    }
+
+    /// The numbers of consecutive rows of the file, as the column `row` has them.
+    pub(crate) fn row_numbers(&self, rows: Range<u64>) -> Result<Vec<u64>> {
+        let mut numbers = Vec::with_capacity(to_usize(rows.end - rows.start));
+        for (number, group) in self.groups().enumerate() {
+            let (start, end) = (rows.start.max(group.start), rows.end.min(group.end));
+            if start < end {
+                let range = to_usize(start - group.start)..to_usize(end - group.start);
+                let batch = self.read_ranges(number, &[range], &[names::ROW])?;
+                let found = self.column(&batch, names::ROW)?.as_primitive_opt::<UInt64Type>();
+                numbers.extend_from_slice(found.ok_or_else(|| self.foreign(names::ROW))?.values());
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Joins batches that have so many rows.
+    fn joined(&self, batches: ParquetRecordBatchReader, rows: usize) -> Result<RecordBatch> {
         let schema = batches.schema();
         let batches: Vec<RecordBatch> =
             batches.collect::<Result<_, _>>().map_err(|e| InputError::unreadable(&self.path, e))?;

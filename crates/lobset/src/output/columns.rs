@@ -17,6 +17,8 @@ use crate::tape::{BOOK_WORDS, Book, Level, Row, halves, level};
 pub(crate) mod names {
     /// When Databento received the record.
     pub const TS_RECV: &str = "ts_recv";
+    /// The time at the exchange.
+    pub const TS_EVENT: &str = "ts_event";
     /// Databento's bits.
     pub const FLAGS: &str = "flags";
     /// The instrument's name.

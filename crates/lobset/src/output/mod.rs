@@ -17,7 +17,6 @@ mod moments;
 pub(crate) mod pages;
 mod publish;
 mod records;
-mod report;
 pub(crate) mod row_group;
 mod run_column;
 mod runs;
@@ -50,7 +49,6 @@ pub(crate) use publish::{
     work_folder, write_whole,
 };
 pub use records::RecordBatches;
-pub(crate) use report::report;
 pub(crate) use row_group::{BLOCK_ROWS, RowGroupEncoder};
 pub(crate) use schema::DatasetSchema;
 pub(crate) use window::{RangeFile, Window, read_metadata};

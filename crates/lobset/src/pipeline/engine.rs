@@ -2,6 +2,7 @@
 //! machines.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::counts::{BlockCounts, Slice};
 use super::ladder::{LadderCounts, LadderTask};
@@ -91,6 +92,9 @@ pub trait Engine {
 
     /// Writes the datasets and returns the manifest entry of each, by the symbol's place.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>>;
+
+    /// The place of a dataset that was written, given its name in the output folder.
+    fn dataset(&self, file: &str) -> PathBuf;
 
     /// Writes a small file beside the datasets and returns its name in the output folder.
     fn put(&mut self, file: &str, text: &str) -> Result<String>;

@@ -2,6 +2,7 @@
 //! directly from tapes into datasets.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::counts::{BlockCounts, Labelled, Slice, class_blocks, slices, slices_of};
@@ -227,6 +228,10 @@ impl Engine for Local<'_> {
             })
         })?;
         Ok(entries)
+    }
+
+    fn dataset(&self, file: &str) -> PathBuf {
+        self.workspace.staged().join(file)
     }
 
     fn put(&mut self, file: &str, text: &str) -> Result<String> {

@@ -1,5 +1,7 @@
 //! The steps of a run on any engine: scan, plan, write, validate.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -13,7 +15,8 @@ use crate::config::Config;
 use crate::error::{ConfigError, Result};
 use crate::input::{has_ts_out, hex};
 use crate::label::Thresholds;
-use crate::output::{CARD, FileEntry, Manifest, REPORT, THRESHOLDS, ThresholdsEntry, Timings, card, report};
+use crate::output::{CARD, DatasetEntry, FileEntry, Manifest, REPORT, THRESHOLDS, ThresholdsEntry, Timings, card};
+use crate::report;
 use crate::run::Run;
 use crate::storage::platform::Platform;
 
@@ -87,10 +90,18 @@ pub fn produce(
         records_per_second: manifest.records() as f64 / seconds(started, after_validation),
         peak_memory_bytes: Platform::here().peak_memory(),
     };
-    manifest.report = put(engine, REPORT, &report(&manifest))?;
+    manifest.report = put(engine, REPORT, &page(engine, run, &manifest, &planned.thresholds)?)?;
     manifest.seal();
     engine.publish(&manifest)?;
     Ok(manifest)
+}
+
+/// The report on what was written.
+fn page(engine: &impl Engine, run: Run<'_>, manifest: &Manifest, thresholds: &Thresholds) -> Result<String> {
+    let place = |(_, dataset): (_, &DatasetEntry)| (dataset.file.clone(), engine.dataset(&dataset.file));
+    let places: BTreeMap<String, PathBuf> = manifest.datasets().map(place).collect();
+    let path = |file: &str| places.get(file).cloned().unwrap_or_default();
+    report::page(manifest, thresholds, path, run.threads, run.monitor)
 }
 
 /// Writes a small file of the result; returns its manifest entry.

@@ -140,11 +140,6 @@ impl<'a> Tasks<'a> {
         let histograms = merged(selections, receipts.iter().map(|(histograms, _)| histograms.as_slice()));
         Ok((histograms, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
     }
-
-    /// Path of a finished dataset, or of its sums, given its name.
-    fn dataset(&self, file: &str) -> PathBuf {
-        self.datasets.get(file).cloned().unwrap_or_default()
-    }
 }
 
 /// Rows per task of a step over `total` rows that is split into at most about `tasks` tasks; a multiple of blocks and
@@ -419,6 +414,11 @@ impl Engine for Tasks<'_> {
             entries.insert(plan.symbol, entry);
         }
         Ok(entries)
+    }
+
+    /// Also the place of a dataset's sums.
+    fn dataset(&self, file: &str) -> PathBuf {
+        self.datasets.get(file).cloned().unwrap_or_default()
     }
 
     fn put(&mut self, file: &str, text: &str) -> Result<String> {

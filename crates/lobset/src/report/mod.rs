@@ -1,0 +1,89 @@
+//! `report.html`: one page that opens offline, without scripts, and says at a glance whether the datasets are good, and why
+//! not.
+//!
+//! [`page`] makes it from a manifest, thresholds and a sample of the datasets' rows. The same three give the same bytes.
+
+mod charts;
+mod sample;
+mod tensor;
+mod time;
+mod view;
+
+use std::path::PathBuf;
+
+use minijinja::Environment;
+
+use crate::dataset::DatasetReader;
+use crate::error::{Error, Result};
+use crate::label::Thresholds;
+use crate::output::{DatasetEntry, Manifest, SymbolEntry};
+use crate::run::{BATCH, Monitor, map_batched};
+use sample::Sample;
+use tensor::Picture;
+use time::Scale;
+use view::View;
+
+/// Datasets with charts: those with the most rows.
+const MOST_CHARTS: usize = 8;
+
+const PAGE: &str = include_str!("page.html");
+const TABLE: &str = include_str!("table.html");
+const STYLE: &str = include_str!("page.css");
+
+/// What the charts of a dataset are drawn from.
+struct Drawn<'a> {
+    symbol: &'a SymbolEntry,
+    sample: Sample,
+    /// Of the largest dataset.
+    picture: Option<Picture>,
+}
+
+/// Makes the page. `path` has the place of a dataset with a name.
+///
+/// # Errors
+/// [`InputError`](crate::error::InputError) when a dataset cannot be read.
+pub fn page(
+    manifest: &Manifest,
+    thresholds: &Thresholds,
+    path: impl Fn(&str) -> PathBuf + Sync,
+    threads: usize,
+    monitor: &Monitor<'_>,
+) -> Result<String> {
+    let scale = Scale::of(&manifest.inputs);
+    let mut datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
+    datasets.sort_by(|a, b| b.1.rows.cmp(&a.1.rows).then_with(|| a.0.symbol.cmp(&b.0.symbol)));
+    datasets.truncate(MOST_CHARTS);
+    let numbered: Vec<(usize, (&SymbolEntry, &DatasetEntry))> = datasets.into_iter().enumerate().collect();
+    let draw = |(number, (symbol, dataset)): &(usize, (&SymbolEntry, &DatasetEntry))| {
+        let reader = DatasetReader::open(&path(&dataset.file))?;
+        let sample = Sample::read(&reader, scale.pause())?;
+        let picture = if *number == 0 { tensor::picture(reader, &symbol.breaks)? } else { None };
+        monitor.advance(0)?;
+        Ok((sample, picture))
+    };
+    let mut drawn = Vec::with_capacity(numbered.len());
+    map_batched(
+        threads,
+        &numbered,
+        |_| BATCH,
+        draw,
+        |found| {
+            drawn.push(found);
+            Ok(())
+        },
+    )?;
+    let charts = numbered.iter().zip(drawn);
+    let drawn: Vec<Drawn<'_>> =
+        charts.map(|((_, (symbol, _)), (sample, picture))| Drawn { symbol, sample, picture }).collect();
+    render(&View::new(manifest, thresholds, &drawn, scale))
+}
+
+/// Fills the template. It escapes every text but charts and style.
+fn render(view: &View) -> Result<String> {
+    let mut templates = Environment::new();
+    let fail = |e: minijinja::Error| Error::Executor(format!("the report cannot be made: {e:#}"));
+    templates.add_template("table.html", TABLE).map_err(fail)?;
+    templates.add_template("page.html", PAGE).map_err(fail)?;
+    let template = templates.get_template("page.html").map_err(fail)?;
+    template.render(minijinja::value::Serde(view)).map_err(fail)
+}

@@ -1,0 +1,201 @@
+//! What charts are drawn from: rows of a dataset, in blocks spread evenly over it.
+
+use std::ops::Range;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_array::{Array, RecordBatch};
+
+use crate::cast::to_usize;
+use crate::config::Target;
+use crate::dataset::DatasetReader;
+use crate::error::Result;
+use crate::label::Split;
+use crate::output::names;
+use crate::storage;
+
+/// Number of blocks in a local file, and in an object store, where each takes a request.
+const BLOCKS: u64 = 256;
+const REMOTE_BLOCKS: u64 = 32;
+
+/// Rows of a block.
+const BLOCK_ROWS: u64 = 512;
+
+/// Rows of a dataset.
+pub struct Sample {
+    /// Number of rows read, and of all rows.
+    pub rows: [u64; 2],
+    /// What the blocks say of prices, in order of time.
+    pub blocks: Vec<Block>,
+    /// The labels of each target, in the order of the settings.
+    pub targets: Vec<Labels>,
+}
+
+/// A block of neighbouring rows.
+pub struct Block {
+    /// Times of its first and last row.
+    pub times: [u64; 2],
+    /// The lowest and the highest mid price.
+    pub mids: [f64; 2],
+    /// The mean spread.
+    pub spread: f64,
+}
+
+/// The labels of a target.
+#[derive(Default)]
+pub struct Labels {
+    /// The movements of `fit` rows.
+    pub fit: Vec<f64>,
+    /// The time and class of each row with a label.
+    pub classes: Vec<(u64, usize)>,
+}
+
+/// The columns of a block, as far as charts need them.
+struct Columns<'a> {
+    times: &'a [i64],
+    mids: &'a [f64],
+    bids: Vec<f64>,
+    asks: Vec<f64>,
+}
+
+impl Sample {
+    /// Reads a sample of a dataset. Blocks do not span pauses longer than `pause`.
+    ///
+    /// # Errors
+    /// [`InputError`](crate::error::InputError) when the file cannot be read.
+    pub fn read(reader: &DatasetReader, pause: u64) -> Result<Self> {
+        let targets = reader.config().all_targets();
+        let most = if storage::is_url(reader.path()) { REMOTE_BLOCKS } else { BLOCKS };
+        let time = if reader.data_type(names::TS_RECV).is_some() { names::TS_RECV } else { names::TS_EVENT };
+        let [bid, ask] = [0, 1].map(|side| names::of_level("px", side, 0));
+        let of_targets: Vec<String> = targets.iter().flat_map(label_columns).collect();
+        let mut wanted = vec![time, names::MID_PRICE, &bid, &ask];
+        wanted.extend(of_targets.iter().map(String::as_str));
+
+        let mut sample = Self { rows: [0, reader.rows()], blocks: Vec::new(), targets: Vec::new() };
+        sample.targets.resize_with(targets.len(), Labels::default);
+        for (group, ranges) in by_group(reader, &blocks(reader.rows(), most)) {
+            let batch = reader.read_ranges(group, &ranges, &wanted)?;
+            let mut start = 0;
+            for range in ranges {
+                let block = batch.slice(start, range.len());
+                start += range.len();
+                sample.take(reader, &block, (time, &bid, &ask), &targets, pause)?;
+            }
+        }
+        Ok(sample)
+    }
+
+    fn take(
+        &mut self,
+        reader: &DatasetReader,
+        block: &RecordBatch,
+        (time, bid, ask): (&str, &str, &str),
+        targets: &[Target],
+        pause: u64,
+    ) -> Result<()> {
+        let times = reader.column(block, time)?;
+        let times = times.as_primitive_opt::<arrow_array::types::TimestampNanosecondType>();
+        let mids = reader.column(block, names::MID_PRICE)?.as_primitive_opt::<Float64Type>();
+        let foreign = || reader.foreign(names::MID_PRICE);
+        let prices = |name: &str| -> Result<Vec<f64>> {
+            let column = reader.column(block, name)?;
+            if let Some(floats) = column.as_primitive_opt::<Float64Type>() {
+                return Ok(floats.iter().map(|price| price.unwrap_or(f64::NAN)).collect());
+            }
+            let fixed = column.as_primitive_opt::<Int64Type>().ok_or_else(|| reader.foreign(name))?;
+            Ok(fixed.iter().map(|price| price.map_or(f64::NAN, |price| price as f64 / 1e9)).collect())
+        };
+        let columns = Columns {
+            times: times.ok_or_else(|| reader.foreign(time))?.values(),
+            mids: mids.ok_or_else(foreign)?.values(),
+            bids: prices(bid)?,
+            asks: prices(ask)?,
+        };
+        self.rows[0] += block.num_rows() as u64;
+        self.blocks.extend(columns.blocks(pause));
+        for (target, labels) in targets.iter().zip(&mut self.targets) {
+            let [movement, class, split] = label_columns(target);
+            let movements = reader.column(block, &movement)?.as_primitive_opt::<Float64Type>();
+            let classes = reader.column(block, &class)?.as_primitive_opt::<Int32Type>();
+            let splits = reader.column(block, &split)?.as_dictionary_opt::<Int32Type>();
+            let movements = movements.ok_or_else(|| reader.foreign(&movement))?;
+            let classes = classes.ok_or_else(|| reader.foreign(&class))?;
+            let splits = splits.ok_or_else(|| reader.foreign(&split))?;
+            let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| reader.foreign(&split))?;
+            let fit = texts.iter().position(|text| text == Some(Split::Fit.name()));
+            for row in (0..block.num_rows()).filter(|row| classes.is_valid(*row) && splits.is_valid(*row)) {
+                let time = u64::try_from(columns.times[row]).unwrap_or_default();
+                labels.classes.push((time, usize::try_from(classes.value(row)).unwrap_or_default()));
+                if usize::try_from(splits.keys().value(row)).ok() == fit && movements.is_valid(row) {
+                    labels.fit.push(movements.value(row));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Columns<'_> {
+    /// The rows as blocks: one, unless there are pauses.
+    fn blocks(&self, pause: u64) -> impl Iterator<Item = Block> {
+        let mut start = 0;
+        self.times.chunk_by(move |a, b| b.saturating_sub(*a) <= i64::try_from(pause).unwrap_or(i64::MAX)).map(
+            move |times| {
+                let rows = start..start + times.len();
+                start = rows.end;
+                self.block(rows)
+            },
+        )
+    }
+
+    fn block(&self, rows: Range<usize>) -> Block {
+        let times = [rows.start, rows.end - 1].map(|row| u64::try_from(self.times[row]).unwrap_or_default());
+        let mids = &self.mids[rows.clone()];
+        let low = mids.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = mids.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let spreads = rows.map(|row| self.asks[row] - self.bids[row]).filter(|spread| !spread.is_nan());
+        let (sum, count) = spreads.fold((0.0, 0_u32), |(sum, count), spread| (sum + spread, count + 1));
+        Block { times, mids: [low, high], spread: sum / f64::from(count.max(1)) }
+    }
+}
+
+/// The columns of a target's movement, class and split.
+fn label_columns(target: &Target) -> [String; 3] {
+    [names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT].map(|name| target.column(name))
+}
+
+/// Ranges of rows: all of them in pieces if there are few, else one from each of equal parts.
+fn blocks(rows: u64, most: u64) -> Vec<Range<u64>> {
+    let count = rows.div_ceil(BLOCK_ROWS).min(most);
+    let part = |number: u64| u64::try_from(u128::from(rows) * u128::from(number) / u128::from(count)).unwrap_or(rows);
+    (0..count).map(|number| part(number)..part(number + 1).min(part(number) + BLOCK_ROWS)).collect()
+}
+
+/// The parts of ranges in each row group, as positions within it.
+fn by_group(reader: &DatasetReader, blocks: &[Range<u64>]) -> Vec<(usize, Vec<Range<usize>>)> {
+    let of_group = |(number, group): (usize, Range<u64>)| {
+        let within = |block: &Range<u64>| block.start.max(group.start)..block.end.min(group.end);
+        let place = |rows: Range<u64>| to_usize(rows.start - group.start)..to_usize(rows.end - group.start);
+        let ranges: Vec<_> = blocks.iter().map(within).filter(|rows| !rows.is_empty()).map(place).collect();
+        (!ranges.is_empty()).then_some((number, ranges))
+    };
+    reader.groups().enumerate().filter_map(of_group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_all_rows_or_spread_evenly() {
+        let all = |rows: u64, most: u64| blocks(rows, most);
+        assert_eq!(all(0, 4), []);
+        assert_eq!(all(5, 4), [0..5]);
+        let whole = all(4 * BLOCK_ROWS - 1, 4);
+        assert_eq!(whole.iter().map(|b| b.end - b.start).sum::<u64>(), 4 * BLOCK_ROWS - 1);
+        let many = all(1_000_000, 4);
+        assert_eq!(many.iter().map(|b| b.start).collect::<Vec<_>>(), [0, 250_000, 500_000, 750_000]);
+        assert!(many.iter().all(|b| b.end - b.start == BLOCK_ROWS));
+    }
+}
