@@ -101,7 +101,7 @@ fuzz:
 bench: build
 	scripts/bench
 
-# Writes the tables of docs/compatibility.md: many readers, each in its own environment.
+# Writes the tables of docs/reference/compatibility.md: many readers, each in its own environment.
 compatibility: build
 	scripts/compatibility
 

@@ -12,7 +12,8 @@ import lobset
 from small import SMALL, TOML
 
 matplotlib.use("Agg")
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "how-to" / "python.md"
 
 
 def test_the_python_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
@@ -59,7 +60,7 @@ def test_the_production_example_runs(tmp_path):
     lobset.simulate(tmp_path / "market", days=2, rows=15_000)
     settings = tmp_path / "lobset.toml"
     settings.write_text(TOML)
-    script = PAGE.parents[1] / "examples" / "process_production.py"
+    script = ROOT / "examples" / "process_production.py"
     words = [
         sys.executable,
         script,
