@@ -8,8 +8,10 @@ Blocks of one page share a folder and the names of their Python. What follows th
     toml            settings that lobset accepts; file=NAME writes them to a file
     text            shown, not run
 
-    needs=NAME,…    runs only where every NAME is there: one of MODULES or PLACES
+    needs=NAME,…    runs only where every NAME is there, one of PLACES
     status=N        ends with exit code N
+
+Python that names one of MODULES runs only where that module is installed.
 
 A block in a comment of the page (`<!--`) runs too, and readers do not see it.
 """
@@ -28,7 +30,7 @@ BLOCK = re.compile(r"^( *)```(\S+)?([^\n]*)\n(.*?)^\1```$", flags=re.DOTALL | re
 KINDS = {"python", "sh", "console", "output", "toml", "text"}
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 
-MODULES = {"ray", "torch"}
+MODULES = ["ray", "torch"]
 PLACES = {
     "checkout": False,  # The repository and a Rust compiler: `make` and `pip install .` are run by CI itself.
     "account": False,  # An account at Databento, or a signing key.
@@ -47,7 +49,9 @@ class Block:
     text: str
 
     def missing(self) -> list[str]:
-        return [name for name in self.needs if not (PLACES[name] if name in PLACES else importlib.util.find_spec(name))]
+        modules = [name for name in MODULES if self.kind == "python" and re.search(rf"\b{name}\b", self.text)]
+        absent = [name for name in modules if importlib.util.find_spec(name) is None]
+        return absent + [name for name in self.needs if not PLACES[name]]
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -64,7 +68,7 @@ def blocks_of(page: Path) -> list[Block]:
         needs, status = words.pop("needs", ""), int(words.pop("status", 0))
         file = words.pop("file", "")
         needs = [name for name in needs.split(",") if name]
-        if unknown := [*words, *(name for name in needs if name not in MODULES and name not in PLACES)]:
+        if unknown := [*words, *(name for name in needs if name not in PLACES)]:
             raise SystemExit(f"{page}:{line}: unknown: {', '.join(unknown)}")
         body = re.sub(f"^{indent}", "", body, flags=re.MULTILINE)
         blocks.append(Block(line, kind, needs, status, file, body))
@@ -85,15 +89,10 @@ def matches(wanted: str, printed: str) -> bool:
 
 
 def shell(text: str, folder: Path, status: int) -> str:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
-    ran = subprocess.run(
-        ["bash", "-eu", "-c", text],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "80"}
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    ran = subprocess.run(["bash", "-eu", "-c", text], cwd=folder, env=environment, text=True, **both)
     if ran.returncode != status:
         raise AssertionError(f"exit code {ran.returncode}\n{ran.stdout}")
     return ran.stdout
@@ -111,6 +110,9 @@ def transcript(text: str, folder: Path, status: int) -> None:
 def run(page: Path, folder: Path) -> int:
     """Runs what can run here, and returns how many blocks that were."""
     os.chdir(folder)
+    os.environ.update({"LOBSET_CACHE": str(folder / "cache"), "MPLBACKEND": "Agg"})
+    if PLACES["crypto"]:
+        (folder / "crypto").symlink_to(REAL / "crypto")
     names: dict[str, object] = {"__name__": "__main__"}
     ran, printed = 0, None
     for block in blocks_of(page):
