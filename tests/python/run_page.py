@@ -63,13 +63,13 @@ def blocks_of(page: Path) -> list[Block]:
         if (kind or "").startswith("{"):
             continue  # A directive of the site.
         if kind not in KINDS:
-            raise SystemExit(f"{page}:{line}: a block of {kind or 'no language'}; name one of {', '.join(sorted(KINDS))}")
+            raise ValueError(f"{page}:{line}: a block of {kind or 'no language'}; name one of {', '.join(sorted(KINDS))}")
         words = dict(word.split("=", 1) for word in rest.split())
         needs, status = words.pop("needs", ""), int(words.pop("status", 0))
         file = words.pop("file", "")
         needs = [name for name in needs.split(",") if name]
         if unknown := [*words, *(name for name in needs if name not in PLACES)]:
-            raise SystemExit(f"{page}:{line}: unknown: {', '.join(unknown)}")
+            raise ValueError(f"{page}:{line}: unknown: {', '.join(unknown)}")
         body = re.sub(f"^{indent}", "", body, flags=re.MULTILINE)
         blocks.append(Block(line, kind, needs, status, file, body))
     return blocks
