@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,20 @@ def cluster():
         store.create_bucket(Bucket="datasets")
         for path in lobset.simulate(Path(folder) / "market", days=3, rows=60_000):
             store.upload_file(str(path), "market", f"mbp-10/{path.name}")
-        yield environment
-    server.stop()
+        command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port=0", "--num-cpus=4"]
+        options = ["--include-dashboard=false", f"--object-store-memory={80 << 20}"]
+        with (Path(folder) / "head.log").open("w") as log:
+            head = subprocess.Popen([*command, *options], env={**os.environ, **environment}, stdout=log, stderr=log)
+        try:
+            # Where address="auto" looks for the cluster.
+            while not (Path(folder) / "ray" / "ray_current_cluster").exists():
+                assert head.poll() is None, (Path(folder) / "head.log").read_text()
+                time.sleep(0.1)
+            yield environment
+        finally:
+            head.terminate()
+            head.wait()
+            server.stop()
 
 
 @pytest.mark.parametrize("page", RUN, ids=names(RUN))
