@@ -1,31 +1,40 @@
-"""The site: `make docs` builds it into site/."""
+"""The site, which `make docs` builds into site/: Sphinx reads the pages (MyST), and the docstrings without importing
+the package (AutoAPI)."""
 
-import sys
-from pathlib import Path
-
-import tomllib
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "docs" / "_extensions"))
+from docutils import nodes
+from latex2mathml.converter import convert
 
 project = "lobset"
+copyright = "the authors of lobset"
+html_title = "lobset"
 html_theme = "furo"
-extensions = ["myst_parser", "autoapi.extension", "sphinx.ext.napoleon"]
+html_copy_source = False
+html_show_sphinx = False
+exclude_patterns = ["requirements.txt"]
+
+extensions = ["myst_parser", "sphinx.ext.napoleon", "autoapi.extension"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
-html_math_renderer = "mathml"
+
 autoapi_dirs = ["../python/lobset"]
 autoapi_root = "reference/api"
-autoapi_python_class_content = "both"
-autoapi_options = ["members", "undoc-members", "show-module-summary", "imported-members", "inherited-members"]
 autoapi_add_toctree_entry = False
-autoapi_keep_files = False
+autoapi_options = ["members", "undoc-members", "imported-members", "inherited-members"]
+autoapi_python_class_content = "both"
+# Docstrings are written in Markdown's style: a name in single backticks is code.
+default_role = "code"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+html_math_renderer = "mathml"
 
 
-def mathml(self, node):
-    from latex2mathml.converter import convert
-    self.body.append(convert(node.astext(), display="block" if node.tagname == "math_block" else "inline"))
-    raise __import__("docutils").nodes.SkipNode
+def mathml(translator, node):
+    """Formulas as MathML, which browsers show without a script."""
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    # latex2mathml keeps the backslash of `\_` within text.
+    translator.body.append(convert(node.astext(), display=display).replace("\\_", "_"))
+    raise nodes.SkipNode
+
 
 def setup(app):
-    app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
+    app.add_html_math_renderer("mathml", inline_renderers=(mathml, None), block_renderers=(mathml, None))

@@ -34,7 +34,7 @@ MODULES = ["ray", "torch"]
 PLACES = {
     "checkout": False,  # The repository and a Rust compiler: `make` and `pip install .` are run by CI itself.
     "account": False,  # An account at Databento, or a signing key.
-    "cluster": "LOBSET_TEST_CLUSTER" in os.environ,  # A Ray cluster and an S3 server, started by test_docs.py.
+    "cluster": "TEST_LOBSET_CLUSTER" in os.environ,  # A Ray cluster and an S3 server, started by test_docs.py.
     "crypto": (REAL / "crypto").is_dir(),  # Real market data, which may not be in the repository.
 }
 
@@ -63,7 +63,9 @@ def blocks_of(page: Path) -> list[Block]:
         if (kind or "").startswith("{"):
             continue  # A directive of the site.
         if kind not in KINDS:
-            raise ValueError(f"{page}:{line}: a block of {kind or 'no language'}; name one of {', '.join(sorted(KINDS))}")
+            raise ValueError(
+                f"{page}:{line}: a block of {kind or 'no language'}; name one of {', '.join(sorted(KINDS))}"
+            )
         words = dict(word.split("=", 1) for word in rest.split())
         needs, status = words.pop("needs", ""), int(words.pop("status", 0))
         file = words.pop("file", "")
@@ -90,7 +92,7 @@ def matches(wanted: str, printed: str) -> bool:
 
 def shell(text: str, folder: Path, status: int) -> str:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "COLUMNS": "80"}
+    environment = {**os.environ, "PATH": path, "COLUMNS": "80", "HOME": str(folder)}
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     ran = subprocess.run(["bash", "-eu", "-c", text], cwd=folder, env=environment, text=True, **both)
     if ran.returncode != status:

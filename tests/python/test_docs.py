@@ -47,7 +47,7 @@ def cluster():
     host, port = server.get_host_and_port()
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
         environment = {
-            "LOBSET_TEST_CLUSTER": "1",
+            "TEST_LOBSET_CLUSTER": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_AUTH_MODE": "disabled",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
