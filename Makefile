@@ -9,8 +9,9 @@ PYTHON := .venv/bin/python
 TORCH := .venv-torch/bin/python
 READERS := .venv-readers/bin/python
 LINT := .venv-lint/bin/python
+DOCS := .venv-docs/bin/python
 
-.PHONY: build process-production test test-rust test-siege test-python test-readers test-torch wheel lint fuzz siege bench bench-scale compatibility clean
+.PHONY: build process-production test test-rust test-siege test-python test-readers test-torch wheel lint docs fuzz siege bench bench-scale compatibility clean
 
 build:
 	cargo build --release --locked --bin lobset
@@ -69,6 +70,10 @@ $(LINT): scripts/lint-requirements.txt
 	scripts/python-env .venv-lint $<
 	touch $@
 
+$(DOCS): docs/requirements.txt
+	scripts/python-env .venv-docs $<
+	touch $@
+
 $(TORCH):
 	scripts/torch-env .venv-torch
 
@@ -81,6 +86,12 @@ lint: $(LINT)
 	cargo test --quiet --workspace --locked --test settings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	PATH="$(CURDIR)/.venv-lint/bin:$$PATH" scripts/lint-dependencies
+
+# The documentation as a site, site/index.html. A broken link or reference is an error.
+docs: $(DOCS)
+	rm -rf site
+	$(DOCS) -m sphinx -W --keep-going -q -b html docs site
+	@echo "site/index.html"
 
 # Every fault at every system call, and 500 kills: about half an hour.
 siege: build
@@ -101,7 +112,7 @@ fuzz:
 bench: build
 	scripts/bench
 
-# Writes the tables of docs/compatibility.md: many readers, each in its own environment.
+# Writes the tables of docs/reference/compatibility.md: many readers, each in its own environment.
 compatibility: build
 	scripts/compatibility
 
@@ -111,4 +122,4 @@ bench-scale: wheel
 	$(PYTHON) benches/scale.py
 
 clean:
-	rm -rf target fuzz/target .venv .venv-torch .venv-readers .venv-lint .venv-bench market market.partial production
+	rm -rf target fuzz/target .venv .venv-torch .venv-readers .venv-lint .venv-docs .venv-bench site market market.partial production

@@ -105,7 +105,7 @@ class Config(Settings):
         """Whether symbols share one set of boundaries: global (one set of boundaries for all symbols), symbol (one set for each symbol)."""
     @property
     def targets(self) -> tuple[dict[str, Any], ...]:
-        """Another target, with columns of its own: NAME=KIND,key=value,… (see docs/targets.md)."""
+        """Another target, with columns of its own: NAME=KIND,key=value,… (see docs/how-to/targets.md)."""
     @property
     def label_end(self) -> bool:
         """Write the last row that each label depends on, in the column `label_end`."""

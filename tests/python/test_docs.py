@@ -1,37 +1,122 @@
-"""The Python of the documentation runs as it stands."""
+"""The documentation: every block runs, and every link leads somewhere."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
-import matplotlib
+import pytest
 
 import lobset
+from run_page import blocks_of
 from small import SMALL, TOML
 
-matplotlib.use("Agg")
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
-def test_the_python_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    try:
-        import torch  # noqa: F401
+def names(pages):
+    return [str(page.relative_to(ROOT)) for page in pages]
 
-        has_torch = True
-    except ImportError:
-        has_torch = False
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) >= 8
-    names = {}
-    for block in blocks:
-        if "torch" in block and not has_torch:
-            continue  # test_torch.py's environment runs these.
-        exec(compile(block, str(PAGE), "exec"), names)
-    assert (tmp_path / "depth.png").stat().st_size > 10_000
-    assert isinstance(names["manifest"], lobset.Manifest)
+
+def wanted(page):
+    """Whether a page has something to run here: where torch is, pages without it would run a second time."""
+    texts = [block.text for block in blocks_of(page) if block.kind not in ("text", "output")]
+    return bool(texts) and (not HAS_TORCH or any(re.search(r"\btorch\b", text) for text in texts))
+
+
+RUN = [page for page in PAGES if wanted(page)]
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The environment of a Ray cluster and an S3 server with files in s3://market, if Ray is installed."""
+    if importlib.util.find_spec("ray") is None:
+        yield {}
+        return
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
+        environment = {
+            "TEST_LOBSET_CLUSTER": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_TMPDIR": folder,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ENDPOINT": f"http://{host}:{port}",
+        }
+        store = boto3.client(
+            "s3",
+            endpoint_url=environment["AWS_ENDPOINT"],
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        store.create_bucket(Bucket="market")
+        store.create_bucket(Bucket="datasets")
+        for path in lobset.simulate(Path(folder) / "market", days=3, rows=60_000):
+            store.upload_file(str(path), "market", f"mbp-10/{path.name}")
+        command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port=0", "--num-cpus=4"]
+        options = ["--include-dashboard=false", f"--object-store-memory={80 << 20}"]
+        with (Path(folder) / "head.log").open("w") as log:
+            head = subprocess.Popen([*command, *options], env={**os.environ, **environment}, stdout=log, stderr=log)
+        try:
+            # Where address="auto" looks for the cluster.
+            while not (Path(folder) / "ray" / "ray_current_cluster").exists():
+                assert head.poll() is None, (Path(folder) / "head.log").read_text()
+                time.sleep(0.1)
+            yield environment
+        finally:
+            head.terminate()
+            head.wait()
+            server.stop()
+
+
+@pytest.mark.parametrize("page", RUN, ids=names(RUN))
+def test_the_blocks_of_a_page_run(page, tmp_path, request):
+    environment = dict(os.environ)
+    if any("cluster" in block.needs for block in blocks_of(page)):
+        environment |= request.getfixturevalue("cluster")
+    runner = Path(__file__).with_name("run_page.py")
+    ran = subprocess.run([sys.executable, runner, page, tmp_path], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    print(ran.stdout)
+
+
+def slug(heading):
+    """The anchor of a heading, as GitHub and the site make it."""
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+LINKED = [*PAGES, *(ROOT / name for name in ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benches/RESULTS.md"])]
+
+
+@pytest.mark.parametrize("page", LINKED, ids=names(LINKED))
+def test_the_links_of_a_page_lead_to_files_and_headings(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.exists() and target.is_relative_to(ROOT), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in map(slug, headings), link
 
 
 def test_the_python_of_a_dataset_card_runs(tmp_path, monkeypatch):
@@ -59,7 +144,7 @@ def test_the_production_example_runs(tmp_path):
     lobset.simulate(tmp_path / "market", days=2, rows=15_000)
     settings = tmp_path / "lobset.toml"
     settings.write_text(TOML)
-    script = PAGE.parents[1] / "examples" / "process_production.py"
+    script = ROOT / "examples" / "process_production.py"
     words = [
         sys.executable,
         script,

@@ -7,6 +7,8 @@ mod commands;
 mod page;
 mod print;
 mod progress;
+#[cfg(test)]
+mod reference;
 mod setup;
 mod summary;
 mod tips;

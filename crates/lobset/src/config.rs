@@ -71,7 +71,7 @@ settings! {
     selection sample_fraction: f64 = 1.0, "SHARE", check share;
     /// Whether symbols share one set of boundaries.
     label threshold_scope: ThresholdScope = ThresholdScope::Global, "SCOPE";
-    /// Another target, with columns of its own: NAME=KIND,key=value,… (see docs/targets.md).
+    /// Another target, with columns of its own: NAME=KIND,key=value,… (see docs/how-to/targets.md).
     label targets: Targets = Targets::default(), "NAME=KIND,…", check check_targets, before "Targets::default";
     /// Write the last row that each label depends on, in the column `label_end`.
     output label_end: bool = false, "BOOL";

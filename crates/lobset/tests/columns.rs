@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,14 +14,15 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
+use common::up_to_date::{fill, up_to_date};
 use common::{START, metadata, write};
 use dbn::{BidAskPair, FlagSet, Mbp10Msg, RecordHeader, UNDEF_PRICE, UNDEF_TIMESTAMP, rtype};
 use lobset::Config;
-use lobset::config::{Columns, Derived, PriceType};
+use lobset::config::{Columns, Derived, PriceType, Targets};
 use lobset::dataset::{DatasetReader, SampleFilter};
 use lobset::input::DbnReader;
 use lobset::internals::{
-    DatasetSchema, DatasetWriter, LabelBlock, ROW_GROUP_ROWS, Role, Row, RowGroupEncoder, TargetLabel,
+    Column, DatasetSchema, DatasetWriter, LabelBlock, ROW_GROUP_ROWS, Row, RowGroupEncoder, TargetLabel, column_table,
 };
 use lobset::label::Split;
 use lobset::output::{CONFIG_KEY, LADDER_KEY, Ladder, RecordBatches, SYMBOL_KEY};
@@ -335,30 +337,21 @@ fn numbers_of_rows_in_a_footer_are_not_believed() {
 }
 
 #[test]
-fn the_readme_names_every_column() {
-    let readme = include_str!("../../../README.md");
-    let table = readme.split("| column | type | what it is |").nth(1).unwrap();
-    let cells = table.lines().skip(2).map_while(|line| line.strip_prefix("| ")?.split(" |").next());
-    let named: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
-    let schema = DatasetSchema::new(&Config::default(), true).unwrap();
-    let columns = schema.columns().iter();
-    // The levels stand there as a range, from the first of their columns to the last.
-    let columns = columns.map(|column| column.name.as_str());
-    let of_levels = |name: &&str| name.starts_with("bid_") || name.starts_with("ask_");
-    let ends: Vec<&str> = columns.clone().filter(of_levels).collect();
-    let ends = [ends[0], ends[ends.len() - 1]];
-    let columns: Vec<&str> = columns.filter(|name| !of_levels(name) || ends.contains(name)).collect();
-    assert_eq!(named, columns);
-
-    let table = readme.split("| derived | columns | what they are |").nth(1).unwrap();
-    let lines = table.lines().skip(2).map_while(|line| line.strip_prefix("| "));
-    let named: Vec<Vec<&str>> = lines.map(|line| line.split('`').skip(1).step_by(2).collect()).collect();
-    let of_derived = |derived: &Derived| {
-        let schema = DatasetSchema::new(&Config { derived: vec![*derived], ..Config::default() }, true).unwrap();
-        let columns = schema.columns().iter().filter(|column| column.role == Role::Derived);
-        let names: Vec<String> = columns.map(|column| column.name.clone()).filter(|name| name != "mid_price").collect();
-        let ends = if names.len() == 1 { names } else { vec![names[0].clone(), names[names.len() - 1].clone()] };
-        [vec![derived.name().to_owned()], ends].concat()
+fn the_page_of_columns_is_up_to_date() {
+    let of = |config: &Config| DatasetSchema::new(config, true).unwrap().columns().to_vec();
+    let plain = of(&Config::default());
+    let added = |config: &Config| {
+        let names: HashSet<&str> = plain.iter().map(|column| column.name.as_str()).collect();
+        let columns: Vec<Column> = of(config).into_iter().filter(|c| !names.contains(c.name.as_str())).collect();
+        column_table(&columns)
     };
-    assert_eq!(named, Derived::ALL.iter().map(of_derived).collect::<Vec<_>>());
+    let target = "NAME=barrier".parse().unwrap();
+    let tables = [
+        ("columns", column_table(&plain)),
+        ("derived", added(&Config { derived: Derived::ALL.to_vec(), ..Config::default() })),
+        ("target", added(&Config { targets: Targets(vec![target]), label_end: true, ..Config::default() })),
+    ];
+    up_to_date("docs/reference/columns.md", |page| {
+        tables.iter().fold(page.to_owned(), |page, (name, table)| fill(&page, name, table))
+    });
 }

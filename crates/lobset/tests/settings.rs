@@ -7,26 +7,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
+use common::up_to_date::{fill, up_to_date};
 use common::{contents, market, run, small};
 use lobset::config::{SETTINGS, Scope, Setting, ValueKind};
 use lobset::{
     Cluster, Config, Executor, Manifest, Monitor, Options, Receive, Result, Task, process_as_tasks, run_task,
 };
-
-/// Compares a file of the repository with what it should be, or writes it.
-fn up_to_date(path: &str, update: impl Fn(&str) -> String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    let wanted = update(&found);
-    if std::env::var_os("LOBSET_UPDATE").is_some() {
-        std::fs::write(&path, wanted).unwrap();
-    } else if found != wanted {
-        panic!(
-            "{} is not what the table of settings says\nhelp: LOBSET_UPDATE=1 cargo test --workspace --locked --test settings rewrites it",
-            path.display()
-        );
-    }
-}
 
 /// The type of a property.
 fn held(kind: &ValueKind) -> String {
@@ -94,24 +80,37 @@ fn the_python_stub_is_up_to_date() {
 }
 
 #[test]
-fn the_table_of_the_readme_is_up_to_date() {
+fn the_page_of_settings_is_up_to_date() {
     let defaults = Config::default();
-    let mut table = String::from("| key | default | meaning |\n|---|---|---|\n");
+    let mut tables: Vec<(Scope, String)> = Vec::new();
     for setting in SETTINGS {
         let default =
             if setting.is_set(&defaults) { format!("`{}`", setting.toml(&defaults)) } else { "none".to_owned() };
-        let meaning = setting.meaning();
+        let (key, value, meaning) = (setting.key, setting.placeholder, setting.meaning());
         assert!(!meaning.contains('|') && !meaning.contains('\n'), "{meaning}");
-        writeln!(table, "| `{}` | {default} | {meaning} |", setting.key).unwrap();
+        let line = format!("| `{key}` | `{value}` | {default} | {meaning} |\n");
+        match tables.iter_mut().find(|(scope, _)| *scope == setting.scope) {
+            Some((_, lines)) => *lines += &line,
+            None => tables.push((setting.scope, line)),
+        }
     }
-    up_to_date("README.md", |page| {
-        let (start, end) = (
-            "<!-- The table of settings begins: a test of the library writes it. -->\n\n",
-            "\n<!-- The table of settings ends. -->\n",
-        );
-        let (before, rest) = page.split_once(start).unwrap();
-        let (_, after) = rest.split_once(end).unwrap();
-        format!("{before}{start}{table}{end}{after}")
+    let mut presets = String::from("| preset | roots at CME | what differs from the defaults |\n|---|---|---|\n");
+    for (tag, roots) in Config::presets() {
+        let preset = Config::preset(tag);
+        let differs = SETTINGS.iter().filter(|setting| setting.key != "currency").filter_map(|setting| {
+            let value = setting.toml(&preset);
+            (value != setting.toml(&defaults)).then(|| format!("`{} = {value}`", setting.key))
+        });
+        let or_none = |items: Vec<String>| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
+        let roots = or_none(roots.iter().map(|root| format!("`{root}`")).collect());
+        writeln!(presets, "| `{tag}` | {roots} | {} |", or_none(differs.collect())).unwrap();
+    }
+    up_to_date("docs/reference/settings.md", |page| {
+        let page = tables.iter().fold(page.to_owned(), |page, (scope, lines)| {
+            let table = format!("| key | value | default | meaning |\n|---|---|---|---|\n{lines}");
+            fill(&page, &format!("{scope:?}").to_lowercase(), &table)
+        });
+        fill(&page, "presets", &presets)
     });
 }
 

@@ -58,6 +58,11 @@ pub(crate) fn of_root(root: &str) -> Option<&'static str> {
 }
 
 impl Config {
+    /// The tags that have a preset, each with the roots of its futures at CME.
+    pub fn presets() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+        PRESETS.iter().map(|preset| (preset.name, preset.roots))
+    }
+
     /// The defaults of a currency: its preset, found whatever the case of the letters, or the plain defaults for a tag
     /// without one.
     pub fn preset(currency: &str) -> Self {

@@ -105,7 +105,8 @@ pub fn card(manifest: &Manifest, thresholds: &Thresholds) -> String {
     splits(&mut page, manifest);
     loading(&mut page, manifest);
     datasets(&mut page, manifest);
-    column_table(&mut page, &columns(&manifest.config, manifest.has_ts_out()));
+    page.push_str("\n## Columns\n\n");
+    page.push_str(&column_table(&columns(&manifest.config, manifest.has_ts_out())));
     page.push_str(match manifest.config.price_type {
         PriceType::Float => "\nAll prices are in price units.\n",
         PriceType::Fixed => {
@@ -272,8 +273,9 @@ fn datasets(page: &mut String, manifest: &Manifest) {
 }
 
 /// Writes one line per column; the columns of all levels of a field share one line.
-fn column_table(page: &mut String, columns: &[Column]) {
-    page.push_str("\n## Columns\n\n| column | type | null | what it is |\n|---|---|---|---|\n");
+/// The table of columns in Markdown. A field of the levels has one line.
+pub fn column_table(columns: &[Column]) -> String {
+    let mut table = String::from("| column | type | null | what it is |\n|---|---|---|---|\n");
     let last = columns.iter().filter_map(|column| column.level).max().unwrap_or(0);
     for column in columns {
         let name = match column.level {
@@ -283,8 +285,9 @@ fn column_table(page: &mut String, columns: &[Column]) {
         };
         let null = if column.nullable { "if missing" } else { "never" };
         let kind = type_name(&column.kind.data_type());
-        let _ = writeln!(page, "| {name} | {kind} | {null} | {} |", column.meaning);
+        let _ = writeln!(table, "| {name} | {kind} | {null} | {} |", column.meaning);
     }
+    table
 }
 
 #[cfg(test)]
@@ -342,9 +345,8 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_for_each_column_and_one_for_all_levels() {
-        let mut page = String::new();
-        column_table(&mut page, &columns(&Config::default(), false));
-        let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let table = column_table(&columns(&Config::default(), false));
+        let lines: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
         assert_eq!(lines.len(), 12 + 6 + 7);
         assert!(
             columns(&Config::default(), true)

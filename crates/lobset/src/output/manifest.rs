@@ -393,7 +393,7 @@ mod tests {
         manifest.seal();
         let text = manifest.to_json();
         assert_eq!(Manifest::parse(text.as_bytes()), Ok(manifest.clone()));
-        // The recipe of docs/publication.md, implemented separately.
+        // The recipe of docs/explanation/publication.md, implemented separately.
         let zeroed = text.replacen(&manifest.sha256, NO_HASH, 1);
         assert_eq!(hex(&Sha256::digest(zeroed)), manifest.sha256);
         for at in 0..text.len() {

@@ -2,7 +2,7 @@
 
 mod arrays;
 pub(crate) mod blocks;
-mod card;
+pub(crate) mod card;
 mod chunk;
 pub(crate) mod columns;
 pub(crate) mod dataset;

@@ -5,6 +5,7 @@
 pub mod changed;
 pub mod markets;
 pub mod reference;
+pub mod up_to_date;
 
 use std::collections::BTreeMap;
 use std::ffi::c_char;
