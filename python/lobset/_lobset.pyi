@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
@@ -160,36 +160,36 @@ class Moments:
 class Samples:
     @staticmethod
     def depth(
-        path: _Path,
-        which: tuple[str, bool, int, str],
+        paths: Sequence[_Path],
+        which: Mapping[str, object],
         features: Sequence[str] | None,
         samples: int | None,
         ticks_per_bin: int | None,
         micro_pip_size: float | None,
         row_groups: int | None,
         cache: _Path | None,
-        built: bytes | None,
+        built: Sequence[bytes] | None,
         progress: _Progress | None,
     ) -> Samples: ...
     @staticmethod
     def rows(
-        path: _Path,
-        which: tuple[str, bool, int, str],
+        paths: Sequence[_Path],
+        which: Mapping[str, object],
         columns: Sequence[str] | None,
         cache: _Path | None,
-        built: bytes | None,
+        built: Sequence[bytes] | None,
         progress: _Progress | None,
     ) -> Samples: ...
     @staticmethod
     def windows(
-        path: _Path,
-        which: tuple[str, bool, int, str],
+        paths: Sequence[_Path],
+        which: Mapping[str, object],
         columns: Sequence[str] | None,
         levels: int,
         length: int,
         normalise: str,
         cache: _Path | None,
-        built: bytes | None,
+        built: Sequence[bytes] | None,
         progress: _Progress | None,
     ) -> Samples: ...
     def __len__(self) -> int: ...
@@ -198,17 +198,23 @@ class Samples:
     @property
     def bins(self) -> tuple[int, int] | None: ...
     @property
-    def micro_pip_size(self) -> float | None: ...
-    def coverage(self, most: int) -> float | None: ...
+    def micro_pip_sizes(self) -> list[float]: ...
+    def coverages(self, most: int) -> list[float | None]: ...
     @property
     def columns(self) -> list[str]: ...
     @property
-    def symbol(self) -> str: ...
+    def kept(self) -> list[int]: ...
     @property
-    def config(self) -> str: ...
-    def index_bytes(self) -> bytes: ...
+    def without(self) -> list[str]: ...
+    @property
+    def symbols(self) -> list[str]: ...
+    @property
+    def configs(self) -> list[str]: ...
+    def classes(self, target: int) -> int: ...
+    def index_bytes(self) -> list[bytes]: ...
     def position(self, sample: int) -> int: ...
-    def labels(self) -> NDArray[np.uint8]: ...
+    def source(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def labels(self, target: int) -> NDArray[np.uint8]: ...
     def fill(self, samples: NDArray[np.int64], out: NDArray[Any], labels: NDArray[np.int64], threads: int) -> None: ...
     def fill_bins(
         self,

@@ -415,6 +415,16 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
             with multiprocessing.get_context("fork").Pool(1) as pool:
                 sample = pool.apply_async(remote.__getitem__, (7,)).get(timeout=60)
         assert_same_sample(sample, local[7])
+    # And all datasets of a folder, with moments and periods.
+    until = lobset.Thresholds.read(tmp_path / "out" / "thresholds.json").fit_until - np.timedelta64(1, "h")
+    arguments = dict(balanced=False, length=20, until=until)
+    remote, local = (
+        lobset.data.WindowDataset(folder, **arguments) for folder in ("s3://made/audusd", tmp_path / "out")
+    )
+    assert remote.symbols == local.symbols == list(second.datasets) and len(remote) == len(local)
+    assert remote.paths == list(second.datasets.values())
+    for number in np.random.default_rng(1).permutation(len(local))[:20]:
+        assert_same_sample(remote[number], local[number])
 
 
 def assert_same_sample(found, want):

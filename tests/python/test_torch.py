@@ -240,6 +240,91 @@ def test_every_way_gives_the_labels_of_a_target(tmp_path):
         lobset.torch.DepthDataset(path, target="h20")
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """An output folder with datasets of several symbols and targets."""
+    folder = tmp_path_factory.mktemp("several")
+    lobset.simulate(folder / "market", days=2, rows=20_000)
+    config = lobset.Config(**SMALL, samples=400, ticks_per_bin=20, targets=["h10=return(10),classes=share"])
+    return lobset.process(folder / "market", folder / "out", config, progress=False).folder
+
+
+def pairs_of(source):
+    return [(x.numpy().tobytes(), int(y)) for samples, labels in source for x, y in zip(samples, labels, strict=True)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_mixes_its_symbols(several, workers):
+    windows = lobset.torch.WindowDataset(several, length=20, stride=5)
+    want, labels = windows.samples.batch(np.arange(len(windows)))
+    every = sorted((x.tobytes(), int(y)) for x, y in zip(want, labels, strict=True))
+    assert sorted(pairs_of(DataLoader(windows, 64, shuffle=True, num_workers=workers))) == every
+    stream = lobset.torch.SampleStream(windows, seed=2, block=50)
+    assert sorted(pairs_of(DataLoader(stream, 64, num_workers=workers))) == every
+    order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(1))[:64]
+    assert len(set(windows.source(order).symbol)) == len(windows.samples.symbols) == 3
+    weights = windows.weights()
+    assert weights.dtype == torch.float32 and torch.allclose(weights, torch.ones(5))
+    torch.nn.CrossEntropyLoss(weight=weights)(torch.zeros(3, 5), windows.labels()[:3].long())
+
+
+def test_subsets_and_concatenations_of_ours_are_sampled_and_loaded(several):
+    names = lobset.Manifest.read(several).datasets
+    alone = [lobset.torch.WindowDataset(path, length=20, stride=5, balanced=False) for path in names.values()]
+    both = torch.utils.data.ConcatDataset(alone)
+    numbers = np.random.default_rng(1).permutation(len(both))[: len(both) // 2]
+    half = torch.utils.data.Subset(both, numbers.tolist())
+    tenth = torch.utils.data.Subset(half, range(0, len(half), 5))
+    first = torch.utils.data.Subset(alone[0], [5, 3, 3])
+    for made in (both, half, tenth, first, torch.utils.data.ConcatDataset([tenth, alone[1], first])):
+        want = [(x.numpy().tobytes(), y) for x, y in (made[i] for i in range(len(made)))]
+        assert pairs_of(lobset.torch.loader(made, 37, shuffle=False)) == want
+        assert pairs_of(DataLoader(made, 37)) == want
+        assert sorted(pairs_of(lobset.torch.loader(made, 37, seed=2))) == sorted(want)
+        sampler = lobset.torch.UniformSampler(made, seed=3)
+        drawn = list(sampler)
+        labels = np.array([y for _, y in want])
+        assert len(drawn) == len(sampler) and set(drawn) == set(range(len(made)))
+        assert len(set(np.bincount(labels[drawn])[np.unique(labels)])) == 1
+        sampler.set_epoch(0)
+        assert pairs_of(lobset.torch.loader(made, 64, sampler=sampler)) == [want[i] for i in drawn]
+    for wrong in (torch.utils.data.TensorDataset(torch.zeros(3)), torch.utils.data.Subset([1, 2], [0])):
+        with pytest.raises(TypeError, match="not a dataset of lobset.torch"):
+            lobset.torch.UniformSampler(wrong)
+    other = lobset.torch.WindowDataset(several, length=30)
+    with pytest.raises(ValueError, match="one shape"):
+        lobset.torch.loader(torch.utils.data.ConcatDataset([alone[0], other]))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_labels_of_several_targets_are_a_dict_whatever_the_way(several, workers):
+    targets = ["h10", "classic"]
+    windows = lobset.torch.WindowDataset(several, "holdout", length=20, balanced=False, target=targets)
+    want = windows.labels()
+    assert list(want) == targets and all(labels.dtype == torch.uint8 for labels in want.values())
+    found = list(DataLoader(windows, 50, num_workers=workers))
+    in_order = [
+        (x.clone(), {n: y.clone() for n, y in labels.items()})
+        for x, labels in lobset.torch.loader(windows, 50, shuffle=False)
+    ]
+    for (a, labels), (b, same) in zip(found, in_order, strict=True):
+        assert torch.equal(a, b) and all(torch.equal(labels[name], same[name]) for name in targets)
+    for name in targets:
+        assert torch.equal(torch.cat([labels[name] for _, labels in found]), want[name].long())
+    sample, label = windows[7]
+    assert torch.equal(sample, found[0][0][7]) and label == {name: int(want[name][7]) for name in targets}
+    items = windows.__getitems__([7, 2])
+    assert items[0][1] == label and torch.utils.data.default_collate(items[:1])[1]["h10"].tolist() == [label["h10"]]
+    shuffled = DataLoader(lobset.torch.SampleStream(windows, seed=1, block=64), 50, num_workers=workers)
+    counts = torch.bincount(torch.cat([labels["h10"] for _, labels in shuffled]))
+    assert torch.equal(counts, torch.bincount(want["h10"].long()))
+    order = np.array(list(lobset.torch.UniformSampler(windows)))
+    assert len(set(np.bincount(want["h10"].numpy()[order]))) == 1
+    both = torch.utils.data.ConcatDataset([windows, windows])
+    mixed = next(iter(lobset.torch.loader(both, 64, seed=4)))
+    assert list(mixed[1]) == targets and mixed[1]["classic"].shape == (64,)
+
+
 def test_a_stream_resumes(dataset):
     def stream():
         return lobset.torch.SampleStream(lobset.torch.RowDataset(dataset), seed=3, block=64)

@@ -19,6 +19,8 @@ mod rows;
 #[forbid(unsafe_code)]
 mod samples;
 #[forbid(unsafe_code)]
+mod search;
+#[forbid(unsafe_code)]
 mod settings;
 mod table;
 #[forbid(unsafe_code)]
