@@ -13,6 +13,7 @@ __all__ = [
     "CLASSIC",
     "DepthProcessor",
     "Moments",
+    "RowGroup",
     "RowStream",
     "Samples",
     "__version__",
@@ -28,6 +29,7 @@ __all__ = [
     "process",
     "process_as_tasks",
     "resolve",
+    "row_groups",
     "run_task",
     "settings",
     "simulate",
@@ -130,6 +132,13 @@ def simulate(
 class RowStream:
     def __new__(cls, path: _Path, symbol: str | None, symbology: _Path | None) -> RowStream: ...
     def __arrow_c_stream__(self, requested_schema: object = None) -> CapsuleType: ...
+
+@final
+class RowGroup:
+    def __new__(cls, path: _Path, group: int, columns: Sequence[str] | None) -> RowGroup: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> CapsuleType: ...
+
+def row_groups(path: _Path, columns: Sequence[str]) -> list[int]: ...
 
 @final
 class DepthProcessor:

@@ -1,5 +1,6 @@
 """PyTorch: the line that must work, workers, samplers, streams, and the example."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -338,9 +339,20 @@ def test_a_stream_resumes(dataset):
     assert found + [y for _, y in second] == want
 
 
-def test_the_example_trains(tmp_path):
-    script = ROOT / "examples" / "train.py"
-    small = ["--rows", "12000", "--samples", "500", "--seconds", "3", "--holdout", "200", "--work", tmp_path / "work"]
-    ran = subprocess.run([sys.executable, script, *map(str, small)], capture_output=True, text=True, cwd=tmp_path)
+@pytest.mark.parametrize(("example", "parameters"), [("train", "24,595"), ("deeplob", "143,779")])
+def test_the_examples_train(tmp_path, example, parameters):
+    script = ROOT / "examples" / f"{example}.py"
+    small = ["--rows", "12000", "--steps", "12", "--most", "300", "--work", "work"]
+    ran = subprocess.run([sys.executable, script, *small], capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert "loss" in ran.stdout and "chance 20.0%" in ran.stdout
+    out = ran.stdout
+    assert f"{parameters} parameters" in out and "true class by row, predicted class by column" in out
+    assert "precision" in out and "the class of what is known at the row (stationary)" in out
+    assert len(re.findall(r"^ +\d+ +\d+ +\d\.\d{3} +\d+\.\d%", out, re.MULTILINE)) == 12
+    result = tmp_path / "work" / example
+    assert (result / "result.png").read_bytes()[:4] == b"\x89PNG"
+    state = torch.load(result / "model.pt")
+    assert f"{sum(p.numel() for name, p in state.items() if not re.search('running|tracked', name)):,}" == parameters
+    rows = [row.split() for row in out.split("predicted class by column:\n")[1].splitlines()[1:4]]
+    counts = np.array([[int(cell.replace(",", "")) for cell in row[1:]] for row in rows])
+    assert counts.sum() == 300 and f"right {counts.trace() / 300:6.1%}  the network" in out

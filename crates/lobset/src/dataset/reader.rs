@@ -284,8 +284,25 @@ impl DatasetReader {
     }
 
     /// The rows of each row group, as positions in the file.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+    pub fn groups(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.starts.windows(2).map(|starts| starts[0]..starts[1])
+    }
+
+    /// Reads a row group: the columns with these names, in this order, or all of them.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be read, or lacks such a row group or column.
+    pub fn row_group(&self, group: usize, columns: Option<&[String]>) -> Result<RecordBatch> {
+        if group >= self.starts.len() - 1 {
+            let message = format!("has no row group {group} of {}", self.starts.len() - 1);
+            return Err(InputError::new(&self.path, message).into());
+        }
+        let all = || self.footer.schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
+        let names: Vec<&str> = columns.map_or_else(all, |names| names.iter().map(String::as_str).collect());
+        names.iter().try_for_each(|name| self.check_column(name))?;
+        let batch = self.read(group, &names)?;
+        let places: Vec<usize> = names.iter().filter_map(|name| batch.schema_ref().index_of(name).ok()).collect();
+        Ok(batch.project(&places).map_err(|e| InputError::unreadable(&self.path, e))?)
     }
 
     /// Reads columns of one row group; names that the file lacks are ignored.
@@ -322,11 +339,20 @@ impl DatasetReader {
     }
 
     pub(crate) fn column<'a>(&self, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {
-        batch.column_by_name(name).map(|c| c.as_ref()).ok_or_else(|| {
-            InputError::new(&self.path, format!("has no column {name:?}"))
-                .with_help("the README lists the columns of a dataset")
-                .into()
-        })
+        batch.column_by_name(name).map(|c| c.as_ref()).ok_or_else(|| self.without(name))
+    }
+
+    /// Refuses a name that is not a column of the file.
+    ///
+    /// # Errors
+    /// [`InputError`] with the name.
+    pub fn check_column(&self, name: &str) -> Result<()> {
+        self.column_place(name).map(drop).ok_or_else(|| self.without(name))
+    }
+
+    fn without(&self, column: &str) -> crate::Error {
+        let help = "the README lists the columns of a dataset";
+        InputError::new(&self.path, format!("has no column {column:?}")).with_help(help).into()
     }
 
     pub(crate) fn foreign(&self, column: &str) -> crate::Error {
