@@ -339,6 +339,28 @@ def test_a_stream_resumes(dataset):
     assert found + [y for _, y in second] == want
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("stop", [1, 7, 120])
+def test_a_stateful_loader_resumes_in_mid_epoch(dataset, workers, stop):
+    stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="make test-torch installs torchdata")
+    rows = lobset.torch.RowDataset(dataset, balanced=False, columns=["sequence", "mid_price"])
+
+    def loader():
+        stream = lobset.torch.SampleStream(rows, seed=1, block=64)
+        return stateful.StatefulDataLoader(stream, batch_size=50, num_workers=workers, snapshot_every_n_steps=3)
+
+    want = [samples for samples, _ in loader()]
+    first = loader()
+    begun = iter(first)
+    found = [next(begun)[0] for _ in range(stop)]
+    state = first.state_dict()
+    del begun
+    second = loader()
+    second.load_state_dict(state)
+    found += [samples for samples, _ in second]
+    assert len(found) == len(want) and all(torch.equal(a, b) for a, b in zip(found, want, strict=True))
+
+
 @pytest.mark.parametrize(("example", "parameters"), [("train", "24,595"), ("deeplob", "143,779")])
 def test_the_examples_train(tmp_path, example, parameters):
     script = ROOT / "examples" / f"{example}.py"
