@@ -17,7 +17,9 @@ use crate::cache::Subject;
 use crate::cast::to_usize;
 use crate::config::{CLASSIC, Config, Target};
 use crate::error::{ConfigError, InputError, Result};
-use crate::output::{CONFIG_KEY, Column, LADDER_KEY, Ladder, ROW_GROUP_ROWS, Role, SYMBOL_KEY, THRESHOLDS_KEY, columns, names};
+use crate::output::{
+    CONFIG_KEY, Column, LADDER_KEY, Ladder, ROW_GROUP_ROWS, Role, SYMBOL_KEY, THRESHOLDS_KEY, columns, names,
+};
 use crate::storage;
 use crate::time_text::Timestamp;
 
