@@ -26,7 +26,7 @@ class DepthProcessor:
         samples: Rows of a window, a multiple of `ticks_per_bin`.
         ticks_per_bin: Rows of a time bin.
         micro_pip_size: Price step of the ladder, in price units: for futures on currencies quoted in dollars, a fifth of
-            their tick. `DepthDataset.micro_pip_size` has the one that fits a dataset.
+            their tick. `DepthDataset.micro_pip_sizes` has the ones that fit a dataset.
 
     Raises:
         ConfigError: for settings out of range.
@@ -49,7 +49,7 @@ class DepthProcessor:
         """Creates a processor for the tensors that a dataset's settings describe.
 
         Where the settings have `micro_pip_size = "auto"`, each dataset has a step of its own: pass that one, which
-        `DepthDataset.micro_pip_size` returns.
+        `DepthDataset.micro_pip_sizes` has.
 
         Raises:
             ConfigError: for settings out of range, and without a step.
@@ -57,7 +57,7 @@ class DepthProcessor:
         config = Config._from(config)
         step = config.micro_pip_size if micro_pip_size is None else micro_pip_size
         if isinstance(step, str):
-            problem = 'micro_pip_size: is "auto", so each dataset has its own; pass DepthDataset.micro_pip_size'
+            problem = 'micro_pip_size: is "auto", so each dataset has its own; pass one of DepthDataset.micro_pip_sizes'
             raise ConfigError(problem, problems=[problem])
         return cls(config.features, config.samples, config.ticks_per_bin, step)
 

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
@@ -13,6 +13,7 @@ __all__ = [
     "CLASSIC",
     "DepthProcessor",
     "Moments",
+    "RowGroup",
     "RowStream",
     "Samples",
     "__version__",
@@ -28,6 +29,7 @@ __all__ = [
     "process",
     "process_as_tasks",
     "resolve",
+    "row_groups",
     "run_task",
     "settings",
     "simulate",
@@ -134,6 +136,13 @@ class RowStream:
     def __arrow_c_stream__(self, requested_schema: object = None) -> CapsuleType: ...
 
 @final
+class RowGroup:
+    def __new__(cls, path: _Path, group: int, columns: Sequence[str] | None) -> RowGroup: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> CapsuleType: ...
+
+def row_groups(path: _Path, columns: Sequence[str]) -> list[int]: ...
+
+@final
 class DepthProcessor:
     def __new__(
         cls, features: Sequence[str], samples: int, ticks_per_bin: int, micro_pip_size: float
@@ -162,36 +171,36 @@ class Moments:
 class Samples:
     @staticmethod
     def depth(
-        path: _Path,
-        which: tuple[str, bool, int, str],
+        paths: Sequence[_Path],
+        which: Mapping[str, object],
         features: Sequence[str] | None,
         samples: int | None,
         ticks_per_bin: int | None,
         micro_pip_size: float | None,
         row_groups: int | None,
         cache: _Path | None,
-        built: bytes | None,
+        built: Sequence[bytes] | None,
         progress: _Progress | None,
     ) -> Samples: ...
     @staticmethod
     def rows(
-        path: _Path,
-        which: tuple[str, bool, int, str],
+        paths: Sequence[_Path],
+        which: Mapping[str, object],
         columns: Sequence[str] | None,
         cache: _Path | None,
-        built: bytes | None,
+        built: Sequence[bytes] | None,
         progress: _Progress | None,
     ) -> Samples: ...
     @staticmethod
     def windows(
-        path: _Path,
-        which: tuple[str, bool, int, str],
+        paths: Sequence[_Path],
+        which: Mapping[str, object],
         columns: Sequence[str] | None,
         levels: int,
         length: int,
         normalise: str,
         cache: _Path | None,
-        built: bytes | None,
+        built: Sequence[bytes] | None,
         progress: _Progress | None,
     ) -> Samples: ...
     def __len__(self) -> int: ...
@@ -200,17 +209,23 @@ class Samples:
     @property
     def bins(self) -> tuple[int, int] | None: ...
     @property
-    def micro_pip_size(self) -> float | None: ...
-    def coverage(self, most: int) -> float | None: ...
+    def micro_pip_sizes(self) -> list[float]: ...
+    def coverages(self, most: int) -> list[float | None]: ...
     @property
     def columns(self) -> list[str]: ...
     @property
-    def symbol(self) -> str: ...
+    def kept(self) -> list[int]: ...
     @property
-    def config(self) -> str: ...
-    def index_bytes(self) -> bytes: ...
+    def without(self) -> list[str]: ...
+    @property
+    def symbols(self) -> list[str]: ...
+    @property
+    def configs(self) -> list[str]: ...
+    def classes(self, target: int) -> int: ...
+    def index_bytes(self) -> list[bytes]: ...
     def position(self, sample: int) -> int: ...
-    def labels(self) -> NDArray[np.uint8]: ...
+    def source(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def labels(self, target: int) -> NDArray[np.uint8]: ...
     def fill(self, samples: NDArray[np.int64], out: NDArray[Any], labels: NDArray[np.int64], threads: int) -> None: ...
     def fill_bins(
         self,

@@ -1,12 +1,14 @@
 """Rows of datasets, and windows of rows, as vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from lobset import _lobset, _numbers
 from lobset._engine import Progress
+from lobset._files import PathLike
 from lobset._lobset import CLASSIC
-from lobset._samples import Dtype, PathLike, Samples
+from lobset._samples import Dtype, Samples
+from lobset._times import Moment
 
 MOST_ROWS = 1_000_000
 """The longest window, in rows."""
@@ -30,12 +32,10 @@ class RowDataset(_Vectors):
     """Rows: item i is (the row's columns as a vector of float32 with NaN for null, the row's class).
 
     Args:
-        path: Path or URL of a `*_dataset.parquet`.
-        split: `"fit"` or `"holdout"`.
-        balanced: Use as many samples of every class, spread evenly over time.
+        path, split, balanced: As in `DepthDataset`.
         columns: Numeric columns, in this order; by default the sixty columns of the book, those of
             `derived` and `mid_price`.
-        stride: As in `DepthDataset`.
+        stride, symbols, since, until: As in `DepthDataset`.
         target: As in `DepthDataset`. Labels of any target are never part of a vector.
         cache: Where the columns of the whole dataset are kept row by row, so that any sample is one read: as in
             `DepthDataset`. The file takes 60 to 130 bytes for each row with the columns of the book. Datasets of the same
@@ -43,27 +43,30 @@ class RowDataset(_Vectors):
         progress: Show a bar while the cache file is built.
 
     Raises:
-        InputError: when the file cannot be read, lacks a column, or has no sample.
-        OutputError: when there is no room for the cache file, or it cannot be written.
-        ConfigError: for a target that the dataset does not have.
+        InputError: when a file cannot be read, lacks a column, or no file has a sample.
+        OutputError: when there is no room for a cache file, or it cannot be written.
+        ConfigError: as `DepthDataset`.
     """
 
     def __init__(
         self,
-        path: PathLike,
+        path: PathLike | Iterable[PathLike],
         split: Literal["fit", "holdout"] = "fit",
         balanced: bool = True,
         columns: Sequence[str] | None = None,
         stride: int = 1,
-        target: str = CLASSIC,
+        target: str | Sequence[str] = CLASSIC,
+        symbols: Sequence[str] | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         cache: Literal["auto"] | PathLike | None = "auto",
         progress: bool = True,
     ) -> None:
         super().__init__(locals())
 
-    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
+    def _open(self, built: list[bytes] | None, progress: Progress | None) -> _lobset.Samples:
         columns = self._arguments["columns"]
-        return _lobset.Samples.rows(self._path, self._which(), columns, self._cache(), built, progress)
+        return _lobset.Samples.rows(self._paths, self._which(), columns, self._cache(), built, progress)
 
 
 class WindowDataset(_Vectors):
@@ -74,13 +77,12 @@ class WindowDataset(_Vectors):
     are thin, or replace it, such as with `torch.nan_to_num`: after normalisation, 0 is the mean.
 
     Args:
-        path: Path or URL of a `*_dataset.parquet`.
-        split: `"fit"` or `"holdout"`.
-        balanced: Use as many samples of every class, spread evenly over time.
+        path, split, balanced: As in `DepthDataset`.
         length: Rows of a window.
         columns: Numeric columns, in this order, such as those of `derived`. By default ask price, ask size, bid price and
             bid size of the best level, then of the next: the order of FI-2010.
-        normalise: What values become, by means and sample deviations from the file of moments beside the dataset:
+        normalise: What values become, by means and sample deviations from the file of moments beside the dataset, of each
+            dataset by its own:
 
             - `"group"`: all prices of levels by one mean and deviation over the `fit` rows of the target, all sizes of
               levels by another, so that levels keep their order; any other column by its own.
@@ -94,20 +96,21 @@ class WindowDataset(_Vectors):
         levels: Levels of the default columns, 1 to 10.
         channels: Give windows the shape (1, length, columns), as convolutions such as DeepLOB's take them.
         stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole window.
-        target: As in `DepthDataset`.
+        target, symbols, since, until: As in `DepthDataset`. With several targets, normalisation is by the `fit` rows of the
+            first.
         cache: As in `RowDataset`. With the default columns, the file takes 60 to 80 bytes for each row.
         progress: Show a bar while the cache file is built.
 
     Raises:
-        InputError: when the file or that of its moments cannot be read, lacks a column, was written with
-            `drop_unbalanced`, or has no sample.
-        OutputError: when there is no room for the cache file, or it cannot be written.
-        ConfigError: for settings out of range, and for a target that the dataset does not have.
+        InputError: when a file or that of its moments cannot be read, lacks a column, or was written with
+            `drop_unbalanced`, and when no file has a sample.
+        OutputError: when there is no room for a cache file, or it cannot be written.
+        ConfigError: as `DepthDataset`.
     """
 
     def __init__(
         self,
-        path: PathLike,
+        path: PathLike | Iterable[PathLike],
         split: Literal["fit", "holdout"] = "fit",
         balanced: bool = True,
         length: int = 100,
@@ -116,7 +119,10 @@ class WindowDataset(_Vectors):
         levels: int = 10,
         channels: bool = False,
         stride: int = 1,
-        target: str = CLASSIC,
+        target: str | Sequence[str] = CLASSIC,
+        symbols: Sequence[str] | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         cache: Literal["auto"] | PathLike | None = "auto",
         progress: bool = True,
     ) -> None:
@@ -124,10 +130,10 @@ class WindowDataset(_Vectors):
         _numbers.whole("levels", levels, 10, 1)
         super().__init__(locals())
 
-    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
+    def _open(self, built: list[bytes] | None, progress: Progress | None) -> _lobset.Samples:
         a = self._arguments
         window = (a["columns"], a["levels"], a["length"], a["normalise"])
-        return _lobset.Samples.windows(self._path, self._which(), *window, self._cache(), built, progress)
+        return _lobset.Samples.windows(self._paths, self._which(), *window, self._cache(), built, progress)
 
     @property
     def shape(self) -> tuple[int, ...]:

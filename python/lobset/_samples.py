@@ -1,8 +1,8 @@
 """What all datasets of samples have in common."""
 
 import json
-import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,8 +13,9 @@ from lobset import _lobset, _numbers
 from lobset._config import Config
 from lobset._engine import Progress, watched
 from lobset._errors import InputError
+from lobset._files import PathLike, dataset_files
+from lobset._times import nanoseconds
 
-PathLike = str | os.PathLike[str]
 Array = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
 """Samples of one type: tensors of any, vectors of float32."""
 Dtype = Literal["float32", "float16", "int8"]
@@ -31,54 +32,77 @@ class Bins(NamedTuple):
     """Value of each feature: (n, 2, 10, T) float32."""
 
 
-Batch = tuple[Any, NDArray[np.int64]]
+Labels = NDArray[np.int64] | dict[str, NDArray[np.int64]]
+"""Classes of samples; with a list of targets, those of each by its name."""
+Batch = tuple[Any, Labels]
 """Samples along the first axis, and their classes. With `output="bins"` the samples are `Bins`."""
 
 
+class Source(NamedTuple):
+    """Where samples come from: of one sample, or, as arrays, of several."""
+
+    path: Any
+    """The dataset file."""
+    symbol: Any
+    """The dataset's symbol, as the exchange writes it."""
+    row: Any
+    """The column `row`: the number of the sample's last row in its symbol's stream, which `lobset.explain` takes."""
+
+
 class Samples:
-    """Samples of one dataset, by number. Create a `DepthDataset`, a `RowDataset` or a `WindowDataset` to get one."""
+    """Samples of datasets, by number. Create a `DepthDataset`, a `RowDataset` or a `WindowDataset` to get one."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        """Opens a dataset with what its constructor was given: its `locals()`."""
-        self._path: str = os.fspath(given["path"])
-        outside = ("self", "path", "progress", "__class__")
+        """Opens datasets with what the constructor was given: its `locals()`."""
+        outside = ("self", "path", "symbols", "progress", "__class__")
         self._arguments = {name: value for name, value in given.items() if name not in outside}
-        self._identity = _lobset.identity(self._path)
+        for name in ("since", "until"):
+            if self._arguments[name] is not None:
+                self._arguments[name] = nanoseconds(name, self._arguments[name])
+        self._paths = dataset_files(given["path"], given["symbols"])
+        identities = [_lobset.identity(path) for path in self._paths]
         with watched(given["progress"]) as show:
             self._samples = self._open(None, show)
+        without = self._samples.without
+        if without:
+            text = "\n  ".join(without)
+            warnings.warn(f"{len(without)} of {len(self._paths)} datasets have no sample:\n  {text}", stacklevel=3)
+        self._paths = [self._paths[place] for place in self._samples.kept]
+        self._identities = [identities[place] for place in self._samples.kept]
 
-    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
+    def _open(self, built: list[bytes] | None, progress: Progress | None) -> _lobset.Samples:
         raise NotImplementedError("create a DepthDataset, a RowDataset or a WindowDataset")
 
-    def _which(self) -> tuple[str, bool, int, str]:
+    def _which(self) -> dict[str, object]:
         """Which rows are samples."""
-        a = self._arguments
-        return a["split"], a["balanced"], a["stride"], a["target"]
+        names = ("split", "balanced", "stride", "since", "until")
+        return {name: self._arguments[name] for name in names} | {"targets": self.targets}
 
     def _cache(self) -> PathLike | None:
-        """The folder of the cache file."""
+        """The folder of the cache files."""
         cache: PathLike | None = self._arguments["cache"]
         return _lobset.cache_folder() if cache == "auto" else cache
 
     @property
-    def path(self) -> str:
-        """The dataset file."""
-        return self._path
+    def paths(self) -> list[str]:
+        """The dataset files with samples. The samples of each follow those of the one before."""
+        return self._paths
 
     @property
-    def symbol(self) -> str:
-        """The dataset's symbol, as the exchange writes it."""
-        return self._samples.symbol
+    def symbols(self) -> list[str]:
+        """The symbol of each of `paths`, as the exchange writes it."""
+        return self._samples.symbols
 
     @property
-    def config(self) -> Config:
-        """The settings that the dataset was created with."""
-        return Config._of(json.loads(self._samples.config))
+    def configs(self) -> list[Config]:
+        """The settings that each of `paths` was created with."""
+        return [Config._of(json.loads(config)) for config in self._samples.configs]
 
     @property
-    def target(self) -> str:
-        """The target that classes, splits and marks are of."""
-        return str(self._arguments["target"])
+    def targets(self) -> list[str]:
+        """The targets that classes and splits are of. The first one decides what is balanced."""
+        target = self._arguments["target"]
+        return [target] if isinstance(target, str) else list(target)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,6 +113,12 @@ class Samples:
         """Returns shape and type of the arrays that one sample consists of: two for bins, else one."""
         return ((self.shape, np.dtype(dtype)),)
 
+    @property
+    def _kind(self) -> tuple[Any, ...]:
+        """What is equal for samples that may be in one batch."""
+        target = self._arguments["target"]
+        return (self.arrays(), None if isinstance(target, str) else tuple(target))
+
     def __len__(self) -> int:
         return len(self._samples)
 
@@ -98,7 +128,7 @@ class Samples:
             raise IndexError(f"sample {index} of {len(self)}")
         return number
 
-    def _numbers(self, indices: Sequence[int]) -> NDArray[np.int64]:
+    def _numbers(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """The numbers of samples, of which negative ones count from the end."""
         numbers = np.array(indices, np.int64)
         numbers[numbers < 0] += len(self)
@@ -107,17 +137,45 @@ class Samples:
             raise IndexError(f"sample {indices[int(np.argmax(outside))]} of {len(self)}")
         return numbers
 
-    def __getitem__(self, index: int) -> tuple[Any, int]:
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
         samples, labels = self.batch([self._number(int(index))], threads=1)
-        return at(samples, 0), int(labels[0])
+        return at(samples, 0), label_at(labels, 0)
 
     def position(self, index: int) -> int:
-        """Returns the number of a sample's row in the file, counted from 0."""
+        """Returns the position of a sample's row in its file, counted from 0."""
         return self._samples.position(self._number(int(index)))
 
-    def labels(self) -> NDArray[np.uint8]:
-        """Returns the classes of all samples, in order: one byte each."""
-        return self._samples.labels()
+    def source(self, index: int | Sequence[int] | NDArray[np.integer[Any]]) -> Source:
+        """Returns the file, the symbol and the row of a sample, or arrays of them for several samples."""
+        one = isinstance(index, (int, np.integer))
+        numbers = self._numbers(np.atleast_1d(np.asarray(index)))
+        places, rows = self._samples.source(numbers)
+        if one:
+            return Source(self.paths[int(places[0])], self.symbols[int(places[0])], int(rows[0]))
+        return Source(np.array(self.paths)[places], np.array(self.symbols)[places], rows)
+
+    def _by_target(self, of: Callable[[int], Any]) -> Any:
+        """What is true of each target: by name, if a list of targets was given."""
+        if isinstance(self._arguments["target"], str):
+            return of(0)
+        return {name: of(place) for place, name in enumerate(self.targets)}
+
+    def labels(self) -> Any:
+        """Returns the classes of all samples, in order: one byte each. With a list of targets: by name."""
+        return self._by_target(self._samples.labels)
+
+    def weights(self) -> Any:
+        """Returns a weight for each class, as `CrossEntropyLoss(weight=…)` takes them: the number of samples, divided by
+        the number of classes that occur and by the number of samples of the class, as float32. So the mean weight of a
+        sample is 1. A class without a sample gets 0. With a list of targets: by name."""
+
+        def of_target(place: int) -> NDArray[np.float32]:
+            counts = np.bincount(self._samples.labels(place), minlength=self._samples.classes(place))
+            there = counts > 0
+            weights = counts.sum() / (there.sum() * np.maximum(counts, 1))
+            return np.where(there, weights, 0).astype(np.float32)
+
+        return self._by_target(of_target)
 
     def batch(
         self,
@@ -128,9 +186,9 @@ class Samples:
         """Computes several samples on several threads (all cores by default), without the interpreter's lock."""
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
         out = [np.empty((len(numbers), *shape), kind) for shape, kind in self.arrays(dtype)]
-        labels = np.empty(len(numbers), dtype=np.int64)
+        labels = np.empty((len(self.targets), len(numbers)), dtype=np.int64)
         self.fill(numbers, out, labels, threads)
-        return self._joined(out), labels
+        return self._joined(out), self._named(labels)
 
     def fill(
         self,
@@ -139,8 +197,9 @@ class Samples:
         labels: NDArray[np.int64],
         threads: int | None = None,
     ) -> None:
-        """Writes several samples and their classes into existing arrays, in C order and as `arrays` describes them, each
-        with one more axis in front. New memory for each batch can cost as much as the samples."""
+        """Writes several samples and their classes into existing arrays: those of `out` in C order and as `arrays` describes
+        them, each with one more axis in front; `labels` with a row for each target, or one axis if there is one target. New
+        memory for each batch can cost as much as the samples."""
         self._fill(indices, out, labels, _numbers.threads_or_all(threads))
 
     def _fill(self, indices: NDArray[np.int64], out: Sequence[Any], labels: NDArray[np.int64], threads: int) -> None:
@@ -150,6 +209,10 @@ class Samples:
         """A batch of the arrays of `arrays`, of NumPy or PyTorch."""
         return arrays[0]
 
+    def _named(self, labels: Any) -> Any:
+        """The classes of a batch, from an array with a row for each target, of NumPy or PyTorch."""
+        return self._by_target(lambda place: labels[place])
+
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "_samples"}
         return {**state, "_built": self._samples.index_bytes()}
@@ -157,16 +220,25 @@ class Samples:
     def __setstate__(self, state: dict[str, Any]) -> None:
         built = state.pop("_built")
         self.__dict__.update(state)
-        if _lobset.identity(self._path) != self._identity:
-            message = f"{self._path}: is no longer the file that this dataset was opened from"
-            raise InputError(message, path=Path(self._path))
+        for path, identity in zip(self._paths, self._identities, strict=True):
+            if _lobset.identity(path) != identity:
+                message = f"{path}: is no longer the file that this dataset was opened from"
+                raise InputError(message, path=Path(path))
         self._samples = self._open(built, None)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments.items() if value is not None)
-        return f"{type(self).__name__}({self._path!r}, {arguments})"
+        paths = self._paths if len(self._paths) > 1 else self._paths[0]
+        return f"{type(self).__name__}({paths!r}, {arguments})"
 
 
 def at(samples: Any, which: int | slice) -> Any:
-    """One sample of a batch, or several."""
+    """One sample of a batch, or several; or the classes of several."""
+    if isinstance(samples, dict):
+        return {name: of[which] for name, of in samples.items()}
     return Bins(*(array[which] for array in samples)) if isinstance(samples, Bins) else samples[which]
+
+
+def label_at(labels: Any, which: int) -> Any:
+    """The class of one sample of a batch, or its classes by target."""
+    return {name: int(of[which]) for name, of in labels.items()} if isinstance(labels, dict) else int(labels[which])

@@ -13,7 +13,7 @@ pickled. No window crosses a break or the start of the symbol. Rows under embarg
 are never returned.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from lobset import _lobset, _numbers
 from lobset._config import Feature
 from lobset._engine import Progress
+from lobset._files import PathLike
 from lobset._lobset import CLASSIC
 from lobset._moments import ColumnMoments, Moments
 from lobset._orders import in_batches, uniform_order
 from lobset._rows import RowDataset, WindowDataset
-from lobset._samples import Batch, Bins, Dtype, PathLike, Samples, at
+from lobset._samples import Batch, Bins, Dtype, Samples, Source, at, label_at
+from lobset._times import Moment
 
 __all__ = [
     "Bins",
@@ -36,6 +38,7 @@ __all__ = [
     "Moments",
     "RowDataset",
     "Samples",
+    "Source",
     "WindowDataset",
     "batches",
     "paint",
@@ -47,9 +50,10 @@ class DepthDataset(Samples):
     """Depth tensors: item i is (the tensor of the `samples` rows that end at a row, the class of that row).
 
     Args:
-        path: Path or URL of a `*_dataset.parquet`.
+        path: Path or URL of a `*_dataset.parquet`, several of them, or an output folder: all datasets that its manifest names.
+            The samples of each follow those of the one before; a warning names datasets without a sample.
         split: `"fit"` or `"holdout"`.
-        balanced: Use as many samples of every class, spread evenly over time.
+        balanced: Use as many samples of every class, counted over all datasets, spread evenly over their samples in order.
         features: Channels. By default the dataset's own, as for `samples`, `ticks_per_bin` and `micro_pip_size`.
         samples: Rows of a window, a multiple of `ticks_per_bin`.
         stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole
@@ -60,7 +64,15 @@ class DepthDataset(Samples):
         row_groups: Without a cache file: row groups of 131,072 rows to keep decoded, about 31 MB each with two features.
             The default, one more than a window spans, is enough to go through a file in order or in blocks.
         target: The target that classes, splits and marks are of; by default the one that the flat settings describe.
-            Rows without a label of it are no samples.
+            Rows without a label of it are no samples. A list of targets makes labels a dict, by name: samples are the rows
+            that have a label of all of them and are in the split for all of them, and `balanced` counts the classes of the
+            first.
+        symbols: The datasets to take of an output folder.
+        since: Take the rows received at this moment or later: an ISO 8601 text, a date or datetime, or nanoseconds since
+            1970; UTC without a time zone. Windows may begin before.
+        until: Take the rows whose labels end before this moment, by the rule that separates `fit` from `holdout`: no label of
+            a sample looks at a row that `since` with the same moment takes. The file does not hold the rows after its last
+            one, so a label of the holdout that ends there is left out, however late the moment.
         output: `"tensor"`, or `"bins"`: what tensors are painted from, a tenth of their size (`Bins`, `paint`).
         cache: Where the time bins of the whole dataset are kept, so that any sample is one read: the user's cache folder
             (`"auto"`: `$LOBSET_CACHE`, else `~/.cache/lobset`), another folder, or None to decode row groups whenever
@@ -70,14 +82,16 @@ class DepthDataset(Samples):
         progress: Show a bar while the cache file is built.
 
     Raises:
-        InputError: when the file cannot be read, was written with `drop_unbalanced`, or has no sample.
-        OutputError: when there is no room for the cache file, or it cannot be written.
-        ConfigError: for settings out of range, and for a target that the dataset does not have.
+        InputError: when a file cannot be read or was written with `drop_unbalanced`, and when no file has a sample. For `since`
+            and `until`: when it lacks `ts_recv` (`columns = "book"`).
+        OutputError: when there is no room for a cache file, or it cannot be written.
+        ConfigError: for settings out of range, for a target or a symbol that is not there, and for datasets whose samples
+            differ in shape, columns or number of classes.
     """
 
     def __init__(
         self,
-        path: PathLike,
+        path: PathLike | Iterable[PathLike],
         split: Literal["fit", "holdout"] = "fit",
         balanced: bool = True,
         features: Sequence[Feature] | None = None,
@@ -86,7 +100,10 @@ class DepthDataset(Samples):
         ticks_per_bin: int | None = None,
         micro_pip_size: float | None = None,
         row_groups: int | None = None,
-        target: str = CLASSIC,
+        target: str | Sequence[str] = CLASSIC,
+        symbols: Sequence[str] | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         output: Literal["tensor", "bins"] = "tensor",
         cache: Literal["auto"] | PathLike | None = "auto",
         progress: bool = True,
@@ -95,22 +112,22 @@ class DepthDataset(Samples):
             raise ValueError(f'output must be "tensor" or "bins", not {output!r}')
         super().__init__(locals())
 
-    def _open(self, built: bytes | None, progress: Progress | None) -> _lobset.Samples:
+    def _open(self, built: list[bytes] | None, progress: Progress | None) -> _lobset.Samples:
         a = self._arguments
         tensor = (a["features"], a["samples"], a["ticks_per_bin"], a["micro_pip_size"], a["row_groups"])
-        return _lobset.Samples.depth(self._path, self._which(), *tensor, self._cache(), built, progress)
+        return _lobset.Samples.depth(self._paths, self._which(), *tensor, self._cache(), built, progress)
 
     @property
-    def micro_pip_size(self) -> float:
-        """The price step of the ladder, in price units."""
-        return self._samples.micro_pip_size or 0.0
+    def micro_pip_sizes(self) -> list[float]:
+        """The price step of the ladder for each of `paths`, in price units."""
+        return self._samples.micro_pip_sizes
 
     @property
-    def coverage(self) -> float | None:
-        """The share of the book that lies on the ladder, 0 to 1, in 64 samples spread evenly: of the levels of both sides in
-        all time bins that have a price, those within the 402 steps around the last row's mid. Tensors with little of the
-        book are nearly blank: choose a larger `micro_pip_size`. None if no level has a price."""
-        return self._samples.coverage(64)
+    def coverages(self) -> list[float | None]:
+        """For each of `paths`, the share of the book that lies on the ladder, 0 to 1, in 64 samples spread evenly: of the
+        levels of both sides in all time bins that have a price, those within the 402 steps around the last row's mid. Tensors
+        with little of the book are nearly blank: choose a larger `micro_pip_size`. None if no level has a price."""
+        return self._samples.coverages(64)
 
     def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
         if self._arguments["output"] == "tensor":
@@ -175,7 +192,7 @@ class BlockStream:
     The order of the blocks of neighbouring samples, and of the samples within each block, depends on `seed` and the
     epoch. Every shard takes every `shards`-th block, so that all shards together yield each sample once.
 
-    Iterating yields (array, class) pairs and ends with the epoch; the next iteration is the next epoch. After
+    Iterating yields (array, class) pairs, with a list of targets (array, classes by target), and ends with the epoch; the next iteration is the next epoch. After
     `load_state_dict`, iteration resumes where `state_dict` was taken, even in mid-epoch.
 
     Args:
@@ -202,8 +219,8 @@ class BlockStream:
         threads: int = 1,
     ) -> None:
         self.datasets = [datasets] if isinstance(datasets, Samples) else list(datasets)
-        if not self.datasets or len({d.arrays() for d in self.datasets}) != 1:
-            raise ValueError("a stream needs one dataset at least, and samples of one shape")
+        if len({d._kind for d in self.datasets}) != 1:
+            raise ValueError("a stream needs one dataset at least, and samples of one shape and with the same targets")
         if not 0 <= shard < shards:
             raise ValueError(f"shard {shard} of {shards}")
         if block < 1 or chunk < 1:
@@ -233,8 +250,8 @@ class BlockStream:
         """Number of samples of this shard in the epoch."""
         return sum(stop - start for _, start, stop in self._blocks())
 
-    def _chunks(self) -> Iterator[Batch]:
-        """Yields the rest of the epoch, chunk by chunk."""
+    def _chunks(self) -> Iterator[tuple[Any, Any, int]]:
+        """Yields the rest of the epoch chunk by chunk: samples, classes, and the number of samples."""
         skip = self.position
         for number, start, stop in self._blocks():
             if skip >= stop - start:
@@ -243,27 +260,29 @@ class BlockStream:
             order = self._order(number, start, stop)[skip:]
             skip = 0
             for first in range(0, len(order), self.chunk):
-                yield self.datasets[number].batch(order[first : first + self.chunk], self.threads)
+                numbers = order[first : first + self.chunk]
+                yield *self.datasets[number].batch(numbers, self.threads), len(numbers)
 
     def _end(self) -> None:
         self.epoch, self.position = self.epoch + 1, 0
 
     def __iter__(self) -> Iterator[tuple[Any, int]]:
-        for samples, labels in self._chunks():
-            for number, label in enumerate(labels):
+        for samples, labels, count in self._chunks():
+            for number in range(count):
                 self.position += 1
-                yield at(samples, number), int(label)
+                yield at(samples, number), label_at(labels, number)
         self._end()
 
     def batches(self, batch_size: int, drop_last: bool = False) -> Iterator[Batch]:
         """Yields the rest of the epoch in batches."""
         held: list[Batch] = []
         count = 0
-        for samples, labels in self._chunks():
-            while len(labels):
-                take = min(batch_size - count, len(labels))
-                held.append((at(samples, slice(take)), labels[:take]))
-                samples, labels, count = at(samples, slice(take, None)), labels[take:], count + take
+        for samples, labels, left in self._chunks():
+            while left:
+                take = min(batch_size - count, left)
+                held.append((at(samples, slice(take)), at(labels, slice(take))))
+                samples, labels = at(samples, slice(take, None)), at(labels, slice(take, None))
+                count, left = count + take, left - take
                 if count == batch_size:
                     self.position += count
                     yield _join(held)
@@ -285,7 +304,7 @@ class BlockStream:
             "shard": self.shard,
             "shards": self.shards,
             "samples": [len(dataset) for dataset in self.datasets],
-            "targets": [dataset.target for dataset in self.datasets],
+            "targets": [dataset.targets for dataset in self.datasets],
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -305,11 +324,13 @@ class BlockStream:
 
 
 def _join(parts: list[Batch]) -> Batch:
-    if len(parts) == 1:
-        return parts[0]
-    samples = [part[0] for part in parts]
-    if isinstance(samples[0], Bins):
-        joined: Any = Bins(*(np.concatenate(arrays) for arrays in zip(*samples, strict=True)))
-    else:
-        joined = np.concatenate(samples)
-    return joined, np.concatenate([part[1] for part in parts])
+    return parts[0] if len(parts) == 1 else (_joined([p[0] for p in parts]), _joined([p[1] for p in parts]))
+
+
+def _joined(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in first}
+    if isinstance(first, Bins):
+        return Bins(*map(np.concatenate, zip(*parts, strict=True)))
+    return np.concatenate(parts)

@@ -20,7 +20,8 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from lobset import data
 from lobset._orders import in_batches, uniform_order
-from lobset._samples import Dtype, at
+from lobset._parts import Parts
+from lobset._samples import Dtype, at, label_at
 
 __all__ = ["DepthDataset", "Paint", "RowDataset", "SampleStream", "UniformSampler", "WindowDataset", "loader"]
 
@@ -28,29 +29,31 @@ _P = ParamSpec("_P")
 _TYPES = {kind: getattr(torch, kind) for kind in ("float32", "float16", "int8", "int16")}
 
 
-class _Sample(tuple[Any, int]):
-    """A sample and its class, which knows the batch that it is a part of: collating needs no copy."""
+class _Sample(tuple[Any, Any]):
+    """A sample and its class, or its classes by target, which knows the batch that it is a part of: collating needs no copy."""
 
-    batch: tuple[Any, torch.Tensor]
+    batch: tuple[Any, Any]
     number: int
+    size: int
+    """Samples of the batch."""
 
 
 class _Batch(Sequence[_Sample]):
     """The samples of a batch. One by one they are made when somebody asks for them: PyTorch's own collating does not."""
 
-    def __init__(self, samples: Any, labels: torch.Tensor) -> None:
-        self.batch = (samples, labels)
+    def __init__(self, samples: Any, labels: Any, size: int) -> None:
+        self.batch, self.size = (samples, labels), size
 
     def __len__(self) -> int:
-        return len(self.batch[1])
+        return self.size
 
     def __getitem__(self, index: Any) -> Any:
         numbers = range(len(self))[index]
         return [self._at(number) for number in numbers] if isinstance(index, slice) else self._at(numbers)
 
     def _at(self, number: int) -> _Sample:
-        sample = _Sample((at(self.batch[0], number), int(self.batch[1][number])))
-        sample.batch, sample.number = self.batch, number
+        sample = _Sample((at(self.batch[0], number), label_at(self.batch[1], number)))
+        sample.batch, sample.number, sample.size = self.batch, number, self.size
         return sample
 
 
@@ -59,7 +62,7 @@ def _collate(samples: Sequence[Any], *, collate_fn_map: Any = None) -> list[Any]
     if isinstance(samples, _Batch):
         return list(samples.batch)
     batch = samples[0].batch
-    whole = len(samples) == len(batch[1])
+    whole = len(samples) == samples[0].size
     if whole and all(s.batch is batch and s.number == number for number, s in enumerate(samples)):
         return list(batch)
     stacked: list[Any] = default_collate([tuple(sample) for sample in samples])
@@ -79,7 +82,7 @@ def _empty(shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
 
 
 class _Mapped(Dataset):
-    """Samples as tensors: item i is (float32 tensor, class)."""
+    """Samples as tensors: item i is (float32 tensor, class); with a list of targets, (float32 tensor, classes by name)."""
 
     samples: data.Samples
     """The same samples as NumPy arrays."""
@@ -87,7 +90,7 @@ class _Mapped(Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> tuple[Any, int]:
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
         sample, label = self.samples[index]
         return _tensors(sample), label
 
@@ -96,24 +99,34 @@ class _Mapped(Dataset):
         threads = 1 if get_worker_info() is not None else None
         numbers = self.samples._numbers(indices)
         arrays = [_empty((len(numbers), *shape), _TYPES[kind.name]) for shape, kind in self.samples.arrays()]
-        labels = torch.empty(len(numbers), dtype=torch.int64)
+        labels = torch.empty((len(self.samples.targets), len(numbers)), dtype=torch.int64)
         self.samples.fill(numbers, [array.numpy() for array in arrays], labels.numpy(), threads)
-        return _Batch(self.samples._joined(arrays), labels)
+        return _Batch(self.samples._joined(arrays), self.samples._named(labels), len(numbers))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
         return self.samples.shape
 
-    def labels(self) -> torch.Tensor:
-        """The classes of all samples, in order: uint8."""
-        return torch.from_numpy(self.samples.labels())
+    def source(self, index: Any) -> data.Source:
+        """Returns the file, the symbol and the row of a sample, or arrays of them for several samples."""
+        return self.samples.source(index.numpy() if isinstance(index, torch.Tensor) else index)
+
+    def labels(self) -> Any:
+        """The classes of all samples, in order: uint8. With a list of targets: by name."""
+        return _tensors(self.samples.labels())
+
+    def weights(self) -> Any:
+        """A weight for each class: float32, for `CrossEntropyLoss(weight=…)`, as `lobset.data.Samples.weights` says."""
+        return _tensors(self.samples.weights())
 
     def __repr__(self) -> str:
         return f"lobset.torch.{self.samples!r}"
 
 
 def _tensors(sample: Any) -> Any:
+    if isinstance(sample, dict):
+        return {name: torch.from_numpy(of) for name, of in sample.items()}
     return data.Bins(*map(torch.from_numpy, sample)) if isinstance(sample, data.Bins) else torch.from_numpy(sample)
 
 
@@ -150,13 +163,14 @@ class loader:
     """Whole batches of a dataset, as fast as they can be computed: by threads of this process, into memory that is reused.
 
     Iterating yields (tensor, classes) pairs and ends with the epoch; with `output="bins"` the tensor is `lobset.data.Bins`
-    of tensors. A batch is valid until the loop has advanced by `buffers - 1` batches: copy what must live longer.
+    of tensors, and with a list of targets the classes are a dict. A batch is valid until the loop has advanced by `buffers - 1` batches: copy what must live longer.
 
     >>> for tensors, labels in lobset.torch.loader(dataset, batch_size=32, seed=1):  # doctest: +SKIP
     ...     loss = criterion(model(tensors), labels)
 
     Args:
-        dataset: A dataset of this module.
+        dataset: A dataset of this module, or a `Subset` or `ConcatDataset` of such datasets. Batches of several datasets are
+            put together with a copy: to mix symbols, give one dataset several paths.
         batch_size: Samples of a batch; the last one may have fewer.
         shuffle: Whether to shuffle, in an order that depends on `seed` and the epoch. False keeps the order of the file.
         seed: Determines the orders.
@@ -170,7 +184,7 @@ class loader:
 
     def __init__(
         self,
-        dataset: _Mapped,
+        dataset: Dataset[Any],
         batch_size: int = 32,
         *,
         shuffle: bool = True,
@@ -185,15 +199,16 @@ class loader:
         if batch_size < 1 or buffers < 2:
             raise ValueError("batch_size must be at least 1, and buffers at least 2")
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self._parts = Parts(dataset)
         self.sampler, self.drop_last, self.dtype, self.threads = sampler, drop_last, dtype, threads
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
         self.buffers = buffers
         self.epoch = 0
-        self._arrays = dataset.samples.arrays(dtype)
+        self._arrays = self._parts.parts[0].arrays(dtype)
 
     def __len__(self) -> int:
         """Number of batches of an epoch."""
-        count = len(self.dataset if self.sampler is None else self.sampler)
+        count = len(self._parts if self.sampler is None else self.sampler)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
@@ -204,29 +219,31 @@ class loader:
         """The sample numbers of each batch of the epoch."""
         if self.sampler is None:
             seed = (self.seed, self.epoch)
-            yield from in_batches(len(self.dataset), self.batch_size, self.shuffle, seed, self.drop_last)
+            yield from in_batches(len(self._parts), self.batch_size, self.shuffle, seed, self.drop_last)
             return
         drawn = iter(self.sampler)
         least = self.batch_size if self.drop_last else 1
         while len(batch := np.fromiter(islice(drawn, self.batch_size), np.int64)) >= least:
             yield batch
 
-    def __iter__(self) -> Iterator[tuple[Any, torch.Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
         batches = self._batches()
         self.epoch += 1
-        samples = self.dataset.samples
+        parts = self._parts
+        samples = parts.parts[0]
+        targets = len(samples.targets)
 
         def new() -> tuple[list[torch.Tensor], torch.Tensor]:
             size = self.batch_size
             arrays = [torch.empty((size, *shape), dtype=_TYPES[kind.name]) for shape, kind in self._arrays]
-            labels = torch.empty(size, dtype=torch.int64)
+            labels = torch.empty(targets * size, dtype=torch.int64)
             return ([a.pin_memory() for a in arrays], labels.pin_memory()) if self.pin_memory else (arrays, labels)
 
-        def fill(held: tuple[list[torch.Tensor], torch.Tensor], numbers: NDArray[np.int64]) -> tuple[Any, torch.Tensor]:
+        def fill(held: tuple[list[torch.Tensor], torch.Tensor], numbers: NDArray[np.int64]) -> tuple[Any, Any]:
             count = len(numbers)
-            arrays, labels = [array[:count] for array in held[0]], held[1][:count]
-            samples.fill(numbers, [array.numpy() for array in arrays], labels.numpy(), self.threads)
-            return samples._joined(arrays), labels
+            arrays, labels = [array[:count] for array in held[0]], held[1][: targets * count].view(targets, count)
+            parts.fill(numbers, [array.numpy() for array in arrays], labels.numpy(), self.threads)
+            return samples._joined(arrays), samples._named(labels)
 
         with ThreadPoolExecutor(1, "lobset-loader") as worker:
             # One of the buffers is in the caller's hands; the others are being filled, or wait to be taken.
@@ -274,7 +291,9 @@ class Paint(torch.nn.Module):
 
 
 class UniformSampler(Sampler):
-    """Draws every class that occurs equally often, without losing a row.
+    """Draws every class that occurs equally often, without losing a row; with a list of targets, the classes of the first.
+
+    `dataset` is one of this module, or a `Subset` or `ConcatDataset` of such datasets.
 
     An epoch has as many samples as the largest class times the number of classes. Samples of smaller classes repeat, in
     another order each time. The order depends on `seed` and the epoch, which increases with each iteration or is set by
@@ -283,8 +302,8 @@ class UniformSampler(Sampler):
     >>> DataLoader(dataset, batch_size=32, sampler=UniformSampler(dataset, seed=1))  # doctest: +SKIP
     """
 
-    def __init__(self, dataset: _Mapped, seed: int = 0) -> None:
-        self._labels = dataset.samples.labels()
+    def __init__(self, dataset: Dataset[Any], seed: int = 0) -> None:
+        self._labels = Parts(dataset).labels()
         self.seed, self.epoch = seed, 0
 
     def __len__(self) -> int:
@@ -335,7 +354,7 @@ class SampleStream(IterableDataset):
             ranks, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
         self._stream.shard, self._stream.shards = rank * workers + number, ranks * workers
 
-    def __iter__(self) -> Iterator[tuple[Any, int]]:
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
         self._take_share()
         for sample, label in self._stream:
             yield _tensors(sample), label

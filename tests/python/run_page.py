@@ -23,6 +23,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ BLOCK = re.compile(r"^( *)```(\S+)?([^\n]*)\n(.*?)^\1```$", flags=re.DOTALL | re
 KINDS = {"python", "sh", "console", "output", "toml", "text"}
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 
-MODULES = ["ray", "torch"]
+MODULES = ["ray", "torch", "torchdata"]
 PLACES = {
     "checkout": False,  # The repository and a Rust compiler: `make` and `pip install .` are run by CI itself.
     "account": False,  # An account at Databento, or a signing key.
@@ -115,6 +116,9 @@ def run(page: Path, folder: Path) -> int:
     os.environ.update({"LOBSET_CACHE": str(folder / "cache"), "MPLBACKEND": "Agg"})
     if PLACES["crypto"]:
         (folder / "crypto").symlink_to(REAL / "crypto")
+    if importlib.util.find_spec("lightning") is None:
+        # Debian's PyTorch is too old for Lightning. The hooks of a data module are those of a plain class.
+        sys.modules["lightning"] = types.SimpleNamespace(LightningDataModule=object)  # type: ignore[assignment]
     names: dict[str, object] = {"__name__": "__main__"}
     ran, printed = 0, None
     for block in blocks_of(page):

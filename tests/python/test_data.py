@@ -141,7 +141,7 @@ def test_samples_of_a_target_have_its_labels_splits_and_marks(several, target, b
     for split in ("fit", "holdout"):
         depth = DepthDataset(several, split, balanced, stride=7, target=target)
         vectors = RowDataset(several, split, balanced, target=target)
-        assert depth.target == vectors.target == target
+        assert depth.targets == vectors.targets == [target]
         for samples, window, stride in ((depth, 600, 7), (vectors, 1, 1)):
             want = expected(rows, split, balanced, window, stride, of)
             assert [samples.position(i) for i in range(len(samples))] == want and len(want) > 10
@@ -150,7 +150,7 @@ def test_samples_of_a_target_have_its_labels_splits_and_marks(several, target, b
             assert [samples[i][1] for i in numbers] == labels[[want[i] for i in numbers]].to_list()
             assert samples.batch(numbers)[1].tolist() == labels[[want[i] for i in numbers]].to_list()
             again = pickle.loads(pickle.dumps(samples))
-            assert again.target == target and np.array_equal(again.labels(), samples.labels())
+            assert again.targets == [target] and np.array_equal(again.labels(), samples.labels())
         # The rows are the same for every target.
         assert vectors.columns == RowDataset(several).columns
         assert not any(name.endswith(("_h10", "_d900")) for name in vectors.columns)
@@ -229,13 +229,13 @@ def test_the_ladder_of_a_dataset_fits_it_and_coverage_tells(tmp_path):
     symbol = next(symbol for symbol in result.symbols if symbol.path)
     path, ladder = symbol.path, symbol.ladder
     found = DepthDataset(path, balanced=False, cache=None)
-    assert found.micro_pip_size == ladder.micro_pip_size >= ladder.tick == 5e-5
-    assert found.coverage >= 0.9 and ladder.coverage >= 0.9
+    assert found.micro_pip_sizes == [ladder.micro_pip_size] and ladder.micro_pip_size >= ladder.tick == 5e-5
+    assert found.coverages[0] >= 0.9 and ladder.coverage >= 0.9
 
     off = DepthDataset(path, balanced=False, micro_pip_size=1e-7, output="bins", cache=None)
     numbers = [i * len(off) // 64 for i in range(64)]
     on_ladder = np.concatenate([(off[i][0].ladder_rows >= 0).ravel() for i in numbers])
-    assert off.coverage == on_ladder.mean() < 0.2, "no level is missing in this market"
+    assert off.coverages == [on_ladder.mean()] and on_ladder.mean() < 0.2, "no level is missing in this market"
 
     with pytest.raises(lobset.ConfigError, match='micro_pip_size: is "auto", so each dataset has its own'):
         lobset.DepthProcessor.from_config({"micro_pip_size": "auto"})

@@ -40,7 +40,9 @@ os.environ.pop("RAY_ADDRESS", None)
 pytest.importorskip("ray")
 
 import boto3
+import polars as pl
 import psutil
+import pyarrow.parquet as pq
 import ray
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
@@ -415,11 +417,55 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
             with multiprocessing.get_context("fork").Pool(1) as pool:
                 sample = pool.apply_async(remote.__getitem__, (7,)).get(timeout=60)
         assert_same_sample(sample, local[7])
+    # And all datasets of a folder, with moments and periods.
+    until = lobset.Thresholds.read(tmp_path / "out" / "thresholds.json").fit_until - np.timedelta64(1, "h")
+    arguments = dict(balanced=False, length=20, until=until)
+    remote, local = (
+        lobset.data.WindowDataset(folder, **arguments) for folder in ("s3://made/audusd", tmp_path / "out")
+    )
+    assert remote.symbols == local.symbols == list(second.datasets) and len(remote) == len(local)
+    assert remote.paths == list(second.datasets.values())
+    for number in np.random.default_rng(1).permutation(len(local))[:20]:
+        assert_same_sample(remote[number], local[number])
 
 
 def assert_same_sample(found, want):
     assert found[1] == want[1]
     np.testing.assert_array_equal(found[0], want[0])
+
+
+def test_ray_data_reads_a_block_for_each_row_group(cluster, server, tmp_path):
+    lobset.simulate(tmp_path / "market", days=2, rows=150_000)
+    made = lobset.process(tmp_path / "market", tmp_path / "out", CONFIG, progress=False)
+    rows = pl.concat([pl.read_parquet(path) for path in made.datasets.values()])
+    columns = ["split", "row", "bid_px_00", "classification_label"]
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    found = lobset.ray.read(tmp_path / "out", columns).materialize()
+    assert found.columns() == columns and found.count() == len(rows)
+    blocks = [ray.get(ref) for bundle in found.iter_internal_ref_bundles() for ref in bundle.block_refs]
+    counts = [pq.read_metadata(path) for path in made.datasets.values()]
+    counts = [meta.row_group(group).num_rows for meta in counts for group in range(meta.num_row_groups)]
+    assert [block.num_rows for block in blocks] == counts and len(counts) > len(made.datasets)
+    table = pl.concat([pl.from_arrow(block) for block in blocks])
+    assert table.with_columns(pl.col("split").cast(pl.String)).equals(
+        rows.select(columns).with_columns(pl.col("split").cast(pl.String))
+    )
+    symbol, path = next(iter(made.datasets.items()))
+    whole = lobset.ray.read(tmp_path / "out", symbols=[symbol])
+    assert whole.columns() == pl.read_parquet_schema(path).names()
+    assert (
+        whole.filter(lambda row: row["row"] >= 50_000).count()
+        == pl.read_parquet(path).filter(pl.col("row") >= 50_000).height
+    )
+    with pytest.raises(lobset.InputError, match='has no column "spread"'):
+        lobset.ray.read(path, ["spread"])
+    with pytest.raises(lobset.ConfigError, match="M6AX9"):
+        lobset.ray.read(tmp_path / "out", symbols=["M6AX9"])
+    # From a store, with its credentials in the nodes' environment.
+    server.create_bucket(Bucket="rows")
+    server.upload_file(str(path), "rows", "a_dataset.parquet")
+    remote = lobset.ray.read("s3://rows/a_dataset.parquet", ["row"])
+    assert remote.sum("row") == pl.read_parquet(path)["row"].sum()
 
 
 def test_a_batch_job_in_a_store_is_held_against_its_manifest(cluster, server, market, tmp_path):

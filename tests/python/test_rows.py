@@ -211,7 +211,6 @@ def test_what_cannot_be_given_is_refused(dataset, folder, tmp_path):
     for settings, match in (
         (dict(normalise="day"), 'normalise: "day" is none of'),
         (dict(normalise="days:0"), 'normalise: "days:0" is none of'),
-        (dict(normalise="days:8"), "no row has 8 input files before its own"),
         (dict(length=0), "length: 0 is outside"),
         (dict(levels=11), "levels: 11 is outside"),
         (dict(columns=[]), "columns: name one at least"),
@@ -219,6 +218,10 @@ def test_what_cannot_be_given_is_refused(dataset, folder, tmp_path):
     ):
         with pytest.raises(lobset.ConfigError, match=match):
             WindowDataset(dataset, cache=cache, **settings)
+    with pytest.raises(
+        lobset.InputError, match="no row has as many input files before its own as the normalisation needs"
+    ):
+        WindowDataset(dataset, cache=cache, normalise="days:8")
     for columns, match in ((["row"], "identifies the row"), (["nothing"], "is not in the file")):
         with pytest.raises(lobset.InputError, match=match):
             WindowDataset(dataset, columns=columns, cache=cache)

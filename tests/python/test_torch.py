@@ -1,5 +1,6 @@
 """PyTorch: the line that must work, workers, samplers, streams, and the example."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -240,6 +241,91 @@ def test_every_way_gives_the_labels_of_a_target(tmp_path):
         lobset.torch.DepthDataset(path, target="h20")
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """An output folder with datasets of several symbols and targets."""
+    folder = tmp_path_factory.mktemp("several")
+    lobset.simulate(folder / "market", days=2, rows=20_000)
+    config = lobset.Config(**SMALL, samples=400, ticks_per_bin=20, targets=["h10=return(10),classes=share"])
+    return lobset.process(folder / "market", folder / "out", config, progress=False).folder
+
+
+def pairs_of(source):
+    return [(x.numpy().tobytes(), int(y)) for samples, labels in source for x, y in zip(samples, labels, strict=True)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_folder_mixes_its_symbols(several, workers):
+    windows = lobset.torch.WindowDataset(several, length=20, stride=5)
+    want, labels = windows.samples.batch(np.arange(len(windows)))
+    every = sorted((x.tobytes(), int(y)) for x, y in zip(want, labels, strict=True))
+    assert sorted(pairs_of(DataLoader(windows, 64, shuffle=True, num_workers=workers))) == every
+    stream = lobset.torch.SampleStream(windows, seed=2, block=50)
+    assert sorted(pairs_of(DataLoader(stream, 64, num_workers=workers))) == every
+    order = torch.randperm(len(windows), generator=torch.Generator().manual_seed(1))[:64]
+    assert len(set(windows.source(order).symbol)) == len(windows.samples.symbols) == 3
+    weights = windows.weights()
+    assert weights.dtype == torch.float32 and torch.allclose(weights, torch.ones(5))
+    torch.nn.CrossEntropyLoss(weight=weights)(torch.zeros(3, 5), windows.labels()[:3].long())
+
+
+def test_subsets_and_concatenations_of_ours_are_sampled_and_loaded(several):
+    names = lobset.Manifest.read(several).datasets
+    alone = [lobset.torch.WindowDataset(path, length=20, stride=5, balanced=False) for path in names.values()]
+    both = torch.utils.data.ConcatDataset(alone)
+    numbers = np.random.default_rng(1).permutation(len(both))[: len(both) // 2]
+    half = torch.utils.data.Subset(both, numbers.tolist())
+    tenth = torch.utils.data.Subset(half, range(0, len(half), 5))
+    first = torch.utils.data.Subset(alone[0], [5, 3, 3])
+    for made in (both, half, tenth, first, torch.utils.data.ConcatDataset([tenth, alone[1], first])):
+        want = [(x.numpy().tobytes(), y) for x, y in (made[i] for i in range(len(made)))]
+        assert pairs_of(lobset.torch.loader(made, 37, shuffle=False)) == want
+        assert pairs_of(DataLoader(made, 37)) == want
+        assert sorted(pairs_of(lobset.torch.loader(made, 37, seed=2))) == sorted(want)
+        sampler = lobset.torch.UniformSampler(made, seed=3)
+        drawn = list(sampler)
+        labels = np.array([y for _, y in want])
+        assert len(drawn) == len(sampler) and set(drawn) == set(range(len(made)))
+        assert len(set(np.bincount(labels[drawn])[np.unique(labels)])) == 1
+        sampler.set_epoch(0)
+        assert pairs_of(lobset.torch.loader(made, 64, sampler=sampler)) == [want[i] for i in drawn]
+    for wrong in (torch.utils.data.TensorDataset(torch.zeros(3)), torch.utils.data.Subset([1, 2], [0])):
+        with pytest.raises(TypeError, match="not a dataset of lobset.torch"):
+            lobset.torch.UniformSampler(wrong)
+    other = lobset.torch.WindowDataset(several, length=30)
+    with pytest.raises(ValueError, match="one shape"):
+        lobset.torch.loader(torch.utils.data.ConcatDataset([alone[0], other]))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_labels_of_several_targets_are_a_dict_whatever_the_way(several, workers):
+    targets = ["h10", "classic"]
+    windows = lobset.torch.WindowDataset(several, "holdout", length=20, balanced=False, target=targets)
+    want = windows.labels()
+    assert list(want) == targets and all(labels.dtype == torch.uint8 for labels in want.values())
+    found = list(DataLoader(windows, 50, num_workers=workers))
+    in_order = [
+        (x.clone(), {n: y.clone() for n, y in labels.items()})
+        for x, labels in lobset.torch.loader(windows, 50, shuffle=False)
+    ]
+    for (a, labels), (b, same) in zip(found, in_order, strict=True):
+        assert torch.equal(a, b) and all(torch.equal(labels[name], same[name]) for name in targets)
+    for name in targets:
+        assert torch.equal(torch.cat([labels[name] for _, labels in found]), want[name].long())
+    sample, label = windows[7]
+    assert torch.equal(sample, found[0][0][7]) and label == {name: int(want[name][7]) for name in targets}
+    items = windows.__getitems__([7, 2])
+    assert items[0][1] == label and torch.utils.data.default_collate(items[:1])[1]["h10"].tolist() == [label["h10"]]
+    shuffled = DataLoader(lobset.torch.SampleStream(windows, seed=1, block=64), 50, num_workers=workers)
+    counts = torch.bincount(torch.cat([labels["h10"] for _, labels in shuffled]))
+    assert torch.equal(counts, torch.bincount(want["h10"].long()))
+    order = np.array(list(lobset.torch.UniformSampler(windows)))
+    assert len(set(np.bincount(want["h10"].numpy()[order]))) == 1
+    both = torch.utils.data.ConcatDataset([windows, windows])
+    mixed = next(iter(lobset.torch.loader(both, 64, seed=4)))
+    assert list(mixed[1]) == targets and mixed[1]["classic"].shape == (64,)
+
+
 def test_a_stream_resumes(dataset):
     def stream():
         return lobset.torch.SampleStream(lobset.torch.RowDataset(dataset), seed=3, block=64)
@@ -253,9 +339,42 @@ def test_a_stream_resumes(dataset):
     assert found + [y for _, y in second] == want
 
 
-def test_the_example_trains(tmp_path):
-    script = ROOT / "examples" / "train.py"
-    small = ["--rows", "12000", "--samples", "500", "--seconds", "3", "--holdout", "200", "--work", tmp_path / "work"]
-    ran = subprocess.run([sys.executable, script, *map(str, small)], capture_output=True, text=True, cwd=tmp_path)
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("stop", [1, 7, 120])
+def test_a_stateful_loader_resumes_in_mid_epoch(dataset, workers, stop):
+    stateful = pytest.importorskip("torchdata.stateful_dataloader", reason="make test-torch installs torchdata")
+    rows = lobset.torch.RowDataset(dataset, balanced=False, columns=["sequence", "mid_price"])
+
+    def loader():
+        stream = lobset.torch.SampleStream(rows, seed=1, block=64)
+        return stateful.StatefulDataLoader(stream, batch_size=50, num_workers=workers, snapshot_every_n_steps=3)
+
+    want = [samples for samples, _ in loader()]
+    first = loader()
+    begun = iter(first)
+    found = [next(begun)[0] for _ in range(stop)]
+    state = first.state_dict()
+    del begun
+    second = loader()
+    second.load_state_dict(state)
+    found += [samples for samples, _ in second]
+    assert len(found) == len(want) and all(torch.equal(a, b) for a, b in zip(found, want, strict=True))
+
+
+@pytest.mark.parametrize(("example", "parameters"), [("train", "24,595"), ("deeplob", "143,779")])
+def test_the_examples_train(tmp_path, example, parameters):
+    script = ROOT / "examples" / f"{example}.py"
+    small = ["--rows", "12000", "--steps", "12", "--most", "300", "--work", "work"]
+    ran = subprocess.run([sys.executable, script, *small], capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert "loss" in ran.stdout and "chance 20.0%" in ran.stdout
+    out = ran.stdout
+    assert f"{parameters} parameters" in out and "true class by row, predicted class by column" in out
+    assert "precision" in out and "the class of what is known at the row (stationary)" in out
+    assert len(re.findall(r"^ +\d+ +\d+ +\d\.\d{3} +\d+\.\d%", out, re.MULTILINE)) == 12
+    result = tmp_path / "work" / example
+    assert (result / "result.png").read_bytes()[:4] == b"\x89PNG"
+    state = torch.load(result / "model.pt")
+    assert f"{sum(p.numel() for name, p in state.items() if not re.search('running|tracked', name)):,}" == parameters
+    rows = [row.split() for row in out.split("predicted class by column:\n")[1].splitlines()[1:4]]
+    counts = np.array([[int(cell.replace(",", "")) for cell in row[1:]] for row in rows])
+    assert counts.sum() == 300 and f"right {counts.trace() / 300:6.1%}  the network" in out

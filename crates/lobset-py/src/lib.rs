@@ -19,6 +19,8 @@ mod rows;
 #[forbid(unsafe_code)]
 mod samples;
 #[forbid(unsafe_code)]
+mod search;
+#[forbid(unsafe_code)]
 mod settings;
 mod table;
 #[forbid(unsafe_code)]
@@ -52,7 +54,7 @@ mod _lobset {
     #[pymodule_export]
     use super::moments::Moments;
     #[pymodule_export]
-    use super::rows::RowStream;
+    use super::rows::{RowGroup, RowStream, row_groups};
     #[pymodule_export]
     use super::samples::{Samples, cache_folder, identity, paint};
     #[pymodule_export]

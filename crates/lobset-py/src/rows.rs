@@ -1,8 +1,10 @@
-//! Records as an Arrow stream, through the PyCapsule interface.
+//! Records and rows as Arrow streams, through the PyCapsule interface.
 
 use std::path::PathBuf;
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+use arrow_array::{RecordBatch, RecordBatchIterator};
+use lobset::dataset::DatasetReader;
 use lobset::output::RecordBatches;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
@@ -52,4 +54,38 @@ impl RowStream {
     fn open(&self) -> lobset::Result<RecordBatches> {
         RecordBatches::open(&self.path, self.symbol.as_deref(), self.symbology.as_deref())
     }
+}
+
+/// A row group of a dataset, for any consumer of Arrow streams.
+#[pyclass(frozen, module = "lobset._lobset")]
+pub struct RowGroup(RecordBatch);
+
+#[pymethods]
+impl RowGroup {
+    /// Reads columns of a row group, or all of them.
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf, group: usize, columns: Option<Vec<String>>) -> PyResult<Self> {
+        let read = || DatasetReader::open(&path)?.row_group(group, columns.as_deref());
+        py.detach(read).or_raise(py).map(Self)
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        // The interface leaves it to the producer whether to cast.
+        let _ = requested_schema;
+        let batches = RecordBatchIterator::new([Ok(self.0.clone())], self.0.schema());
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(batches)), STREAM)
+    }
+}
+
+/// The number of rows of each row group of a dataset, which has all of these columns.
+#[pyfunction]
+pub fn row_groups(py: Python<'_>, path: PathBuf, columns: Vec<String>) -> PyResult<Vec<u64>> {
+    let reader = py.detach(|| DatasetReader::open(&path)).or_raise(py)?;
+    columns.iter().try_for_each(|name| reader.check_column(name)).or_raise(py)?;
+    Ok(reader.groups().map(|rows| rows.end - rows.start).collect())
 }

@@ -1,16 +1,15 @@
 //! Samples of datasets, one by one or in batches.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use half::f16;
 use lobset::Error;
 use lobset::cache::Cache;
 use lobset::config::Feature;
-use lobset::dataset::{DatasetReader, Normalise, RowSpec, RowWindows, SampleFilter, SampleIndex};
+use lobset::dataset::{DatasetReader, Normalise, RowSpec, RowWindows, SampleIndex};
 use lobset::depth::{Colour, DepthSpec, WindowCache};
-use lobset::label::Split;
-use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArrayDyn};
+use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn, PyReadwriteArrayDyn};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -19,42 +18,7 @@ use crate::depth::{parse_features, shape};
 use crate::engine;
 use crate::errors::OrRaise;
 use crate::json::json;
-
-/// Which rows are samples, as Python passes it: split, balanced, stride, target.
-type Which = (String, bool, u64, String);
-
-/// Reader, and the filter of samples whose windows have so many rows.
-fn open(path: &Path, (split, balanced, stride, target): Which) -> PyResult<(DatasetReader, SampleFilter)> {
-    let split = match Split::from_name(&split) {
-        Some(Split::Embargo) | None => {
-            return Err(PyValueError::new_err(format!(
-                "split must be \"fit\" or \"holdout\", not {split:?}: rows in the embargo are never returned"
-            )));
-        }
-        Some(split) => split,
-    };
-    if stride == 0 {
-        return Err(PyValueError::new_err("stride must be at least 1"));
-    }
-    Python::attach(|py| {
-        let reader = py.detach(|| DatasetReader::open(path)).or_raise(py)?.of_target(&target).or_raise(py)?;
-        Ok((reader, SampleFilter { split, balanced, window: 1, stride, first: 0 }))
-    })
-}
-
-/// Restores the index that another process has built, or builds a new one.
-fn index(py: Python<'_>, reader: &DatasetReader, filter: SampleFilter, built: Option<&[u8]>) -> PyResult<SampleIndex> {
-    match built {
-        Some(bytes) => SampleIndex::from_bytes(bytes, reader.rows())
-            .ok_or_else(|| PyValueError::new_err("the dataset is not the one that the samples were indexed in")),
-        None => py.detach(|| reader.index(filter)).or_raise(py),
-    }
-}
-
-fn position(index: &SampleIndex, sample: i64) -> PyResult<u64> {
-    let found = u64::try_from(sample).ok().and_then(|sample| index.position(sample));
-    found.ok_or_else(|| PyIndexError::new_err(format!("sample {sample} of {}", index.len())))
-}
+use crate::search::{self, Built, Found, Which, agree};
 
 /// Returns a text that changes when the file is replaced; `None` if the file cannot be examined.
 #[pyfunction]
@@ -69,19 +33,33 @@ pub fn cache_folder(py: Python<'_>) -> PyResult<PathBuf> {
     Ok(Cache::of_user().or_raise(py)?.folder().to_owned())
 }
 
-/// The two kinds of samples.
+/// The two kinds of samples, dataset by dataset.
 enum Kind {
-    Depth(WindowCache),
+    Depth(Vec<WindowCache>),
     /// With the number of axes of a sample: 1 for rows, 2 for windows.
-    Rows(RowWindows, usize),
+    Rows(Vec<RowWindows>, usize),
 }
 
-/// The samples of a dataset: depth tensors that end at its rows, or the rows, or windows of rows, as vectors.
+/// The samples of one or more datasets: depth tensors that end at their rows, or the rows, or windows of rows, as vectors.
+/// The samples of each dataset follow those of the one before.
 #[pyclass(frozen, module = "lobset._lobset")]
 pub struct Samples {
     kind: Kind,
-    index: SampleIndex,
+    /// By dataset.
+    indexes: Vec<SampleIndex>,
+    /// The number of the first sample of each dataset.
+    starts: Vec<u64>,
+    /// The places, among the paths given, of the datasets with samples.
+    kept: Vec<usize>,
+    /// Why the others have none.
+    without: Vec<String>,
 }
+
+/// Datasets and rows of samples.
+type Sources<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
+
+/// A row of a dataset: the dataset's place among those with samples, and the row's place in it.
+type Place = (usize, u64);
 
 /// A batch of arrays to fill, by the type of their numbers.
 #[derive(FromPyObject)]
@@ -128,69 +106,114 @@ fn no_room() -> PyErr {
 }
 
 impl Samples {
-    /// Opens a dataset for windows of rows, with `axes` axes.
+    fn new(kind: Kind, Found { indexes, kept, without }: Found) -> Self {
+        let first = |sum: &mut u64, index: &SampleIndex| Some(std::mem::replace(sum, *sum + index.len()));
+        let starts = indexes.iter().scan(0, first).collect();
+        Self { kind, indexes, starts, kept, without }
+    }
+
+    /// Opens datasets for windows of rows, with `axes` axes.
     fn of_rows(
         py: Python<'_>,
-        (reader, filter): (DatasetReader, SampleFilter),
-        (spec, axes): (RowSpec, usize),
+        paths: &[PathBuf],
+        which: &Which,
+        (spec, axes): (impl Fn(&DatasetReader) -> RowSpec, usize),
         cache: Option<PathBuf>,
-        built: Option<&[u8]>,
+        built: Built,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let window = spec.length;
-        let windows = match cache {
-            None => py.detach(|| RowWindows::new(reader, spec)).or_raise(py)?,
-            Some(folder) => engine::run(py, progress, |monitor, _| {
-                RowWindows::with_file(reader, spec, &Cache::at(folder), (cores(), monitor))
-            })?,
-        };
-        let filter = SampleFilter { window, first: windows.first(), ..filter };
-        let index = index(py, windows.reader(), filter, built)?;
-        Ok(Self { kind: Kind::Rows(windows, axes), index })
+        let readers = search::open(py, paths, which)?;
+        let specs: Vec<RowSpec> = readers.iter().map(spec).collect();
+        agree(py, "columns", &readers, specs.iter().map(|spec| spec.columns.join(", ")))?;
+        agree(py, "price_type", &readers, readers.iter().map(|reader| reader.config().price_type.name()))?;
+        let both = readers.into_iter().zip(specs);
+        let windows =
+            py.detach(|| both.map(|(reader, spec)| RowWindows::new(reader, spec)).collect::<Result<Vec<_>, _>>());
+        let windows = windows.or_raise(py)?;
+        let filter = |windows: &RowWindows| which.filter(windows.spec().length, windows.first());
+        let filters = windows.iter().map(filter).collect::<PyResult<Vec<_>>>()?;
+        let found = search::search(py, windows.iter().map(RowWindows::reader).zip(filters), which, built)?;
+        let mut windows = found.only(windows);
+        if let Some(folder) = cache {
+            let cache = Cache::at(folder);
+            windows = engine::run(py, progress, |monitor, _| {
+                windows.into_iter().map(|windows| windows.with_file(&cache, (cores(), monitor))).collect()
+            })?;
+        }
+        Ok(Self::new(Kind::Rows(windows, axes), found))
     }
 
-    fn reader(&self) -> &DatasetReader {
+    fn reader(&self, dataset: usize) -> &DatasetReader {
         match &self.kind {
-            Kind::Depth(cache) => cache.reader(),
-            Kind::Rows(windows, _) => windows.reader(),
+            Kind::Depth(caches) => caches[dataset].reader(),
+            Kind::Rows(windows, _) => windows[dataset].reader(),
         }
     }
 
-    /// The places of samples, and their classes in `labels`.
-    fn places(&self, samples: &[i64], labels: &mut [i64]) -> PyResult<Vec<u64>> {
-        if labels.len() != samples.len() {
+    /// Number of targets that samples have classes of.
+    fn targets(&self) -> usize {
+        self.indexes[0].classes().len()
+    }
+
+    /// The dataset of a sample, and the number of the sample among that dataset's.
+    fn find(&self, sample: i64) -> PyResult<(usize, u64)> {
+        let number = u64::try_from(sample).ok().filter(|number| *number < self.len());
+        let outside = || PyIndexError::new_err(format!("sample {sample} of {}", self.len()));
+        let number = number.ok_or_else(outside)?;
+        let dataset = self.starts.partition_point(|start| *start <= number) - 1;
+        Ok((dataset, number - self.starts[dataset]))
+    }
+
+    fn len(&self) -> u64 {
+        self.indexes.iter().map(SampleIndex::len).sum()
+    }
+
+    fn place(&self, sample: i64) -> PyResult<Place> {
+        let (dataset, number) = self.find(sample)?;
+        let place = self.indexes[dataset].position(number);
+        Ok((dataset, place.ok_or_else(|| PyIndexError::new_err(format!("sample {sample}")))?))
+    }
+
+    /// The places of samples, and their classes in `labels`: first all of the first target, then of the next.
+    #[expect(clippy::cast_possible_truncation, reason = "lobset has 64-bit targets only")]
+    fn places(&self, samples: &[i64], labels: &mut [i64]) -> PyResult<Vec<Place>> {
+        if labels.len() != samples.len() * self.targets() {
             return Err(no_room());
         }
-        let place = |(sample, label): (&i64, &mut i64)| {
-            let place = position(&self.index, *sample)?;
-            *label = usize::try_from(*sample).map_or(0, |sample| self.index.classes()[sample].into());
-            Ok(place)
+        let place = |(which, sample): (usize, &i64)| {
+            let (dataset, number) = self.find(*sample)?;
+            let index = &self.indexes[dataset];
+            for (target, classes) in index.classes().iter().enumerate() {
+                labels[target * samples.len() + which] = classes[number as usize].into();
+            }
+            let place = index.position(number).ok_or_else(|| PyIndexError::new_err(format!("sample {sample}")))?;
+            Ok((dataset, place))
         };
-        samples.iter().zip(labels).map(place).collect()
+        samples.iter().enumerate().map(place).collect()
     }
 
     /// Fills one array after the other.
-    fn fill_cells<C: Colour>(&self, py: Python<'_>, places: &[u64], out: &mut [C], threads: usize) -> PyResult<()> {
-        let Kind::Depth(cache) = &self.kind else {
+    fn fill_cells<C: Colour>(&self, py: Python<'_>, places: &[Place], out: &mut [C], threads: usize) -> PyResult<()> {
+        let Kind::Depth(caches) = &self.kind else {
             return Err(PyValueError::new_err("only depth tensors have a dtype"));
         };
-        let cells = cache.spec().cells();
+        let cells = caches[0].spec().cells();
         if out.len() != places.len() * cells {
             return Err(no_room());
         }
         let items = places.iter().zip(out.chunks_mut(cells));
-        py.detach(|| each(threads, items, |(place, out)| cache.tensor(*place, out))).or_raise(py)
+        py.detach(|| each(threads, items, |((dataset, place), out)| caches[*dataset].tensor(*place, out))).or_raise(py)
     }
 }
 
 #[pymethods]
 impl Samples {
-    /// Opens a dataset for depth tensors. Settings that are left out are the dataset's own.
+    /// Opens datasets for depth tensors. Settings that are left out are the datasets' own.
     #[staticmethod]
-    #[pyo3(signature = (path, which, features, samples, ticks_per_bin, micro_pip_size, row_groups, cache, built, progress))]
+    #[pyo3(signature = (paths, which, features, samples, ticks_per_bin, micro_pip_size, row_groups, cache, built, progress))]
     fn depth(
         py: Python<'_>,
-        path: PathBuf,
+        paths: Vec<PathBuf>,
         which: Which,
         features: Option<Vec<String>>,
         samples: Option<u64>,
@@ -198,81 +221,100 @@ impl Samples {
         micro_pip_size: Option<f64>,
         row_groups: Option<usize>,
         cache: Option<PathBuf>,
-        built: Option<&[u8]>,
+        built: Built,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let (reader, filter) = open(&path, which)?;
-        let own = reader.config();
-        let features = match features {
-            Some(names) => parse_features(py, names)?,
-            None => own.features.clone(),
+        let readers = search::open(py, &paths, &which)?;
+        let features = features.map(|names| parse_features(py, names)).transpose()?;
+        let spec = |reader: &DatasetReader| {
+            let own = reader.config();
+            let features = features.as_ref().unwrap_or(&own.features);
+            let samples = samples.unwrap_or(own.samples);
+            let ticks_per_bin = ticks_per_bin.unwrap_or(own.ticks_per_bin);
+            let micro_pip_size = micro_pip_size.unwrap_or(reader.micro_pip_size());
+            DepthSpec::new(features, samples, ticks_per_bin, micro_pip_size)
         };
-        let samples = samples.unwrap_or(own.samples);
-        let ticks_per_bin = ticks_per_bin.unwrap_or(own.ticks_per_bin);
-        let micro_pip_size = micro_pip_size.unwrap_or(reader.micro_pip_size());
-        let spec = DepthSpec::new(&features, samples, ticks_per_bin, micro_pip_size).or_raise(py)?;
-        let index = index(py, &reader, SampleFilter { window: samples, ..filter }, built)?;
-        let windows = match cache {
-            None => WindowCache::new(reader, spec, row_groups).or_raise(py)?,
-            Some(folder) => engine::run(py, progress, |monitor, _| {
-                WindowCache::with_file(reader, spec, (&index, filter.stride), &Cache::at(folder), (cores(), monitor))
-            })?,
+        let specs: Vec<DepthSpec> = readers.iter().map(spec).collect::<Result<_, _>>().or_raise(py)?;
+        let names = |spec: &DepthSpec| spec.features().iter().map(|of| of.name()).collect::<Vec<_>>().join(", ");
+        agree(py, "features", &readers, specs.iter().map(names))?;
+        agree(py, "samples", &readers, specs.iter().map(DepthSpec::samples))?;
+        agree(py, "ticks_per_bin", &readers, specs.iter().map(DepthSpec::ticks_per_bin))?;
+        let filter = |spec: &DepthSpec| which.filter(spec.samples() as u64, 0);
+        let filters = specs.iter().map(filter).collect::<PyResult<Vec<_>>>()?;
+        let found = search::search(py, readers.iter().zip(filters), &which, built)?;
+        let both: Vec<(DatasetReader, DepthSpec)> = found.only(readers.into_iter().zip(specs).collect());
+        let caches = match cache {
+            None => {
+                let new = |(reader, spec)| WindowCache::new(reader, spec, row_groups);
+                both.into_iter().map(new).collect::<Result<_, _>>().or_raise(py)?
+            }
+            Some(folder) => {
+                let (cache, indexes) = (Cache::at(folder), &found.indexes);
+                engine::run(py, progress, |monitor, _| {
+                    let open = |((reader, spec), index)| {
+                        WindowCache::with_file(reader, spec, (index, which.stride), &cache, (cores(), monitor))
+                    };
+                    both.into_iter().zip(indexes).map(open).collect()
+                })?
+            }
         };
-        Ok(Self { kind: Kind::Depth(windows), index })
+        Ok(Self::new(Kind::Depth(caches), found))
     }
 
-    /// Opens a dataset for its rows as vectors of columns; by default, the ten levels, the mid price and derived columns.
+    /// Opens datasets for their rows as vectors of columns; by default, the ten levels, the mid price and derived columns.
     #[staticmethod]
-    #[pyo3(signature = (path, which, columns, cache, built, progress))]
+    #[pyo3(signature = (paths, which, columns, cache, built, progress))]
     fn rows(
         py: Python<'_>,
-        path: PathBuf,
+        paths: Vec<PathBuf>,
         which: Which,
         columns: Option<Vec<String>>,
         cache: Option<PathBuf>,
-        built: Option<&[u8]>,
+        built: Built,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let opened = open(&path, which)?;
-        let columns = columns.unwrap_or_else(|| opened.0.book_columns());
-        let spec = RowSpec { columns, length: 1, normalise: Normalise::None };
-        Self::of_rows(py, opened, (spec, 1), cache, built, progress)
+        let spec = |reader: &DatasetReader| RowSpec {
+            columns: columns.clone().unwrap_or_else(|| reader.book_columns()),
+            length: 1,
+            normalise: Normalise::None,
+        };
+        Self::of_rows(py, &paths, &which, (spec, 1), cache, built, progress)
     }
 
-    /// Opens a dataset for windows of `length` rows; by default, of the columns of the first levels.
+    /// Opens datasets for windows of `length` rows; by default, of the columns of the first levels.
     #[staticmethod]
-    #[pyo3(signature = (path, which, columns, levels, length, normalise, cache, built, progress))]
+    #[pyo3(signature = (paths, which, columns, levels, length, normalise, cache, built, progress))]
     fn windows(
         py: Python<'_>,
-        path: PathBuf,
+        paths: Vec<PathBuf>,
         which: Which,
         columns: Option<Vec<String>>,
         levels: usize,
         length: u64,
         normalise: &str,
         cache: Option<PathBuf>,
-        built: Option<&[u8]>,
+        built: Built,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let normalise = Normalise::from_name(normalise).or_raise(py)?;
         let columns = columns.unwrap_or_else(|| RowSpec::levels(levels));
-        let spec = RowSpec { columns, length, normalise };
-        Self::of_rows(py, open(&path, which)?, (spec, 2), cache, built, progress)
+        let spec = |_: &DatasetReader| RowSpec { columns: columns.clone(), length, normalise };
+        Self::of_rows(py, &paths, &which, (spec, 2), cache, built, progress)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "lobset has 64-bit targets only")]
     fn __len__(&self) -> usize {
-        self.index.len() as usize
+        self.len() as usize
     }
 
     /// The shape of a sample.
     #[getter]
     fn shape(&self) -> Vec<usize> {
         match &self.kind {
-            Kind::Depth(cache) => shape(cache.spec()),
+            Kind::Depth(caches) => shape(caches[0].spec()),
             Kind::Rows(windows, axes) => {
-                let columns = windows.spec().columns.len();
-                let shape = [windows.cells() / columns, columns];
+                let columns = windows[0].spec().columns.len();
+                let shape = [windows[0].cells() / columns, columns];
                 shape[2 - axes..].to_vec()
             }
         }
@@ -282,27 +324,31 @@ impl Samples {
     #[getter]
     fn bins(&self) -> Option<(usize, usize)> {
         match &self.kind {
-            Kind::Depth(cache) => Some((cache.spec().time_bins(), cache.spec().features().len())),
+            Kind::Depth(caches) => Some((caches[0].spec().time_bins(), caches[0].spec().features().len())),
             Kind::Rows(..) => None,
         }
     }
 
-    /// The price step of the ladder; none for rows.
+    /// The price step of each dataset's ladder; none for rows.
     #[getter]
-    fn micro_pip_size(&self) -> Option<f64> {
+    fn micro_pip_sizes(&self) -> Vec<f64> {
         match &self.kind {
-            Kind::Depth(cache) => Some(cache.spec().micro_pip_size()),
-            Kind::Rows(..) => None,
+            Kind::Depth(caches) => caches.iter().map(|cache| cache.spec().micro_pip_size()).collect(),
+            Kind::Rows(..) => Vec::new(),
         }
     }
 
-    /// The share of cells that are on the ladder in up to `most` samples, spread evenly; none for rows, or without a cell.
-    fn coverage(&self, py: Python<'_>, most: u64) -> PyResult<Option<f64>> {
-        let Kind::Depth(cache) = &self.kind else { return Ok(None) };
-        let count = self.index.len().min(most);
-        let places: Option<Vec<u64>> =
-            (0..count).map(|number| self.index.position(number * self.index.len() / count)).collect();
-        py.detach(|| cache.coverage(&places.unwrap_or_default())).or_raise(py)
+    /// The share of cells that are on each dataset's ladder in up to `most` samples, spread evenly: no share without a
+    /// cell, and none at all for rows.
+    fn coverages(&self, py: Python<'_>, most: u64) -> PyResult<Vec<Option<f64>>> {
+        let Kind::Depth(caches) = &self.kind else { return Ok(Vec::new()) };
+        let coverage = |(cache, index): (&WindowCache, &SampleIndex)| {
+            let count = index.len().min(most);
+            let places: Vec<u64> =
+                (0..count).filter_map(|number| index.position(number * index.len() / count)).collect();
+            cache.coverage(&places)
+        };
+        py.detach(|| caches.iter().zip(&self.indexes).map(coverage).collect::<Result<_, _>>()).or_raise(py)
     }
 
     /// The columns of a vector or a window; empty for a tensor.
@@ -310,35 +356,65 @@ impl Samples {
     fn columns(&self) -> Vec<String> {
         match &self.kind {
             Kind::Depth(_) => Vec::new(),
-            Kind::Rows(windows, _) => windows.spec().columns.clone(),
+            Kind::Rows(windows, _) => windows[0].spec().columns.clone(),
         }
     }
 
-    /// The symbol.
+    /// The places, among the paths given, of the datasets with samples.
     #[getter]
-    fn symbol(&self) -> String {
-        self.reader().symbol().to_owned()
+    fn kept(&self) -> Vec<usize> {
+        self.kept.clone()
     }
 
-    /// The dataset's settings as JSON.
+    /// Why the other datasets have no sample.
     #[getter]
-    fn config(&self) -> PyResult<String> {
-        json(self.reader().config())
+    fn without(&self) -> Vec<String> {
+        self.without.clone()
     }
 
-    /// Returns the index of samples, for another process.
-    fn index_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.index.to_bytes())
+    /// The symbol of each dataset with samples.
+    #[getter]
+    fn symbols(&self) -> Vec<String> {
+        (0..self.indexes.len()).map(|dataset| self.reader(dataset).symbol().to_owned()).collect()
     }
 
-    /// Returns the row of a sample in the file.
+    /// The settings of each dataset with samples, as JSON.
+    #[getter]
+    fn configs(&self) -> PyResult<Vec<String>> {
+        (0..self.indexes.len()).map(|dataset| json(self.reader(dataset).config())).collect()
+    }
+
+    /// Number of classes of a target, given its place.
+    fn classes(&self, target: usize) -> usize {
+        self.reader(0).targets()[target].class_count()
+    }
+
+    /// Returns the index of the samples of each dataset, for another process.
+    fn index_bytes<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.indexes.iter().map(|index| PyBytes::new(py, &index.to_bytes())).collect()
+    }
+
+    /// Returns the position of a sample's row in its file.
     fn position(&self, sample: i64) -> PyResult<u64> {
-        position(&self.index, sample)
+        self.place(sample).map(|(_, place)| place)
     }
 
-    /// Returns the classes of all samples.
-    fn labels<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u8>> {
-        PyArray1::from_slice(py, self.index.classes())
+    /// Returns, for each sample, the place of its dataset, and the number of its row in the symbol's stream.
+    fn source<'py>(&self, py: Python<'py>, samples: PyReadonlyArray1<'_, i64>) -> PyResult<Sources<'py>> {
+        let samples = samples.as_slice()?;
+        let (mut datasets, mut rows) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
+        for sample in samples {
+            let (dataset, place) = self.place(*sample)?;
+            datasets.push(dataset as u64);
+            rows.push(self.indexes[dataset].row(place).unwrap_or(place));
+        }
+        Ok((PyArray1::from_vec(py, datasets), PyArray1::from_vec(py, rows)))
+    }
+
+    /// Returns the classes of all samples, of the target with this place.
+    fn labels<'py>(&self, py: Python<'py>, target: usize) -> Bound<'py, PyArray1<u8>> {
+        let all: Vec<&[u8]> = self.indexes.iter().map(|index| index.classes()[target].as_slice()).collect();
+        PyArray1::from_vec(py, all.concat())
     }
 
     /// Writes samples and their classes into existing arrays, on several threads without the interpreter's lock.
@@ -347,21 +423,22 @@ impl Samples {
         py: Python<'_>,
         samples: PyReadonlyArray1<'_, i64>,
         out: Cells<'_>,
-        mut labels: PyReadwriteArray1<'_, i64>,
+        mut labels: PyReadwriteArrayDyn<'_, i64>,
         threads: usize,
     ) -> PyResult<()> {
         let places = self.places(samples.as_slice()?, labels.as_slice_mut()?)?;
         match (&self.kind, out) {
             (Kind::Rows(windows, _), Cells::Single(mut out)) => {
-                let (out, cells) = (out.as_slice_mut()?, windows.cells());
+                let (out, cells) = (out.as_slice_mut()?, windows[0].cells());
                 if out.len() != places.len() * cells {
                     return Err(no_room());
                 }
                 // A window takes microseconds: a thread takes several at a time, and none begins for a few.
                 let share = (LEAST_CELLS / cells).max(1);
                 let items = places.chunks(share).zip(out.chunks_mut(share * cells));
-                let fill = |(places, out): (&[u64], &mut [f32])| {
-                    places.iter().zip(out.chunks_mut(cells)).try_for_each(|(place, out)| windows.read(*place, out))
+                let fill = |(places, out): (&[Place], &mut [f32])| {
+                    let read = |((dataset, place), out): (&Place, _)| windows[*dataset].read(*place, out);
+                    places.iter().zip(out.chunks_mut(cells)).try_for_each(read)
                 };
                 py.detach(|| each(threads.min(items.len()), items, fill)).or_raise(py)
             }
@@ -378,19 +455,22 @@ impl Samples {
         samples: PyReadonlyArray1<'_, i64>,
         mut ladder_rows: PyReadwriteArrayDyn<'_, i16>,
         mut values: PyReadwriteArrayDyn<'_, f32>,
-        mut labels: PyReadwriteArray1<'_, i64>,
+        mut labels: PyReadwriteArrayDyn<'_, i64>,
         threads: usize,
     ) -> PyResult<()> {
-        let Kind::Depth(cache) = &self.kind else { return Err(PyValueError::new_err("only depth tensors have bins")) };
+        let Kind::Depth(caches) = &self.kind else {
+            return Err(PyValueError::new_err("only depth tensors have bins"));
+        };
         let places = self.places(samples.as_slice()?, labels.as_slice_mut()?)?;
         let (ladder_rows, values) = (ladder_rows.as_slice_mut()?, values.as_slice_mut()?);
-        let (cells, features) = (cache.spec().bin_cells(), cache.spec().features().len());
+        let (cells, features) = (caches[0].spec().bin_cells(), caches[0].spec().features().len());
         if ladder_rows.len() != places.len() * cells || values.len() != ladder_rows.len() * features {
             return Err(no_room());
         }
         let items = places.iter().zip(ladder_rows.chunks_mut(cells).zip(values.chunks_mut(cells * features)));
-        let fill =
-            |(place, (ladder_rows, values)): (&u64, (&mut [i16], &mut [f32]))| cache.bins(*place, ladder_rows, values);
+        let fill = |((dataset, place), (ladder_rows, values)): (&Place, (&mut [i16], &mut [f32]))| {
+            caches[*dataset].bins(*place, ladder_rows, values)
+        };
         py.detach(|| each(threads, items, fill)).or_raise(py)
     }
 }

@@ -159,7 +159,7 @@ pub struct InputError {
 
 impl InputError {
     /// Merges the errors of all refused files, so that the user can fix them in one go; `None` if there are none.
-    pub(crate) fn all(refused: impl IntoIterator<Item = Self>) -> Option<Self> {
+    pub fn all(refused: impl IntoIterator<Item = Self>) -> Option<Self> {
         let flat = |mut error: Self| {
             let others = std::mem::take(&mut error.others);
             std::iter::once(error).chain(others)

@@ -12,7 +12,7 @@ use arrow_array::{
 };
 use lobset::cache::Cache;
 use lobset::config::{Derived, Feature, PriceType};
-use lobset::dataset::{DatasetReader, Normalise, RowSpec, RowWindows, SampleFilter, SampleIndex};
+use lobset::dataset::{DatasetReader, Normalise, Period, RowSpec, RowWindows, SampleFilter, SampleIndex};
 use lobset::depth::{DepthSpec, WindowCache};
 use lobset::label::Split;
 use lobset::output::{CONFIG_KEY, LADDER_KEY, Ladder, SYMBOL_KEY};
@@ -47,7 +47,8 @@ fn config() -> Config {
 }
 
 fn index(reader: &DatasetReader, window: u64, stride: u64) -> SampleIndex {
-    reader.index(SampleFilter { split: Split::Fit, balanced: false, window, stride, first: 0 }).unwrap()
+    let filter = SampleFilter { split: Split::Fit, period: Period::default(), window, stride, first: 0 };
+    reader.index(filter).unwrap().unwrap()
 }
 
 /// All tensors of some samples, and their bins.
@@ -261,7 +262,7 @@ fn rows_and_windows_from_a_file_are_the_values_of_the_dataset() {
             let index = index(&reader(), length, 3);
             let plain = RowWindows::new(reader(), spec(&columns, length)).unwrap();
             let on = (3, &Monitor::silent());
-            let cached = RowWindows::with_file(reader(), spec(&columns, length), &cache, on).unwrap();
+            let cached = RowWindows::new(reader(), spec(&columns, length)).unwrap().with_file(&cache, on).unwrap();
             for place in (0..index.len()).map(|sample| index.position(sample).unwrap()) {
                 let rows = (place + 1 - length) as usize..=place as usize;
                 assert!(!(rows.contains(&1_234) && rows.contains(&1_235)), "no window crosses the break");
@@ -300,10 +301,15 @@ fn normalised_windows_are_the_same_from_a_file() {
             let spec = RowSpec { columns: columns.clone(), length: 100, normalise };
             let plain = RowWindows::new(dataset_again(folder.path()), spec.clone()).unwrap();
             let on = (2, &Monitor::silent());
-            let cached = RowWindows::with_file(dataset_again(folder.path()), spec, &cache, on).unwrap();
-            let filter =
-                SampleFilter { split: Split::Fit, balanced: false, window: 100, stride: 1, first: plain.first() };
-            let index = plain.reader().index(filter).unwrap();
+            let cached = RowWindows::new(dataset_again(folder.path()), spec).unwrap().with_file(&cache, on).unwrap();
+            let filter = SampleFilter {
+                split: Split::Fit,
+                period: Period::default(),
+                window: 100,
+                stride: 1,
+                first: plain.first(),
+            };
+            let index = plain.reader().index(filter).unwrap().unwrap();
             assert_eq!(plain.first() > 0, normalise == Normalise::Days(1));
             if plain.first() > 0 {
                 assert!(window(&plain, plain.first() - 1).is_err() && window(&cached, plain.first() - 1).is_err());
@@ -317,8 +323,8 @@ fn normalised_windows_are_the_same_from_a_file() {
         assert_eq!(cache.remove(|_| true).unwrap().len(), 1);
     }
     let spec = RowSpec { columns: RowSpec::levels(2), length: 9, normalise: Normalise::Days(4) };
-    let refused = RowWindows::new(dataset_again(folder.path()), spec).map(drop).unwrap_err();
-    assert!(refused.to_string().contains("no row has 4 input files before its own"), "{refused}");
+    let none = RowWindows::new(dataset_again(folder.path()), spec).unwrap();
+    assert_eq!(none.first(), none.reader().rows(), "no row has four input files before its own");
 }
 
 #[test]
@@ -329,7 +335,7 @@ fn a_file_of_rows_that_is_damaged_or_foreign_is_refused() {
     write_table(&path, &Config::default(), &cases);
     let open = |columns: &[&str]| {
         let reader = DatasetReader::open(&path).unwrap();
-        RowWindows::with_file(reader, spec(columns, 5), &cache, (1, &Monitor::silent())).map(drop)
+        RowWindows::new(reader, spec(columns, 5))?.with_file(&cache, (1, &Monitor::silent())).map(drop)
     };
     open(&["bid_px_00", "flags"]).unwrap();
     let own = cache.files().unwrap()[0].path.clone();

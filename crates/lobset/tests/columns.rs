@@ -19,7 +19,7 @@ use common::{START, metadata, write};
 use dbn::{BidAskPair, FlagSet, Mbp10Msg, RecordHeader, UNDEF_PRICE, UNDEF_TIMESTAMP, rtype};
 use lobset::Config;
 use lobset::config::{Columns, Derived, PriceType, Targets};
-use lobset::dataset::{DatasetReader, SampleFilter};
+use lobset::dataset::{DatasetReader, Period, SampleFilter};
 use lobset::input::DbnReader;
 use lobset::internals::{
     Column, DatasetSchema, DatasetWriter, LabelBlock, ROW_GROUP_ROWS, Row, RowGroupEncoder, TargetLabel, column_table,
@@ -256,7 +256,7 @@ fn features_are_the_numbers_of_the_record_and_never_labels() {
 }
 
 fn all_of(split: Split) -> SampleFilter {
-    SampleFilter { split, balanced: false, window: 1, stride: 1, first: 0 }
+    SampleFilter { split, period: Period::default(), window: 1, stride: 1, first: 0 }
 }
 
 /// Writes a table as a file that passes for a dataset, in one row group.
@@ -287,10 +287,8 @@ fn row_groups_larger_than_ours_are_read_whole() {
     ]);
     write_table(&out, &batch.unwrap());
     let reader = DatasetReader::open(&out).unwrap();
-    let found = [Split::Fit, Split::Holdout].map(|split| {
-        let index = reader.index(all_of(split)).unwrap();
-        index.classes().to_vec()
-    });
+    let found =
+        [Split::Fit, Split::Holdout].map(|split| reader.index(all_of(split)).unwrap().unwrap().classes()[0].clone());
     let want = [Split::Fit, Split::Holdout].map(|split| {
         let of_split = classes.iter().zip(0..rows).filter(|(_, row)| Split::ALL[(row * 3 / rows) as usize] == split);
         of_split.map(|(class, _)| *class as u8).collect::<Vec<_>>()
@@ -330,7 +328,7 @@ fn numbers_of_rows_in_a_footer_are_not_believed() {
         with_rows(&out, claims);
         let found = DatasetReader::open(&out).and_then(|reader| reader.index(all_of(Split::Embargo)));
         match claims {
-            [1] => assert_eq!(found.unwrap().len(), 1),
+            [1] => assert_eq!(found.unwrap().unwrap().len(), 1),
             _ => assert!(found.unwrap_err().to_string().contains("cannot be read"), "{claims:?}"),
         }
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use common::{START, Tick, run, small, write_files};
 use dbn::{BidAskPair, UNDEF_PRICE};
 use lobset::config::{Feature, MicroPipSize};
-use lobset::dataset::{DatasetReader, SampleFilter};
+use lobset::dataset::{DatasetReader, Period, SampleFilter};
 use lobset::depth::{DepthSpec, WindowCache};
 use lobset::label::Split;
 use lobset::output::Ladder;
@@ -146,8 +146,8 @@ fn auto_fits_a_market_that_the_plain_default_would_leave_blank() {
     // The windows of the dataset say the same, but for the rows without a label.
     let file = &manifest.datasets().next().unwrap().1.file;
     let reader = DatasetReader::open(&folder.path().join("out").join(file)).unwrap();
-    let filter = SampleFilter { split: Split::Fit, balanced: false, window: 1_000, stride: 250, first: 0 };
-    let index = reader.index(filter).unwrap();
+    let filter = SampleFilter { split: Split::Fit, period: Period::default(), window: 1_000, stride: 250, first: 0 };
+    let index = reader.index(filter).unwrap().unwrap();
     let places: Vec<u64> = (0..index.len()).map(|sample| index.position(sample).unwrap()).collect();
     let spec = DepthSpec::new(&[Feature::Volume], 1_000, 100, reader.micro_pip_size()).unwrap();
     let windows = WindowCache::new(reader, spec.clone(), None).unwrap();

@@ -65,6 +65,11 @@ impl Decoder {
         Self { record: packing.bytes(), readings, scales }
     }
 
+    /// The scales, for a decoder of other records.
+    pub fn into_scales(self) -> Scales {
+        self.scales
+    }
+
     /// Number of columns of a vector.
     pub fn width(&self) -> usize {
         self.readings.len()

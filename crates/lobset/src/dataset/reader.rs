@@ -4,8 +4,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch, RecordBatchReader};
 use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
@@ -14,16 +12,18 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::file::statistics::Statistics;
+use serde::Deserialize;
 
 use super::file::DatasetFile;
-use super::index::{IndexBuilder, IndexedRow, SampleFilter, SampleIndex};
 use crate::cache::Subject;
 use crate::cast::to_usize;
 use crate::config::{CLASSIC, Config, Target};
 use crate::error::{ConfigError, InputError, Result};
-use crate::label::Split;
-use crate::output::{CONFIG_KEY, Column, LADDER_KEY, Ladder, ROW_GROUP_ROWS, Role, SYMBOL_KEY, columns, names};
+use crate::output::{
+    CONFIG_KEY, Column, LADDER_KEY, Ladder, ROW_GROUP_ROWS, Role, SYMBOL_KEY, THRESHOLDS_KEY, columns, names,
+};
 use crate::storage;
+use crate::time_text::Timestamp;
 
 /// A dataset open for reading. Keeps its footer in memory.
 #[derive(Debug)]
@@ -37,12 +37,13 @@ pub struct DatasetReader {
     config: Config,
     symbol: String,
     micro_pip_size: f64,
-    /// The target whose labels are read.
-    target: Target,
+    /// The targets whose labels are read; at least one.
+    targets: Vec<Target>,
 }
 
 impl DatasetReader {
-    /// Opens a dataset. Labels are those of the classic target; [`of_target`](Self::of_target) chooses another.
+    /// Opens a dataset. Labels are those of the classic target; [`of_targets`](Self::of_targets) chooses
+    /// others.
     ///
     /// # Errors
     /// [`InputError`] when the file cannot be read, or was not written by lobset.
@@ -63,7 +64,7 @@ impl DatasetReader {
             })
         };
         let config: Config = serde_json::from_str(value(CONFIG_KEY)?).map_err(|e| InputError::unreadable(path, e))?;
-        let target = find_target(&config, CLASSIC)?;
+        let targets = find_targets(&config, &[CLASSIC])?;
         let symbol = value(SYMBOL_KEY)?.to_owned();
         // Datasets from before `micro_pip_size = "auto"` have no ladder of their own.
         let micro_pip_size = match config.micro_pip_size.fixed() {
@@ -84,21 +85,26 @@ impl DatasetReader {
             })?;
             starts.push(end);
         }
-        Ok(Self { path: path.to_owned(), bytes, config, symbol, micro_pip_size, target, starts, footer })
+        Ok(Self { path: path.to_owned(), bytes, config, symbol, micro_pip_size, targets, starts, footer })
     }
 
-    /// Reads the labels of the target with this name.
+    /// Reads the labels of the targets with these names.
     ///
     /// # Errors
-    /// [`ConfigError`] when the dataset has no such target. It lists those that exist.
-    pub fn of_target(self, name: &str) -> Result<Self, ConfigError> {
-        let target = find_target(&self.config, name)?;
-        Ok(Self { target, ..self })
+    /// [`ConfigError`] when there is no name, a name twice, or one that is not a target of the dataset: it lists those.
+    pub fn of_targets(self, names: &[impl AsRef<str>]) -> Result<Self, ConfigError> {
+        let targets = find_targets(&self.config, names)?;
+        Ok(Self { targets, ..self })
     }
 
-    /// The target whose labels are read.
+    /// The targets whose labels are read; at least one.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// The first of them.
     pub fn target(&self) -> &Target {
-        &self.target
+        &self.targets[0]
     }
 
     /// The settings the dataset was written with.
@@ -158,57 +164,6 @@ impl DatasetReader {
         features.filter(is_there).map(|column| column.name).collect()
     }
 
-    /// Finds the samples. Rows without a label of the target are none.
-    ///
-    /// # Errors
-    /// [`InputError`] when the file cannot be read, has no label of the target, or has no sample; for windows of
-    /// several rows, when the dataset was written with `drop_unbalanced`.
-    pub fn index(&self, filter: SampleFilter) -> Result<SampleIndex> {
-        if filter.window > 1 {
-            self.check_complete()?;
-        }
-        let (split, label) = (self.target.column(names::SPLIT), self.label_column());
-        let read = [names::ROW, &split, &label];
-        let mut builder = IndexBuilder::new(filter);
-        let mut labelled = false;
-        for group in 0..self.starts.len() - 1 {
-            let batch = self.read(group, &read)?;
-            let rows = self.column(&batch, names::ROW)?.as_primitive_opt::<UInt64Type>();
-            let splits = self.column(&batch, &split)?.as_dictionary_opt::<Int32Type>();
-            let rows = rows.ok_or_else(|| self.foreign(names::ROW))?;
-            let splits = splits.ok_or_else(|| self.foreign(&split))?;
-            let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign(&split))?;
-            let by_key: Vec<Option<Split>> = texts.iter().map(|n| n.and_then(Split::from_name)).collect();
-            let classes = self.classes(&batch)?;
-            for (place, class) in classes.into_iter().enumerate() {
-                // A row without a label of this target has one of another.
-                let side = if splits.is_null(place) {
-                    None
-                } else {
-                    let key = usize::try_from(splits.keys().value(place)).ok();
-                    let side = key.and_then(|key| by_key.get(key).copied().flatten());
-                    Some(side.ok_or_else(|| self.foreign(&split))?)
-                };
-                if side.is_some() != class.is_some() {
-                    return Err(self.foreign(&label));
-                }
-                labelled |= side.is_some();
-                builder.push(IndexedRow { row: rows.value(place), label: side.zip(class) });
-            }
-        }
-        if !labelled {
-            let message = format!("has no row with a label of the target {:?}", self.target.name);
-            return Err(InputError::new(&self.path, message)
-                .with_help("manifest.json says why, with the symbol's targets; choose another target")
-                .into());
-        }
-        builder.finish(self.target.class_count()).map_err(|why| {
-            InputError::new(&self.path, why)
-                .with_help("choose a shorter window, a smaller stride or the other split, or a symbol with more rows")
-                .into()
-        })
-    }
-
     /// The row group that contains the row at `place`, and the position within it.
     pub(crate) fn locate(&self, place: u64) -> (usize, usize) {
         let group = self.starts.partition_point(|start| *start <= place) - 1;
@@ -231,6 +186,32 @@ impl DatasetReader {
             holds: holds.to_owned(),
             layout,
         })
+    }
+
+    /// The boundary time: every label of the split `fit` ends before it.
+    ///
+    /// # Errors
+    /// [`InputError`] when the metadata of the file lacks it.
+    pub(crate) fn fit_until(&self) -> Result<Timestamp> {
+        let pairs = self.footer.metadata().file_metadata().key_value_metadata();
+        let pair = pairs.into_iter().flatten().find(|pair| pair.key == THRESHOLDS_KEY);
+        let thresholds = pair.and_then(|pair| serde_json::from_str::<FitUntil>(pair.value.as_deref()?).ok());
+        let missing = || {
+            InputError::new(&self.path, format!("is not a lobset dataset: its metadata lacks {THRESHOLDS_KEY}"))
+                .with_help("pass a *_dataset.parquet written by lobset process")
+        };
+        Ok(thresholds.ok_or_else(missing)?.fit_until)
+    }
+
+    /// The latest `ts_recv` of a row group, by the statistics of the file; `None` if it lacks them.
+    pub(crate) fn latest(&self, group: usize) -> Option<u64> {
+        let metadata = self.footer.metadata();
+        let columns = metadata.file_metadata().schema_descr().columns();
+        let place = columns.iter().position(|column| column.name() == names::TS_RECV)?;
+        match metadata.row_group(group).column(place).statistics()? {
+            Statistics::Int64(of) => of.max_opt().and_then(|latest| u64::try_from(*latest).ok()),
+            _ => None,
+        }
     }
 
     /// The least and the greatest value of a column, by the statistics of the file; `None` if it lacks them. The column may
@@ -307,8 +288,25 @@ impl DatasetReader {
     }
 
     /// The rows of each row group, as positions in the file.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+    pub fn groups(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.starts.windows(2).map(|starts| starts[0]..starts[1])
+    }
+
+    /// Reads a row group: the columns with these names, in this order, or all of them.
+    ///
+    /// # Errors
+    /// [`InputError`] when the file cannot be read, or lacks such a row group or column.
+    pub fn row_group(&self, group: usize, columns: Option<&[String]>) -> Result<RecordBatch> {
+        if group >= self.starts.len() - 1 {
+            let message = format!("has no row group {group} of {}", self.starts.len() - 1);
+            return Err(InputError::new(&self.path, message).into());
+        }
+        let all = || self.footer.schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>();
+        let names: Vec<&str> = columns.map_or_else(all, |names| names.iter().map(String::as_str).collect());
+        names.iter().try_for_each(|name| self.check_column(name))?;
+        let batch = self.read(group, &names)?;
+        let places: Vec<usize> = names.iter().filter_map(|name| batch.schema_ref().index_of(name).ok()).collect();
+        Ok(batch.project(&places).map_err(|e| InputError::unreadable(&self.path, e))?)
     }
 
     /// Reads columns of one row group; names that the file lacks are ignored.
@@ -382,25 +380,20 @@ impl DatasetReader {
     }
 
     pub(crate) fn column<'a>(&self, batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {
-        batch.column_by_name(name).map(|c| c.as_ref()).ok_or_else(|| {
-            InputError::new(&self.path, format!("has no column {name:?}"))
-                .with_help("the README lists the columns of a dataset")
-                .into()
-        })
+        batch.column_by_name(name).map(|c| c.as_ref()).ok_or_else(|| self.without(name))
     }
 
-    /// The column of the target's classes.
-    fn label_column(&self) -> String {
-        self.target.column(names::CLASSIFICATION_LABEL)
+    /// Refuses a name that is not a column of the file.
+    ///
+    /// # Errors
+    /// [`InputError`] with the name.
+    pub fn check_column(&self, name: &str) -> Result<()> {
+        self.column_place(name).map(drop).ok_or_else(|| self.without(name))
     }
 
-    /// The classes of a row group; `None` in rows without a label of the target.
-    fn classes(&self, batch: &RecordBatch) -> Result<Vec<Option<u8>>> {
-        let name = self.label_column();
-        let labels = self.column(batch, &name)?.as_primitive_opt::<Int32Type>();
-        let labels = labels.ok_or_else(|| self.foreign(&name))?;
-        let class = |label: Option<i32>| label.map(|l| u8::try_from(l).map_err(|_| self.foreign(&name))).transpose();
-        labels.iter().map(class).collect()
+    fn without(&self, column: &str) -> crate::Error {
+        let help = "the README lists the columns of a dataset";
+        InputError::new(&self.path, format!("has no column {column:?}")).with_help(help).into()
     }
 
     pub(crate) fn foreign(&self, column: &str) -> crate::Error {
@@ -409,10 +402,26 @@ impl DatasetReader {
     }
 }
 
-/// The target of a dataset with this name.
-fn find_target(config: &Config, name: &str) -> Result<Target, ConfigError> {
+/// What [`DatasetReader::fit_until`] reads of the thresholds in the metadata.
+#[derive(Deserialize)]
+struct FitUntil {
+    fit_until: Timestamp,
+}
+
+/// The targets of a dataset with these names.
+fn find_targets(config: &Config, wanted: &[impl AsRef<str>]) -> Result<Vec<Target>, ConfigError> {
     let targets = config.all_targets();
     let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
-    let message = || format!("target: {name:?} is not one of the dataset's: {}", names.join(", "));
-    targets.iter().find(|target| target.name == name).cloned().ok_or_else(|| ConfigError::one(message()))
+    if wanted.is_empty() {
+        return Err(ConfigError::one(format!("target: name one at least, of {}", names.join(", "))));
+    }
+    let find = |(place, name): (usize, &str)| {
+        if wanted[..place].iter().any(|earlier| earlier.as_ref() == name) {
+            return Err(ConfigError::one(format!("target: {name:?} is given twice")));
+        }
+        let unknown = || format!("target: {name:?} is not one of the dataset's: {}", names.join(", "));
+        let target = targets.iter().find(|target| target.name == name).cloned();
+        target.ok_or_else(|| ConfigError::one(unknown()))
+    };
+    wanted.iter().map(AsRef::as_ref).enumerate().map(find).collect()
 }

@@ -78,27 +78,28 @@ impl RowWindows {
         let packing = Packing::plain(&reader, &stored);
         let spanned = to_usize(spec.length.div_ceil(reader.smallest_group())) + 1;
         let kept = Recent::new(spanned.max(ROW_GROUPS_KEPT));
-        Self::with(reader, spec, packing, Source::RowGroups(Mutex::new(kept)))
+        let scales = Scales::new(&reader, &spec.columns, spec.normalise)?;
+        Ok(Self::with(reader, spec, scales, packing, Source::RowGroups(Mutex::new(kept))))
     }
 
-    /// Reads windows from a file in `cache`, one read each. Builds the file, on `threads` threads, if it does not exist. All
-    /// windows of the same columns share it, whatever their order, length and normalisation.
+    /// Reads windows from a file in `cache` instead, one read each. Builds the file, on `threads` threads, if it does not
+    /// exist. All windows of the same columns share it, whatever their order, length and normalisation.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`Error::Output`](crate::Error::Output) when there is no room for the file, or it cannot be
-    /// written or read.
-    pub fn with_file(reader: DatasetReader, spec: RowSpec, cache: &Cache, on: (usize, &Monitor<'_>)) -> Result<Self> {
-        let stored = check(&reader, &spec)?;
+    /// [`InputError`] when the dataset cannot be read; [`Error::Output`](crate::Error::Output) when there is no room for the
+    /// file, or it cannot be written or read.
+    pub fn with_file(self, cache: &Cache, on: (usize, &Monitor<'_>)) -> Result<Self> {
+        let Self { reader, spec, decoder, packing, .. } = self;
+        let stored: Vec<String> = packing.columns().iter().map(|column| column.name.clone()).collect();
         let (file, packing) = row_file::open(&reader, &stored, cache, on)?;
-        Self::with(reader, spec, packing, Source::File(file))
+        Ok(Self::with(reader, spec, decoder.into_scales(), packing, Source::File(file)))
     }
 
-    fn with(reader: DatasetReader, spec: RowSpec, packing: Packing, source: Source) -> Result<Self> {
-        let scales = Scales::new(&reader, &spec.columns, spec.normalise)?;
+    fn with(reader: DatasetReader, spec: RowSpec, scales: Scales, packing: Packing, source: Source) -> Self {
         let place = |name: &String| packing.columns().iter().position(|column| column.name == *name);
         let places: Vec<usize> = spec.columns.iter().filter_map(place).collect();
         let decoder = Decoder::new(&packing, &places, scales);
-        Ok(Self { length: to_usize(spec.length), reader, spec, decoder, packing, source })
+        Self { length: to_usize(spec.length), reader, spec, decoder, packing, source }
     }
 
     /// What rows become.
@@ -116,7 +117,8 @@ impl RowWindows {
         self.length * self.decoder.width()
     }
 
-    /// The first row that may end a window, as a position in the file: not 0 where normalisation needs earlier files.
+    /// The first row that may end a window, as a position in the file: not 0 where normalisation needs earlier files, and the
+    /// number of rows if there is no such row.
     pub fn first(&self) -> u64 {
         self.decoder.first()
     }

@@ -133,20 +133,12 @@ impl Scales {
             }
             Normalise::Days(days) => {
                 let file = |file| moments.before(file, days).map(|of| scales(&of)).transpose();
-                let files = (0..ends.len()).map(file).collect::<Result<Vec<_>, _>>()?;
-                if files.iter().all(Option::is_none) {
-                    return Err(ConfigError::one(format!(
-                        "normalise: no row has {days} input files before its own: the dataset has rows of {}",
-                        files.len()
-                    ))
-                    .into());
-                }
-                Ok(Self::ByFile { ends, files })
+                Ok(Self::ByFile { files: (0..ends.len()).map(file).collect::<Result<Vec<_>, _>>()?, ends })
             }
         }
     }
 
-    /// The first row that may end a window, as a position in the dataset.
+    /// The first row that may end a window, as a position in the dataset; its number of rows if there is none.
     pub fn first(&self) -> u64 {
         match self {
             Self::Same(_) => 0,

@@ -17,7 +17,7 @@ pub(crate) use balance::{Marking, Quota};
 pub(crate) use candidates::Candidates;
 pub(crate) use count::{Counter, merged};
 pub use drift::Drift;
-pub(crate) use kinds::Rule;
+pub(crate) use kinds::{Ahead, Rule};
 pub(crate) use known::{Comoments, KnownSums};
 pub(crate) use quantile::{Histogram, Selection, inner_quantiles, interpolate, ranks};
 pub(crate) use sessions::{Segment, Sessions};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::wide::nearest;
-use super::{Rule, Take, stretch_end, stretches};
+use super::{Ahead, Rule, Take, stretch_end, stretches};
 use crate::cast::{to_usize, whole, whole_unsigned};
 use crate::config::{Barrier, Horizon, Width};
 use crate::error::Result;
@@ -207,6 +207,13 @@ impl Rule for Barrier {
         match self.horizon {
             Horizon::Rows(rows) => Ok(boundary_row.saturating_sub(rows)),
             Horizon::Time(time) => Ok(tape.first_row_at(until.saturating_sub(time.0))?.min(boundary_row)),
+        }
+    }
+
+    fn ahead(&self) -> Ahead {
+        match self.horizon {
+            Horizon::Rows(rows) => Ahead::Rows(rows),
+            Horizon::Time(time) => Ahead::Time(time.0),
         }
     }
 

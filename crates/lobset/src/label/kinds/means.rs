@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::wide::nearest;
-use super::{Rule, Take, stretches};
+use super::{Ahead, Rule, Take, stretches};
 use crate::config::Means;
 use crate::error::Result;
 use crate::label::candidates::Candidates;
@@ -54,6 +54,10 @@ impl Rule for Means {
 
     fn fit_end(&self, _: &SymbolTape, _: u64, boundary_row: u64) -> Result<u64> {
         Ok(boundary_row.saturating_sub(self.reach()))
+    }
+
+    fn ahead(&self) -> Ahead {
+        Ahead::Rows(self.reach())
     }
 
     fn seen(&self, _: &SymbolTape, rows: Range<u64>) -> Result<Range<u64>> {

@@ -15,6 +15,15 @@ use crate::tape::SymbolTape;
 /// Takes the values of the next candidates: one list for each track of `Rule::tracks`, all of the same length.
 pub type Take<'a> = dyn FnMut(&[Vec<f64>]) -> Result<()> + 'a;
 
+/// How far ahead of its row a label may look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// A number of rows.
+    Rows(u64),
+    /// A length of time in nanoseconds, on the running maximum of `ts_recv`.
+    Time(u64),
+}
+
 /// A kind of movement.
 pub(crate) trait Rule {
     /// The rows that can have a label: those whose windows are whole within the unbroken stretches of a stream. Each row
@@ -30,6 +39,9 @@ pub(crate) trait Rule {
     /// # Errors
     /// [`Error::Output`](crate::Error::Output) when the tape cannot be read.
     fn fit_end(&self, tape: &SymbolTape, until: u64, boundary_row: u64) -> Result<u64>;
+
+    /// How far ahead of its row a label may look.
+    fn ahead(&self) -> Ahead;
 
     /// The rows that the labels of a range of rows depend on. Every row of the range is a candidate, or lies between two.
     ///

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::wide::{Wide, nearest};
-use super::{Rule, Take, stretch_end, stretches};
+use super::{Ahead, Rule, Take, stretch_end, stretches};
 use crate::config::Time;
 use crate::error::Result;
 use crate::label::candidates::Candidates;
@@ -102,6 +102,10 @@ impl Rule for Time {
 
     fn fit_end(&self, tape: &SymbolTape, until: u64, boundary_row: u64) -> Result<u64> {
         Ok(tape.first_row_at(until.saturating_sub(self.reach()))?.min(boundary_row))
+    }
+
+    fn ahead(&self) -> Ahead {
+        Ahead::Time(self.reach())
     }
 
     fn seen(&self, tape: &SymbolTape, rows: Range<u64>) -> Result<Range<u64>> {
