@@ -107,8 +107,9 @@ fn run_watched(
         }
         Command::Report { folder, options } => {
             let changed = lobset::report(&folder, &options, monitor)?;
-            let made = summary::Made { report: folder.join(lobset::REPORT), changed };
-            finish(None, &[], &|| summary::made(&made), &|| serde_json::to_string_pretty(&made))
+            let path = folder.join(lobset::REPORT);
+            let json = || serde_json::to_string_pretty(&serde_json::json!({ "report": &path, "changed": changed }));
+            finish(Some(&path), &[], &|| summary::report(&path, changed), &json)
         }
         Command::Inspect { inputs, config, options } => {
             let found = lobset::inspect(&inputs, &config, &options, monitor)?;

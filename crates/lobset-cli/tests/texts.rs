@@ -41,7 +41,8 @@ fn told(place: &Place, line: &str) -> String {
     for (name, said) in [("stdout", &ran.out), ("stderr", &ran.err)] {
         assert!(!said.contains('\x1b'), "{said:?}");
         if !said.is_empty() {
-            write!(text, "--- {name} ---\n{}", stable(said)).unwrap();
+            let said = said.replace(&*place.path().to_string_lossy(), "[FOLDER]");
+            write!(text, "--- {name} ---\n{}", stable(&said)).unwrap();
         }
     }
     text

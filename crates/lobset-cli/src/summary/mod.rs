@@ -14,7 +14,7 @@ use lobset::printable;
 pub use datasets::{manifest, validation};
 pub use estimate::estimate;
 pub use inspection::inspection;
-pub use others::{Made, cache, made, thresholds};
+pub use others::{cache, report, thresholds};
 
 /// A path with line breaks and control characters escaped.
 fn shown(path: &Path) -> String {

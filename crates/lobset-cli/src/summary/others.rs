@@ -1,6 +1,6 @@
 //! The summaries of `thresholds`, `report` and `cache`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lobset::cache::{Cache, CachedFile};
 use lobset::{Thresholds, grouped};
@@ -37,18 +37,10 @@ pub fn thresholds(out: &Path, thresholds: &Thresholds) -> Page {
     page
 }
 
-/// What `report` has made.
-#[derive(serde::Serialize)]
-pub struct Made {
-    pub report: PathBuf,
-    /// Whether it differs from the one before.
-    pub changed: bool,
-}
-
-/// The summary of `report`.
-pub fn made(made: &Made) -> Page {
+/// The summary of `report`: whether the report has changed.
+pub fn report(path: &Path, changed: bool) -> Page {
     let mut page = Page::default();
-    page.line(format!("{} {}", if made.changed { "wrote" } else { "up to date:" }, shown(&made.report)));
+    page.line(format!("{} {}", if changed { "wrote" } else { "up to date:" }, shown(path)));
     page
 }
 
