@@ -15,7 +15,7 @@ fn the_main_job_leaves_a_proved_folder() {
     let ran = place.run(&format!("process market -o out {SMALL}"));
     assert_eq!(ran.code, 0, "{}", ran.err);
     let page = std::fs::read_to_string(place.path().join("out/report.html")).unwrap();
-    assert!(page.contains("Validated:") && !page.contains("<script"));
+    assert!(page.contains(">Validated</p>") && !page.contains("<script"));
 
     assert_eq!(place.run("validate out --against market --seed 7").code, 0);
     assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 4);

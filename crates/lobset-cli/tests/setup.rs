@@ -77,7 +77,7 @@ fn manual_pages_are_rendered_and_replace_nothing_else() {
         assert_eq!(place.run("man pages").code, 0);
     }
     let names = |folder: &str| std::fs::read_dir(place.path().join(folder)).unwrap().count();
-    assert_eq!(names("pages"), 12);
+    assert_eq!(names("pages"), 13);
     let process = std::fs::read_to_string(place.path().join("pages/lobset-process.1")).unwrap();
     assert!(process.contains(".TH lobset-process 1") && process.contains("lookback\\-rows"), "{process}");
     std::fs::create_dir(place.path().join("mine")).unwrap();

@@ -7,7 +7,7 @@ use super::charts::{self, Bar};
 use super::sample::Labels;
 use super::time::{Scale, minute};
 use super::{Drawn, STYLE};
-use crate::config::{Config, SETTINGS, Setting};
+use crate::config::{Config, SETTINGS, Scope, Setting};
 use crate::input::{Drops, InputEntry};
 use crate::label::{Fitted, Thresholds};
 use crate::output::{Manifest, SplitEntry, SymbolEntry, TargetEntry};
@@ -456,12 +456,14 @@ fn inputs(inputs: &[InputEntry]) -> Table {
     Table::new(["file", "from", "records", "rows", "dropped", "SHA-256"], inputs.iter().map(line).collect())
 }
 
-/// The settings that differ from the defaults of their tag, and the others.
+/// The settings that differ from the defaults of their tag, and the others. Those of how to run are in no file.
 fn settings(config: &Config) -> (Vec<[String; 2]>, Vec<[String; 2]>) {
     let preset = Config::preset(config.tag());
     let line = |setting: &Setting| [setting.key.to_owned(), printable(&setting.text(config)).into_owned()];
     let (changed, defaults): (Vec<&Setting>, Vec<&Setting>) =
-        SETTINGS.iter().partition(|setting| setting.key != "currency" && setting.json(config) != setting.json(&preset));
+        SETTINGS.iter().filter(|setting| setting.scope != Scope::Run).partition(|setting| {
+            setting.key != "currency" && setting.json(config) != setting.json(&preset)
+        });
     (changed.into_iter().map(line).collect(), defaults.into_iter().map(line).collect())
 }
 
