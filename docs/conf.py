@@ -26,6 +26,8 @@ default_role = "code"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 html_math_renderer = "mathml"
+# They would turn `--json` in a table into a dash and a word.
+smartquotes = False
 
 
 def mathml(translator, node):
