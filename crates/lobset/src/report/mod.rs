@@ -19,24 +19,14 @@ use crate::label::Thresholds;
 use crate::output::{DatasetEntry, Manifest, SymbolEntry};
 use crate::run::{BATCH, Monitor, map_batched};
 use sample::Sample;
-use tensor::Picture;
 use time::Scale;
-use view::View;
+use view::{Drawn, View};
 
 /// Datasets with charts: those with the most rows.
 const MOST_CHARTS: usize = 8;
 
 const PAGE: &str = include_str!("page.html");
 const TABLE: &str = include_str!("table.html");
-const STYLE: &str = include_str!("page.css");
-
-/// What the charts of a dataset are drawn from.
-struct Drawn<'a> {
-    symbol: &'a SymbolEntry,
-    sample: Sample,
-    /// Of the largest dataset.
-    picture: Option<Picture>,
-}
 
 /// Makes the page. `path` has the place of a dataset with a name.
 ///

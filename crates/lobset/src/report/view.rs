@@ -4,9 +4,9 @@ use minijinja::Value;
 use serde::Serialize;
 
 use super::charts::{self, Bar};
-use super::sample::Labels;
+use super::sample::{Block, Labels, Sample};
+use super::tensor::Picture;
 use super::time::{Scale, minute};
-use super::{Drawn, STYLE};
 use crate::config::{Config, SETTINGS, Scope, Setting};
 use crate::input::{Drops, InputEntry};
 use crate::label::{Fitted, Thresholds};
@@ -19,6 +19,16 @@ const UNFOLDED: usize = 20;
 
 /// Bars of the timeline; more files than that share bars.
 const MOST_BARS: usize = 400;
+
+const STYLE: &str = include_str!("page.css");
+
+/// What the charts of a dataset are drawn from.
+pub struct Drawn<'a> {
+    pub symbol: &'a SymbolEntry,
+    pub sample: Sample,
+    /// Of the largest dataset.
+    pub picture: Option<Picture>,
+}
 
 /// Everything on the page.
 #[derive(Serialize)]
@@ -283,7 +293,7 @@ impl Dataset {
         let number = |value: f64| format!("{}", (value * 1e9).round() / 1e9);
         let ends =
             |(low, high): (f64, f64)| [low, high].map(|v| if v.is_finite() { number(v) } else { "–".to_owned() });
-        let spread = |block: &super::sample::Block| [0.0, block.spread];
+        let spread = |block: &Block| [0.0, block.spread];
         let target = |(entry, labels): (&TargetEntry, &Labels)| {
             let boundaries = thresholds.boundaries(&entry.target, &symbol.symbol);
             entry.splits.as_ref().map(|_| Target::new(entry, labels, boundaries.map_or(&[], |b| &b.values), scale))
@@ -371,12 +381,10 @@ impl Movements {
         let (low, high) = (at(1)?, at(199)?);
         // The outermost boundaries are shown in any case.
         let (low, high) = boundaries.iter().fold((low, high), |(low, high), b| (low.min(*b), high.max(*b)));
-        if !(low < high) {
-            return None;
-        }
         let label = "movements of fit rows, with the boundaries of the classes";
         let chart = safe(charts::histogram(movements, [low, high], boundaries, label));
-        Some(Self { chart, range: [low, high].map(|value| format!("{value:.3e}")) })
+        let range = [low, high].map(|value| format!("{value:.3e}"));
+        (low < high).then_some(Self { chart, range })
     }
 }
 
@@ -460,10 +468,10 @@ fn inputs(inputs: &[InputEntry]) -> Table {
 fn settings(config: &Config) -> (Vec<[String; 2]>, Vec<[String; 2]>) {
     let preset = Config::preset(config.tag());
     let line = |setting: &Setting| [setting.key.to_owned(), printable(&setting.text(config)).into_owned()];
-    let (changed, defaults): (Vec<&Setting>, Vec<&Setting>) =
-        SETTINGS.iter().filter(|setting| setting.scope != Scope::Run).partition(|setting| {
-            setting.key != "currency" && setting.json(config) != setting.json(&preset)
-        });
+    let (changed, defaults): (Vec<&Setting>, Vec<&Setting>) = SETTINGS
+        .iter()
+        .filter(|setting| setting.scope != Scope::Run)
+        .partition(|setting| setting.key != "currency" && setting.json(config) != setting.json(&preset));
     (changed.into_iter().map(line).collect(), defaults.into_iter().map(line).collect())
 }
 
