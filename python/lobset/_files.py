@@ -36,7 +36,8 @@ def dataset_files(path: PathLike | Iterable[PathLike], symbols: Sequence[str] | 
         raise ConfigError(f"symbols: {unknown[0]!r} has no dataset; those that have one: {', '.join(known)}")
     if not files:
         raise ConfigError("path: there is no dataset" if symbols is None else "symbols: name one at least")
-    twice = next((file for place, file in enumerate(files) if file in files[:place]), None)
+    real = [file if "://" in file else os.path.realpath(file) for file in files]
+    twice = next((file for place, file in enumerate(files) if real[place] in real[:place]), None)
     if twice is not None:
         raise ConfigError(f"path: {twice} is given twice")
     return files

@@ -49,6 +49,9 @@ class Source(NamedTuple):
     """The column `row`: the number of the sample's last row in its symbol's stream, which `lobset.explain` takes."""
 
 
+_MOST_STRIDE = 2**63 - 1
+
+
 class Samples:
     """Samples of datasets, by number. Create a `DepthDataset`, a `RowDataset` or a `WindowDataset` to get one."""
 
@@ -59,6 +62,7 @@ class Samples:
         for name in ("since", "until"):
             if self._arguments[name] is not None:
                 self._arguments[name] = nanoseconds(name, self._arguments[name])
+        self._arguments["stride"] = _numbers.whole("stride", given["stride"], _MOST_STRIDE, 1)
         self._paths = dataset_files(given["path"], given["symbols"])
         identities = [_lobset.identity(path) for path in self._paths]
         with watched(given["progress"]) as show:

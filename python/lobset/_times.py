@@ -22,7 +22,10 @@ def nanoseconds(name: str, moment: Moment) -> int:
     wrong = f'{name}: must be a date or time such as "2024-10-01" or "2024-10-01T12:00:00Z", not {moment!r}'
     below = 0
     if isinstance(moment, np.datetime64):
-        moment = int(moment.astype("datetime64[ns]").astype(np.int64))
+        exact = moment.astype("datetime64[ns]")
+        if exact.astype(moment.dtype) != moment:  # Beyond 2262, or not a time.
+            raise ConfigError(wrong)
+        moment = int(exact.astype(np.int64))
     elif isinstance(moment, str):
         try:
             # The digits below a microsecond, which Python drops.
@@ -34,6 +37,7 @@ def nanoseconds(name: str, moment: Moment) -> int:
     if isinstance(moment, dt.date) and not isinstance(moment, dt.datetime):
         moment = dt.datetime.combine(moment, dt.time())
     if isinstance(moment, dt.datetime):
+        below = below or getattr(moment, "nanosecond", 0)  # Those of pandas.
         zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
         moment = (zoned - _EPOCH) // dt.timedelta(microseconds=1) * 1000 + below
     if isinstance(moment, bool) or not isinstance(moment, (int, np.integer)) or not 0 <= moment < 2**64:

@@ -71,8 +71,8 @@ class DepthDataset(Samples):
         since: Take the rows received at this moment or later: an ISO 8601 text, a date or datetime, or nanoseconds since
             1970; UTC without a time zone. Windows may begin before.
         until: Take the rows whose labels end before this moment, by the rule that separates `fit` from `holdout`: no label of
-            a sample looks at a row that `since` with the same moment takes. The file does not hold the rows after its last
-            one, so a label of the holdout that ends there is left out, however late the moment.
+            a sample looks at a row that `since` with the same moment takes. Class boundaries and normalisation are of the
+            whole fit half all the same. The file does not hold the rows after its last one, so a label of the holdout that ends there is left out, however late the moment.
         output: `"tensor"`, or `"bins"`: what tensors are painted from, a tenth of their size (`Bins`, `paint`).
         cache: Where the time bins of the whole dataset are kept, so that any sample is one read: the user's cache folder
             (`"auto"`: `$LOBSET_CACHE`, else `~/.cache/lobset`), another folder, or None to decode row groups whenever

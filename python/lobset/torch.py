@@ -215,10 +215,10 @@ class loader:
         """Starts an epoch, as samplers of distributed training do."""
         self.epoch = epoch
 
-    def _batches(self) -> Iterator[NDArray[np.int64]]:
+    def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """The sample numbers of each batch of the epoch."""
         if self.sampler is None:
-            seed = (self.seed, self.epoch)
+            seed = (self.seed, epoch)
             yield from in_batches(len(self._parts), self.batch_size, self.shuffle, seed, self.drop_last)
             return
         drawn = iter(self.sampler)
@@ -227,7 +227,7 @@ class loader:
             yield batch
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        batches = self._batches()
+        batches = self._batches(self.epoch)
         self.epoch += 1
         parts = self._parts
         samples = parts.parts[0]

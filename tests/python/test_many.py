@@ -250,7 +250,7 @@ def test_moments_are_written_in_many_ways(manifest):
     for wrong in ("yesterday", -1, 1.5, True, 2**64, dt.date(1960, 1, 1), "2024-04-02T25:00"):
         with pytest.raises(lobset.ConfigError, match="until: must be a date or time such as"):
             RowDataset(path, until=wrong)
-    with pytest.raises(lobset.InputError, match="none of the [0-9,]* rows of the split fit is since 2100"):
+    with pytest.raises(lobset.InputError, match="none of the [0-9,]* rows of the split fit was received at 2100"):
         RowDataset(path, since="2100-01-01")
     with pytest.raises(lobset.InputError, match="one with a label that ends before 1990-01-01"):
         RowDataset(path, until="1990-01-01")

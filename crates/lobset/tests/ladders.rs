@@ -35,7 +35,7 @@ fn reference(ticks: &[Tick], boundary: usize, config: &Config) -> Ladder {
     let books: Vec<[BidAskPair; 10]> = ticks.iter().enumerate().map(|(i, t)| t.message(i as u32).levels).collect();
     let prices =
         |book: &[BidAskPair; 10]| book.iter().flat_map(|level| [level.bid_px, level.ask_px]).collect::<Vec<_>>();
-    let all = books.iter().flat_map(prices).filter(|price| *price != UNDEF_PRICE);
+    let all = books[..boundary].iter().flat_map(prices).filter(|price| *price != UNDEF_PRICE);
     let tick = all.fold(0, |a, b| {
         let (mut a, mut b) = (a, b.unsigned_abs());
         while b > 0 {
@@ -70,7 +70,9 @@ fn reference(ticks: &[Tick], boundary: usize, config: &Config) -> Ladder {
     };
     let mut steps = match config.micro_pip_size {
         MicroPipSize::Fixed(size) => vec![size],
-        MicroPipSize::Auto => (0..8).flat_map(|n| [1, 2, 5].map(|m| (m * 10_u64.pow(n) * tick) as f64 / 1e9)).collect(),
+        MicroPipSize::Auto => {
+            (0..12).flat_map(|n| [1, 2, 5].map(|m| (m * 10_u64.pow(n) * tick) as f64 / 1e9)).collect()
+        }
     }
     .into_iter()
     .peekable();
@@ -160,6 +162,24 @@ fn auto_fits_a_market_that_the_plain_default_would_leave_blank() {
         on_ladder += rows.iter().filter(|row| **row >= 0).count();
     }
     assert_eq!(coverage, on_ladder as f64 / (places.len() * spec.bin_cells()) as f64, "no level is missing here");
+}
+
+#[test]
+fn no_price_after_t_changes_a_ladder() {
+    let ticks = wandering(4_000, 100_000_000, 4, &[]);
+    let mut files: Vec<Vec<Tick>> = ticks.chunks(1_000).map(<[Tick]>::to_vec).collect();
+    let config = config(500, 50, MicroPipSize::Auto);
+    let found = |files: &[Vec<Tick>]| ladder(tempfile::tempdir().unwrap().path(), files, &config).1;
+    let before = found(&files);
+    // The lists are written in order, and T is the start of the third.
+    files[3][17].bid -= 1;
+    files[2][5].ask += 123_456_789;
+    assert_eq!(found(&files), before);
+    // One price before T makes a tick of 1e-9, but no other step that holds enough of the book.
+    files[0][3].bid -= 1;
+    let odd = found(&files);
+    assert!(odd.tick == 1e-9 && odd.coverage.unwrap() >= 0.9, "{odd:?}");
+    assert!((0.4..2.5).contains(&(odd.micro_pip_size / before.micro_pip_size)), "{odd:?} {before:?}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn the_page_says_what_the_manifest_says_and_fetches_nothing() {
     let out = folder.path().join("out");
     let inputs = market(&folder.path().join("market"), 4, 8_000);
     let configs = [
-        Config { samples: 1_000, targets: lobset::config::Targets(vec!["h10=return(10)".parse().unwrap()]), ..small() },
+        Config { samples: 1_000, targets: lobset::config::Targets(vec!["h10=return(10),classes=share".parse().unwrap()]), ..small() },
         Config { price_type: PriceType::Fixed, columns: Columns::Book, ..small() },
         Config { drop_unbalanced: true, ..small() },
         Config { classes: ClassRule::Fixed, boundaries: Some(vec![-1e-6, 1e-6]), force_uniform: false, ..small() },
@@ -103,6 +103,15 @@ fn a_report_is_made_anew_with_its_manifest_or_not_at_all() {
     validate(&out).unwrap();
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+
+    // Scans that a run has kept stay.
+    run(&inputs, &out, &Config { keep_intermediate: true, ..small() }).unwrap();
+    let work = folder.path().join(".out.lobset-work");
+    let scans = || lobset::storage::list(&work.join("scans")).unwrap().len();
+    let kept = scans();
+    fs::write(&page, "<p>mine</p>").unwrap();
+    assert!(report(&out).unwrap() && kept > 0 && scans() == kept, "{kept} scans");
+    validate(&out).unwrap();
 
     // Whatever else is in the folder stays, and so does the page.
     fs::write(&page, "<p>mine</p>").unwrap();

@@ -103,5 +103,5 @@ fn symbols_that_are_not_there_are_named() {
     let [message, _] = failure(&file, &out, &only(&["B"]));
     assert_eq!(message, "none of the usable records is of symbols = [\"B\"]");
     let manifest = run(&file, &out, &only(&["A", "B"])).unwrap();
-    assert!(manifest.warnings.contains(&"B: has no rows in the input".to_owned()), "{:?}", manifest.warnings);
+    assert!(manifest.warnings.contains(&"B has no rows in the input".to_owned()), "{:?}", manifest.warnings);
 }

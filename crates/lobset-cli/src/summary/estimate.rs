@@ -54,6 +54,11 @@ pub fn estimate(out: &Path, found: &Estimate) -> Page {
         let rows = rest.iter().map(|symbol| symbol.rows).sum();
         page.line(format!("and {} with {} rows", counted(rest.len(), "other symbol"), about(rows)));
     }
+    if found.datasets == 0 {
+        page.line(
+            "no symbol would qualify for a dataset, so the run would fail: add files, or lower min_symbol_samples",
+        );
+    }
     page.line("");
     let time =
         if found.seconds < 1.0 { "less than a second".to_owned() } else { format!("about {:.0} s", found.seconds) };

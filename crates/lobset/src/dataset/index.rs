@@ -270,7 +270,7 @@ impl IndexBuilder {
         match () {
             () if self.of_split == 0 => format!("has no row of the split {split} with a label of the target"),
             () if self.of_period == 0 => {
-                format!("has no sample: none of the {} rows of the split {split} is {period}", grouped(self.of_split))
+                format!("has no sample: none of the {} rows of the split {split} {period}", grouped(self.of_split))
             }
             () if first >= self.rows => {
                 "has no sample: no row has as many input files before its own as the normalisation needs".to_owned()

@@ -25,10 +25,12 @@ pub struct Period {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.since, self.until) {
-            (Some(since), Some(until)) => write!(f, "since {since} with a label that ends before {until}"),
-            (Some(since), None) => write!(f, "since {since}"),
-            (None, Some(until)) => write!(f, "one with a label that ends before {until}"),
-            (None, None) => f.write_str("in the period"),
+            (Some(since), Some(until)) => {
+                write!(f, "was received at {since} or later and has a label that ends before {until}")
+            }
+            (Some(since), None) => write!(f, "was received at {since} or later"),
+            (None, Some(until)) => write!(f, "has a label that ends before {until}"),
+            (None, None) => f.write_str("is in the period"),
         }
     }
 }

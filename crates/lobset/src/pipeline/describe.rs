@@ -8,7 +8,7 @@ use super::scanned::Scanned;
 use super::streams::{Stream, TargetRows, item};
 use super::write::split_entries;
 use crate::cast::to_usize;
-use crate::config::{CLASSIC, Classes, Config, Target, ThresholdScope};
+use crate::config::{CLASSIC, Classes, Config, MicroPipSize, Target, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
 use crate::label::Quota;
 use crate::output::{
@@ -242,7 +242,7 @@ fn few_marked(symbol: &str, split: &str, entry: &SplitEntry) -> Option<String> {
 const LITTLE_OF_THE_BOOK: f64 = 0.5;
 
 /// Warns of symbols whose books hardly lie on the ladders of their depth tensors: these are nearly blank.
-fn off_the_ladder(symbols: &[SymbolEntry]) -> Vec<String> {
+fn off_the_ladder(symbols: &[SymbolEntry], size: MicroPipSize) -> Vec<String> {
     let with_dataset: Vec<(&str, Ladder)> =
         symbols.iter().filter_map(|symbol| Some((symbol.symbol.as_str(), symbol.dataset.as_ref()?.ladder))).collect();
     let share = |ladder: &Ladder| ladder.coverage.unwrap_or(1.0);
@@ -256,7 +256,10 @@ fn off_the_ladder(symbols: &[SymbolEntry]) -> Vec<String> {
             100.0 * share(ladder)
         )
     };
-    let cure = "micro_pip_size = \"auto\" chooses a step that fits, or pass one to DepthDataset";
+    let cure = match size {
+        MicroPipSize::Auto => "no step holds more of it; pass a larger one to DepthDataset",
+        MicroPipSize::Fixed(_) => "micro_pip_size = \"auto\" chooses a step that fits, or pass one to DepthDataset",
+    };
     if off.len() <= MOST_SINGLE_WARNINGS {
         return off.iter().map(|symbol| format!("{}: {cure}", describe(symbol))).collect();
     }
@@ -269,7 +272,7 @@ fn off_the_ladder(symbols: &[SymbolEntry]) -> Vec<String> {
 
 fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
     let mut warnings = far_from_uniform(symbols, config, fitted);
-    warnings.extend(off_the_ladder(symbols));
+    warnings.extend(off_the_ladder(symbols, config.micro_pip_size));
     for symbol in symbols.iter().filter(|symbol| symbol.dataset.is_some()) {
         for (target, splits) in symbol.splits() {
             let name = of_target(&symbol.symbol, target);
@@ -285,11 +288,11 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
                         let counts = classes.iter().filter_map(|class| entry.classes.get(to_usize(*class)));
                         let most = counts.max().copied().unwrap_or_default();
                         let list: Vec<String> = classes.iter().map(u64::to_string).collect();
-                        warnings.push(format!(
-                            "{name}: classes {} are short in {split}: at most {} rows each",
-                            list.join(", "),
-                            grouped(most)
-                        ));
+                        let rows = match most {
+                            0 => "no rows".to_owned(),
+                            most => format!("at most {} rows each", grouped(most)),
+                        };
+                        warnings.push(format!("{name}: classes {} are short in {split}: {rows}", list.join(", ")));
                     }
                 }
             }
@@ -303,9 +306,10 @@ fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<Strin
     if let [first, ..] = left_out.as_slice() {
         let rows: u64 = left_out.iter().map(|s| s.rows).sum();
         warnings.push(format!(
-            "{} of {} symbols get no dataset ({rows} rows), such as {}: {}; manifest.json lists all (min_symbol_samples = {})",
+            "{} of {} symbols {} no dataset ({rows} rows), such as {}: {}; manifest.json lists all (min_symbol_samples = {})",
             left_out.len(),
             symbols.len(),
+            if left_out.len() == 1 { "gets" } else { "get" },
             first.symbol,
             first.reason.as_deref().unwrap_or_default(),
             config.min_symbol_samples
@@ -374,7 +378,7 @@ mod tests {
         let mut set = |number: usize, coverage| {
             let ladder = Ladder { tick: 0.1, micro_pip_size: 0.00001, coverage };
             symbols[number].dataset.as_mut().unwrap().ladder = ladder;
-            off_the_ladder(&symbols)
+            off_the_ladder(&symbols, MicroPipSize::Fixed(0.00001))
         };
         assert!(set(0, None).is_empty() && set(1, Some(0.5)).is_empty());
         assert_eq!(

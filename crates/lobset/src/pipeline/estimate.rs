@@ -13,7 +13,7 @@ use super::market::resolved;
 use super::produce::check_config;
 use super::wanted::maps_wanted;
 use crate::cast::whole_unsigned;
-use crate::config::Config;
+use crate::config::{Config, Movement, Target};
 use crate::error::{Error, Result};
 use crate::input::{CatalogFile, RowReader, ScanRules, StreamId, StreamNames, catalog, find, total_bytes};
 use crate::label::Thresholds;
@@ -97,7 +97,7 @@ pub struct SymbolEstimate {
     pub symbol: String,
     /// Number of its rows, estimated.
     pub rows: u64,
-    /// Number of its rows that have a label of the classic target if no window spans a break, estimated.
+    /// Number of its rows that have a label of the target with the shortest windows if no window spans a break, estimated.
     pub labelled_rows: u64,
 }
 
@@ -134,7 +134,13 @@ pub fn estimate<P: AsRef<Path>>(
     let all = bytes as f64 / sample.bytes.max(1) as f64;
     let scaled = |count: u64| rounded(all * count as f64);
     let names = StreamNames::new(sample.streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
-    let windows = config.lookback_rows + config.lookforward_offset + config.lookforward_input;
+    // Of the target with the shortest windows: a symbol gets a dataset if it qualifies for one target. Windows in time or to
+    // a touch have no length in rows.
+    let rows_needed = |target: &Target| match &target.movement {
+        Movement::Means(means) => means.lookback_rows + means.lookforward_offset + means.lookforward_input,
+        Movement::Time(_) | Movement::Barrier(_) => 0,
+    };
+    let windows = config.all_targets().iter().map(rows_needed).min().unwrap_or_default();
     let of_stream = |(id, rows): (&StreamId, &u64)| SymbolEstimate {
         symbol: names.name(&id.symbol, id.publisher_id),
         rows: scaled(*rows),

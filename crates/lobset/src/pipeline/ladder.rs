@@ -18,9 +18,9 @@ const MOST_WINDOWS: u64 = 8;
 /// With [`MicroPipSize::Auto`], the share of cells that must be on the ladder, in tenths.
 const ENOUGH_TENTHS: u64 = 9;
 
-/// With [`MicroPipSize::Auto`], the number of steps to choose from: 1, 2, 5, 10, … ticks, up to fifty million. Half a ladder
-/// of the largest spans ten thousand million ticks.
-const STEPS: u32 = 24;
+/// With [`MicroPipSize::Auto`], the number of steps to choose from: 1, 2, 5, 10, … ticks, up to 5e11. One price that is no
+/// multiple of the true tick may make it as small as 1e-9; the largest step is 500 price units even then.
+const STEPS: u32 = 36;
 
 /// Windows of a symbol, and the ladders to try on them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub struct LadderCounts {
 pub fn ladder_tasks(config: &Config, place: usize, stream: &Stream) -> Vec<LadderTask> {
     let rows = if stream.boundary_row == 0 { stream.tape.rows() } else { stream.boundary_row };
     let windows = (rows / config.samples).clamp(1, MOST_WINDOWS);
-    let steps = steps(config.micro_pip_size, stream.tick);
+    let steps = steps(config.micro_pip_size, stream.tick());
     let window = |number: u64| {
         let end = u64::try_from(u128::from(rows) * u128::from(number + 1) / u128::from(windows)).unwrap_or(rows);
         let before = stream.breaks.partition_point(|row| *row < end);
@@ -89,7 +89,7 @@ fn in_price_units(price: u64) -> f64 {
 
 /// The ladder of a symbol, given the counts of all its windows.
 pub fn ladder(config: &Config, stream: &Stream, counts: &LadderCounts) -> Ladder {
-    let steps = steps(config.micro_pip_size, stream.tick);
+    let steps = steps(config.micro_pip_size, stream.tick());
     let enough = |on_ladder: &u64| u128::from(*on_ladder) * 10 >= u128::from(counts.cells) * u128::from(ENOUGH_TENTHS);
     let chosen = match counts.cells {
         // Nothing says that a wider ladder is needed.
@@ -98,7 +98,7 @@ pub fn ladder(config: &Config, stream: &Stream, counts: &LadderCounts) -> Ladder
     };
     let on_ladder = counts.on_ladder.get(chosen).copied().unwrap_or_default();
     Ladder {
-        tick: in_price_units(stream.tick),
+        tick: in_price_units(stream.tick()),
         micro_pip_size: steps[chosen],
         coverage: (counts.cells > 0).then(|| on_ladder as f64 / counts.cells as f64),
     }

@@ -115,7 +115,7 @@ mod tests {
             publisher_id: 1,
             tape: serde_json::from_str(&format!(r#"{{"first_row": 0, "rows": {rows}, "files": []}}"#)).unwrap(),
             breaks: breaks.to_vec(),
-            tick: 1,
+            ticks: vec![1],
             steps_back: 0,
             gaps: crate::input::Gaps::default(),
             files: vec![(0, 0)],

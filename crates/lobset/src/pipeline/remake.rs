@@ -5,13 +5,12 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::close::close;
 use crate::error::{ConfigError, Error, Result};
 use crate::input::hex;
 use crate::label::Thresholds;
 use crate::output::{MANIFEST, Manifest, Workspace, write_whole};
 use crate::report::page;
-use crate::run::{Monitor, Options, Run};
+use crate::run::{Monitor, Options};
 use crate::storage;
 
 /// Makes the report of an output folder anew, as this version draws it. The manifest, which has its hash, changes with it:
@@ -45,8 +44,12 @@ pub fn report(folder: &Path, options: &Options, monitor: &Monitor<'_>) -> Result
     manifest.seal();
     let workspace = Workspace::open(&folder, true)?;
     let outcome = stage(&workspace, &folder, &manifest, &text);
-    let run = Run { config: &manifest.config, threads: options.threads(), monitor };
-    close(workspace, run, outcome).map(|()| true)
+    // The scans of another run on this folder, which it has kept or can reuse, stay.
+    let cleared = if workspace.inherits_scans() { workspace.clear_staged() } else { workspace.remove() };
+    if let Err(error) = cleared {
+        monitor.note(error.to_string());
+    }
+    outcome.map(|()| true)
 }
 
 /// Assembles the folder with the new report beside the old one, and swaps them. The other files are the same: links to

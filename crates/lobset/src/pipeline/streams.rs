@@ -31,8 +31,8 @@ pub struct Stream {
     pub tape: SymbolTape,
     /// The rows that start a new unbroken stretch.
     pub breaks: Vec<u64>,
-    /// The greatest common divisor of the prices of its book, in 1e-9; 0 without prices.
-    pub tick: u64,
+    /// The greatest common divisor of the prices of its book in each of `files`, in 1e-9; 0 without prices.
+    pub ticks: Vec<u64>,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
     /// Its longest pauses within unbroken stretches.
@@ -122,6 +122,14 @@ impl Stream {
         self.in_session = Some(found.inside);
     }
 
+    /// The greatest common divisor of the prices of its book, in 1e-9, in the files with rows before the boundary time; in all
+    /// if there are none. 0 without prices.
+    pub fn tick(&self) -> u64 {
+        let fit = |first: u64| self.boundary_row == 0 || first < self.boundary_row;
+        let ticks = self.files.iter().zip(&self.ticks).filter(|((_, first), _)| fit(*first));
+        ticks.fold(0, |tick, (_, of_file)| common_divisor(tick, *of_file))
+    }
+
     /// Number of its rows outside of sessions.
     pub fn out_of_session(&self) -> u64 {
         let inside = |ranges: &Vec<Range<u64>>| ranges.iter().map(|range| range.end - range.start).sum::<u64>();
@@ -155,7 +163,7 @@ impl Stream {
 /// A stream while its files are joined.
 struct Growing<'a> {
     tape: SymbolTape,
-    tick: u64,
+    ticks: Vec<u64>,
     breaks: Vec<u64>,
     steps_back: u64,
     gaps: Gaps,
@@ -172,7 +180,7 @@ impl<'a> Growing<'a> {
     fn new(found: &StreamScan, path: &'a Path) -> Self {
         Self {
             tape: SymbolTape::default(),
-            tick: 0,
+            ticks: Vec::new(),
             breaks: Vec::new(),
             steps_back: 0,
             gaps: Gaps::default(),
@@ -193,7 +201,7 @@ impl<'a> Growing<'a> {
         max_gap: u64,
     ) -> Result<()> {
         let first_row = self.tape.rows();
-        self.tick = common_divisor(self.tick, found.tick);
+        self.ticks.push(found.tick);
         let least_ts = found.least_ts();
         if first_row > 0 && least_ts <= self.max_ts && overlaps(&self.tape, self.max_ts, &tape, least_ts)? {
             let message =
@@ -332,7 +340,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
             targets: Vec::new(),
             tape: grown.tape,
             breaks: grown.breaks,
-            tick: grown.tick,
+            ticks: grown.ticks,
             steps_back: grown.steps_back,
             gaps: grown.gaps,
             files: grown.files,

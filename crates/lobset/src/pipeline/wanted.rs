@@ -21,7 +21,10 @@ pub fn check_symbols(config: &Config, mapped: &BTreeSet<String>) -> Result<()> {
     let wanted = config.symbols.iter().flatten().map(String::as_str);
     let missing: Vec<String> = wanted
         .filter(|symbol| !mapped.is_empty() && !mapped.contains(*symbol))
-        .map(|symbol| format!("{symbol:?}{}", did_you_mean(symbol, mapped.iter().map(String::as_str))))
+        .map(|symbol| match did_you_mean(symbol, mapped.iter().map(String::as_str)).trim_start_matches("; ") {
+            "" => format!("{symbol:?}"),
+            near => format!("{symbol:?} ({near})"),
+        })
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -52,7 +55,7 @@ pub fn maps_wanted(config: &Config, file: &CatalogFile) -> Result<bool> {
 pub fn without_rows<'a>(config: &Config, streams: impl Iterator<Item = &'a StreamScan>) -> Vec<String> {
     let with_rows: BTreeSet<&str> = streams.map(|stream| stream.id.symbol.as_str()).collect();
     let wanted = config.symbols.iter().flatten().filter(|symbol| !with_rows.contains(symbol.as_str()));
-    wanted.map(|symbol| format!("{symbol}: has no rows in the input")).collect()
+    wanted.map(|symbol| format!("{symbol} has no rows in the input")).collect()
 }
 
 #[cfg(test)]
@@ -72,7 +75,7 @@ mod tests {
         assert_eq!(refusal(&["M6AM4", "M6AU4"], &mapped), None);
         assert_eq!(refusal(&["M6AM4"], &[]), None);
         let [message, help] = refusal(&["m6am4", "M6AM4", "ES.c.0"], &mapped).unwrap();
-        assert_eq!(message, "symbols: the input does not have \"m6am4\"; did you mean M6AM4?, nor \"ES.c.0\"");
+        assert_eq!(message, "symbols: the input does not have \"m6am4\" (did you mean M6AM4?), nor \"ES.c.0\"");
         assert_eq!(help, "the input has M6AM4, M6AM4-M6AU4, M6AU4");
     }
 

@@ -73,11 +73,16 @@ pub fn timeline(bars: &[Bar], scale: &Scale, until: u64) -> String {
     for bar in bars {
         let [from, to] = bar.times.map(|time| scale.place(time) * WIDTH);
         // Bars stay apart, and visible however short.
-        let width = (to - from).mul_add(0.94, 0.0).max(1.5);
+        let width = (0.94 * (to - from)).max(1.5);
         let part = |count: u64| count as f64 / most * (height - 12.0);
         let (rows, dropped) = (part(bar.rows), part(bar.dropped));
-        let half = if bar.times[0] < until { "fit" } else { "holdout" };
-        svg.rect(half, [from, height - rows, width, rows], &bar.title);
+        // T may be in the middle of a file.
+        let middle = (scale.place(until) * WIDTH).clamp(from, from + width);
+        for (half, [start, end]) in [("fit", [from, middle]), ("holdout", [middle, from + width])] {
+            if end > start {
+                svg.rect(half, [start, height - rows, end - start, rows], &bar.title);
+            }
+        }
         if dropped > 0.0 {
             svg.rect("dropped", [from, height - rows - dropped, width, dropped], &bar.title);
         }

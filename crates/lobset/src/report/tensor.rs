@@ -67,7 +67,7 @@ fn window_end(reader: &DatasetReader, breaks: &[u64], samples: u64) -> Result<Op
     Ok((longest.1 > 0).then(|| (from + longest.0 as u64, longest.1 as u64)))
 }
 
-/// A PNG: bids orange, asks blue, nothing transparent.
+/// A PNG: asks red, bids blue, nothing transparent.
 fn image(cells: &[f32], time_bins: usize) -> Result<String> {
     let step = time_bins.div_ceil(WIDEST).max(1);
     let width = time_bins.div_ceil(step);
@@ -81,8 +81,7 @@ fn image(cells: &[f32], time_bins: usize) -> Result<String> {
         pixels.extend(row.iter().step_by(step).map(|value| index(*value)));
     }
     let colours = |[r, g, b]: [u8; 3]| (1..=100).flat_map(move |_| [r, g, b]);
-    let palette: Vec<u8> =
-        [0, 0, 0].into_iter().chain(colours([31, 119, 180])).chain(colours([230, 110, 20])).collect();
+    let palette: Vec<u8> = [0, 0, 0].into_iter().chain(colours([205, 55, 45])).chain(colours([31, 105, 190])).collect();
     let strengths = || (1..=100_u8).map(|strength| 30 + strength * 2);
     let alpha: Vec<u8> = std::iter::once(0).chain(strengths()).chain(strengths()).collect();
     let mut bytes = Vec::new();

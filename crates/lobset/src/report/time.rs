@@ -81,7 +81,7 @@ fn date(time: u64) -> Option<Date> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(time)).ok().map(OffsetDateTime::date)
 }
 
-/// A time as people read it: to the minute.
+/// A time as people read it: to the minute, UTC.
 pub fn minute(time: u64) -> String {
     Timestamp(time).to_string().get(..16).map(|text| text.replace('T', " ")).unwrap_or_default()
 }

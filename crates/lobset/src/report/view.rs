@@ -160,8 +160,8 @@ impl View {
             not_checked: proved.map(|proved| texts(&proved.not_checked)).unwrap_or_default(),
             warnings: texts(&manifest.warnings),
             origin: format!(
-                "{fitted}; nothing at or after {} was used for them.",
-                minute(manifest.thresholds.fit_until.0)
+                "{fitted}; nothing at or after T = {} was used for them. All times are UTC.",
+                manifest.thresholds.fit_until
             ),
             delivery: texts(&manifest.delivery.sentences()),
             timeline: Timeline::new(manifest, scale),
@@ -262,11 +262,14 @@ impl Timeline {
             .map(|(place, (reason, _))| (reason.to_owned(), sum(place)));
         let gap = |symbol: &SymbolEntry| {
             let gap = symbol.gaps.first()?;
-            let hours = (gap.to.0 - gap.from.0) as f64 / (DAY / 24) as f64;
-            Some((
-                gap.to.0 - gap.from.0,
-                format!("{}: {hours:.1} hours from {}", printable(&symbol.symbol), minute(gap.from.0)),
-            ))
+            let minutes = gap.length() / (DAY / 1440);
+            let length = match minutes {
+                0..180 => counted(minutes, "minute"),
+                _ => format!("{:.1} hours", minutes as f64 / 60.0),
+            };
+            // A quiet minute is no gap in the data.
+            let text = || format!("{}: {length} from {}", printable(&symbol.symbol), minute(gap.from.0));
+            (minutes > 0).then(|| (gap.length(), text()))
         };
         let mut gaps: Vec<(u64, String)> = manifest.datasets().filter_map(|(symbol, _)| gap(symbol)).collect();
         gaps.sort_by_key(|gap| std::cmp::Reverse(gap.0));
@@ -313,8 +316,11 @@ impl Dataset {
             from: minute(scale.from),
             to: minute(scale.to),
             ladder: format!(
-                "{} of its book on the ladder of depth tensors (step {}, tick {})",
-                percent_or_none(ladder.coverage),
+                "{} the ladder of depth tensors (step {}, tick {})",
+                ladder.coverage.map_or_else(
+                    || "too few rows to say how much of its book is on".to_owned(),
+                    |share| format!("{} of its book is on", percent(share))
+                ),
                 ladder.micro_pip_size,
                 ladder.tick
             ),
@@ -322,7 +328,7 @@ impl Dataset {
             picture: picture.as_ref().map(|picture| Image {
                 source: picture.image.clone(),
                 text: format!(
-                    "{} of {} rows in {} time bins, ending in the middle of {name}: asks blue, bids orange, the highest price on top",
+                    "{} of {} rows in {} time bins, from the middle of {name}: asks red, bids blue, the highest price on top",
                     picture.feature,
                     grouped(picture.rows),
                     grouped(picture.time_bins as u64)
@@ -341,7 +347,7 @@ impl Target {
         );
         let holdout = &splits.holdout;
         let known = format!(
-            "{} of the movement's variance is known at the row. In the holdout, always predicting the commonest class is right in {}, predicting from what is known in {}.",
+            "{} of the movement's variance is known at the row. In the holdout, always predicting the commonest class is right for {} of the rows, and predicting from what is known for {}.",
             percent_or_none(entry.known_share),
             percent_or_none(holdout.majority_accuracy),
             percent_or_none(holdout.known_accuracy)
