@@ -34,7 +34,11 @@ fn the_page_says_what_the_manifest_says_and_fetches_nothing() {
     let out = folder.path().join("out");
     let inputs = market(&folder.path().join("market"), 4, 8_000);
     let configs = [
-        Config { samples: 1_000, targets: lobset::config::Targets(vec!["h10=return(10),classes=share".parse().unwrap()]), ..small() },
+        Config {
+            samples: 1_000,
+            targets: lobset::config::Targets(vec!["h10=return(10),classes=share".parse().unwrap()]),
+            ..small()
+        },
         Config { price_type: PriceType::Fixed, columns: Columns::Book, ..small() },
         Config { drop_unbalanced: true, ..small() },
         Config { classes: ClassRule::Fixed, boundaries: Some(vec![-1e-6, 1e-6]), force_uniform: false, ..small() },
