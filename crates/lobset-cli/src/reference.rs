@@ -19,9 +19,16 @@ fn cell(text: &str) -> String {
     ['\\', '|', '<', '*', '_'].iter().fold(text, |text, c| text.replace(*c, &format!("\\{c}")))
 }
 
-/// Paragraphs that Markdown shows as they are.
+/// Paragraphs that Markdown shows as they are, and examples as code.
 fn paragraphs(text: &str) -> String {
-    text.split("\n\n").map(cell).collect::<Vec<_>>().join("\n\n")
+    let shown = text.split("\n\n").map(|paragraph| match paragraph.split_once(":\n") {
+        Some((title, lines)) if title.starts_with("Example") => {
+            let lines: Vec<_> = lines.lines().map(str::trim).collect();
+            format!("{title}:\n\n```text\n{}\n```", lines.join("\n"))
+        }
+        _ => cell(paragraph),
+    });
+    shown.collect::<Vec<_>>().join("\n\n")
 }
 
 /// The table of some arguments.
