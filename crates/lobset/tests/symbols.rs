@@ -94,7 +94,7 @@ fn symbols_that_are_not_there_are_named() {
     let files = market(&folder.path().join("market"), 2, 3_000);
     let out = folder.path().join("out");
     let [message, help] = failure(&files, &out, &only(&["M6AM4", "M6AM5"]));
-    assert_eq!(message, "symbols: the input does not have \"M6AM5\"; did you mean M6AM4?");
+    assert_eq!(message, "symbols: the input does not have \"M6AM5\" (did you mean M6AM4?)");
     assert_eq!(help, "the input has M6AM4, M6AM4-M6AU4, M6AU4, M6AZ4");
     let found = lobset::inspect(&files, &only(&["M6AM5"]), &Options::default(), &Monitor::silent()).unwrap();
     assert_eq!(found.refusals, [message]);
