@@ -422,8 +422,9 @@ def test_a_column_that_was_added_is_a_feature_when_asked_for(dataset, tmp_path):
 def test_what_cannot_be_given_is_refused(market, dataset, tmp_path):
     with pytest.raises(ValueError, match="embargo"):
         DepthDataset(dataset, split="embargo")
-    with pytest.raises(ValueError, match="stride"):
-        DepthDataset(dataset, stride=0)
+    for stride in (0, -1, 2.5):
+        with pytest.raises(lobset.ConfigError, match="stride"):
+            DepthDataset(dataset, stride=stride)
     with pytest.raises(lobset.ConfigError, match="ticks_per_bin"):
         DepthDataset(dataset, samples=601)
     with pytest.raises(lobset.InputError, match="is not a lobset dataset|cannot be read"):

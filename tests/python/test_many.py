@@ -252,7 +252,7 @@ def test_moments_are_written_in_many_ways(manifest):
             RowDataset(path, until=wrong)
     with pytest.raises(lobset.InputError, match="none of the [0-9,]* rows of the split fit was received at 2100"):
         RowDataset(path, since="2100-01-01")
-    with pytest.raises(lobset.InputError, match="one with a label that ends before 1990-01-01"):
+    with pytest.raises(lobset.InputError, match="has a label that ends before 1990-01-01"):
         RowDataset(path, until="1990-01-01")
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -503,13 +502,3 @@ def test_a_batch_job_in_a_store_is_held_against_its_manifest(cluster, server, ma
     server.delete_object(Bucket="jobs", Key=f"glbx/{files[1].name}")
     with pytest.raises(lobset.InputError, match="is listed in manifest.json but is missing"):
         lobset.inspect("s3://jobs/glbx", progress=False)
-
-
-def test_the_page_on_scale_runs(cluster, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    page = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 1
-    names = {}
-    exec(compile(blocks[0], str(page), "exec"), names)
-    assert "M6AM4" in names["manifest"].datasets
