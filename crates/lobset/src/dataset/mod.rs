@@ -17,7 +17,6 @@ pub(crate) use file::DatasetFile;
 pub use index::{SampleFilter, SampleIndex};
 pub(crate) use moments::StoredSums;
 pub use moments::{ColumnMoments, Moments};
-pub(crate) use packing::divisor;
 pub use period::Period;
 pub use reader::DatasetReader;
 pub(crate) use recent::Recent;

@@ -14,6 +14,7 @@ use super::reader::DatasetReader;
 use crate::cast::{low32, single, whole};
 use crate::output::columns;
 use crate::output::kind::Kind;
+use crate::tape::common_divisor;
 
 /// The whole numbers of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Span {
         Self {
             lowest: self.lowest.min(other.lowest),
             highest: self.highest.max(other.highest),
-            step: divisor(divisor(self.step, other.step), apart),
+            step: common_divisor(common_divisor(self.step, other.step), apart),
         }
     }
 
@@ -44,11 +45,6 @@ impl Span {
     fn steps(self) -> u64 {
         self.lowest.abs_diff(self.highest) / self.step.max(1)
     }
-}
-
-/// The greatest common divisor.
-pub(crate) fn divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 /// How the values of a column are written.

@@ -10,9 +10,10 @@ use super::sliding::slide;
 use super::{Bin, DepthSpec, Levels};
 use crate::cache::{Blank, Cache, CacheFile, Slots};
 use crate::cast::to_usize;
-use crate::dataset::{DatasetReader, SampleIndex, divisor};
+use crate::dataset::{DatasetReader, SampleIndex};
 use crate::error::{InputError, Result};
 use crate::run::{Monitor, Stage, map_ordered};
+use crate::tape::common_divisor;
 
 /// From so many bins to each row on, it is cheaper to move along the rows than to look at every row for each bin.
 const DENSE: u64 = 8;
@@ -87,7 +88,7 @@ impl BinCache {
         (threads, monitor): (usize, &Monitor<'_>),
     ) -> Result<Self> {
         let length = spec.ticks_per_bin() as u64;
-        let places = Places::new(length, divisor(stride, length), index.stretches());
+        let places = Places::new(length, common_divisor(stride, length), index.stretches());
         let packing = Packing::new(reader, spec);
         let layout = serde_json::json!({
             "ticks_per_bin": length,
@@ -216,7 +217,7 @@ mod tests {
         fn every_bin_has_a_place_of_its_own_beside_the_next_of_its_phase(
             length in 1..9u64, divide in 1..9u64, stretches in prop::collection::vec(1..40u64, 1..6),
         ) {
-            let step = divisor(divide, length);
+            let step = common_divisor(divide, length);
             let mut end = 0;
             let stretches: Vec<Range<u64>> = stretches.iter().map(|rows| {
                 end += rows;

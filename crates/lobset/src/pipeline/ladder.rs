@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::streams::Stream;
 use crate::cast::to_usize;
 use crate::config::{Config, MicroPipSize};
-use crate::depth::{DepthSpec, LEVELS, MISSING, floor_of_mean};
+use crate::depth::{DepthSpec, MISSING, floor_of_mean};
 use crate::error::{Error, Result};
 use crate::output::Ladder;
-use crate::tape::{BOOK_WORDS, Book, RowCursor, SymbolTape, is_price};
+use crate::tape::{BOOK_WORDS, Book, RowCursor, SymbolTape, each_bit, is_price};
 
 /// The windows of a symbol that are examined, at most.
 const MOST_WINDOWS: u64 = 8;
@@ -116,28 +116,23 @@ impl LadderCounts {
             .map(|step| DepthSpec::new(&Config::default().features, task.ticks_per_bin, task.ticks_per_bin, *step))
             .collect::<Result<_, _>>()
             .map_err(Error::from)?;
-        let mut cells: Vec<Cell> = (0..2 * LEVELS).map(|_| Cell::new(specs.len())).collect();
+        // One for each word of a book; those of words that are no prices stay empty.
+        let mut cells: Vec<Cell> = (0..BOOK_WORDS).map(|_| Cell::new(specs.len())).collect();
         let mut bins = Vec::new();
         let mut cursor = RowCursor::new(tape, task.rows.start)?;
-        let mut cut = false;
+        let cut = || Error::Executor("a work file is shorter than its index".to_owned());
         for row in 0..task.count() {
-            let Some(changed) = cursor.advance()? else {
-                cut = true;
-                break;
-            };
+            let changed = cursor.advance()?.ok_or_else(cut)?;
             let in_bin = row % task.ticks_per_bin;
-            let prices = if row == 0 { u64::MAX } else { changed };
-            for (cell, word) in cells.iter_mut().zip(price_words()) {
-                if prices >> word & 1 == 1 {
-                    cell.change(&specs, cursor.row().book[word].cast_signed(), in_bin);
+            let book = &cursor.row().book;
+            each_bit(if row == 0 { ALL_WORDS } else { changed }, |word| {
+                if is_price(word) {
+                    cells[word].change(&specs, book[word].cast_signed(), in_bin);
                 }
-            }
+            });
             if in_bin + 1 == task.ticks_per_bin {
                 bins.extend(cells.iter_mut().flat_map(|cell| cell.take(task.ticks_per_bin)));
             }
-        }
-        if cut {
-            return Err(Error::Executor("a work file is shorter than its index".to_owned()));
         }
         let mut counts = Self { cells: 0, on_ladder: vec![0; specs.len()] };
         for (number, spec) in specs.iter().enumerate() {
@@ -158,10 +153,8 @@ impl LadderCounts {
     }
 }
 
-/// The words of a book that are prices, a level of a side each.
-fn price_words() -> impl Iterator<Item = usize> {
-    (0..BOOK_WORDS).filter(|word| is_price(*word))
-}
+/// A mask of all words of a book.
+const ALL_WORDS: u64 = (1 << BOOK_WORDS) - 1;
 
 /// A price in micro-pips, if it is one.
 fn micro_pips(spec: &DepthSpec, price: i64) -> Option<i64> {
