@@ -4,11 +4,13 @@
     scripts/torch-env .venv-loaders && .venv-loaders/bin/pip install -r benches/loaders-requirements.txt target/wheels/*.whl
     .venv-loaders/bin/python benches/loaders.py OUT [--seconds 2]
 
-OUT is an output folder; its largest dataset is read. By hand, samples are the same rows: drawn from a memory map of
-float32 rows, from Polars or PyArrow with the columns in memory, and from Hugging Face `datasets`.
+OUT is an output folder; its largest dataset is read. By hand, samples are drawn from its first rows, as many as fit
+into memory: from a memory map of float32 rows, from Polars or PyArrow with the columns in memory, and from Hugging Face
+`datasets`.
 """
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -31,7 +33,6 @@ from torch.utils.data import DataLoader, Dataset
 
 import lobset.data
 import lobset.torch
-from lobset import _lobset
 
 MIB = 1 << 20
 BATCHES = {"tensors": 32, "bins": 32, "windows": 256, "rows": 256}
@@ -78,6 +79,13 @@ def rate(batches: Iterable[Any], seconds: float, workers: int = 0) -> tuple[floa
     return found, most / MIB
 
 
+def read(folder: Path) -> None:
+    """Reads all files of a folder, since everything is measured with its files in memory."""
+    for file in folder.iterdir():
+        with file.open("rb") as source, open(os.devnull, "wb") as nowhere:
+            shutil.copyfileobj(source, nowhere, MIB)
+
+
 def head(title: str, columns: list[str]) -> None:
     print(f"\n| {title} | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1))
 
@@ -102,35 +110,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--by-hand-rows", type=int, default=6_000_000, help="rows that are drawn from by hand")
     options = parser.parse_args()
     seconds = options.seconds
     symbol = max((s for s in lobset.Manifest.read(options.out).symbols if s.path), key=lambda s: s.rows)
     path = symbol.path
     names = lobset.data.WindowDataset(path, cache=None, length=1).columns
+    caches = {"tensors": "depth", "bins": "depth", "windows": "windows", "rows": "rows"}
+    caches = {kind: options.out.parent / "cache" / name for kind, name in caches.items()}
     ours = {}
     for kind, make in {
-        "tensors": lambda: lobset.torch.DepthDataset(path),
-        "bins": lambda: lobset.torch.DepthDataset(path, output="bins"),
-        "windows": lambda: lobset.torch.WindowDataset(path),
-        "rows": lambda: lobset.torch.RowDataset(path),
+        "tensors": lambda cache: lobset.torch.DepthDataset(path, cache=cache),
+        "bins": lambda cache: lobset.torch.DepthDataset(path, output="bins", cache=cache),
+        "windows": lambda cache: lobset.torch.WindowDataset(path, cache=cache),
+        "rows": lambda cache: lobset.torch.RowDataset(path, cache=cache),
     }.items():
         started = time.perf_counter()
-        ours[kind] = make()
+        ours[kind] = make(caches[kind])
+        opened = time.perf_counter() - started
+        size = sum(file.stat().st_size for file in caches[kind].iterdir())
         print(
-            f"{kind}: {len(ours[kind]):,} samples of {symbol.labelled_rows:,} rows, opened in {time.perf_counter() - started:.1f} s"
+            f"{kind}: {len(ours[kind]):,} samples of {symbol.labelled_rows:,} rows, opened in {opened:.1f} s; {size / 1e9:.1f} GB of cache"
         )
     tensors, windows, rows = ours["tensors"], ours["windows"], ours["rows"]
-    # Everything is measured with its files in memory.
-    for file in Path(_lobset.cache_folder()).iterdir():
-        with file.open("rb") as source, open(os.devnull, "wb") as nowhere:
-            shutil.copyfileobj(source, nowhere, MIB)
-
     ways = [(0, ""), (1, "fork"), (2, "fork"), (1, "spawn"), (2, "spawn")]
     names_of_ways = ["0 workers", "1, fork", "2, fork", "1, spawn", "2, spawn", "`loader`"]
     head("samples a second (MiB of a worker, or of this process)", names_of_ways)
     blank = Blank(tensors.shape, len(tensors))
     row("blank tensors, random", [*with_workers(lambda: blank, 32, True, seconds, ways), "–"])
     for kind, dataset in ours.items():
+        read(caches[kind])
         for order in ("random", "in order"):
             cells = with_workers(lambda d=dataset: d, BATCHES[kind], order == "random", seconds, ways)
             loader = lobset.torch.loader(dataset, BATCHES[kind], shuffle=order == "random")
@@ -139,14 +148,16 @@ def main() -> None:
 
     # The same rows by hand.
     config = tensors.samples.configs[0]
-    frame = pl.read_parquet(path, columns=list(dict.fromkeys([*rows.samples.columns, *names, "classification_label"])))
+    columns = list(dict.fromkeys([*rows.samples.columns, *names, "classification_label"]))
+    frame = pl.read_parquet(path, columns=columns, n_rows=options.by_hand_rows)
+    print(f"\nby hand: {len(frame):,} rows")
     plain_columns = [name for name in frame.columns if name != "classification_label"]
     labels = frame["classification_label"].to_numpy()
 
     def places(dataset: Any) -> np.ndarray:
-        return np.array(
-            [dataset.samples.position(i) for i in np.random.default_rng(1).permutation(len(dataset))[:50_000]]
-        )
+        drawn = np.random.default_rng(1).permutation(len(dataset))
+        found = (dataset.samples.position(int(index)) for index in drawn)
+        return np.array(list(itertools.islice((place for place in found if place < len(frame)), 50_000)))
 
     with tempfile.TemporaryDirectory(dir=options.out.parent) as folder:
         started = time.perf_counter()
@@ -159,7 +170,9 @@ def main() -> None:
         mapped = np.memmap(f"{folder}/rows.f32", np.float32, "r", shape=shape)
         window = [rows.samples.columns.index(name) for name in names]
         arrow = frame.select(plain_columns).to_arrow()
-        hugging = datasets.Dataset.from_parquet(str(path), cache_dir=folder, columns=plain_columns).with_format("numpy")
+        frame.write_parquet(f"{folder}/rows.parquet")
+        copy = datasets.Dataset.from_parquet(f"{folder}/rows.parquet", cache_dir=folder, columns=plain_columns)
+        hugging = copy.with_format("numpy")
 
         def of_arrow(start: int, stop: int, columns: list[str]) -> np.ndarray:
             part = arrow.slice(start, stop - start)

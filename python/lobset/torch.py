@@ -72,13 +72,16 @@ def _collate(samples: Sequence[Any], *, collate_fn_map: Any = None) -> list[Any]
 default_collate_fn_map[_Sample] = _collate
 
 
-def _empty(shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
-    """New memory; in a worker of a `DataLoader`, memory that its process shares, as for PyTorch's own batches."""
+def _new(shape: tuple[int, ...], kind: np.dtype[Any]) -> torch.Tensor:
+    """New memory for a batch; in a worker of a `DataLoader`, memory that its process shares, as for PyTorch's own batches."""
     if get_worker_info() is None:
-        return torch.empty(shape, dtype=kind)
-    empty = torch.empty(0, dtype=kind)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape) * empty.element_size())
-    return empty.set_(storage, 0, shape, torch.empty(shape, device="meta").stride())
+        # NumPy asks the system for large pages, PyTorch does not.
+        return torch.from_numpy(np.empty(shape, kind))
+    of_kind = _TYPES[kind.name]
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * kind.itemsize)
+    shared = torch.empty(0, dtype=of_kind).set_(storage, 0, shape, torch.empty(shape, device="meta").stride())
+    # The system provides its pages faster to a loop that does nothing else.
+    return shared.zero_()
 
 
 class _Mapped(Dataset):
@@ -98,7 +101,7 @@ class _Mapped(Dataset):
         """Returns the samples of a batch, computed at once: PyTorch's loaders call this."""
         threads = 1 if get_worker_info() is not None else None
         numbers = self.samples._numbers(indices)
-        arrays = [_empty((len(numbers), *shape), _TYPES[kind.name]) for shape, kind in self.samples.arrays()]
+        arrays = [_new((len(numbers), *shape), kind) for shape, kind in self.samples.arrays()]
         labels = torch.empty((len(self.samples.targets), len(numbers)), dtype=torch.int64)
         self.samples.fill(numbers, [array.numpy() for array in arrays], labels.numpy(), threads)
         return _Batch(self.samples._joined(arrays), self.samples._named(labels), len(numbers))
