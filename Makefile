@@ -8,10 +8,11 @@ LOBSET := target/release/lobset
 PYTHON := .venv/bin/python
 TORCH := .venv-torch/bin/python
 READERS := .venv-readers/bin/python
+BROWSER := .venv-browser/bin/python
 LINT := .venv-lint/bin/python
 DOCS := .venv-docs/bin/python
 
-.PHONY: build process-production test test-rust test-siege test-python test-readers test-torch wheel lint docs fuzz siege bench bench-scale compatibility clean
+.PHONY: build process-production test test-rust test-siege test-python test-readers test-torch test-browser wheel lint docs fuzz siege bench bench-scale compatibility clean
 
 build:
 	cargo build --release --locked --bin lobset
@@ -24,17 +25,14 @@ process-production: build
 	fi
 	$(LOBSET) process $(if $(DATA),"$(DATA)",market) -o "$(OUT)" $(if $(CURRENCY),--currency $(CURRENCY)) --overwrite
 
-test: test-rust test-siege test-python test-readers test-torch
+test: test-rust test-siege test-python test-readers test-torch test-browser
 
 test-rust:
 	cargo test --workspace --locked
 
 # A few cases of `make siege`, in seconds. The debug build also supports the portable way of publishing.
 test-siege: test-rust
-	@command -v strace >/dev/null || { \
-		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq strace; \
-	}
+	@command -v strace >/dev/null || scripts/debian-packages strace
 	scripts/siege --short --lobset target/debug/lobset
 
 # The wheel that `pip install .` installs.
@@ -58,12 +56,21 @@ test-torch: wheel $(TORCH)
 	$(TORCH) -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/*.whl
 	$(TORCH) -m pytest -q tests/python/test_torch.py tests/python/test_docs.py
 
+# The report in Chromium. What it looks like is left in target/browser.
+test-browser: build $(BROWSER)
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || scripts/debian-packages chromium chromium-driver
+	$(BROWSER) -m pytest -q tests/browser
+
 $(PYTHON): tests/python/requirements.txt
 	scripts/python-env .venv $<
 	touch $@
 
 $(READERS): tests/compatibility/requirements.txt
 	scripts/python-env .venv-readers $<
+	touch $@
+
+$(BROWSER): tests/browser/requirements.txt
+	scripts/python-env .venv-browser $<
 	touch $@
 
 $(LINT): scripts/lint-requirements.txt
@@ -122,4 +129,4 @@ bench-scale: wheel
 	$(PYTHON) benches/scale.py
 
 clean:
-	rm -rf target fuzz/target .venv .venv-torch .venv-readers .venv-lint .venv-docs .venv-bench site market market.partial production
+	rm -rf target fuzz/target .venv .venv-torch .venv-readers .venv-browser .venv-lint .venv-docs .venv-bench site market market.partial production

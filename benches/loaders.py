@@ -10,14 +10,17 @@ into memory: from a memory map of float32 rows, from Polars or PyArrow with the 
 """
 
 import argparse
+import gc
 import itertools
 import multiprocessing
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,6 @@ import torch
 from by_hand import plain
 from torch.utils.data import DataLoader, Dataset
 
-import lobset.data
 import lobset.torch
 
 MIB = 1 << 20
@@ -79,11 +81,14 @@ def rate(batches: Iterable[Any], seconds: float, workers: int = 0) -> tuple[floa
     return found, most / MIB
 
 
-def read(folder: Path) -> None:
-    """Reads all files of a folder, since everything is measured with its files in memory."""
-    for file in folder.iterdir():
+def hold(cache: Path, caches: Path) -> None:
+    """Reads the files of a cache folder and lets go of the others, so that what is measured has its files in memory."""
+    for file in caches.glob("*/*"):
         with file.open("rb") as source, open(os.devnull, "wb") as nowhere:
-            shutil.copyfileobj(source, nowhere, MIB)
+            if file.parent == cache:
+                shutil.copyfileobj(source, nowhere, MIB)
+            else:
+                os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def head(title: str, columns: list[str]) -> None:
@@ -115,36 +120,46 @@ def main() -> None:
     seconds = options.seconds
     symbol = max((s for s in lobset.Manifest.read(options.out).symbols if s.path), key=lambda s: s.rows)
     path = symbol.path
-    names = lobset.data.WindowDataset(path, cache=None, length=1).columns
-    caches = {"tensors": "depth", "bins": "depth", "windows": "windows", "rows": "rows"}
-    caches = {kind: options.out.parent / "cache" / name for kind, name in caches.items()}
-    ours = {}
-    for kind, make in {
-        "tensors": lambda cache: lobset.torch.DepthDataset(path, cache=cache),
-        "bins": lambda cache: lobset.torch.DepthDataset(path, output="bins", cache=cache),
-        "windows": lambda cache: lobset.torch.WindowDataset(path, cache=cache),
-        "rows": lambda cache: lobset.torch.RowDataset(path, cache=cache),
-    }.items():
-        started = time.perf_counter()
-        ours[kind] = make(caches[kind])
-        opened = time.perf_counter() - started
-        size = sum(file.stat().st_size for file in caches[kind].iterdir())
-        print(
-            f"{kind}: {len(ours[kind]):,} samples of {symbol.labelled_rows:,} rows, opened in {opened:.1f} s; {size / 1e9:.1f} GB of cache"
-        )
-    tensors, windows, rows = ours["tensors"], ours["windows"], ours["rows"]
+    folder = options.out.parent / "cache"
+    kinds: dict[str, tuple[Path, Callable[..., Any]]] = {
+        "tensors": (folder / "depth", lobset.torch.DepthDataset),
+        "bins": (folder / "depth", partial(lobset.torch.DepthDataset, output="bins")),
+        "windows": (folder / "windows", lobset.torch.WindowDataset),
+        "rows": (folder / "rows", lobset.torch.RowDataset),
+    }
+
+    def opened(kind: str) -> Any:
+        return kinds[kind][1](path, cache=kinds[kind][0])
+
     ways = [(0, ""), (1, "fork"), (2, "fork"), (1, "spawn"), (2, "spawn")]
     names_of_ways = ["0 workers", "1, fork", "2, fork", "1, spawn", "2, spawn", "`loader`"]
     head("samples a second (MiB of a worker, or of this process)", names_of_ways)
-    blank = Blank(tensors.shape, len(tensors))
-    row("blank tensors, random", [*with_workers(lambda: blank, 32, True, seconds, ways), "–"])
-    for kind, dataset in ours.items():
-        read(caches[kind])
+    for kind, (cache, _) in kinds.items():
+        started = time.perf_counter()
+        dataset = opened(kind)
+        seconds_to_open = time.perf_counter() - started
+        size = sum(file.stat().st_size for file in cache.iterdir()) / 1e9
+        print(
+            f"{kind}: {len(dataset):,} samples, opened in {seconds_to_open:.1f} s; {size:.1f} GB of cache",
+            file=sys.stderr,
+        )
+        if kind == "tensors":
+            blank = Blank(dataset.shape, len(dataset))
+            row("blank tensors, random", [*with_workers(lambda blank=blank: blank, 32, True, seconds, ways), "–"])
+        hold(cache, folder)
         for order in ("random", "in order"):
             cells = with_workers(lambda d=dataset: d, BATCHES[kind], order == "random", seconds, ways)
             loader = lobset.torch.loader(dataset, BATCHES[kind], shuffle=order == "random")
             cells.append(f"{rate(loader, seconds)[0]:,.0f}")
             row(f"{kind}, {order}", cells)
+            if kind == "rows" and order == "random":
+                sampler = lobset.torch.UniformSampler(dataset, seed=1)
+                loader = lobset.torch.loader(dataset, BATCHES[kind], sampler=sampler)
+                row("rows, `UniformSampler`", ["–"] * len(ways) + [f"{rate(loader, seconds)[0]:,.0f}"])
+        del dataset, loader
+        gc.collect()
+    tensors, windows, rows = (opened(kind) for kind in ("tensors", "windows", "rows"))
+    names = windows.samples.columns
 
     # The same rows by hand.
     config = tensors.samples.configs[0]

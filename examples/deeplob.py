@@ -57,7 +57,7 @@ class DeepLob(nn.Module):
 
 
 def main() -> None:
-    options = parser(__doc__, steps=300).parse_args()
+    options = parser(__doc__, steps=250).parse_args()
     torch.manual_seed(1)
     data = prepare(options)
 

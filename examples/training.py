@@ -1,6 +1,7 @@
 """What the examples that train have in common: the data, a training loop, and what they say of the result."""
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ def prepare(options: argparse.Namespace, **tensors: int) -> Data:
     The target is `fi2010(50)`, in thirds: the mean mid price of the next 50 rows over the mid price at the row. It starts
     from the price at the row, so nothing of it is known there.
     """
+    # PyTorch's own choice is one thread on some machines with two cores.
+    torch.set_num_threads(os.cpu_count() or 1)
     data = options.data
     if data is None:
         data = options.work / f"market-{options.rows}"

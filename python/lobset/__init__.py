@@ -12,6 +12,7 @@ from lobset._depth import DepthProcessor
 from lobset._engine import (
     Progress,
     build,
+    estimate,
     explain,
     fit_thresholds,
     inspect,
@@ -33,6 +34,7 @@ from lobset._errors import (
 from lobset._explanation import ExplainedTarget, Explanation
 from lobset._lobset import RowStream, __version__
 from lobset._results import (
+    Estimate,
     Fit,
     InspectedSymbol,
     Inspection,
@@ -51,6 +53,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DepthProcessor",
+    "Estimate",
     "ExecutorError",
     "ExplainedTarget",
     "Explanation",
@@ -74,6 +77,7 @@ __all__ = [
     "ValidationError",
     "__version__",
     "build",
+    "estimate",
     "explain",
     "fit_thresholds",
     "inspect",

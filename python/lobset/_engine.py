@@ -11,7 +11,7 @@ from typing import Any
 from lobset import _lobset, _numbers
 from lobset._config import Config
 from lobset._explanation import Explanation
-from lobset._results import Inspection, Manifest, Thresholds, Validation, place
+from lobset._results import Estimate, Inspection, Manifest, Thresholds, Validation, place
 
 PathLike = str | os.PathLike[str]
 _MOST_SEED = _MOST_ROW = 2**64 - 1
@@ -103,6 +103,31 @@ def process(
             listener,
         )
     return Manifest._of(place(out), json.loads(text))
+
+
+def estimate(
+    inputs: PathLike | Iterable[PathLike],
+    out: PathLike,
+    config: Config | Mapping[str, Any] | None = None,
+    *,
+    thresholds: PathLike | None = None,
+    symbology: PathLike | None = None,
+    threads: int = 0,
+    progress: bool | Progress = True,
+) -> Estimate:
+    """Says what `process` would read and write with the same arguments, from the metadata of all files and a sample of
+    their records. Writes nothing. Errors as in `process`, as far as settings, the names of files and the sample show."""
+    with watched(progress) as listener:
+        text = _lobset.estimate(
+            _paths(inputs),
+            os.fspath(out),
+            _settings(config),
+            _path(thresholds),
+            _path(symbology),
+            _numbers.threads(threads),
+            listener,
+        )
+    return Estimate._of(text)
 
 
 def build(

@@ -20,6 +20,7 @@ __all__ = [
     "build",
     "cache_folder",
     "command",
+    "estimate",
     "explain",
     "fit_thresholds",
     "identity",
@@ -57,6 +58,15 @@ def process(
     symbology: _Path | None,
     threads: int,
     overwrite: bool,
+    progress: _Progress | None,
+) -> str: ...
+def estimate(
+    inputs: Sequence[_Path],
+    out: _Path,
+    config: str,
+    thresholds: _Path | None,
+    symbology: _Path | None,
+    threads: int,
     progress: _Progress | None,
 ) -> str: ...
 def process_as_tasks(

@@ -142,6 +142,10 @@ class Split:
     """Marked rows of each class."""
     short: list[int]
     """Classes with fewer rows than the number marked in the other classes."""
+    majority_accuracy: float | None
+    """Accuracy of always predicting the class of most `fit` rows, 0 to 1; None if this split or `fit` has no rows."""
+    known_accuracy: float | None
+    """Accuracy of predicting from what is known at the row, 0 to 1; None if the split has no rows."""
 
     @classmethod
     def _of(cls, values: dict[str, Any]) -> Self:
@@ -150,6 +154,8 @@ class Split:
             classes=np.array(values["classes"], dtype=np.int64),
             balanced=np.array(values["balanced"], dtype=np.int64),
             short=values["short"],
+            majority_accuracy=values["majority_accuracy"],
+            known_accuracy=values["known_accuracy"],
         )
 
 
@@ -162,6 +168,8 @@ class TargetCounts:
     """Rows whose windows are complete, but whose movement is not defined."""
     splits: dict[str, Split] = field(repr=False)
     """`fit`, `embargo` and `holdout`, if the dataset has labels of the target."""
+    known_share: float | None
+    """How much of the movement's variance over the `fit` rows is known at the row, 0 to 1."""
     reason: str | None
     """Why the dataset has no labels of the target."""
 
@@ -172,6 +180,7 @@ class TargetCounts:
             labelled_rows=values["labelled_rows"],
             undefined_rows=values["undefined_rows"],
             splits={name: Split._of(split) for name, split in splits.items()},
+            known_share=values["known_share"],
             reason=values["reason"],
         )
 
@@ -308,6 +317,45 @@ class Validation:
             seconds=values["seconds"],
             manifest=Manifest._of(folder, values["manifest"]),
         )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What `process` would read and write. Sizes are usually right to a quarter, the time to a factor of two."""
+
+    currency: str
+    """The tag of the file names."""
+    files: list[dict[str, Any]] = field(repr=False)
+    """Every file, in order of time: name, bytes, first_ts."""
+    bytes: int
+    """Size of all files."""
+    delivery: list[str] = field(repr=False)
+    """Sentences about their completeness, and what was skipped."""
+    fit_until: np.datetime64 | None
+    """The boundary time T, UTC; None where only a run finds it: in the middle of a single file."""
+    records: int
+    """Records in all files, estimated, as are the numbers that follow."""
+    rows: int
+    symbols: dict[str, int] = field(repr=False)
+    """Labelled rows of each symbol of the sample, the largest symbol first. Symbols without a record in it are missing."""
+    min_symbol_samples: int
+    """Labelled rows that a symbol needs to get a dataset."""
+    datasets: int
+    dataset_bytes: int
+    work_bytes: int
+    """Size of the work files. They are beside the output until the run ends."""
+    free_bytes: int | None
+    """Free space there; None for an object store."""
+    threads: int
+    seconds: float
+    sampled_records: int
+
+    @classmethod
+    def _of(cls, text: str) -> Self:
+        values = json.loads(text)
+        until = values.pop("fit_until")
+        symbols = {symbol["symbol"]: symbol["labelled_rows"] for symbol in values.pop("symbols")}
+        return cls(fit_until=None if until is None else _time(until), symbols=symbols, **values)
 
 
 @dataclass(frozen=True)

@@ -126,11 +126,32 @@ def test_symbols_may_come_from_a_symbology_file(market, manifest, tmp_path):
         assert caught.value.path == names
 
 
+def test_an_estimate_says_what_a_run_does_and_writes_nothing(market, manifest, tmp_path):
+    found = lobset.estimate(market, tmp_path / "out", SMALL, progress=False)
+    assert found.records == found.sampled_records == 60_000, "this market is smaller than a sample"
+    assert found.fit_until == lobset.Thresholds.read(manifest.folder / "thresholds.json").fit_until
+    assert found.datasets == len(manifest.datasets) and found.currency == "AUDUSD"
+    assert [file["name"] for file in found.files] == sorted(file.name for file in market.iterdir())
+    assert set(manifest.datasets) <= set(found.symbols) and found.seconds > 0
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(lobset.OutputError):
+        lobset.estimate(market, manifest.folder / "manifest.json", SMALL, progress=False)
+    script = os.path.join(os.path.dirname(sys.executable), "lobset")
+    command = [script, "process", market, "-o", tmp_path / "out", "--dry-run", "--json", *small.FLAGS]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert (said["rows"], said["dataset_bytes"]) == (found.rows, found.dataset_bytes)
+
+
 def test_results_are_typed(market, manifest, tmp_path):
     assert manifest.config == SMALL.replace(currency="AUDUSD") and manifest.version == lobset.__version__
     symbol = next(s for s in manifest.symbols if s.path)
     assert symbol.splits["fit"].classes.sum() == symbol.splits["fit"].rows > 0
     assert symbol.path.stat().st_size == symbol.bytes
+    found = symbol.targets["classic"]
+    assert 0 < found.known_share < 1 and 0 < found.splits["holdout"].known_accuracy < 1
+    majority = int(np.argmax(found.splits["fit"].classes))
+    holdout = found.splits["holdout"]
+    assert holdout.majority_accuracy == pytest.approx(holdout.classes[majority] / holdout.rows)
     assert any(s.reason for s in manifest.symbols if s.path is None)
     assert lobset.Manifest.read(str(manifest.folder)).json == manifest.json
     thresholds = lobset.Thresholds.read(manifest.folder / "thresholds.json")

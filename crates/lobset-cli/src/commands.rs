@@ -133,8 +133,8 @@ fn run_watched(
             let files = setup::init(&folder, currency.as_deref())?;
             finish(None, &[], &|| written(&files), &|| serde_json::to_string_pretty(&files))
         }
-        Command::Completions { shell } => print(&setup::completions(shell), None),
-        Command::Man { folder: None } => print(&setup::page()?, None),
+        Command::Completions { shell } => print_text(talk, &setup::completions(shell)),
+        Command::Man { folder: None } => print_text(talk, &setup::page()?),
         Command::Man { folder: Some(folder) } => {
             let files = setup::pages(&folder)?;
             finish(None, &[], &|| written(&files), &|| serde_json::to_string_pretty(&files))
@@ -160,6 +160,12 @@ fn written(files: &[PathBuf]) -> Page {
         page.line(format!("wrote {}", file.display()));
     }
     page
+}
+
+/// Prints a text that was asked for, also with `-q`.
+fn print_text(talk: &Talk, text: &str) -> Result<(), Error> {
+    let json = || serde_json::json!({ "text": text }).to_string() + "\n";
+    if talk.json { print(&json(), None) } else { print(text, None) }
 }
 
 /// Prints the result to stdout, unless only errors are wanted. `written` is the path that the command has written.

@@ -129,6 +129,25 @@ pub fn thresholds(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Option<Thre
     py.detach(|| path.map(|path| Thresholds::read(&lobset::storage::plain(&path))).transpose()).or_raise(py)
 }
 
+/// Says what the main job would read and write, as JSON.
+#[pyfunction]
+#[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, progress))]
+pub fn estimate(
+    py: Python<'_>,
+    inputs: Vec<PathBuf>,
+    out: PathBuf,
+    config: &str,
+    thresholds: Option<PathBuf>,
+    symbology: Option<PathBuf>,
+    threads: usize,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let config = settings::config(config)?;
+    let given = self::thresholds(py, thresholds)?;
+    let options = Options { threads, symbology, ..Options::default() };
+    json(&run(py, progress, |monitor, _| lobset::estimate(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
+}
+
 /// Runs the main job; returns the manifest as JSON.
 #[pyfunction]
 #[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, overwrite, progress))]

@@ -50,7 +50,7 @@ mod _lobset {
     #[pymodule_export]
     use super::depth::DepthProcessor;
     #[pymodule_export]
-    use super::engine::{build, explain, fit_thresholds, inspect, process, report, simulate, validate};
+    use super::engine::{build, estimate, explain, fit_thresholds, inspect, process, report, simulate, validate};
     #[pymodule_export]
     use super::moments::Moments;
     #[pymodule_export]

@@ -4,11 +4,15 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, TimestampNanosecondType};
 use common::{START, Tick, market, run, small, ticks, write_files};
 use lobset::config::{ClassRule, Columns, PriceType};
 use lobset::{Config, Error, Monitor, Options};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 fn report(out: &Path) -> lobset::Result<bool> {
     lobset::report(out, &Options::default(), &Monitor::silent())
@@ -26,6 +30,28 @@ fn texts(page: &str) -> String {
         texts.push('\n');
     }
     texts
+}
+
+/// The first time of a row under embargo, to the minute, read row by row.
+fn embargo(paths: &[PathBuf]) -> Option<String> {
+    let mut first: Option<i64> = None;
+    for path in paths {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap().build().unwrap();
+        for batch in reader {
+            let batch = batch.unwrap();
+            let times = batch.column_by_name("ts_recv").unwrap().as_primitive::<TimestampNanosecondType>();
+            let schema = batch.schema();
+            for name in schema.fields().iter().map(|field| field.name()).filter(|name| name.starts_with("split")) {
+                let splits = batch.column_by_name(name).unwrap().as_dictionary::<Int32Type>();
+                let names = splits.values().as_string::<i32>();
+                let of_embargo = (0..batch.num_rows()).filter(|row| {
+                    splits.is_valid(*row) && names.value(splits.keys().value(*row) as usize) == "embargo"
+                });
+                first = of_embargo.map(|row| times.value(row)).chain(first).min();
+            }
+        }
+    }
+    first.map(|time| lobset::Timestamp(time.try_into().unwrap()).to_string()[..16].replace('T', " "))
 }
 
 #[test]
@@ -63,6 +89,12 @@ fn the_page_says_what_the_manifest_says_and_fetches_nothing() {
         let escape = |text: &str| minijinja::HtmlEscape(text).to_string();
         assert!(manifest.warnings.iter().all(|warning| texts.contains(&escape(warning))), "{:?}", manifest.warnings);
         assert!(manifest.inputs.iter().all(|input| texts.contains(&input.sha256)));
+        // A band of the timeline, and its key.
+        let paths: Vec<PathBuf> = manifest.datasets().map(|(_, dataset)| out.join(&dataset.file)).collect();
+        let begin = embargo(&paths);
+        assert_eq!(begin.is_none(), config.drop_unbalanced, "only balanced rows of fit and holdout are left");
+        assert_eq!(page.matches("class=\"embargo\"").count(), usize::from(begin.is_some()));
+        assert!(begin.is_none_or(|begin| page.contains(&format!("embargo from {begin}"))));
         let charts = page.matches("<svg").count();
         let targets: usize = manifest.datasets().map(|(symbol, _)| symbol.splits().count()).sum();
         // The timeline; prices and spreads of each dataset; classes and their shares over time of each target, and movements

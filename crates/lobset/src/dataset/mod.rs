@@ -18,6 +18,7 @@ pub use index::{SampleFilter, SampleIndex};
 pub(crate) use moments::StoredSums;
 pub use moments::{ColumnMoments, Moments};
 pub use period::Period;
+pub(crate) use period::first_at;
 pub use reader::DatasetReader;
 pub(crate) use recent::Recent;
 pub use rows::{RowSpec, RowWindows};

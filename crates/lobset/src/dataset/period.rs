@@ -106,7 +106,7 @@ pub(super) fn times(reader: &DatasetReader, group: usize) -> Result<Vec<u64>> {
 }
 
 /// The position of the first row at or after a moment: the running maximum of `ts_recv` reaches it there.
-fn first_at(reader: &DatasetReader, moment: u64) -> Result<u64> {
+pub(crate) fn first_at(reader: &DatasetReader, moment: u64) -> Result<u64> {
     for (group, rows) in reader.groups().enumerate() {
         // Row groups whose statistics say that they end earlier need not be read.
         if reader.latest(group).is_some_and(|latest| latest < moment) {

@@ -1,9 +1,10 @@
 //! Charts as inline SVG without text, so that they stretch to any width: what they show is said beside them, in HTML.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use super::sample::Block;
-use super::time::Scale;
+use super::time::{Scale, minute};
 
 /// Width of every chart, in units that the page stretches.
 const WIDTH: f64 = 1000.0;
@@ -65,8 +66,8 @@ pub struct Bar {
     pub title: String,
 }
 
-/// Input files over time, with T: bars before it are of the fit half.
-pub fn timeline(bars: &[Bar], scale: &Scale, until: u64) -> String {
+/// Input files over time, with the embargo, which ends at T: bars before that are of the fit half.
+pub fn timeline(bars: &[Bar], scale: &Scale, embargo: Range<u64>) -> String {
     let height = 120.0;
     let most = bars.iter().map(|bar| bar.rows + bar.dropped).max().unwrap_or(0).max(1) as f64;
     let mut svg = Svg::new("timeline", height, "rows of the input files over time");
@@ -77,7 +78,7 @@ pub fn timeline(bars: &[Bar], scale: &Scale, until: u64) -> String {
         let part = |count: u64| count as f64 / most * (height - 12.0);
         let (rows, dropped) = (part(bar.rows), part(bar.dropped));
         // T may be in the middle of a file.
-        let middle = (scale.place(until) * WIDTH).clamp(from, from + width);
+        let middle = (scale.place(embargo.end) * WIDTH).clamp(from, from + width);
         for (half, [start, end]) in [("fit", [from, middle]), ("holdout", [middle, from + width])] {
             if end > start {
                 svg.rect(half, [start, height - rows, end - start, rows], &bar.title);
@@ -90,7 +91,12 @@ pub fn timeline(bars: &[Bar], scale: &Scale, until: u64) -> String {
             svg.rect("degraded", [from, 0.0, width, 8.0], &bar.title);
         }
     }
-    let at = scale.place(until) * WIDTH;
+    let at = scale.place(embargo.end) * WIDTH;
+    if !embargo.is_empty() {
+        // Visible however short.
+        let width = (at - scale.place(embargo.start) * WIDTH).max(2.0);
+        svg.rect("embargo", [at - width, 0.0, width, height], &format!("embargo from {}", minute(embargo.start)));
+    }
     svg.line("until", [at, 0.0, at, height]);
     svg.finish()
 }

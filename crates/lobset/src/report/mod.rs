@@ -47,9 +47,10 @@ pub fn page(
     let draw = |(number, (symbol, dataset)): &(usize, (&SymbolEntry, &DatasetEntry))| {
         let reader = DatasetReader::open(&path(&dataset.file))?;
         let sample = Sample::read(&reader, scale.pause())?;
+        let embargo = sample::embargo(&reader, manifest.thresholds.fit_until.0)?;
         let picture = if *number == 0 { tensor::picture(reader, &symbol.breaks)? } else { None };
         monitor.advance(0)?;
-        Ok((sample, picture))
+        Ok((sample, embargo, picture))
     };
     let mut drawn = Vec::with_capacity(numbered.len());
     map_batched(
@@ -64,7 +65,7 @@ pub fn page(
     )?;
     let charts = numbered.iter().zip(drawn);
     let drawn: Vec<Drawn<'_>> =
-        charts.map(|((_, (symbol, _)), (sample, picture))| Drawn { symbol, sample, picture }).collect();
+        charts.map(|((_, (symbol, _)), (sample, embargo, picture))| Drawn { symbol, sample, embargo, picture }).collect();
     render(&View::new(manifest, thresholds, &drawn, scale))
 }
 

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
+use arrow_array::{Array, DictionaryArray, RecordBatch, StringArray};
 
 use crate::cast::to_usize;
 use crate::config::Target;
-use crate::dataset::DatasetReader;
+use crate::dataset::{DatasetReader, first_at};
 use crate::error::Result;
 use crate::label::Split;
 use crate::output::names;
@@ -95,7 +95,7 @@ impl Sample {
         pause: u64,
     ) -> Result<()> {
         let times = reader.column(block, time)?;
-        let times = times.as_primitive_opt::<arrow_array::types::TimestampNanosecondType>();
+        let times = times.as_primitive_opt::<TimestampNanosecondType>();
         let mids = reader.column(block, names::MID_PRICE)?.as_primitive_opt::<Float64Type>();
         let foreign = || reader.foreign(names::MID_PRICE);
         let prices = |name: &str| -> Result<Vec<f64>> {
@@ -118,11 +118,9 @@ impl Sample {
             let [movement, class, split] = label_columns(target);
             let movements = reader.column(block, &movement)?.as_primitive_opt::<Float64Type>();
             let classes = reader.column(block, &class)?.as_primitive_opt::<Int32Type>();
-            let splits = reader.column(block, &split)?.as_dictionary_opt::<Int32Type>();
             let movements = movements.ok_or_else(|| reader.foreign(&movement))?;
             let classes = classes.ok_or_else(|| reader.foreign(&class))?;
-            let splits = splits.ok_or_else(|| reader.foreign(&split))?;
-            let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| reader.foreign(&split))?;
+            let (splits, texts) = split_names(reader, block, &split)?;
             let fit = texts.iter().position(|text| text == Some(Split::Fit.name()));
             for row in (0..block.num_rows()).filter(|row| classes.is_valid(*row) && splits.is_valid(*row)) {
                 let time = u64::try_from(columns.times[row]).unwrap_or_default();
@@ -158,6 +156,51 @@ impl Columns<'_> {
         let (sum, count) = spreads.fold((0.0, 0_u32), |(sum, count), spread| (sum + spread, count + 1));
         Block { times, mids: [low, high], spread: sum / f64::from(count.max(1)) }
     }
+}
+
+/// When the embargo of a dataset begins: the time of its first row under embargo for any target. These are the last rows
+/// before T. `None` if the file has no such row.
+///
+/// # Errors
+/// [`InputError`](crate::error::InputError) when the file cannot be read.
+pub fn embargo(reader: &DatasetReader, until: u64) -> Result<Option<u64>> {
+    let mut begin = None;
+    let before = match reader.data_type(names::TS_RECV) {
+        Some(_) => first_at(reader, until)?.checked_sub(1),
+        None => None,
+    };
+    let Some(last) = before else { return Ok(begin) };
+    let splits: Vec<String> = reader.targets().iter().map(|target| target.column(names::SPLIT)).collect();
+    let wanted: Vec<&str> = splits.iter().map(String::as_str).chain([names::TS_RECV]).collect();
+    for group in (0..=reader.locate(last).0).rev() {
+        let batch = reader.read(group, &wanted)?;
+        let first = splits.iter().map(|split| first_of(reader, &batch, split, Split::Embargo));
+        let Some(row) = first.collect::<Result<Vec<_>>>()?.into_iter().flatten().min() else { break };
+        let times = reader.column(&batch, names::TS_RECV)?.as_primitive_opt::<TimestampNanosecondType>();
+        let times = times.ok_or_else(|| reader.foreign(names::TS_RECV))?;
+        begin = u64::try_from(times.value(row)).ok();
+    }
+    Ok(begin)
+}
+
+/// The first row of a split.
+fn first_of(reader: &DatasetReader, batch: &RecordBatch, column: &str, split: Split) -> Result<Option<usize>> {
+    let (splits, names) = split_names(reader, batch, column)?;
+    let wanted = names.iter().position(|name| name == Some(split.name()));
+    let is_wanted = |row: &usize| splits.is_valid(*row) && usize::try_from(splits.keys().value(*row)).ok() == wanted;
+    Ok(wanted.and_then(|_| (0..batch.num_rows()).find(is_wanted)))
+}
+
+/// A column of splits, and the names that its keys stand for.
+fn split_names<'a>(
+    reader: &DatasetReader,
+    batch: &'a RecordBatch,
+    column: &str,
+) -> Result<(&'a DictionaryArray<Int32Type>, &'a StringArray)> {
+    let splits = reader.column(batch, column)?.as_dictionary_opt::<Int32Type>();
+    let splits = splits.ok_or_else(|| reader.foreign(column))?;
+    let names = splits.values().as_string_opt::<i32>().ok_or_else(|| reader.foreign(column))?;
+    Ok((splits, names))
 }
 
 /// The columns of a target's movement, class and split.

@@ -26,6 +26,8 @@ const STYLE: &str = include_str!("page.css");
 pub struct Drawn<'a> {
     pub symbol: &'a SymbolEntry,
     pub sample: Sample,
+    /// When its embargo begins; `None` if no row is under embargo.
+    pub embargo: Option<u64>,
     /// Of the largest dataset.
     pub picture: Option<Picture>,
 }
@@ -164,7 +166,7 @@ impl View {
                 manifest.thresholds.fit_until
             ),
             delivery: texts(&manifest.delivery.sentences()),
-            timeline: Timeline::new(manifest, scale),
+            timeline: Timeline::new(manifest, scale, drawn.iter().filter_map(|drawn| drawn.embargo).min()),
             datasets: drawn.iter().map(|drawn| Dataset::new(drawn, thresholds, scale)).collect(),
             more_datasets: datasets.len() - drawn.len(),
             targets: targets(manifest),
@@ -228,7 +230,7 @@ fn range(shares: impl Iterator<Item = f64>) -> Option<String> {
 }
 
 impl Timeline {
-    fn new(manifest: &Manifest, scale: Scale) -> Self {
+    fn new(manifest: &Manifest, scale: Scale, embargo: Option<u64>) -> Self {
         let with_time: Vec<&InputEntry> = manifest.inputs.iter().filter(|input| input.first_ts.is_some()).collect();
         let degraded = |input: &InputEntry| {
             let [from, to] = [input.first_ts, input.last_ts].map(|ts| ts.map(|ts| ts.to_string()[..10].to_owned()));
@@ -276,11 +278,12 @@ impl Timeline {
         gaps.truncate(5);
         let day =
             |day: &crate::input::DayCondition| printable(&format!("{}: {}", day.date, day.condition)).into_owned();
+        let until = manifest.thresholds.fit_until.0;
         Self {
-            chart: safe(charts::timeline(&bars, &scale, manifest.thresholds.fit_until.0)),
+            chart: safe(charts::timeline(&bars, &scale, embargo.unwrap_or(until)..until)),
             from: minute(scale.from),
             to: minute(scale.to),
-            until: minute(manifest.thresholds.fit_until.0),
+            until: minute(until),
             drops: drops.filter(|(_, count)| *count > 0).map(|(reason, count)| [reason, grouped(count)]).collect(),
             gaps: gaps.into_iter().map(|(_, text)| text).collect(),
             days: manifest.delivery.days.iter().map(day).collect(),
@@ -290,7 +293,7 @@ impl Timeline {
 
 impl Dataset {
     fn new(drawn: &Drawn<'_>, thresholds: &Thresholds, scale: Scale) -> Self {
-        let Drawn { symbol, sample, picture } = drawn;
+        let Drawn { symbol, sample, picture, .. } = drawn;
         let dataset = symbol.dataset.as_ref();
         let (blocks, name) = (&sample.blocks, printable(&symbol.symbol));
         let number = |value: f64| format!("{}", (value * 1e9).round() / 1e9);
