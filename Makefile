@@ -90,7 +90,7 @@ lint: $(LINT)
 	.venv-lint/bin/ruff format --check --quiet .
 	.venv-lint/bin/ruff check --quiet .
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --quiet --workspace --locked --test settings
+	cargo test --quiet --workspace --locked up_to_date
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	PATH="$(CURDIR)/.venv-lint/bin:$$PATH" scripts/lint-dependencies
 

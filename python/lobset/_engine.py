@@ -225,8 +225,8 @@ def validate(
 
 
 def report(folder: PathLike, *, threads: int = 0, progress: bool | Progress = True) -> bool:
-    """Makes `report.html` of a dataset folder anew, as this version draws it. The manifest, which has its hash, changes with
-    it: both are replaced in one step, or neither.
+    """Regenerates the `report.html` of an output folder, as this version draws it. The manifest records the report's hash,
+    so both are replaced in one step, or neither.
 
     Args:
         folder: The dataset folder; it must be local.

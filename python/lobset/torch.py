@@ -39,7 +39,7 @@ class _Sample(tuple[Any, Any]):
 
 
 class _Batch(Sequence[_Sample]):
-    """The samples of a batch. One by one they are made when somebody asks for them: PyTorch's own collating does not."""
+    """The samples of a batch. Single samples are created only on access, which PyTorch's default collate never does."""
 
     def __init__(self, samples: Any, labels: Any, size: int) -> None:
         self.batch, self.size = (samples, labels), size

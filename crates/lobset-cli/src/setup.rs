@@ -14,7 +14,7 @@ use crate::args;
 /// The name of the settings file.
 const SETTINGS_FILE: &str = "lobset.toml";
 
-/// What a manual page of ours contains.
+/// The contents of a manual page.
 const OF_LOBSET: &str = ".TH lobset";
 
 /// Writes a settings file and its schema; returns their paths. A schema of this version may be there already.

@@ -65,9 +65,9 @@ pub struct Market {
     pub options: u32,
     /// The first day, in the years 1970 to 2250.
     pub start: Date,
-    /// Every so many records of a file, one more does not end an event; 0 for trades alone.
+    /// Besides trades, one in this many records of a file does not end an event; 0: only trades.
     pub mid_event_every: u32,
-    /// Every so many records of a file, one is under `F_MAYBE_BAD_BOOK`; 0 for none.
+    /// One in this many records of a file has the flag `F_MAYBE_BAD_BOOK`; 0: none.
     pub bad_book_every: u32,
     /// How much a hidden demand matters, 0 to 1. It comes and goes over some thousand records, makes one side's queues grow,
     /// and moves the fair value that way by a fifth of this many standard deviations of its noise per record: what a model

@@ -1,5 +1,5 @@
 //! The table of settings, and everything that follows from it: [`Config`], its checks, the structs of single scopes, and
-//! [`SETTINGS`], from which the command line, the environment, TOML files, Python and the README have theirs.
+//! [`SETTINGS`], from which the command line, the environment, TOML files, Python and the page of settings follow.
 
 mod choices;
 mod classes;
@@ -71,7 +71,7 @@ settings! {
     selection sample_fraction: f64 = 1.0, "SHARE", check share;
     /// Whether symbols share one set of boundaries.
     label threshold_scope: ThresholdScope = ThresholdScope::Global, "SCOPE";
-    /// Another target, with columns of its own: NAME=KIND,key=value,… (see docs/how-to/targets.md).
+    /// Add a target, with its own columns: NAME=KIND,key=value,… (see docs/how-to/targets.md).
     label targets: Targets = Targets::default(), "NAME=KIND,…", check check_targets, before "Targets::default";
     /// Write the last row that each label depends on, in the column `label_end`.
     output label_end: bool = false, "BOOL";
@@ -103,7 +103,7 @@ settings! {
     selection aliases: Aliases = Aliases::Error, "WHAT";
     /// Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break.
     rows max_gap: Option<Duration> = None, "TIME", check longer_than_zero;
-    /// Write the rows within these hours alone, by the clocks of a time zone (08:30-15:00 America/Chicago mon-fri, …); windows still see the others.
+    /// Write only rows within these hours, in a time zone (08:30-15:00 America/Chicago mon-fri, …); windows still span all rows.
     label sessions: Option<Vec<Session>> = None, "LIST", check not_empty;
     /// Break a symbol's stream where a session begins or ends: no window reaches across.
     label session_breaks: bool = false, "BOOL", before "bool::default";

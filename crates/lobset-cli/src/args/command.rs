@@ -118,7 +118,7 @@ fn with_settings<'a>(command: Command, help: &'static str, settings: impl Iterat
         }
         let arg = Arg::new(setting.key).long(setting.flag()).value_name(setting.placeholder).help(help);
         let arg = arg.help_heading(OF_SETTINGS).allow_negative_numbers(true);
-        // `-1,1` is no number to clap, and no flag to us.
+        // clap does not take `-1,1` for a number, but it is a value, not a flag.
         let arg = arg.allow_hyphen_values(matches!(setting.kind, ValueKind::Pair(_) | ValueKind::Duration));
         match setting.kind {
             ValueKind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
@@ -255,11 +255,11 @@ fn validate() -> Command {
 
 fn report() -> Command {
     Command::new("report")
-        .about("Make the report of a folder of datasets anew")
+        .about("Regenerate the report of an output folder")
         .arg(folder_of_datasets())
         .after_help(
-            "The report is drawn by this version from the manifest and a sample of the datasets' rows. The manifest, which \
-             has its hash, changes with it: both are replaced in one step, or neither.\n\n\
+            "Redraws the report from the manifest and a sample of the datasets' rows. The manifest records the report's \
+             hash, so both are replaced in one step, or neither.\n\n\
              Example:\n  lobset report out",
         )
         .arg(threads())

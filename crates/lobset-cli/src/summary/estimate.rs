@@ -34,7 +34,7 @@ pub fn estimate(out: &Path, found: &Estimate) -> Page {
     };
     page.line("");
     page.sentence(&format!(
-        "writes about {} as {}_…, about {} in all; work files of about {} lie beside it until the run ends{}",
+        "writes about {} as {}_…, about {} in all; work files take about {} next to it until the run ends{}",
         counted(usize::try_from(found.datasets).unwrap_or(usize::MAX), "dataset"),
         found.currency,
         size(found.dataset_bytes),

@@ -29,7 +29,7 @@ const MAGIC: &[u8; 16] = b"lobset cache 1\n\0";
 /// The header, with what comes before it, ends at a multiple of this many bytes.
 const BLOCK: u64 = 4096;
 
-/// The longest header that is believed, in bytes. Keys name a dataset and a few settings.
+/// The maximum size of a header, in bytes. Keys name a dataset and a few settings.
 const LONGEST_HEADER: u64 = 1 << 20;
 
 /// How long to wait between two looks at a file that another process is building.
@@ -57,7 +57,7 @@ impl Subject {
         Self { dataset: other.dataset.clone(), ..self.clone() } == *other
     }
 
-    /// The name of the cache file: for people the symbol and what it holds; for us a hash of everything.
+    /// The name of the cache file: symbol and contents, for people to read, then a hash of the whole subject.
     fn file_name(&self) -> Result<String, serde_json::Error> {
         let key = serde_json::to_vec(&Self { dataset: PathBuf::new(), ..self.clone() })?;
         let hash = hex(&Sha256::digest(key)[..12]);
@@ -126,7 +126,7 @@ pub(crate) struct Blank<'a> {
 }
 
 impl<'a> Blank<'a> {
-    /// Empties the file. It has a header from the start, so that whatever is left of it is known for a cache file.
+    /// Empties the file. It has a header from the start, so that an unfinished file is still recognised as a cache file.
     fn new(file: &'a File, path: &'a Path, subject: &'a Subject) -> Result<Self> {
         let blank = Self { file, path, subject };
         blank.begin(0, serde_json::Value::Null)?;

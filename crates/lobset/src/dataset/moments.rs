@@ -84,7 +84,7 @@ impl Moments {
     /// # Errors
     /// [`InputError`] when it cannot be read or was not written by lobset.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let absent = "it lies beside the dataset: copy it too, or write the dataset again with lobset process";
+        let absent = "it belongs next to the dataset: copy it too, or write the dataset again with lobset process";
         let fail = |cause: &dyn std::fmt::Display| InputError::unreadable(path, cause);
         let bytes = storage::stat(path).map_err(|e| InputError::unread(path, e).with_help(absent))?.bytes;
         let file = DatasetFile::of_size(path, bytes)?;

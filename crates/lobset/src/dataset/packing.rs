@@ -83,7 +83,7 @@ impl Coding {
         }
     }
 
-    /// The code of a whole number; `None` if it is none of the column's.
+    /// The code of a whole number; `None` if the column cannot contain it.
     fn code(self, number: i64) -> Option<u64> {
         let Self::Steps { lowest, step, bytes, .. } = self else { return None };
         let above = (number >= lowest).then(|| number.abs_diff(lowest))?;
@@ -349,8 +349,8 @@ impl Spanned {
     }
 }
 
-/// Passes on each value as a whole number of 1 / `unit`; `None` as soon as `take` gives up, if a value is none, or if the
-/// column is not of numbers.
+/// Passes on each value as a whole number of 1 / `unit`. Returns `None` if `take` does, if a value is not a multiple of
+/// 1 / `unit`, or if the column is not numeric.
 fn each_whole(column: &dyn Array, unit: u32, mut take: impl FnMut(Option<i64>) -> Option<()>) -> Option<()> {
     if let Some(column) = column.as_primitive_opt::<Float64Type>() {
         let unit = f64::from(unit);

@@ -12,10 +12,10 @@ use crate::label::{Ahead, Split};
 use crate::output::names;
 use crate::time_text::Timestamp;
 
-/// A period of time. Two periods, one until a moment and one since it, have no row in common that a label of both looks at.
+/// A period of time. Labels of a period until a moment and labels of a period since that moment never look at the same row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Period {
-    /// The first moment: rows before it are no samples. The windows of later rows may begin before it.
+    /// The first moment: rows before it are not samples. The windows of later rows may begin before it.
     pub since: Option<Timestamp>,
     /// The moment before which labels must end, by the rule of the split `fit`: a sample's label looks at no row with
     /// `ts_recv` at this moment or later, and its horizon, where that is a length of time, ends before.

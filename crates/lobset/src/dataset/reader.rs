@@ -145,10 +145,10 @@ impl DatasetReader {
         self.features(|column| matches!(column.role, Role::Book | Role::Derived))
     }
 
-    /// Whether a column may stand in a vector of floats. Columns that somebody has added to the file may, if they are numbers.
+    /// Checks that a column can be part of a vector of floats. Numeric columns that a user added to the file can.
     ///
     /// # Errors
-    /// Why it may not, as the rest of a sentence.
+    /// Why it cannot, as the rest of a sentence.
     pub(crate) fn check_feature(&self, name: &str) -> Result<(), &'static str> {
         let Some((_, field)) = self.footer.schema().column_with_name(name) else { return Err("is not in the file") };
         match columns(&self.config, true).iter().find(|column| column.name == name) {

@@ -15,7 +15,7 @@ use crate::error::{InputError, Result};
 use crate::run::{Monitor, Stage, map_ordered};
 use crate::tape::common_divisor;
 
-/// From so many bins to each row on, it is cheaper to move along the rows than to look at every row for each bin.
+/// With at least this many bins per row, sliding along the rows is cheaper than reading every row of each bin.
 const DENSE: u64 = 8;
 
 /// Places of the bins of a dataset.

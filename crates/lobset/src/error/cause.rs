@@ -28,7 +28,7 @@ pub trait Cause: Display {
     }
 }
 
-/// The cause of an I/O error that knows a remedy of its own.
+/// The cause of an I/O error, with its own remedy.
 #[derive(Debug, Clone)]
 pub(crate) struct Explained {
     /// What is wrong.

@@ -38,7 +38,7 @@ impl Candidates {
         Self::new(merged)
     }
 
-    /// Those of the candidates that lie within ranges of rows, which ascend and lie apart; their numbers start anew.
+    /// The candidates within sorted, disjoint ranges of rows, renumbered from 0.
     #[must_use]
     pub fn within(&self, ranges: &[Range<u64>]) -> Self {
         let mut kept = Self::default();

@@ -272,8 +272,7 @@ fn datasets(page: &mut String, manifest: &Manifest) {
     }
 }
 
-/// Writes one line per column; the columns of all levels of a field share one line.
-/// The table of columns in Markdown. A field of the levels has one line.
+/// The table of columns in Markdown. The columns of all levels of a field share one line.
 pub fn column_table(columns: &[Column]) -> String {
     let mut table = String::from("| column | type | null | what it is |\n|---|---|---|---|\n");
     let last = columns.iter().filter_map(|column| column.level).max().unwrap_or(0);

@@ -1,5 +1,5 @@
-//! The table of columns. Schemas, the encoder, Arrow batches, the dataset card, the comparison with raw records and the
-//! loaders all use it: a column that is not in it cannot be written.
+//! The table of columns. Schemas, the encoder, Arrow batches, the dataset card and the loaders use it: a column that is
+//! not in it cannot be written. `validate/fields.rs` says independently which field of a record each column contains.
 
 use std::fmt;
 

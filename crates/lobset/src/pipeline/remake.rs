@@ -30,7 +30,7 @@ use crate::storage;
 pub fn report(folder: &Path, options: &Options, monitor: &Monitor<'_>) -> Result<bool> {
     let folder = storage::plain(folder);
     if storage::is_url(&folder) {
-        return Err(ConfigError::one("folder: a report is made anew only in a local folder, not at a URL").into());
+        return Err(ConfigError::one("folder: reports can be regenerated only in local folders, not at a URL").into());
     }
     let mut manifest = Manifest::read(&folder)?;
     let thresholds = Thresholds::read(&folder.join(&manifest.thresholds.file))?;
@@ -52,8 +52,8 @@ pub fn report(folder: &Path, options: &Options, monitor: &Monitor<'_>) -> Result
     outcome.map(|()| true)
 }
 
-/// Assembles the folder with the new report beside the old one, and swaps them. The other files are the same: links to
-/// them take no room, and where there are no links, copies.
+/// Assembles the folder with the new report beside the old one, and swaps them. The other files are hard-linked, or
+/// copied where the file system has no links.
 fn stage(workspace: &Workspace, folder: &Path, manifest: &Manifest, report: &str) -> Result<()> {
     let staged = workspace.staged();
     fs::create_dir_all(&staged).map_err(|e| Error::output(&staged, e))?;

@@ -60,7 +60,7 @@ pub struct Bar {
     /// Their rows, and the records dropped.
     pub rows: u64,
     pub dropped: u64,
-    /// True if somebody says that their data is not complete.
+    /// True if their data is reported as incomplete.
     pub degraded: bool,
     /// What they are, in words.
     pub title: String,

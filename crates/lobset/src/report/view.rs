@@ -345,7 +345,7 @@ impl Target {
     fn new(entry: &TargetEntry, labels: &Labels, boundaries: &[f64], scale: Scale) -> Self {
         let splits = entry.splits.clone().unwrap_or_default();
         let drift = splits.drift().map_or_else(
-            || "No drift can be told: a split has no rows.".to_owned(),
+            || "Drift is undefined: a split has no rows.".to_owned(),
             |drift| format!("Drift from fit to holdout {:.3}: {}.", drift.0, drift.name()),
         );
         let holdout = &splits.holdout;

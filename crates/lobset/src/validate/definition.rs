@@ -179,7 +179,7 @@ pub(super) fn split_by_time(own_ts: u64, last_ts: u64, until: u64) -> Split {
 pub(super) struct Marks<'a> {
     /// Number of rows of each class.
     counts: &'a [u64],
-    /// Number of marked rows of every class that has so many.
+    /// k: the number of marked rows of each class that has at least k rows.
     k: u64,
 }
 
@@ -196,7 +196,7 @@ impl<'a> Marks<'a> {
         Self { counts, k: setting.into_iter().min().unwrap_or(0) }
     }
 
-    /// Number of marked rows of every class that has so many.
+    /// k: the number of marked rows of each class that has at least k rows.
     pub(super) fn k(&self) -> u64 {
         self.k
     }

@@ -310,7 +310,7 @@ fn check_target(
         };
         labelled[i] = true;
         let class = match (target.touch, label) {
-            // Which barrier was touched shows in the sign; whether one was, the raw files alone tell.
+            // The sign shows which barrier was touched; only the raw files show whether one was.
             (true, 1) => 1,
             (true, _) => 2 * usize::from(movement > 0.0),
             (false, _) => class(boundaries, movement),

@@ -135,7 +135,7 @@ impl<'a> Sequence<'a> {
     /// Ends the dataset; returns the number of movements that were recomputed, and the violations found.
     pub(super) fn finish(mut self) -> (u64, Vec<String>) {
         let mut recomputed = 0;
-        // Sums of damaged rows tell nothing new.
+        // Sums over damaged rows would only repeat the violations.
         let sums = self.sums.take().filter(|_| self.violations.is_empty()).map(SumsCheck::finish);
         // A damaged row also damages the windows that contain it.
         if self.violations.is_empty() {

@@ -29,7 +29,7 @@ fn divisor(name: &str, fixed: bool) -> i64 {
     }
 }
 
-/// What the sums of a dataset are held against before any row is read.
+/// What the sums of a dataset must match before any row is read.
 pub(super) struct SumsTerms<'a> {
     pub config: &'a Config,
     pub version: &'a str,

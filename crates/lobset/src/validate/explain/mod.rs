@@ -209,8 +209,8 @@ fn absent_because(
     if explained.iter().all(|target| target.defined.is_none()) {
         return Some("no target has a label there".to_owned());
     }
-    // A mark that cannot be told, as the dataset lacks the rows between, is what the dataset says.
+    // Without the rows between, the mark cannot be computed: take the one in the dataset.
     let marked = |target: &Explained| target.text.mark.and_then(|mark| mark.balanced).unwrap_or(present);
     let dropped = manifest.config.drop_unbalanced && !explained.iter().any(marked);
-    dropped.then(|| "drop_unbalanced writes the marked rows alone, and the row is not one of them".to_owned())
+    dropped.then(|| "drop_unbalanced writes only marked rows, and this row is not marked".to_owned())
 }

@@ -248,7 +248,7 @@ pub(super) fn values(
     same(names::SPLIT, json!(split), json!(defined.map(|label| label.split.name())));
     if has_marks {
         let found = stored.and_then(|label| label.balanced);
-        // A mark that cannot be told agrees with any.
+        // An unknown mark agrees with any stored one.
         let want = defined.and(marked.or(found));
         same(names::BALANCED, json!(found), json!(want));
     }
