@@ -66,6 +66,11 @@ fn shells_complete_commands_and_flags() {
     let ran = Command::new("bash").args(["-c", complete]).current_dir(place.path()).output().unwrap();
     assert_eq!(Ran::from(ran).out, "inspect\n");
     assert_eq!(place.run("completions tcsh").code, 2);
+    for line in ["completions bash", "man"] {
+        let quiet = place.run(&format!("{line} -q")).out;
+        let found: serde_json::Value = serde_json::from_str(&place.run(&format!("{line} --json")).out).unwrap();
+        assert!(!quiet.is_empty() && found["text"] == quiet, "{line}");
+    }
 }
 
 #[test]

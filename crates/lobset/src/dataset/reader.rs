@@ -313,15 +313,10 @@ impl DatasetReader {
 
     /// Reads columns of one row group; names that the file lacks are ignored.
     pub(crate) fn read(&self, group: usize, columns: &[&str]) -> Result<RecordBatch> {
-        self.read_first(group, usize::MAX, columns)
-    }
-
-    /// Reads columns of the first `most` rows of a row group; names that the file lacks are ignored.
-    pub(crate) fn read_first(&self, group: usize, most: usize, columns: &[&str]) -> Result<RecordBatch> {
         let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
         let bytes = DatasetFile::of_size(&self.path, self.bytes)?.group(self.footer.metadata(), group, &mask);
         let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
-        let rows = to_usize(self.starts[group + 1] - self.starts[group]).min(most);
+        let rows = to_usize(self.starts[group + 1] - self.starts[group]);
         // The reader allocates a batch before it sees its rows, and the number of rows is only a claim of the footer.
         let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
             .with_projection(mask)

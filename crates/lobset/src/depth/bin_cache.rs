@@ -101,9 +101,8 @@ impl BinCache {
         let build = |blank: Blank<'_>| {
             let slots = blank.slots(bytes, serde_json::Value::Null)?;
             let groups: Vec<(usize, Range<u64>)> = reader.groups().enumerate().collect();
-            let group = |(number, rows): &(usize, Range<u64>)| {
-                build_group(reader, spec, (&places, &packing), (*number, rows), &slots)
-            };
+            let group =
+                |(number, rows): &(usize, Range<u64>)| build_group(reader, spec, (&places, &packing), rows, &slots);
             monitor
                 .stage(Stage::Cache, bytes, || map_ordered(threads, 0, &groups, group, |bytes| monitor.advance(bytes)))
         };
@@ -130,22 +129,16 @@ fn build_group(
     reader: &DatasetReader,
     spec: &DepthSpec,
     (places, packing): (&Places, &Packing),
-    (group, rows): (usize, &Range<u64>),
+    rows: &Range<u64>,
     slots: &Slots<'_>,
 ) -> Result<u64> {
     let first = places.stretches.partition_point(|(stretch, _)| stretch.end <= rows.start);
     let stretches = places.stretches[first..].iter().map(|(stretch, _)| stretch);
     let stretches: Vec<&Range<u64>> = stretches.take_while(|stretch| stretch.start < rows.end).collect();
     let Some(last) = stretches.last() else { return Ok(0) };
-    let mut levels = Levels::read(reader, spec, group, usize::MAX)?;
     // The last bins end in the next row groups.
     let end = last.end.min(rows.end + places.length - 1).max(rows.end);
-    let mut next = group + 1;
-    while rows.start + (levels.rows() as u64) < end {
-        let more = Levels::read(reader, spec, next, to_usize(end - rows.start) - levels.rows())?;
-        levels.append(&more, 0..more.rows());
-        next += 1;
-    }
+    let levels = Levels::read(reader, spec, rows.start..end)?;
     let length = spec.ticks_per_bin();
     let mut written = 0;
     for stretch in stretches {

@@ -9,6 +9,7 @@ use arrow_array::types::{Int32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 
 use super::{DepthError, DepthSpec, LEVELS, Prices};
+use crate::cast::to_usize;
 use crate::dataset::DatasetReader;
 use crate::error::{InputError, Result};
 use crate::output::names;
@@ -49,14 +50,25 @@ impl<'a> Levels<'a> {
         DepthSpec::base(best(0), best(1))
     }
 
-    /// Reads the first `most` rows of a row group of a dataset, with prices in micro-pips and the columns that the features
-    /// need.
-    pub(super) fn read(reader: &DatasetReader, spec: &DepthSpec, group: usize, most: usize) -> Result<Levels<'static>> {
+    /// Reads consecutive rows of a dataset, with prices in micro-pips and the columns that the features need.
+    pub(crate) fn read(reader: &DatasetReader, spec: &DepthSpec, rows: Range<u64>) -> Result<Levels<'static>> {
         let columns = spec.columns();
         let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        let batch = reader.read_first(group, most, &columns)?;
-        let levels = Levels::from_batch(&batch, spec).map_err(|e| InputError::unreadable(reader.path(), e))?;
-        Ok(levels.into_micro_pips(spec))
+        let mut levels = Levels::empty();
+        for (number, group) in reader.groups().enumerate() {
+            let (start, end) = (rows.start.max(group.start), rows.end.min(group.end));
+            if start < end {
+                let within = to_usize(start - group.start)..to_usize(end - group.start);
+                let batch = reader.read_ranges(number, &[within], &columns)?;
+                let more = Levels::from_batch(&batch, spec).map_err(|e| InputError::unreadable(reader.path(), e))?;
+                let more = more.into_micro_pips(spec);
+                match levels.rows {
+                    0 => levels = more,
+                    _ => levels.append(&more, 0..more.rows),
+                }
+            }
+        }
+        Ok(levels)
     }
 
     /// Reads the levels of a table with columns named as in a dataset. Prices are floats in price units or 64-bit

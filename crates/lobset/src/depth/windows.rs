@@ -155,7 +155,9 @@ impl WindowCache {
     }
 
     fn group(&self, state: &mut State, group: usize) -> Result<Arc<Levels<'static>>> {
-        state.groups.get(group, || Levels::read(&self.reader, &self.spec, group, usize::MAX))
+        state
+            .groups
+            .get(group, || Levels::read(&self.reader, &self.spec, self.reader.groups().nth(group).unwrap_or_default()))
     }
 
     /// The bins of the window that starts at row `from`. Reuses those of the previous window.

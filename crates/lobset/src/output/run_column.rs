@@ -22,7 +22,7 @@ use crate::input::is_exact_float;
 const DICTIONARY: usize = 448;
 
 /// Number of values whose dictionary numbers are kept at hand: most runs repeat one of a few recent values.
-const RECENT: usize = 8;
+const RECENT: usize = 32;
 
 /// The dictionary number that represents null.
 const NULL: u32 = u32::MAX;

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::describe::{input_warnings, steps_back};
 use super::engine::delivery;
 use super::events::without_an_end;
 use super::instruments::{AliasSearch, InstrumentSpan};
 use super::market::resolved;
 use super::scan::{Contents, StreamScan, read_streams, set_aside};
+use super::warnings::{input_warnings, steps_back};
 use crate::config::{Aliases, Config, SETTINGS, Scope, Setting, Unmapped};
 use crate::error::{Error, InputError, Result};
 use crate::input::{

@@ -30,6 +30,7 @@ mod spread;
 mod streams;
 mod tasks;
 mod wanted;
+mod warnings;
 mod write;
 
 use std::path::Path;

@@ -48,7 +48,7 @@ pub fn page(
         let reader = DatasetReader::open(&path(&dataset.file))?;
         let sample = Sample::read(&reader, scale.pause())?;
         let embargo = sample::embargo(&reader, manifest.thresholds.fit_until.0)?;
-        let picture = if *number == 0 { tensor::picture(reader, &symbol.breaks)? } else { None };
+        let picture = if *number == 0 { tensor::picture(&reader, &symbol.breaks)? } else { None };
         monitor.advance(0)?;
         Ok((sample, embargo, picture))
     };
@@ -64,8 +64,9 @@ pub fn page(
         },
     )?;
     let charts = numbered.iter().zip(drawn);
-    let drawn: Vec<Drawn<'_>> =
-        charts.map(|((_, (symbol, _)), (sample, embargo, picture))| Drawn { symbol, sample, embargo, picture }).collect();
+    let drawn: Vec<Drawn<'_>> = charts
+        .map(|((_, (symbol, _)), (sample, embargo, picture))| Drawn { symbol, sample, embargo, picture })
+        .collect();
     render(&View::new(manifest, thresholds, &drawn, scale))
 }
 

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::cast::{to_u8, to_u32, to_usize, whole_unsigned};
 use crate::dataset::DatasetReader;
-use crate::depth::{DepthSpec, LADDER, WindowCache};
+use crate::depth::{DepthSpec, LADDER, Levels};
 use crate::error::{Error, Result};
 
 /// The largest number of columns of the picture; more time bins are thinned.
@@ -27,18 +27,19 @@ pub struct Picture {
 ///
 /// # Errors
 /// [`InputError`](crate::error::InputError) when the file cannot be read.
-pub fn picture(reader: DatasetReader, breaks: &[u64]) -> Result<Option<Picture>> {
+pub fn picture(reader: &DatasetReader, breaks: &[u64]) -> Result<Option<Picture>> {
     let config = reader.config().clone();
     if config.drop_unbalanced {
         return Ok(None);
     }
-    let Some(end) = window_end(&reader, breaks, config.samples)? else { return Ok(None) };
+    let Some(end) = window_end(reader, breaks, config.samples)? else { return Ok(None) };
     let (place, unbroken) = end;
     let rows = unbroken.min(config.samples) / config.ticks_per_bin * config.ticks_per_bin;
     let Some(feature) = config.features.iter().min().copied().filter(|_| rows > 0) else { return Ok(None) };
     let spec = DepthSpec::new(&[feature], rows, config.ticks_per_bin, reader.micro_pip_size())?;
     let mut cells = vec![0.0_f32; spec.cells()];
-    WindowCache::new(reader, spec.clone(), None)?.tensor(place, &mut cells)?;
+    let levels = Levels::read(reader, &spec, place + 1 - rows..place + 1)?;
+    spec.process(&levels, &mut cells)?;
     let time_bins = spec.time_bins();
     Ok(Some(Picture { image: image(&cells, time_bins)?, rows, time_bins, feature: feature.name() }))
 }
