@@ -100,9 +100,8 @@ impl BinCache {
         let bytes = places.count * packing.bytes() as u64;
         let build = |blank: Blank<'_>| {
             let slots = blank.slots(bytes, serde_json::Value::Null)?;
-            let groups: Vec<(usize, Range<u64>)> = reader.groups().enumerate().collect();
-            let group =
-                |(number, rows): &(usize, Range<u64>)| build_group(reader, spec, (&places, &packing), rows, &slots);
+            let groups: Vec<Range<u64>> = reader.groups().collect();
+            let group = |rows: &Range<u64>| build_group(reader, spec, (&places, &packing), rows, &slots);
             monitor
                 .stage(Stage::Cache, bytes, || map_ordered(threads, 0, &groups, group, |bytes| monitor.advance(bytes)))
         };

@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use crate::cast::{to_u8, to_u32, to_usize, whole_unsigned};
 use crate::dataset::DatasetReader;
 use crate::depth::{DepthSpec, LADDER, Levels};
-use crate::error::{Error, Result};
+use crate::error::{Error, InputError, Result};
 
 /// The largest number of columns of the picture; more time bins are thinned.
 const WIDEST: usize = 800;
@@ -39,7 +39,7 @@ pub fn picture(reader: &DatasetReader, breaks: &[u64]) -> Result<Option<Picture>
     let spec = DepthSpec::new(&[feature], rows, config.ticks_per_bin, reader.micro_pip_size())?;
     let mut cells = vec![0.0_f32; spec.cells()];
     let levels = Levels::read(reader, &spec, place + 1 - rows..place + 1)?;
-    spec.process(&levels, &mut cells)?;
+    spec.process(&levels, &mut cells).map_err(|e| InputError::unreadable(reader.path(), e))?;
     let time_bins = spec.time_bins();
     Ok(Some(Picture { image: image(&cells, time_bins)?, rows, time_bins, feature: feature.name() }))
 }
