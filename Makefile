@@ -129,4 +129,4 @@ bench-scale: wheel
 	$(PYTHON) benches/scale.py
 
 clean:
-	rm -rf target fuzz/target .venv .venv-torch .venv-readers .venv-browser .venv-lint .venv-docs .venv-bench site market market.partial production
+	rm -rf target fuzz/target .venv .venv-torch .venv-readers .venv-browser .venv-lint .venv-docs .venv-bench .venv-loaders site market market.partial production

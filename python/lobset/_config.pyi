@@ -105,7 +105,7 @@ class Config(Settings):
         """Whether symbols share one set of boundaries: global (one set of boundaries for all symbols), symbol (one set for each symbol)."""
     @property
     def targets(self) -> tuple[dict[str, Any], ...]:
-        """Another target, with columns of its own: NAME=KIND,key=value,… (see docs/how-to/targets.md)."""
+        """Add a target, with its own columns: NAME=KIND,key=value,… (see docs/how-to/targets.md)."""
     @property
     def label_end(self) -> bool:
         """Write the last row that each label depends on, in the column `label_end`."""
@@ -153,7 +153,7 @@ class Config(Settings):
         """Break a symbol's stream at every pause in `ts_recv` longer than this (15m, 2h); no window spans a break. Returned as text (15m)."""
     @property
     def sessions(self) -> tuple[str, ...] | None:
-        """Write the rows within these hours alone, by the clocks of a time zone (08:30-15:00 America/Chicago mon-fri, …); windows still see the others."""
+        """Write only rows within these hours, in a time zone (08:30-15:00 America/Chicago mon-fri, …); windows still span all rows."""
     @property
     def session_breaks(self) -> bool:
         """Break a symbol's stream where a session begins or ends: no window reaches across."""

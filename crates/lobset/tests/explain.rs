@@ -213,7 +213,7 @@ fn rows_of_awkward_markets_agree_too() {
                 "one_sided",
                 "crossed",
             ],
-            _ => &["drop_unbalanced writes the marked rows alone", "j cannot be counted"],
+            _ => &["drop_unbalanced writes only marked rows", "j cannot be counted"],
         };
         let reasons = reasons.split_whitespace().collect::<Vec<_>>().join(" ");
         want.iter().for_each(|text| assert!(reasons.contains(text), "{name}: {text}"));

@@ -336,7 +336,7 @@ fn what_is_no_file_of_sums_is_refused() {
     assert!(refused(&path).contains("is not the name of a dataset"));
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert!(refused(&dataset).contains("it lies beside the dataset: copy it too"), "{}", refused(&dataset));
+    assert!(refused(&dataset).contains("it belongs next to the dataset: copy it too"), "{}", refused(&dataset));
     std::fs::copy(&dataset, &path).unwrap();
     assert!(refused(&dataset).contains("it has no column \"file\""), "{}", refused(&dataset));
     for cut in [0, 3, bytes.len() / 2, bytes.len() - 1] {
