@@ -188,8 +188,8 @@ fn without(split: &str, halves: &[Halves<'_>], reason: impl Fn(&Halves<'_>) -> O
     match empty.as_slice() {
         [(symbol, reason), ..] if empty.len() > MOST_SINGLE_WARNINGS => vec![format!(
             "{} of {} symbols have no {split} rows, such as {symbol}: {reason}",
-            empty.len(),
-            halves.len()
+            grouped(empty.len() as u64),
+            grouped(halves.len() as u64)
         )],
         few => few.iter().map(|(symbol, reason)| format!("{symbol}: has no {split} rows: {reason}")).collect(),
     }

@@ -142,7 +142,8 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
     let mut far = with_dataset.clone();
     far.retain(|(_, fit)| fit.from_uniform() > FAR_FROM_UNIFORM);
     let what = if targets.len() > 1 { "targets of symbols" } else { "symbols" };
-    let many = format!("of {} {what} have a fit half far from uniform; the farthest is", with_dataset.len());
+    let many =
+        format!("of {} {what} have a fit half far from uniform; the farthest is", grouped(with_dataset.len() as u64));
     each_or_worst(&far, |(_, fit)| -fit.from_uniform(), describe, &many, &format!(": {cure}"))
 }
 
@@ -228,7 +229,7 @@ fn off_the_ladder(symbols: &[SymbolEntry], size: MicroPipSize) -> Vec<String> {
     };
     let many = format!(
         "of {} symbols have less than half of their book on the ladder of depth tensors; the least has",
-        with_dataset.len()
+        grouped(with_dataset.len() as u64)
     );
     each_or_worst(&off, |(_, ladder)| share(ladder), describe, &many, &format!(": {cure}"))
 }
@@ -249,12 +250,13 @@ pub fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<S
     warnings.extend(no_labels(symbols));
     let left_out: Vec<&SymbolEntry> = symbols.iter().filter(|s| s.dataset.is_none()).collect();
     if let [first, ..] = left_out.as_slice() {
-        let rows: u64 = left_out.iter().map(|s| s.rows).sum();
+        let count = left_out.iter().map(|s| s.rows).sum();
         warnings.push(format!(
-            "{} of {} symbols {} no dataset ({rows} rows), such as {}: {}; manifest.json lists all (min_symbol_samples = {})",
-            left_out.len(),
-            symbols.len(),
+            "{} of {} symbols {} no dataset ({}), such as {}: {}; manifest.json lists all (min_symbol_samples = {})",
+            grouped(left_out.len() as u64),
+            grouped(symbols.len() as u64),
             if left_out.len() == 1 { "gets" } else { "get" },
+            rows(count),
             first.symbol,
             first.reason.as_deref().unwrap_or_default(),
             config.min_symbol_samples

@@ -423,7 +423,7 @@ fn targets(manifest: &Manifest) -> Table {
     for (symbol, _) in manifest.datasets() {
         for target in &symbol.targets {
             let drift = target.splits.as_ref().and_then(|splits| splits.drift());
-            lines.push((drift.map_or(f64::INFINITY, |drift| drift.0), line(symbol, target)));
+            lines.push((drift.map_or(f64::NEG_INFINITY, |drift| drift.0), line(symbol, target)));
         }
     }
     // Where lines are folded away, those that differ most between fit and holdout stay in sight.
