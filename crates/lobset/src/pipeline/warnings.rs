@@ -12,12 +12,14 @@ use crate::printable::{grouped, printable};
 /// Warnings about the input.
 pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String> {
     let mut warnings = delivery.warnings();
-    for input in inputs.iter().filter(|input| input.records > 0 && input.drops.unmapped == input.records) {
-        warnings.push(format!(
-            "{}: none of its records has a symbol, so all were dropped; if it has no mappings, it needs a symbology.json",
-            printable(&input.name)
-        ));
-    }
+    let is_unmapped = |input: &&InputEntry| input.records > 0 && input.drops.unmapped == input.records;
+    let unmapped: Vec<&InputEntry> = inputs.iter().filter(is_unmapped).collect();
+    let describe = |input: &&InputEntry| {
+        format!("{}: none of its records has a symbol, so all were dropped", printable(&input.name))
+    };
+    let many = format!("of {} files have no record with a symbol, such as", grouped(inputs.len() as u64));
+    let cure = "; if it has no mappings, it needs a symbology.json";
+    warnings.extend(each_or_worst(&unmapped, |input| -(input.records as f64), describe, &many, cure));
     warnings.extend(impossible(inputs));
     warnings
 }
@@ -81,14 +83,14 @@ fn rows(count: u64) -> String {
 }
 
 /// A split of a dataset's labels of a target.
-struct Marked<'a> {
+struct NamedSplit<'a> {
     symbol: &'a str,
     target: &'a str,
     split: &'static str,
     entry: &'a SplitEntry,
 }
 
-impl Marked<'_> {
+impl NamedSplit<'_> {
     /// Its symbol and target, as warnings name them.
     fn name(&self) -> String {
         of_target(self.symbol, self.target)
@@ -148,12 +150,12 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
 }
 
 /// Warns of splits whose marks are few because most of their classes are small. Unmarked splits have no such warning.
-fn few_marked(splits: &[Marked<'_>]) -> Vec<String> {
-    let marked = |split: &Marked<'_>| split.entry.balanced.iter().sum::<u64>();
-    let share = |split: &Marked<'_>| marked(split) as f64 / split.entry.rows as f64;
-    let lopsided = |split: &&Marked<'_>| Quota::new(split.entry.classes.clone()).is_lopsided() && marked(split) > 0;
-    let few: Vec<&Marked<'_>> = splits.iter().filter(lopsided).collect();
-    let describe = |split: &&Marked<'_>| {
+fn few_marked(splits: &[NamedSplit<'_>]) -> Vec<String> {
+    let marked = |split: &NamedSplit<'_>| split.entry.balanced.iter().sum::<u64>();
+    let share = |split: &NamedSplit<'_>| marked(split) as f64 / split.entry.rows as f64;
+    let lopsided = |split: &&NamedSplit<'_>| Quota::new(split.entry.classes.clone()).is_lopsided() && marked(split) > 0;
+    let few: Vec<&NamedSplit<'_>> = splits.iter().filter(lopsided).collect();
+    let describe = |split: &&NamedSplit<'_>| {
         format!(
             "{}: most classes are small in {}, so the smallest, with {}, sets how many of each are marked as balanced: {} of {} ({:.1}%)",
             split.name(),
@@ -169,13 +171,13 @@ fn few_marked(splits: &[Marked<'_>]) -> Vec<String> {
 }
 
 /// Warns of classes with fewer rows than the number marked in the others.
-fn short_classes(splits: &[Marked<'_>]) -> Vec<String> {
-    let counts = |split: &Marked<'_>| {
+fn short_classes(splits: &[NamedSplit<'_>]) -> Vec<String> {
+    let counts = |split: &NamedSplit<'_>| {
         let of_class = |class: &u64| split.entry.classes.get(to_usize(*class)).copied().unwrap_or_default();
         split.entry.short.iter().map(of_class).collect::<Vec<u64>>()
     };
-    let short: Vec<&Marked<'_>> = splits.iter().filter(|split| !split.entry.short.is_empty()).collect();
-    let describe = |split: &&Marked<'_>| {
+    let short: Vec<&NamedSplit<'_>> = splits.iter().filter(|split| !split.entry.short.is_empty()).collect();
+    let describe = |split: &&NamedSplit<'_>| {
         let (name, split_name, counts) = (split.name(), split.split, counts(split));
         if let ([class], [count]) = (split.entry.short.as_slice(), counts.as_slice()) {
             return format!("{name}: class {class} is short in {split_name}: {}", rows(*count));
@@ -188,7 +190,7 @@ fn short_classes(splits: &[Marked<'_>]) -> Vec<String> {
         format!("{name}: classes {} are short in {split_name}: {least}", list.join(", "))
     };
     let many = format!("of {} splits have short classes, such as", grouped(splits.len() as u64));
-    let rank = |split: &&Marked<'_>| counts(split).iter().sum::<u64>() as f64 / split.entry.rows.max(1) as f64;
+    let rank = |split: &&NamedSplit<'_>| counts(split).iter().sum::<u64>() as f64 / split.entry.rows.max(1) as f64;
     each_or_worst(&short, rank, describe, &many, "")
 }
 
@@ -239,10 +241,10 @@ pub fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<S
     let mut warnings = far_from_uniform(symbols, config, fitted);
     warnings.extend(off_the_ladder(symbols, config.micro_pip_size));
     let with_dataset = symbols.iter().filter(|symbol| symbol.dataset.is_some());
-    let splits: Vec<Marked<'_>> = with_dataset
+    let splits: Vec<NamedSplit<'_>> = with_dataset
         .flat_map(|symbol| symbol.splits().map(|(target, splits)| (symbol.symbol.as_str(), target, splits)))
         .flat_map(|(symbol, target, splits)| {
-            splits.named().map(|(split, entry)| Marked { symbol, target, split, entry })
+            splits.named().map(|(split, entry)| NamedSplit { symbol, target, split, entry })
         })
         .collect();
     warnings.extend(few_marked(&splits));
