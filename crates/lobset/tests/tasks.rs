@@ -66,6 +66,27 @@ fn tasks_give_the_bytes_of_threads() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_name_that_work_files_cannot_record_is_refused_before_the_first_task() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = market(&folder.path().join("market"), 2, 2_000);
+    let out = folder.path().join(std::ffi::OsStr::from_bytes(b"out-\xff"));
+    let ran = AtomicUsize::new(0);
+    let counted = Each(|_, task: &Task| {
+        ran.fetch_add(1, Ordering::Relaxed);
+        here(task)
+    });
+    let of_tasks = as_tasks(&counted, &inputs, &out, &small()).unwrap_err().to_string();
+    assert!(of_tasks.ends_with("is not valid UTF-8, which output names must be"), "{of_tasks}");
+    assert_eq!(of_tasks, run(&inputs, &out, &small()).unwrap_err().to_string());
+    let estimated = lobset::estimate(&inputs, &out, &small(), None, &Options::default(), &Monitor::silent());
+    assert_eq!(of_tasks, estimated.unwrap_err().to_string());
+    assert_eq!(ran.into_inner(), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is written");
+}
+
+#[test]
 fn segments_of_a_large_symbol_are_spliced_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = market(&folder.path().join("market"), 2, 1_000_000);

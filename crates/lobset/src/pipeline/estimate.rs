@@ -6,16 +6,13 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::apart::check_apart;
-use super::check_name;
 use super::engine::delivery;
-use super::market::resolved;
-use super::produce::check_config;
+use super::prepare::{Prepared, prepare};
 use super::wanted::maps_wanted;
 use crate::cast::whole_unsigned;
 use crate::config::{Config, Movement, Target};
 use crate::error::{Error, Result};
-use crate::input::{CatalogFile, RowReader, ScanRules, StreamId, StreamNames, catalog, find, total_bytes};
+use crate::input::{CatalogFile, RowReader, ScanRules, StreamId, StreamNames, catalog, total_bytes};
 use crate::label::Thresholds;
 use crate::output::check_out;
 use crate::run::{Monitor, Options};
@@ -116,15 +113,10 @@ pub fn estimate<P: AsRef<Path>>(
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Estimate> {
-    check_config(config, thresholds)?;
     let (inputs, out) = (plain_all(inputs), plain(out));
+    let Prepared { found, config } = prepare(&inputs, &out, (config, thresholds), options, options.threads())?;
+    let config = &config;
     let is_local = !storage::is_url(&out);
-    if is_local {
-        check_name(&out)?;
-    }
-    let found = find(&inputs, options.symbology.as_deref())?;
-    check_apart(&out, &found)?;
-    let config = &resolved(config, thresholds, &found, options.threads())?;
     if is_local {
         check_out(&out, options.overwrite)?;
     }

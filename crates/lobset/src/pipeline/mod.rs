@@ -19,6 +19,7 @@ mod order;
 mod overlap;
 mod plan;
 mod planned;
+mod prepare;
 mod produce;
 mod qualify;
 mod remake;
@@ -36,16 +37,15 @@ mod write;
 use std::path::Path;
 use std::time::Instant;
 
-use apart::check_apart;
 use close::close;
 use engine::Engine;
 pub use estimate::{Estimate, FileEstimate, SymbolEstimate, estimate};
 use halves::{Halves, Origin, empty_halves};
 pub use inspect::{Inspection, SymbolInspection, inspect};
 use local::Local;
-use market::resolved;
 use planned::fit_all;
-use produce::{check_config, produce};
+use prepare::{Prepared, prepare};
+use produce::produce;
 use qualify::qualified;
 pub use remake::report;
 use request::{Proof, Request};
@@ -54,8 +54,7 @@ use tasks::Workers;
 pub use tasks::{Cluster, Executor, Receive, Task, Threads, process_as_tasks, run_task};
 
 use crate::config::Config;
-use crate::error::{ConfigError, Error, Result};
-use crate::input::find;
+use crate::error::{ConfigError, Result};
 use crate::label::Thresholds;
 use crate::output::{Manifest, Workspace};
 use crate::run::{Monitor, Options, Run};
@@ -107,31 +106,19 @@ pub fn build<P: AsRef<Path>>(
 fn run(request: Request<'_>, config: &Config, monitor: &Monitor<'_>) -> Result<Manifest> {
     let started = Instant::now();
     let Request { inputs, out, thresholds, options, .. } = request;
-    check_config(config, thresholds)?;
     let threads = options.threads();
     if storage::is_url(out) {
         let run = Run { config, threads, monitor };
         let workers = Workers { executor: &Threads::new(threads), work: None, threads: 1 };
         return tasks::run(workers, run, request);
     }
-    check_name(out)?;
-    let found = find(inputs, options.symbology.as_deref())?;
-    check_apart(out, &found)?;
-    let config = &resolved(config, thresholds, &found, threads)?;
-    let run = Run { config, threads, monitor };
+    let Prepared { found, config } = prepare(inputs, out, (config, thresholds), options, threads)?;
+    let run = Run { config: &config, threads, monitor };
     let workspace = Workspace::open(out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = produce(&mut engine, run, request, None, started);
     drop(engine);
     close(workspace, run, outcome)
-}
-
-/// Refuses a name that work files cannot record.
-fn check_name(out: &Path) -> Result<()> {
-    match out.to_str() {
-        Some(_) => Ok(()),
-        None => Err(Error::output(out, "is not valid UTF-8, which output names must be")),
-    }
 }
 
 /// Runs phase 1 only: fits the boundaries and writes them to `out` as a `thresholds.json`.
@@ -145,16 +132,14 @@ pub fn fit_thresholds<P: AsRef<Path>>(
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Thresholds> {
-    check_config(config, None)?;
     let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
     if storage::is_url(&out) {
         return Err(ConfigError::one("out: thresholds are written only to a local file, not to a URL").into());
     }
-    check_name(&out)?;
-    let found = find(&inputs, options.symbology.as_deref())?;
-    check_apart(&out, &found)?;
-    let config = &resolved(config, None, &found, options.threads())?;
-    let run = Run { config, threads: options.threads(), monitor };
+    let threads = options.threads();
+    let Prepared { found, config } = prepare(&inputs, &out, (config, None), options, threads)?;
+    let config = &config;
+    let run = Run { config, threads, monitor };
     let workspace = Workspace::open_for_file(&out, options.overwrite)?;
     let mut engine = Local::new(run, &found, &workspace);
     let outcome = (|| {

@@ -27,14 +27,13 @@ use sha2::{Digest, Sha256};
 pub(super) use engine::Tasks;
 use work::Work;
 
-use super::apart::check_apart;
 use super::close::close;
-use super::market::resolved;
-use super::produce::{check_config, produce};
+use super::prepare::{Prepared, prepare};
+use super::produce::produce;
 use super::request::{Proof, Request};
 use crate::config::Config;
 use crate::error::{ConfigError, Error, Result};
-use crate::input::{Found, find, hex};
+use crate::input::{Found, hex};
 use crate::label::{Boundaries, Thresholds};
 use crate::output::Manifest;
 use crate::run::{Monitor, Options, Run, map_ordered};
@@ -250,7 +249,6 @@ pub fn process_as_tasks<P: AsRef<Path>>(
     options: &Options,
     monitor: &Monitor<'_>,
 ) -> Result<Manifest> {
-    check_config(config, thresholds)?;
     let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
     let work = cluster.work.map(storage::plain);
     let threads = options.threads.max(1);
@@ -273,10 +271,9 @@ pub(super) struct Workers<'a> {
 pub(super) fn run(workers: Workers<'_>, run: Run<'_>, request: Request<'_>) -> Result<Manifest> {
     let started = Instant::now();
     let Request { inputs, out, options, .. } = request;
-    let found = find(inputs, options.symbology.as_deref())?;
-    check_apart(out, &found)?;
-    let config = &resolved(run.config, request.thresholds, &found, workers.threads.max(READERS))?;
-    let run = Run { config, ..run };
+    let settings = (run.config, request.thresholds);
+    let Prepared { found, config } = prepare(inputs, out, settings, options, workers.threads.max(READERS))?;
+    let run = Run { config: &config, ..run };
     let plan = plan_name(run.config, request, &found)?;
     let seen = work::published(out)?;
     if let Some((Some(manifest), _)) = &seen
