@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::streams::TargetRows;
 use crate::cast::to_usize;
+use crate::config::Target;
 use crate::error::Result;
 use crate::label::{Boundaries, Candidates, Split};
 use crate::tape::MOVEMENT_BLOCK;
@@ -89,6 +90,14 @@ pub struct Labelled<'a> {
     pub touches: bool,
     /// The track of known parts.
     pub known: Option<usize>,
+}
+
+impl<'a> Labelled<'a> {
+    /// The rows of a target, with its boundaries for their symbol.
+    pub fn new(target: &Target, rows: &'a TargetRows, boundaries: &'a Boundaries) -> Self {
+        let rule = target.movement.rule();
+        Self { rows, boundaries, classes: target.class_count(), touches: rule.touches(), known: rule.known_track() }
+    }
 }
 
 impl Labelled<'_> {

@@ -277,13 +277,7 @@ impl GroupTask<'_> {
         let target = |plan: &'a TargetPlan| {
             let target = &input.targets[plan.target];
             let boundaries = input.thresholds.boundaries(&target.name, &self.stream.symbol)?;
-            let labelled = Labelled {
-                rows: &self.stream.targets[plan.target],
-                boundaries,
-                classes: target.class_count(),
-                touches: target.movement.rule().touches(),
-                known: target.movement.rule().known_track(),
-            };
+            let labelled = Labelled::new(target, &self.stream.targets[plan.target], boundaries);
             Some(WriteTarget { place: plan.target, rule: target.movement.rule(), labelled, quotas: &plan.quotas })
         };
         Labelling {

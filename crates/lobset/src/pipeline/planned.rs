@@ -120,14 +120,7 @@ pub fn to_classify<'a>(
         let of_target = |(place, target): (usize, &Target)| {
             let boundaries = thresholds.boundaries(&target.name, &of.symbol)?;
             let qualifies = qualified[place].binary_search(&stream).is_ok();
-            let labelled = Labelled {
-                rows: &of.targets[place],
-                boundaries,
-                classes: target.class_count(),
-                touches: target.movement.rule().touches(),
-                known: target.movement.rule().known_track(),
-            };
-            qualifies.then_some((place, labelled))
+            qualifies.then(|| (place, Labelled::new(target, &of.targets[place], boundaries)))
         };
         let targets: Vec<_> = targets.iter().enumerate().filter_map(of_target).collect();
         let candidates = match targets.as_slice() {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::attempt::Attempt;
 use super::pieces::Pieces;
 use super::{Job, boundaries_of};
+use crate::config::Target;
 use crate::error::Result;
 use crate::label::{Candidates, Counter, Histogram, Selection, Sums, Thresholds};
 use crate::pipeline::counts::{BlockCounts, Labelled, Slice, class_blocks, slices_of};
@@ -83,19 +84,16 @@ pub struct ClassPart {
 /// The rows of a target in that range.
 #[derive(Serialize, Deserialize)]
 pub struct ClassTarget {
-    pub name: String,
-    pub classes: usize,
+    pub target: Target,
     pub rows: TargetRows,
-    pub touches: bool,
-    pub known: Option<usize>,
     /// Its tracks; those that are not needed have no pieces.
     pub tracks: Vec<Pieces>,
 }
 
 impl ClassTarget {
     fn labelled<'a>(&'a self, thresholds: &'a Thresholds, symbol: &str) -> Result<Labelled<'a>> {
-        let boundaries = boundaries_of(thresholds, &self.name, symbol)?;
-        Ok(Labelled { rows: &self.rows, boundaries, classes: self.classes, touches: self.touches, known: self.known })
+        let boundaries = boundaries_of(thresholds, &self.target.name, symbol)?;
+        Ok(Labelled::new(&self.target, &self.rows, boundaries))
     }
 }
 

@@ -105,13 +105,7 @@ impl Job for Datasets {
                 for (DatasetTarget { place, rows, .. }, quotas) in part.targets.iter().zip(&quotas) {
                     let target = &targets[*place];
                     let boundaries = boundaries_of(&thresholds, &target.name, &part.symbol)?;
-                    let labelled = Labelled {
-                        rows,
-                        boundaries,
-                        classes: target.class_count(),
-                        touches: target.movement.rule().touches(),
-                        known: target.movement.rule().known_track(),
-                    };
+                    let labelled = Labelled::new(target, rows, boundaries);
                     written.push(WriteTarget { place: *place, rule: target.movement.rule(), labelled, quotas });
                 }
                 let labelling = Labelling {

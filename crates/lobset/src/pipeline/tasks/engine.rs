@@ -281,14 +281,7 @@ impl Engine for Tasks<'_> {
                     false => Pieces::default(),
                 };
                 let tracks = tracks.iter().enumerate().map(part).collect();
-                ClassTarget {
-                    name: all[*place].name.clone(),
-                    classes: labelled.classes,
-                    rows: labelled.rows.part(mine),
-                    touches: labelled.touches,
-                    known: labelled.known,
-                    tracks,
-                }
+                ClassTarget { target: all[*place].clone(), rows: labelled.rows.part(mine), tracks }
             };
             ClassPart {
                 symbol: streams[*stream].symbol.clone(),
