@@ -14,7 +14,7 @@ use time::Date;
 
 use crate::book::{Event, OrderBook, empty_side, whole};
 use crate::calendar::{expiries, weekdays};
-use crate::{Error, Market};
+use crate::market::{Error, Market};
 
 const SECOND: u64 = 1_000_000_000;
 /// The daily pause, in seconds of the day.

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::prices::Check;
+use super::columns::Levels;
+use super::prices::{Check, Prices};
 use super::sizes::{GROUP, Medians, Summary};
-use super::{DepthSpec, LEVELS, Levels, MISSING, Prices};
+use super::spec::{DepthSpec, LEVELS, MISSING};
 use crate::cast::{single, to_i64};
 use crate::config::Feature;
 

@@ -8,7 +8,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 
-use super::{DepthError, DepthSpec, LEVELS, Prices};
+use super::error::DepthError;
+use super::prices::Prices;
+use super::spec::{DepthSpec, LEVELS};
 use crate::cast::to_usize;
 use crate::dataset::DatasetReader;
 use crate::error::{InputError, Result};

@@ -6,7 +6,7 @@ use half::f16;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::bin::BinLevel;
-use super::{Bin, DepthError, DepthSpec, LADDER, LEVELS, MISSING};
+use super::{Bin, DepthError, DepthSpec, LADDER, LEVELS, Levels, MISSING};
 use crate::cast::{low16, single, to_i64, to_u8, to_u16};
 use crate::config::Feature;
 
@@ -260,6 +260,20 @@ impl Colour for i8 {
 }
 
 impl DepthSpec {
+    /// Writes the tensor of exactly [`samples`](Self::samples) rows into `out` (C order, [`cells`](Self::cells) long).
+    ///
+    /// # Errors
+    /// [`DepthError`] when `levels` has a different number of rows, or the last row lacks its best bid or ask.
+    pub fn process(&self, levels: &Levels<'_>, out: &mut [f32]) -> Result<(), DepthError> {
+        if levels.rows() != self.samples() {
+            return Err(DepthError::Rows { samples: self.samples(), rows: levels.rows() });
+        }
+        let base = levels.base(self, self.samples() - 1).ok_or(DepthError::NoMid)?;
+        let bins = Bin::of_rows(self, levels, 0..self.samples());
+        self.paint(&bins, base, out);
+        Ok(())
+    }
+
     /// Paints [`time_bins`](Self::time_bins) bins into `out` ([`cells`](Self::cells) long, C order). The ladder runs
     /// from `base - 201` to `base + 200`.
     pub(super) fn paint<B: Borrow<Bin>, C: Colour>(&self, bins: &[B], base: i64, out: &mut [C]) {
@@ -287,7 +301,7 @@ impl DepthSpec {
             for (level, place) in bin.levels.iter().flatten().zip(places) {
                 let row = if level.step == MISSING { None } else { Self::ladder_row(level.step, base) };
                 ladder_rows[place] = row.unwrap_or(-1);
-                for (feature, values) in self.features.iter().zip(values.chunks_exact_mut(self.bin_cells())) {
+                for (feature, values) in self.features().iter().zip(values.chunks_exact_mut(self.bin_cells())) {
                     values[place] = level.values[*feature as usize];
                 }
             }
@@ -301,7 +315,7 @@ impl DepthSpec {
     /// [`DepthError::Lengths`] when an array has another length than it should have.
     pub fn paint_bins<C: Colour>(&self, ladder_rows: &[i16], values: &[f32], out: &mut [C]) -> Result<(), DepthError> {
         let cells = self.bin_cells();
-        if ladder_rows.len() != cells || values.len() != cells * self.features.len() || out.len() != self.cells() {
+        if ladder_rows.len() != cells || values.len() != cells * self.features().len() || out.len() != self.cells() {
             return Err(DepthError::Lengths);
         }
         let bin = |time: usize| {
@@ -311,7 +325,7 @@ impl DepthSpec {
                 if let row @ 0.. = i64::from(ladder_rows[place]) {
                     level.step = TOP - row;
                 }
-                for (feature, values) in self.features.iter().zip(values.chunks_exact(cells)) {
+                for (feature, values) in self.features().iter().zip(values.chunks_exact(cells)) {
                     level.values[*feature as usize] = values[place];
                 }
             }
@@ -339,7 +353,7 @@ impl<B: Borrow<Bin>, C: Colour> WithSimd for Paint<'_, B, C> {
         let Self { spec, bins, base, out } = self;
         let changes = Changes::new(bins, base);
         let (mut sums, mut scratch) = (Sums::default(), Scratch { colours: Vec::new(), line: Vec::new() });
-        for (feature, channel) in spec.features.iter().zip(out.chunks_exact_mut(LADDER * bins.len())) {
+        for (feature, channel) in spec.features().iter().zip(out.chunks_exact_mut(LADDER * bins.len())) {
             let largest = changes.sum_up(bins, *feature, &mut sums);
             let scale = if largest > 0.0 { largest } else { 1.0 };
             changes.paint(&sums, scale, &mut scratch, channel);

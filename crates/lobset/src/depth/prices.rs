@@ -10,7 +10,8 @@ use arrow_array::types::{Float64Type, Int64Type};
 use dbn::UNDEF_PRICE;
 use pulp::Simd;
 
-use super::{DepthSpec, MISSING, lanes};
+use super::lanes::lanes;
+use super::spec::{DepthSpec, MISSING};
 
 /// A column of prices.
 #[derive(Debug, Clone)]

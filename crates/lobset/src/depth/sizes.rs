@@ -4,7 +4,7 @@ use std::hint::select_unpredictable;
 
 use pulp::Simd;
 
-use super::lanes;
+use super::lanes::lanes;
 use crate::cast::{low8, low64};
 
 /// Number of bins in a group; each bin has one word of every vector.

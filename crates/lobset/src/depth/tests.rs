@@ -10,6 +10,7 @@ use pulp::x86::V3;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::*;
+use crate::config::Feature;
 
 /// One level of a row: price in micro-pips, size, count.
 type Cell = (Option<i64>, u32, u32);

@@ -192,7 +192,11 @@ pub fn put(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
     match runtime()?.block_on(store.put_opts(&key, bytes.to_vec().into(), mode.into())) {
         Ok(_) => Ok(true),
         // A retried request may find the object that it has put itself.
-        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(super::read(path)? == bytes),
+        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
+            let mut found = Vec::new();
+            Download::open(path)?.read_to_end(&mut found)?;
+            Ok(found == bytes)
+        }
         Err(e) => Err(failure(e)),
     }
 }

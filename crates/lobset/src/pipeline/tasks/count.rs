@@ -5,8 +5,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
+use super::job::{Job, boundaries_of};
 use super::pieces::Pieces;
-use super::{Job, boundaries_of};
 use crate::config::Target;
 use crate::error::Result;
 use crate::label::{Candidates, Counter, Histogram, Selection, Sums, Thresholds};

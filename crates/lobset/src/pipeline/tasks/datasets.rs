@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
+use super::job::{Job, boundaries_of};
 use super::pieces::Pieces;
-use super::{Job, boundaries_of};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Thresholds};

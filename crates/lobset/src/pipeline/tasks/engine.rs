@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use super::count::{ClassPart, ClassTarget, Classes, Count, CountPart, Ladders, SpreadPart, Spreads};
 use super::datasets::{DatasetPart, DatasetTarget, Datasets, Written};
+use super::job::{Job, READERS, Spec, Task, Workers};
 use super::merge::Merge;
 use super::movements::{MovementFiles, MovementPart, Movements};
 use super::pieces::{Piece, Pieces};
 use super::prove::{Fitted as ProvedFit, Part as ProvePart, Prove};
 use super::scan::{RowTime, Scan};
 use super::work::Work;
-use super::{Job, READERS, Spec, Task, Workers};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
 use crate::label::{Histogram, SLICE, Selection, Sums, Thresholds, merged};

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Job;
 use super::attempt::Attempt;
 use super::datasets::Written;
+use super::job::Job;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::input::file_sha256;

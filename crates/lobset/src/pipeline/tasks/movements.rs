@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::Job;
 use super::attempt::Attempt;
+use super::job::Job;
 use crate::cast::to_usize;
 use crate::config::Movement;
 use crate::error::{Error, Result};

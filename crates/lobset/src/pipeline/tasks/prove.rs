@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Job;
 use super::attempt::Attempt;
+use super::job::Job;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::Thresholds;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Job;
 use super::attempt::Attempt;
+use super::job::Job;
 use crate::error::{Error, InputError, Result};
 use crate::input::ScanRules;
 use crate::output::TAPES;

@@ -2,22 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Evaluate, RowAt, Trace, Verdict};
+use super::verdict::{Evaluate, Path, RowAt, Trace, Verdict};
 use crate::config::{Barrier, Horizon, Width};
-
-/// The path of the price from a row to the first touch of a barrier, or to the horizon.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::validate) struct Path {
-    /// The row.
-    pub from: RowAt,
-    /// The volatility, where a distance is a multiple of it.
-    pub sigma: Option<f64>,
-    /// The distances of both barriers, up and down; `None` where one is undefined.
-    pub widths: Option<[f64; 2]>,
-    /// The row of the first touch, and the last row of the horizon.
-    pub touch: Option<RowAt>,
-    pub last: RowAt,
-}
 
 /// A row whose label is not known yet.
 struct Open {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Evaluate, RowAt, Trace, Verdict};
+use super::verdict::{Evaluate, RowAt, Trace, Verdict};
 use crate::cast::to_usize;
 use crate::config::Means;
 

@@ -3,73 +3,16 @@
 mod barrier;
 mod means;
 mod time;
+mod verdict;
 
 use std::ops::Range;
 
-pub(super) use barrier::{Path, fraction as barrier_fraction};
+pub(super) use barrier::fraction as barrier_fraction;
 pub(super) use means::{Lengths, Slide, fraction as means_fraction};
-pub(super) use time::{Integral, fraction as time_fraction};
+pub(super) use time::fraction as time_fraction;
+pub(super) use verdict::{Evaluate, Integral, Path, RowAt, Span, Trace, Verdict};
 
 use crate::config::{Horizon, Movement};
-
-/// A row of a stream, as far as labels depend on it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct RowAt {
-    pub row: u64,
-    pub mid2: i64,
-    /// Best ask minus best bid, in 1e-9.
-    pub spread: i64,
-    /// The running maximum of `ts_recv`.
-    pub ts: u64,
-}
-
-/// The label of a row by the definition.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Verdict {
-    pub row: u64,
-    /// `None` if the movement is undefined.
-    pub movement: Option<f64>,
-    /// The known part: the movement if the price stayed where it is at the row; 0 if movements start from that price, or
-    /// are undefined.
-    pub known: f64,
-    /// The last row that the label may look at.
-    pub end: u64,
-    /// When the label ends: the running maximum of `ts_recv` at that row or, if lengths are in time, the moment up to which
-    /// it looks.
-    pub end_ts: u64,
-    /// The row of the first touch of a barrier.
-    pub touch: Option<u64>,
-    /// What the movement was computed from.
-    pub trace: Trace,
-}
-
-/// What the movement of a row was computed from.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Trace {
-    /// Sums of `mid2` over the rows behind and over the rows ahead.
-    Means { behind: i128, ahead: i128 },
-    /// Integrals of `mid2` over a time behind and over a time ahead.
-    Time { behind: Integral, ahead: Integral },
-    /// A path of the price from a row on.
-    Barrier(Path),
-}
-
-/// How far the label of a row looks, to one side of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Span {
-    Rows(u64),
-    /// Nanoseconds.
-    Time(u64),
-}
-
-/// Computes the labels of a stream whose rows come one by one.
-pub(super) trait Evaluate: Send {
-    /// Starts a new unbroken stretch with this row, and passes on the labels that the end of the last one completes.
-    fn restart(&mut self, row: u64, tell: &mut dyn FnMut(Verdict));
-
-    /// Takes the next row, and passes to `tell` the label of each row whose windows are whole now; rows ascend.
-    fn push(&mut self, row: RowAt, tell: &mut dyn FnMut(Verdict));
-}
 
 /// The evaluator of a kind.
 pub(super) fn evaluator(movement: &Movement) -> Box<dyn Evaluate> {

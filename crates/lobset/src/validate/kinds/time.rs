@@ -5,20 +5,8 @@ use std::collections::VecDeque;
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 
-use super::{Evaluate, RowAt, Trace, Verdict};
+use super::verdict::{Evaluate, Integral, RowAt, Trace, Verdict};
 use crate::config::Time;
-
-/// The mid price over a time, as a step function: the integral of `mid2` by nanoseconds, and the weight to divide it by.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::validate) struct Integral {
-    /// The time: after the first moment, through the second.
-    pub times: [u64; 2],
-    /// The rows whose prices stood at its two moments.
-    pub rows: [RowAt; 2],
-    pub sum: i128,
-    /// The length of the time in nanoseconds; 1 for a moment, whose sum is the `mid2` at it.
-    pub weight: u64,
-}
 
 /// Windows in time over the rows of an unbroken stretch.
 pub(super) struct Windows {
