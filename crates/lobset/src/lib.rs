@@ -69,7 +69,7 @@ pub mod internals {
     pub use crate::label::quantile::{Selection, inner_quantiles, interpolate, ranks};
     pub use crate::output::blocks::ROW_GROUP_ROWS;
     pub use crate::output::card::column_table;
-    pub use crate::output::columns::{Column, Role};
+    pub use crate::output::column::{Column, Role};
     pub use crate::output::dataset::DatasetWriter;
     pub use crate::output::kind::Kind;
     pub use crate::output::labels::{LabelBlock, TargetLabel};

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use arrow_schema::{DataType, TimeUnit};
 
-use super::columns::{Column, columns, names};
+use super::column::Column;
+use super::columns::{columns, names};
 use super::manifest::{Manifest, SplitEntry, Splits3, SymbolEntry};
 use crate::config::{CLASSIC, PriceType};
 use crate::label::Thresholds;

@@ -1,11 +1,39 @@
-//! The formulas of the columns that are computed from the book. Prices and sizes are exact integers; a quotient is one
+//! The columns that are computed from the book, and their formulas. Prices and sizes are exact integers; a quotient is one
 //! division of two integers, each rounded to the nearest f64 once.
 
-use super::kind::{NO_FLOAT, NO_PRICE};
-use crate::tape::{Level, halves};
+use super::column::{Column, Role, Source};
+use super::kind::{Kind, NO_FLOAT, NO_PRICE};
+use crate::config::Derived;
+use crate::tape::{BOOK_WORDS, Level, halves};
 
 /// Units of 1e-9 in a price unit.
 const UNITS: i128 = 1_000_000_000;
+
+/// The columns of an entry of the setting `derived`.
+pub(super) fn derived(of: Derived) -> Vec<Column> {
+    let column =
+        |source: Source, meaning: &'static str| Column::new(of.name(), Role::Derived, Kind::Float, source, meaning);
+    let of_level = |source: Source, meaning: &'static str, level: usize| {
+        let name = format!("{}_{level:02}", of.name());
+        Column { name, level: Some(level), ..column(source, meaning) }
+    };
+    let levels = 0..BOOK_WORDS / 4;
+    match of {
+        Derived::Spread => vec![column(Source::Level(0, spread), "best ask - best bid, in price units")],
+        Derived::WeightedMid => {
+            let meaning = "the best prices, each weighted by the size on the other side, in price units";
+            vec![column(Source::Level(0, weighted_mid), meaning)]
+        }
+        Derived::Imbalance => {
+            let meaning = "(bid size - ask size) / (bid size + ask size) of the level";
+            levels.map(|level| of_level(Source::Level(level, imbalance), meaning, level)).collect()
+        }
+        Derived::Ofi => {
+            let meaning = "order flow imbalance of the level since the row before";
+            levels.map(|level| of_level(Source::Change(level, order_flow), meaning, level)).collect()
+        }
+    }
+}
 
 /// The best prices; `None` if one is missing.
 fn prices(level: &Level) -> Option<[i128; 2]> {
@@ -33,26 +61,26 @@ pub(super) fn mid2(level: &Level) -> u64 {
 }
 
 /// The ask price minus the bid price.
-pub(super) fn spread(level: &Level) -> u64 {
+fn spread(level: &Level) -> u64 {
     bits(prices(level).and_then(|[bid, ask]| quotient(ask - bid, UNITS)))
 }
 
 /// The mean of the two prices, each weighted by the size on the other side.
-pub(super) fn weighted_mid(level: &Level) -> u64 {
+fn weighted_mid(level: &Level) -> u64 {
     let [bids, asks] = sizes(level).map(i128::from);
     let mean = |[bid, ask]: [i128; 2]| quotient(ask * bids + bid * asks, (bids + asks) * UNITS);
     bits(prices(level).and_then(mean))
 }
 
 /// The difference of the sizes divided by their sum.
-pub(super) fn imbalance(level: &Level) -> u64 {
+fn imbalance(level: &Level) -> u64 {
     let [bids, asks] = sizes(level).map(i128::from);
     bits(quotient(bids - asks, bids + asks))
 }
 
 /// The order flow imbalance of a level between two rows (Cont, Kukanov and Stoikov, 2014): the size that joined its bids
 /// minus the size that joined its asks.
-pub(super) fn order_flow(before: &Level, now: &Level) -> u64 {
+fn order_flow(before: &Level, now: &Level) -> u64 {
     let ([bids, asks], [old_bids, old_asks]) = (sizes(now), sizes(before));
     let flow = |([old_bid, old_ask], [bid, ask]): ([i128; 2], [i128; 2])| {
         let bid_flow = if bid >= old_bid { bids } else { 0 } - if bid <= old_bid { old_bids } else { 0 };

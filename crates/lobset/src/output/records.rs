@@ -7,7 +7,8 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader, StringArray};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 
 use super::arrays::{array, dictionary};
-use super::columns::{Column, Part, Source, record_columns};
+use super::column::{Column, Part, Source};
+use super::columns::record_columns;
 use crate::error::{InputError, Result};
 use crate::input::{DbnReader, Event, Symbols, check_stamps, find};
 use crate::tape::{BOOK_WORDS, book};

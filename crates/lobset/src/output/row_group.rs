@@ -6,7 +6,7 @@ use parquet::errors::Result;
 
 use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, EncodedGroup};
-use super::columns::{Column, Part, Source};
+use super::column::{Column, Part, Source};
 use super::kind::{Kind, NO_FLOAT};
 use super::labels::LabelBlock;
 use super::moments::{SymbolSums, Tally};

@@ -7,7 +7,8 @@ use parquet::arrow::{ArrowSchemaConverter, encode_arrow_schema};
 use parquet::file::metadata::SortingColumn;
 use parquet::schema::types::SchemaDescriptor;
 
-use super::columns::{Column, columns, names};
+use super::column::Column;
+use super::columns::{columns, names};
 use super::footer::Layout;
 use crate::config::Config;
 

@@ -79,6 +79,21 @@ fn of_level(name: &str) -> Option<Field> {
     Some(Box::new(move |record, _| value(&record.levels[level])))
 }
 
+/// Whether sums of a column are sums of floats. Sums of all others are whole numbers.
+pub(super) fn is_float(name: &str) -> bool {
+    ["spread", "weighted_mid", "imbalance_", "ofi_"].iter().any(|start| name.starts_with(start))
+}
+
+/// How many units of a column's sums are one in the dataset, with prices as integers (`fixed`) or as floats.
+pub(super) fn divisor(name: &str, fixed: bool) -> i64 {
+    let price = name == "price" || name.starts_with("bid_px_") || name.starts_with("ask_px_");
+    match name {
+        "mid_price" => 2_000_000_000,
+        _ if price && !fixed => 1_000_000_000,
+        _ => 1,
+    }
+}
+
 fn quoted(level: &BidAskPair) -> bool {
     level.bid_px != UNDEF_PRICE && level.ask_px != UNDEF_PRICE
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::facts::GroupFacts;
-use super::fields::Want;
+use super::fields::{Want, divisor, is_float};
 use super::reading::unreadable;
 use super::violations::Violations;
 use crate::config::{Config, PriceType};
@@ -15,19 +15,6 @@ use crate::output::{DatasetEntry, MomentsEntry, names};
 
 /// The largest number that a decimal of 38 digits holds.
 const MOST: u128 = 99_999_999_999_999_999_999_999_999_999_999_999_999;
-
-/// The columns of floats, by how their names begin. Sums of all others are whole numbers.
-const FLOATS: [&str; 4] = ["spread", "weighted_mid", "imbalance_", "ofi_"];
-
-/// How many units of a column's sums are one in the dataset.
-fn divisor(name: &str, fixed: bool) -> i64 {
-    let price = name == "price" || name.starts_with("bid_px_") || name.starts_with("ask_px_");
-    match name {
-        "mid_price" => 2_000_000_000,
-        _ if price && !fixed => 1_000_000_000,
-        _ => 1,
-    }
-}
 
 /// What the sums of a dataset must match before any row is read.
 pub(super) struct SumsTerms<'a> {
@@ -171,7 +158,7 @@ impl PlainSums {
 
     /// These sums as they have to be stored.
     fn stored(&self, name: &str) -> StoredSums {
-        let float = FLOATS.iter().any(|start| name.starts_with(start));
+        let float = is_float(name);
         let decimal = |value: i128| Some(value).filter(|value| !float && value.unsigned_abs() <= MOST);
         let squares = self.squares.filter(|squares| *squares <= MOST).and_then(|squares| i128::try_from(squares).ok());
         StoredSums {

@@ -15,7 +15,7 @@ use super::sums::{FileSums, Sums, SymbolSums, Values};
 use crate::config::{Config, Target};
 use crate::error::{Error, Result};
 use crate::output::chunk::codec;
-use crate::output::columns::Column;
+use crate::output::column::Column;
 use crate::output::dataset::{DatasetWriter, SYMBOL_KEY, VERSION_KEY, WrittenFile, symbol_in_name};
 use crate::output::kind::Kind;
 use crate::output::schema::{DatasetSchema, FileSchema};

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::sums::{FileSums, Sums, SymbolSums, Values};
 use crate::config::Config;
 use crate::label::Split;
-use crate::output::columns::Column;
+use crate::output::column::Column;
 use crate::output::encoding::Run;
 use crate::output::kind::{Bits, Kind};
 use crate::output::labels::{LabelBlock, LabelField};
