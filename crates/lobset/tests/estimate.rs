@@ -5,7 +5,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{START, market, messages, metadata, run, small, ticks, write};
+use common::{DAY, START, market, messages, metadata, run, small, ticks, write};
 use lobset::{Config, Error, Estimate, Monitor, Options, Result, Timestamp};
 
 fn estimate(inputs: &[PathBuf], out: &Path, config: &Config) -> Result<Estimate> {
@@ -75,4 +75,51 @@ fn the_boundary_time_is_that_of_the_run_where_it_can_be_known() {
     assert_eq!(until(&files, &Config { symbols: Some(vec!["A".to_owned()]), ..small() }), None);
     let set = Config { fit_until: Some(Timestamp(START + 5)), ..small() };
     assert_eq!(until(&files, &set), Some(Timestamp(START + 5)));
+}
+
+#[test]
+fn a_wrong_stamp_at_the_start_of_a_file_moves_the_boundary_time_as_in_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    // The file of T begins with a stamp from before the others.
+    let file = |name: &str, symbol: &str, wrong: Option<u64>, from: u64| {
+        let mut all = messages(&ticks(600, from));
+        all[0].ts_recv = wrong.unwrap_or(all[0].ts_recv);
+        write(folder.path(), &format!("{name}.dbn"), &metadata(&[(symbol, 7)]), &all)
+    };
+    let until = |files: &[PathBuf]| estimate(files, &out, &small()).unwrap().fit_until;
+    let of_run = |files: &[PathBuf]| run(files, &folder.path().join("ran"), &small()).unwrap().thresholds.fit_until;
+    let days: Vec<PathBuf> = (0..4).map(|day| file(&format!("day-{day}"), "M6AM4", None, START + day * DAY)).collect();
+    assert_eq!((until(&days), of_run(&days)), (Some(Timestamp(START + 2 * DAY)), Timestamp(START + 2 * DAY)));
+    file("day-2", "M6AM4", Some(START + 1), START + 2 * DAY);
+    let second = Timestamp(START + 2 * DAY + 1_000_000);
+    assert_eq!((until(&days), of_run(&days)), (Some(second), second));
+    // Where files overlap, such a stamp is the quiet start of a symbol.
+    let second = START + 5_000_000_000;
+    let quiet = ["M6AM4", "M6AU4"].map(|symbol| match symbol {
+        "M6AM4" => file("first", symbol, None, second),
+        _ => file("second", symbol, Some(START), second + 100_000_000),
+    });
+    assert_eq!(until(&quiet), Some(Timestamp(START)));
+}
+
+#[test]
+fn labelled_rows_are_counted_to_the_last_one_for_every_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "a.dbn", &metadata(&[("A", 7)]), &messages(&ticks(2_000, START)));
+    for (target, labelled) in [
+        ("h=return(1)", 1_999),
+        ("h=means,lookback_rows=3,lookforward_offset=2,lookforward_input=4", 2_000 - 9),
+        ("h=barrier,up=0.1,down=0.1,horizon=10", 1_990),
+        ("h=barrier,up=2sigma,down=0.1,horizon=10,lookback_rows=5", 1_986),
+    ] {
+        let until = Some(Timestamp(START + 1_000_000_000));
+        let mut config = Config { lookback_rows: 1_500, fit_until: until, min_symbol_samples: 1, ..small() };
+        config.targets.0.push(target.parse().unwrap());
+        let input = std::slice::from_ref(&file);
+        let found = estimate(input, &folder.path().join("out"), &config).unwrap();
+        assert_eq!(found.symbols[0].labelled_rows, labelled, "{target}");
+        let manifest = run(input, &folder.path().join("ran"), &config).unwrap();
+        assert_eq!(manifest.symbols[0].targets[1].labelled_rows, labelled, "{target}");
+    }
 }

@@ -129,9 +129,9 @@ fn rows_of_a_simulated_market_are_explained_as_stored_and_as_added_up_by_hand() 
         let steps: BTreeMap<&str, &Steps> =
             found.targets.iter().map(|target| (target.name.as_str(), target.steps.as_ref().unwrap())).collect();
         let means = |name: &str, [behind, ahead]: [[u64; 2]; 2]| {
-            let Steps::Means { behind: of_behind, ahead: of_ahead } = steps[name] else { panic!("{name}") };
-            check_rows(of_behind, &rows, behind[0], behind[1]);
-            check_rows(of_ahead, &rows, ahead[0], ahead[1]);
+            let Steps::Means(found) = steps[name] else { panic!("{name}") };
+            check_rows(&found.behind, &rows, behind[0], behind[1]);
+            check_rows(&found.ahead, &rows, ahead[0], ahead[1]);
         };
         means("classic", [[row - 50, row - 1], [row + 6, row + 45]]);
         means("h10", [[row, row], [row + 10, row + 10]]);
@@ -139,12 +139,12 @@ fn rows_of_a_simulated_market_are_explained_as_stored_and_as_added_up_by_hand() 
         means("lob", [[row - 29, row], [row + 1, row + 30]]);
         means("tlob", [[row - 9, row], [row + 51, row + 60]]);
         let ts = rows[row as usize].ts;
-        let Steps::Time { behind, ahead } = steps["slow"] else { panic!() };
-        check_time(behind, &rows, ts - 10 * MINUTE, ts);
-        check_time(ahead, &rows, ts + MINUTE, ts + 11 * MINUTE);
-        let Steps::Time { behind, ahead } = steps["moment"] else { panic!() };
-        check_time(behind, &rows, ts, ts);
-        check_time(ahead, &rows, ts + 5 * MINUTE, ts + 5 * MINUTE);
+        let Steps::Time(slow) = steps["slow"] else { panic!() };
+        check_time(&slow.behind, &rows, ts - 10 * MINUTE, ts);
+        check_time(&slow.ahead, &rows, ts + MINUTE, ts + 11 * MINUTE);
+        let Steps::Time(moment) = steps["moment"] else { panic!() };
+        check_time(&moment.behind, &rows, ts, ts);
+        check_time(&moment.ahead, &rows, ts + 5 * MINUTE, ts + 5 * MINUTE);
         let Steps::Barrier(share) = steps["share"] else { panic!() };
         let mid = |row: &PlainRow| (row.bid + row.ask) as f64;
         let change = |to: usize| (mid(&rows[to]) - mid(&rows[row as usize])) / mid(&rows[row as usize]);

@@ -189,25 +189,38 @@ impl Movement {
         }
     }
 
+    /// Number of consecutive rows that a label needs, its own among them; `None` where a length is in time.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        match self {
+            Self::Means(Means { lookback_rows, include_row, lookforward_offset, lookforward_input }) => {
+                Some(lookback_rows + u64::from(!include_row) + lookforward_offset + lookforward_input)
+            }
+            Self::Time(_) => None,
+            Self::Barrier(barrier) => match barrier.horizon {
+                Horizon::Rows(horizon) => Some(barrier.sigma_rows().max(1) + horizon),
+                Horizon::Time(_) => None,
+            },
+        }
+    }
+
     /// What a label needs without a break, and which settings shorten it.
     pub(crate) fn needs(&self) -> (String, &'static str) {
-        match self {
-            Self::Means(Means { lookback_rows, include_row, lookforward_offset, lookforward_input }) => (
-                format!("{} rows", lookback_rows + u64::from(!include_row) + lookforward_offset + lookforward_input),
-                "shorten lookback_rows, lookforward_input and lookforward_offset",
-            ),
-            Self::Time(Time { lookback, offset, ahead }) => {
-                (Duration(lookback.0 + offset.0 + ahead.0).to_string(), "shorten lookback, offset and ahead")
+        let need = match (self.rows(), self) {
+            (Some(rows), _) => format!("{rows} rows"),
+            (None, Self::Time(Time { lookback, offset, ahead })) => {
+                Duration(lookback.0 + offset.0 + ahead.0).to_string()
             }
-            Self::Barrier(barrier) => {
-                let rows = barrier.sigma_rows().max(1);
-                let need = match barrier.horizon {
-                    Horizon::Rows(horizon) => format!("{} rows", rows + horizon),
-                    Horizon::Time(time) => format!("{rows} rows and {time} after them"),
-                };
-                (need, "shorten horizon and lookback_rows")
+            (None, Self::Barrier(barrier)) => {
+                format!("{} rows and {} after them", barrier.sigma_rows().max(1), barrier.horizon)
             }
-        }
+            (None, Self::Means(_)) => String::new(),
+        };
+        let shorten = match self {
+            Self::Means(_) => "shorten lookback_rows, lookforward_input and lookforward_offset",
+            Self::Time(_) => "shorten lookback, offset and ahead",
+            Self::Barrier(_) => "shorten horizon and lookback_rows",
+        };
+        (need, shorten)
     }
 
     /// Why a row whose windows are whole may have no movement.

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::delivery;
 use super::prepare::{Prepared, prepare};
+use super::scanned::{fit_file_count, given_boundary_time};
 use super::wanted::maps_wanted;
 use crate::cast::whole_unsigned;
-use crate::config::{Config, Movement, Target};
+use crate::config::{Config, Target};
 use crate::error::{Error, Result};
 use crate::input::{CatalogFile, RowReader, ScanRules, StreamId, StreamNames, catalog, total_bytes};
 use crate::label::Thresholds;
@@ -99,7 +100,7 @@ pub struct SymbolEstimate {
 }
 
 /// Estimates what [`process`](super::process) would do with the same arguments, from the metadata of all files and up to
-/// 100,000 records of each of eight files. Refuses what a run would refuse at once. Writes nothing.
+/// 100,000 records of each of eight files; where the files around T overlap, from all records of one more. Refuses what a run would refuse at once. Writes nothing.
 ///
 /// Sizes are usually right to a quarter, the time to a factor of two.
 ///
@@ -121,18 +122,16 @@ pub fn estimate<P: AsRef<Path>>(
         check_out(&out, options.overwrite)?;
     }
     let files = catalog(&found)?;
-    let sample = Sample::read(&files, &ScanRules::new(config), monitor)?;
+    let rules = ScanRules::new(config);
+    let sample = Sample::read(&files, &rules, monitor)?;
     let bytes = total_bytes(&files);
     let all = bytes as f64 / sample.bytes.max(1) as f64;
     let scaled = |count: u64| rounded(all * count as f64);
     let names = StreamNames::new(sample.streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
-    // Of the target with the shortest windows: a symbol gets a dataset if it qualifies for one target. Windows in time or to
-    // a touch have no length in rows.
-    let rows_needed = |target: &Target| match &target.movement {
-        Movement::Means(means) => means.lookback_rows + means.lookforward_offset + means.lookforward_input,
-        Movement::Time(_) | Movement::Barrier(_) => 0,
-    };
-    let windows = config.all_targets().iter().map(rows_needed).min().unwrap_or_default();
+    // Of the target with the shortest windows: a symbol qualifies for a dataset with one target. Windows in time have no
+    // length in rows.
+    let lost = |target: &Target| target.movement.rows().map_or(0, |rows| rows - 1);
+    let windows = config.all_targets().iter().map(lost).min().unwrap_or_default();
     let of_stream = |(id, rows): (&StreamId, &u64)| SymbolEstimate {
         symbol: names.name(&id.symbol, id.publisher_id),
         rows: scaled(*rows),
@@ -156,7 +155,7 @@ pub fn estimate<P: AsRef<Path>>(
         currency: config.tag().to_owned(),
         bytes,
         delivery: delivery(&found, &files, []).sentences(),
-        fit_until: boundary_time(config, thresholds, &files)?,
+        fit_until: boundary_time((config, thresholds), &files, &rules, monitor)?,
         files: entries,
         records: scaled(sample.records),
         rows,
@@ -177,19 +176,44 @@ fn rounded(number: f64) -> u64 {
 }
 
 /// T, as the run would have it; `None` with a single file.
-fn boundary_time(config: &Config, thresholds: Option<&Thresholds>, files: &[CatalogFile]) -> Result<Option<Timestamp>> {
-    if let Some(until) = thresholds.map(|thresholds| thresholds.fit_until).or(config.fit_until) {
+fn boundary_time(
+    (config, thresholds): (&Config, Option<&Thresholds>),
+    files: &[CatalogFile],
+    rules: &ScanRules,
+    monitor: &Monitor<'_>,
+) -> Result<Option<Timestamp>> {
+    if let Some(until) = given_boundary_time(config, thresholds) {
         return Ok(Some(until));
     }
-    let mut firsts = Vec::new();
-    for file in files {
-        if let Some(first) = file.head.first(0)
-            && maps_wanted(config, file)?
-        {
-            firsts.push(first);
+    let mut counted = Vec::new();
+    for (place, file) in files.iter().enumerate() {
+        if file.head.middle().is_some() && maps_wanted(config, file)? {
+            counted.push(place);
         }
     }
-    Ok(firsts.get(firsts.len() / 2).filter(|_| firsts.len() > 1).copied().map(Timestamp))
+    if counted.len() < 2 {
+        return Ok(None);
+    }
+    let place = counted[fit_file_count(counted.len())];
+    let reached = reached(&files[..place], &files[place], rules, monitor)?;
+    Ok(files[place].head.first(reached).map(Timestamp))
+}
+
+/// The last time in the files before another one, as far as the first `ts_recv` of that file depends on it. Their ends are
+/// unknown until they are read, but they reach the median of their first stamps. Only if the file starts before that, with a
+/// wrong stamp or because the files overlap, does the end of the file before it decide.
+fn reached(before: &[CatalogFile], file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<u64> {
+    let Some(last) = before.last() else { return Ok(0) };
+    let bound = last.head.middle().unwrap_or(0);
+    if file.head.first(bound) == file.head.first(0) {
+        return Ok(bound);
+    }
+    let mut rows = RowReader::open(&last.path, &rules.with_symbology(last.beside.symbology.as_ref()))?;
+    let mut reached = bound;
+    while rows.advance(monitor)? {
+        reached = reached.max(rows.reader.record()?.event.ts_recv);
+    }
+    Ok(reached)
 }
 
 /// Free space where `out` would be.

@@ -111,6 +111,16 @@ pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Threshold
     Ok(Scanned { files, inputs, inexact, delivery, streams, warnings, fit_until, fit_files, reused })
 }
 
+/// T where it does not follow from the files: that of given boundaries, or that of the settings.
+pub fn given_boundary_time(config: &Config, given: Option<&Thresholds>) -> Option<Timestamp> {
+    given.map(|thresholds| thresholds.fit_until).or(config.fit_until)
+}
+
+/// Number of files of the fit half. T is the first `ts_recv` of the file after them.
+pub fn fit_file_count(files: usize) -> usize {
+    files / 2
+}
+
 /// T and the places of the fit half's files.
 fn boundary_time(
     engine: &impl Engine,
@@ -151,7 +161,7 @@ fn boundary_time(
     if rows == 0 {
         return Err(no_rows());
     }
-    if let Some(until) = given.map(|t| t.fit_until).or(config.fit_until) {
+    if let Some(until) = given_boundary_time(config, given) {
         let before = firsts.iter().filter(|(_, first)| *first < until.0).map(|(place, _)| *place);
         return Ok((until, before.collect()));
     }
@@ -159,7 +169,7 @@ fn boundary_time(
         let middle = engine.row_time(&found.files[place], rules, rows / 2)?.ok_or_else(no_rows)?;
         return Ok((Timestamp(middle), vec![place]));
     }
-    let (fit, holdout) = firsts.split_at(firsts.len() / 2);
+    let (fit, holdout) = firsts.split_at(fit_file_count(firsts.len()));
     let (_, first) = holdout.first().ok_or_else(no_rows)?;
     Ok((Timestamp(*first), fit.iter().map(|(place, _)| *place).collect()))
 }

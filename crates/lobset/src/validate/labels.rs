@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::kinds::{Evaluate, Verdict, evaluator};
+use super::kinds::{Evaluator, Verdict};
 use super::known::KnownParts;
 use super::raw::Label;
 use super::raw_row::RawRow;
@@ -20,7 +20,7 @@ pub(super) struct Labels<'a> {
 /// The labels of one target, and what computes them.
 struct TargetLabels<'a> {
     check: Check<'a>,
-    evaluator: Box<dyn Evaluate>,
+    evaluator: Evaluator,
 }
 
 /// The stored labels of one target.
@@ -62,7 +62,7 @@ impl<'a> Labels<'a> {
                 sessions: VecDeque::new(),
                 open: VecDeque::new(),
             };
-            TargetLabels { check, evaluator: evaluator(&target.movement) }
+            TargetLabels { check, evaluator: Evaluator::new(&target.movement) }
         };
         Self { file, targets: targets.iter().zip(&symbol.targets).map(of_target).collect() }
     }
@@ -89,7 +89,7 @@ impl<'a> Labels<'a> {
         let row = raw.at();
         for target in &mut self.targets {
             let TargetLabels { check, evaluator } = target;
-            evaluator.push(row, &mut |verdict| check.compare(self.file, &verdict, violations));
+            evaluator.kind_mut().push(row, &mut |verdict| check.compare(self.file, &verdict, violations));
         }
     }
 
@@ -105,7 +105,7 @@ impl<'a> Labels<'a> {
     fn end_stretch(&mut self, next: u64, violations: &mut Violations) {
         for target in &mut self.targets {
             let TargetLabels { check, evaluator } = target;
-            evaluator.restart(next, &mut |verdict| check.compare(self.file, &verdict, violations));
+            evaluator.kind_mut().restart(next, &mut |verdict| check.compare(self.file, &verdict, violations));
             for (label, _) in check.open.drain(..) {
                 violations
                     .add(|| format!("{}: row {}: its stretch ends within its future window", self.file, label.row));

@@ -49,10 +49,11 @@ pub(crate) use datasets::{Dataset, FitMovements, Proved, Terms, prove_datasets};
 pub use definition::Break;
 pub use drawn::AGAINST_ROWS;
 pub use explain::{
-    BarrierAt, BarrierSteps, ClassStep, DroppedRecord, Explanation, MarkStep, MovementStep, RecordAt, RowTime,
-    SplitStep, Steps, StoredRow, StoredValue, Stretch, TargetExplanation, Window, explain,
+    ClassStep, DroppedRecord, Explanation, MarkStep, MovementStep, RecordAt, SplitStep, StoredRow, StoredValue,
+    Stretch, TargetExplanation, explain,
 };
 pub(crate) use facts::Extent;
+pub use kinds::{BarrierAt, BarrierSteps, MeansSteps, RowTime, Steps, TimeSteps, Window};
 pub(crate) use prove::{Prover, prove, prove_here};
 pub(crate) use summary::proved_after_writing;
 pub use validation::{Validation, validate};

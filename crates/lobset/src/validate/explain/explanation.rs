@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::definition::Break;
+use super::super::kinds::{RowTime, Steps};
 use crate::error::{Result, ValidationError};
 use crate::time_text::Timestamp;
 
@@ -90,15 +91,6 @@ pub struct DroppedRecord {
     pub reason: String,
 }
 
-/// A row at an end of something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct RowTime {
-    /// Its number in the stream.
-    pub row: u64,
-    /// The running maximum of `ts_recv` there.
-    pub time: Timestamp,
-}
-
 /// An unbroken part of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stretch {
@@ -133,71 +125,6 @@ pub struct TargetExplanation {
     pub mark: Option<MarkStep>,
     /// Why the row has no label of the target, or why the dataset has no labels of it.
     pub no_label: Option<String>,
-}
-
-/// What a movement is computed from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Steps {
-    /// Windows in rows.
-    Means {
-        /// The window behind: B is its sum, L its weight.
-        behind: Window,
-        /// The window ahead: A is its sum, F its weight.
-        ahead: Window,
-    },
-    /// Windows in time.
-    Time {
-        /// The window behind: B is its sum, L its weight.
-        behind: Window,
-        /// The window ahead: A is its sum, F its weight.
-        ahead: Window,
-    },
-    /// The path to a barrier.
-    Barrier(BarrierSteps),
-}
-
-/// A window of a label.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Window {
-    /// Its first row; in time, the row whose price stands at its first moment.
-    pub first: RowTime,
-    /// Its last row.
-    pub last: RowTime,
-    /// In time: it lasts from after the first moment through the second. Equal for a length of zero.
-    pub times: Option<[Timestamp; 2]>,
-    /// Number of rows, or length in nanoseconds (1 for a length of zero).
-    pub weight: u64,
-    /// The sum of `mid2` over the rows, or its integral over the time in nanoseconds; in 1e-9.
-    pub sum: String,
-    /// The mean mid price in price units.
-    pub mean: f64,
-}
-
-/// The barriers around a mid price, and the way to them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BarrierSteps {
-    /// Best ask minus best bid at the row, in 1e-9.
-    pub spread: i64,
-    /// The volatility, where a distance depends on it.
-    pub sigma: Option<f64>,
-    /// The upper and the lower barrier; `None` where a distance is undefined.
-    pub barriers: Option<[BarrierAt; 2]>,
-    /// The row of the first touch.
-    pub touch: Option<RowTime>,
-    /// The mid price there, or at the last row of the horizon, in price units.
-    pub price: f64,
-    /// The last row of the horizon.
-    pub last: RowTime,
-}
-
-/// A barrier.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct BarrierAt {
-    /// Its distance, as a share of the mid price at the row.
-    pub distance: f64,
-    /// The mid price that touches it, in price units, to the precision of floats.
-    pub price: f64,
 }
 
 /// A movement.

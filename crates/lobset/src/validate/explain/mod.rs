@@ -13,16 +13,17 @@ mod trail;
 use std::path::Path;
 
 pub use explanation::{
-    BarrierAt, BarrierSteps, ClassStep, DroppedRecord, Explanation, MarkStep, MovementStep, RecordAt, RowTime,
-    SplitStep, Steps, StoredRow, StoredValue, Stretch, TargetExplanation, Window,
+    ClassStep, DroppedRecord, Explanation, MarkStep, MovementStep, RecordAt, SplitStep, StoredRow, StoredValue,
+    Stretch, TargetExplanation,
 };
 
 use self::near::{no_such_row, no_such_symbol};
 use self::stored::Found;
-use self::stretch::price;
-use self::target::{Context, Explained, row_time, values};
+use self::target::{Context, Explained, values};
 use self::trail::{Here, Place, Trail};
 use super::folder::check_thresholds;
+use super::kinds::RowTime;
+use super::kinds::shown::mid;
 use super::reading::cause;
 use super::validation::read_manifest;
 use crate::error::{Error, Result, ValidationError};
@@ -133,13 +134,18 @@ fn record(trail: &Trail<'_>, here: &Here) -> RecordAt {
         bid_px: here.bid_px,
         ask_px: here.ask_px,
         mid2: here.at.mid2,
-        mid_price: price(here.at.mid2),
+        mid_price: mid(here.at.mid2),
     }
 }
 
 fn stretch(trail: &Trail<'_>, here: &Here) -> Stretch {
     let (first, begins) = trail.first.unwrap_or((here.at, None));
-    Stretch { first: row_time(first), begins, last: trail.last.filter(|_| trail.ended).map(row_time), ends: trail.next }
+    Stretch {
+        first: RowTime::new(first),
+        begins,
+        last: trail.last.filter(|_| trail.ended).map(RowTime::new),
+        ends: trail.next,
+    }
 }
 
 /// Compares the row of the dataset with the definition. Returns what is stored, and the differences.

@@ -24,11 +24,6 @@ pub(super) fn break_text(reason: Break) -> &'static str {
     }
 }
 
-/// Twice a mid price in 1e-9 as a mid price in price units.
-pub(super) fn price(mid2: i64) -> f64 {
-    mid2 as f64 / 2e9
-}
-
 /// A number of rows with its noun.
 fn rows(number: u64) -> String {
     if number == 1 { "1 row".to_owned() } else { format!("{} rows", grouped(number)) }

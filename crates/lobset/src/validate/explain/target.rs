@@ -3,20 +3,14 @@
 use serde_json::{Value, json};
 
 use super::super::definition::Marks;
-use super::super::kinds::{
-    Integral, Lengths, Path, RowAt, Trace, Verdict, barrier_fraction, means_fraction, mid_windows, spans, time_fraction,
-};
+use super::super::kinds::{Evaluator, RowAt, RowTime, Verdict, spans};
 use super::super::raw::{Defined, Label};
-use super::explanation::{
-    BarrierAt, BarrierSteps, ClassStep, MarkStep, MovementStep, RowTime, SplitStep, Steps, StoredValue,
-    TargetExplanation, Window,
-};
-use super::stretch::{Why, price};
+use super::explanation::{ClassStep, MarkStep, MovementStep, SplitStep, StoredValue, TargetExplanation};
+use super::stretch::Why;
 use super::trail::Trail;
-use crate::config::{Classes, Config, Movement, Target};
+use crate::config::{Classes, Config, Target};
 use crate::label::{Split, Thresholds};
 use crate::output::{SymbolEntry, TargetEntry, names};
-use crate::printable::grouped_digits;
 use crate::time_text::Timestamp;
 
 /// What the explanation of a target depends on.
@@ -36,10 +30,6 @@ pub(super) struct Explained {
     pub defined: Option<Defined>,
 }
 
-pub(super) fn row_time(row: RowAt) -> RowTime {
-    RowTime { row: row.row, time: Timestamp(row.ts) }
-}
-
 impl Context<'_> {
     /// Explains the label of a target; `before` gives the number of rows before this one with a label of a split and
     /// class.
@@ -47,7 +37,7 @@ impl Context<'_> {
         &self,
         target: &Target,
         entry: &TargetEntry,
-        verdict: Option<&Verdict>,
+        verdict: Option<(&Verdict, &Evaluator)>,
         before: impl FnOnce(Split, usize) -> Option<u64>,
     ) -> Explained {
         let definition = target.to_string();
@@ -63,19 +53,19 @@ impl Context<'_> {
             mark: None,
             no_label: None,
         };
-        let Some(verdict) = verdict else {
+        let Some((verdict, evaluator)) = verdict else {
             let [behind, ahead] = spans(&target.movement);
             text.no_label = Some(Why { trail: self.trail, at: self.at, behind, ahead }.text());
             return Explained { text, defined: None };
         };
-        text.steps = self.steps(&target.movement, verdict);
-        text.movement = Some(movement(&target.movement, verdict));
+        text.steps = evaluator.steps(&|row| self.trail.row_time(row));
+        text.movement = Some(movement(evaluator, verdict));
         text.end = Some(RowTime { row: verdict.end, time: Timestamp(verdict.end_ts) });
         let until = self.thresholds.fit_until.0;
         let boundaries = self.thresholds.boundaries(&target.name, &self.symbol.symbol);
         let boundaries = boundaries.map_or(&[][..], |b| b.values.as_slice());
         let Some(defined) = Defined::new(target, verdict, boundaries, self.at.ts, until) else {
-            text.no_label = Some(undefined(verdict));
+            text.no_label = evaluator.kind().undefined();
             return Explained { text, defined: None };
         };
         text.split = Some(SplitStep {
@@ -106,37 +96,6 @@ impl Context<'_> {
         Explained { text, defined: Some(defined) }
     }
 
-    /// The windows or the path of a label.
-    fn steps(&self, movement: &Movement, verdict: &Verdict) -> Option<Steps> {
-        match (verdict.trace, mid_windows(movement)) {
-            (Trace::Means { behind, ahead }, Some(lengths)) => {
-                let [of_behind, of_ahead] = lengths.windows(verdict.row);
-                Some(Steps::Means {
-                    behind: self.rows_window(of_behind, behind)?,
-                    ahead: self.rows_window(of_ahead, ahead)?,
-                })
-            }
-            (Trace::Time { behind, ahead }, _) => {
-                Some(Steps::Time { behind: time_window(&behind), ahead: time_window(&ahead) })
-            }
-            (Trace::Barrier(path), _) => Some(Steps::Barrier(barrier(&path))),
-            (Trace::Means { .. }, None) => None,
-        }
-    }
-
-    fn rows_window(&self, rows: std::ops::Range<u64>, sum: i128) -> Option<Window> {
-        let end = |row: u64| self.trail.ends.get(&row).copied().flatten().map(row_time);
-        let weight = rows.end - rows.start;
-        Some(Window {
-            first: end(rows.start)?,
-            last: end(rows.end - 1)?,
-            times: None,
-            weight,
-            sum: sum.to_string(),
-            mean: mean(sum, weight),
-        })
-    }
-
     fn mark(&self, label: &Defined, counts: &[u64], before: impl FnOnce(Split, usize) -> Option<u64>) -> MarkStep {
         let marks = Marks::new(counts);
         let (c, k) = (counts.get(label.class).copied().unwrap_or(0), marks.k());
@@ -154,69 +113,11 @@ impl Context<'_> {
     }
 }
 
-/// The mean mid price in price units, from a sum of `mid2` and its weight.
-fn mean(sum: i128, weight: u64) -> f64 {
-    sum as f64 / weight as f64 / 2e9
-}
-
-fn time_window(integral: &Integral) -> Window {
-    let Integral { times, rows: [first, last], sum, weight } = *integral;
-    Window {
-        first: row_time(first),
-        last: row_time(last),
-        times: Some(times.map(Timestamp)),
-        weight,
-        sum: sum.to_string(),
-        mean: mean(sum, weight),
-    }
-}
-
-fn barrier(path: &Path) -> BarrierSteps {
-    let from = price(path.from.mid2);
-    let barrier = |distance: f64, sign: f64| BarrierAt { distance, price: from * (1.0 + sign * distance) };
-    BarrierSteps {
-        spread: path.from.spread,
-        sigma: path.sigma,
-        barriers: path.widths.map(|[up, down]| [barrier(up, 1.0), barrier(down, -1.0)]),
-        touch: path.touch.map(row_time),
-        price: price(path.touch.unwrap_or(path.last).mid2),
-        last: row_time(path.last),
-    }
-}
-
 /// The fraction of a movement.
-fn movement(movement: &Movement, verdict: &Verdict) -> MovementStep {
-    let [numerator, denominator] = match (movement, verdict.trace) {
-        (Movement::Means(means), Trace::Means { behind, ahead }) => {
-            means_fraction(Lengths::new(means), behind, ahead).map(|integer| integer.to_string())
-        }
-        (_, Trace::Time { behind, ahead }) => {
-            time_fraction([behind.sum, ahead.sum], [behind.weight, ahead.weight]).map(|integer| integer.to_string())
-        }
-        (_, Trace::Barrier(path)) => {
-            let (above, below) = barrier_fraction(path.from.mid2, path.touch.unwrap_or(path.last).mid2);
-            [above.to_string(), below.to_string()]
-        }
-        (_, Trace::Means { .. }) => [String::new(), String::new()],
-    };
+fn movement(evaluator: &Evaluator, verdict: &Verdict) -> MovementStep {
+    let [numerator, denominator] = evaluator.kind().fraction().unwrap_or_default();
     let known = verdict.movement.map(|_| verdict.known);
     MovementStep { numerator, denominator, value: verdict.movement, known }
-}
-
-/// Why a movement whose windows are whole is undefined.
-fn undefined(verdict: &Verdict) -> String {
-    let sum = |behind: i128| {
-        let behind = grouped_digits(&behind.to_string());
-        format!("its movement is undefined: the sum behind, B = {behind}, is not above 0")
-    };
-    match verdict.trace {
-        Trace::Means { behind, .. } => sum(behind),
-        Trace::Time { behind, .. } => sum(behind.sum),
-        Trace::Barrier(path) if path.from.mid2 <= 0 => {
-            format!("its movement is undefined: the mid price of the row, {}, is not above 0", price(path.from.mid2))
-        }
-        Trace::Barrier(_) => "its movement is undefined: the distance of a barrier is not above 0".to_owned(),
-    }
 }
 
 /// Compares the stored label of a target with the definition, value by value. `marked` is the mark by the definition, if

@@ -4,78 +4,13 @@ use std::fmt::{self, Display};
 
 use serde_json::Value;
 
-use super::explanation::{
-    BarrierSteps, ClassStep, Explanation, MarkStep, MovementStep, RowTime, SplitStep, Steps, TargetExplanation, Window,
+use super::super::kinds::Steps;
+use super::super::kinds::shown::{
+    ExplainedRow, QUOTIENT_OF_MEANS, Shown, at, count, float, mid_price, paragraph, price,
 };
+use super::explanation::{ClassStep, Explanation, MarkStep, MovementStep, SplitStep, TargetExplanation};
 use super::stretch::break_text;
 use crate::printable::{grouped, grouped_digits, printable};
-use crate::time_text::{Duration, Timestamp};
-
-/// Width of the text in columns. Only a word that is longer, such as the name of a file, reaches beyond it.
-const WIDTH: usize = 80;
-
-/// Column at which texts begin; their labels come before.
-const INDENT: usize = 14;
-
-/// Writes a labelled paragraph: `  label       text`, broken between words. Lines after the first have no label.
-fn paragraph(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
-    let text = printable(text);
-    let mut line = format!("{:<INDENT$}", format!("  {label}"));
-    let mut empty = true;
-    for word in text.split(' ') {
-        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            writeln!(f, "{}", line.trim_end())?;
-            line = " ".repeat(INDENT);
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line += word;
-        empty = false;
-    }
-    writeln!(f, "{}", line.trim_end())
-}
-
-/// A number of units of 10^-`digits`, without trailing zeros.
-fn decimal(value: i128, digits: u32) -> String {
-    let scale = 10_u128.pow(digits);
-    let (whole, rest) = (value.unsigned_abs() / scale, value.unsigned_abs() % scale);
-    let sign = if value < 0 { "-" } else { "" };
-    let rest = format!("{rest:0width$}", width = digits as usize);
-    match rest.trim_end_matches('0') {
-        "" => format!("{sign}{whole}"),
-        rest => format!("{sign}{whole}.{rest}"),
-    }
-}
-
-/// A price in 1e-9.
-fn price(price: i64) -> String {
-    decimal(price.into(), 9)
-}
-
-/// A mid price from twice its value in 1e-9.
-fn mid_price(mid2: i64) -> String {
-    decimal(i128::from(mid2) * 5, 10)
-}
-
-/// A mean price or a barrier, which is rounded.
-fn rounded(price: f64) -> String {
-    format!("{price:.12}")
-}
-
-/// A movement, a boundary or a distance, in digits that a parser reads back to the same float.
-fn float(value: f64) -> String {
-    if value == 0.0 { "0".to_owned() } else { format!("{value:e}") }
-}
-
-fn at(row: RowTime) -> String {
-    format!("row {} at {}", grouped(row.row), row.time)
-}
-
-fn count(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{} {what}s", grouped(number)) }
-}
 
 impl Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,29 +58,18 @@ impl Explanation {
     fn target(&self, f: &mut fmt::Formatter<'_>, target: &TargetExplanation) -> fmt::Result {
         writeln!(f, "target {}", target.name)?;
         paragraph(f, "definition", &target.definition.replace(',', ", "))?;
-        match &target.steps {
-            None => {}
-            Some(Steps::Means { behind, ahead }) => {
-                rows_window(f, "behind", behind, ["B", "L"])?;
-                rows_window(f, "ahead", ahead, ["A", "F"])?;
-            }
-            Some(Steps::Time { behind, ahead }) => {
-                time_window(f, "behind", behind, ["B", "L"])?;
-                time_window(f, "ahead", ahead, ["A", "F"])?;
-            }
-            Some(Steps::Barrier(steps)) => self.barrier(f, steps)?,
+        let shown = target.steps.as_ref().map(Steps::shown);
+        if let Some(steps) = shown {
+            steps.write(f, &ExplainedRow { row: self.row, mid2: self.record.mid2 })?;
         }
         if let Some(found) = &target.movement {
-            movement(f, found, matches!(target.steps, Some(Steps::Barrier(_))))?;
+            movement(f, found, shown.map_or(QUOTIENT_OF_MEANS, Shown::formula))?;
         }
         if let Some(found) = &target.class {
-            class(f, found, target.steps.as_ref())?;
+            class(f, found, shown)?;
         }
         if let Some(end) = target.end {
-            let text = match &target.steps {
-                Some(Steps::Time { .. }) => format!("{}, the last row by then: row {}", end.time, grouped(end.row)),
-                _ => at(end),
-            };
+            let text = shown.map_or_else(|| at(end), |steps| steps.end(end));
             paragraph(f, "end", &text)?;
         }
         if let Some(found) = &target.split {
@@ -157,38 +81,6 @@ impl Explanation {
         match &target.no_label {
             Some(reason) => paragraph(f, "no label", reason),
             None => Ok(()),
-        }
-    }
-
-    fn barrier(&self, f: &mut fmt::Formatter<'_>, steps: &BarrierSteps) -> fmt::Result {
-        let from = format!("row {}, mid price {}", grouped(self.row), mid_price(self.record.mid2));
-        paragraph(f, "from", &format!("{from}, spread {}", price(steps.spread)))?;
-        if let Some(sigma) = steps.sigma {
-            paragraph(
-                f,
-                "sigma",
-                &format!("{sigma:e}, the deviation of one-row changes over lookback_rows through the row"),
-            )?;
-        }
-        let [upper, lower] = match steps.barriers {
-            Some([upper, lower]) => {
-                for (name, barrier, sign) in [("upper", upper, '+'), ("lower", lower, '-')] {
-                    let text = format!("{} = mid price * (1 {sign} {:e})", rounded(barrier.price), barrier.distance);
-                    paragraph(f, name, &text)?;
-                }
-                ["touches the upper barrier first", "touches the lower barrier first"]
-            }
-            None => return Ok(()),
-        };
-        match steps.touch {
-            Some(touch) => {
-                let which = if steps.price > self.record.mid_price { upper } else { lower };
-                paragraph(f, "touch", &format!("{}: mid price {} {which}", at(touch), rounded(steps.price)))
-            }
-            None => {
-                let last = format!("{}: mid price {}", at(steps.last), rounded(steps.price));
-                paragraph(f, "no touch", &format!("neither barrier within the horizon, which ends with {last}"))
-            }
         }
     }
 
@@ -239,51 +131,7 @@ impl Explanation {
     }
 }
 
-fn sums(f: &mut fmt::Formatter<'_>, text: String, mean: f64) -> fmt::Result {
-    paragraph(f, "", &text)?;
-    paragraph(f, "", &format!("mean mid price {}", rounded(mean)))
-}
-
-fn rows_window(f: &mut fmt::Formatter<'_>, name: &str, window: &Window, [sum, weight]: [&str; 2]) -> fmt::Result {
-    let Window { first, last, .. } = window;
-    if first == last {
-        paragraph(f, name, &at(*first))?;
-    } else {
-        paragraph(f, name, &format!("rows {} to {}", grouped(first.row), grouped(last.row)))?;
-        paragraph(f, "", &format!("{} to {}", first.time, last.time))?;
-    }
-    let digits = grouped_digits(&window.sum);
-    let rows = count(window.weight, "row");
-    sums(f, format!("sum of mid2 {sum} = {digits}, over {weight} = {rows}"), window.mean)
-}
-
-fn time_window(f: &mut fmt::Formatter<'_>, name: &str, window: &Window, [sum, weight]: [&str; 2]) -> fmt::Result {
-    let Window { first, last, .. } = window;
-    let [from, to] = window.times.unwrap_or([first.time, last.time]);
-    let digits = grouped_digits(&window.sum);
-    if from == to {
-        paragraph(f, name, &format!("the moment {to}"))?;
-        paragraph(f, "", &format!("price of row {}, the last by then", grouped(last.row)))?;
-        return sums(f, format!("mid2 {sum} = {digits}, with weight {weight} = 1"), window.mean);
-    }
-    paragraph(f, name, &format!("after {from}"))?;
-    paragraph(f, "", &format!("through {to}, {}", length(from, to)))?;
-    let rows = (grouped(first.row), grouped(last.row));
-    paragraph(f, "", &format!("prices of rows {} (the last at its beginning) to {}", rows.0, rows.1))?;
-    paragraph(f, "", &format!("integral of mid2 over nanoseconds {sum} = {digits}"))?;
-    sums(f, format!("over {weight} = {} ns", grouped(window.weight)), window.mean)
-}
-
-fn length(from: Timestamp, to: Timestamp) -> Duration {
-    Duration(to.0.saturating_sub(from.0))
-}
-
-fn movement(f: &mut fmt::Formatter<'_>, found: &MovementStep, of_barrier: bool) -> fmt::Result {
-    let formula = if of_barrier {
-        "(mid2 there - mid2 of the row) / mid2 of the row"
-    } else {
-        "(A*L - B*F) / (B*F) = mean ahead / mean behind - 1"
-    };
+fn movement(f: &mut fmt::Formatter<'_>, found: &MovementStep, formula: &str) -> fmt::Result {
     paragraph(f, "movement", formula)?;
     paragraph(f, "", &format!("numerator    {}", grouped_digits(&found.numerator)))?;
     paragraph(f, "", &format!("denominator  {}", grouped_digits(&found.denominator)))?;
@@ -296,13 +144,11 @@ fn movement(f: &mut fmt::Formatter<'_>, found: &MovementStep, of_barrier: bool) 
     }
 }
 
-fn class(f: &mut fmt::Formatter<'_>, found: &ClassStep, steps: Option<&Steps>) -> fmt::Result {
+fn class(f: &mut fmt::Formatter<'_>, found: &ClassStep, steps: Option<&dyn Shown>) -> fmt::Result {
     let ClassStep { class, classes, at_least, below } = *found;
     let last = classes.saturating_sub(1);
-    let why = match (steps, at_least, below) {
-        (Some(Steps::Barrier(_)), ..) => {
-            ["the lower barrier", "neither barrier", "the upper barrier"].get(class).copied().unwrap_or("").to_owned()
-        }
+    let why = match (steps.and_then(|steps| steps.class(class)), at_least, below) {
+        (Some(why), ..) => why.to_owned(),
         (_, Some(at_least), Some(below)) => {
             format!("boundary {} <= movement < boundary {}", float(at_least), float(below))
         }
@@ -332,16 +178,5 @@ fn mark(f: &mut fmt::Formatter<'_>, found: &MarkStep, split: &str, class: usize)
             paragraph(f, "", &format!("floor(j*k/c) = {here} {sign} floor((j-1)*k/c) = {before}"))
         }
         _ => paragraph(f, "", "j cannot be counted: drop_unbalanced has left out rows of the class"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prices_are_exact() {
-        assert_eq!([price(651_230_000), price(-1), price(7_000_000_000)], ["0.65123", "-0.000000001", "7"]);
-        assert_eq!([mid_price(1_302_470_001), mid_price(-3), mid_price(0)], ["0.6512350005", "-0.0000000015", "0"]);
     }
 }

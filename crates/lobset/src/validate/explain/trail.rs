@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::definition::{Break, Unusable};
-use super::super::kinds::{Evaluate, Lengths, RowAt, Span, Verdict, evaluator_of, mid_windows, spans};
+use super::super::kinds::{Evaluator, Lengths, RowAt, RowTime, Span, Verdict, mid_windows, spans};
 use super::super::raw::RawColumns;
 use super::super::raw_file::{RawFiles, RawRecord};
 use super::super::raw_row::RawRows;
@@ -48,7 +48,7 @@ pub(super) struct Trail<'a> {
     stored: Option<&'a RawColumns>,
     targets: Vec<Watched>,
     /// The rows at the ends of windows in rows.
-    pub ends: BTreeMap<u64, Option<RowAt>>,
+    ends: BTreeMap<u64, Option<RowAt>>,
     /// The first row of the stretch and why it begins there, the last row so far, and why the next stretch begins after
     /// it.
     pub first: Option<(RowAt, Option<Break>)>,
@@ -72,7 +72,7 @@ pub(super) struct Trail<'a> {
 
 /// A target and what is known of the row's label of it.
 struct Watched {
-    evaluator: Box<dyn Evaluate>,
+    evaluator: Evaluator,
     behind: Span,
     verdict: Option<Verdict>,
     /// Whether the verdict is known: it was told, or the window behind is not whole.
@@ -82,7 +82,7 @@ struct Watched {
 impl Watched {
     fn new(target: &Target, row: u64) -> Self {
         let [behind, _] = spans(&target.movement);
-        Self { evaluator: evaluator_of(&target.movement, row), behind, verdict: None, done: false }
+        Self { evaluator: Evaluator::of_row(&target.movement, row), behind, verdict: None, done: false }
     }
 }
 
@@ -121,9 +121,14 @@ impl<'a> Trail<'a> {
         }
     }
 
-    /// The label of each target; `None` where its windows are not whole.
-    pub(super) fn verdicts(&self) -> impl Iterator<Item = Option<&Verdict>> {
-        self.targets.iter().map(|target| target.verdict.as_ref())
+    /// The label of each target, and its evaluator; `None` where its windows are not whole.
+    pub(super) fn verdicts(&self) -> impl Iterator<Item = Option<(&Verdict, &Evaluator)>> {
+        self.targets.iter().map(|target| target.verdict.as_ref().map(|verdict| (verdict, &target.evaluator)))
+    }
+
+    /// A row at an end of a window in rows.
+    pub(super) fn row_time(&self, row: u64) -> Option<RowTime> {
+        self.ends.get(&row).copied().flatten().map(RowTime::new)
     }
 
     /// Reads raw files in order until no later record matters, and checks that they are inputs of the manifest.
@@ -193,7 +198,7 @@ impl<'a> Trail<'a> {
         self.rows += 1;
         if raw.row == 0 || raw.breaks.is_some() {
             self.first = Some((at, raw.breaks));
-            self.targets.iter_mut().for_each(|target| target.evaluator.restart(raw.row, &mut |_| ()));
+            self.targets.iter_mut().for_each(|target| target.evaluator.kind_mut().restart(raw.row, &mut |_| ()));
         }
         self.last = Some(at);
         if raw.row == self.row {
@@ -225,7 +230,9 @@ impl<'a> Trail<'a> {
     /// Ends the stretch of the row: passes on the labels that its end completes.
     fn end_stretch(&mut self) {
         for Watched { evaluator, verdict, .. } in &mut self.targets {
-            evaluator.restart(0, &mut |told| *verdict = verdict.or(Some(told).filter(|told| told.row == self.row)));
+            evaluator
+                .kind_mut()
+                .restart(0, &mut |told| *verdict = verdict.or(Some(told).filter(|told| told.row == self.row)));
         }
     }
 }
@@ -234,7 +241,7 @@ impl Watched {
     fn push(&mut self, at: RowAt, row: u64) {
         let Self { evaluator, verdict, done, .. } = self;
         if !*done {
-            evaluator.push(at, &mut |told| *verdict = verdict.or(Some(told).filter(|told| told.row == row)));
+            evaluator.kind_mut().push(at, &mut |told| *verdict = verdict.or(Some(told).filter(|told| told.row == row)));
             *done = verdict.is_some();
         }
     }

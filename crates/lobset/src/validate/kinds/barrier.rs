@@ -1,9 +1,103 @@
 //! The kind `barrier`: the return at the first touch of a barrier, or at the horizon.
 
 use std::collections::VecDeque;
+use std::fmt;
 
-use super::verdict::{Evaluate, Path, RowAt, Trace, Verdict};
+use serde::Serialize;
+
+use super::shown::{ExplainedRow, RowTime, Shown, at, mid, mid_price, paragraph, price, rounded};
+use super::verdict::{Evaluate, RowAt, Verdict};
 use crate::config::{Barrier, Horizon, Width};
+use crate::printable::grouped;
+
+/// The barriers around a mid price, and the way to them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BarrierSteps {
+    /// Best ask minus best bid at the row, in 1e-9.
+    pub spread: i64,
+    /// The volatility, where a distance depends on it.
+    pub sigma: Option<f64>,
+    /// The upper and the lower barrier; `None` where a distance is undefined.
+    pub barriers: Option<[BarrierAt; 2]>,
+    /// The row of the first touch.
+    pub touch: Option<RowTime>,
+    /// The mid price there, or at the last row of the horizon, in price units.
+    pub price: f64,
+    /// The last row of the horizon.
+    pub last: RowTime,
+}
+
+/// A barrier.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BarrierAt {
+    /// Its distance, as a share of the mid price at the row.
+    pub distance: f64,
+    /// The mid price that touches it, in price units, to the precision of floats.
+    pub price: f64,
+}
+
+impl Shown for BarrierSteps {
+    fn write(&self, f: &mut fmt::Formatter<'_>, from: &ExplainedRow) -> fmt::Result {
+        let row = format!("row {}, mid price {}", grouped(from.row), mid_price(from.mid2));
+        paragraph(f, "from", &format!("{row}, spread {}", price(self.spread)))?;
+        if let Some(sigma) = self.sigma {
+            paragraph(
+                f,
+                "sigma",
+                &format!("{sigma:e}, the deviation of one-row changes over lookback_rows through the row"),
+            )?;
+        }
+        let [upper, lower] = match self.barriers {
+            Some([upper, lower]) => {
+                for (name, barrier, sign) in [("upper", upper, '+'), ("lower", lower, '-')] {
+                    let text = format!("{} = mid price * (1 {sign} {:e})", rounded(barrier.price), barrier.distance);
+                    paragraph(f, name, &text)?;
+                }
+                ["touches the upper barrier first", "touches the lower barrier first"]
+            }
+            None => return Ok(()),
+        };
+        match self.touch {
+            Some(touch) => {
+                let which = if self.price > mid(from.mid2) { upper } else { lower };
+                paragraph(f, "touch", &format!("{}: mid price {} {which}", at(touch), rounded(self.price)))
+            }
+            None => {
+                let last = format!("{}: mid price {}", at(self.last), rounded(self.price));
+                paragraph(f, "no touch", &format!("neither barrier within the horizon, which ends with {last}"))
+            }
+        }
+    }
+
+    fn formula(&self) -> &'static str {
+        "(mid2 there - mid2 of the row) / mid2 of the row"
+    }
+
+    fn class(&self, class: usize) -> Option<&'static str> {
+        Some(["the lower barrier", "neither barrier", "the upper barrier"].get(class).copied().unwrap_or(""))
+    }
+}
+
+/// The path of the price from a row to the first touch of a barrier, or to the horizon.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Path {
+    /// The row.
+    from: RowAt,
+    /// The volatility, where a distance is a multiple of it.
+    sigma: Option<f64>,
+    /// The distances of both barriers, up and down; `None` where one is undefined.
+    widths: Option<[f64; 2]>,
+    /// The row of the first touch, and the last row of the horizon.
+    touch: Option<RowAt>,
+    last: RowAt,
+}
+
+impl Path {
+    /// The mid price at the first touch, or at the last row of the horizon, times two.
+    fn reached(&self) -> i64 {
+        self.touch.unwrap_or(self.last).mid2
+    }
+}
 
 /// A row whose label is not known yet.
 struct Open {
@@ -16,7 +110,7 @@ struct Open {
 }
 
 /// Touches of barriers in an unbroken stretch.
-pub(super) struct Touches {
+pub(in crate::validate) struct Touches {
     barrier: Barrier,
     /// The last rows, as many as a volatility needs.
     behind: VecDeque<RowAt>,
@@ -24,10 +118,12 @@ pub(super) struct Touches {
     last: Option<RowAt>,
     /// The only row whose label is told; `None` for all rows.
     only: Option<u64>,
+    /// What the label of that row is computed from.
+    path: Option<Path>,
 }
 
 /// The numerator and the denominator of the return from one mid price to another.
-pub(in crate::validate) fn fraction(from: i64, to: i64) -> (i128, i64) {
+fn fraction(from: i64, to: i64) -> (i128, i64) {
     (i128::from(to) - i128::from(from), from)
 }
 
@@ -40,7 +136,22 @@ fn change(from: i64, to: i64) -> Option<f64> {
 impl Touches {
     /// With `only`, the label of this row alone is told, which takes less time.
     pub(super) fn new(barrier: &Barrier, only: Option<u64>) -> Self {
-        Self { barrier: *barrier, behind: VecDeque::new(), open: VecDeque::new(), last: None, only }
+        Self { barrier: *barrier, behind: VecDeque::new(), open: VecDeque::new(), last: None, only, path: None }
+    }
+
+    /// The way from the row to the barriers around it.
+    pub(super) fn steps(&self) -> Option<BarrierSteps> {
+        let path = self.path.as_ref()?;
+        let from = mid(path.from.mid2);
+        let barrier = |distance: f64, sign: f64| BarrierAt { distance, price: from * (1.0 + sign * distance) };
+        Some(BarrierSteps {
+            spread: path.from.spread,
+            sigma: path.sigma,
+            barriers: path.widths.map(|[up, down]| [barrier(up, 1.0), barrier(down, -1.0)]),
+            touch: path.touch.map(RowTime::new),
+            price: mid(path.reached()),
+            last: RowTime::new(path.last),
+        })
     }
 
     /// The sample standard deviation of the changes from row to row; changes are multiples of 2^-40, at most 1.
@@ -86,8 +197,10 @@ impl Touches {
                 widths.and_then(|_| touch.map_or_else(|| change(row.mid2, last.mid2), |(_, found)| Some(found)));
             let end_ts = end_ts.unwrap_or(last.ts);
             let touch = touch.map(|(row, _)| row);
-            let trace = Trace::Barrier(Path { from: row, sigma, widths, touch, last });
-            tell(Verdict { row: row.row, movement, known: 0.0, end, end_ts, touch: touch.map(|row| row.row), trace });
+            if self.only == Some(row.row) {
+                self.path = Some(Path { from: row, sigma, widths, touch, last });
+            }
+            tell(Verdict { row: row.row, movement, known: 0.0, end, end_ts, touch: touch.map(|row| row.row) });
         }
     }
 }
@@ -126,5 +239,19 @@ impl Evaluate for Touches {
             let widths = (row.mid2 > 0).then(widths).flatten();
             self.open.push_back(Open { row, sigma, widths, touch: None });
         }
+    }
+
+    fn fraction(&self) -> Option<[String; 2]> {
+        let path = self.path.as_ref()?;
+        let (above, below) = fraction(path.from.mid2, path.reached());
+        Some([above.to_string(), below.to_string()])
+    }
+
+    fn undefined(&self) -> Option<String> {
+        let from = self.path.as_ref()?.from.mid2;
+        Some(match from {
+            ..=0 => format!("its movement is undefined: the mid price of the row, {}, is not above 0", mid(from)),
+            _ => "its movement is undefined: the distance of a barrier is not above 0".to_owned(),
+        })
     }
 }

@@ -1,9 +1,13 @@
 //! The kind `means`: the mean mid price of rows ahead over that of rows behind, minus 1.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 
-use super::verdict::{Evaluate, RowAt, Trace, Verdict};
+use serde::Serialize;
+
+use super::shown::{ExplainedRow, RowTime, Shown, Window, mean, not_above_zero, rows_window};
+use super::verdict::{Evaluate, RowAt, Verdict};
 use crate::cast::to_usize;
 use crate::config::Means;
 
@@ -59,7 +63,7 @@ impl Lengths {
 }
 
 /// A*L - B*F and B*F, from the sums B over the L rows behind and A over the F rows ahead.
-pub(in crate::validate) fn fraction(lengths: Lengths, behind: i128, ahead: i128) -> [i128; 2] {
+fn fraction(lengths: Lengths, behind: i128, ahead: i128) -> [i128; 2] {
     let below = behind * i128::from(lengths.ahead);
     [ahead * i128::from(lengths.lookback) - below, below]
 }
@@ -86,7 +90,24 @@ fn known(lengths: Lengths, behind: i128, mid2: i128) -> f64 {
     (mid2 * i128::from(lengths.lookback) - behind) as f64 / behind as f64
 }
 
+/// Windows in rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MeansSteps {
+    /// The window behind: B is its sum, L its weight.
+    pub behind: Window,
+    /// The window ahead: A is its sum, F its weight.
+    pub ahead: Window,
+}
+
+impl Shown for MeansSteps {
+    fn write(&self, f: &mut fmt::Formatter<'_>, _: &ExplainedRow) -> fmt::Result {
+        rows_window(f, "behind", &self.behind, ["B", "L"])?;
+        rows_window(f, "ahead", &self.ahead, ["A", "F"])
+    }
+}
+
 /// A row whose windows are complete: the sums over them, and the row's own `mid2`.
+#[derive(Clone, Copy)]
 struct Complete {
     row: u64,
     behind: i128,
@@ -103,11 +124,30 @@ pub(in crate::validate) struct Slide {
     /// Prefix sums of mid2 over the run: entry i is the sum over the rows before row `first` + i, up to row `next`.
     sums: VecDeque<i128>,
     first: u64,
+    /// The row that is explained, and its sums.
+    explained: Option<u64>,
+    told: Option<Complete>,
 }
 
 impl Slide {
     pub(in crate::validate) fn new(lengths: Lengths) -> Self {
-        Self { lengths, start: 0, next: 0, sums: VecDeque::from([0]), first: 0 }
+        Self { lengths, start: 0, next: 0, sums: VecDeque::from([0]), first: 0, explained: None, told: None }
+    }
+
+    /// Windows that remember what the label of a row is computed from.
+    pub(super) fn of_row(lengths: Lengths, row: u64) -> Self {
+        Self { explained: Some(row), ..Self::new(lengths) }
+    }
+
+    /// The windows of the row that is explained, given the rows at their ends.
+    pub(super) fn steps(&self, row_time: &dyn Fn(u64) -> Option<RowTime>) -> Option<MeansSteps> {
+        let Complete { row, behind, ahead, .. } = self.told?;
+        let window = |rows: &Range<u64>, sum: i128| {
+            let (first, last, weight) = (row_time(rows.start)?, row_time(rows.end - 1)?, rows.end - rows.start);
+            Some(Window { first, last, times: None, weight, sum: sum.to_string(), mean: mean(sum, weight) })
+        };
+        let [of_behind, of_ahead] = self.lengths.windows(row);
+        Some(MeansSteps { behind: window(&of_behind, behind)?, ahead: window(&of_ahead, ahead)? })
     }
 
     /// Begins a new run with this row.
@@ -150,12 +190,24 @@ impl Evaluate for Slide {
     }
 
     fn push(&mut self, row: RowAt, tell: &mut dyn FnMut(Verdict)) {
-        if let Some(Complete { row: done, behind, ahead, mid2 }) = self.sums_of_next(row.mid2) {
+        if let Some(complete) = self.sums_of_next(row.mid2) {
+            let Complete { row: done, behind, ahead, mid2 } = complete;
+            if self.explained == Some(done) {
+                self.told = Some(complete);
+            }
             let movement = movement(self.lengths, behind, ahead);
             let known = known(self.lengths, behind, mid2);
-            let trace = Trace::Means { behind, ahead };
-            tell(Verdict { row: done, movement, known, end: row.row, end_ts: row.ts, touch: None, trace });
+            tell(Verdict { row: done, movement, known, end: row.row, end_ts: row.ts, touch: None });
         }
+    }
+
+    fn fraction(&self) -> Option<[String; 2]> {
+        let Complete { behind, ahead, .. } = self.told?;
+        Some(fraction(self.lengths, behind, ahead).map(|integer| integer.to_string()))
+    }
+
+    fn undefined(&self) -> Option<String> {
+        self.told.map(|sums| not_above_zero(sums.behind))
     }
 }
 

@@ -2,32 +2,97 @@
 
 mod barrier;
 mod means;
+pub(super) mod shown;
 mod time;
 mod verdict;
 
 use std::ops::Range;
 
-pub(super) use barrier::fraction as barrier_fraction;
-pub(super) use means::{Lengths, Slide, fraction as means_fraction};
-pub(super) use time::fraction as time_fraction;
-pub(super) use verdict::{Evaluate, Integral, Path, RowAt, Span, Trace, Verdict};
+pub use barrier::{BarrierAt, BarrierSteps};
+pub use means::MeansSteps;
+pub(super) use means::{Lengths, Slide};
+use serde::Serialize;
+use shown::Shown;
+pub use shown::{RowTime, Window};
+pub use time::TimeSteps;
+pub(super) use verdict::{Evaluate, RowAt, Span, Verdict};
 
 use crate::config::{Horizon, Movement};
 
-/// The evaluator of a kind.
-pub(super) fn evaluator(movement: &Movement) -> Box<dyn Evaluate> {
-    match movement {
-        Movement::Means(means) => Box::new(Slide::new(Lengths::new(means))),
-        Movement::Time(time) => Box::new(time::Windows::new(time)),
-        Movement::Barrier(barrier) => Box::new(barrier::Touches::new(barrier, None)),
+/// The evaluator of a target.
+pub(super) enum Evaluator {
+    Means(Slide),
+    Time(time::Windows),
+    Barrier(barrier::Touches),
+}
+
+impl Evaluator {
+    /// An evaluator for all rows.
+    pub(super) fn new(movement: &Movement) -> Self {
+        match movement {
+            Movement::Means(means) => Self::Means(Slide::new(Lengths::new(means))),
+            Movement::Time(time) => Self::Time(time::Windows::new(time, None)),
+            Movement::Barrier(barrier) => Self::Barrier(barrier::Touches::new(barrier, None)),
+        }
+    }
+
+    /// An evaluator that explains one row. It may leave out the labels of other rows where they take long.
+    pub(super) fn of_row(movement: &Movement, row: u64) -> Self {
+        match movement {
+            Movement::Means(means) => Self::Means(Slide::of_row(Lengths::new(means), row)),
+            Movement::Time(time) => Self::Time(time::Windows::new(time, Some(row))),
+            Movement::Barrier(barrier) => Self::Barrier(barrier::Touches::new(barrier, Some(row))),
+        }
+    }
+
+    /// The evaluator of its kind.
+    pub(super) fn kind(&self) -> &dyn Evaluate {
+        match self {
+            Self::Means(means) => means,
+            Self::Time(time) => time,
+            Self::Barrier(barrier) => barrier,
+        }
+    }
+
+    /// The evaluator of its kind.
+    pub(super) fn kind_mut(&mut self) -> &mut dyn Evaluate {
+        match self {
+            Self::Means(means) => means,
+            Self::Time(time) => time,
+            Self::Barrier(barrier) => barrier,
+        }
+    }
+
+    /// What the movement of the row that is explained is computed from, given the rows at the ends of windows in rows;
+    /// `None` if its label was not told.
+    pub(super) fn steps(&self, row_time: &dyn Fn(u64) -> Option<RowTime>) -> Option<Steps> {
+        match self {
+            Self::Means(means) => means.steps(row_time).map(Steps::Means),
+            Self::Time(time) => time.steps().map(Steps::Time),
+            Self::Barrier(barrier) => barrier.steps().map(Steps::Barrier),
+        }
     }
 }
 
-/// The evaluator of a kind for one row: it may leave out the labels of other rows where they take long.
-pub(super) fn evaluator_of(movement: &Movement, row: u64) -> Box<dyn Evaluate> {
-    match movement {
-        Movement::Barrier(barrier) => Box::new(barrier::Touches::new(barrier, Some(row))),
-        _ => evaluator(movement),
+/// What a movement is computed from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Steps {
+    /// Windows in rows.
+    Means(MeansSteps),
+    /// Windows in time.
+    Time(TimeSteps),
+    /// The path to a barrier.
+    Barrier(BarrierSteps),
+}
+
+impl Steps {
+    pub(super) fn shown(&self) -> &dyn Shown {
+        match self {
+            Self::Means(means) => means,
+            Self::Time(time) => time,
+            Self::Barrier(barrier) => barrier,
+        }
     }
 }
 
@@ -178,7 +243,8 @@ mod tests {
 
     /// The labels by the evaluator: row, movement bits, touch, end and end time.
     fn told(movement: &Movement, rows: &[Row], breaks: &[u64]) -> Vec<Verdict> {
-        let mut evaluator = evaluator(movement);
+        let mut evaluator = Evaluator::new(movement);
+        let evaluator = evaluator.kind_mut();
         let mut verdicts = Vec::new();
         let mut reached = 0;
         for (row, (ts, bid, spread)) in (0..).zip(rows) {

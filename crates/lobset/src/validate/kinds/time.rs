@@ -1,15 +1,66 @@
 //! The kind `time`: the mean mid price of a time ahead over that of a time behind, minus 1.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
+use serde::Serialize;
 
-use super::verdict::{Evaluate, Integral, RowAt, Trace, Verdict};
+use super::shown::{ExplainedRow, RowTime, Shown, Window, mean, not_above_zero, time_window};
+use super::verdict::{Evaluate, RowAt, Verdict};
 use crate::config::Time;
+use crate::printable::grouped;
+use crate::time_text::Timestamp;
+
+/// The mid price over a time, as a step function: the integral of `mid2` by nanoseconds, and the weight to divide it by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Integral {
+    /// The time: after the first moment, through the second.
+    pub times: [u64; 2],
+    /// The rows whose prices stood at its two moments.
+    pub rows: [RowAt; 2],
+    pub sum: i128,
+    /// The length of the time in nanoseconds; 1 for a moment, whose sum is the `mid2` at it.
+    pub weight: u64,
+}
+
+impl Integral {
+    fn window(&self) -> Window {
+        let Self { times, rows: [first, last], sum, weight } = *self;
+        Window {
+            first: RowTime::new(first),
+            last: RowTime::new(last),
+            times: Some(times.map(Timestamp)),
+            weight,
+            sum: sum.to_string(),
+            mean: mean(sum, weight),
+        }
+    }
+}
+
+/// Windows in time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TimeSteps {
+    /// The window behind: B is its sum, L its weight.
+    pub behind: Window,
+    /// The window ahead: A is its sum, F its weight.
+    pub ahead: Window,
+}
+
+impl Shown for TimeSteps {
+    fn write(&self, f: &mut fmt::Formatter<'_>, _: &ExplainedRow) -> fmt::Result {
+        time_window(f, "behind", &self.behind, ["B", "L"])?;
+        time_window(f, "ahead", &self.ahead, ["A", "F"])
+    }
+
+    fn end(&self, end: RowTime) -> String {
+        format!("{}, the last row by then: row {}", end.time, grouped(end.row))
+    }
+}
 
 /// Windows in time over the rows of an unbroken stretch.
-pub(super) struct Windows {
+pub(in crate::validate) struct Windows {
     /// The lengths of the past window, of the time between, and of the future window, in nanoseconds.
     lookback: u64,
     offset: u64,
@@ -22,13 +73,23 @@ pub(super) struct Windows {
     told: u64,
     /// The number of the first row of the stretch.
     start: u64,
+    /// The row that is explained, and the integrals behind and ahead of it.
+    explained: Option<u64>,
+    windows: Option<[Integral; 2]>,
 }
 
 impl Windows {
-    pub(super) fn new(time: &Time) -> Self {
+    /// With `explained`, remembers what the label of this row is computed from.
+    pub(super) fn new(time: &Time, explained: Option<u64>) -> Self {
         let Time { lookback, offset, ahead } = *time;
         let (lookback, offset, ahead) = (lookback.0, offset.0, ahead.0);
-        Self { lookback, offset, ahead, first: 0, rows: VecDeque::new(), told: 0, start: 0 }
+        let rows = VecDeque::new();
+        Self { lookback, offset, ahead, first: 0, rows, told: 0, start: 0, explained, windows: None }
+    }
+
+    /// The windows of the row that is explained.
+    pub(super) fn steps(&self) -> Option<TimeSteps> {
+        self.windows.map(|[behind, ahead]| TimeSteps { behind: behind.window(), ahead: ahead.window() })
     }
 
     /// The last row at `ts` or before, and the integral of mid2 up to `ts`.
@@ -72,8 +133,11 @@ impl Windows {
             };
             let of_windows = || ratio(fraction([behind.sum, ahead.sum], [behind.weight, ahead.weight]));
             let movement = (behind.sum > 0).then(of_windows).flatten();
-            let (end, trace) = (ahead.rows[1].row, Trace::Time { behind, ahead });
-            tell(Verdict { row: row.row, movement, known, end, end_ts: moment, touch: None, trace });
+            if self.explained == Some(row.row) {
+                self.windows = Some([behind, ahead]);
+            }
+            let end = ahead.rows[1].row;
+            tell(Verdict { row: row.row, movement, known, end, end_ts: moment, touch: None });
             // Later windows begin no earlier.
             while self.rows.get(1).is_some_and(|(next, _)| next.ts <= begin && next.row <= row.row) {
                 self.rows.pop_front();
@@ -83,7 +147,7 @@ impl Windows {
 }
 
 /// A*L - B*F and B*F, from the sums B and A behind and ahead, and their weights L and F.
-pub(in crate::validate) fn fraction([behind, ahead]: [i128; 2], [lookback, length]: [u64; 2]) -> [BigInt; 2] {
+fn fraction([behind, ahead]: [i128; 2], [lookback, length]: [u64; 2]) -> [BigInt; 2] {
     let below = BigInt::from(behind) * length;
     [BigInt::from(ahead) * lookback - &below, below]
 }
@@ -114,5 +178,14 @@ impl Evaluate for Windows {
                 self.rows.push_back((row, integral));
             }
         }
+    }
+
+    fn fraction(&self) -> Option<[String; 2]> {
+        let [behind, ahead] = self.windows?;
+        Some(fraction([behind.sum, ahead.sum], [behind.weight, ahead.weight]).map(|integer| integer.to_string()))
+    }
+
+    fn undefined(&self) -> Option<String> {
+        self.windows.map(|[behind, _]| not_above_zero(behind.sum))
     }
 }

@@ -27,19 +27,6 @@ pub(in crate::validate) struct Verdict {
     pub end_ts: u64,
     /// The row of the first touch of a barrier.
     pub touch: Option<u64>,
-    /// What the movement was computed from.
-    pub trace: Trace,
-}
-
-/// What the movement of a row was computed from.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::validate) enum Trace {
-    /// Sums of `mid2` over the rows behind and over the rows ahead.
-    Means { behind: i128, ahead: i128 },
-    /// Integrals of `mid2` over a time behind and over a time ahead.
-    Time { behind: Integral, ahead: Integral },
-    /// A path of the price from a row on.
-    Barrier(Path),
 }
 
 /// How far the label of a row looks, to one side of it.
@@ -57,30 +44,11 @@ pub(in crate::validate) trait Evaluate: Send {
 
     /// Takes the next row, and passes to `tell` the label of each row whose windows are whole now; rows ascend.
     fn push(&mut self, row: RowAt, tell: &mut dyn FnMut(Verdict));
-}
 
-/// The mid price over a time, as a step function: the integral of `mid2` by nanoseconds, and the weight to divide it by.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::validate) struct Integral {
-    /// The time: after the first moment, through the second.
-    pub times: [u64; 2],
-    /// The rows whose prices stood at its two moments.
-    pub rows: [RowAt; 2],
-    pub sum: i128,
-    /// The length of the time in nanoseconds; 1 for a moment, whose sum is the `mid2` at it.
-    pub weight: u64,
-}
+    /// Numerator and denominator of the movement of the row that is explained, exact integers; `None` if its label was not
+    /// told.
+    fn fraction(&self) -> Option<[String; 2]>;
 
-/// The path of the price from a row to the first touch of a barrier, or to the horizon.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::validate) struct Path {
-    /// The row.
-    pub from: RowAt,
-    /// The volatility, where a distance is a multiple of it.
-    pub sigma: Option<f64>,
-    /// The distances of both barriers, up and down; `None` where one is undefined.
-    pub widths: Option<[f64; 2]>,
-    /// The row of the first touch, and the last row of the horizon.
-    pub touch: Option<RowAt>,
-    pub last: RowAt,
+    /// Why the movement of the row that is explained is undefined, if it is; `None` if its label was not told.
+    fn undefined(&self) -> Option<String>;
 }
