@@ -29,6 +29,7 @@ __all__ = [
     "paint",
     "process",
     "process_as_tasks",
+    "report",
     "resolve",
     "row_groups",
     "run_task",
@@ -37,7 +38,6 @@ __all__ = [
     "thresholds",
     "to_toml",
     "try_task",
-    "report",
     "validate",
     "values",
 ]

@@ -7,7 +7,7 @@ from lobset import _lobset, _numbers
 from lobset._engine import Progress
 from lobset._files import PathLike
 from lobset._lobset import CLASSIC
-from lobset._samples import Dtype, Samples
+from lobset._samples import Dtype, Samples, SplitName
 from lobset._times import Moment
 
 MOST_ROWS = 1_000_000
@@ -51,7 +51,7 @@ class RowDataset(_Vectors):
     def __init__(
         self,
         path: PathLike | Iterable[PathLike],
-        split: Literal["fit", "holdout"] = "fit",
+        split: SplitName = "fit",
         balanced: bool = True,
         columns: Sequence[str] | None = None,
         stride: int = 1,
@@ -111,7 +111,7 @@ class WindowDataset(_Vectors):
     def __init__(
         self,
         path: PathLike | Iterable[PathLike],
-        split: Literal["fit", "holdout"] = "fit",
+        split: SplitName = "fit",
         balanced: bool = True,
         length: int = 100,
         columns: Sequence[str] | None = None,

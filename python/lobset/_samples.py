@@ -32,6 +32,8 @@ class Bins(NamedTuple):
     """Value of each feature: (n, 2, 10, T) float32."""
 
 
+SplitName = Literal["fit", "holdout"]
+"""The splits that samples come from: rows under embargo are never samples."""
 Labels = NDArray[np.int64] | dict[str, NDArray[np.int64]]
 """Classes of samples; with a list of targets, those of each by its name."""
 Batch = tuple[Any, Labels]

@@ -27,7 +27,7 @@ from lobset._lobset import CLASSIC
 from lobset._moments import ColumnMoments, Moments
 from lobset._orders import in_batches, uniform_order
 from lobset._rows import RowDataset, WindowDataset
-from lobset._samples import Batch, Bins, Dtype, Samples, Source, at, label_at
+from lobset._samples import Batch, Bins, Dtype, Samples, Source, SplitName, at, label_at
 from lobset._times import Moment
 
 __all__ = [
@@ -92,7 +92,7 @@ class DepthDataset(Samples):
     def __init__(
         self,
         path: PathLike | Iterable[PathLike],
-        split: Literal["fit", "holdout"] = "fit",
+        split: SplitName = "fit",
         balanced: bool = True,
         features: Sequence[Feature] | None = None,
         samples: int | None = None,

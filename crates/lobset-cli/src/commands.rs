@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use lobset::cache::CachedFile;
 use lobset::error::ConfigError;
-use lobset::validate::Certificate;
+use lobset::validate::certify;
 use lobset::{Cluster, Error, Event, Monitor, printable};
 
 use crate::Ray;
@@ -89,14 +89,8 @@ fn run_watched(
             finish(Some(&out), &[], &page, &|| serde_json::to_string_pretty(&thresholds))
         }
         Command::Validate { folder, against, rows, certificate, options } => {
-            if let Some(path) = &certificate {
-                Certificate::check_place(path, &folder)?;
-            }
             let against = (!against.is_empty()).then_some((against.as_slice(), rows));
-            let validation = lobset::validate(&folder, against, &options, monitor)?;
-            if let Some(path) = &certificate {
-                Certificate::new(&folder, &validation).write(path, &folder)?;
-            }
+            let validation = certify(&folder, against, certificate.as_deref(), &options, monitor)?;
             let page = || summary::validation(&folder, &validation, talk.verbose);
             finish(certificate.as_deref(), &[], &page, &|| serde_json::to_string_pretty(&validation))
         }

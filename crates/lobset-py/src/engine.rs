@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use lobset::validate::{Certificate, Compare};
+use lobset::validate::{Compare, certify};
 use lobset::{Error, Event, Monitor, Options, Stage, Thresholds};
 use pyo3::exceptions::{PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
@@ -126,7 +126,7 @@ impl Shown {
 
 /// Reads the boundaries to apply, if a path is given.
 pub fn thresholds(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Option<Thresholds>> {
-    py.detach(|| path.map(|path| Thresholds::read(&lobset::storage::plain(&path))).transpose()).or_raise(py)
+    py.detach(|| path.map(|path| Thresholds::read(&path)).transpose()).or_raise(py)
 }
 
 /// Says what the main job would read and write, as JSON.
@@ -222,16 +222,9 @@ pub fn validate(
 ) -> PyResult<String> {
     let options = Options { threads, symbology, ..Options::default() };
     json(&run(py, progress, |monitor, _| {
-        if let Some(path) = &certificate {
-            Certificate::check_place(path, &folder)?;
-        }
         let rows = seed.map_or(Compare::All, Compare::Random);
         let against = (!against.is_empty()).then_some((against.as_slice(), rows));
-        let found = lobset::validate(&folder, against, &options, monitor)?;
-        if let Some(path) = &certificate {
-            Certificate::new(&folder, &found).write(path, &folder)?;
-        }
-        Ok(found)
+        certify(&folder, against, certificate.as_deref(), &options, monitor)
     })?)
 }
 

@@ -142,5 +142,5 @@ pub fn thresholds(py: Python<'_>, path: PathBuf) -> PyResult<String> {
 /// Returns the contents of the `manifest.json` of a local or remote folder.
 #[pyfunction]
 pub fn manifest(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
-    json(&py.detach(|| Manifest::read(&lobset::storage::plain(&folder))).or_raise(py)?)
+    json(&py.detach(|| Manifest::read(&folder)).or_raise(py)?)
 }

@@ -113,7 +113,7 @@ fn labelled_rows_are_counted_to_the_last_one_for_every_kind() {
         ("h=barrier,up=0.1,down=0.1,horizon=10", 1_990),
         ("h=barrier,up=2sigma,down=0.1,horizon=10,lookback_rows=5", 1_986),
     ] {
-        let until = Some(Timestamp(START + 1_000_000_000));
+        let until = Some(Timestamp(START + 1_900_000_000));
         let mut config = Config { lookback_rows: 1_500, fit_until: until, min_symbol_samples: 1, ..small() };
         config.targets.0.push(target.parse().unwrap());
         let input = std::slice::from_ref(&file);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{contents, market, real_data, run, small};
 use lobset::config::{Derived, MicroPipSize, ThresholdScope};
-use lobset::validate::Compare;
+use lobset::validate::{Certificate, Compare};
 use lobset::{
     Cluster, Config, Duration, Error, Event, Executor, Manifest, Monitor, Options, Receive, Result, Stage, Task,
     Threads, process, process_as_tasks, run_task,
@@ -119,6 +119,13 @@ fn file_urls_are_paths() {
     assert_eq!(proof.against.unwrap().rows, 1_000);
     assert_eq!(contents(&folder.path().join("threads")), contents(&folder.path().join("tasks")));
     lobset::Thresholds::read(&url("tasks/thresholds.json")).unwrap();
+    assert_eq!(lobset::Manifest::read(&url("tasks")).unwrap(), proof.manifest);
+    let certificate = Certificate::new(&url("tasks"), &proof);
+    certificate.write(&url("certificate.json"), &url("tasks")).unwrap();
+    assert_eq!(Certificate::read(&url("certificate.json")).unwrap(), certificate);
+    assert!(Certificate::check_place(&url("tasks/certificate.json"), &url("tasks")).is_err());
+    let day = std::fs::read_dir(folder.path().join("market")).unwrap().next().unwrap().unwrap().file_name();
+    lobset::input::DbnReader::open(&url(&format!("market/{}", day.to_str().unwrap()))).unwrap();
 }
 
 #[test]

@@ -138,9 +138,12 @@ fn of_thresholds() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(used)
 }
 
+/// The settings of the fit alone, which do not apply where boundaries come from a file.
+const FIT_ONLY: [&str; 2] = ["sample_fraction", "fit_until"];
+
 /// The settings that writing datasets with existing boundaries depends on: not those of the fit.
 fn of_build() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().filter(|setting| !matches!(setting.key, "sample_fraction" | "fit_until"))
+    SETTINGS.iter().filter(|setting| !FIT_ONLY.contains(&setting.key))
 }
 
 fn number(
@@ -188,7 +191,7 @@ fn process() -> Command {
                 .conflicts_with("engine"),
         )
         // T and the boundaries come from the file.
-        .arg(thresholds_file(false).conflicts_with_all(["fit_until", "sample_fraction"]))
+        .arg(thresholds_file(false).conflicts_with_all(FIT_ONLY))
         .arg(symbology_file())
         .args(engine())
         .arg(verbose("Print all symbols, the share of every class, and the time of every phase"))

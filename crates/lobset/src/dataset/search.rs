@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, UInt64Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, Int32Array, RecordBatch};
 
 use super::index::{IndexBuilder, IndexedRow, SampleFilter, SampleIndex};
 use super::period::{Limits, times};
@@ -60,18 +60,29 @@ impl DatasetReader {
         Ok(builder.finish().map_err(|why| InputError::new(self.path(), why).with_help(help)))
     }
 
+    /// A column of splits: the key of each row, and the splits that keys stand for.
+    ///
+    /// # Errors
+    /// [`InputError`] when the column is missing or is not one of splits.
+    pub(crate) fn splits<'a>(
+        &self,
+        batch: &'a RecordBatch,
+        name: &str,
+    ) -> Result<(&'a Int32Array, Vec<Option<Split>>)> {
+        let splits = self.column(batch, name)?.as_dictionary_opt::<Int32Type>().ok_or_else(|| self.foreign(name))?;
+        let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign(name))?;
+        Ok((splits.keys(), texts.iter().map(|name| name.and_then(Split::from_name)).collect()))
+    }
+
     /// The labels of a row group. A row without a label of this target has one of another.
     fn labels(&self, batch: &RecordBatch, [split, class]: &[String; 2]) -> Result<Vec<Label>> {
-        let splits = self.column(batch, split)?.as_dictionary_opt::<Int32Type>();
-        let splits = splits.ok_or_else(|| self.foreign(split))?;
-        let texts = splits.values().as_string_opt::<i32>().ok_or_else(|| self.foreign(split))?;
-        let by_key: Vec<Option<Split>> = texts.iter().map(|name| name.and_then(Split::from_name)).collect();
+        let (splits, by_key) = self.splits(batch, split)?;
         let classes = self.column(batch, class)?.as_primitive_opt::<Int32Type>();
         let classes = classes.ok_or_else(|| self.foreign(class))?;
         let label = |(place, of): (usize, Option<i32>)| match (splits.is_null(place), of) {
             (true, None) => Ok(None),
             (false, Some(of)) => {
-                let key = usize::try_from(splits.keys().value(place)).ok();
+                let key = usize::try_from(splits.value(place)).ok();
                 let side = key.and_then(|key| by_key.get(key).copied().flatten()).ok_or_else(|| self.foreign(split))?;
                 Ok(Some((side, u8::try_from(of).map_err(|_| self.foreign(class))?)))
             }

@@ -11,6 +11,7 @@ use super::Event;
 use super::opened::{Fsm, Opened, on_fsm};
 use super::source::Source;
 use crate::error::{InputError, Result};
+use crate::storage;
 
 /// One MBP-10 record, the same for every DBN version.
 #[derive(Debug, Clone, Copy)]
@@ -157,6 +158,7 @@ impl DbnReader {
     /// declares metadata longer than [`MAX_METADATA_BYTES`](crate::input::MAX_METADATA_BYTES) or than its contents
     /// need.
     pub fn open(path: &Path) -> Result<Self> {
+        let path = &storage::plain(path);
         let Opened { source, fsm, metadata, byte } = Opened::new(path)?;
         check_schema(path, &metadata)?;
         let shape = Shape::of(&metadata).map_err(|message| {

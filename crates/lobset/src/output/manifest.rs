@@ -9,7 +9,7 @@ use super::Ladder;
 use crate::config::Config;
 use crate::error::{Error, InputError, Result, ValidationError};
 use crate::input::{Delivery, Gap, InputEntry, has_ts_out, hex};
-use crate::label::Drift;
+use crate::label::{Drift, Split};
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -200,7 +200,16 @@ pub struct Splits3<T> {
 impl<T> Splits3<T> {
     /// The splits with their names, in order of time.
     pub fn named(&self) -> [(&'static str, &T); 3] {
-        [("fit", &self.fit), ("embargo", &self.embargo), ("holdout", &self.holdout)]
+        Split::ALL.map(|split| (split.name(), self.of(split)))
+    }
+
+    /// A split.
+    pub fn of(&self, split: Split) -> &T {
+        match split {
+            Split::Fit => &self.fit,
+            Split::Embargo => &self.embargo,
+            Split::Holdout => &self.holdout,
+        }
     }
 }
 
@@ -300,6 +309,7 @@ impl Manifest {
     /// [`InputError`] when there is none or it cannot be read; [`ValidationError`] when it is not what lobset has
     /// written.
     pub fn read(folder: &Path) -> Result<Self> {
+        let folder = &storage::plain(folder);
         let path = folder.join(super::MANIFEST);
         let text = storage::read_at_most(&path, LARGEST_MANIFEST).map_err(|e| {
             let error = InputError::unread(&path, e);

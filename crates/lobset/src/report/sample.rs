@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
-use arrow_array::{Array, DictionaryArray, RecordBatch, StringArray};
+use arrow_array::{Array, RecordBatch};
 
 use crate::cast::to_usize;
 use crate::config::Target;
@@ -120,12 +120,12 @@ impl Sample {
             let classes = reader.column(block, &class)?.as_primitive_opt::<Int32Type>();
             let movements = movements.ok_or_else(|| reader.foreign(&movement))?;
             let classes = classes.ok_or_else(|| reader.foreign(&class))?;
-            let (splits, texts) = split_names(reader, block, &split)?;
-            let fit = texts.iter().position(|text| text == Some(Split::Fit.name()));
+            let (splits, by_key) = reader.splits(block, &split)?;
+            let fit = by_key.iter().position(|split| *split == Some(Split::Fit));
             for row in (0..block.num_rows()).filter(|row| classes.is_valid(*row) && splits.is_valid(*row)) {
                 let time = u64::try_from(columns.times[row]).unwrap_or_default();
                 labels.classes.push((time, usize::try_from(classes.value(row)).unwrap_or_default()));
-                if usize::try_from(splits.keys().value(row)).ok() == fit && movements.is_valid(row) {
+                if usize::try_from(splits.value(row)).ok() == fit && movements.is_valid(row) {
                     labels.fit.push(movements.value(row));
                 }
             }
@@ -185,22 +185,10 @@ pub fn embargo(reader: &DatasetReader, until: u64) -> Result<Option<u64>> {
 
 /// The first row of a split.
 fn first_of(reader: &DatasetReader, batch: &RecordBatch, column: &str, split: Split) -> Result<Option<usize>> {
-    let (splits, names) = split_names(reader, batch, column)?;
-    let wanted = names.iter().position(|name| name == Some(split.name()));
-    let is_wanted = |row: &usize| splits.is_valid(*row) && usize::try_from(splits.keys().value(*row)).ok() == wanted;
+    let (splits, by_key) = reader.splits(batch, column)?;
+    let wanted = by_key.iter().position(|of_key| *of_key == Some(split));
+    let is_wanted = |row: &usize| splits.is_valid(*row) && usize::try_from(splits.value(*row)).ok() == wanted;
     Ok(wanted.and_then(|_| (0..batch.num_rows()).find(is_wanted)))
-}
-
-/// A column of splits, and the names that its keys stand for.
-fn split_names<'a>(
-    reader: &DatasetReader,
-    batch: &'a RecordBatch,
-    column: &str,
-) -> Result<(&'a DictionaryArray<Int32Type>, &'a StringArray)> {
-    let splits = reader.column(batch, column)?.as_dictionary_opt::<Int32Type>();
-    let splits = splits.ok_or_else(|| reader.foreign(column))?;
-    let names = splits.values().as_string_opt::<i32>().ok_or_else(|| reader.foreign(column))?;
-    Ok((splits, names))
 }
 
 /// The columns of a target's movement, class and split.

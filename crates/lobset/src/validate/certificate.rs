@@ -8,11 +8,12 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::against::Against;
-use super::validation::Validation;
+use super::against::{Against, Compare};
+use super::validation::{Validation, validate};
 use crate::error::{Error, InputError, Result};
 use crate::input::{InputEntry, hex};
 use crate::output::{FileEntry, MANIFEST, parent};
+use crate::run::{Monitor, Options};
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -113,6 +114,7 @@ impl Certificate {
     /// # Errors
     /// [`InputError`] when the file cannot be read or is not a certificate.
     pub fn read(path: &Path) -> Result<Self> {
+        let path = &storage::plain(path);
         let text = storage::read_at_most(path, LARGEST).map_err(|e| InputError::unread(path, e))?;
         let refuse = |e: &dyn std::fmt::Display| InputError::new(path, format!("is not a lobset certificate: {e}"));
         let certificate: Self = serde_json::from_slice(&text).map_err(|e| refuse(&e))?;
@@ -128,6 +130,7 @@ impl Certificate {
     /// [`Error::Output`] when `path` is a URL, has no parent folder on disk, is inside `folder`, or exists and is not a
     /// certificate.
     pub fn check_place(path: &Path, folder: &Path) -> Result<()> {
+        let path = &storage::plain(path);
         if storage::is_url(path) {
             return Err(refuse(path, "is not a local file, which a certificate must be", "choose a local file"));
         }
@@ -161,6 +164,7 @@ impl Certificate {
     /// # Errors
     /// As [`check_place`](Self::check_place), and when the file cannot be written.
     pub fn write(&self, path: &Path, folder: &Path) -> Result<()> {
+        let path = &storage::plain(path);
         Self::check_place(path, folder)?;
         let failed = |e: std::io::Error| Error::output(path, e);
         let mut file = storage::temporary_in(parent(path)).map_err(failed)?;
@@ -171,6 +175,27 @@ impl Certificate {
         let placed = if replaced { file.persist(path) } else { file.persist_noclobber(path) };
         placed.map(drop).map_err(|e| failed(e.error))
     }
+}
+
+/// As [`validate`], and writes what was proved to `certificate`, if that is given.
+///
+/// # Errors
+/// As [`validate`]; as [`Certificate::check_place`], before anything is read.
+pub fn certify<P: AsRef<Path>>(
+    folder: &Path,
+    against: Option<(&[P], Compare)>,
+    certificate: Option<&Path>,
+    options: &Options,
+    monitor: &Monitor<'_>,
+) -> Result<Validation> {
+    if let Some(path) = certificate {
+        Certificate::check_place(path, folder)?;
+    }
+    let found = validate(folder, against, options, monitor)?;
+    if let Some(path) = certificate {
+        Certificate::new(folder, &found).write(path, folder)?;
+    }
+    Ok(found)
 }
 
 fn refuse(path: &Path, message: &str, help: &str) -> Error {

@@ -13,7 +13,7 @@ use crate::cast::whole_unsigned;
 use crate::config::{CLASSIC, Config, Target, ThresholdScope};
 use crate::error::ConfigError;
 use crate::input::InputEntry;
-use crate::label::Thresholds;
+use crate::label::{Split, Thresholds};
 use crate::output::{DatasetEntry, Ladder, MANIFEST, Manifest, SplitEntry, Splits3, SymbolEntry};
 use crate::printable::grouped;
 
@@ -234,13 +234,14 @@ fn check_splits(
 ) {
     let nbins = target.class_count();
     let mut rows = Some(0_u64);
-    for (name, split) in splits.named() {
+    for of in Split::ALL {
+        let (name, split) = (of.name(), splits.of(of));
         let SplitEntry { rows: of_split, classes, balanced, short, known_accuracy, .. } = split;
         if classes.len() != nbins || balanced.len() != nbins || sum(classes.iter().copied()) != Some(*of_split) {
             require(false, &format!("{name}: its classes are not {nbins} counts that add up to {of_split} rows"));
             return;
         }
-        let marks = (config.force_uniform && name != "embargo").then(|| Marks::new(classes));
+        let marks = (config.force_uniform && of != Split::Embargo).then(|| Marks::new(classes));
         let want = marks.as_ref().map_or_else(|| vec![0; nbins], Marks::counts);
         require(*balanced == want, &format!("{name}: its counts of marked rows are not those of the definition"));
         let want = marks.as_ref().map(Marks::short).unwrap_or_default();

@@ -44,7 +44,7 @@ mod validation;
 mod violations;
 
 pub use against::{Against, Compare};
-pub use certificate::{Certificate, CertifiedInput};
+pub use certificate::{Certificate, CertifiedInput, certify};
 pub(crate) use datasets::{Dataset, FitMovements, Proved, Terms, prove_datasets};
 pub use definition::Break;
 pub use drawn::AGAINST_ROWS;

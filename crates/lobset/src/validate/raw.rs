@@ -15,17 +15,6 @@ use crate::input::Record;
 use crate::label::Split;
 use crate::output::names;
 
-/// Columns of a target. They do not depend on a single record but follow from the whole stream: [`Label`] is compared with
-/// the definition, and the marks with the counts of the manifest.
-const LABELS: [&str; 6] = [
-    names::PRICE_MOVEMENT,
-    names::CLASSIFICATION_LABEL,
-    names::SPLIT,
-    names::BALANCED,
-    names::LABEL_END,
-    names::LABEL_TOUCH,
-];
-
 /// Whether the cell of a row equals the given value.
 type Check = Box<dyn Fn(usize, Want) -> bool + Send>;
 
@@ -36,7 +25,8 @@ pub(super) struct RawColumns {
     targets: Vec<LabelColumns>,
 }
 
-/// The labels of a target in a batch.
+/// The labels of a target in a batch. They do not depend on a single record but follow from the whole stream: [`Label`] is
+/// compared with the definition, and the marks with the counts of the manifest.
 struct LabelColumns {
     movements: PrimitiveArray<Float64Type>,
     classes: PrimitiveArray<Int32Type>,
@@ -49,6 +39,36 @@ struct LabelColumns {
     touches: Option<PrimitiveArray<UInt64Type>>,
 }
 
+impl LabelColumns {
+    /// Takes the columns of a target, and adds their names to `taken`; `None` if one is missing or has the wrong type.
+    fn new(batch: &RecordBatch, target: &Target, taken: &mut Vec<String>) -> Option<Self> {
+        let mut column = |name: &str| {
+            let name = target.column(name);
+            let found = batch.column_by_name(&name);
+            taken.extend(found.map(|_| name));
+            found
+        };
+        /// A column that may be missing, but not of another type.
+        fn optional<T>(column: Option<&ArrayRef>, typed: impl Fn(&ArrayRef) -> Option<T>) -> Option<Option<T>> {
+            column.map_or(Some(None), |column| typed(column).map(Some))
+        }
+        let (movements, classes) = (column(names::PRICE_MOVEMENT), column(names::CLASSIFICATION_LABEL));
+        let splits = column(names::SPLIT);
+        let (balanced, ends, touches) = (column(names::BALANCED), column(names::LABEL_END), column(names::LABEL_TOUCH));
+        let splits = splits?.as_dictionary_opt::<Int32Type>()?;
+        let by_key = splits.values().as_string_opt::<i32>()?;
+        Some(Self {
+            movements: typed(movements?)?,
+            classes: typed(classes?)?,
+            splits: splits.keys().clone(),
+            split_names: by_key.iter().map(|name| name.and_then(Split::from_name)).collect(),
+            balanced: optional(balanced, |marks| marks.as_boolean_opt().cloned())?,
+            ends: optional(ends, typed)?,
+            touches: optional(touches, typed)?,
+        })
+    }
+}
+
 impl RawColumns {
     /// Pairs every column of a batch with its check.
     ///
@@ -56,12 +76,15 @@ impl RawColumns {
     /// A text for a column without a check.
     pub(super) fn new(batch: &RecordBatch, symbol: &str, targets: &[Target]) -> Result<Self, String> {
         let schema = batch.schema();
-        let labels: Vec<String> =
-            targets.iter().flat_map(|target| LABELS.iter().map(|column| target.column(column))).collect();
+        // What the label columns are is known from reading them: any other column is checked against the record.
+        let mut of_targets = vec![names::ROW.to_owned()];
+        let rows = batch.column_by_name(names::ROW).and_then(typed);
+        let targets: Option<Vec<_>> =
+            targets.iter().map(|target| LabelColumns::new(batch, target, &mut of_targets)).collect();
         let mut checks = Vec::new();
         for (column, stored) in schema.fields().iter().zip(batch.columns()) {
             let name = column.name().as_str();
-            if name == names::ROW || labels.iter().any(|label| label == name) {
+            if of_targets.iter().any(|known| known == name) {
                 continue;
             }
             let unknown = || format!("there is no way to check the column {name:?}");
@@ -69,22 +92,6 @@ impl RawColumns {
             let check = check(stored, symbol).ok_or_else(unknown)?;
             checks.push((name.to_owned(), field, check));
         }
-        let columns = |target: &Target| {
-            let column = |name: &str| batch.column_by_name(&target.column(name));
-            let splits = column(names::SPLIT)?.as_dictionary_opt::<Int32Type>()?;
-            let by_key = splits.values().as_string_opt::<i32>()?;
-            Some(LabelColumns {
-                movements: typed(column(names::PRICE_MOVEMENT)?)?,
-                classes: typed(column(names::CLASSIFICATION_LABEL)?)?,
-                splits: splits.keys().clone(),
-                split_names: by_key.iter().map(|name| name.and_then(Split::from_name)).collect(),
-                balanced: column(names::BALANCED).and_then(|marks| marks.as_boolean_opt()).cloned(),
-                ends: column(names::LABEL_END).and_then(typed),
-                touches: column(names::LABEL_TOUCH).and_then(typed),
-            })
-        };
-        let rows = batch.column_by_name(names::ROW).and_then(typed);
-        let targets = targets.iter().map(columns).collect::<Option<Vec<_>>>();
         match (rows, targets) {
             (Some(rows), Some(targets)) => Ok(Self { checks, rows, targets }),
             _ => Err("a column has the wrong type".to_owned()),
@@ -275,7 +282,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Derived};
     use crate::input::DbnReader;
-    use crate::output::{RecordBatches, columns};
+    use crate::output::{RecordBatches, Role, columns};
 
     /// Two records that differ in every field.
     fn write(path: &Path) {
@@ -390,8 +397,7 @@ mod tests {
         assert_eq!(RawColumns::new(&batch, "A", &targets()).unwrap().compare(0, &record, Some(&before)), Ok(()));
         let differs = |name: &str| Err(format!("{name} differs from the raw record"));
         let mut compared = 0;
-        let label = |name: &str| name == "row" || LABELS.contains(&name);
-        for column in table.iter().filter(|column| !label(&column.name)) {
+        for column in table.iter().filter(|column| column.role != Role::Target && column.name != names::ROW) {
             let Some(stored) = batch.column_by_name(&column.name) else {
                 assert_eq!(column.name, "ts_out");
                 continue;
@@ -431,6 +437,11 @@ mod tests {
             let unknown = with(&batch, vec![(name, Arc::clone(&more))]);
             let error = RawColumns::new(&unknown, "A", &targets()).err().unwrap();
             assert_eq!(error, format!("there is no way to check the column {name:?}"));
+        }
+        // A column of labels has a type of its own, too.
+        for name in ["balanced", "label_end", "label_touch"] {
+            let retyped = with(&batch, vec![(name, Arc::clone(&more))]);
+            assert_eq!(RawColumns::new(&retyped, "A", &targets()).err().unwrap(), "a column has the wrong type");
         }
         // Right as a number, but not of the column's type.
         let signed = with(&batch, vec![("size", Arc::new(Int64Array::from(vec![50, 51])))]);

@@ -204,17 +204,18 @@ impl TargetSequence<'_> {
     fn finish(&self, violations: &mut Vec<String>) {
         let Some(splits) = self.splits else { return };
         let nbins = self.target.class_count();
-        for (place, (name, split)) in splits.named().into_iter().enumerate() {
-            let found = &self.counts[place * nbins..][..nbins];
+        for of in Split::ALL {
+            let (name, split) = (of.name(), splits.of(of));
+            let found = &self.counts[of as usize * nbins..][..nbins];
             let want = if self.unbalanced_kept { &split.classes } else { &split.balanced };
             if found != want.as_slice() {
                 let column = self.target.column(names::CLASSIFICATION_LABEL);
                 violations.push(format!("{name}: rows by {column} are {found:?}, not {want:?} as the manifest says"));
             }
             if let Some(marks) = &self.marks
-                && name != "embargo"
+                && of != Split::Embargo
             {
-                let marked = marks[usize::from(name == "holdout")].counts();
+                let marked = marks[usize::from(of == Split::Holdout)].counts();
                 if marked != split.balanced {
                     violations.push(format!(
                         "{name}: the manifest counts {:?} rows marked in {} by class, and the definition {marked:?}",

@@ -89,8 +89,7 @@ impl Context<'_> {
             return Explained { text, defined: None };
         };
         if self.config.force_uniform {
-            let [fit, embargo, holdout] = splits.named().map(|(_, split)| split.classes.as_slice());
-            let counts = [fit, embargo, holdout][defined.split as usize];
+            let counts = splits.of(defined.split).classes.as_slice();
             text.mark = Some(self.mark(&defined, counts, before));
         }
         Explained { text, defined: Some(defined) }

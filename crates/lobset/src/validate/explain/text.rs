@@ -10,6 +10,7 @@ use super::super::kinds::shown::{
 };
 use super::explanation::{ClassStep, Explanation, MarkStep, MovementStep, SplitStep, TargetExplanation};
 use super::stretch::break_text;
+use crate::label::Split;
 use crate::printable::{grouped, grouped_digits, printable};
 
 impl Display for Explanation {
@@ -86,9 +87,11 @@ impl Explanation {
 
     fn split(&self, f: &mut fmt::Formatter<'_>, found: &SplitStep) -> fmt::Result {
         let t = self.fit_until;
-        let why = match found.split {
-            "holdout" => format!("the row, at {}, is not before T = {t}", found.time),
-            "embargo" => format!("the row is before T, but the end of its label, {}, is not: T = {t}", found.end),
+        let why = match Split::from_name(found.split) {
+            Some(Split::Holdout) => format!("the row, at {}, is not before T = {t}", found.time),
+            Some(Split::Embargo) => {
+                format!("the row is before T, but the end of its label, {}, is not: T = {t}", found.end)
+            }
             _ => format!("the end of its label, {}, is before T = {t}", found.end),
         };
         paragraph(f, "split", &format!("{}: {why}", found.split))
@@ -162,7 +165,7 @@ fn class(f: &mut fmt::Formatter<'_>, found: &ClassStep, steps: Option<&dyn Shown
 fn mark(f: &mut fmt::Formatter<'_>, found: &MarkStep, split: &str, class: usize) -> fmt::Result {
     let MarkStep { balanced, class_rows, marked_rows, number, floors } = *found;
     let balanced = balanced.map_or("unknown", |marked| if marked { "true" } else { "false" });
-    if split == "embargo" {
+    if split == Split::Embargo.name() {
         return paragraph(f, "balanced", &format!("{balanced}: rows under embargo are never marked"));
     }
     let (c, k) = (grouped(class_rows), grouped(marked_rows));
