@@ -50,7 +50,7 @@ def watched(progress: bool | Progress) -> Iterator[Progress | None]:
     def show(stage: str, done: int, total: int) -> None:
         if not bars or bars[0].desc != stage or bars[0].total != total:
             close()
-            unit = "B" if stage in ("scan", "cache") else "rows"
+            unit = "B" if stage in _lobset.STAGES_IN_BYTES else "rows"
             bars.append(tqdm(desc=stage, total=total, unit=unit, unit_scale=True, leave=False))
         bars[0].update(done - bars[0].n)
 

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from typing_extensions import CapsuleType
 
 CLASSIC: str
+STAGES_IN_BYTES: list[str]
 __version__: str
 __all__ = [
     "CLASSIC",
+    "STAGES_IN_BYTES",
     "DepthProcessor",
     "Moments",
     "RowGroup",

@@ -51,21 +51,15 @@ fn told(place: &Place, line: &str) -> String {
 #[test]
 fn helps() {
     let place = Place::empty();
-    insta::assert_snapshot!("help", told(&place, "--help"));
-    let commands = [
-        "process",
-        "thresholds",
-        "build",
-        "validate",
-        "explain",
-        "inspect",
-        "simulate",
-        "cache",
-        "init",
-        "completions",
-        "man",
-    ];
-    for command in commands {
+    let help = told(&place, "--help");
+    let (_, commands) = help.split_once("\nCommands:\n").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    // Lines that go on with the meaning of a command are indented further.
+    let commands = commands.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"report") && commands.last() == Some(&"help"), "{commands:?}");
+    insta::assert_snapshot!("help", help);
+    for command in commands.into_iter().filter(|command| *command != "help") {
         insta::assert_snapshot!(format!("help_{command}"), told(&place, &format!("{command} --help")));
     }
 }
@@ -109,6 +103,7 @@ fn likely_errors() {
         ("inputs_as_output", "process market -o market"),
         ("thresholds_missing", "process market -o out --thresholds nowhere.json"),
         ("settings_exist", "init"),
+        ("report_of_no_dataset", "report market"),
     ];
     for (name, line) in cases {
         insta::assert_snapshot!(format!("error_{name}"), told(&place, line));
@@ -145,6 +140,7 @@ fn summaries() {
         ("dry_run", &format!("process market -o other_out --dry-run -j 2 {SMALL}")),
         ("inspect_verbose", "inspect market -v"),
         ("validate_verbose", "validate out -v"),
+        ("report", "report out"),
     ] {
         let told = told(&place, line);
         // The wide tables are those of -v.

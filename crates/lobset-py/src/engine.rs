@@ -113,14 +113,7 @@ impl Shown {
     }
 
     fn call(&self, progress: &Bound<'_, PyAny>) -> PyResult<()> {
-        let stage = match self.stage {
-            Stage::Scan => "scan",
-            Stage::Plan => "plan",
-            Stage::Write => "write",
-            Stage::Validate => "validate",
-            Stage::Cache => "cache",
-        };
-        progress.call1((stage, self.done, self.total)).map(|_| ())
+        progress.call1((self.stage.name(), self.done, self.total)).map(|_| ())
     }
 }
 

@@ -67,6 +67,8 @@ mod _lobset {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("CLASSIC", lobset::config::CLASSIC)?;
+        let in_bytes = lobset::Stage::ALL.into_iter().filter(|stage| stage.is_in_bytes());
+        module.add("STAGES_IN_BYTES", in_bytes.map(lobset::Stage::name).collect::<Vec<_>>())?;
         module.add("__version__", lobset::VERSION)
     }
 }

@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::columns::Levels;
 use super::prices::{Check, Prices};
 use super::sizes::{GROUP, Medians, Summary};
-use super::spec::{DepthSpec, LEVELS, MISSING};
+use super::spec::{DepthSpec, FEATURES, LEVELS, MISSING};
 use crate::cast::{single, to_i64};
 use crate::config::Feature;
 
@@ -26,12 +26,12 @@ pub(super) struct BinLevel {
     /// Floor of the mean price in micro-pips; [`MISSING`] if the level has no price in any row.
     pub(super) step: i64,
     /// Values in [`Feature`]'s order: median of sizes, their sample variance, sum of counts; each the nearest f32.
-    pub(super) values: [f32; 3],
+    pub(super) values: [f32; FEATURES],
 }
 
 impl BinLevel {
     /// A level without a price in any row.
-    pub(super) const MISSING: Self = Self { step: MISSING, values: [0.0; 3] };
+    pub(super) const MISSING: Self = Self { step: MISSING, values: [0.0; FEATURES] };
 }
 
 impl Bin {
@@ -79,7 +79,7 @@ impl SumUp<'_, '_> {
     #[inline(always)]
     fn sum_up<S: Simd>(self, simd: S, length: usize) {
         let Self { spec, levels, first, bins } = self;
-        let wanted = [Feature::Volume, Feature::Variance, Feature::TradeCounts].map(|feature| spec.has(feature));
+        let wanted = spec.wanted();
         let mut scratch = Scratch {
             floats: Vec::new(),
             present: Vec::new(),
@@ -139,7 +139,7 @@ struct Column<'a, 'b> {
     sizes: &'a [u32],
     counts: &'a [u32],
     /// Whether each feature is wanted, in [`Feature`]'s order.
-    wanted: [bool; 3],
+    wanted: [bool; FEATURES],
 }
 
 impl Column<'_, '_> {

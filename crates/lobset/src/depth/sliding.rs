@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::bin::BinLevel;
+use super::spec::FEATURES;
 use super::{Bin, DepthSpec, LEVELS, Levels, MISSING};
 use crate::cast::single;
 use crate::config::Feature;
@@ -49,7 +50,7 @@ struct Column<'a> {
     sizes: &'a [u32],
     counts: &'a [u32],
     /// Whether each feature is wanted, in [`Feature`]'s order.
-    wanted: [bool; 3],
+    wanted: [bool; FEATURES],
     /// The first row of the bin.
     start: usize,
     /// Number of rows with a price, and their sums.
@@ -66,7 +67,7 @@ struct Column<'a> {
 impl<'a> Column<'a> {
     /// The column with its bin at `start`.
     fn new(spec: &DepthSpec, levels: &'a Levels<'_>, (side, level): (usize, usize), start: usize) -> Self {
-        let wanted = [Feature::Volume, Feature::Variance, Feature::TradeCounts].map(|feature| spec.has(feature));
+        let wanted = spec.wanted();
         let sizes = &levels.sizes[side][level];
         let mut column = Self {
             length: spec.ticks_per_bin(),
@@ -142,7 +143,7 @@ impl<'a> Column<'a> {
             Err(_) => i64::try_from(self.price_sum.div_euclid(n.cast_signed())).unwrap_or(MISSING),
         };
         let [volume, variance, trade_counts] = self.wanted;
-        let mut values = [0.0; 3];
+        let mut values = [0.0; FEATURES];
         if volume {
             values[Feature::Volume as usize] = single(self.window.median(self.present));
         }

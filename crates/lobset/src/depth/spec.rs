@@ -8,6 +8,9 @@ use crate::output::names;
 /// Number of steps of the price ladder around the last row's mid price; both sides share the ladder.
 pub const LADDER: usize = 402;
 
+/// Number of features that there are.
+pub(super) const FEATURES: usize = Feature::ALL.len();
+
 /// Levels per side.
 pub const LEVELS: usize = 10;
 
@@ -104,6 +107,11 @@ impl DepthSpec {
         let levels =
             |kind| (0..2).flat_map(move |side| (0..LEVELS).map(move |level| names::of_level(kind, side, level)));
         kinds.flat_map(levels).collect()
+    }
+
+    /// Whether each feature is wanted, in [`Feature`]'s order.
+    pub(super) fn wanted(&self) -> [bool; FEATURES] {
+        std::array::from_fn(|place| self.has(Feature::ALL[place]))
     }
 
     pub(super) fn needs_sizes(&self) -> bool {

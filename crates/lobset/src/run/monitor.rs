@@ -20,6 +20,27 @@ pub enum Stage {
     Cache,
 }
 
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 5] = [Self::Scan, Self::Plan, Self::Write, Self::Validate, Self::Cache];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Plan => "plan",
+            Self::Write => "write",
+            Self::Validate => "validate",
+            Self::Cache => "cache",
+        }
+    }
+
+    /// Whether its work is measured in bytes, not in rows.
+    pub const fn is_in_bytes(self) -> bool {
+        matches!(self, Self::Scan | Self::Cache)
+    }
+}
+
 /// A progress event of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
