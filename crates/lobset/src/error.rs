@@ -15,6 +15,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::printable::{Shown, printable};
 
+/// A text that is not a value of a type, in words for the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseError(pub(crate) String);
+
+impl From<ParseError> for String {
+    fn from(error: ParseError) -> Self {
+        error.0
+    }
+}
+
 /// The result type of every fallible function in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

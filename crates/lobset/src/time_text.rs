@@ -8,6 +8,8 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
+use crate::error::ParseError;
+
 /// Nanoseconds in a day.
 pub(crate) const DAY: u64 = 86_400_000_000_000;
 
@@ -27,9 +29,15 @@ impl fmt::Display for Timestamp {
 }
 
 impl FromStr for Timestamp {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::from_text(text).map_err(ParseError)
+    }
+}
+
+impl Timestamp {
+    pub(crate) fn from_text(text: &str) -> Result<Self, String> {
         let moment = match Date::parse(text, format_description!("[year]-[month]-[day]")) {
             Ok(date) => date.midnight().assume_utc(),
             Err(_) => OffsetDateTime::parse(text, &Rfc3339)
@@ -83,9 +91,15 @@ impl fmt::Display for Duration {
 }
 
 impl FromStr for Duration {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::from_text(text).map_err(ParseError)
+    }
+}
+
+impl Duration {
+    pub(crate) fn from_text(text: &str) -> Result<Self, String> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         if digits.len() == text.len() && digits.parse::<u64>().is_ok() {
             return Err(format!("{text:?} has no unit: write {text}s, {text}m or {text}h"));
@@ -116,7 +130,7 @@ mod tests {
     #[test]
     fn durations_have_units() {
         assert_eq!("15m".parse(), Ok(Duration(900_000_000_000)));
-        assert_eq!("90".parse::<Duration>(), Err("\"90\" has no unit: write 90s, 90m or 90h".to_owned()));
+        assert_eq!("90".parse::<Duration>(), Err(ParseError("\"90\" has no unit: write 90s, 90m or 90h".to_owned())));
         for wrong in ["", "m", "-1m", "1.5h", "5 parsecs", "1y", "99999999999999999999d", "18446744073709551615us"] {
             assert!(wrong.parse::<Duration>().is_err(), "{wrong:?}");
         }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::error::ParseError;
 use crate::near::did_you_mean;
 
 /// Separates numbers in the text of a target, whose keys are separated by commas.
@@ -43,7 +44,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    pub fn text<T: FromStr<Err = String>>(&mut self, key: &'static str, default: &str) -> Result<T, String> {
+    pub fn text<T: FromStr<Err = ParseError>>(&mut self, key: &'static str, default: &str) -> Result<T, String> {
         self.take(key).unwrap_or(default).parse().map_err(|message| format!("{key}: {message}"))
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::Keys;
 use super::values::SettingValue;
+use crate::error::ParseError;
 use crate::time_text::Duration;
 
 /// The longest window, in rows. It keeps every exact sum and product of a label within 128 bits.
@@ -105,9 +106,15 @@ impl fmt::Display for Width {
 }
 
 impl FromStr for Width {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::from_text(text).map_err(ParseError)
+    }
+}
+
+impl Width {
+    fn from_text(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not a distance such as 0.0005, 2spread or 1.5sigma");
         let number = |digits: &str| digits.replace('_', "").parse::<f64>().map_err(|_| wrong());
         match (text.strip_suffix("spread"), text.strip_suffix("sigma")) {
@@ -137,12 +144,18 @@ impl fmt::Display for Horizon {
 }
 
 impl FromStr for Horizon {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::from_text(text).map_err(ParseError)
+    }
+}
+
+impl Horizon {
+    fn from_text(text: &str) -> Result<Self, String> {
         match text.replace('_', "").parse() {
             Ok(rows) => Ok(Self::Rows(rows)),
-            Err(_) => text.parse().map(Self::Time),
+            Err(_) => Ok(Self::Time(text.parse()?)),
         }
     }
 }
@@ -154,11 +167,15 @@ mod text {
 
     use serde::{Deserialize, Deserializer, Serializer, de};
 
+    use crate::error::ParseError;
+
     pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub fn deserialize<'de, T: FromStr<Err = String>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    pub fn deserialize<'de, T: FromStr<Err = ParseError>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

@@ -8,6 +8,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::values::{SettingValue, ValueKind};
+use crate::error::ParseError;
 
 /// A trading session. As text: `08:30-15:00 America/Chicago mon-fri`.
 ///
@@ -77,9 +78,15 @@ impl fmt::Display for Session {
 }
 
 impl FromStr for Session {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::from_text(text).map_err(ParseError)
+    }
+}
+
+impl Session {
+    fn from_text(text: &str) -> Result<Self, String> {
         parse(text).map_err(|reason| format!("{text:?} is not a session such as {EXAMPLE:?}: {reason}"))
     }
 }
@@ -142,7 +149,7 @@ impl SettingValue for Session {
     const KIND: ValueKind = ValueKind::Session;
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse()
+        Self::from_text(text)
     }
 
     fn text(&self) -> String {
@@ -190,7 +197,7 @@ mod tests {
             ("08:30-15:00 UTC weekdays", "\"weekdays\" is not one of mon, tue"),
         ] {
             let error = text.parse::<Session>().unwrap_err();
-            assert!(error.contains(reason) && error.contains(EXAMPLE), "{text}: {error}");
+            assert!(error.0.contains(reason) && error.0.contains(EXAMPLE), "{text}: {error}");
         }
     }
 

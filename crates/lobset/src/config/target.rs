@@ -10,6 +10,7 @@ use super::classes::Classes;
 use super::keys::{Keys, parts};
 use super::movement::Movement;
 use super::values::SettingValue;
+use crate::error::ParseError;
 
 /// The name of the target that the flat settings describe. Its columns carry no name.
 pub const CLASSIC: &str = "classic";
@@ -57,10 +58,16 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 }
 
 impl FromStr for Target {
-    type Err = String;
+    type Err = ParseError;
 
     /// Parses `NAME=KIND,key=value,…`.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::from_text(text).map_err(ParseError)
+    }
+}
+
+impl Target {
+    fn from_text(text: &str) -> Result<Self, String> {
         let example = "such as h10=means,lookback_rows=1,include_row=true,lookforward_offset=0,lookforward_input=10";
         let (name, rest) = text.split_once('=').ok_or_else(|| format!("{text:?} is not a target {example}"))?;
         let name = name.trim();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{BETWEEN_NUMBERS, parts};
 use super::target::{Target, check_name};
 use super::values::{RawValue, SettingValue, ValueKind};
+use crate::error::ParseError;
 
 /// The largest number of targets besides the classic one.
 const MOST_TARGETS: usize = 64;
@@ -18,10 +19,10 @@ pub struct Targets(pub Vec<Target>);
 
 /// Refuses unknown keys, which serde does not do where structs are flattened into another.
 impl TryFrom<Vec<serde_json::Value>> for Targets {
-    type Error = String;
+    type Error = ParseError;
 
-    fn try_from(values: Vec<serde_json::Value>) -> Result<Self, String> {
-        let target = |value: serde_json::Value| {
+    fn try_from(values: Vec<serde_json::Value>) -> Result<Self, ParseError> {
+        let target = |value: serde_json::Value| -> Result<Target, String> {
             let target: Target = serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
             let known = serde_json::to_value(&target).map_err(|e| e.to_string())?;
             match value.as_object().into_iter().flatten().find(|(key, _)| known.get(key).is_none()) {
@@ -29,7 +30,7 @@ impl TryFrom<Vec<serde_json::Value>> for Targets {
                 None => Ok(target),
             }
         };
-        values.into_iter().map(target).collect::<Result<_, _>>().map(Self)
+        values.into_iter().map(target).collect::<Result<_, _>>().map(Self).map_err(ParseError)
     }
 }
 
@@ -80,7 +81,7 @@ impl SettingValue for Targets {
 
     fn parse(text: &str) -> Result<Self, String> {
         let texts = text.split(BETWEEN_TARGETS).map(str::trim).filter(|text| !text.is_empty());
-        texts.map(str::parse).collect::<Result<_, _>>().map(Self)
+        Ok(Self(texts.map(str::parse).collect::<Result<_, ParseError>>()?))
     }
 
     fn text(&self) -> String {

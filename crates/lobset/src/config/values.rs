@@ -185,7 +185,7 @@ macro_rules! times {
             const KIND: ValueKind = $kind;
 
             fn parse(text: &str) -> Result<Self, String> {
-                text.parse()
+                Self::from_text(text)
             }
 
             fn text(&self) -> String {
