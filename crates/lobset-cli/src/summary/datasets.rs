@@ -92,7 +92,7 @@ pub fn validation(folder: &Path, found: &Validation, verbose: bool) -> Page {
 
 /// A symbol and one of its targets.
 #[derive(Clone, Copy)]
-struct Labels<'a> {
+struct TargetLine<'a> {
     symbol: &'a SymbolEntry,
     target: &'a TargetEntry,
     fit: &'a SplitEntry,
@@ -100,7 +100,7 @@ struct Labels<'a> {
     drift: Option<Drift>,
 }
 
-impl Labels<'_> {
+impl TargetLine<'_> {
     fn rows(&self) -> u64 {
         self.fit.rows + self.holdout.rows
     }
@@ -110,24 +110,25 @@ impl Labels<'_> {
     }
 }
 
-fn all_labels(manifest: &Manifest) -> Vec<Labels<'_>> {
+fn all_labels(manifest: &Manifest) -> Vec<TargetLine<'_>> {
     let of_targets =
         manifest.datasets().flat_map(|(symbol, _)| symbol.targets.iter().map(move |target| (symbol, target)));
     let labels = of_targets.filter_map(|(symbol, target)| {
         let splits = target.splits.as_ref()?;
-        Some(Labels { symbol, target, fit: &splits.fit, holdout: &splits.holdout, drift: splits.drift() })
+        Some(TargetLine { symbol, target, fit: &splits.fit, holdout: &splits.holdout, drift: splits.drift() })
     });
     labels.collect()
 }
 
 /// Those that fit on a screen: all, or the extremes, each with what it is.
-fn extremes<'a>(all: &[Labels<'a>]) -> Vec<(Labels<'a>, &'static str)> {
+fn extremes<'a>(all: &[TargetLine<'a>]) -> Vec<(TargetLine<'a>, &'static str)> {
     if all.len() <= MOST_SHOWN {
         return all.iter().map(|labels| (*labels, "")).collect();
     }
-    let most =
-        |key: &dyn Fn(&Labels<'_>) -> f64| (0..all.len()).rev().max_by(|a, b| key(&all[*a]).total_cmp(&key(&all[*b])));
-    let drift = |labels: &Labels<'_>| labels.drift.map_or(0.0, |drift| drift.0);
+    let most = |key: &dyn Fn(&TargetLine<'_>) -> f64| {
+        (0..all.len()).rev().max_by(|a, b| key(&all[*a]).total_cmp(&key(&all[*b])))
+    };
+    let drift = |labels: &TargetLine<'_>| labels.drift.map_or(0.0, |drift| drift.0);
     let found = [
         (most(&|labels| labels.rows() as f64), "most rows"),
         (most(&|labels| -(labels.rows() as f64)), "fewest rows"),
@@ -156,7 +157,7 @@ fn statistics(manifest: &Manifest, verbose: bool, page: &mut Page) {
     ]);
     let width = if verbose { usize::MAX } else { 13 };
     for (labels, what) in &shown {
-        let Labels { symbol, target, fit, holdout, drift } = labels;
+        let TargetLine { symbol, target, fit, holdout, drift } = labels;
         let several = symbol.targets.len() > 1;
         // The second line says which target it is, or which extreme.
         let second = match (several, *what) {
@@ -203,7 +204,7 @@ fn statistics(manifest: &Manifest, verbose: bool, page: &mut Page) {
 }
 
 /// What is said of the symbols that are not shown.
-fn others(all: &[Labels<'_>], count: usize, page: &mut Page) {
+fn others(all: &[TargetLine<'_>], count: usize, page: &mut Page) {
     let range = |values: &mut dyn Iterator<Item = f64>, show: &dyn Fn(f64) -> String| {
         let mut sorted: Vec<f64> = values.collect();
         sorted.sort_by(f64::total_cmp);
@@ -216,7 +217,7 @@ fn others(all: &[Labels<'_>], count: usize, page: &mut Page) {
         }
     };
     let drift = range(&mut all.iter().filter_map(|labels| Some(labels.drift?.0)), &|drift| format!("{drift:.2}"));
-    let known = range(&mut all.iter().map(Labels::known_share), &|share| format!("{:.0}%", 100.0 * share));
+    let known = range(&mut all.iter().map(TargetLine::known_share), &|share| format!("{:.0}%", 100.0 * share));
     let large = all.iter().filter(|labels| labels.drift.is_some_and(|drift| drift.name() == "large")).count();
     page.sentence(&format!(
         "and {} (-v lists all); of all {}: drift {drift}, large for {large}; known {known}",
@@ -226,7 +227,7 @@ fn others(all: &[Labels<'_>], count: usize, page: &mut Page) {
 }
 
 /// The counts of every split, and the share of every class.
-fn details(all: &[Labels<'_>], page: &mut Page) {
+fn details(all: &[TargetLine<'_>], page: &mut Page) {
     page.line("");
     let mut table = Table::new([
         Column::Left("symbol"),

@@ -27,7 +27,7 @@ pub(super) const UNFINISHED: &str = ".unfinished";
 const MAGIC: &[u8; 16] = b"lobset cache 1\n\0";
 
 /// The header, with what comes before it, ends at a multiple of this many bytes.
-const BLOCK: u64 = 4096;
+const ALIGNMENT: u64 = 4096;
 
 /// The maximum size of a header, in bytes. Keys name a dataset and a few settings.
 const LONGEST_HEADER: u64 = 1 << 20;
@@ -90,7 +90,7 @@ impl Header {
         let mut bytes = MAGIC.to_vec();
         bytes.extend((sealed.len() as u64).to_le_bytes());
         bytes.extend(sealed.as_bytes());
-        bytes.resize(to_usize((bytes.len() as u64).next_multiple_of(BLOCK)), 0);
+        bytes.resize(to_usize((bytes.len() as u64).next_multiple_of(ALIGNMENT)), 0);
         Ok(bytes)
     }
 
@@ -113,7 +113,7 @@ impl Header {
         }
         let mut sealed = vec![0; to_usize(length)];
         file.read_exact_at(&mut sealed, before.len() as u64)?;
-        let start = (before.len() as u64 + length).next_multiple_of(BLOCK);
+        let start = (before.len() as u64 + length).next_multiple_of(ALIGNMENT);
         Ok((checksum::unseal_json(&sealed)?, start))
     }
 }

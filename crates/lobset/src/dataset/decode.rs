@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::packing::{Coding, Packing};
+use super::packing::{Coding, RowPacking};
 use super::scale::{Scale, Scales};
 
 /// Number of codes of one byte and of two.
@@ -41,7 +41,7 @@ pub(super) struct Decoder {
 
 impl Decoder {
     /// Reads the columns at `places` of records, in this order, with the scales of those columns.
-    pub fn new(packing: &Packing, places: &[usize], scales: Scales) -> Self {
+    pub fn new(packing: &RowPacking, places: &[usize], scales: Scales) -> Self {
         let offsets = packing.offsets();
         let mut tables: HashMap<(Coding, Option<[u64; 2]>), Table> = HashMap::new();
         let reading = |(column, place): (usize, &usize)| {

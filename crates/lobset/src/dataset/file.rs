@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{InputError, Result};
 use crate::input::hex;
-use crate::output::{RangeFile, Window, read_metadata};
+use crate::output::{FileRanges, RangeFile, read_metadata};
 use crate::storage::{self, Ranges};
 
 /// An open dataset file.
@@ -80,7 +80,7 @@ impl DatasetFile {
         match self.file {
             Ranges::File(file) => Ok(GroupBytes::File(file)),
             file @ Ranges::Object(_) => {
-                Window::of_group(&file, self.bytes, footer.row_group(group), columns).map(GroupBytes::Held)
+                FileRanges::of_group(&file, self.bytes, footer.row_group(group), columns).map(GroupBytes::Held)
             }
         }
     }
@@ -91,7 +91,7 @@ pub(crate) enum GroupBytes {
     /// In a local file.
     File(File),
     /// In memory.
-    Held(Window),
+    Held(FileRanges),
 }
 
 /// Reads the bytes of a row group from an offset.

@@ -131,7 +131,7 @@ pub(super) struct Packed {
 /// How rows are written as records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Packing {
+pub(super) struct RowPacking {
     /// In the order of the record.
     columns: Vec<Packed>,
 }
@@ -170,7 +170,7 @@ fn holds(reader: &DatasetReader, name: &str) -> Holds {
     }
 }
 
-impl Packing {
+impl RowPacking {
     /// The packing of columns for which the rows need not be read: prices take eight bytes.
     pub fn plain(reader: &DatasetReader, names: &[String]) -> Self {
         let coding = |name: &String| match holds(reader, name) {
@@ -417,7 +417,7 @@ mod tests {
             Spanned::Empty => Coding::steps(unit, Span::of(0)),
             Spanned::Fractions => Coding::Double,
         };
-        let packing = Packing { columns: vec![Packed { name: "a".to_owned(), coding }] };
+        let packing = RowPacking { columns: vec![Packed { name: "a".to_owned(), coding }] };
         let mut records = vec![0; packing.bytes() * numbers.len()];
         packing.write(0, &column, 0..numbers.len(), &mut records).unwrap();
         for (number, record) in numbers.iter().zip(records.chunks(packing.bytes())) {

@@ -3,14 +3,14 @@
 use std::io;
 use std::ops::Range;
 
-use super::packing::{Packing, Spanned};
+use super::packing::{RowPacking, Spanned};
 use super::reader::DatasetReader;
 use crate::cache::{Blank, Cache, CacheFile};
 use crate::error::{Error, InputError, Result};
 use crate::run::{Monitor, Stage, map_ordered};
 
 /// Rows that are written column by column: their records stay in a core's cache.
-const BLOCK_ROWS: usize = 1024;
+const PACKED_ROWS_AT_ONCE: usize = 1024;
 
 /// Opens the cache file of columns of a dataset, or builds it on several threads: a first pass over the prices finds the
 /// narrowest numbers, a second writes the records.
@@ -23,10 +23,10 @@ pub(super) fn open(
     names: &[String],
     cache: &Cache,
     (threads, monitor): (usize, &Monitor<'_>),
-) -> Result<(CacheFile, Packing)> {
+) -> Result<(CacheFile, RowPacking)> {
     let subject = reader.subject("rows", serde_json::json!({ "columns": names }))?;
     let groups: Vec<(usize, Range<u64>)> = reader.groups().enumerate().collect();
-    let unknown = Packing::unknown(reader, names);
+    let unknown = RowPacking::unknown(reader, names);
     let build = |blank: Blank<'_>| {
         let mut spans = vec![Spanned::Empty; unknown.len()];
         // The bar is in bytes: first those of the prices, then those of the file.
@@ -42,7 +42,7 @@ pub(super) fn open(
                 })
             })?;
         }
-        let packing = Packing::narrow(reader, names, &spans);
+        let packing = RowPacking::narrow(reader, names, &spans);
         let record = packing.bytes() as u64;
         let bytes = reader.rows().saturating_mul(record);
         let found = serde_json::to_value(&packing).map_err(|e| Error::output(cache.folder(), io::Error::from(e)))?;
@@ -54,7 +54,7 @@ pub(super) fn open(
         monitor.stage(Stage::Cache, bytes, || map_ordered(threads, 0, &groups, write, |bytes| monitor.advance(bytes)))
     };
     let file = CacheFile::open_or_build(cache.folder(), &subject, monitor, build)?;
-    let packing = file.found(|packing: &Packing| {
+    let packing = file.found(|packing: &RowPacking| {
         let same = packing.columns().iter().map(|column| &column.name).eq(names);
         same.then(|| reader.rows().checked_mul(packing.bytes() as u64)).flatten()
     })?;
@@ -72,15 +72,15 @@ fn spans_of(reader: &DatasetReader, group: usize, columns: &[(&str, u32)]) -> Re
 ///
 /// # Errors
 /// [`InputError`] when it cannot be read, or has values that the packing was not made for.
-pub(super) fn records(reader: &DatasetReader, packing: &Packing, group: usize) -> Result<Vec<u8>> {
+pub(super) fn records(reader: &DatasetReader, packing: &RowPacking, group: usize) -> Result<Vec<u8>> {
     let names: Vec<&str> = packing.columns().iter().map(|column| column.name.as_str()).collect();
     let batch = reader.read(group, &names)?;
     let columns = names.iter().map(|name| reader.column(&batch, name)).collect::<Result<Vec<_>>>()?;
     let (rows, record) = (batch.num_rows(), packing.bytes());
     let mut records = vec![0; rows * record];
-    for (block, bytes) in records.chunks_mut(BLOCK_ROWS * record).enumerate() {
-        let first = block * BLOCK_ROWS;
-        let block = first..rows.min(first + BLOCK_ROWS);
+    for (block, bytes) in records.chunks_mut(PACKED_ROWS_AT_ONCE * record).enumerate() {
+        let first = block * PACKED_ROWS_AT_ONCE;
+        let block = first..rows.min(first + PACKED_ROWS_AT_ONCE);
         for (place, column) in columns.iter().enumerate() {
             packing.write(place, *column, block.clone(), bytes).ok_or_else(|| {
                 let message = format!("the column {:?} contains values that its footer rules out", names[place]);

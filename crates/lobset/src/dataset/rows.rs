@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
 use super::decode::Decoder;
-use super::packing::Packing;
+use super::packing::RowPacking;
 use super::reader::DatasetReader;
 use super::recent::Recent;
 use super::row_file;
@@ -46,12 +46,12 @@ pub struct RowWindows {
     /// Rows of a window.
     length: usize,
     decoder: Decoder,
-    packing: Packing,
-    source: Source,
+    packing: RowPacking,
+    source: Records,
 }
 
 /// Where records come from.
-enum Source {
+enum Records {
     /// The most recently used row groups.
     RowGroups(Mutex<Recent<Vec<u8>>>),
     File(CacheFile),
@@ -75,11 +75,11 @@ impl RowWindows {
     /// written with `drop_unbalanced`.
     pub fn new(reader: DatasetReader, spec: RowSpec) -> Result<Self> {
         let stored = check(&reader, &spec)?;
-        let packing = Packing::plain(&reader, &stored);
+        let packing = RowPacking::plain(&reader, &stored);
         let spanned = to_usize(spec.length.div_ceil(reader.smallest_group())) + 1;
         let kept = Recent::new(spanned.max(ROW_GROUPS_KEPT));
         let scales = Scales::new(&reader, &spec.columns, spec.normalise)?;
-        Ok(Self::with(reader, spec, scales, packing, Source::RowGroups(Mutex::new(kept))))
+        Ok(Self::with(reader, spec, scales, packing, Records::RowGroups(Mutex::new(kept))))
     }
 
     /// Reads windows from a file in `cache` instead, one read each. Builds the file, on `threads` threads, if it does not
@@ -92,10 +92,10 @@ impl RowWindows {
         let Self { reader, spec, decoder, packing, .. } = self;
         let stored: Vec<String> = packing.columns().iter().map(|column| column.name.clone()).collect();
         let (file, packing) = row_file::open(&reader, &stored, cache, on)?;
-        Ok(Self::with(reader, spec, decoder.into_scales(), packing, Source::File(file)))
+        Ok(Self::with(reader, spec, decoder.into_scales(), packing, Records::File(file)))
     }
 
-    fn with(reader: DatasetReader, spec: RowSpec, scales: Scales, packing: Packing, source: Source) -> Self {
+    fn with(reader: DatasetReader, spec: RowSpec, scales: Scales, packing: RowPacking, source: Records) -> Self {
         let place = |name: &String| packing.columns().iter().position(|column| column.name == *name);
         let places: Vec<usize> = spec.columns.iter().filter_map(place).collect();
         let decoder = Decoder::new(&packing, &places, scales);
@@ -142,11 +142,11 @@ impl RowWindows {
         let record = self.packing.bytes();
         RECORDS.with_borrow_mut(|records| {
             match &self.source {
-                Source::File(file) => {
+                Records::File(file) => {
                     records.resize(self.length * record, 0);
                     file.read(from * record as u64, records)?;
                 }
-                Source::RowGroups(groups) => {
+                Records::RowGroups(groups) => {
                     records.clear();
                     self.gather(&mut groups.lock().unwrap_or_else(PoisonError::into_inner), from, records)?;
                 }

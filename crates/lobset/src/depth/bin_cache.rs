@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::packed::Packing;
+use super::packed::BinPacking;
 use super::sliding::slide;
 use super::{Bin, DepthSpec, Levels};
 use crate::cache::{Blank, Cache, CacheFile, Slots};
@@ -68,7 +68,7 @@ impl Places {
 #[derive(Debug)]
 pub(super) struct BinCache {
     file: CacheFile,
-    packing: Packing,
+    packing: BinPacking,
     places: Places,
     /// Time bins of a window.
     window: usize,
@@ -89,7 +89,7 @@ impl BinCache {
     ) -> Result<Self> {
         let length = spec.ticks_per_bin() as u64;
         let places = Places::new(length, common_divisor(stride, length), index.stretches());
-        let packing = Packing::new(reader, spec);
+        let packing = BinPacking::new(reader, spec);
         let layout = serde_json::json!({
             "ticks_per_bin": length,
             "step": places.step,
@@ -127,7 +127,7 @@ impl BinCache {
 fn build_group(
     reader: &DatasetReader,
     spec: &DepthSpec,
-    (places, packing): (&Places, &Packing),
+    (places, packing): (&Places, &BinPacking),
     rows: &Range<u64>,
     slots: &Slots<'_>,
 ) -> Result<u64> {
@@ -184,7 +184,7 @@ fn build_group(
 fn write(
     reader: &DatasetReader,
     spec: &DepthSpec,
-    packing: &Packing,
+    packing: &BinPacking,
     levels: &Levels<'_>,
     (from, bin): (usize, &Bin),
     bytes: &mut Vec<u8>,

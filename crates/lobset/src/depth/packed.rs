@@ -17,7 +17,7 @@ const SLACK: u64 = 8;
 /// How bins are written as bytes: first the base of the ladder around the bin's last row, then the steps of all levels, and
 /// then their values, feature by feature.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Packing {
+pub(super) struct BinPacking {
     /// Steps are written as their excess over this one, plus 1; 0 is a missing level.
     lowest: i64,
     /// Bytes of a step: 2, 4 or 8.
@@ -46,7 +46,7 @@ impl Number {
     }
 }
 
-impl Packing {
+impl BinPacking {
     /// The packing that the extremes of a dataset's columns allow.
     pub fn new(reader: &DatasetReader, spec: &DepthSpec) -> Self {
         let of_levels = |field: &'static str| {

@@ -158,7 +158,7 @@ struct Changes {
 
 /// Values of a channel, asks minus bids.
 #[derive(Default)]
-struct Sums {
+struct ChannelSums {
     /// Value of each bin above the ladder: all asks and no bids.
     first: Vec<f64>,
     /// Value after each change, sorted by row.
@@ -190,7 +190,7 @@ impl Changes {
 
     /// Fills `sums` for a channel and returns the largest absolute value on the ladder.
     #[inline(always)]
-    fn sum_up<B: Borrow<Bin>>(&self, bins: &[B], feature: Feature, sums: &mut Sums) -> f64 {
+    fn sum_up<B: Borrow<Bin>>(&self, bins: &[B], feature: Feature, sums: &mut ChannelSums) -> f64 {
         sums.first.clear();
         sums.changes.resize(self.bins.len(), 0.0);
         let mut largest = 0.0_f64;
@@ -210,7 +210,7 @@ impl Changes {
 
     /// Paints a channel row by row; each row is the previous one with its changes applied.
     #[inline(always)]
-    fn paint<C: Colour>(&self, sums: &Sums, scale: f64, scratch: &mut Scratch<C>, channel: &mut [C]) {
+    fn paint<C: Colour>(&self, sums: &ChannelSums, scale: f64, scratch: &mut Scratch<C>, channel: &mut [C]) {
         let Scratch { colours, line } = scratch;
         // Adding 0 turns -0, which a quotient may round to, into 0.
         let colour = |sum: &f64| C::of(single(sum / scale) + 0.0);
@@ -352,7 +352,7 @@ impl<B: Borrow<Bin>, C: Colour> WithSimd for Paint<'_, B, C> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { spec, bins, base, out } = self;
         let changes = Changes::new(bins, base);
-        let (mut sums, mut scratch) = (Sums::default(), Scratch { colours: Vec::new(), line: Vec::new() });
+        let (mut sums, mut scratch) = (ChannelSums::default(), Scratch { colours: Vec::new(), line: Vec::new() });
         for (feature, channel) in spec.features().iter().zip(out.chunks_exact_mut(LADDER * bins.len())) {
             let largest = changes.sum_up(bins, *feature, &mut sums);
             let scale = if largest > 0.0 { largest } else { 1.0 };

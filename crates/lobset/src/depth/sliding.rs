@@ -10,7 +10,7 @@ use crate::cast::single;
 use crate::config::Feature;
 
 /// Bins that are filled at a time, level by level: about 160 kB.
-const BLOCK: usize = 256;
+const BINS_AT_ONCE: usize = 256;
 
 /// The largest size that is an index of its own in a [`Window`]; larger sizes are numbered.
 const LARGEST_INDEX: u32 = u16::MAX as u32;
@@ -26,9 +26,9 @@ pub(super) fn slide<E>(
     for (side, level) in (0..2).flat_map(|side| (0..LEVELS).map(move |level| (side, level))) {
         columns.push(Column::new(spec, levels, (side, level), starts.start));
     }
-    let mut bins = vec![Bin::EMPTY; BLOCK.min(starts.len())];
-    for block in starts.clone().step_by(BLOCK) {
-        let rows = block..starts.end.min(block + BLOCK);
+    let mut bins = vec![Bin::EMPTY; BINS_AT_ONCE.min(starts.len())];
+    for block in starts.clone().step_by(BINS_AT_ONCE) {
+        let rows = block..starts.end.min(block + BINS_AT_ONCE);
         for (place, column) in columns.iter_mut().enumerate() {
             let (side, level) = (place / LEVELS, place % LEVELS);
             for (bin, start) in bins.iter_mut().zip(rows.clone()) {

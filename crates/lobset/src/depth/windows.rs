@@ -26,11 +26,11 @@ struct BinRun {
 pub struct WindowCache {
     reader: DatasetReader,
     spec: DepthSpec,
-    source: Source,
+    source: Bins,
 }
 
 /// Where the time bins of a window come from.
-enum Source {
+enum Bins {
     /// From the most recently used row groups. The bins that neighbouring windows share are kept.
     RowGroups(Box<Mutex<State>>),
     /// From a cache file.
@@ -58,7 +58,7 @@ impl WindowCache {
         let spanned = to_usize((spec.samples() as u64).div_ceil(reader.smallest_group())) + 1;
         let kept = row_groups.unwrap_or(0).max(spanned + 1);
         let state = State { groups: Recent::new(kept), run: BinRun::default() };
-        Ok(Self { reader, spec, source: Source::RowGroups(Box::new(Mutex::new(state))) })
+        Ok(Self { reader, spec, source: Bins::RowGroups(Box::new(Mutex::new(state))) })
     }
 
     /// Computes the tensors of `spec` from a file in `cache`, for samples whose windows are `stride` rows apart, or multiples
@@ -76,7 +76,7 @@ impl WindowCache {
     ) -> Result<Self> {
         reader.check_complete()?;
         let bins = BinCache::open(&reader, &spec, samples, cache, on)?;
-        Ok(Self { reader, spec, source: Source::File(bins) })
+        Ok(Self { reader, spec, source: Bins::File(bins) })
     }
 
     /// Settings of the tensors.
@@ -137,11 +137,11 @@ impl WindowCache {
         }
         let from = place + 1 - samples;
         match &self.source {
-            Source::File(file) => SCRATCH.with_borrow_mut(|(bytes, bins)| match file.window(from, bytes, bins)? {
+            Bins::File(file) => SCRATCH.with_borrow_mut(|(bytes, bins)| match file.window(from, bytes, bins)? {
                 Some(base) => Ok(work(&bins.iter().collect::<Vec<_>>(), base)),
                 None => none(),
             }),
-            Source::RowGroups(state) => {
+            Bins::RowGroups(state) => {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                 let (group, row) = self.reader.locate(place);
                 let Some(base) = self.group(&mut state, group)?.base(&self.spec, row) else {

@@ -13,7 +13,7 @@ use crate::time_text::{DAY, Timestamp, midnight};
 
 /// Where a file's symbols come from.
 #[derive(Debug)]
-enum Source {
+enum MappingSource {
     /// The metadata of the file.
     Metadata,
     /// A `symbology.json`: path and SHA-256.
@@ -26,7 +26,7 @@ enum Source {
 #[derive(Debug)]
 pub struct Symbols {
     mappings: Arc<Mappings>,
-    source: Source,
+    source: MappingSource,
     /// The results of look-ups for `day`, by instrument.
     today: FxHashMap<u32, Option<Slot>>,
     day: u64,
@@ -40,7 +40,7 @@ impl Symbols {
     /// A message when the mappings do not involve instrument ids, an id is not a number, or a symbol has no name.
     pub fn new(metadata: &Metadata) -> Result<Self, String> {
         if metadata.mappings.is_empty() {
-            return Ok(Self::from(Arc::default(), Source::Nowhere));
+            return Ok(Self::from(Arc::default(), MappingSource::Nowhere));
         }
         let inverse = metadata.is_inverse().map_err(|_| no_instrument_ids(metadata))?;
         let mut builder = MappingsBuilder::default();
@@ -63,7 +63,7 @@ impl Symbols {
                 builder.add(id, name, start, end);
             }
         }
-        Ok(Self::from(Arc::new(builder.finish()), Source::Metadata))
+        Ok(Self::from(Arc::new(builder.finish()), MappingSource::Metadata))
     }
 
     /// Returns the symbols of the file at `path`: from its own mappings, or from `symbology` if it has none, or none
@@ -74,7 +74,7 @@ impl Symbols {
     pub fn of_file(path: &Path, metadata: &Metadata, symbology: Option<&SymbologyFile>) -> Result<Self> {
         match symbology {
             Some(file) if metadata.mappings.is_empty() || metadata.is_inverse().is_err() => {
-                let source = Source::Symbology(file.path().to_owned(), file.sha256().to_owned());
+                let source = MappingSource::Symbology(file.path().to_owned(), file.sha256().to_owned());
                 Ok(Self::from(file.mappings()?, source))
             }
             _ => Self::new(metadata).map_err(|message| {
@@ -87,7 +87,7 @@ impl Symbols {
         }
     }
 
-    fn from(mappings: Arc<Mappings>, source: Source) -> Self {
+    fn from(mappings: Arc<Mappings>, source: MappingSource) -> Self {
         Self { mappings, source, today: FxHashMap::default(), day: u64::MAX, last: None }
     }
 
@@ -99,8 +99,8 @@ impl Symbols {
     /// The SHA-256 of the `symbology.json` that the symbols come from; `None` if they are the file's own.
     pub fn symbology(&self) -> Option<&str> {
         match &self.source {
-            Source::Symbology(_, sha256) => Some(sha256),
-            Source::Metadata | Source::Nowhere => None,
+            MappingSource::Symbology(_, sha256) => Some(sha256),
+            MappingSource::Metadata | MappingSource::Nowhere => None,
         }
     }
 
@@ -110,13 +110,13 @@ impl Symbols {
         let day = &time[..10];
         let drop = "drop and count such records with unmapped = \"drop\" (--unmapped drop)";
         match &self.source {
-            Source::Metadata => {
+            MappingSource::Metadata => {
                 (format!("instrument {instrument_id} has no symbol on {day} in the file's mappings"), drop)
             }
-            Source::Symbology(path, _) => {
+            MappingSource::Symbology(path, _) => {
                 (format!("instrument {instrument_id} has no symbol on {day} in {}", path.display()), drop)
             }
-            Source::Nowhere => (
+            MappingSource::Nowhere => (
                 format!(
                     "instrument {instrument_id} has no symbol: the file has no mappings, and there is no symbology.json next to it"
                 ),

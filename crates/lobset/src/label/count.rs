@@ -1,7 +1,7 @@
 //! One pass over movements: the count in each bucket of selections, and the sums.
 
 use super::quantile::{Histogram, Selection};
-use super::sums::{SLICE, Sums};
+use super::sums::{MovementSums, SLICE};
 use crate::cast::to_usize;
 use crate::error::Result;
 use crate::run::Pool;
@@ -12,10 +12,10 @@ pub(crate) struct Counter<'a> {
     /// The mean that squared distances are computed from; `None` if no sums are wanted.
     mean: Option<f64>,
     /// Counts and reusable buffers, one set for each thread.
-    parts: Pool<Part>,
+    parts: Pool<ThreadCounts>,
 }
 
-struct Part {
+struct ThreadCounts {
     /// By selection.
     histograms: Vec<Histogram>,
     values: Vec<f64>,
@@ -35,13 +35,13 @@ impl<'a> Counter<'a> {
     ///
     /// # Errors
     /// Any error of `read`.
-    pub fn count(&self, read: impl FnOnce(&mut Vec<f64>) -> Result<()>) -> Result<Vec<Sums>> {
-        let new = || Part {
+    pub fn count(&self, read: impl FnOnce(&mut Vec<f64>) -> Result<()>) -> Result<Vec<MovementSums>> {
+        let new = || ThreadCounts {
             histograms: self.selections.iter().map(Selection::empty).collect(),
             values: Vec::new(),
             numbers: Vec::new(),
         };
-        self.parts.lend(new, |Part { histograms, values, numbers }| {
+        self.parts.lend(new, |ThreadCounts { histograms, values, numbers }| {
             values.clear();
             read(values)?;
             let mut sums = Vec::new();
@@ -56,7 +56,7 @@ impl<'a> Counter<'a> {
                     numbers.extend(slice.iter().filter(|v| !v.is_nan()));
                     present = numbers;
                 }
-                sums.push(Sums::of(present, mean));
+                sums.push(MovementSums::of(present, mean));
             }
             Ok(sums)
         })

@@ -95,19 +95,19 @@ impl KnownSums {
 
     /// Takes the movements of the next candidates, NaN where undefined, and their known parts.
     pub fn push(&mut self, movements: &[f64], known: &[f64]) {
-        const BLOCK: usize = to_usize(MOVEMENT_BLOCK);
+        const BLOCK_CANDIDATES: usize = to_usize(MOVEMENT_BLOCK);
         let fit = usize::try_from(self.left).map_or(movements.len(), |left| left.min(movements.len()));
         self.left -= fit as u64;
         let mut pairs = movements[..fit].iter().zip(known);
         while pairs.len() > 0 {
-            let now = pairs.len().min(BLOCK - self.block.candidates);
+            let now = pairs.len().min(BLOCK_CANDIDATES - self.block.candidates);
             for (movement, known) in pairs.by_ref().take(now) {
                 if !movement.is_nan() {
                     self.block.push(*movement, *known);
                 }
             }
             self.block.candidates += now;
-            if self.block.candidates == BLOCK {
+            if self.block.candidates == BLOCK_CANDIDATES {
                 self.end_block();
             }
         }

@@ -23,6 +23,6 @@ pub(crate) use quantile::{Histogram, Selection, inner_quantiles, interpolate, ra
 pub(crate) use sessions::{Segment, Sessions};
 pub use split::Split;
 pub(crate) use split::Splits;
-pub(crate) use sums::{SLICE, Sums};
+pub(crate) use sums::{MovementSums, SLICE};
 pub use thresholds::{Boundaries, FileUsed, Fitted, Thresholds};
 pub(crate) use thresholds::{LARGEST_THRESHOLDS, check_classes};

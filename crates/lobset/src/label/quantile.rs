@@ -27,7 +27,7 @@ fn value_of(image: u64) -> f64 {
 
 /// Counts of one pass; the histograms of parts can be added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Gaps", into = "Gaps")]
+#[serde(from = "SparseCounts", into = "SparseCounts")]
 pub struct Histogram {
     counts: Vec<u64>,
 }
@@ -35,9 +35,9 @@ pub struct Histogram {
 /// Serialized form of a histogram: its length, then for each non-empty bucket the number of empty ones before it and
 /// its count.
 #[derive(Serialize, Deserialize)]
-struct Gaps(usize, Vec<(u32, u64)>);
+struct SparseCounts(usize, Vec<(u32, u64)>);
 
-impl From<Histogram> for Gaps {
+impl From<Histogram> for SparseCounts {
     fn from(histogram: Histogram) -> Self {
         let mut empty = 0;
         let mut gaps = Vec::new();
@@ -52,8 +52,8 @@ impl From<Histogram> for Gaps {
     }
 }
 
-impl From<Gaps> for Histogram {
-    fn from(Gaps(length, gaps): Gaps) -> Self {
+impl From<SparseCounts> for Histogram {
+    fn from(SparseCounts(length, gaps): SparseCounts) -> Self {
         let mut counts = Vec::new();
         for (empty, count) in gaps {
             counts.resize(counts.len() + empty as usize, 0);

@@ -8,7 +8,7 @@ pub const SLICE: u64 = 1 << 15;
 
 /// Sums over a slice of movements.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Sums {
+pub struct MovementSums {
     /// Sum of the movements.
     pub sum: f64,
     /// Sum of the squared distances from a mean.
@@ -21,7 +21,7 @@ pub struct Sums {
     pub count: u64,
 }
 
-impl Sums {
+impl MovementSums {
     /// Sums over `values`, none of which is NaN, with squared distances from `mean`.
     pub fn of(values: &[f64], mean: f64) -> Self {
         // Finite even for an empty slice: JSON cannot represent infinity.

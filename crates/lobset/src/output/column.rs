@@ -46,13 +46,13 @@ impl<T, F: Fn(&T) -> u64 + Sync> Value<T> for F {
 
 /// The part of a book word that contains a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum WordPart {
     Whole,
     Low,
     High,
 }
 
-impl Part {
+impl WordPart {
     #[inline(always)]
     pub(crate) fn of(self, word: u64) -> u64 {
         match self {
@@ -69,7 +69,7 @@ pub(crate) enum Source {
     /// The event.
     Event(&'static dyn Value<Event>),
     /// A word of the book.
-    Book(usize, Part),
+    Book(usize, WordPart),
     /// A function of a level of the book.
     Level(usize, fn(&Level) -> u64),
     /// A function of a level of the book in the row before and in the row itself. A row that follows no row of its

@@ -1,7 +1,7 @@
 //! The table of columns. Schemas, the encoder, Arrow batches, the dataset card and the loaders use it: a column that is
 //! not in it cannot be written. `validate/fields.rs` says independently which field of a record each column contains.
 
-use super::column::{Column, Part, Role, Source};
+use super::column::{Column, Role, Source, WordPart};
 use super::derived::{derived, mid2};
 use super::kind::{Bits, Kind};
 use super::labels::LabelField;
@@ -92,12 +92,12 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
     for level in 0..BOOK_WORDS / 4 {
         let first = 4 * level;
         let fields = [
-            ("px", 0, price, first, Part::Whole, "bid price of the level, best first"),
-            ("px", 1, price, first + 1, Part::Whole, "ask price of the level, best first"),
-            ("sz", 0, Kind::U32, first + 2, Part::Low, "size of the bids at that price"),
-            ("sz", 1, Kind::U32, first + 2, Part::High, "size of the asks at that price"),
-            ("ct", 0, Kind::U32, first + 3, Part::Low, "number of the bids at that price"),
-            ("ct", 1, Kind::U32, first + 3, Part::High, "number of the asks at that price"),
+            ("px", 0, price, first, WordPart::Whole, "bid price of the level, best first"),
+            ("px", 1, price, first + 1, WordPart::Whole, "ask price of the level, best first"),
+            ("sz", 0, Kind::U32, first + 2, WordPart::Low, "size of the bids at that price"),
+            ("sz", 1, Kind::U32, first + 2, WordPart::High, "size of the asks at that price"),
+            ("ct", 0, Kind::U32, first + 3, WordPart::Low, "number of the bids at that price"),
+            ("ct", 1, Kind::U32, first + 3, WordPart::High, "number of the asks at that price"),
         ];
         columns.extend(fields.map(|(field, side, kind, word, part, meaning)| {
             let name = names::of_level(field, side, level);

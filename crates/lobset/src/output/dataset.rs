@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use super::chunk::EncodedGroup;
 use super::footer::{self, Footer};
 use super::schema::{DatasetSchema, FileSchema};
-use super::window::{Window, read_metadata, read_page_index};
+use super::window::{FileRanges, read_metadata, read_page_index};
 use crate::error::{Cause, Error, Result};
 use crate::input::hex;
 use crate::storage;
@@ -183,7 +183,7 @@ impl DatasetWriter {
         let metadata = read_metadata(&file, bytes).map_err(|e| fail(&e))?;
         let metadata = read_page_index(&file, bytes, metadata).map_err(|e| fail(&e))?;
         for (number, group) in metadata.row_groups().iter().enumerate() {
-            let window = Window::of_group(&file, bytes, group, &ProjectionMask::all()).map_err(|e| fail(&e))?;
+            let window = FileRanges::of_group(&file, bytes, group, &ProjectionMask::all()).map_err(|e| fail(&e))?;
             self.append_columns(&window, closed(&metadata, number)).map_err(|e| fail(&e))?;
             spliced(group.num_rows().cast_unsigned())?;
         }

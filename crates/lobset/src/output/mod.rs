@@ -51,6 +51,6 @@ pub(crate) use publish::{
     work_folder, write_whole,
 };
 pub use records::RecordBatches;
-pub(crate) use row_group::{BLOCK_ROWS, RowGroupEncoder};
+pub(crate) use row_group::{ENCODER_BLOCK_ROWS, RowGroupEncoder};
 pub(crate) use schema::DatasetSchema;
-pub(crate) use window::{RangeFile, Window, read_metadata};
+pub(crate) use window::{FileRanges, RangeFile, read_metadata};

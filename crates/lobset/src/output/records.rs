@@ -7,7 +7,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader, StringArray};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 
 use super::arrays::{array, dictionary};
-use super::column::{Column, Part, Source};
+use super::column::{Column, Source, WordPart};
 use super::columns::record_columns;
 use crate::error::{InputError, Result};
 use crate::input::{DbnReader, Event, Symbols, check_stamps, find};
@@ -111,9 +111,13 @@ impl RecordBatches {
                 array(column.kind, values.iter().copied())
             }
             // A separate loop for each part, so that the part is not matched for each value.
-            Source::Book(word, Part::Whole) => array(column.kind, book[word].iter().copied()),
-            Source::Book(word, Part::Low) => array(column.kind, book[word].iter().map(|word| Part::Low.of(*word))),
-            Source::Book(word, Part::High) => array(column.kind, book[word].iter().map(|word| Part::High.of(*word))),
+            Source::Book(word, WordPart::Whole) => array(column.kind, book[word].iter().copied()),
+            Source::Book(word, WordPart::Low) => {
+                array(column.kind, book[word].iter().map(|word| WordPart::Low.of(*word)))
+            }
+            Source::Book(word, WordPart::High) => {
+                array(column.kind, book[word].iter().map(|word| WordPart::High.of(*word)))
+            }
             Source::Symbol => dictionary(slots.iter().copied().collect(), Arc::clone(&self.names)),
             Source::Level(..) | Source::Change(..) | Source::Row | Source::Label(..) => {
                 Err(ArrowError::SchemaError(format!("a record holds no {}", column.name)))

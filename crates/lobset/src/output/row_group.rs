@@ -6,7 +6,7 @@ use parquet::errors::Result;
 
 use super::blocks::{Blocks, room};
 use super::chunk::{Compressor, EncodedGroup};
-use super::column::{Column, Part, Source};
+use super::column::{Column, Source, WordPart};
 use super::kind::{Kind, NO_FLOAT};
 use super::labels::LabelBlock;
 use super::moments::{SymbolSums, Tally};
@@ -19,23 +19,23 @@ use crate::input::Event;
 use crate::tape::{BOOK_WORDS, Book, Level, Row, each_bit, halves, is_price, level};
 
 /// Rows gathered before their values are added to the columns; few enough to stay in a core's cache.
-pub(crate) const BLOCK_ROWS: usize = 256;
+pub(crate) const ENCODER_BLOCK_ROWS: usize = 256;
 
 /// Mask of all words of the book.
 const WHOLE_BOOK: u64 = u64::MAX >> (64 - BOOK_WORDS);
 
 /// The values of a column in the current row group.
 #[expect(clippy::large_enum_variant, reason = "there is one for each column")]
-enum Values {
+enum ColumnValues {
     Series(Series),
     Runs(RunColumn),
     /// Stored in [`BookWord`], because the book arrives as changes of its words.
-    Book(usize, Part),
+    Book(usize, WordPart),
     /// Stored in the [`LevelColumn`] with this number, because it changes with its level of the book.
     Level(usize),
 }
 
-impl Values {
+impl ColumnValues {
     /// The values of a column; a column computed from the book is added to `derived`.
     fn new(column: &Column, derived: &mut Vec<LevelColumn>, blocks: &Blocks) -> Self {
         let formula = match column.source {
@@ -151,10 +151,10 @@ impl BookWord {
         }
     }
 
-    fn column(&mut self, part: Part) -> &mut RunColumn {
+    fn column(&mut self, part: WordPart) -> &mut RunColumn {
         match self {
             Self::Price(column) => column,
-            Self::Counts(_, asks) if part == Part::High => asks,
+            Self::Counts(_, asks) if part == WordPart::High => asks,
             Self::Counts(bids, _) => bids,
         }
     }
@@ -168,7 +168,7 @@ pub struct RowGroupEncoder {
     compressor: Compressor,
     scratch: Scratch,
     /// One for each column of the schema.
-    columns: Vec<Values>,
+    columns: Vec<ColumnValues>,
     book: Vec<BookWord>,
     derived: Vec<LevelColumn>,
     /// `None` if no column compares with the row before.
@@ -192,7 +192,7 @@ impl RowGroupEncoder {
         };
         let blocks = Blocks::default();
         let mut derived = Vec::new();
-        let columns = schema.columns().iter().map(|column| Values::new(column, &mut derived, &blocks)).collect();
+        let columns = schema.columns().iter().map(|column| ColumnValues::new(column, &mut derived, &blocks)).collect();
         let compares = derived.iter().any(|derived| matches!(derived.formula, Formula::Change(_)));
         let before = Before { book: [0; BOOK_WORDS], known: false, stale: WHOLE_BOOK };
         Self {
@@ -202,9 +202,12 @@ impl RowGroupEncoder {
             book: (0..BOOK_WORDS).map(|word| BookWord::new(word, &price, &blocks)).collect(),
             derived,
             before: compares.then(|| Box::new(before)),
-            block: Block { events: Vec::with_capacity(BLOCK_ROWS), rows: Vec::with_capacity(BLOCK_ROWS) },
+            block: Block {
+                events: Vec::with_capacity(ENCODER_BLOCK_ROWS),
+                rows: Vec::with_capacity(ENCODER_BLOCK_ROWS),
+            },
             tally: Tally::new(config),
-            values: Vec::with_capacity(BLOCK_ROWS),
+            values: Vec::with_capacity(ENCODER_BLOCK_ROWS),
             rows: 0,
             pending: WHOLE_BOOK,
             schema,
@@ -241,7 +244,7 @@ impl RowGroupEncoder {
     }
 
     /// Appends a row with its number in the symbol's stream. `changed` has a bit for each word of the book that differs
-    /// from the previous row, whether that row was pushed or skipped. At least every [`BLOCK_ROWS`] rows, their labels
+    /// from the previous row, whether that row was pushed or skipped. At least every [`ENCODER_BLOCK_ROWS`] rows, their labels
     /// follow: [`label`](Self::label).
     #[inline]
     pub fn push(&mut self, row: &Row, changed: u64, number: u64) {
@@ -321,7 +324,7 @@ impl RowGroupEncoder {
         for ((column, values), descr) in schema.columns().iter().zip(columns).zip(schema.file.parquet.columns()) {
             let descr = Arc::clone(descr);
             let runs = match values {
-                Values::Series(series) => {
+                ColumnValues::Series(series) => {
                     if column.is_feature()
                         && let Some(values) = series.integers()
                     {
@@ -330,9 +333,9 @@ impl RowGroupEncoder {
                     series.finish(descr, scratch, compressor)?;
                     continue;
                 }
-                Values::Book(word, part) => book[*word].column(*part),
-                Values::Level(number) => &mut derived[*number].column,
-                Values::Runs(runs) => runs,
+                ColumnValues::Book(word, part) => book[*word].column(*part),
+                ColumnValues::Level(number) => &mut derived[*number].column,
+                ColumnValues::Runs(runs) => runs,
             };
             if column.kind == Kind::Symbol {
                 runs.set_texts(vec![symbol.to_owned()]);

@@ -15,14 +15,14 @@ use crate::storage::Ranges;
 
 /// Byte ranges of a file, in memory.
 #[derive(Clone)]
-pub struct Window {
+pub struct FileRanges {
     /// The start of each range, and its bytes; in order.
     pieces: Vec<(u64, Bytes)>,
     /// Bytes of the whole file.
     length: u64,
 }
 
-impl Window {
+impl FileRanges {
     fn new(file: &Ranges, length: u64, range: Range<u64>) -> Result<Self> {
         let bytes = file.range(range.clone()).map_err(|e| ParquetError::External(e.into()))?;
         Ok(Self { pieces: vec![(range.start, bytes)], length })
@@ -70,13 +70,13 @@ impl Window {
     }
 }
 
-impl Length for Window {
+impl Length for FileRanges {
     fn len(&self) -> u64 {
         self.length
     }
 }
 
-impl ChunkReader for Window {
+impl ChunkReader for FileRanges {
     type T = Reader<Bytes>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
@@ -143,7 +143,7 @@ impl ChunkReader for RangeFile {
 /// # Errors
 /// When it cannot be read or is invalid.
 pub fn read_metadata(file: &Ranges, length: u64) -> Result<ParquetMetaData> {
-    ParquetMetaDataReader::new().parse_and_finish(&Window::of_footer(file, length)?)
+    ParquetMetaDataReader::new().parse_and_finish(&FileRanges::of_footer(file, length)?)
 }
 
 /// Reads the page indexes of a file with `length` bytes and this footer.
@@ -154,7 +154,7 @@ pub fn read_page_index(file: &Ranges, length: u64, metadata: ParquetMetaData) ->
     let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
     let ranges = columns.flat_map(|column| [column.column_index_range(), column.offset_index_range()]).flatten();
     let all = ranges.reduce(|all, range| all.start.min(range.start)..all.end.max(range.end)).unwrap_or_default();
-    let window = Window::new(file, length, all)?;
+    let window = FileRanges::new(file, length, all)?;
     let reader = ParquetMetaDataReader::new_with_metadata(metadata);
     let mut reader = reader.with_page_index_policy(PageIndexPolicy::Required);
     reader.read_page_indexes(&window)?;

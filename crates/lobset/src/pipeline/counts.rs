@@ -176,11 +176,11 @@ pub fn class_blocks(
             let mut at = to_usize(candidates.before(rows.start) - range.start);
             let mut row = rows.start;
             while row < rows.end {
-                let in_piece = (BLOCK - at % BLOCK).min(PIECE).min(to_usize(rows.end - row));
+                let in_piece = (BLOCK_CANDIDATES - at % BLOCK_CANDIDATES).min(PIECE).min(to_usize(rows.end - row));
                 let now = values.split_off(..in_piece.min(values.len())).unwrap_or_default();
                 let touches = touches.split_off(..now.len().min(touches.len())).unwrap_or_default();
                 let known = known.split_off(..now.len().min(known.len())).unwrap_or_default();
-                let block = &mut blocks[at / BLOCK];
+                let block = &mut blocks[at / BLOCK_CANDIDATES];
                 let (counts, hits) = (&mut block.targets[number], &mut block.known[number]);
                 let (mut classes, mut of_known) = ([0; PIECE], [class_of_zero as u64; PIECE]);
                 target.classes(now, touches, &mut classes);
@@ -207,7 +207,7 @@ pub fn class_blocks(
         block.rows = match block.targets.as_slice() {
             [only] => only.total(),
             _ => {
-                let rows = labelled.chunks(BLOCK).nth(number).unwrap_or_default();
+                let rows = labelled.chunks(BLOCK_CANDIDATES).nth(number).unwrap_or_default();
                 rows.iter().filter(|labelled| **labelled).count() as u64
             }
         };
@@ -219,4 +219,4 @@ pub fn class_blocks(
 const PIECE: usize = 1024;
 
 /// The number of candidates in a block.
-const BLOCK: usize = to_usize(MOVEMENT_BLOCK);
+const BLOCK_CANDIDATES: usize = to_usize(MOVEMENT_BLOCK);

@@ -14,7 +14,7 @@ use super::streams::Stream;
 use crate::config::Target;
 use crate::error::Result;
 use crate::input::{CatalogFile, Delivery, Found, InputEntry, ScanRules};
-use crate::label::{Histogram, Selection, Sums, Thresholds};
+use crate::label::{Histogram, MovementSums, Selection, Thresholds};
 use crate::output::{DatasetEntry, Manifest, ValidationEntry};
 
 /// The result of scanning.
@@ -74,7 +74,7 @@ pub trait Engine {
         ranges: &[Slice],
         selections: &[Selection],
         mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<Sums>)>;
+    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)>;
 
     /// Adds up the spreads of the rows of ranges of items that have a movement.
     fn spreads(&self, streams: &[Stream], ranges: &[Slice]) -> Result<SpreadSums>;

@@ -123,7 +123,7 @@ pub fn estimate<P: AsRef<Path>>(
     }
     let files = catalog(&found)?;
     let rules = ScanRules::new(config);
-    let sample = Sample::read(&files, &rules, monitor)?;
+    let sample = Sampled::read(&files, &rules, monitor)?;
     let bytes = total_bytes(&files);
     let all = bytes as f64 / sample.bytes.max(1) as f64;
     let scaled = |count: u64| rounded(all * count as f64);
@@ -225,7 +225,7 @@ fn free(out: &Path) -> Result<u64> {
 
 /// What was counted in some of the records.
 #[derive(Default)]
-struct Sample {
+struct Sampled {
     records: u64,
     /// Bytes of the files that hold these records.
     bytes: u64,
@@ -234,7 +234,7 @@ struct Sample {
     seconds: f64,
 }
 
-impl Sample {
+impl Sampled {
     fn read(files: &[CatalogFile], rules: &ScanRules, monitor: &Monitor<'_>) -> Result<Self> {
         let count = files.len().min(SAMPLED_FILES);
         let mut sample = Self::default();

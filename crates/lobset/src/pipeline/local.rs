@@ -16,7 +16,7 @@ use super::streams::{Stream, item, of_item};
 use super::write::{Labelling, WriteTarget, dataset_entry, metadata, read_tracks};
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, ScanRules, open_all, total_bytes};
-use crate::label::{Counter, Histogram, SLICE, Selection, Sums, Thresholds};
+use crate::label::{Counter, Histogram, MovementSums, SLICE, Selection, Thresholds};
 use crate::output::{
     DatasetEntry, DatasetSchema, DatasetWriter, EncodedGroup, MANIFEST, Manifest, RowGroupEncoder, SymbolSums,
     ValidationEntry, Workspace, dataset_file_name, moments_file_name, write_moments, write_whole,
@@ -90,7 +90,7 @@ impl Engine for Local<'_> {
         ranges: &[Slice],
         selections: &[Selection],
         mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
         let Run { threads, monitor, .. } = self.run;
         let tape = self.tape()?;
         let tasks: Vec<Slice> = ranges.iter().flat_map(|r| slices(r.place, r.range.clone(), SLICE)).collect();

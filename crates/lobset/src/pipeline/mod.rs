@@ -83,7 +83,7 @@ pub fn process<P: AsRef<Path>>(
     monitor: &Monitor<'_>,
 ) -> Result<Manifest> {
     let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
-    run(Request { inputs: &inputs, out: &out, thresholds, options, proof: Proof::Required }, config, monitor)
+    run_here(Request { inputs: &inputs, out: &out, thresholds, options, proof: Proof::Required }, config, monitor)
 }
 
 /// Runs phase 2 only: datasets with existing boundaries, without validation.
@@ -100,17 +100,17 @@ pub fn build<P: AsRef<Path>>(
 ) -> Result<Manifest> {
     let (inputs, out) = (storage::plain_all(inputs), storage::plain(out));
     let thresholds = Some(thresholds);
-    run(Request { inputs: &inputs, out: &out, thresholds, options, proof: Proof::Skipped }, config, monitor)
+    run_here(Request { inputs: &inputs, out: &out, thresholds, options, proof: Proof::Skipped }, config, monitor)
 }
 
-fn run(request: Request<'_>, config: &Config, monitor: &Monitor<'_>) -> Result<Manifest> {
+fn run_here(request: Request<'_>, config: &Config, monitor: &Monitor<'_>) -> Result<Manifest> {
     let started = Instant::now();
     let Request { inputs, out, thresholds, options, .. } = request;
     let threads = options.threads();
     if storage::is_url(out) {
         let run = Run { config, threads, monitor };
         let workers = Workers { executor: &Threads::new(threads), work: None, threads: 1 };
-        return tasks::run(workers, run, request);
+        return tasks::run_tasks(workers, run, request);
     }
     let Prepared { found, config } = prepare(inputs, out, (config, thresholds), options, threads)?;
     let run = Run { config: &config, threads, monitor };

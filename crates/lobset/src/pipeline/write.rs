@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::label::{Candidates, Marking, Quota, Rule, Split, Thresholds};
 use crate::output::{
-    BLOCK_ROWS, Bits, CONFIG_KEY, DatasetEntry, LADDER_KEY, LabelBlock, LabelField, Ladder, MomentsEntry, NO_LABEL,
-    RowGroupEncoder, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, WrittenFile,
+    Bits, CONFIG_KEY, DatasetEntry, ENCODER_BLOCK_ROWS, LADDER_KEY, LabelBlock, LabelField, Ladder, MomentsEntry,
+    NO_LABEL, RowGroupEncoder, SYMBOL_KEY, SplitEntry, Splits3, THRESHOLDS_KEY, VERSION_KEY, WrittenFile,
 };
 use crate::run::Monitor;
 use crate::tape::{RowCursor, SymbolTape};
@@ -131,7 +131,7 @@ pub fn read_tracks(
 }
 
 /// Walks through the labels of a target in step with the rows of a symbol.
-struct Labels<'a> {
+struct LabelCursor<'a> {
     place: usize,
     labelled: Labelled<'a>,
     /// The marks of each split; `None` if none of its rows is marked.
@@ -147,7 +147,7 @@ struct Labels<'a> {
     ending: Option<&'a dyn Rule>,
 }
 
-impl<'a> Labels<'a> {
+impl<'a> LabelCursor<'a> {
     fn new(
         config: &Config,
         target: &WriteTarget<'a>,
@@ -255,13 +255,13 @@ impl Labelling<'_> {
     ) -> Result<()> {
         let fail = |message: &str| Error::output(Path::new(self.symbol), message);
         let span = self.candidates.span(group.candidates.clone());
-        let mut targets: Vec<Labels<'_>> = Vec::with_capacity(self.targets.len());
+        let mut targets: Vec<LabelCursor<'_>> = Vec::with_capacity(self.targets.len());
         for ((target, tracks), before) in self.targets.iter().zip(movements).zip(&group.before) {
-            targets.push(Labels::new(config, target, tracks, before, &span));
+            targets.push(LabelCursor::new(config, target, tracks, before, &span));
         }
         // Targets that the symbol does not qualify for have no label in any row.
         let mut blocks = vec![LabelBlock::default(); self.all];
-        let mut wanted = [false; BLOCK_ROWS];
+        let mut wanted = [false; ENCODER_BLOCK_ROWS];
         // The first row of the next input file.
         let mut next_file = 0;
         let cut = || fail("a work file is shorter than its index");
@@ -281,7 +281,7 @@ impl Labelling<'_> {
                     (file, next_file) = file_of(self.files, start);
                     encoder.set_file(file);
                 }
-                let piece = start..rows.end.min(next_file).min(start + BLOCK_ROWS as u64);
+                let piece = start..rows.end.min(next_file).min(start + ENCODER_BLOCK_ROWS as u64);
                 start = piece.end;
                 let count = to_usize(piece.end - piece.start);
                 let wanted = &mut wanted[..count];

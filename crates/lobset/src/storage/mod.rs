@@ -204,10 +204,10 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
 /// A file being written. It is complete once it is [finished](Self::finish); if dropped before, it leaves nothing.
 pub(crate) struct Writer {
     path: PathBuf,
-    to: Option<Target>,
+    to: Option<Sink>,
 }
 
-enum Target {
+enum Sink {
     File(BufWriter<File>),
     Object(Box<object::Upload>),
 }
@@ -219,9 +219,9 @@ impl Writer {
     /// When it cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         let to = if is_url(path) {
-            Target::Object(Box::new(object::Upload::begin(path)?))
+            Sink::Object(Box::new(object::Upload::begin(path)?))
         } else {
-            Target::File(BufWriter::with_capacity(BUFFER, create(path)?))
+            Sink::File(BufWriter::with_capacity(BUFFER, create(path)?))
         };
         Ok(Self { path: path.to_owned(), to: Some(to) })
     }
@@ -232,11 +232,11 @@ impl Writer {
     /// When that fails; nothing is left then.
     pub fn finish(mut self) -> io::Result<()> {
         match self.to.take() {
-            Some(Target::File(mut file)) => file.flush().inspect_err(|_| {
+            Some(Sink::File(mut file)) => file.flush().inspect_err(|_| {
                 // The error from the flush is more useful than one from the cleanup.
                 let _ = fs::remove_file(&self.path);
             }),
-            Some(Target::Object(upload)) => upload.finish(),
+            Some(Sink::Object(upload)) => upload.finish(),
             None => Ok(()),
         }
     }
@@ -245,15 +245,15 @@ impl Writer {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.to {
-            Some(Target::File(file)) => file.write(bytes),
-            Some(Target::Object(upload)) => upload.write(bytes).map(|()| bytes.len()),
+            Some(Sink::File(file)) => file.write(bytes),
+            Some(Sink::Object(upload)) => upload.write(bytes).map(|()| bytes.len()),
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.to {
-            Some(Target::File(file)) => file.flush(),
+            Some(Sink::File(file)) => file.flush(),
             _ => Ok(()),
         }
     }
@@ -262,12 +262,12 @@ impl Write for Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         match self.to.take() {
-            Some(Target::File(file)) => {
+            Some(Sink::File(file)) => {
                 // Discards the buffer without writing it.
                 let _ = file.into_parts();
                 let _ = fs::remove_file(&self.path);
             }
-            Some(Target::Object(upload)) => upload.abort(),
+            Some(Sink::Object(upload)) => upload.abort(),
             None => {}
         }
     }

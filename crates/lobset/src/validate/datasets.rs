@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::facts::{Extent, GroupFacts};
 use super::footer::FooterCheck;
-use super::group::{Expect, LabelColumns, check_group, read_group};
+use super::group::{CheckedColumns, Expect, check_group, read_group};
 use super::reading::{caught, cause, check_sha256, parse_footer, read_footer, unread_bytes};
 use super::sequence::Sequence;
 use super::sums::{SumsCheck, SumsTerms};
@@ -94,7 +94,7 @@ pub(crate) fn prove_datasets(
 ) -> Result<Proved> {
     let early = |violations| Ok(Proved { violations, ..Proved::default() });
     let schema = DatasetSchema::new(terms.config, terms.ts_out)
-        .and_then(|schema| Ok((LabelColumns::new(&schema, terms.extent)?, schema)));
+        .and_then(|schema| Ok((CheckedColumns::new(&schema, terms.extent)?, schema)));
     let (columns, schema) = match schema {
         Ok(both) => both,
         Err(e) => return early(vec![e.to_string()]),

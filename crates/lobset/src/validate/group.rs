@@ -37,13 +37,13 @@ pub(super) fn read_group(
 }
 
 /// The columns to read for the checks; the same for all datasets of a run.
-pub(super) struct LabelColumns {
+pub(super) struct CheckedColumns {
     levels: FieldLevels,
     /// Selects these columns of a file.
     pub mask: ProjectionMask,
 }
 
-impl LabelColumns {
+impl CheckedColumns {
     pub(super) fn new(schema: &DatasetSchema, extent: Extent) -> ParquetResult<Self> {
         let quotes = (extent == Extent::Whole).then(quote_columns);
         let quotes = quotes.iter().flatten().map(String::as_str);
@@ -98,7 +98,7 @@ impl PageIterator for OneChunk {}
 
 /// The expected values of the rows of a dataset.
 pub(super) struct Expect<'a> {
-    columns: &'a LabelColumns,
+    columns: &'a CheckedColumns,
     targets: Vec<ExpectTarget<'a>>,
     /// The first row at T or later.
     boundary_row: u64,
@@ -134,7 +134,7 @@ impl<'a> Expect<'a> {
     /// The expected values, or the name of a target whose boundaries are missing.
     pub(super) fn new(
         config: &Config,
-        columns: &'a LabelColumns,
+        columns: &'a CheckedColumns,
         symbol: &'a SymbolEntry,
         thresholds: &'a Thresholds,
         extent: Extent,

@@ -17,7 +17,7 @@ struct Told {
 
 /// Counts of one split.
 #[derive(Clone, Copy, Default)]
-struct Counted {
+struct SplitCounts {
     rows: u64,
     /// Rows whose class is that of their known part.
     right: u64,
@@ -34,7 +34,7 @@ pub(super) struct KnownParts {
     boundary_row: u64,
     told: [Told; 3],
     told_share: Option<f64>,
-    counted: [Counted; 3],
+    counted: [SplitCounts; 3],
     fit: Correlation,
 }
 
@@ -54,7 +54,7 @@ impl KnownParts {
             boundary_row: symbol.boundary_row,
             told: entry.splits.as_ref()?.named().map(told),
             told_share: entry.known_share,
-            counted: [Counted::default(); 3],
+            counted: [SplitCounts::default(); 3],
             fit: Correlation::default(),
         })
     }

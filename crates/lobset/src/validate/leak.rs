@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::config::{CLASSIC, Classes, Target};
 use crate::error::Result;
-use crate::label::{Boundaries, Histogram, Selection, Sums, Thresholds, inner_quantiles, interpolate, ranks};
+use crate::label::{Boundaries, Histogram, MovementSums, Selection, Thresholds, inner_quantiles, interpolate, ranks};
 use crate::output::Manifest;
 
 /// Whether the datasets contain all rows that the boundaries were fitted on.
@@ -22,7 +22,7 @@ pub(super) fn check(
     manifest: &Manifest,
     thresholds: &Thresholds,
     (fitted, spreads): (&[Vec<u64>], &[Vec<[i128; 2]>]),
-    count: impl Fn(usize, Range<usize>, &[Selection], Option<f64>) -> Result<(Vec<Histogram>, Vec<Sums>)>,
+    count: impl Fn(usize, Range<usize>, &[Selection], Option<f64>) -> Result<(Vec<Histogram>, Vec<MovementSums>)>,
 ) -> Result<Vec<String>> {
     let mut violations = Vec::new();
     if !applies(manifest) {
@@ -66,7 +66,7 @@ fn compare(
     target: &Target,
     boundaries: &Boundaries,
     (found, spreads): (u64, Option<[i128; 2]>),
-    count: impl Fn(&[Selection], Option<f64>) -> Result<(Vec<Histogram>, Vec<Sums>)>,
+    count: impl Fn(&[Selection], Option<f64>) -> Result<(Vec<Histogram>, Vec<MovementSums>)>,
 ) -> Result<Vec<String>> {
     if found != boundaries.fit_rows {
         return Ok(vec![format!(

@@ -10,7 +10,7 @@ use super::folder::{check_card, check_thresholds};
 use super::leak;
 use super::spool::{Spool, Spools};
 use crate::error::{Error, Result, ValidationError};
-use crate::label::{Histogram, Selection, Sums, Thresholds};
+use crate::label::{Histogram, MovementSums, Selection, Thresholds};
 use crate::output::Manifest;
 use crate::run::{Monitor, Stage};
 
@@ -34,7 +34,7 @@ pub(crate) trait Prover {
         datasets: Range<usize>,
         selections: &[Selection],
         mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<Sums>)>;
+    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)>;
 }
 
 /// The result of a proof without violations.
@@ -121,7 +121,7 @@ impl Prover for Here<'_> {
         datasets: Range<usize>,
         selections: &[Selection],
         mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
         self.spools.targets()[target].count(datasets, selections, mean, self.threads)
     }
 }

@@ -22,12 +22,12 @@ type Check = Box<dyn Fn(usize, Want) -> bool + Send>;
 pub(super) struct RawColumns {
     checks: Vec<(String, Field, Check)>,
     rows: PrimitiveArray<UInt64Type>,
-    targets: Vec<LabelColumns>,
+    targets: Vec<StoredLabels>,
 }
 
 /// The labels of a target in a batch. They do not depend on a single record but follow from the whole stream: [`Label`] is
 /// compared with the definition, and the marks with the counts of the manifest.
-struct LabelColumns {
+struct StoredLabels {
     movements: PrimitiveArray<Float64Type>,
     classes: PrimitiveArray<Int32Type>,
     splits: PrimitiveArray<Int32Type>,
@@ -39,7 +39,7 @@ struct LabelColumns {
     touches: Option<PrimitiveArray<UInt64Type>>,
 }
 
-impl LabelColumns {
+impl StoredLabels {
     /// Takes the columns of a target, and adds their names to `taken`; `None` if one is missing or has the wrong type.
     fn new(batch: &RecordBatch, target: &Target, taken: &mut Vec<String>) -> Option<Self> {
         let mut column = |name: &str| {
@@ -80,7 +80,7 @@ impl RawColumns {
         let mut of_targets = vec![names::ROW.to_owned()];
         let rows = batch.column_by_name(names::ROW).and_then(typed);
         let targets: Option<Vec<_>> =
-            targets.iter().map(|target| LabelColumns::new(batch, target, &mut of_targets)).collect();
+            targets.iter().map(|target| StoredLabels::new(batch, target, &mut of_targets)).collect();
         let mut checks = Vec::new();
         for (column, stored) in schema.fields().iter().zip(batch.columns()) {
             let name = column.name().as_str();

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::datasets::FitMovements;
 use crate::cast::to_usize;
 use crate::error::{Cause, Error, Result};
-use crate::label::{Counter, Histogram, SLICE, Selection, Sums};
+use crate::label::{Counter, Histogram, MovementSums, SLICE, Selection};
 use crate::run::map_ordered;
 use crate::tape::{read_movements, to_bytes};
 
@@ -78,7 +78,7 @@ impl Spool {
         selections: &[Selection],
         mean: Option<f64>,
         threads: usize,
-    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
         let end = self.end(datasets.end);
         let tasks: Vec<(u64, &File)> = match &self.file {
             Some(file) => (self.end(datasets.start)..end).step_by(to_usize(SLICE)).map(|from| (from, file)).collect(),

@@ -7,16 +7,16 @@ use crate::output::kind::Kind;
 
 /// The count, the sum and the sum of squares of values that are not null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
+pub struct ColumnSums {
     /// Number of values.
     pub count: u64,
     /// Their sums.
-    pub of: Values,
+    pub of: Totals,
 }
 
 /// The sums of values of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Values {
+pub enum Totals {
     /// Whole numbers. A sum beyond 128 bits is `None`.
     Integers {
         /// The sum.
@@ -33,12 +33,12 @@ fn both<T>(a: Option<T>, b: Option<T>, add: impl FnOnce(T, T) -> Option<T>) -> O
     a.zip(b).and_then(|(a, b)| add(a, b))
 }
 
-impl Sums {
+impl ColumnSums {
     /// The sums of no values of a kind.
     pub fn new(kind: Kind) -> Self {
         let of = match kind {
-            Kind::Float => Values::Floats(FloatSums::new()),
-            _ => Values::Integers { sum: Some(0), squares: Some(0) },
+            Kind::Float => Totals::Floats(FloatSums::new()),
+            _ => Totals::Integers { sum: Some(0), squares: Some(0) },
         };
         Self { count: 0, of }
     }
@@ -48,14 +48,14 @@ impl Sums {
     pub fn add(&mut self, bits: u64, times: u32) {
         self.count += u64::from(times);
         match &mut self.of {
-            Values::Integers { sum, squares } => {
+            Totals::Integers { sum, squares } => {
                 // Prices have 64 bits with a sign, and all others are unsigned.
                 let value = bits.cast_signed();
                 let square = u128::from(value.unsigned_abs()).pow(2).checked_mul(times.into());
                 *sum = both(*sum, i128::from(value).checked_mul(times.into()), i128::checked_add);
                 *squares = both(*squares, square, u128::checked_add);
             }
-            Values::Floats(sums) => sums.add(f64::from_bits(bits), times),
+            Totals::Floats(sums) => sums.add(f64::from_bits(bits), times),
         }
     }
 
@@ -63,13 +63,13 @@ impl Sums {
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         match (&mut self.of, &other.of) {
-            (Values::Integers { sum, squares }, Values::Integers { sum: more, squares: more_squares }) => {
+            (Totals::Integers { sum, squares }, Totals::Integers { sum: more, squares: more_squares }) => {
                 *sum = both(*sum, *more, i128::checked_add);
                 *squares = both(*squares, *more_squares, u128::checked_add);
             }
-            (Values::Floats(sums), Values::Floats(more)) => sums.merge(more),
+            (Totals::Floats(sums), Totals::Floats(more)) => sums.merge(more),
             // Sums of a column are of one kind.
-            (Values::Integers { .. }, Values::Floats(_)) | (Values::Floats(_), Values::Integers { .. }) => {
+            (Totals::Integers { .. }, Totals::Floats(_)) | (Totals::Floats(_), Totals::Integers { .. }) => {
                 debug_assert!(false, "sums of two kinds");
             }
         }
@@ -82,7 +82,7 @@ pub struct FileSums {
     /// The place of the file among the inputs.
     pub file: usize,
     /// The sums of each numeric column: over all rows, then over the fit rows of each target.
-    pub sets: Vec<Vec<Sums>>,
+    pub sets: Vec<Vec<ColumnSums>>,
 }
 
 /// The sums of consecutive rows of a symbol, by input file, in order.

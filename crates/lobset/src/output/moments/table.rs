@@ -11,7 +11,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use super::sums::{FileSums, Sums, SymbolSums, Values};
+use super::sums::{ColumnSums, FileSums, SymbolSums, Totals};
 use crate::config::{Config, Target};
 use crate::error::{Error, Result};
 use crate::output::chunk::codec;
@@ -84,14 +84,14 @@ fn schema(targets: &[Target]) -> Schema {
 }
 
 /// The five columns of one set of sums.
-fn arrays<'a>(sums: impl Iterator<Item = &'a Sums> + Clone) -> Result<Vec<ArrayRef>, ArrowError> {
-    let integers = |sums: &'a Sums| match &sums.of {
-        Values::Integers { sum, squares } => [*sum, squares.and_then(|squares| i128::try_from(squares).ok())],
-        Values::Floats(_) => [None; 2],
+fn arrays<'a>(sums: impl Iterator<Item = &'a ColumnSums> + Clone) -> Result<Vec<ArrayRef>, ArrowError> {
+    let integers = |sums: &'a ColumnSums| match &sums.of {
+        Totals::Integers { sum, squares } => [*sum, squares.and_then(|squares| i128::try_from(squares).ok())],
+        Totals::Floats(_) => [None; 2],
     };
-    let floats = |sums: &'a Sums| match &sums.of {
-        Values::Integers { .. } => [None; 2],
-        Values::Floats(floats) => floats.nearest(),
+    let floats = |sums: &'a ColumnSums| match &sums.of {
+        Totals::Integers { .. } => [None; 2],
+        Totals::Floats(floats) => floats.nearest(),
     };
     let decimals = |place: usize| -> Result<ArrayRef, ArrowError> {
         let values = sums.clone().map(|sums| integers(sums)[place].filter(|value| value.unsigned_abs() < TOO_LARGE));

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::sums::{FileSums, Sums, SymbolSums, Values};
+use super::sums::{ColumnSums, FileSums, SymbolSums, Totals};
 use crate::config::Config;
 use crate::label::Split;
 use crate::output::column::Column;
@@ -35,7 +35,7 @@ pub struct Tally {
     keys: Vec<Key>,
     segments: Vec<Segment>,
     /// The sums of the columns so far, by key.
-    columns: Vec<Vec<Sums>>,
+    columns: Vec<Vec<ColumnSums>>,
     kinds: Vec<Kind>,
     /// How often each value of the current column occurs in the current segment, and the values that do.
     counts: Vec<u32>,
@@ -90,9 +90,9 @@ impl Tally {
     }
 
     /// Begins a column: the sums of no values, by key.
-    fn begin(&mut self, kind: Kind) -> Vec<Sums> {
+    fn begin(&mut self, kind: Kind) -> Vec<ColumnSums> {
         self.kinds.push(kind);
-        vec![Sums::new(kind); self.keys.len()]
+        vec![ColumnSums::new(kind); self.keys.len()]
     }
 
     /// Adds up a column that consists of runs of `values`; the number of null is not that of a value.
@@ -140,9 +140,9 @@ impl Tally {
                 sum += value;
                 squares += u128::from(value.unsigned_abs().pow(2));
             }
-            sums[segment.key].merge(&Sums {
+            sums[segment.key].merge(&ColumnSums {
                 count: segment.rows.into(),
-                of: Values::Integers { sum: Some(sum.into()), squares: Some(squares) },
+                of: Totals::Integers { sum: Some(sum.into()), squares: Some(squares) },
             });
         }
         self.columns.push(sums);
@@ -151,7 +151,7 @@ impl Tally {
     /// Ends the row group, whose numeric columns have been added up in their order.
     pub fn finish(&mut self) {
         let mut group = SymbolSums::default();
-        let none: Vec<Sums> = self.kinds.iter().map(|kind| Sums::new(*kind)).collect();
+        let none: Vec<ColumnSums> = self.kinds.iter().map(|kind| ColumnSums::new(*kind)).collect();
         for (place, Key { file, fit }) in self.keys.iter().enumerate() {
             // The rows of a file follow each other.
             if group.0.last().is_none_or(|last| last.file != *file) {

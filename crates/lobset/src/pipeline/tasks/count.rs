@@ -9,7 +9,7 @@ use super::job::{Job, boundaries_of};
 use super::pieces::Pieces;
 use crate::config::Target;
 use crate::error::Result;
-use crate::label::{Candidates, Counter, Histogram, Selection, Sums, Thresholds};
+use crate::label::{Candidates, Counter, Histogram, MovementSums, Selection, Thresholds};
 use crate::pipeline::counts::{BlockCounts, Labelled, Slice, class_blocks, slices_of};
 use crate::pipeline::ladder::{LadderCounts, LadderTask};
 use crate::pipeline::spread::{SpreadSums, SumsText};
@@ -37,10 +37,10 @@ pub struct Count {
 }
 
 impl Job for Count {
-    type Receipt = (Vec<Histogram>, Vec<Sums>);
+    type Receipt = (Vec<Histogram>, Vec<MovementSums>);
     const KIND: &'static str = "count";
 
-    fn run(self, attempt: &Attempt<'_>) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+    fn run(self, attempt: &Attempt<'_>) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
         let counter = Counter::new(&self.selections, self.mean);
         let work = |slice: &Slice| {
             attempt.monitor.advance(0)?;

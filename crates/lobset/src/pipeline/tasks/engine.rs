@@ -11,12 +11,12 @@ use super::job::{Job, READERS, Spec, Task, Workers};
 use super::merge::Merge;
 use super::movements::{MovementFiles, MovementPart, Movements};
 use super::pieces::{Piece, Pieces};
-use super::prove::{Fitted as ProvedFit, Part as ProvePart, Prove};
-use super::scan::{RowTime, Scan};
+use super::prove::{Prove, ProvePart, ProvedFit};
+use super::scan::{FindRowTime, Scan};
 use super::work::Work;
 use crate::error::{Error, InputError, Result};
 use crate::input::{CatalogFile, Found, FoundFile, ScanRules, explain_schemas};
-use crate::label::{Histogram, SLICE, Selection, Sums, Thresholds, merged};
+use crate::label::{Histogram, MovementSums, SLICE, Selection, Thresholds, merged};
 use crate::output::{
     DatasetEntry, Manifest, RECEIPTS, SymbolEntry, ValidationEntry, dataset_file_name, moments_file_name,
 };
@@ -126,7 +126,7 @@ impl<'a> Tasks<'a> {
         ranges: Vec<(&Pieces, Range<u64>)>,
         selections: &[Selection],
         mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
         let total: u64 = ranges.iter().map(|(_, range)| range.end - range.start).sum();
         let most = task_size(total, MOST_COUNTS);
         let parts = ranges.into_iter().flat_map(|(pieces, range)| {
@@ -180,7 +180,7 @@ impl Engine for Tasks<'_> {
 
     fn row_time(&self, file: &CatalogFile, rules: &ScanRules, number: u64) -> Result<Option<u64>> {
         let rules = rules.with_symbology(file.beside.symbology.as_ref());
-        let job = RowTime { file: file.path.clone(), found: file.stat.clone(), rules, number };
+        let job = FindRowTime { file: file.path.clone(), found: file.stat.clone(), rules, number };
         Ok(self.map(Stage::Scan, vec![job])?.0.into_iter().next().flatten())
     }
 
@@ -233,7 +233,7 @@ impl Engine for Tasks<'_> {
         ranges: &[Slice],
         selections: &[Selection],
         mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
         let ranges = ranges.iter().map(|slice| (&self.movements[slice.place][0], slice.range.clone()));
         self.count_pieces(Stage::Plan, ranges.collect(), selections, mean)
     }
@@ -483,7 +483,7 @@ impl Prover for ProveTasks<'_> {
         datasets: Range<usize>,
         selections: &[Selection],
         mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<Sums>)> {
+    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
         let ranges = self.fitted[target][datasets].iter().map(|(pieces, count)| (pieces, 0..*count)).collect();
         self.engine.count_pieces(Stage::Validate, ranges, selections, mean)
     }

@@ -78,7 +78,7 @@ impl Executor for Threads {
 pub fn run_task(kind: &str, spec: &str, monitor: &Monitor<'_>) -> Result<String> {
     match kind {
         scan::Scan::KIND => perform::<scan::Scan>(spec, monitor),
-        scan::RowTime::KIND => perform::<scan::RowTime>(spec, monitor),
+        scan::FindRowTime::KIND => perform::<scan::FindRowTime>(spec, monitor),
         movements::Movements::KIND => perform::<movements::Movements>(spec, monitor),
         count::Count::KIND => perform::<count::Count>(spec, monitor),
         count::Classes::KIND => perform::<count::Classes>(spec, monitor),
@@ -152,11 +152,11 @@ pub fn process_as_tasks<P: AsRef<Path>>(
     let threads = options.threads.max(1);
     let workers = Workers { executor: cluster.executor, work: work.as_deref(), threads };
     let request = Request { inputs: &inputs, out: &out, thresholds, options, proof: Proof::Required };
-    run(workers, Run { config, threads, monitor }, request)
+    run_tasks(workers, Run { config, threads, monitor }, request)
 }
 
 /// Runs the steps as tasks, from the input files to publication.
-pub(super) fn run(workers: Workers<'_>, run: Run<'_>, request: Request<'_>) -> Result<Manifest> {
+pub(super) fn run_tasks(workers: Workers<'_>, run: Run<'_>, request: Request<'_>) -> Result<Manifest> {
     let started = Instant::now();
     let Request { inputs, out, options, .. } = request;
     let settings = (run.config, request.thresholds);

@@ -62,12 +62,12 @@ pub struct Prove {
     pub ts_out: bool,
     /// The names of all input files.
     pub inputs: Vec<String>,
-    pub parts: Vec<Part>,
+    pub parts: Vec<ProvePart>,
 }
 
 /// A dataset.
 #[derive(Serialize, Deserialize)]
-pub struct Part {
+pub struct ProvePart {
     pub file: PathBuf,
     /// The sums of its columns.
     pub moments: PathBuf,
@@ -81,12 +81,12 @@ pub struct Receipt {
     /// True if every row group was read.
     pub complete: bool,
     /// The movements that the boundaries were fitted on, by target.
-    pub targets: Vec<Fitted>,
+    pub targets: Vec<ProvedFit>,
 }
 
 /// The movements that the boundaries of a target were fitted on.
 #[derive(Serialize, Deserialize)]
-pub struct Fitted {
+pub struct ProvedFit {
     /// Their file, part after part.
     pub file: PathBuf,
     /// Number of movements in each part, and the checksum of each block of them; covers all parts if every row group was
@@ -115,7 +115,7 @@ impl Job for Prove {
         };
         let named = parts.iter().filter_map(|part| Some((part, part.symbol.dataset.as_ref()?)));
         let datasets: Vec<Dataset<'_>> = named
-            .map(|(Part { file, moments, symbol }, entry)| Dataset {
+            .map(|(ProvePart { file, moments, symbol }, entry)| Dataset {
                 path: file.clone(),
                 moments: moments.clone(),
                 symbol,
@@ -133,7 +133,7 @@ impl Job for Prove {
         for (writer, file) in writers.into_iter().zip(&files) {
             writer.finish().map_err(|e| fail(file, e))?;
         }
-        let targets = files.into_iter().zip(fitted).map(|(file, parts)| Fitted { file, parts }).collect();
+        let targets = files.into_iter().zip(fitted).map(|(file, parts)| ProvedFit { file, parts }).collect();
         Ok(Receipt { violations: proved.violations, complete: proved.complete, targets })
     }
 

@@ -56,7 +56,7 @@ impl Job for Scan {
 
 /// Finds `ts_recv` of the usable record with this number.
 #[derive(Serialize, Deserialize)]
-pub struct RowTime {
+pub struct FindRowTime {
     pub file: PathBuf,
     /// The state of the file when the run began.
     pub found: Stat,
@@ -64,7 +64,7 @@ pub struct RowTime {
     pub number: u64,
 }
 
-impl Job for RowTime {
+impl Job for FindRowTime {
     type Receipt = Option<u64>;
     const KIND: &'static str = "row_time";
 
