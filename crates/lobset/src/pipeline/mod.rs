@@ -73,7 +73,7 @@ use crate::storage;
 /// ```
 ///
 /// # Errors
-/// Every class of [`Error`]: settings, input, data, output, validation.
+/// Every class of [`Error`](crate::Error): settings, input, data, output, validation.
 pub fn process<P: AsRef<Path>>(
     inputs: &[P],
     out: &Path,

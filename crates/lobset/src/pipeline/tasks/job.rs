@@ -24,7 +24,7 @@ const BASE_MEMORY: u64 = 192 << 20;
 /// cluster.
 const MEMORY_STEP: u64 = 256 << 20;
 
-/// A task to be run by [`run_task`], anywhere.
+/// A task to be run by [`run_task`](super::run_task), anywhere.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// Kind of the task.
