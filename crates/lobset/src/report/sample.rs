@@ -19,7 +19,7 @@ const BLOCKS: u64 = 256;
 const REMOTE_BLOCKS: u64 = 32;
 
 /// Rows of a block.
-const BLOCK_ROWS: u64 = 512;
+const SAMPLED_ROWS: u64 = 512;
 
 /// Rows of a dataset.
 pub struct Sample {
@@ -28,7 +28,7 @@ pub struct Sample {
     /// What the blocks say of prices, in order of time.
     pub blocks: Vec<Block>,
     /// The labels of each target, in the order of the settings.
-    pub targets: Vec<Labels>,
+    pub targets: Vec<SampledLabels>,
 }
 
 /// A block of neighbouring rows.
@@ -43,7 +43,7 @@ pub struct Block {
 
 /// The labels of a target.
 #[derive(Default)]
-pub struct Labels {
+pub struct SampledLabels {
     /// The movements of `fit` rows.
     pub fit: Vec<f64>,
     /// The time and class of each row with a label.
@@ -73,7 +73,7 @@ impl Sample {
         wanted.extend(of_targets.iter().map(String::as_str));
 
         let mut sample = Self { rows: [0, reader.rows()], blocks: Vec::new(), targets: Vec::new() };
-        sample.targets.resize_with(targets.len(), Labels::default);
+        sample.targets.resize_with(targets.len(), SampledLabels::default);
         for (group, ranges) in by_group(reader, &blocks(reader.rows(), most)) {
             let batch = reader.read_ranges(group, &ranges, &wanted)?;
             let mut start = 0;
@@ -198,9 +198,9 @@ fn label_columns(target: &Target) -> [String; 3] {
 
 /// Ranges of rows: all of them in pieces if there are few, else one from each of equal parts.
 fn blocks(rows: u64, most: u64) -> Vec<Range<u64>> {
-    let count = rows.div_ceil(BLOCK_ROWS).min(most);
+    let count = rows.div_ceil(SAMPLED_ROWS).min(most);
     let part = |number: u64| u64::try_from(u128::from(rows) * u128::from(number) / u128::from(count)).unwrap_or(rows);
-    (0..count).map(|number| part(number)..part(number + 1).min(part(number) + BLOCK_ROWS)).collect()
+    (0..count).map(|number| part(number)..part(number + 1).min(part(number) + SAMPLED_ROWS)).collect()
 }
 
 /// The parts of ranges in each row group, as positions within it.
@@ -223,10 +223,10 @@ mod tests {
         let all = |rows: u64, most: u64| blocks(rows, most);
         assert_eq!(all(0, 4), []);
         assert_eq!(all(5, 4).iter().cloned().flatten().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-        let whole = all(4 * BLOCK_ROWS - 1, 4);
-        assert_eq!(whole.iter().map(|b| b.end - b.start).sum::<u64>(), 4 * BLOCK_ROWS - 1);
+        let whole = all(4 * SAMPLED_ROWS - 1, 4);
+        assert_eq!(whole.iter().map(|b| b.end - b.start).sum::<u64>(), 4 * SAMPLED_ROWS - 1);
         let many = all(1_000_000, 4);
         assert_eq!(many.iter().map(|b| b.start).collect::<Vec<_>>(), [0, 250_000, 500_000, 750_000]);
-        assert!(many.iter().all(|b| b.end - b.start == BLOCK_ROWS));
+        assert!(many.iter().all(|b| b.end - b.start == SAMPLED_ROWS));
     }
 }

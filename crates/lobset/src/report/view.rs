@@ -4,7 +4,7 @@ use minijinja::Value;
 use serde::Serialize;
 
 use super::charts::{self, Bar};
-use super::sample::{Block, Labels, Sample};
+use super::sample::{Block, Sample, SampledLabels};
 use super::tensor::Picture;
 use super::time::{Scale, minute};
 use crate::config::{Config, SETTINGS, Scope, Setting};
@@ -46,7 +46,7 @@ pub struct View {
     origin: String,
     delivery: Vec<String>,
     timeline: Timeline,
-    datasets: Vec<Dataset>,
+    datasets: Vec<DatasetCharts>,
     more_datasets: usize,
     targets: Table,
     skipped: Table,
@@ -86,7 +86,7 @@ struct Timeline {
 
 /// The charts of a dataset.
 #[derive(Serialize)]
-struct Dataset {
+struct DatasetCharts {
     symbol: String,
     file: String,
     sampled: String,
@@ -97,25 +97,25 @@ struct Dataset {
     from: String,
     to: String,
     ladder: String,
-    targets: Vec<Target>,
+    targets: Vec<TargetCharts>,
     picture: Option<Image>,
 }
 
 #[derive(Serialize)]
-struct Target {
+struct TargetCharts {
     name: String,
     known: String,
     drift: String,
     classes: Value,
     last_class: usize,
-    movements: Option<Movements>,
+    movements: Option<MovementChart>,
     heatmap: Value,
     period: &'static str,
 }
 
 /// The distribution of the movements of fit rows.
 #[derive(Serialize)]
-struct Movements {
+struct MovementChart {
     chart: Value,
     range: [String; 2],
 }
@@ -167,7 +167,7 @@ impl View {
             ),
             delivery: texts(&manifest.delivery.sentences()),
             timeline: Timeline::new(manifest, scale, drawn.iter().filter_map(|drawn| drawn.embargo).min()),
-            datasets: drawn.iter().map(|drawn| Dataset::new(drawn, thresholds, scale)).collect(),
+            datasets: drawn.iter().map(|drawn| DatasetCharts::new(drawn, thresholds, scale)).collect(),
             more_datasets: datasets.len() - drawn.len(),
             targets: targets(manifest),
             skipped: skipped(manifest),
@@ -291,7 +291,7 @@ impl Timeline {
     }
 }
 
-impl Dataset {
+impl DatasetCharts {
     fn new(drawn: &Drawn<'_>, thresholds: &Thresholds, scale: Scale) -> Self {
         let Drawn { symbol, sample, picture, .. } = drawn;
         let dataset = symbol.dataset.as_ref();
@@ -300,9 +300,12 @@ impl Dataset {
         let ends =
             |(low, high): (f64, f64)| [low, high].map(|v| if v.is_finite() { number(v) } else { "–".to_owned() });
         let spread = |block: &Block| [0.0, block.spread];
-        let target = |(entry, labels): (&TargetEntry, &Labels)| {
+        let target = |(entry, labels): (&TargetEntry, &SampledLabels)| {
             let boundaries = thresholds.boundaries(&entry.target, &symbol.symbol);
-            entry.splits.as_ref().map(|_| Target::new(entry, labels, boundaries.map_or(&[], |b| &b.values), scale))
+            entry
+                .splits
+                .as_ref()
+                .map(|_| TargetCharts::new(entry, labels, boundaries.map_or(&[], |b| &b.values), scale))
         };
         let ladder = dataset.map(|dataset| dataset.ladder).unwrap_or_default();
         Self {
@@ -341,8 +344,8 @@ impl Dataset {
     }
 }
 
-impl Target {
-    fn new(entry: &TargetEntry, labels: &Labels, boundaries: &[f64], scale: Scale) -> Self {
+impl TargetCharts {
+    fn new(entry: &TargetEntry, labels: &SampledLabels, boundaries: &[f64], scale: Scale) -> Self {
         let splits = entry.splits.clone().unwrap_or_default();
         let drift = splits.drift().map_or_else(
             || "Drift is undefined: a split has no rows.".to_owned(),
@@ -374,14 +377,14 @@ impl Target {
             drift,
             last_class: splits.fit.classes.len().saturating_sub(1),
             classes: safe(charts::classes(&splits.fit.classes, &splits.holdout.classes)),
-            movements: Movements::new(&labels.fit, boundaries),
+            movements: MovementChart::new(&labels.fit, boundaries),
             heatmap: safe(charts::heatmap(&periods)),
             period: period.name(),
         }
     }
 }
 
-impl Movements {
+impl MovementChart {
     /// The middle of the distribution: all but half a percent at each end.
     fn new(movements: &[f64], boundaries: &[f64]) -> Option<Self> {
         let mut sorted = movements.to_vec();
