@@ -100,7 +100,8 @@ pub struct SymbolEstimate {
 }
 
 /// Estimates what [`process`](super::process) would do with the same arguments, from the metadata of all files and up to
-/// 100,000 records of each of eight files; where the files around T overlap, from all records of one more. Refuses what a run would refuse at once. Writes nothing.
+/// 100,000 records of each of eight files. Where the files around T overlap, it reads one more file whole. Refuses what a
+/// run would refuse at once. Writes nothing.
 ///
 /// Sizes are usually right to a quarter, the time to a factor of two.
 ///
