@@ -112,6 +112,7 @@ def estimate(
     *,
     thresholds: PathLike | None = None,
     symbology: PathLike | None = None,
+    overwrite: bool = False,
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Estimate:
@@ -125,6 +126,7 @@ def estimate(
             _path(thresholds),
             _path(symbology),
             _numbers.threads(threads),
+            overwrite,
             listener,
         )
     return Estimate._of(text)

@@ -69,6 +69,7 @@ def estimate(
     thresholds: _Path | None,
     symbology: _Path | None,
     threads: int,
+    overwrite: bool,
     progress: _Progress | None,
 ) -> str: ...
 def process_as_tasks(

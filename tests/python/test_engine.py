@@ -135,7 +135,9 @@ def test_an_estimate_says_what_a_run_does_and_writes_nothing(market, manifest, t
     assert set(manifest.datasets) <= set(found.symbols) and found.seconds > 0
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(lobset.OutputError):
-        lobset.estimate(market, manifest.folder / "manifest.json", SMALL, progress=False)
+        lobset.estimate(market, manifest.folder, SMALL, progress=False)
+    again = lobset.estimate(market, manifest.folder, SMALL, overwrite=True, progress=False)
+    assert again.rows == found.rows
     script = os.path.join(os.path.dirname(sys.executable), "lobset")
     command = [script, "process", market, "-o", tmp_path / "out", "--dry-run", "--json", *small.FLAGS]
     said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)

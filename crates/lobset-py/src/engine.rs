@@ -124,7 +124,7 @@ pub fn thresholds(py: Python<'_>, path: Option<PathBuf>) -> PyResult<Option<Thre
 
 /// Says what the main job would read and write, as JSON.
 #[pyfunction]
-#[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, progress))]
+#[pyo3(signature = (inputs, out, config, thresholds, symbology, threads, overwrite, progress))]
 pub fn estimate(
     py: Python<'_>,
     inputs: Vec<PathBuf>,
@@ -133,11 +133,12 @@ pub fn estimate(
     thresholds: Option<PathBuf>,
     symbology: Option<PathBuf>,
     threads: usize,
+    overwrite: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
     let config = settings::config(config)?;
     let given = self::thresholds(py, thresholds)?;
-    let options = Options { threads, symbology, ..Options::default() };
+    let options = Options { threads, overwrite, symbology };
     json(&run(py, progress, |monitor, _| lobset::estimate(&inputs, &out, &config, given.as_ref(), &options, monitor))?)
 }
 

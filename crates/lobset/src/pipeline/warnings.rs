@@ -5,7 +5,7 @@ use super::halves::MOST_SINGLE_WARNINGS;
 use crate::cast::to_usize;
 use crate::config::{CLASSIC, Classes, Config, MicroPipSize, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
-use crate::label::Quota;
+use crate::label::{Quota, Split};
 use crate::output::{Ladder, SplitEntry, SymbolEntry, TargetEntry};
 use crate::printable::{grouped, printable};
 
@@ -153,7 +153,9 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
 fn few_marked(splits: &[NamedSplit<'_>]) -> Vec<String> {
     let marked = |split: &NamedSplit<'_>| split.entry.balanced.iter().sum::<u64>();
     let share = |split: &NamedSplit<'_>| marked(split) as f64 / split.entry.rows as f64;
-    let lopsided = |split: &&NamedSplit<'_>| Quota::new(split.entry.classes.clone()).is_lopsided() && marked(split) > 0;
+    let lopsided = |split: &&NamedSplit<'_>| {
+        Quota::new(split.entry.classes.clone()).is_lopsided() && (1..split.entry.rows).contains(&marked(split))
+    };
     let few: Vec<&NamedSplit<'_>> = splits.iter().filter(lopsided).collect();
     let describe = |split: &&NamedSplit<'_>| {
         format!(
@@ -244,7 +246,9 @@ pub fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<S
     let splits: Vec<NamedSplit<'_>> = with_dataset
         .flat_map(|symbol| symbol.splits().map(|(target, splits)| (symbol.symbol.as_str(), target, splits)))
         .flat_map(|(symbol, target, splits)| {
-            splits.named().map(|(split, entry)| NamedSplit { symbol, target, split, entry })
+            // Rows under embargo are never marked.
+            let marked = splits.named().into_iter().filter(|(split, _)| *split != Split::Embargo.name());
+            marked.map(move |(split, entry)| NamedSplit { symbol, target, split, entry })
         })
         .collect();
     warnings.extend(few_marked(&splits));
@@ -357,10 +361,10 @@ mod tests {
         let [marked] = about("marked")[..] else { panic!("{found:?}") };
         assert_eq!(
             marked,
-            "16 of 24 splits have few marked rows; the fewest has S0: most classes are small in fit, so the smallest, with 1 row, sets how many of each are marked as balanced: 3 of 903 rows (0.3%)"
+            "16 of 16 splits have few marked rows; the fewest has S0: most classes are small in fit, so the smallest, with 1 row, sets how many of each are marked as balanced: 3 of 903 rows (0.3%)"
         );
         let [short] = about("short")[..] else { panic!("{found:?}") };
-        assert_eq!(short, "16 of 24 splits have short classes, such as S3: classes 0, 2 are short in holdout: no rows");
+        assert_eq!(short, "16 of 16 splits have short classes, such as S3: classes 0, 2 are short in holdout: no rows");
     }
 
     #[test]

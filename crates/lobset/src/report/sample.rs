@@ -66,7 +66,7 @@ impl Sample {
     pub fn read(reader: &DatasetReader, pause: u64) -> Result<Self> {
         let targets = reader.config().all_targets();
         let most = if storage::is_url(reader.path()) { REMOTE_BLOCKS } else { BLOCKS };
-        let time = if reader.data_type(names::TS_RECV).is_some() { names::TS_RECV } else { names::TS_EVENT };
+        let time = time_column(reader);
         let [bid, ask] = [0, 1].map(|side| names::of_level("px", side, 0));
         let of_targets: Vec<String> = targets.iter().flat_map(label_columns).collect();
         let mut wanted = vec![time, names::MID_PRICE, &bid, &ask];
@@ -164,23 +164,32 @@ impl Columns<'_> {
 /// # Errors
 /// [`InputError`](crate::error::InputError) when the file cannot be read.
 pub fn embargo(reader: &DatasetReader, until: u64) -> Result<Option<u64>> {
+    let time = time_column(reader);
+    // Without `ts_recv` nothing says where T is.
+    let end = if time == names::TS_RECV { first_at(reader, until)? } else { reader.rows() };
+    let Some(last) = end.checked_sub(1) else { return Ok(None) };
+    let targets = reader.config().all_targets();
+    let splits: Vec<String> = targets.iter().map(|target| target.column(names::SPLIT)).collect();
+    let wanted: Vec<&str> = splits.iter().map(String::as_str).chain([time]).collect();
     let mut begin = None;
-    let before = match reader.data_type(names::TS_RECV) {
-        Some(_) => first_at(reader, until)?.checked_sub(1),
-        None => None,
-    };
-    let Some(last) = before else { return Ok(begin) };
-    let splits: Vec<String> = reader.targets().iter().map(|target| target.column(names::SPLIT)).collect();
-    let wanted: Vec<&str> = splits.iter().map(String::as_str).chain([names::TS_RECV]).collect();
     for group in (0..=reader.locate(last).0).rev() {
         let batch = reader.read(group, &wanted)?;
         let first = splits.iter().map(|split| first_of(reader, &batch, split, Split::Embargo));
-        let Some(row) = first.collect::<Result<Vec<_>>>()?.into_iter().flatten().min() else { break };
-        let times = reader.column(&batch, names::TS_RECV)?.as_primitive_opt::<TimestampNanosecondType>();
-        let times = times.ok_or_else(|| reader.foreign(names::TS_RECV))?;
-        begin = u64::try_from(times.value(row)).ok();
+        match first.collect::<Result<Vec<_>>>()?.into_iter().flatten().min() {
+            Some(row) => {
+                let times = reader.column(&batch, time)?.as_primitive_opt::<TimestampNanosecondType>();
+                begin = u64::try_from(times.ok_or_else(|| reader.foreign(time))?.value(row)).ok();
+            }
+            None if begin.is_some() => break,
+            None => {}
+        }
     }
     Ok(begin)
+}
+
+/// The column of times that charts are drawn over.
+fn time_column(reader: &DatasetReader) -> &'static str {
+    if reader.data_type(names::TS_RECV).is_some() { names::TS_RECV } else { names::TS_EVENT }
 }
 
 /// The first row of a split.
