@@ -1,25 +1,25 @@
-//! Numeric conversions that would otherwise be `as`, which truncates, wraps and loses signs without a word.
+//! Numeric conversions that would otherwise be `as`, which silently truncates, wraps and loses signs.
 //!
-//! `to_*` keep the number: no other number gets there, which debug builds check. `low*` keep the lowest bits. A number
-//! from outside is converted with `try_from` instead.
+//! `to_*` keep the number: callers only pass numbers that fit, which debug builds check. `low*` keep the lowest bits.
+//! Numbers from untrusted input are converted with `try_from` instead.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("lobset needs a 64-bit target: it counts rows and bytes in u64 and uses the counts as indexes");
 
-/// A count or a position as an index: `usize` has 64 bits.
+/// Converts a count or a position to an index: `usize` has 64 bits.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "only 64-bit targets compile")]
 pub(crate) const fn to_usize(number: u64) -> usize {
     number as usize
 }
 
-/// A length or a number of rows in memory as a signed number: nothing in memory is longer than `isize::MAX`.
+/// Converts a length or a number of rows in memory to a signed number: nothing in memory is longer than `isize::MAX`.
 #[inline(always)]
 pub(crate) const fn to_i64(length: usize) -> i64 {
     (length as u64).cast_signed()
 }
 
-/// A number that is below 2^8 by what it counts, such as levels or classes.
+/// Converts a number that is always below 2^8, such as a number of levels or classes.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "checked in debug builds")]
 pub(crate) fn to_u8(number: usize) -> u8 {
@@ -27,7 +27,7 @@ pub(crate) fn to_u8(number: usize) -> u8 {
     number as u8
 }
 
-/// A number that is below 2^16 by what it counts, such as steps of the ladder.
+/// Converts a number that is always below 2^16, such as a number of steps of the ladder.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "checked in debug builds")]
 pub(crate) fn to_u16(number: usize) -> u16 {
@@ -35,7 +35,7 @@ pub(crate) fn to_u16(number: usize) -> u16 {
     number as u16
 }
 
-/// A number that is below 2^32 by what it counts, such as rows and bytes of a row group.
+/// Converts a number that is always below 2^32, such as a number of rows or bytes in a row group.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "checked in debug builds")]
 pub(crate) fn to_u32(number: usize) -> u32 {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::printable::{Shown, printable};
 
-/// A text that is not a value of a type, in words for the user.
+/// Says why a text cannot be parsed as a value, in words for the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseError(pub(crate) String);
@@ -176,7 +176,7 @@ impl InputError {
             std::iter::once(error).chain(others)
         };
         let mut refused: Vec<Self> = refused.into_iter().flat_map(flat).collect();
-        // Several files may be refused because of the same file beside them.
+        // Several files may be refused because of the same file next to them.
         refused.dedup();
         let mut refused = refused.into_iter();
         let first = refused.next()?;

@@ -56,8 +56,8 @@ mod tape;
 mod time_text;
 pub mod validate;
 
-/// Parts of the pipeline for the benchmarks, tests and fuzz targets of this repository, which measure and check them one by
-/// one. They may change with any version.
+/// Parts of the pipeline for the benchmarks, tests and fuzz targets of this repository, which measure and check them
+/// individually. They may change with any version.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::input::catalog::{CatalogFile, catalog};

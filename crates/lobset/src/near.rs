@@ -1,17 +1,17 @@
-//! The known name that a misspelled one was probably meant to be.
+//! Finds the known name that a misspelled one was probably meant to be.
 
-/// The largest number of edits that a misspelling takes.
+/// The largest number of edits that counts as a misspelling.
 const MOST_EDITS: usize = 3;
 
-/// The known name nearest to `name`, if a few edits lead there. A short name allows fewer of them, as
-/// it would otherwise be near to every other.
+/// The known name closest to `name`, if it is only a few edits away. Short names allow fewer edits, because otherwise
+/// they would be close to every other name.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let most = MOST_EDITS.min(name.chars().count() / 2);
     let distances = known.into_iter().map(|known| (distance(name, known), known));
     distances.min_by_key(|(edits, _)| *edits).filter(|(edits, _)| *edits <= most).map(|(_, known)| known)
 }
 
-/// A question that names the nearest known name, with the separator before it; nothing if none is near.
+/// A question that suggests the closest known name, with a separator before it; empty if no name is close.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |known| format!("; did you mean {known}?"))
 }

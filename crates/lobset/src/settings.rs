@@ -65,7 +65,7 @@ impl Layer {
     /// Takes settings by key.
     ///
     /// # Errors
-    /// [`ConfigError`] with every value that no setting has.
+    /// [`ConfigError`] with every value of a type that no setting accepts.
     pub fn from_values(
         origin: &str,
         settings: impl IntoIterator<Item = (String, RawValue)>,
@@ -80,7 +80,7 @@ impl Layer {
         if problems.is_empty() { Ok(Self { origin: origin.to_owned(), values }) } else { Err(ConfigError { problems }) }
     }
 
-    /// The settings among environment variables: those whose names start with `LOBSET_`, but for the folder of
+    /// The settings among environment variables: those whose names start with `LOBSET_`, except for the folder of
     /// [cache files](cache::VARIABLE). Others are ignored.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ fn text_of(key: &str, value: &RawValue) -> Result<String, String> {
 }
 
 /// Applies `layers` to the preset of the currency they choose; later layers override earlier ones. Without a currency,
-/// the preset follows from the data when a run has opened it, and changes no key of the layers.
+/// the preset follows from the data once a run has opened it, and does not change any key set by the layers.
 ///
 /// # Errors
 /// [`ConfigError`] with every unknown key, invalid value and violated range of all layers.

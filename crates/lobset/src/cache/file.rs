@@ -1,4 +1,4 @@
-//! One cache file: a header that says what it was made of, and then slots of bytes.
+//! A cache file: a header that says what the file was built from, followed by slots of bytes.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -17,47 +17,48 @@ use crate::output::symbol_in_name;
 use crate::run::Monitor;
 use crate::storage::{self, checksum};
 
-/// What the names of cache files end with.
+/// The extension of cache files.
 pub(super) const SUFFIX: &str = ".lobset-cache";
 
-/// What follows while a file is being built.
+/// Appended to the name while the file is being built.
 pub(super) const UNFINISHED: &str = ".unfinished";
 
 /// The first bytes of a cache file: its kind, and the version of this layout.
 const MAGIC: &[u8; 16] = b"lobset cache 1\n\0";
 
-/// The header, with what comes before it, ends at a multiple of this many bytes.
+/// The slots start at a multiple of this many bytes: the header is padded.
 const ALIGNMENT: u64 = 4096;
 
 /// The maximum size of a header, in bytes. Keys name a dataset and a few settings.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// How long to wait between two looks at a file that another process is building.
+/// How often to check on a file that another process is building.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a cache file is to hold.
+/// Describes what a cache file contains.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Subject {
-    /// The dataset, for people.
+    /// The path of the dataset, for the user to read.
     pub dataset: PathBuf,
     /// Its symbol.
     pub symbol: String,
-    /// The hash of its footer, and its size in bytes: a file that was written anew is another dataset.
+    /// The hash of its footer, and its size in bytes: a file that was rewritten is a different dataset.
     pub footer: String,
     pub size: u64,
-    /// The kind of values, a word.
+    /// The kind of values, in one word.
     pub holds: String,
     /// Everything that the values and their places depend on, besides the dataset.
     pub layout: serde_json::Value,
 }
 
 impl Subject {
-    /// Whether two files hold the same bytes; a dataset may have been moved.
+    /// Whether two files contain the same bytes. The paths may differ, since a dataset may have been moved.
     fn matches(&self, other: &Self) -> bool {
         Self { dataset: other.dataset.clone(), ..self.clone() } == *other
     }
 
-    /// The name of the cache file: symbol and contents, for people to read, then a hash of the whole subject.
+    /// The name of the cache file: symbol and contents in readable form, then a hash of the subject without the path of
+    /// the dataset.
     fn file_name(&self) -> Result<String, serde_json::Error> {
         let key = serde_json::to_vec(&Self { dataset: PathBuf::new(), ..self.clone() })?;
         let hash = hex(&Sha256::digest(key)[..12]);
@@ -71,7 +72,7 @@ pub(super) struct Header {
     subject: Subject,
     /// Bytes of all slots.
     bytes: u64,
-    /// What the builder has found out about the slots, such as the width of each number.
+    /// What the builder determined about the slots, such as the width of each number.
     found: serde_json::Value,
 }
 
@@ -84,7 +85,7 @@ impl Header {
         &self.subject.holds
     }
 
-    /// The header as it stands in the file.
+    /// The bytes of the header in the file.
     fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let sealed = checksum::seal_json(self)?;
         let mut bytes = MAGIC.to_vec();
@@ -118,7 +119,7 @@ impl Header {
     }
 }
 
-/// A file that is to be built.
+/// A file to be built.
 pub(crate) struct Blank<'a> {
     file: &'a File,
     path: &'a Path,
@@ -136,7 +137,7 @@ impl<'a> Blank<'a> {
     /// Makes room for `bytes` bytes of slots, which `found` describes to readers.
     ///
     /// # Errors
-    /// [`Error::Output`] when there is no room, or the file cannot be written.
+    /// [`Error::Output`] when there is not enough disk space, or the file cannot be written.
     pub fn slots(self, bytes: u64, found: serde_json::Value) -> Result<Slots<'a>> {
         let start = self.begin(bytes, found)?;
         Ok(Slots { file: self.file, path: self.path, start })
@@ -148,14 +149,14 @@ impl<'a> Blank<'a> {
         let header = Header { subject: self.subject.clone(), bytes, found }.to_bytes().map_err(|e| failed(&e))?;
         let start = header.len() as u64;
         check_room(self.path.parent().unwrap_or(self.path), bytes.saturating_add(start))?;
-        // What a build that was killed has left is not read.
+        // Discards whatever a killed build has left behind.
         let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(&header, 0));
         written.and_then(|()| self.file.set_len(start + bytes)).map_err(|e| failed(&e))?;
         Ok(start)
     }
 }
 
-/// A file that is being built; threads write to it side by side.
+/// A file that is being built; several threads may write to it at once.
 pub(crate) struct Slots<'a> {
     file: &'a File,
     path: &'a Path,
@@ -188,7 +189,8 @@ impl CacheFile {
     /// monitor. Of several processes that need it at the same time, one builds and the others wait.
     ///
     /// # Errors
-    /// [`Error::Output`] when there is no room for it, or it cannot be written or read; any error of `build`.
+    /// [`Error::Output`] when there is not enough disk space, or the file cannot be written or read; any error of
+    /// `build`.
     pub fn open_or_build(
         folder: &Path,
         subject: &Subject,
@@ -214,7 +216,7 @@ impl CacheFile {
             storage::platform::sync_folder(folder).map_err(|e| failed(&e))
         });
         if let Err(error) = outcome {
-            // The error of the build says more than one of the removal.
+            // The error of the build is more useful than an error from this cleanup.
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
@@ -240,7 +242,7 @@ impl CacheFile {
         }
     }
 
-    /// What the builder has found out about the slots, if `T` describes slots that take up the whole file.
+    /// What the builder determined about the slots, if `T` describes slots that take up the whole file.
     ///
     /// # Errors
     /// [`Error::Output`] when it does not.
@@ -252,7 +254,7 @@ impl CacheFile {
     /// Reads the bytes at an offset from the first slot.
     ///
     /// # Errors
-    /// [`Error::Output`] when they cannot be read, or there are not so many.
+    /// [`Error::Output`] when they cannot be read, or the file is too short.
     pub fn read(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         debug_assert!(offset + into.len() as u64 <= self.bytes);
         let read = self.file.read_exact_at(into, self.start + offset);
@@ -264,7 +266,7 @@ impl CacheFile {
     }
 }
 
-/// The error for a file that is not what its name says.
+/// The error for a file whose contents do not match its name.
 fn unlike(path: &Path) -> Error {
     Error::Output {
         path: path.to_owned(),
@@ -287,7 +289,7 @@ fn claim(unfinished: &Path, finished: &Path, monitor: &Monitor<'_>) -> Result<Op
                 Err(TryLockError::Error(e)) => return Err(Error::failed(unfinished, "cannot be locked", &e)),
             }
         }
-        // Its builder has finished it under another name, or given up and removed it.
+        // By now, its builder may have renamed the finished file, or failed and removed it.
         let ours = file.metadata().is_ok_and(|held| {
             fs::symlink_metadata(unfinished)
                 .is_ok_and(|named| held.is_file() && (named.dev(), named.ino()) == (held.dev(), held.ino()))
@@ -304,7 +306,7 @@ fn claim(unfinished: &Path, finished: &Path, monitor: &Monitor<'_>) -> Result<Op
     }
 }
 
-/// Refuses to fill a disk.
+/// Refuses to fill up the disk.
 fn check_room(folder: &Path, bytes: u64) -> Result<()> {
     let found = rustix::fs::statvfs(folder).map_err(|e| Error::failed(folder, "cannot be examined", &e.into()))?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);
@@ -391,7 +393,7 @@ mod tests {
         let cache = Cache::at(folder.path());
         let path = folder.path().join(subject(1).file_name().unwrap());
         let unfinished = PathBuf::from(format!("{}{UNFINISHED}", path.display()));
-        // As a process leaves it that is killed between its last write and the new name.
+        // What a process leaves behind if it is killed between its last write and the rename.
         open(&cache, 1, |slots| slots.write(0, b"complete")).unwrap();
         fs::rename(&path, &unfinished).unwrap();
         assert!(!cache.files().unwrap()[0].finished);

@@ -1,4 +1,4 @@
-//! Where cache files are, which exist, and their removal.
+//! Locates, lists and removes cache files.
 
 use std::env;
 use std::fs;
@@ -26,20 +26,20 @@ pub struct Cache {
 pub struct CachedFile {
     /// Its path.
     pub path: PathBuf,
-    /// The dataset that it was made of.
+    /// The dataset that it was built from.
     pub dataset: PathBuf,
-    /// What it holds: `bins` of depth tensors, or `rows`.
+    /// What it contains: `bins` of depth tensors, or `rows`.
     pub holds: String,
-    /// Bytes that it takes on disk.
+    /// The space that it takes on disk, in bytes.
     pub bytes: u64,
     /// Days since it was last modified; 0 for less than a day.
     pub days: u64,
-    /// False for what a build has left behind, or is still working on.
+    /// False if the file is still being built, or if its build never finished.
     pub finished: bool,
 }
 
 impl Cache {
-    /// The user's own folder: `$LOBSET_CACHE`, else `lobset` in `$XDG_CACHE_HOME`, else in `~/.cache`.
+    /// The user's folder: `$LOBSET_CACHE` if set, otherwise `lobset` in `$XDG_CACHE_HOME` or else in `~/.cache`.
     ///
     /// # Errors
     /// [`Error::Output`] when none of `LOBSET_CACHE`, `XDG_CACHE_HOME` and `HOME` is set.
@@ -83,8 +83,8 @@ impl Cache {
         Ok(files)
     }
 
-    /// Removes the cache files of the folder that `chosen` accepts, and returns them. Files in use stay readable for those
-    /// who have opened them.
+    /// Removes the cache files of the folder that `chosen` accepts, and returns them. Processes that have a removed
+    /// file open can still read it.
     ///
     /// # Errors
     /// [`Error::Output`] when the folder cannot be read, or a file cannot be removed.
@@ -99,7 +99,7 @@ impl Cache {
     }
 }
 
-/// The cache file at a path; `None` if there is something else.
+/// The cache file at a path; `None` if it is not a cache file.
 fn cached_file(path: PathBuf) -> Option<CachedFile> {
     let name = path.file_name()?.to_str()?;
     let finished = name.ends_with(SUFFIX);
@@ -108,7 +108,7 @@ fn cached_file(path: PathBuf) -> Option<CachedFile> {
     }
     // Links are not followed.
     let found = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
-    // An unfinished file has a header as soon as it has anything.
+    // Even an unfinished file has a header, unless it is empty.
     let header = Header::read(&fs::File::open(&path).ok()?).ok()?;
     let age = found.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
     Some(CachedFile {
@@ -121,7 +121,7 @@ fn cached_file(path: PathBuf) -> Option<CachedFile> {
     })
 }
 
-/// Bytes that a file takes on disk: an unfinished one has holes.
+/// The space that a file takes on disk, in bytes. It can be less than its length: an unfinished file has holes.
 fn disk_bytes(found: &fs::Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
     found.blocks() * 512

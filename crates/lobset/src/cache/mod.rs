@@ -1,7 +1,7 @@
-//! Cache files: values computed from a dataset once, at places that follow from the row, so that samples at random cost
-//! one read each. Processes share them through the page cache of the system.
+//! Cache files: values computed once from a dataset, at offsets that follow from the row, so that each random sample
+//! costs one read. Processes share them through the page cache of the system.
 //!
-//! A cache file can be deleted at any time: whoever needs it builds it again.
+//! A cache file can be deleted at any time: it is rebuilt when it is next needed.
 
 mod file;
 mod folder;

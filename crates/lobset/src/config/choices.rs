@@ -159,21 +159,21 @@ choices! {
 }
 
 impl ClassRule {
-    /// What versions without the setting did.
+    /// The behaviour of versions without the setting.
     pub(super) fn before() -> Self {
         Self::Quantiles
     }
 }
 
 impl Rows {
-    /// What versions without the setting did.
+    /// The behaviour of versions without the setting.
     pub(super) fn before() -> Self {
         Self::Records
     }
 }
 
 impl BadBook {
-    /// What versions without the setting did.
+    /// The behaviour of versions without the setting.
     pub(super) fn before() -> Self {
         Self::Keep
     }

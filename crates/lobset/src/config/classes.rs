@@ -40,12 +40,12 @@ impl Classes {
     /// Multiple of the spread, by default.
     pub const MULTIPLE: f64 = 1.0;
 
-    /// The share in files of versions without the setting, which did not use it.
+    /// The value for files written by versions without the setting, which did not use it.
     pub(super) fn stationary_before() -> f64 {
         Self::STATIONARY
     }
 
-    /// The multiple in files of versions without the setting, which did not use it.
+    /// The value for files written by versions without the setting, which did not use it.
     pub(super) fn multiple_before() -> f64 {
         Self::MULTIPLE
     }

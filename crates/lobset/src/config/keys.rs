@@ -1,4 +1,4 @@
-//! The text of a target: a kind, then keys and values between commas.
+//! The text of a target: a kind, then keys and values, separated by commas.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ pub(super) fn number<T: FromStr>(key: &str, text: &str) -> Result<T, String> {
     text.replace('_', "").parse().map_err(|_| format!("{key}: {text:?} is not a number that fits"))
 }
 
-/// The keys and values of a target's text, which are taken one by one. Those that are left over are unknown.
+/// The keys and values of a target's text, which are taken one by one. Any that are left over are unknown.
 pub(super) struct Keys<'a> {
     given: Vec<(&'a str, &'a str)>,
     /// The keys that were asked for.
@@ -31,7 +31,7 @@ impl<'a> Keys<'a> {
         Some(self.given.remove(place).1)
     }
 
-    /// Refuses a key that was given and not taken. `what` takes the keys.
+    /// Refuses a key that was given but not taken. `what` is the thing that has the keys, for the message.
     pub fn finish(self, what: &str) -> Result<(), String> {
         match self.given.first() {
             None => Ok(()),

@@ -7,7 +7,8 @@ use super::values::{SettingValue, ValueKind};
 /// The price step of a depth tensor's ladder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MicroPipSize {
-    /// Each symbol has its own, a round number of ticks: the smallest with which nine tenths of its book lie on the ladder.
+    /// Each symbol has its own step: the smallest round number of ticks that puts nine tenths of its book on the
+    /// ladder.
     Auto,
     /// This one, in price units.
     Fixed(f64),

@@ -17,7 +17,7 @@ pub const MAX_WINDOW_ROWS: u64 = 1 << 30;
 pub const LONGEST_SPAN: Duration = Duration(30 * 86_400_000_000_000);
 
 /// The largest number of rows that a barrier's horizon and its volatility may span. The rows of a horizon are kept in
-/// memory, and the sums of a volatility fit 128 bits.
+/// memory, and the sums of a volatility must fit in 128 bits.
 pub const MAX_BARRIER_ROWS: u64 = 1 << 22;
 
 /// How a movement is computed.
@@ -71,7 +71,7 @@ pub struct Barrier {
     /// How far ahead a label looks.
     #[serde(with = "text")]
     pub horizon: Horizon,
-    /// Rows that a volatility is computed over, through the row itself.
+    /// Number of rows that a volatility is computed over, up to and including the row itself.
     pub lookback_rows: u64,
 }
 
@@ -160,7 +160,7 @@ impl Horizon {
     }
 }
 
-/// Values that files hold as text.
+/// Values that files store as text.
 mod text {
     use std::fmt::Display;
     use std::str::FromStr;
@@ -181,7 +181,7 @@ mod text {
 }
 
 impl Barrier {
-    /// Rows that its volatility spans; 0 if no barrier depends on one.
+    /// Number of rows that its volatility spans; 0 if no barrier depends on volatility.
     pub(crate) fn sigma_rows(&self) -> u64 {
         match (self.up, self.down) {
             (Width::Sigma(_), _) | (_, Width::Sigma(_)) => self.lookback_rows,
@@ -206,7 +206,7 @@ impl Movement {
         }
     }
 
-    /// Number of consecutive rows that a label needs, its own among them; `None` where a length is in time.
+    /// Number of consecutive rows that a label needs, including its own; `None` if a length is in time.
     pub(crate) fn rows(&self) -> Option<u64> {
         match self {
             Self::Means(Means { lookback_rows, include_row, lookforward_offset, lookforward_input }) => {
@@ -240,7 +240,7 @@ impl Movement {
         (need, shorten)
     }
 
-    /// Why a row whose windows are whole may have no movement.
+    /// Why a row whose windows are complete may have no movement.
     pub(crate) fn undefined(&self) -> &'static str {
         match self {
             Self::Means(_) | Self::Time(_) => "a past mean price of 0 or below",
@@ -248,7 +248,7 @@ impl Movement {
         }
     }
 
-    /// Whether it depends on the time or the spread of rows, not on their mid prices alone.
+    /// Whether it depends on the time or the spread of rows, and not only on their mid prices.
     pub(crate) fn needs_moments(&self) -> bool {
         match self {
             Self::Means(_) => false,
@@ -356,7 +356,7 @@ impl Movement {
     }
 }
 
-/// The windows of a preset such as `deeplob(50)`; `None` for a name that is no preset.
+/// The windows of a preset such as `deeplob(50)`; `None` for any other name.
 ///
 /// Sources: `fi2010`: Ntakaris, Magris, Kanniainen, Gabbouj, Iosifidis 2018; `deeplob`: Zhang, Zohren, Roberts 2019,
 /// equations 3 and 4; `tlob`: Berti, Kasneci 2025.

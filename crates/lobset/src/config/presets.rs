@@ -1,4 +1,4 @@
-//! Markets with defaults of their own.
+//! Markets with their own defaults.
 
 use super::{Config, MicroPipSize, SETTINGS, Setting};
 
@@ -6,7 +6,8 @@ use super::{Config, MicroPipSize, SETTINGS, Setting};
 struct Preset {
     /// The tag, in file names.
     name: &'static str,
-    /// The roots of its futures at CME, among those quoted as the name says: 6J, in dollars per yen, is not USDJPY.
+    /// The roots of its futures at CME, but only of those quoted as the name says: 6J, in dollars per yen, is not
+    /// USDJPY.
     roots: &'static [&'static str],
     /// Changes the plain defaults.
     apply: fn(&mut Config),
@@ -46,8 +47,8 @@ fn find(tag: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(tag))
 }
 
-/// The tag as its preset spells it, so that a market has one name whatever the case of the letters; a tag without a
-/// preset as it is.
+/// The tag as its preset spells it, so that a market has one name regardless of case. A tag without a preset is
+/// returned unchanged.
 pub(crate) fn spelled(tag: &str) -> &str {
     find(tag).map_or(tag, |preset| preset.name)
 }
@@ -63,8 +64,8 @@ impl Config {
         PRESETS.iter().map(|preset| (preset.name, preset.roots))
     }
 
-    /// The defaults of a currency: its preset, found whatever the case of the letters, or the plain defaults for a tag
-    /// without one.
+    /// The defaults of a currency: its preset, looked up regardless of case, or the plain defaults for a tag without
+    /// one.
     pub fn preset(currency: &str) -> Self {
         let mut config = Self { currency: Some(spelled(currency).to_owned()), ..Self::default() };
         if let Some(preset) = find(currency) {
@@ -73,8 +74,8 @@ impl Config {
         config
     }
 
-    /// True if a setting takes its value from the preset of the currency that will follow from the data: no currency is
-    /// named, some preset has a value of its own, and the user has not set the setting.
+    /// True if a setting will take its value from the preset of the currency found in the data: no currency is named,
+    /// some preset changes the setting, and the user has not set it.
     pub(crate) fn is_open(&self, setting: &Setting) -> bool {
         self.currency.is_none()
             && is_preset(setting)
@@ -82,8 +83,8 @@ impl Config {
             && setting.json(self) == setting.json(&Self::default())
     }
 
-    /// The settings with a currency: the one they name, spelled as its preset, or else `tag`, whose preset fills the
-    /// settings that are open.
+    /// The settings with a currency: the one that they name, spelled as in its preset, or else `tag`, whose preset then
+    /// fills the open settings.
     #[must_use]
     pub(crate) fn with_currency(&self, tag: &str) -> Self {
         let mut config = self.clone();
@@ -141,7 +142,7 @@ mod tests {
             Config { micro_pip_size: MicroPipSize::Fixed(0.5), held: ["nbins".to_owned()].into(), ..Config::default() };
         let filled = set.with_currency("GBPJPY");
         assert_eq!((filled.micro_pip_size, filled.nbins, filled.held.len()), (MicroPipSize::Fixed(0.5), 21, 0));
-        // A currency that was named has filled its settings already.
+        // A named currency has already filled its settings.
         let named = Config { currency: Some("gbpusd".to_owned()), ..Config::default() };
         let spelled = named.with_currency("GBPJPY");
         assert_eq!(spelled, Config { currency: Some("GBPUSD".to_owned()), ..Config::default() });

@@ -12,13 +12,14 @@ use crate::error::ParseError;
 
 /// A trading session. As text: `08:30-15:00 America/Chicago mon-fri`.
 ///
-/// Hours are those of clocks in the time zone, with seconds if need be; the session begins with the first and ends before
-/// the second. One that ends no later than it begins ends on the next day, so that `17:00-16:00` lasts 23 hours and
-/// `00:00-00:00` the whole day. Days are those on which it begins: one (`sat`), or from one to another (`sun-thu`); by
+/// Hours are clock times in the time zone, with seconds if needed. The session includes the first time and ends before
+/// the second. If the second is not after the first, the session ends on the next day: `17:00-16:00` lasts 23 hours,
+/// and `00:00-00:00` the whole day. Days are the days on which it begins: one (`sat`) or a range (`sun-thu`), by
 /// default all seven.
 ///
-/// The time zone is one of the IANA database, of which lobset has its own copy, so that the machine does not matter. Of an
-/// hour that clocks show twice the first is meant; a time that clocks skip is as much later as they skip.
+/// The time zone is a name from the IANA database. lobset has its own copy, so that results do not depend on the
+/// machine. If clocks show an hour twice, the first is meant; a time that clocks skip is moved later by the length of
+/// the skip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     open: Time,

@@ -8,8 +8,8 @@ use super::Config;
 use super::targets::BETWEEN_TARGETS;
 use super::values::{Choice, NONE, ValueKind};
 
-/// What a setting affects, and thus where it is recorded. The macro `by_scope` assigns each scope to the structs that
-/// contain it.
+/// What a setting affects, and therefore where it is recorded. The macro `by_scope` assigns each scope to the structs
+/// that contain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Which records are rows, and where a stream breaks; affects both scans and labels.
@@ -52,7 +52,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The flag without its leading hyphens. One that is given once for each value is in the singular.
+    /// The flag without its leading hyphens. A flag that is repeated for each value is in the singular.
     pub fn flag(&self) -> String {
         let flag = self.key.replace('_', "-");
         if self.repeats() { flag.trim_end_matches('s').to_owned() } else { flag }
@@ -63,7 +63,7 @@ impl Setting {
         matches!(self.kind, ValueKind::Targets | ValueKind::List(ValueKind::Text))
     }
 
-    /// The text of a value that is given in parts, one for each time that its flag is given.
+    /// Joins the parts of a value whose flag is given several times.
     pub fn joined(&self, parts: &[&str]) -> String {
         parts.join(if self.kind == ValueKind::Targets { BETWEEN_TARGETS } else { "," })
     }

@@ -8,8 +8,8 @@
 /// scope key: Type = default, "PLACEHOLDER", in least..=most, check function, before "function";
 /// ```
 ///
-/// What follows the placeholder is optional: a range, a check, and the function that gives the value which files written
-/// before the setting existed were made with. They are read with it.
+/// Everything after the placeholder is optional: a range, a check, and a function that returns the value to assume when
+/// reading files that were written before the setting existed.
 macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])+
@@ -29,8 +29,8 @@ macro_rules! settings {
             $(#[serde(default = $before)])?
             pub $key: $type,
         )+
-            /// Keys that the user has set to their plain defaults without naming a currency: the preset of the currency
-            /// that follows from the data does not change them, nor any value other than a plain default.
+            /// Keys that the user has set to their plain defaults without naming a currency. The preset of the currency
+            /// found in the data does not change them, nor does it change any value other than a plain default.
             pub held: BTreeSet<String>,
         }
 
@@ -199,7 +199,7 @@ macro_rules! scoped {
                 Config { $($key: Clone::clone(&self.$key),)+ ..Config::default() }
             }
 
-            /// Their rows of the table.
+            /// Their rows in the settings table.
             pub fn settings() -> impl Iterator<Item = &'static Setting> {
                 let keys = [$(stringify!($key)),+];
                 SETTINGS.iter().filter(move |setting| keys.contains(&setting.key))

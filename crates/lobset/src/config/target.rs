@@ -1,4 +1,5 @@
-//! Targets: what a label says about the future of a row. Each is a movement, a number for every row, and classes of it.
+//! Targets: what a label says about the future of a row. Each consists of a movement, which is a number for every row,
+//! and of classes of movements.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +13,7 @@ use super::movement::Movement;
 use super::values::SettingValue;
 use crate::error::ParseError;
 
-/// The name of the target that the flat settings describe. Its columns carry no name.
+/// The name of the target that the flat settings describe. The names of its columns do not include it.
 pub const CLASSIC: &str = "classic";
 
 /// A target: a movement and its classes.
@@ -36,7 +37,8 @@ impl Target {
         self.classes.count()
     }
 
-    /// The name of one of its columns: `column` itself for the classic target, else with the target's name behind.
+    /// The name of one of its columns: `column` itself for the classic target, otherwise `column`, an underscore and
+    /// the target's name.
     pub fn column(&self, column: &str) -> String {
         if self.name == CLASSIC { column.to_owned() } else { format!("{column}_{}", self.name) }
     }
@@ -47,7 +49,7 @@ impl Target {
     }
 }
 
-/// A name that can be part of a column's name.
+/// Checks that a name can be part of a column's name.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     match (fits, name) {

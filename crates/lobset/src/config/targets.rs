@@ -17,7 +17,7 @@ const MOST_TARGETS: usize = 64;
 #[serde(try_from = "Vec<serde_json::Value>")]
 pub struct Targets(pub Vec<Target>);
 
-/// Refuses unknown keys, which serde does not do where structs are flattened into another.
+/// Refuses unknown keys, which serde does not do for flattened structs.
 impl TryFrom<Vec<serde_json::Value>> for Targets {
     type Error = ParseError;
 
@@ -40,7 +40,7 @@ pub(super) const BETWEEN_TARGETS: &str = ";";
 /// The text of targets, each given as text or by its keys and values.
 ///
 /// # Errors
-/// What is missing, or not a value of a target.
+/// A message that says what is missing or invalid.
 pub(crate) fn target_text(targets: &[RawValue]) -> Result<String, String> {
     let text = |target: &RawValue| match target {
         RawValue::Text(text) => Ok(text.clone()),
@@ -61,7 +61,7 @@ fn text_of_pairs(pairs: &BTreeMap<String, RawValue>) -> Result<String, String> {
             one => item(one),
         }
     };
-    // A value with a separator would bring keys or targets of its own.
+    // A separator in a value would add keys or targets.
     let separates = |text: &str| text.contains([';', '=']) || parts(text).len() > 1;
     let value = |key: &str, given: &RawValue| match value(key, given)? {
         text if separates(key) || separates(&text) => {
@@ -103,7 +103,7 @@ pub(super) fn check_targets(targets: &Targets) -> Result<(), String> {
     for (place, target) in targets.0.iter().enumerate() {
         let name = &target.name;
         problems.extend(check_name(name).err());
-        // Some readers, such as DuckDB and Spark, take names of columns that differ only in case for the same.
+        // Some readers, such as DuckDB and Spark, treat column names that differ only in case as the same.
         match targets.0[..place].iter().find(|other| other.name.eq_ignore_ascii_case(name)) {
             Some(other) if other.name == *name => problems.push(format!("the name {name:?} is given twice")),
             Some(other) => problems.push(format!("the names {:?} and {name:?} differ only in case", other.name)),

@@ -65,7 +65,7 @@ impl ValueKind {
     }
 }
 
-/// The value of a setting as TOML and Python have it, before it is parsed.
+/// The value of a setting as TOML and Python represent it, before it is parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum RawValue {
@@ -245,7 +245,8 @@ impl<T: SettingValue> SettingValue for Option<T> {
     const OPTIONAL: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        // An empty list or text is a value: it must not be read as an absent one, which for publishers means all of them.
+        // An empty list or text is a value. It must not be read as a missing one, which for publishers means all of
+        // them.
         let empty = text.is_empty() && !matches!(T::KIND, ValueKind::List(_) | ValueKind::Text);
         if empty || text == NONE { Ok(None) } else { T::parse(text).map(Some) }
     }

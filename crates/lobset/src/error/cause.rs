@@ -1,4 +1,4 @@
-//! What is said about the cause of a failure: its text, and a remedy where its kind implies one.
+//! Describes the cause of a failure: its text, and a remedy if its kind implies one.
 
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind};
@@ -49,7 +49,7 @@ fn explained(cause: &io::Error) -> Option<&Explained> {
     cause.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
-/// The text of an I/O error, without the number that an error of the system has at its end.
+/// The text of an I/O error, without the error number that the standard library appends to system errors.
 fn plain(cause: &io::Error) -> String {
     let text = cause.to_string();
     match cause.raw_os_error() {
@@ -105,7 +105,7 @@ pub(crate) fn unread(cause: &io::Error) -> (String, Option<&'static str>) {
     }
     let text = plain(cause);
     match cause.kind() {
-        // An error with a text of its own says more, as for a dangling link.
+        // An error with its own text says more, for example for a dangling link.
         ErrorKind::NotFound if cause.get_ref().is_none() => ("does not exist".to_owned(), Some("check the path")),
         ErrorKind::PermissionDenied => (format!("cannot be read: {text}"), Some("check its permissions")),
         _ => (format!("cannot be read: {text}"), None),

@@ -31,7 +31,7 @@ use crate::error::{Error, InputError, Result};
 use crate::storage;
 use crate::time_text::Timestamp;
 
-/// Lists the files of a job. An output folder of lobset has a file of this name too.
+/// The file that lists the files of a job. Output folders of lobset also contain a file of this name.
 pub const MANIFEST: &str = "manifest.json";
 const CONDITION: &str = "condition.json";
 const METADATA: &str = "metadata.json";
@@ -100,7 +100,7 @@ impl Support {
             }
             Ok(bytes)
         };
-        // The query is not used, but a folder whose files are not those of the job is refused.
+        // The query is not used. It is only read to check that it is the file that the manifest lists.
         if job.is_some() {
             read(METADATA, MAX_SUPPORT_BYTES)?;
         }
@@ -133,8 +133,7 @@ fn check_sha256(path: &Path, found: &str, listed: &str) -> Result<(), InputError
 }
 
 /// Checks a file that was read against its SHA-256 in `manifest.json`, if it is listed there. A file that could not be
-/// read or was refused is hashed separately: that its bytes are not those of the job is more useful to report than how
-/// decoding failed.
+/// read or was refused is hashed in a separate pass: a wrong hash tells the user more than a decoding error.
 ///
 /// # Errors
 /// [`InputError`] when the hash differs; otherwise the error of `outcome`.
@@ -166,8 +165,8 @@ fn damaged(path: &Path, why: &impl Display) -> InputError {
     InputError::new(path, message).with_help(elsewhere(path))
 }
 
-/// Parses a `manifest.json`. Returns `None` for one that is not Databento's: lobset's own, or any JSON without the keys
-/// of Databento's.
+/// Parses a `manifest.json`. Returns `None` if it is not Databento's: a manifest of lobset, or JSON without Databento's
+/// keys.
 fn parse_manifest(path: &Path, bytes: &[u8]) -> Result<Option<JobManifest>> {
     #[derive(Deserialize)]
     struct Keys {

@@ -18,7 +18,7 @@ pub struct CatalogFile {
     pub stat: Stat,
     /// The stamps of the first records.
     pub head: Head,
-    /// Facts about the file from the support files beside it.
+    /// What the support files next to the file say about it.
     pub beside: Beside,
 }
 
@@ -45,7 +45,7 @@ impl CatalogFile {
     }
 }
 
-/// Refuses a file that has changed since it was `found`: what was read from it earlier may no longer be in it.
+/// Refuses a file that has changed since it was `found`: data read from it earlier may be out of date.
 ///
 /// # Errors
 /// [`InputError`] when its size or its identity differs, or it no longer exists.
@@ -61,8 +61,8 @@ pub(crate) fn check_unchanged(path: &Path, found: &Stat) -> Result<()> {
         .into())
 }
 
-/// Opens every file that was found and sorts the files by time, namely by the median of their first stamps; files
-/// without records come last.
+/// Opens every file that was found and sorts the files by the median of their first stamps. Files without records come
+/// last.
 ///
 /// # Errors
 /// [`InputError`] with every file that [`DbnReader`] refuses, or whose bytes differ from those that `manifest.json`

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::DayCondition;
 
-/// Maximum number of names that a sentence lists; the others are only counted.
+/// Maximum number of names that a sentence lists; the rest are only counted.
 const MOST_NAMES: usize = 5;
 
 /// What Databento's support files say about the input, and which files were skipped.
@@ -35,7 +35,7 @@ impl Delivery {
         }
     }
 
-    /// Sentences for people: whether the input is complete, and what was skipped.
+    /// Sentences for the user: whether the input is complete, and what was skipped.
     pub fn sentences(&self) -> Vec<String> {
         let files = self.checked + self.unchecked;
         let unlisted = "no Databento manifest.json lists";
@@ -88,7 +88,7 @@ fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// Lists the first names and the number of the others.
+/// Lists the first few names and says how many more there are.
 fn listed<'a>(names: impl Iterator<Item = &'a str>, count: u64) -> String {
     // A file name may contain any characters: escape those that affect a terminal.
     let first: Vec<String> = names.take(MOST_NAMES).map(|name| name.escape_debug().to_string()).collect();

@@ -33,7 +33,7 @@ pub struct InputEntry {
     pub last_ts: Option<Timestamp>,
     /// Records that did not become rows, by reason.
     pub drops: Drops,
-    /// Records under each flag; `null` in manifests of versions that did not count them.
+    /// Records with each flag; `null` in manifests of versions that did not count them.
     #[serde(default)]
     pub flags: Option<Flags>,
     /// Records with impossible values, by kind.

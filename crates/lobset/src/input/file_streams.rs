@@ -17,19 +17,19 @@ pub struct StreamId {
     pub publisher_id: u16,
 }
 
-/// How a stream ends in a file, where its rows there do not tell.
+/// How a stream ends in a file, for streams whose rows in that file do not show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamEnd {
     /// The stream.
     pub id: StreamId,
     /// Whether one of its records ends an event of the venue.
     pub ends_event: bool,
-    /// Whether a record was dropped for its bad book after the last row, or without any row: the next row, in another
-    /// file, breaks the stream.
+    /// Whether a record was dropped for its bad book after the stream's last row in the file, or in a file where the
+    /// stream has no row. If so, the next row, in another file, breaks the stream.
     pub bad_book: bool,
 }
 
-/// A stream while its file is read.
+/// A stream in the file being read.
 #[derive(Debug)]
 pub(crate) struct FileStream {
     pub symbol: Slot,
@@ -78,7 +78,7 @@ impl FileStreams {
         &mut self.streams[place]
     }
 
-    /// Returns the number of the stream at a place, which has a row; assigns one if it is the first.
+    /// Returns the number of the stream at a place, assigning one on the first call. The stream must have a row.
     #[inline]
     pub fn number(&mut self, place: usize) -> usize {
         *self.streams[place].number.get_or_insert_with(|| {

@@ -1,4 +1,4 @@
-//! Finds the data files that the user named (files, folders, globs), and reads Databento's support files beside them.
+//! Finds the data files that the user named (files, folders, globs), and reads Databento's support files next to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use crate::printable::Shown;
 use crate::storage::{self, Entry, Searched, Stat};
 use crate::time_text::Timestamp;
 
-/// Facts about a data file from the support files beside it.
+/// What the support files next to a data file say about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beside {
     /// The SHA-256 of the file in `manifest.json`.
@@ -30,7 +30,7 @@ pub struct FoundFile {
     pub path: PathBuf,
     /// Size and identity of the file.
     pub stat: Stat,
-    /// Facts about the file from the support files beside it.
+    /// What the support files next to the file say about it.
     pub beside: Beside,
 }
 
@@ -123,12 +123,12 @@ impl Found {
     }
 }
 
-/// Finds every data file that `inputs` name, without opening any, and checks it against the `manifest.json` beside it,
+/// Finds every data file that `inputs` name, without opening any, and checks it against the `manifest.json` next to it,
 /// if that is Databento's: the size immediately, the hash when the file is read.
 ///
 /// A folder, or the URL of one, stands for the `.dbn` and `.dbn.zst` files in it and below; a path that does not exist
-/// but contains `*`, `?` or `[` is a glob. Links to files and folders are followed, and a folder that several paths
-/// lead to is searched once. Hidden files are skipped and counted, unless named explicitly. The mappings of `symbology`
+/// but contains `*`, `?` or `[` is a glob. Links to files and folders are followed, and a folder reachable by several
+/// paths is searched once. Hidden files are skipped and counted, unless named explicitly. The mappings of `symbology`
 /// replace the `symbology.json` of each folder.
 ///
 /// # Errors
@@ -273,7 +273,7 @@ impl Search {
 
     fn expand_glob(&mut self, input: &Path, text: &str) -> Result<(), InputError> {
         let bad = |e: &dyn std::fmt::Display| InputError::new(input, format!("is not a valid glob: {e}"));
-        // A pattern in which a name starts with a dot includes hidden files.
+        // Parts of the pattern that start with a dot ask for hidden files.
         let asked: Vec<Pattern> =
             text.split('/').filter(|name| is_hidden_name(name)).filter_map(|name| Pattern::new(name).ok()).collect();
         let mut matched = 0;
@@ -292,7 +292,7 @@ impl Search {
             } else if hidden {
                 self.delivery.keep_hidden(storage::file_name(&path));
             } else if !SUPPORT_FILES.contains(&storage::file_name(&path).as_str()) {
-                // Support files are read when there is data beside them.
+                // Support files are read if there are data files next to them.
                 self.add_named(&path);
             }
         }
@@ -401,7 +401,7 @@ fn whole(path: &Path) -> PathBuf {
     if storage::is_url(path) {
         return path.to_owned();
     }
-    // Files named without a folder have the empty path as their folder.
+    // The parent of a bare file name is the empty path.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

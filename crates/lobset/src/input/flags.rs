@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use dbn::flags;
 use serde::{Deserialize, Serialize};
 
-/// Number of records under each of Databento's flags. A record may count for several.
+/// Number of records with each of Databento's flags. A record may count for several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flags {
@@ -27,14 +27,14 @@ pub struct Flags {
     /// A gap in the channel that was not recovered: the book may be wrong.
     #[serde(rename = "F_MAYBE_BAD_BOOK")]
     pub maybe_bad_book: u64,
-    /// Any of the other two bits: one of the publisher's own, and one that is reserved.
+    /// Either of the remaining two bits: one is specific to the publisher, the other is reserved.
     pub other: u64,
 }
 
 impl Flags {
     /// Every flag with its count. Texts are made from this list.
     pub fn named(&self) -> [(&'static str, u64); 7] {
-        // Destructured, so that a new flag does not compile until it is listed here.
+        // Destructured, so that this does not compile until a new flag is listed here.
         let Self { last, tob, snapshot, mbp, bad_ts_recv, maybe_bad_book, other } = *self;
         [
             ("F_LAST", last),
@@ -50,7 +50,7 @@ impl Flags {
 
 impl AddAssign for Flags {
     fn add_assign(&mut self, counts: Self) {
-        // Destructured, so that a new count does not compile until it is added.
+        // Destructured, so that this does not compile until a new count is added here.
         let Self { last, tob, snapshot, mbp, bad_ts_recv, maybe_bad_book, other } = counts;
         self.last += last;
         self.tob += tob;

@@ -55,7 +55,7 @@ impl Gaps {
         }
     }
 
-    /// Adds the gaps of a later part of the stream, whose clock had reached `reached` before it began.
+    /// Adds the gaps of a later part of the stream. `reached` is the running maximum of `ts_recv` before that part.
     pub fn extend(&mut self, later: &Self, reached: u64) {
         later.longest.iter().for_each(|gap| self.note(gap.from.0.max(reached), gap.to.0));
     }
@@ -96,7 +96,7 @@ mod tests {
     fn parts_add_up_to_the_whole() {
         let mut first = noted(&[(0, 5), (5, 6)]);
         let second = noted(&[(3, 9), (9, 10)]);
-        // The clock was at 6 when the second part began.
+        // The running maximum was 6 when the second part began.
         first.extend(&second, 6);
         assert_eq!(first, noted(&[(0, 5), (5, 6), (6, 9), (9, 10)]));
         assert_eq!(lengths(&first), [5, 3, 1]);

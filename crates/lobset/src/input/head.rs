@@ -1,8 +1,8 @@
-//! The time at which a file starts, determined from its first records, one of which may have a wrong stamp.
+//! Determines when a file starts from its first records, some of which may have wrong stamps.
 
 use serde::{Deserialize, Serialize};
 
-/// Nanoseconds by which a stamp may be earlier than one that precedes it. Reordered packets and clock corrections move
+/// How much earlier a stamp may be than one before it, in nanoseconds. Reordered packets and clock corrections move
 /// stamps by microseconds, seldom by milliseconds.
 pub(crate) const LARGEST_STEP_BACK: u64 = 10_000_000;
 

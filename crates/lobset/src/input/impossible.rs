@@ -16,7 +16,7 @@ pub struct Impossible {
     pub side: u64,
     /// `depth` is above 9, the last of ten levels.
     pub depth: u64,
-    /// Bids that do not fall or asks that do not rise from level to level, or a level behind a missing one.
+    /// Bids that do not fall or asks that do not rise from level to level, or a level after a missing one.
     pub levels: u64,
     /// A price is the smallest 64-bit integer.
     pub price: u64,
@@ -30,7 +30,7 @@ impl Impossible {
 
     /// Every kind with its count. Tables are made from this list.
     pub fn named(&self) -> [(&'static str, u64); 5] {
-        // Destructured, so that a new kind does not compile until it is listed here.
+        // Destructured, so that this does not compile until a new kind is listed here.
         let Self { action, side, depth, levels, price } = *self;
         [
             ("unknown action", action),
@@ -90,7 +90,7 @@ impl Impossible {
 
 impl AddAssign for Impossible {
     fn add_assign(&mut self, counts: Self) {
-        // Destructured, so that a new count does not compile until it is added.
+        // Destructured, so that this does not compile until a new count is added here.
         let Self { action, side, depth, levels, price } = counts;
         self.action += action;
         self.side += side;
@@ -100,7 +100,7 @@ impl AddAssign for Impossible {
     }
 }
 
-/// The letters of [`dbn::Action`] and of [`dbn::Side`], as bits from `A` on.
+/// The letters of [`dbn::Action`] and of [`dbn::Side`], as a bit set in which `A` is the lowest bit.
 const ACTIONS: u32 = bits(b"ACFMNRT");
 const SIDES: u32 = bits(b"ABN");
 

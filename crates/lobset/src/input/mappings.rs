@@ -61,7 +61,7 @@ impl MappingsBuilder {
         let slot = match self.slots.get(name) {
             Some(slot) => *slot,
             None => {
-                // The metadata of a file, whose size is bounded, hold fewer than 2^32 symbols.
+                // The size of the metadata is bounded, so a file has fewer than 2^32 symbols.
                 let slot = to_u32(names.len());
                 names.push(name.to_owned());
                 self.slots.insert(name.to_owned(), slot);
@@ -76,7 +76,7 @@ impl MappingsBuilder {
     }
 }
 
-/// Maximum length of a symbol, in bytes. DBN itself has room for 70.
+/// Maximum length of a symbol, in bytes. DBN itself allows 70.
 const MAX_SYMBOL_BYTES: usize = 255;
 
 /// Refuses a symbol that is empty or too long.

@@ -1,5 +1,5 @@
-//! Reads a DBN file up to its records. The declared metadata length is trusted only as far as the bytes of the file
-//! support it.
+//! Reads a DBN file up to its records. The metadata length that it declares is only trusted if the file has enough
+//! bytes to make it plausible.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ pub const MAX_METADATA_BYTES: u32 = 256 << 20;
 /// Metadata up to this length, in bytes, is read regardless of the size of the file.
 const FREE_METADATA_BYTES: usize = 1 << 20;
 
-/// Longer metadata may be at most this many times as long as the bytes of the file that it was decompressed from. Real
-/// metadata compresses at most tenfold, because every symbol and every interval differs from the others.
+/// Longer metadata may be at most this many times as long as the bytes that it was decompressed from. Real metadata
+/// compresses at most tenfold, because every symbol and every interval differs from the others.
 const MAX_METADATA_RATIO: u64 = 256;
 
 /// Maximum number of consecutive zeros in metadata: padding of symbols, reserved bytes, empty lists, a little padding
@@ -105,7 +105,7 @@ impl Opened {
                 }
             }
         });
-        // No later check would notice records that a wrong length turned into metadata.
+        // If a wrong length turned records into metadata, no later check would notice.
         let used = DbnMetadataEncoder::<Vec<u8>>::encoded_len(&metadata).saturating_sub(prelude.len());
         if header.iter().skip(used).any(|byte| *byte != 0) {
             let message =
@@ -116,9 +116,8 @@ impl Opened {
     }
 }
 
-/// Reads `length` bytes of metadata. The state machine allocates the length that the header declares. The bytes are
-/// therefore read first, and refused if they are more than the contents of a file can need, so that a wrong length
-/// takes no memory.
+/// Reads `length` bytes of metadata. The state machine allocates whatever length the header declares. To keep a wrong
+/// length from taking memory, the bytes are read first, and refused if there are more than a file can need.
 fn gather_metadata(path: &Path, source: &mut Source, length: usize) -> Result<Vec<u8>> {
     let mut header: Vec<u8> = Vec::new();
     let mut piece = vec![0; 64 << 10];

@@ -1,4 +1,4 @@
-//! Selects the records that are rows: those with a usable best quote, and the flags that the settings ask for.
+//! Selects the records that become rows: those with a usable best quote and the flags that the settings require.
 
 use std::ops::AddAssign;
 
@@ -9,8 +9,8 @@ use super::Record;
 use crate::cast::whole;
 use crate::config::{BadBook, Rows, ScanSettings};
 
-/// True for a price in 1e-9 that survives the conversion to a float in price units and back. All below 2^22 units (some four
-/// million) do, because floats there lie less than 1e-9 apart. Above, about half of them do not.
+/// True for a price in 1e-9 that survives the conversion to a float in price units and back. All prices below 2^22
+/// units (about four million) do, because floats of that size are less than 1e-9 apart. Above that, about half do not.
 #[inline]
 pub(crate) fn is_exact_float(price: i64) -> bool {
     is_small(price) || price == UNDEF_PRICE || whole((price as f64 / 1e9 * 1e9).round()) == price
@@ -58,7 +58,7 @@ pub struct Drops {
     /// The symbol of the record is not among `symbols`.
     #[serde(default)]
     pub other_symbol: u64,
-    /// The record is under `F_MAYBE_BAD_BOOK`.
+    /// The record has the flag `F_MAYBE_BAD_BOOK`.
     #[serde(default)]
     pub bad_book: u64,
     /// The record does not end an event of the venue, with `rows = "events"`.
@@ -89,7 +89,7 @@ impl Drops {
 
     /// Every reason with its count. Tables are made from this list.
     pub fn named(&self) -> [(&'static str, u64); 8] {
-        // Destructured, so that a new reason does not compile until it is listed here.
+        // Destructured, so that this does not compile until a new reason is listed here.
         let Self { one_sided, crossed, out_of_range, unmapped, other_publisher, other_symbol, bad_book, mid_event } =
             *self;
         [
@@ -118,7 +118,7 @@ impl Drops {
 
 impl AddAssign for Drops {
     fn add_assign(&mut self, counts: Self) {
-        // Destructured, so that a new count does not compile until it is added.
+        // Destructured, so that this does not compile until a new count is added here.
         let Self { one_sided, crossed, out_of_range, unmapped, other_publisher, other_symbol, bad_book, mid_event } =
             counts;
         self.one_sided += one_sided;
@@ -135,9 +135,9 @@ impl AddAssign for Drops {
 /// The rules that decide whether a record is a row.
 #[derive(Debug, Clone, Copy)]
 pub struct RowRules {
-    /// A record under any of these flags has a bad book.
+    /// A record with any of these flags has a bad book.
     bad_book: u8,
-    /// A row is under all of these flags.
+    /// A row has all of these flags.
     wanted: u8,
     keep_crossed: bool,
     /// Lowest and highest price, in 1e-9 price units.
@@ -162,11 +162,11 @@ impl RowRules {
         }
     }
 
-    /// `mid2` of a record that is a row, the sum of best bid and best ask in 1e-9 price units (twice the mid price); or
-    /// the first reason why it is not one.
+    /// Returns `mid2`, the sum of best bid and best ask in 1e-9 price units (twice the mid price), if the record is a
+    /// row; otherwise the first reason why it is not.
     ///
     /// # Errors
-    /// A message when the sum does not fit 64 bits: such prices are invalid.
+    /// A message when the sum does not fit in 64 bits: such prices are invalid.
     #[inline]
     pub fn mid2(&self, record: &Record<'_>) -> Result<Result<i64, Unusable>, String> {
         let (flags, bid, ask) = (record.event.flags, record.levels[0].bid_px, record.levels[0].ask_px);
@@ -201,7 +201,7 @@ mod tests {
     use crate::config::Config;
     use crate::input::Event;
 
-    /// What the settings make of a record with these flags and prices.
+    /// The outcome for a record with these flags and prices under these settings.
     fn outcome(config: &Config, flags: u8, bid_px: i64, ask_px: i64) -> Result<Result<i64, Unusable>, String> {
         let mut levels: [BidAskPair; 10] = Default::default();
         levels[0] = BidAskPair { bid_px, ask_px, ..Default::default() };
@@ -264,13 +264,13 @@ mod tests {
             assert!(is_exact_float(price), "{price}");
         }
         for step in 0..20_000 {
-            // Below the bound all come back; above it, about half of them.
+            // Below the bound, every price survives the round trip; above it, about half do.
             assert!(comes_back(SMALL - step) && comes_back(step - SMALL), "{step}");
             for above in [SMALL + 1 + step * 7_919, (1 << 53) + step, i64::MAX - 1 - step] {
                 assert_eq!(is_exact_float(above), comes_back(above), "{above}");
             }
         }
-        // A price of a tick of 0.005 at some 8.4 million: as a float it is another one.
+        // Prices near 8.4 million with a tick of 0.005: at least one of them changes when it becomes a float.
         assert!((0..1_000).any(|tick| !is_exact_float(8_400_065_000_000_000 + tick * 5_000_000)));
         assert!(!is_exact_float(9_007_199_254_740_993_007));
     }

@@ -72,7 +72,7 @@ impl Shape {
             let base = size_of::<v3::Mbp10Msg>();
             let ts_out = metadata.ts_out.then_some(base);
             let size = ts_out.map_or(base, |at| at + size_of::<u64>());
-            // Lengths are in units of four bytes, and take one byte.
+            // A length is a single byte, in units of four bytes.
             let [length, ..] = (size / 4).to_le_bytes();
             let header = [length, dbn::rtype::MBP_10, 0, 0];
             return Ok(Self { size, header, header_bytes: 2, ts_out });

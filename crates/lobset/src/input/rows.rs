@@ -1,4 +1,4 @@
-//! Selects the records of a file that are rows, and assigns them to streams.
+//! Selects the records of a file that become rows, and assigns them to streams.
 
 use std::path::Path;
 
@@ -187,7 +187,7 @@ impl RowReader {
         self.records.streams.with_rows().map(|stream| self.id(stream))
     }
 
-    /// How the streams end in the file; of those whose rows tell, nothing.
+    /// How the streams end in the file. Leaves out streams whose rows already show it.
     pub fn ends(&self) -> Vec<StreamEnd> {
         let untold = |stream: &&FileStream| stream.bad_book || (self.rows == Rows::Events && stream.number.is_none());
         let end = |stream: &FileStream| StreamEnd {

@@ -47,9 +47,9 @@ impl Holds {
     }
 }
 
-/// If some of several files were refused for their schema, replaces those errors by a single one that lists what the
-/// files of the input contain and how to name those of mbp-10. Other errors stay unchanged. Opens all files again; the
-/// run has failed already, so the time does not matter.
+/// If some of several files were refused for their schema, replaces those errors with a single one that lists what the
+/// files of the input contain and how to name those of mbp-10. Other errors are kept. Opens all files again; the run
+/// has already failed, so the extra time does not matter.
 pub(crate) fn explain_schemas(refused: Vec<InputError>, found: &Found) -> Vec<InputError> {
     let by_schema = |error: &InputError| matches!(Holds::of(&error.path), Holds::Other(_) | Holds::Mixture);
     if found.files.len() == 1 || refused.is_empty() {

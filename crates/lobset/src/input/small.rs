@@ -40,7 +40,7 @@ fn read_at_most(path: &Path, file: impl Read, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The help for a file that is not what its name says.
+/// The help for a file whose contents do not match its name.
 pub(super) fn elsewhere(path: &Path) -> String {
     format!("download {} again; if it is not from Databento, move it elsewhere", storage::file_name(path))
 }

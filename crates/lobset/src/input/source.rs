@@ -68,7 +68,7 @@ pub(super) struct Source {
 struct Zstd {
     context: DCtx<'static>,
     checksums: Checksums,
-    /// True within a frame, where the end of the file is a truncation.
+    /// True within a frame: a file that ends here is truncated.
     open: bool,
     /// The last call filled its output, so the context may contain more.
     full: bool,

@@ -22,8 +22,8 @@ pub(crate) fn check_stamps(record: &Record<'_>) -> Result<(), String> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     /// Start and end of the query, if both are known. Databento filters by `ts_recv`. The end is exclusive, except in
-    /// files that were split, where it is the last record's. A live capture has no end, and its start is no bound:
-    /// replayed records precede it.
+    /// files that were split, where it is the time of the last record. A live capture has no end, and its start is not
+    /// a lower bound, because replayed records precede it.
     query: Option<(u64, u64)>,
     first: u64,
     span: u64,

@@ -11,7 +11,7 @@
 //!  "partial": [], "not_found": [], "message": "OK", "status": 0}
 //! ```
 //!
-//! `d0` is the first day and `d1` the day after the last. An empty `s` marks days without a match, as in old DBN
+//! `d0` is the first day, and `d1` is the day after the last. An empty `s` marks days without a match, as in old DBN
 //! metadata.
 
 use std::borrow::Cow;
@@ -28,7 +28,7 @@ use super::small::{brief, read_small};
 use crate::error::{InputError, Result};
 use crate::time_text::Timestamp;
 
-/// Maximum size of a `symbology.json`, in bytes. That of a year of every option on a US exchange is smaller.
+/// Maximum size of a `symbology.json`, in bytes. The file for a year of every option on a US exchange is smaller.
 pub const MAX_SYMBOLOGY_BYTES: u64 = 512 << 20;
 
 const HELP: &str = "download symbology.json again, or resolve the symbols again with stype_out=\"instrument_id\"";
@@ -53,7 +53,7 @@ impl PartialEq for SymbologyFile {
 impl Eq for SymbologyFile {}
 
 impl SymbologyFile {
-    /// Describes a file whose bytes have been read; parses nothing.
+    /// Describes a file whose bytes have been read, without parsing them.
     pub(super) fn new(path: &Path, bytes: &[u8]) -> Self {
         Self {
             path: path.to_owned(),
@@ -183,7 +183,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Mappings> {
     Ok(builder.finish())
 }
 
-/// Returns a day on which intervals of one symbol name two instruments, if there is one.
+/// Returns a day on which intervals of one symbol name two instruments, if any.
 fn two_at_once(mut claims: Vec<(u64, u64, u32)>) -> Option<(u64, [u32; 2])> {
     claims.retain(|(start, end, _)| start < end);
     claims.sort_unstable();

@@ -2,7 +2,7 @@
 
 use crate::cast::low64;
 
-/// The number of rows of each class, and of those marked, within one symbol and split.
+/// How many rows each class has, and how many of them are marked, within one symbol and split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
     counts: Vec<u64>,
@@ -12,13 +12,14 @@ pub struct Quota {
 
 impl Quota {
     /// Computes k: the smallest count among the classes with at least a tenth of their fair share of the rows. If fewer
-    /// than half of the classes have that many, k is the smallest count above zero of all classes.
+    /// than half of the classes have that many, k is the smallest nonzero count of all classes.
     pub fn new(counts: Vec<u64>) -> Self {
         // Counts from a manifest can be arbitrary, so their sum may exceed 64 bits.
         let rows: u128 = counts.iter().map(|c| u128::from(*c)).sum();
         let nbins = counts.len() as u128;
         let full = || counts.iter().filter(|c| u128::from(**c) * nbins * 10 >= rows);
-        // The few large classes alone would set a k that marks every row of the small ones, and nothing would be uniform.
+        // If only the few large classes set k, every row of the small ones would be marked, and the result would not be
+        // uniform.
         let lopsided = 2 * full().count() < counts.len();
         let least = if lopsided { counts.iter().filter(|c| **c > 0).min() } else { full().min() };
         Self { k: least.copied().unwrap_or(0), lopsided, counts }
@@ -29,8 +30,8 @@ impl Quota {
         self.k
     }
 
-    /// True if fewer than half of the classes have a tenth of their fair share of the rows, so that the smallest of all
-    /// classes sets k.
+    /// True if fewer than half of the classes have a tenth of their fair share of the rows. The smallest class that has
+    /// rows then sets k.
     pub fn is_lopsided(&self) -> bool {
         self.lopsided
     }
@@ -80,7 +81,7 @@ impl Marking {
     #[inline]
     pub fn next(&mut self, class: usize) -> bool {
         let Step { rest, k, c } = &mut self.0[class];
-        // floor(j*k/c) exceeds floor((j-1)*k/c) exactly when j*k mod c starts anew.
+        // floor(j*k/c) exceeds floor((j-1)*k/c) exactly when j*k mod c wraps around.
         let marked = *rest >= *c - *k;
         *rest = if marked { *rest - (*c - *k) } else { *rest + *k };
         marked
@@ -106,14 +107,15 @@ mod tests {
 
     #[test]
     fn where_most_classes_are_small_the_smallest_sets_the_quota() {
-        // Real perpetuals, ten rows ahead: two of three classes have less than a tenth of their fair share, 1,275 rows.
+        // From real perpetual futures, ten rows ahead: two of three classes have less than a tenth of their fair share
+        // (1,275 rows).
         let quota = Quota::new(vec![1_194, 35_964, 1_099]);
         assert_eq!((quota.k(), quota.is_lopsided()), (1_099, true));
         assert_eq!((0..3).map(|c| quota.marked(c)).collect::<Vec<_>>(), [1_099; 3]);
-        // Classes without rows are short, as ever.
+        // Classes without rows are always short.
         let quota = Quota::new(vec![0, 2, 9_000, 0, 5]);
         assert_eq!((quota.k(), quota.short().collect::<Vec<_>>()), (2, vec![0, 3]));
-        // Half of the classes are not fewer than half.
+        // Exactly half of the classes does not count as fewer than half.
         let quota = Quota::new(vec![1, 500, 2, 500]);
         assert_eq!((quota.k(), quota.is_lopsided()), (500, false));
     }
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(quota.marked(0), u64::MAX);
     }
 
-    /// Counts of classes of which each may be very large or very small.
+    /// Class counts, each of which may be very large or very small.
     fn uneven() -> impl Strategy<Value = Vec<u64>> {
         prop::collection::vec(prop_oneof![Just(0), 0..5u64, 0..300u64, 5_000..9_000u64], 2..8)
     }

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// The rows of one symbol with complete windows, numbered from 0 across all unbroken stretches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidates {
-    /// For each stretch with candidates: the number of its first candidate, and the row.
+    /// For each stretch with candidates: the number of its first candidate, and that candidate's row.
     pieces: Vec<(u64, u64)>,
     count: u64,
 }
 
 impl Candidates {
-    /// The candidates in these ranges of rows, which ascend without touching each other's rows. Empty ranges are allowed.
+    /// The candidates in these ranges of rows, which must ascend and must not overlap. Empty ranges are allowed.
     pub fn new(ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
         let mut candidates = Self::default();
         for range in ranges.into_iter().filter(|range| !range.is_empty()) {
@@ -30,7 +30,7 @@ impl Candidates {
         let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
         for range in ranges {
             match merged.last_mut() {
-                // Stretches stay apart: ranges of different stretches overlap in no row.
+                // Ranges of different stretches never overlap, so they are not merged.
                 Some(last) if range.start < last.end => last.end = last.end.max(range.end),
                 _ => merged.push(range),
             }
@@ -50,7 +50,7 @@ impl Candidates {
                     kept.pieces.push((kept.count, first));
                     kept.count += after - first;
                 }
-                // A range may go on in the next piece.
+                // A range may continue in the next piece.
                 if range.end > piece.end {
                     break;
                 }
@@ -69,21 +69,21 @@ impl Candidates {
     pub fn before(&self, row: u64) -> u64 {
         let piece = self.pieces.partition_point(|(_, first)| *first <= row);
         let Some((number, first)) = piece.checked_sub(1).map(|p| self.pieces[p]) else {
-            // A part starts with a later number.
+            // The first number of a part may be above 0.
             return self.pieces.first().map_or(0, |(number, _)| *number);
         };
         let end = self.pieces.get(piece).map_or(self.count, |(number, _)| *number);
         (number + (row - first)).min(end)
     }
 
-    /// The rows from the first to the last of a range of candidates that is not empty.
+    /// The rows from the first to the last candidate of a non-empty range.
     pub fn span(&self, range: Range<u64>) -> Range<u64> {
         let mut rows = self.rows(range);
         let first = rows.next().unwrap_or(0..0);
         first.start..rows.last().map_or(first.end, |last| last.end)
     }
 
-    /// The part of the candidates needed for a range of them; candidates keep their numbers.
+    /// The part that covers a range of candidates, which keep their numbers.
     #[must_use]
     pub fn part(&self, range: Range<u64>) -> Self {
         let first = self.pieces.partition_point(|(number, _)| *number <= range.start).saturating_sub(1);

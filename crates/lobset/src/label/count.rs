@@ -19,13 +19,13 @@ struct ThreadCounts {
     /// By selection.
     histograms: Vec<Histogram>,
     values: Vec<f64>,
-    /// The movements of a slice without its NaN.
+    /// The movements of a slice, without NaN.
     numbers: Vec<f64>,
 }
 
 impl<'a> Counter<'a> {
-    /// A counter for the next pass of `selections`. With a `mean`, it adds up the movements and their squared distances
-    /// from it, too.
+    /// Creates a counter for the next pass of `selections`. With a `mean`, it also adds up the movements and their
+    /// squared distances from that mean.
     pub fn new(selections: &'a [Selection], mean: Option<f64>) -> Self {
         Self { selections, mean, parts: Pool::new() }
     }

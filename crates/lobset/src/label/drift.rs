@@ -1,7 +1,7 @@
 //! Drift: how far the shares of classes move from one split to another.
 
-/// The population stability index of two distributions over the same classes: 0 where they are the same, without an
-/// upper limit.
+/// The population stability index of two distributions over the same classes: 0 if they are the same, with no upper
+/// limit.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Drift(pub f64);
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::cast::to_usize;
 use crate::tape::MOVEMENT_BLOCK;
 
-/// Moments of pairs of a movement and its known part. Those of blocks are added in order, so the size of a block is part
-/// of the definition of a correlation's last bits.
+/// Moments of pairs, each a movement and its known part. Blocks are added in order, so the block size affects the last
+/// bits of a correlation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comoments {
     /// Number of pairs.
@@ -42,8 +42,8 @@ impl Comoments {
     }
 }
 
-/// Sums over the pairs of a block. Values are taken as their distances from the first: so large means cost no precision,
-/// and equal values have a variance of exactly 0.
+/// Sums over the pairs of a block. Values are measured as distances from the first one, so that large means cost no
+/// precision and equal values have a variance of exactly 0.
 #[derive(Default)]
 struct Block {
     /// Number of candidates, with and without a movement.
@@ -88,7 +88,7 @@ pub struct KnownSums {
 }
 
 impl KnownSums {
-    /// Sums of a range of candidates of which the first `fit` are in `fit`.
+    /// Sums of a range of candidates, the first `fit` of which are in the split `fit`.
     pub fn new(fit: u64) -> Self {
         Self { left: fit, block: Block::default(), done: Vec::new() }
     }
@@ -155,7 +155,7 @@ mod tests {
     fn equal_values_have_no_correlation() {
         let n = 3 * to_usize(MOVEMENT_BLOCK);
         let wave: Vec<f64> = (0..n).map(|i| (i as f64).sin()).collect();
-        // Sums of a tenth round.
+        // Sums of 0.1 are rounded.
         let flat = vec![0.1; n];
         assert_eq!(correlation(n as u64, &wave, &flat, 1_000), 0.0);
         assert_eq!(correlation(n as u64, &flat, &wave, 1_000), 0.0);
@@ -192,7 +192,7 @@ mod tests {
             } else {
                 prop_assert_eq!(got, 0.0);
             }
-            // How candidates come does not matter.
+            // How the candidates are divided into chunks does not matter.
             prop_assert_eq!(got.to_bits(), correlation(fit as u64, &movements, &known, chunks.1).to_bits());
         }
     }

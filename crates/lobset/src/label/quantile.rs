@@ -224,7 +224,8 @@ impl Selection {
 }
 
 impl Selection {
-    /// Number of values that equal `value`, after the last pass, if a value at a wanted rank equals it; else 0.
+    /// After the last pass, the number of values that equal `value`, provided that it is at one of the wanted ranks;
+    /// otherwise 0.
     pub fn equal_to(&self, value: f64) -> u64 {
         let found = |wanted: &&Wanted| value_of(self.prefixes[usize::from(wanted.slot)]).to_bits() == value.to_bits();
         match self.tables.len() == DIGITS.len() {
@@ -248,7 +249,7 @@ impl Selection {
     }
 }
 
-/// The two ranks that a quantile of `n` values is between, and its distance from the first, from 0 to 1.
+/// The two ranks between which a quantile of `n` values lies, and its distance from the first, from 0 to 1.
 fn place(n: u64, q: f64) -> (u64, u64, f64) {
     let last = n.saturating_sub(1);
     let virtual_index = last as f64 * q;

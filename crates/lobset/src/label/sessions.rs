@@ -1,14 +1,14 @@
-//! Which moments lie within the sessions.
+//! Determines which moments are within a session.
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 
 use crate::config::{LabelSettings, Session};
 
-/// A time between two neighbouring edges of sessions: the beginning or the end of any of them.
+/// The time between two consecutive edges. An edge is the beginning or the end of any session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// Whether it lies within a session.
+    /// Whether it is within a session.
     pub inside: bool,
     /// The edge that ends it, in nanoseconds since the UNIX epoch; the largest number if there is none.
     pub until: u64,
@@ -18,11 +18,10 @@ pub(crate) struct Segment {
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions(Vec<Session>);
 
-/// Days before a moment on which a session that lasts beyond it may begin.
+/// How many days before a moment to look for sessions that are still in progress.
 const BEFORE: i64 = 2;
 
-/// Days after a moment by which the next session has begun: one that takes place once a week may have to be left out for
-/// a change of clocks.
+/// How many days after a moment to look for the next session: a weekly one may be skipped because of a clock change.
 const AFTER: i64 = 15;
 
 impl Sessions {
@@ -31,7 +30,7 @@ impl Sessions {
         settings.sessions.clone().map(Self)
     }
 
-    /// The segment that a moment lies in.
+    /// The segment that contains a moment.
     pub fn segment(&self, ts: u64) -> Segment {
         let ts = i128::from(ts);
         let mut inside = false;
@@ -57,7 +56,7 @@ fn around(session: &Session, ts: i128) -> impl Iterator<Item = [i128; 2]> + '_ {
     dates.filter(|date| session.begins_on(*date)).filter_map(|date| span(session, date))
 }
 
-/// Beginning and end of the session that begins on a day. `None` where a change of clocks leaves it no length.
+/// Beginning and end of the session that begins on a day. `None` if a clock change reduces its length to zero or less.
 fn span(session: &Session, date: Date) -> Option<[i128; 2]> {
     let (open, close) = (session.open(), session.close());
     let last = if close > open { date } else { date.tomorrow().ok()? };
@@ -78,7 +77,7 @@ mod tests {
         Sessions::new(&LabelSettings::new(&Config { sessions: Some(sessions), ..Config::default() })).unwrap()
     }
 
-    /// The segment at a time, the end of which is told as a time.
+    /// The segment at a time, with its end as text.
     fn at(sessions: &Sessions, time: &str) -> (bool, String) {
         let ts: crate::Timestamp = time.parse().unwrap();
         let Segment { inside, until } = sessions.segment(ts.0);
@@ -114,7 +113,7 @@ mod tests {
         let night = sessions(&["01:30-02:30 America/Chicago sun"]);
         assert_eq!(at(&night, "2024-03-10T07:30:00Z"), (true, "2024-03-10T08:30Z".to_owned()));
         assert_eq!(at(&night, "2024-11-03T06:30:00Z"), (true, "2024-11-03T08:30Z".to_owned()));
-        // 02:30 is moved to 03:30, behind the end: no session takes place on that day.
+        // 02:30 is moved to 03:30, which is after the end, so there is no session on that day.
         let none = sessions(&["02:30-03:00 America/Chicago sun"]);
         assert_eq!(at(&none, "2024-03-09T00:00:00Z"), (false, "2024-03-17T07:30Z".to_owned()));
     }

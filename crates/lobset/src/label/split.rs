@@ -50,7 +50,7 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// A range of rows, cut where the split changes; some ranges may be empty.
+    /// Cuts a range of rows where the split changes. Some of the resulting ranges may be empty.
     pub fn cut(&self, rows: Range<u64>) -> [(Split, Range<u64>); 3] {
         let [fit_end, boundary_row] = [self.fit_end, self.boundary_row].map(|row| row.clamp(rows.start, rows.end));
         [

@@ -26,7 +26,7 @@ impl MovementSums {
     pub fn of(values: &[f64], mean: f64) -> Self {
         // Finite even for an empty slice: JSON cannot represent infinity.
         let (mut sum, mut squares, mut min, mut max) = (-0.0, -0.0, f64::MAX, f64::MIN);
-        // One loop for all four: each waits for its own previous addition or comparison alone.
+        // One loop for all four, because each only waits for its own previous addition or comparison.
         for v in values {
             sum += v;
             squares += (v - mean) * (v - mean);

@@ -27,7 +27,8 @@ pub struct FileUsed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boundaries {
-    /// nbins - 1 increasing movements: the quantiles k / nbins.
+    /// The increasing boundaries between classes: with classes by quantiles, the quantiles k / nbins. Empty if the
+    /// first barrier touched determines the class.
     #[serde(rename = "boundaries")]
     pub values: Vec<f64>,
     /// Number of rows fitted on.
@@ -158,7 +159,7 @@ impl Thresholds {
         }
     }
 
-    /// Whether each symbol has boundaries of its own, for any target.
+    /// Whether any target has separate boundaries for each symbol.
     pub fn differ_by_symbol(&self) -> bool {
         [&self.classic].into_iter().chain(self.targets.values()).any(|fitted| !fitted.symbols.is_empty())
     }
@@ -192,12 +193,11 @@ fn increasing(boundaries: &[f64]) -> bool {
 }
 
 /// Refuses boundaries that leave a class empty because too many of the movements that they were fitted on are equal:
-/// two boundaries coincide, or no movement is between them or below the first.
+/// two boundaries coincide, or there is no movement between two of them or below the first.
 ///
-/// `neighbours` contains, for each boundary, the two movements, adjacent in sorted order, that it was interpolated
-/// from; `rows` is the number of movements, `min` the smallest, and `zeros` the number of those that are exactly zero, if
-/// that is one of the neighbours. Having fewer movements than classes is not an error
-/// by itself.
+/// `neighbours` contains, for each boundary, the two movements that it was interpolated from, which are adjacent in
+/// sorted order. `rows` is the number of movements, `min` the smallest, and `zeros` the number of movements that are
+/// exactly zero, if zero is one of the neighbours. Having fewer movements than classes is not an error in itself.
 ///
 /// # Errors
 /// [`Error::Data`] that says how many classes contain a movement and what to change.
@@ -222,7 +222,7 @@ pub fn check_classes(
         return Ok(());
     }
     let only = format!("{whose}: only {full} of {nbins} classes would get any rows");
-    // Zeros fill more than their class where they are more than its share.
+    // Zeros fill more than one class if there are more of them than a class's share.
     if zeros < rows && u128::from(zeros) * nbins as u128 > rows.into() {
         return Err(Error::data(
             format!("{only}: {} of the {} fit movements are exactly zero", grouped(zeros), grouped(rows)),
@@ -338,9 +338,10 @@ mod tests {
             low[0].1 += 50;
             check(&repeated(&low), nbins).unwrap_err();
         }
-        // Movements on both sides of the boundary that most of them equal.
+        // Movements on both sides of the boundary, most of them equal to it.
         check(&repeated(&[(-1.0, 100), (0.0, 300), (1.0, 100)]), 2).unwrap();
-        // A boundary in the gap between two values, and the next one on a value: distinct, but no movement between.
+        // A boundary in the gap between two values, and the next one on a value: distinct, but with no movement between
+        // them.
         let gap = repeated(&[(0.0, 100), (1.0, 200)]);
         check(&gap, 3).unwrap_err();
         // Few rows are accepted, unless they all have one value.

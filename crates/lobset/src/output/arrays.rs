@@ -53,7 +53,7 @@ pub(super) fn array(kind: Kind, values: impl Iterator<Item = u64>) -> Result<Arr
     })
 }
 
-/// Creates an array of integers: those that `narrow` makes of the values.
+/// Creates an array of integers by applying `narrow` to the values.
 fn integers<T: ArrowPrimitiveType>(values: impl Iterator<Item = u64>, narrow: impl Fn(u64) -> T::Native) -> ArrayRef {
     Arc::new(PrimitiveArray::<T>::from_iter_values(values.map(narrow)))
 }

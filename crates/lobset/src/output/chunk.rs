@@ -19,7 +19,8 @@ use crate::config::Compression;
 /// The Zstandard level: higher ones take several times as long to save a few percent.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Pages below this size use a level that builds no entropy tables, which take more time than they are worth there.
+/// Pages below this size use a level that builds no entropy tables: for small pages, these take more time than they are
+/// worth.
 const SMALL_PAGE: usize = 1024;
 const SMALL_ZSTD_LEVEL: i32 = -1;
 
@@ -28,7 +29,7 @@ pub(super) const ROW_BYTES: usize = 9;
 
 /// The column chunks of a row group as they will be in a file, in the order of the schema.
 pub struct EncodedGroup<'a> {
-    /// Contains their pages, among others.
+    /// Contains their pages, among other data.
     pub(super) pages: &'a BlockBuffer,
     /// The footer metadata of each, with offsets into `pages`.
     pub(super) columns: Vec<ColumnCloseResult>,

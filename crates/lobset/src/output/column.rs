@@ -1,4 +1,4 @@
-//! A column: its name, its kind, and where its values come from. `columns.rs` has the table of all columns.
+//! A column: its name, its kind, and where its values come from. The table of all columns is in `columns.rs`.
 
 use std::fmt;
 
@@ -29,7 +29,8 @@ pub(crate) trait Value<T>: Sync {
     /// The value from one `T`.
     fn of(&self, from: &T) -> u64;
 
-    /// Replaces `values` with those from many. Compiled for each column, so that there is one dynamic call per block.
+    /// Replaces `values` with the values from many `T`. Compiled for each column, so that a block takes only one
+    /// dynamic call.
     fn fill(&self, from: &[T], values: &mut Vec<u64>);
 }
 
@@ -72,14 +73,14 @@ pub(crate) enum Source {
     Book(usize, WordPart),
     /// A function of a level of the book.
     Level(usize, fn(&Level) -> u64),
-    /// A function of a level of the book in the row before and in the row itself. A row that follows no row of its
-    /// unbroken stretch has [`NO_FLOAT`].
+    /// A function of a level of the book in the row before and in the row itself. The first row of an unbroken stretch
+    /// has [`NO_FLOAT`].
     Change(usize, fn(&Level, &Level) -> u64),
     /// The symbol, the same for all rows.
     Symbol,
     /// The row's number in its symbol's stream.
     Row,
-    /// A field of the label of the target with this place.
+    /// A field of the label, for the target with this index.
     Label(usize, LabelField),
 }
 
@@ -143,8 +144,8 @@ impl Column {
         matches!(self.role, Role::Event | Role::Book | Role::Derived) && self.kind.is_number()
     }
 
-    /// The value in the row with this number and these labels, encoded as in [`Kind`]; 0 for the symbol. `before` is the book of the row before, if
-    /// the row's unbroken stretch has one.
+    /// The value in the row with this number and these labels, encoded as in [`Kind`]; 0 for the symbol. `before` is
+    /// the book of the row before, if that row is in the same unbroken stretch.
     pub fn value(&self, row: &Row, before: Option<&Book>, number: u64, labels: &[Option<TargetLabel>]) -> u64 {
         match self.source {
             Source::Event(value) => value.of(&row.event),

@@ -16,7 +16,7 @@ pub(crate) mod names {
     pub const TS_RECV: &str = "ts_recv";
     /// The time at the exchange.
     pub const TS_EVENT: &str = "ts_event";
-    /// Databento's bits.
+    /// Databento's bit flags.
     pub const FLAGS: &str = "flags";
     /// The instrument's name.
     pub const SYMBOL: &str = "symbol";
@@ -146,7 +146,7 @@ pub(crate) fn columns(config: &Config, ts_out: bool) -> Vec<Column> {
             let meaning = "the last row that the label may look at";
             of_target.push(label(names::LABEL_END, LabelField::End, Kind::U64, meaning));
         }
-        // A row is written if any target has a label there.
+        // A row is written if any target has a label for it.
         let nullable = targets.len() > 1;
         columns.extend(of_target.into_iter().map(|column| Column { nullable, ..column }));
         if config.label_end && target.movement.rule().touches() {

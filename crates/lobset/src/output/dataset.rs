@@ -51,8 +51,8 @@ pub fn dataset_stem(currency: &str, symbol: &str) -> String {
     format!("{currency}_{}_dataset", symbol_in_name(symbol))
 }
 
-/// A symbol as a part of a file name. Bytes outside `[A-Za-z0-9._-]` are percent-encoded. A symbol too long for a file name
-/// is cut, and followed by `@` and the first half of its SHA-256.
+/// A symbol as a part of a file name. Bytes outside `[A-Za-z0-9._-]` are percent-encoded. If a symbol is too long for a
+/// file name, it is truncated, and `@` and the first half of its SHA-256 are appended.
 pub fn symbol_in_name(symbol: &str) -> String {
     let mut encoded = String::new();
     let mut cut = 0;
@@ -106,7 +106,7 @@ pub struct WrittenFile {
     pub row_groups: u64,
 }
 
-/// The column chunks of a row group of a written file, as they were when they were closed.
+/// The column chunks of a row group of a written file, in the form that closing them returned.
 fn closed(metadata: &ParquetMetaData, number: usize) -> Vec<ColumnCloseResult> {
     let (group, index) = (metadata.row_group(number), metadata.page_index_for_row_group(number));
     let close = |(place, column): (usize, &ColumnChunkMetaData)| ColumnCloseResult {

@@ -110,13 +110,13 @@ mod tests {
             let level = level(bid, ask, bids, asks);
             [spread, weighted_mid, imbalance].map(|formula| value(formula(&level)))
         };
-        // Nine tenths of the size are bids, so the weighted mid lies near the ask.
+        // Nine tenths of the size are bids, so the weighted mid is near the ask.
         assert_eq!(level_of(99_000_000_000, 100_000_000_000, 9, 1), [Some(1.0), Some(99.9), Some(0.8)]);
         assert_eq!(level_of(-2_000_000_000, -1_500_000_000, 1, 3), [Some(0.5), Some(-1.875), Some(-0.5)]);
         assert_eq!(level_of(5, 5, 0, 0), [Some(0.0), None, None]);
         assert_eq!(level_of(NONE, 5, 0, 7), [None, None, Some(-1.0)]);
         assert_eq!(level_of(5, NONE, 7, 0), [None, None, Some(1.0)]);
-        // The widest prices and sizes of a record.
+        // The most extreme prices and sizes that a record can have.
         let [wide, ..] = level_of(i64::MIN, i64::MAX - 1, u32::MAX, u32::MAX);
         assert_eq!(wide, Some(2f64.powi(64) / 1e9));
         let [_, weighted, equal] = level_of(i64::MAX - 1, i64::MAX - 1, u32::MAX, u32::MAX);

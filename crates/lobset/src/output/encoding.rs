@@ -8,7 +8,7 @@ use crate::tape::zigzag;
 /// The dictionary number of a value, and the number of consecutive rows with that value.
 pub(super) type Run = (u32, u32);
 
-/// Bits needed for dictionary numbers below `count`. At least one: not all readers accept zero, which is legal.
+/// Bits needed for dictionary numbers below `count`. At least one: zero is legal, but not all readers accept it.
 pub(super) fn index_width(count: usize) -> u32 {
     (usize::BITS - count.saturating_sub(1).leading_zeros()).max(1)
 }

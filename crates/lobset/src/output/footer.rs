@@ -103,9 +103,9 @@ fn zstd(code: usize) -> ParquetError {
     ParquetError::General(format!("a footer cannot be packed: {}", zstd_safe::get_error_name(code)))
 }
 
-/// Everything that a file contains of a row group except its pages.
+/// Everything that a file contains for a row group, except its pages.
 struct Unpacked {
-    /// Its structure in the footer. Offsets of indexes are as if no byte preceded the indexes.
+    /// Its structure in the footer. Offsets of indexes assume that the indexes are at the start of the file.
     structure: Vec<u8>,
     column_indexes: Vec<u8>,
     offset_indexes: Vec<u8>,
@@ -113,7 +113,8 @@ struct Unpacked {
 
 impl Unpacked {
     /// Returns the structure for the footer of a file in which the column indexes and the offset indexes of this row
-    /// group begin at the bytes `starts`. With `None`, the file has no indexes, and the structure refers to none.
+    /// group begin at the bytes `starts`. With `None`, the file has no indexes, and the structure does not refer to
+    /// any.
     fn placed(&self, starts: Option<[u64; 2]>) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(2 * self.structure.len());
         let mut done = 0;
@@ -226,7 +227,7 @@ impl Footer {
 
     /// Writes the end of a file of `at` bytes: its indexes, its footer, the footer's length, the magic bytes. If no
     /// chunk has several pages, the indexes only repeat the statistics in the footer, and are written only if
-    /// `keep_indexes`.
+    /// `keep_indexes` is true.
     pub(super) fn finish(self, at: u64, keep_indexes: bool, out: &mut impl Write) -> Result<()> {
         let indexed = keep_indexes || self.several_pages;
         if indexed {
@@ -305,7 +306,7 @@ fn unlike() -> ParquetError {
     ParquetError::General("a footer with another layout than expected".to_owned())
 }
 
-/// Serializes indexes and a footer as in a file without any bytes before them.
+/// Serializes indexes and a footer as if no bytes preceded them in the file.
 fn encode(
     file: &FileMetaData,
     row_groups: Vec<RowGroupMetaData>,

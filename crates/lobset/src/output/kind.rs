@@ -10,7 +10,7 @@ pub(super) const NO_PRICE: u64 = UNDEF_PRICE.cast_unsigned();
 /// The bits of an f64 that represent null; no value is NaN.
 pub(super) const NO_FLOAT: u64 = f64::NAN.to_bits();
 
-/// The bits that represent the absence of a label in its columns: a NaN, and in narrower types a value that none has.
+/// The bits that represent a missing label in its columns: NaN for floats, and an impossible value for narrower types.
 pub(crate) const NO_LABEL: u64 = NO_FLOAT;
 
 /// Converts a price in 1e-9 to price units.
@@ -30,7 +30,7 @@ pub enum Kind {
     Time,
     /// A price in 1e-9, written as f64 in price units; [`UNDEF_PRICE`] is null.
     FloatPrice,
-    /// A price in 1e-9, written as it is; [`UNDEF_PRICE`] is null.
+    /// A price in 1e-9, written unchanged; [`UNDEF_PRICE`] is null.
     FixedPrice,
     /// The sum of two prices in 1e-9, written as half of it in price units.
     Mid,
@@ -109,7 +109,7 @@ macro_rules! unsigned {
 
 unsigned!(bool, u8, u16, u32, u64);
 
-/// [`NO_LABEL`] without a value.
+/// `None` becomes [`NO_LABEL`].
 impl Bits for Option<u64> {
     #[inline(always)]
     fn bits(self) -> u64 {

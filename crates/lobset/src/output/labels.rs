@@ -1,4 +1,4 @@
-//! The labels of consecutive rows, field by field, as their columns take them.
+//! The labels of consecutive rows, stored by field, as their columns need them.
 
 use super::kind::{Bits, NO_LABEL};
 use crate::label::Split;
@@ -48,8 +48,8 @@ impl TargetLabel {
     }
 }
 
-/// The labels of consecutive rows for one target, each field as the bits of its column: those of NaN in all fields of a row
-/// without a label.
+/// The labels of consecutive rows for one target, each field as the bits of its column. If a row has no label, all its
+/// fields have the bits of NaN.
 #[derive(Debug, Clone, Default)]
 pub struct LabelBlock {
     /// By [`LabelField`].
@@ -76,7 +76,7 @@ impl LabelBlock {
         &self.fields[field as usize]
     }
 
-    /// Keeps the rows that `wanted` is true for.
+    /// Keeps the rows for which `wanted` is true.
     pub(crate) fn retain(&mut self, wanted: &[bool]) {
         for field in &mut self.fields {
             let mut wanted = wanted.iter();

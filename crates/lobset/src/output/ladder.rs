@@ -1,4 +1,4 @@
-//! The price ladder of a symbol's depth tensors, as the manifest and the dataset's metadata have it.
+//! The price ladder of a symbol's depth tensors, as the manifest and the dataset's metadata record it.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 pub struct Ladder {
     /// The greatest common divisor of the symbol's prices, in price units.
     pub tick: f64,
-    /// The price step, in price units: that of the settings, or with `auto` a round number of ticks.
+    /// The price step, in price units: the one from the settings, or with `auto`, a round number of ticks.
     pub micro_pip_size: f64,
-    /// The share of cells that are on the ladder, 0 to 1, in windows spread evenly over the fit half: a cell is a level of
-    /// a side in a time bin, if it has a price. `None` if the symbol has too few rows for a time bin.
+    /// The share of cells that are on the ladder, 0 to 1, in windows spread evenly over the fit half. A cell is a level
+    /// on one side of a time bin; levels without a price do not count. `None` if the symbol has too few rows for a time
+    /// bin.
     pub coverage: Option<f64>,
 }
 

@@ -53,8 +53,8 @@ pub struct Manifest {
     /// Identifies the inputs, as found, and the settings of a run over tasks, so that the run is not repeated.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub plan: Option<String>,
-    /// How long the run took. Two runs over the same input differ only in this section, in the hash of the report,
-    /// which contains it, and in the hash of the manifest.
+    /// How long the run took. The manifests of two runs over the same input differ only in this section, in the hash of
+    /// the report, which contains it, and in the hash of the manifest.
     pub timings: Timings,
 }
 
@@ -125,17 +125,18 @@ pub struct TargetEntry {
     pub target: String,
     /// Number of rows with a label.
     pub labelled_rows: u64,
-    /// Number of rows whose windows are complete, but whose past mean is not positive: no movement, no label.
+    /// Number of rows whose windows are complete but whose movement is undefined, so that they have no label.
     pub undefined_rows: u64,
     /// The first row that is not `fit`.
     pub fit_end: u64,
-    /// How much of the movement's variance is known at the row, 0 to 1: the squared correlation over the `fit` rows between
-    /// the movement and its known part, the movement if the price stayed where it is at the row. 0 if one of the two does
-    /// not vary; `None` if the dataset has no labels of the target.
+    /// The share of the movement's variance that is known at the row, 0 to 1: the squared correlation between the
+    /// movement and its known part over the `fit` rows. The known part is the movement if the price stayed the same
+    /// from the row on. 0 if either does not vary; `None` if the dataset has no labels for the target.
     pub known_share: Option<f64>,
-    /// Rows by split and class, before `drop_unbalanced` removes any; `None` if the dataset has no labels of the target.
+    /// Rows by split and class, before `drop_unbalanced` removes any; `None` if the dataset has no labels for the
+    /// target.
     pub splits: Option<Splits3<SplitEntry>>,
-    /// Why the dataset has no labels of the target.
+    /// Why the dataset has no labels for the target.
     pub reason: Option<String>,
 }
 
@@ -179,7 +180,7 @@ impl DatasetEntry {
 }
 
 impl SymbolEntry {
-    /// The targets that its dataset has labels of, with their splits.
+    /// The targets that its dataset has labels for, with their splits.
     pub fn splits(&self) -> impl Iterator<Item = (&str, &Splits3<SplitEntry>)> {
         self.targets.iter().filter_map(|target| Some((target.target.as_str(), target.splits.as_ref()?)))
     }
@@ -228,8 +229,8 @@ pub struct SplitEntry {
     pub rows: u64,
     /// Labelled rows of each class.
     pub classes: Vec<u64>,
-    /// Accuracy of always predicting the class of most `fit` rows (the lowest of several), 0 to 1. `None` if the split or
-    /// `fit` has no rows.
+    /// Accuracy of always predicting the most common class of the `fit` rows (the lowest in a tie), 0 to 1. `None` if
+    /// the split or `fit` has no rows.
     pub majority_accuracy: Option<f64>,
     /// Accuracy of predicting the class of the known part, 0 to 1; `None` if the split has no rows.
     pub known_accuracy: Option<f64>,
@@ -306,8 +307,7 @@ impl Manifest {
     /// Reads the manifest of an output folder.
     ///
     /// # Errors
-    /// [`InputError`] when there is none or it cannot be read; [`ValidationError`] when it is not what lobset has
-    /// written.
+    /// [`InputError`] when there is none or it cannot be read; [`ValidationError`] when it is not what lobset wrote.
     pub fn read(folder: &Path) -> Result<Self> {
         let folder = &storage::plain(folder);
         let path = folder.join(super::MANIFEST);
@@ -324,7 +324,7 @@ impl Manifest {
     /// Reads a manifest from the bytes of its file.
     ///
     /// # Errors
-    /// A message when any byte differs from what lobset has written.
+    /// A message when any byte differs from what lobset wrote.
     fn parse(text: &[u8]) -> Result<Self, String> {
         let hash = text.strip_prefix(HEAD.as_bytes()).and_then(|rest| rest.split_at_checked(NO_HASH.len()));
         let Some((digits, rest)) = hash else {

@@ -17,7 +17,7 @@ pub const PAGE_ROWS: usize = 16_384;
 pub(super) struct Bound {
     /// A sort key: compares as the column's values do.
     pub order: u64,
-    /// The value in PLAIN encoding; a text is without its length.
+    /// The value in PLAIN encoding; for text, without its length.
     pub bytes: Vec<u8>,
 }
 
@@ -38,7 +38,8 @@ pub(super) fn float_order(value: f64) -> u64 {
     if value.is_sign_negative() { !bits } else { bits | 1 << 63 }
 }
 
-/// Bounds as TYPE_ORDER requires them: -0.0 and +0.0 are equal in it, so a bound of zero has the sign that covers both.
+/// Bounds as TYPE_ORDER requires them: it treats -0.0 and +0.0 as equal, so a bound of zero has the sign that covers
+/// both.
 pub(super) fn float_bounds(min: f64, max: f64) -> [Bound; 2] {
     let bound = |value: f64, zero: f64| {
         let value = if value == 0.0 { zero } else { value };

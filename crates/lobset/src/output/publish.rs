@@ -1,9 +1,10 @@
 //! The work folder of a run, and the atomic publication of its result.
 //!
-//! A result is assembled in the work folder beside OUT, and takes OUT's place when it is complete. If OUT exists, the
+//! A result is assembled in the work folder next to OUT, and takes OUT's place when it is complete. If OUT exists, the
 //! two folders are swapped in one step. Where the operating system or the file system cannot swap, OUT is renamed to
-//! `replaced` in the work folder, and then the result to OUT: for a moment there is no OUT. If the second rename fails,
-//! `replaced` is moved back at once; if the process is killed in between, the next run on the same OUT moves it back.
+//! `replaced` in the work folder, and the result is then renamed to OUT. In between, OUT does not exist. If the second
+//! rename fails, `replaced` is moved back at once; if the process is killed in between, the next run on the same OUT
+//! moves it back.
 //!
 //! | in the work folder | contents |
 //! |---|---|
@@ -14,7 +15,7 @@
 //! | `replaced` | the old OUT, or the next one; removed only if it is a dataset and nothing else, or empty |
 //! | `discarded` | a dataset being removed, file by file and the manifest last |
 //!
-//! A run over tasks keeps its work files in folders beside these. Links in the work folder are never followed, and
+//! A run over tasks keeps its work files in folders next to these. Links in the work folder are never followed, and
 //! entries that no run creates are not removed.
 
 use std::ffi::OsString;
@@ -66,7 +67,8 @@ const ENTRIES: [(&str, bool); 12] = [
     (DATASETS, true),
 ];
 
-/// The work folder beside OUT, locked against a second run. It survives a run that dies, so that the next can resume.
+/// The work folder next to OUT, locked against a second run. If a run dies, the folder remains, so that the next run
+/// can resume.
 pub struct Workspace {
     out: PathBuf,
     overwrite: bool,
@@ -242,8 +244,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Writes OUT as one file, durably and atomically. With `overwrite` it may replace a thresholds file, otherwise
-    /// nothing. Returns a message for the user if something goes wrong after that.
+    /// Writes OUT as one file, durably and atomically. With `overwrite`, it may replace a thresholds file; without it,
+    /// it replaces nothing. Returns a message for the user if something goes wrong after that.
     ///
     /// # Errors
     /// [`Error::Output`] when a step fails; OUT is then unchanged.
@@ -331,7 +333,8 @@ impl Workspace {
         }
     }
 
-    /// Removes the scans, which are no longer needed, so that what is not on disk yet need not be written.
+    /// Removes the scans, which are no longer needed, so that the system does not have to write out what is not on disk
+    /// yet.
     ///
     /// # Errors
     /// [`Error::Output`] when they cannot be removed.

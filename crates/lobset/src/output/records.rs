@@ -17,8 +17,8 @@ use crate::tape::{BOOK_WORDS, book};
 const BATCH: usize = 8_192;
 
 /// The MBP-10 records of a file in Databento's columns: the event's fields (`ts_out` where the file has it), ten
-/// levels, `symbol`. Every record is included, whatever its quote; undefined prices and times are null, and so is the
-/// symbol of an instrument without a mapping. Prices are f64 in price units.
+/// levels, `symbol`. Every record is included, even without a usable quote; undefined prices and times are null, and so
+/// is the symbol of an instrument without a mapping. Prices are f64 in price units.
 pub struct RecordBatches {
     reader: DbnReader,
     symbols: Symbols,

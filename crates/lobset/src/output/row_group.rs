@@ -104,8 +104,8 @@ struct Before {
     book: Book,
     /// Whether the row before is known: the next row may be the first of a stretch.
     known: bool,
-    /// Words that changed in the rows since the last one pushed, and in that row itself: columns of these levels have
-    /// another value in the next row even if the levels do not change in it.
+    /// Words that changed in the last row pushed or in any row since. Columns of these levels may have a new value in
+    /// the next row even if the levels do not change in it.
     stale: u64,
 }
 
@@ -116,7 +116,7 @@ impl Before {
         self.stale = WHOLE_BOOK;
     }
 
-    /// Moves on to `book`, which differs from the book before in the words `changed`.
+    /// Moves to `book`, which differs from the previous book in the words `changed`.
     fn advance(&mut self, book: &Book, changed: u64) {
         if self.known {
             each_bit(changed, |word| self.book[word] = book[word]);
@@ -214,13 +214,13 @@ impl RowGroupEncoder {
         }
     }
 
-    /// Whether any column compares a row with the row before it. If so, [`skip`](Self::skip) must be told that row after a
-    /// [`leap`](Self::leap), unless the next row starts an unbroken stretch.
+    /// Whether any column compares a row with the row before it. If so, that row must be passed to [`skip`](Self::skip)
+    /// after a [`leap`](Self::leap), unless the next row starts an unbroken stretch.
     pub fn compares_rows(&self) -> bool {
         self.before.is_some()
     }
 
-    /// The rows from here on come from the input file with this place; at first from that with place 0.
+    /// Sets the index of the input file that the following rows come from; it is 0 at first.
     pub fn set_file(&mut self, file: usize) {
         self.tally.set_file(file);
     }
@@ -244,8 +244,8 @@ impl RowGroupEncoder {
     }
 
     /// Appends a row with its number in the symbol's stream. `changed` has a bit for each word of the book that differs
-    /// from the previous row, whether that row was pushed or skipped. At least every [`ENCODER_BLOCK_ROWS`] rows, their labels
-    /// follow: [`label`](Self::label).
+    /// from the previous row, whether that row was pushed or skipped. [`label`](Self::label) must be called with the
+    /// labels of these rows at least every [`ENCODER_BLOCK_ROWS`] rows.
     #[inline]
     pub fn push(&mut self, row: &Row, changed: u64, number: u64) {
         let at = self.rows + to_u32(self.block.events.len());
@@ -284,8 +284,8 @@ impl RowGroupEncoder {
         self.block.rows.push(number);
     }
 
-    /// Labels the rows pushed since the last call, and moves them into the columns; `labels` has as many rows for each
-    /// target.
+    /// Labels the rows pushed since the last call, and moves them into the columns; `labels` contains the same number
+    /// of rows for each target.
     pub fn label(&mut self, labels: &[LabelBlock]) {
         self.tally.rows(labels);
         let Self { schema, columns, block, values, .. } = self;
@@ -309,8 +309,8 @@ impl RowGroupEncoder {
         block.rows.clear();
     }
 
-    /// Encodes the labelled rows so far, all of `symbol`, as a row group, and starts the next one. Without rows it does
-    /// nothing.
+    /// Encodes the labelled rows so far, all of `symbol`, as a row group, and starts the next one. Does nothing if
+    /// there are no rows.
     ///
     /// # Errors
     /// When a codec fails.

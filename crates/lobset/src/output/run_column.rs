@@ -18,10 +18,10 @@ use super::runs::{PageRuns, RunList};
 use crate::cast::{low8, low32, to_u32, to_usize};
 use crate::input::is_exact_float;
 
-/// Number of values that most dictionaries do not reach.
+/// Number of values that few dictionaries reach.
 const DICTIONARY: usize = 448;
 
-/// Number of values whose dictionary numbers are kept at hand: most runs repeat one of a few recent values.
+/// Number of values whose dictionary numbers are cached: most runs repeat one of a few recent values.
 const RECENT: usize = 32;
 
 /// The dictionary number that represents null.
@@ -32,7 +32,7 @@ const NULL: u32 = u32::MAX;
 pub(super) enum Cell {
     /// A price in 1e-9, written as f64 in price units; `UNDEF_PRICE` is null.
     FloatPrice,
-    /// A price in 1e-9, written as it is; `UNDEF_PRICE` is null.
+    /// A price in 1e-9, written unchanged; `UNDEF_PRICE` is null.
     FixedPrice,
     /// The sum of two prices in 1e-9, written as half of it in price units.
     Mid,
@@ -113,7 +113,7 @@ impl Cell {
         }
     }
 
-    /// The bounds of a page with this least and this greatest value.
+    /// The bounds of a page with these least and greatest values.
     fn bounds(&self, min: u64, max: u64) -> [Bound; 2] {
         match self {
             Self::FloatPrice | Self::Mid | Self::Float => float_bounds(self.float(min), self.float(max)),
@@ -140,13 +140,13 @@ pub(super) struct RunColumn {
     nulls: u32,
     /// Indexes into `values`, by value.
     numbers: HashTable<u32>,
-    /// Recent values by their hash, with their indexes; [`NULL`] where there is none.
+    /// Recent values by their hash, with their indexes; [`NULL`] in unused entries.
     recent: [(u64, u32); RECENT],
     values: Vec<u64>,
 }
 
 fn hash(value: u64) -> u64 {
-    // FxHash only carries bits upwards, and whole numbers as floats differ in their highest bits alone.
+    // FxHash only carries bits upwards, and floats that are whole numbers differ only in their highest bits.
     FxBuildHasher.hash_one(value ^ value >> 32)
 }
 
@@ -180,7 +180,8 @@ impl RunColumn {
         self.cell = Cell::Text(texts);
     }
 
-    /// Sets the value from row `at` on. Rows come in order; of several values for a row the last one counts.
+    /// Sets the value of row `at` and the rows after it. Rows must be in order; of several values for a row, the last
+    /// one counts.
     #[inline]
     pub(super) fn set(&mut self, at: u32, value: u64) {
         if value != self.current {
@@ -224,8 +225,8 @@ impl RunColumn {
         }
     }
 
-    /// Encodes the `rows` rows and clears the column for the next row group. Passes its runs and their values to `add_up`;
-    /// the number of null is not that of a value.
+    /// Encodes the `rows` rows and clears the column for the next row group. Passes its runs and their values to
+    /// `add_up`. Null has a number that is not an index into the values.
     pub(super) fn finish(
         &mut self,
         rows: u32,

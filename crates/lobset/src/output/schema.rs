@@ -12,7 +12,7 @@ use super::columns::{columns, names};
 use super::footer::Layout;
 use crate::config::Config;
 
-/// The columns of a Parquet file, in the forms that writing it takes.
+/// The columns of a Parquet file, in the forms needed to write it.
 #[derive(Debug, Clone)]
 pub(crate) struct FileSchema {
     pub(crate) parquet: Arc<SchemaDescriptor>,

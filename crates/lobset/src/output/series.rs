@@ -171,7 +171,7 @@ fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compresso
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }
 
-/// Encodes booleans, of which only those in a nullable column may be `None`.
+/// Encodes booleans, which may be `None` only in a nullable column.
 fn bools(
     values: &[Option<bool>],
     descr: ColumnDescPtr,

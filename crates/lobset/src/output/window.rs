@@ -58,7 +58,7 @@ impl FileRanges {
         Self::new(file, length, start..length)
     }
 
-    /// The bytes in memory from byte `start` on.
+    /// The bytes in memory that start at byte `start`.
     fn slice(&self, start: u64) -> Result<Bytes> {
         let after = self.pieces.partition_point(|(from, _)| *from <= start);
         let piece = after.checked_sub(1).map(|place| &self.pieces[place]);
@@ -109,7 +109,7 @@ impl Length for RangeFile {
     }
 }
 
-/// Reads a [`RangeFile`] from a given byte on.
+/// Reads a [`RangeFile`] starting at a given byte.
 pub struct RangeReader {
     file: Arc<Ranges>,
     at: u64,

@@ -129,7 +129,7 @@ pub(crate) fn map_ordered<T: Sync, R: Send>(
     shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).outcome
 }
 
-/// Groups consecutive items into batches that weigh at most `most`. A heavier item gets a batch of its own.
+/// Groups consecutive items into batches that weigh at most `most`. A heavier item gets its own batch.
 pub(crate) fn batches<T>(items: impl IntoIterator<Item = T>, most: u64, weight: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
     let mut all: Vec<Vec<T>> = Vec::new();
     let mut gathered = 0;
@@ -168,8 +168,8 @@ pub(crate) fn map_batched<T: Sync, R: Send>(
     map_ordered(threads, 1, &batches, work, |results| results.into_iter().try_for_each(&mut consume))
 }
 
-/// Objects that tasks share one after another because they are expensive to create. The pool contains as many as were
-/// ever in use at once.
+/// Objects that tasks share one after another because they are expensive to create. The pool grows to the largest
+/// number that was ever in use at once.
 pub(crate) struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T> Pool<T> {

@@ -1,4 +1,4 @@
-//! System calls whose failure may be no failure.
+//! System calls whose errors may not be failures.
 
 use std::io;
 

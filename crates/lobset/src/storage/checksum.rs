@@ -1,4 +1,4 @@
-//! Checksums of what a run writes and reads back, so that a bit that flips on the way does not end up in a dataset.
+//! Checksums of what a run writes and reads back, so that a flipped bit does not end up in a dataset.
 //!
 //! XXH3 is fast enough to check every block on every read, and detects hardware errors. It does not protect against
 //! deliberate changes.

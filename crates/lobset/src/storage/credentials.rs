@@ -1,5 +1,5 @@
-//! Clients of object stores, with the credentials that the environment has. Without any, a store would ask the metadata
-//! address of the cloud that this machine may be in, again and again: it is asked once, briefly.
+//! Clients of object stores, with credentials from the environment. Without any, a store would keep asking the metadata
+//! address of the cloud that this machine may be in. Here, that address is asked once, with a short timeout.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::error::Explained;
 
-/// How long the cloud has to answer whether this machine has a role of its own.
+/// How long to wait for the cloud to say whether this machine has a role.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why there is no client.
@@ -28,7 +28,8 @@ pub enum Refusal {
 /// A kind of store.
 struct Kind {
     scheme: &'static str,
-    /// The variables that give credentials, in lower case: all of one of these lists. Messages name the first list.
+    /// Lists of variables, in lower case. Any one list gives credentials if all of its variables are set. Messages name
+    /// the first.
     ways: &'static [&'static [&'static str]],
     help: &'static str,
 }
@@ -100,8 +101,8 @@ impl Kind {
     }
 }
 
-/// Configures a builder with the variables that it knows, and builds the client. If they give no credentials, the cloud
-/// is asked.
+/// Configures a builder with the variables that it knows, and builds the client. If they give no credentials, asks the
+/// cloud.
 macro_rules! client {
     ($kind:expr, $builder:ident, $key:ty, $root:expr, $variables:expr, $runtime:expr) => {{
         let keys = |(name, value): &(String, String)| {
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn credentials_that_are_missing_are_named() {
-        // Whoever listens and never answers is like the metadata address outside of a cloud.
+        // A server that never answers behaves like the metadata address outside a cloud.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = format!("http://{}", silent.local_addr().unwrap());
         let metadata = ("AWS_METADATA_ENDPOINT", silent.as_str());

@@ -118,7 +118,7 @@ pub(crate) fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    // It may have grown since.
+    // The file may have grown in the meantime.
     open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
@@ -140,7 +140,7 @@ impl Ranges {
         if is_url(path) { Ok(Self::Object(object::Object::new(path)?)) } else { open_regular(path).map(Self::File) }
     }
 
-    /// Fills `into` with the bytes from `offset` on.
+    /// Fills `into` with the bytes starting at `offset`.
     ///
     /// # Errors
     /// When the file ends too early, or cannot be read.
@@ -201,7 +201,8 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A file being written. It is complete once it is [finished](Self::finish); if dropped before, it leaves nothing.
+/// A file being written. It is complete once it is [finished](Self::finish); if dropped earlier, it leaves nothing
+/// behind.
 pub(crate) struct Writer {
     path: PathBuf,
     to: Option<Sink>,
@@ -229,7 +230,7 @@ impl Writer {
     /// Flushes the buffer and closes the file.
     ///
     /// # Errors
-    /// When that fails; nothing is left then.
+    /// When that fails; nothing is left behind.
     pub fn finish(mut self) -> io::Result<()> {
         match self.to.take() {
             Some(Sink::File(mut file)) => file.flush().inspect_err(|_| {
@@ -282,7 +283,7 @@ pub(crate) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile>
     tempfile::Builder::new().prefix(".lobset-").permissions(permissions).tempfile_in(folder)
 }
 
-/// Creates a small file in one step; false if there is one already.
+/// Creates a small file in one step; false if it already exists.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -313,7 +314,7 @@ pub(crate) fn put_over(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Re
     object::put(path, bytes, seen)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -322,7 +323,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     absent_is_fine(removed)
 }
 
-/// Removes a folder and all in it, if it is there.
+/// Removes a folder and everything in it, if it exists.
 ///
 /// # Errors
 /// When it cannot be removed.

@@ -1,4 +1,4 @@
-//! Objects in a store, behind blocking calls: requests run on a small runtime of their own.
+//! Objects in a store, behind blocking calls: requests run on their own small runtime.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
@@ -26,7 +26,7 @@ const PIECE: u64 = 8 << 20;
 /// Pieces of a stream that are requested before they are needed.
 const AHEAD: usize = 2;
 
-/// Size of a part of an upload, in bytes. S3 accepts 10,000 parts, and thus an object of 156 GiB.
+/// Size of a part of an upload, in bytes. S3 accepts 10,000 parts, so an object may have up to 156 GiB.
 const PART: usize = 16 << 20;
 
 /// Parts of an upload that may be in flight.
@@ -42,11 +42,11 @@ struct Client {
     runtime: Runtime,
     /// The client of each bucket: clients keep connections and credentials.
     stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
-    /// Buckets without credentials, and the variables that gave none: looking for some takes seconds.
+    /// Buckets without credentials, and the variables at that time: looking for credentials takes seconds.
     refused: Mutex<HashMap<String, (Variables, Explained)>>,
 }
 
-/// The environment, as far as it is text.
+/// The environment variables that are valid UTF-8.
 type Variables = Vec<(String, String)>;
 
 /// The client of this process. A forked process creates its own, because it does not have the threads of its parent's
@@ -191,7 +191,7 @@ pub fn put(path: &Path, bytes: &[u8], seen: Option<&Stat>) -> io::Result<bool> {
     };
     match runtime()?.block_on(store.put_opts(&key, bytes.to_vec().into(), mode.into())) {
         Ok(_) => Ok(true),
-        // A retried request may find the object that it has put itself.
+        // A retried request may find the object that its first attempt has written.
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
             let mut found = Vec::new();
             Download::open(path)?.read_to_end(&mut found)?;
@@ -212,8 +212,8 @@ pub fn remove_all(folder: &Path) -> io::Result<()> {
     wait(store.delete_stream(found).try_for_each(|_| std::future::ready(Ok(()))))
 }
 
-/// An object read from its start, in pieces that are requested ahead. All pieces are of the version that was there
-/// first: an object that is replaced meanwhile is an error.
+/// An object read from its start, in pieces that are requested ahead. All pieces are from the version that was found
+/// first; it is an error if the object is replaced in the meantime.
 pub struct Download {
     object: Object,
     version: Option<String>,
@@ -313,8 +313,8 @@ impl Upload {
         }
     }
 
-    /// Discards what has been sent. A store that cannot be reached keeps the parts, invisible, until its own rules
-    /// remove them.
+    /// Discards what has been sent. If the store cannot be reached, it keeps the parts, which are invisible, until its
+    /// own rules remove them.
     pub fn abort(mut self) {
         if let Some(parts) = self.parts.take() {
             let _ = wait(parts.abort());

@@ -26,8 +26,8 @@ use super::calls::uninterrupted;
 /// build ignores it. (Names that begin with `LOBSET_` are settings.)
 pub const TEST_PORTABLE: &str = "TEST_LOBSET_PORTABLE";
 
-/// From this number of files on, the whole file system is synced at once, because each call for a single file waits for
-/// the journal.
+/// At this number of files or more, the whole file system is synced at once, because each call for a single file waits
+/// for the journal.
 const SYNCED_TOGETHER: usize = 65;
 
 /// The system that this process runs on.
@@ -40,7 +40,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// The system as it is.
+    /// The current system.
     pub fn here() -> Self {
         let portable = cfg!(debug_assertions) && std::env::var_os(TEST_PORTABLE).is_some();
         Self {
@@ -371,7 +371,7 @@ mod tests {
         let block = vec![1_u8; 96 << 20];
         assert!(block.iter().step_by(4096).all(|b| *b == 1));
         let found = [Platform::default(), Platform::portable()].map(|p| p.peak_memory().unwrap());
-        // A page counted twice or a unit mistaken would be far outside.
+        // Wrong page sizes or units would give a value far outside this range.
         assert!(found.iter().all(|bytes| (96 << 20..64 << 30).contains(bytes)), "{found:?}");
     }
 

@@ -17,7 +17,7 @@ pub enum Entry {
     File(Stat),
     /// A named pipe, a socket or a device.
     Special(io::Error),
-    /// A folder that cannot be listed, a dangling link, or an entry without metadata: there may be data behind it.
+    /// A folder that cannot be listed, a dangling link, or an entry without metadata. It may hide data.
     Unreadable(io::Error),
 }
 
@@ -30,8 +30,8 @@ pub struct Searched {
     pub folders: BTreeSet<PathBuf>,
 }
 
-/// Searches a folder and all folders below it. Links are followed, except hidden ones; a folder that several paths lead
-/// to is searched once, by the path without links if there is one.
+/// Searches a folder and all folders below it. Links are followed, except hidden ones; a folder reachable by several
+/// paths is searched once, by the path without links if there is one.
 ///
 /// # Errors
 /// When the folder itself cannot be listed.

@@ -1,4 +1,4 @@
-//! What tells a file from the one that takes its place.
+//! Tells a file apart from another that has replaced it.
 
 use std::fs;
 use std::io;

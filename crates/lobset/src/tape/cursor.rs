@@ -72,7 +72,7 @@ impl From<Listing> for SymbolTape {
     }
 }
 
-/// Which of the two tapes to read.
+/// Which of the tapes to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tape {
     /// The mid2 values.
@@ -104,7 +104,7 @@ impl Chunk {
         }
     }
 
-    /// The tapes that it has.
+    /// The tapes that this chunk contains.
     fn tapes(&self) -> &'static [Tape] {
         match self.moment_checksum {
             Some(_) => &[Tape::Mid2, Tape::Rows, Tape::Moments],
@@ -257,9 +257,10 @@ pub fn check_chunks<'a>(file: &Path, chunks: impl IntoIterator<Item = &'a Chunk>
     Ok(())
 }
 
-/// A value of a row that chunks hold in tapes of fixed width.
+/// A value that each row has in a tape of fixed width.
 pub trait Decode: Copy {
-    /// Reads the values of a chunk of `tape`, by its place, into `values`, which is empty. `bytes` is scratch space.
+    /// Reads the values of a chunk of `tape`, given by its index, into `values`, which must be empty. `bytes` is
+    /// scratch space.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read, or has no such values.

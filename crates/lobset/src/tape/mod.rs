@@ -2,8 +2,8 @@
 //!
 //! Scanning a file writes two tapes for each symbol. The *mid2 tape* is the input of the labels, eight bytes a row. The
 //! *row tape* stores each row as its changes from the row before: only a few of the 40 words of a book change, so a row
-//! takes about a tenth of the size of its record, and the reader learns which cells to update. If a target needs them, a
-//! third tape has the *moments*, time and spread, sixteen bytes a row.
+//! takes about a tenth of the size of its record, and the reader learns which cells to update. If a target needs them,
+//! a third tape stores the *moments* (time and spread), sixteen bytes a row.
 
 mod cursor;
 mod moments;

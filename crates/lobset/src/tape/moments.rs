@@ -1,10 +1,10 @@
-//! The moments of a symbol's rows, which targets in time and barriers need.
+//! The moments of a symbol's rows, which time and barrier targets need.
 
 use super::cursor::{Cursor, Decode, OpenFile, SymbolTape, Tape};
 use crate::cast::to_usize;
 use crate::error::{Error, Result};
 
-/// A row, as far as labels depend on it.
+/// The values of a row that labels depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// The running maximum of `ts_recv`.

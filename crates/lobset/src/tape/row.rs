@@ -98,7 +98,7 @@ pub fn is_price(word: usize) -> bool {
     word & 2 == 0
 }
 
-/// The fields that rarely change, and then together.
+/// The fields that change rarely, and usually at the same time.
 #[inline(always)]
 fn marks(event: &Event) -> [u8; 4] {
     [event.action, event.side, event.flags, event.depth]

@@ -4,8 +4,9 @@ use dbn::UNDEF_PRICE;
 
 /// The greatest common divisor of the prices seen so far, 0 before the first.
 ///
-/// Nearly every price is a multiple of those before it, which takes one multiplication to see: a multiple of an odd number
-/// is a small number times it, so multiplied by its inverse modulo 2⁶⁴ it is small (Granlund and Montgomery 1994, section 9).
+/// Nearly every price is a multiple of the current divisor, and one multiplication is enough to check that: a multiple
+/// of an odd number, times the inverse of that number modulo 2⁶⁴, is the quotient, which is small (Granlund and
+/// Montgomery 1994, section 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
     divisor: u64,
@@ -25,7 +26,7 @@ impl Default for Tick {
 }
 
 impl Tick {
-    /// Takes a price into account, in 1e-9 of a price unit; `UNDEF_PRICE` is none.
+    /// Takes into account a price in 1e-9 of a price unit; ignores `UNDEF_PRICE`.
     #[inline(always)]
     pub fn push(&mut self, price: i64) {
         let quotient = price.unsigned_abs().wrapping_mul(self.inverse).rotate_right(self.twos);
@@ -55,13 +56,13 @@ impl Tick {
         Self { divisor, inverse, twos, largest: u64::MAX / divisor }
     }
 
-    /// The tick in 1e-9 of a price unit; 0 if there was no price but 0.
+    /// The tick in 1e-9 of a price unit; 0 if there was no price other than 0.
     pub fn get(self) -> u64 {
         self.divisor
     }
 }
 
-/// The greatest common divisor of two numbers; that of a number and 0 is the number.
+/// The greatest common divisor of two numbers; for a number and 0, it is the number.
 pub fn common_divisor(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);

@@ -17,11 +17,12 @@ use crate::storage::checksum::checksum;
 /// Number of rows in a full chunk. A chunk has fewer when the buffers reach [`MAX_BUFFERED`] first.
 const CHUNK_ROWS: usize = 8192;
 
-/// When more bytes than this are buffered, all symbols are written out, so thousands of symbols share a bounded buffer.
+/// When more bytes than this are buffered, all symbols are written out, so that even thousands of symbols need only a
+/// bounded buffer.
 const MAX_BUFFERED: usize = 48 << 20;
 
-/// A piece of one symbol's tapes: `rows` mid2 values (eight bytes each), then the rows, then the moments, if they are
-/// wanted (sixteen bytes each).
+/// A piece of one symbol's tapes: `rows` mid2 values (eight bytes each), then the rows, then the moments (sixteen bytes
+/// each), if a target needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     /// Number of rows.
@@ -98,7 +99,7 @@ impl TapeWriter {
         Ok(Self { moments: false, path: path.to_owned(), file, offset: 0, symbols: Vec::new(), buffered: 0 })
     }
 
-    /// Writes moments, too: `ts_recv` and the spread of each row.
+    /// Sets whether to write moments too: `ts_recv` and the spread of each row.
     #[must_use]
     pub fn with_moments(self, moments: bool) -> Self {
         Self { moments, ..self }

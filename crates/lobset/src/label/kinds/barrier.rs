@@ -10,17 +10,18 @@ use crate::error::Result;
 use crate::label::candidates::Candidates;
 use crate::tape::{Moment, MomentCursor, SymbolTape};
 
-/// Rows whose highest and lowest mid price are known together, at two levels: few rows are looked at one by one.
+/// Block sizes in rows, at two levels. The highest and lowest mid price of each block are known, so few rows have to be
+/// checked one by one.
 const BLOCKS: [usize; 2] = [64, 4096];
 
 /// Number of values passed on at a time.
 const PIECE: usize = 4096;
 
-/// Relative changes are integers of 2^-40 in the sums of a volatility, so that they are exact in any order.
+/// In the sums of a volatility, relative changes are integers in units of 2^-40, so that the sums are exact in any
+/// order.
 const CHANGE_SCALE: f64 = (1_u64 << 40) as f64;
 
-/// The relative change from one mid price to another; `None` where the first is not above zero. Source: DESIGN of the
-/// label; a change of more than 1 counts as 1 in a volatility.
+/// The relative change from one mid price to another; `None` unless the first is above zero.
 #[inline]
 fn relative(from: i64, to: i64) -> Option<f64> {
     (from > 0).then(|| nearest(i128::from(to) - i128::from(from)) / from as f64)
@@ -55,7 +56,7 @@ impl Volatility {
     }
 }
 
-/// The scaled change from one mid price to the next.
+/// The scaled change from one mid price to the next. In a volatility, a change of more than 1 counts as 1.
 fn change(from: i64, to: i64) -> Option<i64> {
     relative(from, to).map(|change| whole((change.clamp(-1.0, 1.0) * CHANGE_SCALE).round_ties_even()))
 }
@@ -72,14 +73,14 @@ impl Width {
     }
 }
 
-/// The barriers of a row, and how far ahead prices have been looked at for a touch. Nearly all rows have the barriers of
-/// the row before, and their search goes on where that of the row before ended.
+/// The barriers of a row, and how far ahead prices have been searched for a touch. Nearly all rows have the same
+/// barriers as the row before, so their search continues where the previous one ended.
 struct Search {
-    /// What the barriers follow from: mid price, spread and volatility of the row.
+    /// What determines the barriers: mid price, spread and volatility of the row.
     of: (i64, i64, Option<f64>),
     /// The barriers; `None` if they are undefined.
     barriers: Option<[i64; 2]>,
-    /// The first row that has not been looked at; the one before is the first touch, if there is one.
+    /// The first row that has not been searched. If there is a touch, it is the row before this one.
     next: usize,
     touched: bool,
 }
@@ -138,7 +139,7 @@ impl Rows {
     }
 }
 
-/// The least mid price above `from` whose return is at least `share`.
+/// The lowest mid price above `from` whose return is at least `share`; `i64::MAX` if there is none.
 #[inline]
 fn lowest_up(from: i64, share: f64) -> i64 {
     let reached = |mid2: i64| relative(from, mid2).is_some_and(|found| found >= share);
@@ -149,11 +150,11 @@ fn lowest_up(from: i64, share: f64) -> i64 {
     while mid2 < i64::MAX && !reached(mid2) {
         mid2 += 1;
     }
-    // A barrier that no price reaches.
+    // No price reaches this barrier.
     if reached(mid2) { mid2 } else { i64::MAX }
 }
 
-/// The greatest mid price below `from` whose return is at most `-share`; `i64::MIN` if there is none.
+/// The highest mid price below `from` whose return is at most `-share`; `i64::MIN` if there is none.
 #[inline]
 fn highest_down(from: i64, share: f64) -> i64 {
     let reached = |mid2: i64| relative(from, mid2).is_some_and(|found| found <= -share);
@@ -168,12 +169,12 @@ fn highest_down(from: i64, share: f64) -> i64 {
 }
 
 impl Barrier {
-    /// Rows before a row that its label depends on.
+    /// Number of rows before a row that its label depends on.
     fn behind(&self) -> u64 {
         self.sigma_rows().saturating_sub(1)
     }
 
-    /// The first row that is too far ahead for a label of `row`.
+    /// The first row that is too far ahead to affect the label of `row`.
     fn after(&self, tape: &SymbolTape, row: u64) -> Result<u64> {
         match self.horizon {
             Horizon::Rows(rows) => Ok((row + rows + 1).min(tape.rows())),
@@ -228,7 +229,7 @@ impl Rule for Barrier {
         }
     }
 
-    /// The rows of a range and of its last label are in memory.
+    /// Keeps the rows of a range in memory, with the rows that its last label looks at.
     fn compute(
         &self,
         tape: &SymbolTape,
@@ -302,8 +303,8 @@ impl Rule for Barrier {
         Ok(())
     }
 
-    /// The second track has the row of the first touch, NaN without one. With a horizon in time, the third has the last
-    /// row that a label may look at.
+    /// The second track is the row of the first touch, NaN if there is none. With a horizon in time, the third is the
+    /// last row that a label may look at.
     fn tracks(&self) -> usize {
         match self.horizon {
             Horizon::Rows(_) => 2,
@@ -328,7 +329,8 @@ impl Rule for Barrier {
 }
 
 impl Barrier {
-    /// The least mid price of the upper barrier and the greatest of the lower one. `None` where they are undefined.
+    /// The lowest mid price that touches the upper barrier and the highest that touches the lower one; `None` if they
+    /// are undefined.
     fn barriers(&self, here: &Moment, sigma: Option<f64>) -> Option<[i64; 2]> {
         if here.mid2 <= 0 {
             return None;
@@ -340,8 +342,8 @@ impl Barrier {
 }
 
 impl Search {
-    /// The movement of a row, and the row of the first touch up to `end`. `None` where it is undefined. The rows that a
-    /// search is asked for follow each other, and none of them is itself beyond the barriers.
+    /// The movement of a row, and the row of the first touch up to `end`. `None` if the movement is undefined. Calls
+    /// must be for consecutive rows, none of which is itself beyond the barriers.
     fn label(&mut self, all: &Rows, row: usize, end: usize) -> Option<(f64, Option<usize>)> {
         let [high, low] = self.barriers?;
         if !self.touched && self.next <= end {

@@ -80,7 +80,8 @@ impl Rule for Means {
         (!self.is_anchored()).then_some(1)
     }
 
-    /// The windows slide: each row costs four tape values for windows of any length; four chunks of tape are in memory.
+    /// The windows slide: each row reads four tape values, however long the windows are. Four chunks of tape are in
+    /// memory.
     fn compute(
         &self,
         tape: &SymbolTape,
@@ -93,7 +94,7 @@ impl Rule for Means {
         for rows in candidates.rows(range) {
             let (first_behind, first_ahead) = (rows.start - self.behind(), rows.start + 1 + self.lookforward_offset);
             let mut behind_first = MidCursor::new(tape, first_behind)?;
-            // The row itself, which the past window contains too with `include_row`.
+            // The row itself; with `include_row`, the past window contains it too.
             let mut at_row = MidCursor::new(tape, first_behind)?;
             let mut ahead_first = MidCursor::new(tape, first_ahead)?;
             let mut ahead_next = MidCursor::new(tape, first_ahead)?;

@@ -26,8 +26,8 @@ pub(crate) enum Ahead {
 
 /// A kind of movement.
 pub(crate) trait Rule {
-    /// The rows that can have a label: those whose windows are whole within the unbroken stretches of a stream. Each row
-    /// in `breaks`, which ascend, starts a stretch.
+    /// The rows that can have a label: those whose windows lie entirely within an unbroken stretch of the stream. Each
+    /// row in `breaks`, which ascend, starts a stretch.
     ///
     /// # Errors
     /// [`Error::Output`](crate::Error::Output) when the tape cannot be read.
@@ -49,12 +49,13 @@ pub(crate) trait Rule {
     /// [`Error::Output`](crate::Error::Output) when the tape cannot be read.
     fn seen(&self, tape: &SymbolTape, rows: Range<u64>) -> Result<Range<u64>>;
 
-    /// About how many rows a label looks at: tasks are several times as long, so that their first label costs little.
+    /// Roughly how many rows a label looks at. Tasks are several times as long, so that the setup for their first label
+    /// costs little.
     fn span(&self) -> u64;
 
     /// Computes the tracks of a range of candidates, and passes them to `take` in order, a few thousand candidates at a
-    /// time. The first track has the movements, NaN where undefined. `breaks` are those of the stream, or of the part that
-    /// the labels depend on.
+    /// time. The first track has the movements, NaN where undefined. `breaks` are the breaks of the stream, or of the
+    /// part of it that the labels depend on.
     ///
     /// # Errors
     /// [`Error::Output`](crate::Error::Output) when the tape cannot be read; any error of `take`.
@@ -72,20 +73,21 @@ pub(crate) trait Rule {
         1
     }
 
-    /// Whether the second track has the row of the first touch, which determines the class.
+    /// Whether the second track is the row of the first touch, which determines the class.
     fn touches(&self) -> bool {
         false
     }
 
-    /// The track of the last rows that labels may look at. `None` if these are at a fixed distance.
+    /// The index of the track with the last row that each label may look at. `None` if that row is at a fixed distance.
     fn end_track(&self) -> Option<usize> {
         None
     }
 
-    /// The last row that the label of `row` may look at; `tracks` has the values of the first and the last track of `row`.
+    /// The last row that the label of `row` may look at; `tracks` contains the values of `row` in the first and the
+    /// last track.
     fn end(&self, row: u64, tracks: [f64; 2]) -> u64;
 
-    /// The track of known parts: what the movement would be if the price stayed where it is at the row, which needs no
+    /// The index of the track of known parts: the movement if the price stayed the same from the row on, which needs no
     /// forecast. `None` if that is 0 in every row, because movements start from the price at the row.
     fn known_track(&self) -> Option<usize> {
         None
@@ -93,7 +95,7 @@ pub(crate) trait Rule {
 }
 
 impl Movement {
-    /// The kind that computes it.
+    /// The rule that computes it.
     pub(crate) fn rule(&self) -> &dyn Rule {
         match self {
             Self::Means(means) => means,

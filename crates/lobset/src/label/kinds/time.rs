@@ -21,7 +21,7 @@ impl Time {
     }
 }
 
-/// The mid price as a function of time, read forwards. Integrals begin at the first row read.
+/// The mid price as a function of time, read forwards. Integrals start at the first row read.
 struct Steps<'a> {
     cursor: MomentCursor<'a>,
     /// The last row reached, and its number.
@@ -34,7 +34,7 @@ struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// Begins at `row`, which is before the end of the tape.
+    /// Starts at `row`, which must be before the end of the tape.
     fn new(tape: &'a SymbolTape, row: u64, stretch_end: u64) -> Result<Self> {
         let mut cursor = MomentCursor::new(tape, row)?;
         let last = cursor.peek()?.unwrap_or(Moment { ts: 0, mid2: 0, spread: 0 });
@@ -42,7 +42,7 @@ impl<'a> Steps<'a> {
         Ok(Self { cursor, last, row, stretch_end, integral: 0 })
     }
 
-    /// Moves on to the last row at `ts` or before; times do not decrease.
+    /// Advances to the last row at or before `ts`, which must not decrease between calls.
     #[inline]
     fn reach(&mut self, ts: u64) -> Result<()> {
         loop {
@@ -56,7 +56,7 @@ impl<'a> Steps<'a> {
             }
             self.row += reached as u64;
             self.cursor.skip(reached);
-            // Only at the end of a chunk of the tape, the next row may be within reach, too.
+            // The next row can be within reach only if all remaining rows of the chunk were.
             if reached == 0 || reached < most {
                 return Ok(());
             }
@@ -70,14 +70,14 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// The relative change from `behind` over the length `lookback` to `ahead` over the length `length`: exact, with numerator
-/// and denominator rounded once. `None` where the past is not above zero.
+/// The relative change from the mean `behind / lookback` to the mean `ahead / length`. Numerator and denominator are
+/// exact; each is rounded once. `None` unless `behind` is above zero.
 #[inline]
 fn movement(behind: i128, lookback: u64, ahead: i128, length: u64) -> Option<f64> {
     if behind <= 0 {
         return None;
     }
-    // Up to half a day: 2^80 times 2^46 fits, and so does the difference of two such products.
+    // Windows of up to half a day: 2^80 times 2^46 fits, and so does the difference of two such products.
     if behind >> 80 == 0 && matches!(ahead >> 80, -1..=0) && (length | lookback) >> 46 == 0 {
         let below = behind * i128::from(length);
         return Some(nearest(ahead * i128::from(lookback) - below) / nearest(below));
@@ -118,7 +118,7 @@ impl Rule for Time {
         1 << 16
     }
 
-    /// Each row costs a step of four cursors for windows of any length; four chunks of tape are in memory.
+    /// Each row advances four cursors by one step, however long the windows are. Four chunks of tape are in memory.
     fn compute(
         &self,
         tape: &SymbolTape,
@@ -180,7 +180,7 @@ impl Rule for Time {
         Ok(())
     }
 
-    /// The last track has the last row that a label looks at.
+    /// The last track is the last row that a label looks at.
     fn tracks(&self) -> usize {
         if self.lookback.0 == 0 { 2 } else { 3 }
     }

@@ -1,9 +1,9 @@
-//! Signed integers of 192 bits: products that do not fit 128 bits; and how integers of 128 bits become floats.
+//! Signed 192-bit integers, for products that do not fit in 128 bits, and the conversion of 128-bit integers to floats.
 
-/// The nearest f64, ties to even: what `as f64` gives, which calls a function that takes several times as long.
+/// The nearest f64, ties to even. The result equals `as f64`, which calls a function that is several times slower.
 #[inline]
 pub(super) fn nearest(value: i128) -> f64 {
-    // Nearly all values fit 64 bits, where this is one instruction.
+    // Nearly all values fit in 64 bits, and then this is one instruction.
     if let Ok(value) = i64::try_from(value) {
         return value as f64;
     }
@@ -25,7 +25,7 @@ pub(super) struct Wide {
 }
 
 impl Wide {
-    /// The product of two numbers, of which the first is between -2^126 and 2^126.
+    /// The product of two numbers, the first of which is between -2^126 and 2^126.
     pub(super) fn product(a: i128, b: u64) -> Self {
         let (high, low) = (a >> 64, crate::cast::low64(a.cast_unsigned()));
         let below = u128::from(low) * u128::from(b);

@@ -75,7 +75,7 @@ macro_rules! on_disk {
                         max: *max,
                         median: *median,
                     }),
-                    // None of the eight: each symbol has its own.
+                    // All eight are missing: each symbol has its own boundaries.
                     _ if lacking.len() == 8 => None,
                     _ => return Err(format!("the boundaries of all symbols lack {}", lacking.join(", "))),
                 };
@@ -91,7 +91,7 @@ on_disk! {
 }
 
 on_disk! {
-    /// The whole file. The boundaries of the classic target have no object of their own.
+    /// The whole file. The boundaries of the classic target are keys of the file itself, not of a nested object.
     OnDisk {
         version: String,
         fit_until: Timestamp,
@@ -137,7 +137,7 @@ impl Thresholds {
     /// Reads the bytes of a `thresholds.json`.
     ///
     /// # Errors
-    /// A text that describes what is wrong.
+    /// A description of what is wrong.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
         let thresholds: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         let mut contradictions = thresholds.contradictions();

@@ -9,8 +9,8 @@ use crate::cast::low64;
 /// Bits of a digit.
 const DIGIT: u32 = 64;
 
-/// Bits after the point, and number of digits. Values of derived columns are multiples of 2^-115 (the weighted mid of one
-/// unit of 1e-9, divided by sizes of 32 bits) below 2^35; with 2^48 rows their sum is below 2^83.
+/// Bits after the point, and number of digits. Values of derived columns are below 2^35 and multiples of 2^-115 (the
+/// weighted mid of one unit of 1e-9, divided by 32-bit sizes). With 2^48 rows, their sum is below 2^83.
 const FRACTION: u32 = 128;
 const DIGITS: usize = 5;
 
@@ -23,7 +23,8 @@ const SQUARE_DIGITS: usize = 8;
 struct Exact {
     /// Bits after the point.
     fraction: u32,
-    /// Digits of 64 bits, the lowest first. They carry only at the end: each holds a sum of up to 2^62 terms.
+    /// Digits of 64 bits, the lowest first. Carries are propagated only at the end: each digit has room for a sum of up
+    /// to 2^62 terms.
     digits: Vec<i128>,
     /// Whether a term did not fit, so that the sum is unknown.
     lost: bool,
@@ -40,7 +41,7 @@ impl Exact {
         if magnitude == 0 {
             return;
         }
-        // The lowest bit that is set is the first one that needs a place.
+        // Only the bits from the lowest set bit up need a place in the digits.
         let place = i64::from(exponent) + i64::from(zeros) + i64::from(self.fraction);
         let magnitude = magnitude >> zeros;
         let Ok(place) = u32::try_from(place) else {
@@ -88,7 +89,7 @@ impl FloatSums {
     /// Adds a value `times` times.
     pub fn add(&mut self, value: f64, times: u32) {
         let bits = value.abs().to_bits();
-        // The exponent of the lowest bit of a normal number; derived columns have no other numbers except zero.
+        // The exponent of the lowest bit of a normal number. Derived columns contain only normal numbers and zero.
         let exponent = i32::try_from(bits >> 52).unwrap_or_default() - 1075;
         let mantissa = u128::from(bits & ((1 << 52) - 1) | 1 << 52);
         if value == 0.0 {
@@ -152,7 +153,7 @@ mod tests {
             let sum: i128 = values.iter().map(|(value, times)| i128::from(*value) * i128::from(*times)).sum();
             let squares: i128 = values.iter().map(|(value, times)| i128::from(*value).pow(2) * i128::from(*times)).sum();
             prop_assert_eq!(of(&floats), [Some(sum as f64), Some(squares as f64)]);
-            // In two parts, and a power of two smaller.
+            // Divided into two parts, and scaled down by a power of two.
             let [mut all, mut rest] = [FloatSums::new(), FloatSums::new()];
             for (number, (value, times)) in floats.iter().enumerate() {
                 (if number % 3 == 0 { &mut all } else { &mut rest }).add(value / 2_f64.powi(61), *times);

@@ -1,5 +1,5 @@
-//! Counts, sums and sums of squares of the columns of a dataset, by input file: what means and deviations of any range of
-//! files are made of.
+//! Counts, sums and sums of squares of the columns of a dataset, by input file. The means and deviations of any range
+//! of files follow from them.
 //!
 //! | file | what it does |
 //! |---|---|

@@ -28,7 +28,7 @@ pub enum Totals {
     Floats(FloatSums),
 }
 
-/// The sum of two numbers that `add` may refuse.
+/// Adds two numbers with `add`, which returns `None` on overflow.
 fn both<T>(a: Option<T>, b: Option<T>, add: impl FnOnce(T, T) -> Option<T>) -> Option<T> {
     a.zip(b).and_then(|(a, b)| add(a, b))
 }
@@ -49,7 +49,7 @@ impl ColumnSums {
         self.count += u64::from(times);
         match &mut self.of {
             Totals::Integers { sum, squares } => {
-                // Prices have 64 bits with a sign, and all others are unsigned.
+                // Prices are signed 64-bit integers; all other values are unsigned.
                 let value = bits.cast_signed();
                 let square = u128::from(value.unsigned_abs()).pow(2).checked_mul(times.into());
                 *sum = both(*sum, i128::from(value).checked_mul(times.into()), i128::checked_add);

@@ -20,7 +20,7 @@ use crate::output::dataset::{DatasetWriter, SYMBOL_KEY, VERSION_KEY, WrittenFile
 use crate::output::kind::Kind;
 use crate::output::schema::{DatasetSchema, FileSchema};
 
-/// The last part of the name of a file with sums, where that of a dataset has `_dataset`.
+/// The ending of the name of a file with sums, in place of `_dataset` in the name of a dataset.
 pub const MOMENTS_ENDING: &str = "_moments";
 
 /// The file name of a symbol's sums without its extension.
@@ -41,7 +41,7 @@ pub mod columns {
     pub const FILE: &str = "file";
     /// The column of the dataset.
     pub const COLUMN: &str = "column";
-    /// What to divide sums by to get sums of the values in the dataset; sums of squares twice.
+    /// The number to divide sums by, and sums of squares twice, to get sums of the values in the dataset.
     pub const DIVISOR: &str = "divisor";
     /// The count, the sums of whole numbers, the sums of floats.
     pub const SUMS: [&str; 5] = ["count", "sum", "sum_of_squares", "sum_float", "sum_of_squares_float"];
@@ -52,11 +52,11 @@ pub mod columns {
     }
 }
 
-/// Digits of a decimal, and the first number that has more.
+/// Maximum number of digits of a decimal, and the smallest number with more digits.
 const DIGITS: u8 = 38;
 const TOO_LARGE: u128 = 10_u128.pow(38);
 
-/// How many units of a column's sums are one in the dataset: prices are counted in 1e-9, mid prices in half of that.
+/// How many units of a column's sums make 1 in the dataset: prices are counted in 1e-9, mid prices in half of that.
 fn divisor(kind: Kind) -> i64 {
     match kind {
         Kind::FloatPrice => 1_000_000_000,
@@ -65,7 +65,7 @@ fn divisor(kind: Kind) -> i64 {
     }
 }
 
-/// Rows of a row group, if the columns of one file are not more.
+/// Maximum number of rows of a row group, unless a single file has more columns.
 const ROWS: usize = 1 << 16;
 
 /// The Arrow schema of a file with the sums of these targets.

@@ -1,5 +1,5 @@
-//! Adds up the numeric columns of a row group while they are encoded. A column's runs are walked once: how often each of
-//! its distinct values occurs in a segment of rows is counted, and each is multiplied once.
+//! Adds up the numeric columns of a row group while they are encoded. A single pass over a column's runs counts how
+//! often each distinct value occurs in a segment of rows, so that each distinct value is multiplied once.
 
 use std::collections::VecDeque;
 
@@ -14,9 +14,9 @@ use crate::output::labels::{LabelBlock, LabelField};
 /// What all rows of a segment have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key {
-    /// The place of their input file.
+    /// The index of their input file.
     file: usize,
-    /// A bit for each target of which they are fit rows. There are at most 65 targets.
+    /// A bit for each target whose fit rows they are among. There are at most 65 targets.
     fit: u128,
 }
 
@@ -37,7 +37,7 @@ pub struct Tally {
     /// The sums of the columns so far, by key.
     columns: Vec<Vec<ColumnSums>>,
     kinds: Vec<Kind>,
-    /// How often each value of the current column occurs in the current segment, and the values that do.
+    /// How often each value of the current column occurs in the current segment, and the values that occur in it.
     counts: Vec<u32>,
     occurring: Vec<u32>,
     /// The sums of finished row groups that have not been taken.
@@ -60,7 +60,7 @@ impl Tally {
         }
     }
 
-    /// The rows from here on come from the input file with this place.
+    /// Sets the index of the input file that the following rows come from.
     pub fn set_file(&mut self, file: usize) {
         self.file = file;
     }
@@ -81,7 +81,7 @@ impl Tally {
 
     #[cold]
     fn open(&mut self, key: Key) {
-        // A key that returns was there a moment ago.
+        // A key that comes back was usually used recently.
         let key = self.keys.iter().rposition(|known| *known == key).unwrap_or_else(|| {
             self.keys.push(key);
             self.keys.len() - 1
@@ -95,7 +95,7 @@ impl Tally {
         vec![ColumnSums::new(kind); self.keys.len()]
     }
 
-    /// Adds up a column that consists of runs of `values`; the number of null is not that of a value.
+    /// Adds up a column that consists of runs of `values`. Null has a number that is not an index into `values`.
     pub fn runs(&mut self, column: &Column, runs: impl Iterator<Item = Run>, values: &[u64]) {
         let mut sums = self.begin(column.kind);
         let Self { segments, counts, occurring, columns, .. } = self;
@@ -131,7 +131,7 @@ impl Tally {
         columns.push(sums);
     }
 
-    /// Adds up a column of whole numbers of at most 32 bits with one value for each row, none of which is null.
+    /// Adds up a column of integers of at most 32 bits, with one value for each row and without nulls.
     pub fn series(&mut self, column: &Column, mut values: impl Iterator<Item = i64>) {
         let mut sums = self.begin(column.kind);
         for segment in &self.segments {
@@ -153,7 +153,7 @@ impl Tally {
         let mut group = SymbolSums::default();
         let none: Vec<ColumnSums> = self.kinds.iter().map(|kind| ColumnSums::new(*kind)).collect();
         for (place, Key { file, fit }) in self.keys.iter().enumerate() {
-            // The rows of a file follow each other.
+            // The rows of a file are consecutive.
             if group.0.last().is_none_or(|last| last.file != *file) {
                 group.0.push(FileSums { file: *file, sets: vec![none.clone(); 1 + self.targets] });
             }

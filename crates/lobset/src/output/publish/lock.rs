@@ -63,7 +63,8 @@ impl Lock {
                     return Err(not_locked(&path, &e));
                 }
             }
-            // A run removes its lock file at its end, while holding the lock: a lock on a removed file excludes nobody.
+            // A run removes its lock file at its end, while holding the lock: a lock on a removed file does not keep
+            // out other runs.
             let lock = Self { path: path.clone(), file };
             if lock.is_named() {
                 return Ok(lock);
@@ -148,7 +149,7 @@ mod tests {
         let first = take(&work).unwrap();
         assert!(take(&work).err().unwrap().to_string().contains("another run is using it"));
         first.check().unwrap();
-        // A process that opened the lock file before the folder was removed locks a file without a name.
+        // A process that opened the lock file before the folder was removed locks a file that no longer has a name.
         let stale = File::open(work.join(NAME)).unwrap();
         fs::remove_dir_all(&work).unwrap();
         first.check().unwrap_err();

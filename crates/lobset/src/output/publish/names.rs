@@ -1,4 +1,4 @@
-//! Names of files and folders: of OUT, and of the work folder beside it.
+//! Names of files and folders in OUT and in the work folder next to it.
 
 /// The manifest; a folder without it is not a dataset.
 pub const MANIFEST: &str = "manifest.json";

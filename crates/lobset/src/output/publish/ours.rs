@@ -33,7 +33,7 @@ struct Symbol {
     dataset: Option<Dataset>,
 }
 
-/// A dataset. Manifests of versions that wrote no sums name none.
+/// A dataset. Manifests of versions that did not write sums have no entry for them.
 #[derive(Deserialize)]
 struct Dataset {
     #[serde(flatten)]
@@ -72,7 +72,7 @@ impl Names {
         files.chain([&self.card, &self.report].into_iter().flatten().map(|small| (small.name(), None)))
     }
 
-    /// The names of all files except the manifest; `None` when one of them leads out of the folder.
+    /// The names of all files except the manifest; `None` if one of them points outside the folder.
     fn plain(&self) -> Option<BTreeSet<String>> {
         let plain = |name: &str| Path::new(name).file_name() == Some(OsStr::new(name));
         self.sizes().map(|(name, _)| plain(name).then(|| name.to_owned())).collect()

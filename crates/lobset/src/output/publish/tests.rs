@@ -32,7 +32,7 @@ fn open(out: &Path, overwrite: bool, platform: &Platform) -> Result<Workspace> {
     Workspace::beside(out, overwrite, platform.clone(), check_folder)
 }
 
-/// Opens, stages and publishes, and leaves the work folder behind as after a kill.
+/// Opens, stages and publishes, and leaves the work folder behind as if the process had been killed.
 fn publish(out: &Path, name: &str, overwrite: bool, platform: &Platform) -> Result<()> {
     let workspace = open(out, overwrite, platform)?;
     write_dataset(&workspace.staged(), name);
@@ -360,7 +360,7 @@ fn links_and_names_that_lead_out_of_the_folder_make_no_dataset() {
         let error = open(&out, true, &Platform::default()).err().unwrap();
         assert!(error.to_string().contains("is not a lobset dataset"), "{name}: {error}");
     }
-    // A manifest that is a link does not count.
+    // A manifest that is a link is not accepted.
     fs::remove_file(out.join(MANIFEST)).unwrap();
     symlink(dataset.join(MANIFEST), out.join(MANIFEST)).unwrap();
     let error = open(&out, true, &Platform::default()).err().unwrap();
@@ -427,7 +427,7 @@ fn a_file_is_published_whole_and_replaces_only_when_asked() {
             fs::write(&out, "mine").unwrap();
             let error = workspace.publish_file("third").unwrap_err();
             assert!(error.to_string().contains("is not a lobset thresholds file"), "{error}");
-            // As after a kill: the next run clears it away.
+            // As if the process had been killed: the next run clears this away.
             drop(workspace);
             assert_eq!(fs::read(&out).unwrap(), b"mine");
             fs::remove_file(&out).unwrap();
@@ -506,7 +506,7 @@ fn what_is_published_is_what_was_staged() {
     }
 }
 
-/// The replaced dataset cannot be moved to `discarded`: the run returns a note, and OUT is complete all the same.
+/// The replaced dataset cannot be moved to `discarded`: the run returns a note, and OUT is complete anyway.
 #[test]
 fn a_cleanup_that_fails_after_publication_is_told_and_no_failure() {
     let folder = tempfile::tempdir().unwrap();
