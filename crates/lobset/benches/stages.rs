@@ -63,7 +63,7 @@ impl Market {
     }
 }
 
-/// Exits on an error: a benchmark that fails has no result.
+/// Exits on an error, because a benchmark that fails has no result.
 fn or_exit<T>(outcome: Outcome<T>) -> T {
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");

@@ -1,5 +1,5 @@
-//! What files say of themselves is believed only as far as it holds: their times, their metadata, their values, their
-//! symbols.
+//! What files say about themselves is trusted only as far as it is true: their times, their metadata, their values,
+//! their symbols.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -38,7 +38,7 @@ fn names(manifest: &Manifest) -> Vec<&str> {
 #[test]
 fn one_wrong_stamp_at_the_start_of_a_file_moves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    // A query of four days, split by size: all files give its start.
+    // A query of four days, split by size: all files have its start.
     let whole = query(START, START + 4 * DAY);
     for place in 1..4 {
         for wrong in [START + SECOND / 2, START + 3 * DAY + 7 * SECOND] {
@@ -55,7 +55,7 @@ fn one_wrong_stamp_at_the_start_of_a_file_moves_nothing() {
             });
             let [Ok(good), outcome] = outcomes else { panic!("{outcomes:?}") };
             if wrong > START + DAY {
-                // All rows of the file lie before its first one.
+                // All rows of the file are before its first one.
                 let error = refused(outcome);
                 assert_eq!(error.record, Some(0));
                 assert!(
@@ -67,7 +67,7 @@ fn one_wrong_stamp_at_the_start_of_a_file_moves_nothing() {
             let wrong = &outcome.unwrap();
             assert_eq!(names(wrong), ["9.dbn", "8.dbn", "7.dbn", "6.dbn"]);
             let moved = wrong.thresholds.fit_until.0 - good.thresholds.fit_until.0;
-            // Where the wrong stamp is that of T itself, the next one is taken.
+            // If the wrong stamp is that of T itself, the next one is taken.
             assert_eq!(moved, if place == 2 { 1_000_000 } else { 0 });
         }
     }
@@ -96,7 +96,7 @@ fn records_outside_their_own_metadata_are_refused() {
             "but the file's metadata says that its records are from 2024-04-03T00:00:00.000000000Z to 2024-04-04T";
         assert!(error.message.contains(said), "{error}");
     }
-    // The last record of a file that was split has the time of its end, and clocks may be off by a moment.
+    // The last record of a file that was split has the file's end as its time, and clocks may be slightly off.
     let last = START + 10 * SECOND + 599_000_000;
     assert!(outcome(&query(START + 10 * SECOND + 1_000, last), &|_| {}).is_ok());
     // A live capture has no end, and replays what came before its start.
@@ -122,7 +122,7 @@ fn a_stream_that_runs_backwards_is_refused() {
     // The second half first.
     let error = refused(outcome(&[&good[1_000..], &good[..1_000]].concat()));
     assert_eq!(error.record, Some(1_000));
-    // One wrong stamp is enough to put the rows after it behind, and the next file's.
+    // One wrong stamp is enough to put the rows after it behind, including those of the next file.
     for place in [0, 100, 1_500] {
         let mut wrong = good.clone();
         wrong[place].ts_recv += DAY;
@@ -141,7 +141,7 @@ fn a_stream_that_runs_backwards_is_refused() {
     two(&good).unwrap();
     let error = refused(two(&first));
     assert!(error.path.ends_with("b.dbn") && error.message.contains("2,000 of its 2,000 rows"), "{error}");
-    // Some late rows are counted, and told.
+    // A few late rows are counted, and lead to a warning.
     let mut late = good.clone();
     (0..100).for_each(|i| late[100 + i * 19].ts_recv -= SECOND / 20);
     let manifest = outcome(&late).unwrap();
@@ -150,7 +150,7 @@ fn a_stream_that_runs_backwards_is_refused() {
     assert!(manifest.warnings.iter().any(|warning| warning.starts_with(said)), "{:?}", manifest.warnings);
     let found = inspected(&[folder.path().join("a.dbn")], &small()).unwrap();
     assert!(found.symbols[0].steps_back == 100 && found.warnings[0].starts_with(said), "{:?}", found.warnings);
-    // Now and then is no news.
+    // An occasional step back leads to no warning.
     let mut seldom = good;
     (0..9).for_each(|i| seldom[100 + i * 19].ts_recv -= SECOND / 20);
     assert_eq!(outcome(&seldom).unwrap().warnings, Vec::<String>::new());
@@ -179,7 +179,7 @@ fn impossible_values_are_counted_and_refused_when_asked() {
     assert!(manifest.warnings[0].starts_with(said), "{:?}", manifest.warnings);
     let inspection = inspected(&inputs, &small()).unwrap();
     assert_eq!((inspection.files[0].impossible, &inspection.warnings[0]), (found, &manifest.warnings[0]));
-    // What was written is what the files hold.
+    // The datasets contain what the files hold.
     validate(&out, Some((&inputs, Compare::Random(1))), &Options::default(), &Monitor::silent()).unwrap();
 
     let strict = Config { strict: true, ..small() };
@@ -206,7 +206,7 @@ fn a_price_that_is_no_exact_float_is_refused_by_its_record() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let mut messages = messages(400, START);
-    // Such a price may be an exact float all the same.
+    // Such a price may still be an exact float.
     messages[100].levels[9].ask_px = 140_000_000_000_000_000;
     let write = |messages: &[Mbp10Msg]| write(folder.path(), "a.dbn", &query(START, START + DAY), messages);
     run(&[write(&messages)], &out, &small()).unwrap();
@@ -261,7 +261,7 @@ fn files_without_checksums_are_known() {
     }
     let manifest = run(&[folder.path().join("2.dbn.zst")], &folder.path().join("out"), &small()).unwrap();
     assert_eq!(manifest.inputs[0].checksummed, Some(false));
-    // Manifests of earlier versions say nothing of it.
+    // Manifests of earlier versions do not mention it.
     let mut old = serde_json::to_value(&manifest).unwrap();
     for key in ["checksummed", "impossible"] {
         old["inputs"][0].as_object_mut().unwrap().remove(key);
@@ -285,7 +285,7 @@ fn metadata_is_no_longer_than_its_contents_need() {
         bytes[4..8].copy_from_slice(&length.to_le_bytes());
         bytes
     };
-    // A little padding has always been there.
+    // A little padding has always been allowed.
     read_bytes(&padded(whole.len() as u32 + 64, 0)).unwrap();
     let zeros = refused(read_bytes(&padded(1 << 20, 0)).map(drop));
     assert!(zeros.message.contains("of which thousands are zeros: the header is damaged"), "{zeros}");
@@ -320,7 +320,7 @@ fn a_run_over_a_file_cut_at_any_byte_publishes_nothing() {
     let whole = zstd::encode_all(plain.as_slice(), 3).unwrap();
     let records = plain.len() - 2 * 368;
     let cuts = (0..whole.len()).map(|cut| &whole[..cut]);
-    // Between two records a cut leaves a whole, shorter file.
+    // A cut between two records leaves a complete, shorter file.
     let plain_cuts = (0..plain.len()).filter(|cut| *cut < records || !(*cut - records).is_multiple_of(368));
     let mut refusals = 0;
     for bytes in cuts.chain(plain_cuts.map(|cut| &plain[..cut])) {

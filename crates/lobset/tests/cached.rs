@@ -74,7 +74,7 @@ fn tensors_from_a_file_are_those_of_the_dataset() {
     simulate(&folder.path().join("market"), 2, 30_000);
     let cache = Cache::at(folder.path().join("cache"));
     let all = Feature::ALL;
-    // The price step decides how wide steps are in the file; the features, what stands beside them.
+    // The price step decides how wide steps are in the file; the features decide which values follow them.
     for (price_type, features, pip, samples_of, length, stride) in [
         (PriceType::Float, all, 0.00001, 1_000, 100, 1),
         (PriceType::Float, &all[..1], 0.00001, 600, 60, 45),
@@ -97,7 +97,7 @@ fn tensors_from_a_file_are_those_of_the_dataset() {
             let cached = WindowCache::with_file(reader(), spec.clone(), (&index, stride), &cache, on).unwrap();
             assert!(samples(&cached, &index, every) == want, "{features:?} {pip} {stride}");
         }
-        // A window that is not whole, or on no grid, is refused, not made up.
+        // A window that is incomplete, or not on a grid, is refused rather than made up.
         let on = (1, &Monitor::silent());
         let cached = WindowCache::with_file(reader(), spec.clone(), (&index, stride), &cache, on).unwrap();
         let mut out = vec![0.0_f32; spec.cells()];
@@ -209,7 +209,7 @@ fn cases(price_type: PriceType) -> Vec<Case> {
     cases
 }
 
-/// Writes columns as a file that passes for a dataset, with a break after row 1,234 and row groups of 700 rows.
+/// Writes columns as a file that passes as a dataset, with a break after row 1,234 and row groups of 700 rows.
 fn write_table(path: &Path, config: &Config, cases: &[Case]) {
     let splits: DictionaryArray<Int32Type> = (0..ROWS).map(|_| "fit").collect();
     let rows = (0..ROWS as u64).map(|row| if row > 1_234 { row + 500 } else { row });
@@ -255,7 +255,7 @@ fn rows_and_windows_from_a_file_are_the_values_of_the_dataset() {
         write_table(&path, &config, &cases);
         let mut names: Vec<&str> = cases.iter().map(|(name, ..)| *name).collect();
         for length in [1, 7, 900] {
-            // Whatever the order of the columns; one may stand there twice.
+            // In any order of the columns; a column may occur twice.
             names.rotate_left(5);
             let columns = [&names[..], &names[3..4]].concat();
             let reader = || DatasetReader::open(&path).unwrap();

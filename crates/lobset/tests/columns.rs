@@ -1,4 +1,4 @@
-//! Which value stands in which column, told by hand: the only place beside the table of columns that says so.
+//! Which value belongs in which column, written by hand: the only place besides the table of columns that says so.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -210,7 +210,7 @@ fn what_a_record_leaves_undefined_is_null() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     assert_eq!(found, [names(&["ts_recv", "ts_event"]), prices.clone(), names(&["symbol"])].concat());
 
-    // A row has a time of its own, or it would not be one.
+    // A row always has its own time, or it would not be a row.
     let mut row = row_of(&file);
     (row.event.ts_recv, row.event.ts_out) = (START, UNDEF_TIMESTAMP);
     let out = folder.path().join("a.parquet");
@@ -240,7 +240,7 @@ fn features_are_the_numbers_of_the_record_and_never_labels() {
         assert_eq!(reader.book_columns(), book);
     }
 
-    // A number that the table does not know may be anything, a label of tomorrow's version too.
+    // A number that the table does not know may mean anything, even a label of a future version.
     write_row(&out, &Config::default(), &row);
     let dataset = ParquetRecordBatchReaderBuilder::try_new(File::open(&out).unwrap()).unwrap();
     let batch = dataset.build().unwrap().next().unwrap().unwrap();
@@ -259,7 +259,7 @@ fn all_of(split: Split) -> SampleFilter {
     SampleFilter { split, period: Period::default(), window: 1, stride: 1, first: 0 }
 }
 
-/// Writes a table as a file that passes for a dataset, in one row group.
+/// Writes a table as a file that passes as a dataset, in one row group.
 fn write_table(path: &Path, batch: &RecordBatch) {
     let pairs = [
         (CONFIG_KEY, serde_json::to_string(&Config::default()).unwrap()),

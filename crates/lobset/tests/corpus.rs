@@ -1,4 +1,5 @@
-//! The fuzzers' corpus through the functions that are fuzzed: what was found once stays found. `make fuzz` goes on from it.
+//! Runs the fuzzers' corpus through the functions that are fuzzed, so that bugs found once stay fixed. `make fuzz`
+//! continues from it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -43,7 +44,7 @@ fn the_corpus_breaks_no_promise() {
     }
 }
 
-/// What the first bytes of the corpus were made with. Inputs that a fuzzer finds are added by hand.
+/// The code that made the first files of the corpus. Inputs that a fuzzer finds are added by hand.
 #[test]
 #[ignore = "writes fuzz/corpus"]
 fn make_the_corpus() {

@@ -1,4 +1,4 @@
-//! Work files whose bits flip: a run says so or starts over, and never publishes other data.
+//! Work files whose bits flip: a run reports it or starts over, and never publishes other data.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -15,7 +15,7 @@ use lobset::{
     process_as_tasks, run_task,
 };
 
-/// The bits that a test flips follow from a seed.
+/// The bits that a test flips are determined by a seed.
 struct Random(u64);
 
 impl Random {
@@ -25,7 +25,7 @@ impl Random {
     }
 }
 
-/// Work files, but for what the user is about to get.
+/// Work files, except for those that the user is about to get.
 fn work_files(folder: &Path) -> Vec<PathBuf> {
     let found = lobset::storage::list(folder).unwrap();
     let ours = |path: &PathBuf| {
@@ -85,7 +85,7 @@ fn a_damaged_scan_of_an_earlier_run_is_not_reused() {
     }
 }
 
-/// A bit flips after the scan, or after the movements were computed, of the same run.
+/// A bit flips after the scan, or after the movements were computed, in the same run.
 #[test]
 fn damage_within_a_run_is_never_published() {
     let folder = tempfile::tempdir().unwrap();
@@ -121,11 +121,11 @@ fn damage_within_a_run_is_never_published() {
     assert!(refused >= 20, "only {refused} of 40 flipped bits were seen, the others lie where nobody reads");
 }
 
-/// Runs tasks one by one; before one of them a bit flips in what those before have left.
+/// Runs tasks one by one; before one of them, a bit flips in what the earlier ones have left.
 struct Flipping<'a> {
     work: &'a Path,
     random: Mutex<Random>,
-    /// Tasks until then.
+    /// Number of tasks until then.
     left: Mutex<Cell<usize>>,
 }
 
@@ -135,7 +135,7 @@ impl Executor for Flipping<'_> {
             let left = self.left.lock().unwrap();
             left.set(left.get().wrapping_sub(1));
             let mut files = work_files(self.work);
-            // Once a dataset is proved nobody reads it again: what happens to it then is for `lobset validate` to find.
+            // Once a dataset is proved, the run never reads it again: later damage is for `lobset validate` to find.
             files.retain(|path| task.kind == "prove" || !path.starts_with(self.work.join("datasets")));
             if left.get() == 0 && !files.is_empty() {
                 let mut random = self.random.lock().unwrap();
@@ -173,7 +173,7 @@ fn damage_between_tasks_is_never_published() {
                 refused += 1;
             }
         }
-        // What the help says, and then all is well.
+        // Do what the help says, so that the next run succeeds.
         let _ = std::fs::remove_dir_all(&work);
         let _ = std::fs::remove_dir_all(&out);
     }

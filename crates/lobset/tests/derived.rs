@@ -1,4 +1,4 @@
-//! The columns that `derived` adds, against the formulas of DESIGN.md applied to the raw records one by one.
+//! The columns that `derived` adds, compared with the formulas of DESIGN.md applied to the raw records one by one.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -36,7 +36,7 @@ fn float(price: i64) -> f64 {
     price as f64 / 1e9
 }
 
-/// What the columns of a record are, in floats and case by case.
+/// The columns of a record, computed in floats and case by case.
 fn plain(now: &[BidAskPair; 10], before: Option<&[BidAskPair; 10]>) -> Values {
     let quoted = |level: &BidAskPair| level.bid_px != UNDEF_PRICE && level.ask_px != UNDEF_PRICE;
     let mut values = Values::new();
@@ -243,7 +243,7 @@ fn derived_columns_stand_before_the_row_number_and_are_features() {
     let file = write(folder.path(), "a.dbn", &metadata(&[("M6AM4", 7)]), &messages(&ticks(3_000, START)));
     let out = folder.path().join("out");
     let dataset = out.join("AUDUSD_M6AM4_dataset.parquet");
-    // Their order is that of the table, not of the setting.
+    // Their order is that of the table, not that of the setting.
     run(&[&file], &out, &Config { derived: vec![Derived::Ofi, Derived::Spread], ..small() }).unwrap();
     let names: Vec<String> = {
         let file = ParquetRecordBatchReaderBuilder::try_new(File::open(&dataset).unwrap()).unwrap();
@@ -262,7 +262,7 @@ fn derived_columns_stand_before_the_row_number_and_are_features() {
     assert!(card.contains("| `spread` |") && card.contains("`ofi_09`"), "{card}");
 }
 
-/// What an encoder is told about a row.
+/// What happens to a row in an encoder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Told {
     Push,
@@ -286,7 +286,7 @@ proptest! {
         let (mut row, mut before) = (Row::default(), None);
         let mut want: BTreeMap<u64, Values> = BTreeMap::new();
         for (place, (told, words, seed)) in told.iter().enumerate() {
-            // A few words change, some of them to what they were.
+            // A few words change, some of them back to an earlier value.
             let old = row.book;
             for word in (0..*words).map(|i| seed.rotate_left(7 * i as u32) as usize % 8) {
                 let value = seed.rotate_left(3 * word as u32) % 5;

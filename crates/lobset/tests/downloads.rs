@@ -1,5 +1,5 @@
 //! Batch jobs as Databento delivers them: a folder of data with `manifest.json`, `condition.json`, `metadata.json` and
-//! `symbology.json`, each of them wrong in turn; and what else lies in folders.
+//! `symbology.json`, each of them wrong in turn; and other files that folders contain.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -30,7 +30,7 @@ fn frames(day: u64, mappings: &[(&str, u32)]) -> [Vec<u8>; 2] {
     [&bytes[..cut], &bytes[cut..]].map(|part| zstd::encode_all(part, 1).unwrap())
 }
 
-/// A batch job in a folder of its own.
+/// A batch job in its own folder.
 struct Job {
     root: tempfile::TempDir,
     folder: PathBuf,
@@ -73,7 +73,7 @@ impl Job {
         self.write(name, bytes);
     }
 
-    /// Writes the `manifest.json` of what is there.
+    /// Writes a `manifest.json` of the files that exist.
     fn list(&self) {
         let mut entries: Vec<_> = std::fs::read_dir(&self.folder).unwrap().map(|e| e.unwrap().path()).collect();
         entries.sort();
@@ -95,7 +95,7 @@ impl Job {
         self.write("manifest.json", json.to_string());
     }
 
-    /// Writes a file, listed in `manifest.json` as it is then.
+    /// Writes a file, and lists it in `manifest.json`.
     fn write_listed(&self, name: &str, bytes: impl AsRef<[u8]>) {
         self.write(name, bytes);
         self.list();
@@ -138,7 +138,7 @@ fn symbology(stype_in: &str, stype_out: &str, result: serde_json::Value) -> Stri
 
 /// What a change of the folder must lead to.
 enum Want {
-    /// Refused as an input: the file (where it is not whichever is read first), a part of the message, a part of the help.
+    /// Refused as an input: the file (unless any file may be read first), a part of the message, a part of the help.
     Refused(&'static str, &'static str, &'static str),
     /// Read, with this in a warning.
     Warned(&'static str),
@@ -165,7 +165,7 @@ const CASES: &[Case] = &[
         "data of another file of the same size",
         |job| {
             let mut other = std::fs::read(job.path(NAMES[0])).unwrap();
-            // A skippable frame makes up for the difference.
+            // A skippable frame fills up the difference in size.
             let size = std::fs::read(job.path(NAMES[1])).unwrap().len() + 64;
             job.edit(NAMES[1], |bytes| bytes.extend([&[0x50, 0x2a, 0x4d, 0x18, 56, 0, 0, 0][..], &[0; 56]].concat()));
             job.list();
@@ -397,7 +397,7 @@ const CASES_WITHOUT_MAPPINGS: &[Case] = &[
     ),
 ];
 
-/// Runs cases over threads and over tasks; prints the table that they make.
+/// Runs cases on threads and as tasks; prints a table of the results.
 fn check(cases: &[Case], mappings: &[(&str, u32)]) {
     for (name, change, want) in cases {
         let job = Job::with_mappings(mappings);
@@ -519,7 +519,7 @@ fn what_nobody_asked_for_may_be_missing() {
     std::fs::remove_file(job.path("metadata.json")).unwrap();
     let go = |inputs: &[PathBuf]| run(inputs, &job.out("out"), &small());
     assert_eq!(go(&[job.path(NAMES[1]), job.path(NAMES[2])]).unwrap().delivery.checked, 2);
-    // A glob asks for the file, and so does the folder above.
+    // A glob that matches the file asks for it, and so does the folder above.
     for input in [job.path("*.mbp-10.dbn.zst"), job.path("*2024040[34].mbp-10.dbn.zst"), job.root.path().to_owned()] {
         let error = go(std::slice::from_ref(&input)).unwrap_err().to_string();
         assert!(error.contains(NAMES[0]) && error.contains("is missing"), "{}: {error}", input.display());
@@ -538,7 +538,7 @@ fn days_count_where_the_inputs_cover_them() {
     assert_eq!(dates(delivery_of(&job)), ["2024-04-04"]);
     let first = run(&[job.path(NAMES[0])], &job.out("out"), &small()).unwrap();
     assert!(first.delivery.days.is_empty() && first.warnings.is_empty(), "{:?}", first.warnings);
-    // A job that is there whole covers every day that was asked for.
+    // A complete job covers every day that it was requested for.
     job.list();
     assert_eq!(dates(delivery_of(&job)), ["2024-04-02", "2024-04-04", "2024-04-09"]);
 }
@@ -581,7 +581,7 @@ fn a_symbology_file_gives_the_names_that_mappings_would() {
     let found = inspect(&[&job.folder], &small(), &options(), &Monitor::silent()).unwrap();
     assert_eq!(found.symbols[0].symbol, "M6AM4");
 
-    // One that is named is read at once, and never falls back to another.
+    // A file given by name is read at once, without falling back to another.
     std::fs::write(&file, "{}").unwrap();
     let error = go("out").unwrap_err().to_string();
     assert!(error.contains("names.json: cannot be read as Databento's symbology.json"), "{error}");
@@ -655,7 +655,8 @@ fn a_folder_of_several_schemas_names_the_glob_to_use() {
     );
     assert_eq!(run(&[glob], &job.out("out"), &small()).unwrap().inputs.len(), 3);
 
-    // In folders of their own, the glob reaches below; where no glob can tell them apart, none is named.
+    // If the files are in their own folders, the glob reaches below. If no glob can tell them apart, the help names
+    // none.
     std::fs::create_dir(job.path("may")).unwrap();
     std::fs::rename(job.path(NAMES[2]), job.path("may").join(NAMES[2])).unwrap();
     let help = job.process().unwrap_err().help().unwrap().to_owned();
@@ -672,7 +673,7 @@ fn dbz_is_named_as_the_format_before_dbn() {
     let error = run(&[&dbz], &job.out("out"), &small()).unwrap_err();
     assert!(error.to_string().ends_with("is DBZ, the format that Databento used before DBN"), "{error}");
     assert!(error.help().unwrap().ends_with("dbn legacy-test_data.mbp-10.dbz -o legacy-test_data.mbp-10.dbn.zst"));
-    // By its content too, and where a folder holds it beside others.
+    // It is also recognised by its content, and in a folder with other files.
     std::os::unix::fs::symlink(&dbz, job.out("renamed.dbn.zst")).unwrap();
     let error = run(&[job.out("renamed.dbn.zst")], &job.out("out"), &small()).unwrap_err();
     assert!(error.to_string().contains("is DBZ"), "{error}");
@@ -706,7 +707,8 @@ fn files_of_four_venues_are_read() {
     let error = look(&venues.join("live-mixed-schemas.dbn.zst")).unwrap_err();
     assert!(error.to_string().contains("has a mix of schemas, as live captures do"), "{error}");
 
-    // Over the folder: the file that cannot be read first, then the schemas, then that so few rows make no dataset.
+    // For the folder: first the file that cannot be read, then the schemas, then that there are too few rows for a
+    // dataset.
     let folder = tempfile::tempdir().unwrap();
     let fails = |input: PathBuf| {
         let error = run(&[input], &folder.path().join("out"), &small()).unwrap_err();
@@ -718,7 +720,7 @@ fn files_of_four_venues_are_read() {
     assert!(error.contains("live-mixed-schemas.dbn.zst: is not mbp-10; the input contains mbp-10 in "), "{error}");
     assert!(error.ends_with("; a mix of schemas in live-mixed-schemas.dbn.zst"), "{error}");
     assert!(help.starts_with("pass only the mbp-10 files: '") && help.ends_with("/*mbp-10*.dbn*'"), "{help}");
-    // What the help names is read.
+    // The files that the help names are read.
     let (error, _) = fails(venues.join("*mbp-10*.dbn*"));
     assert!(error.contains("the windows are longer than the data"), "{error}");
 }

@@ -81,7 +81,7 @@ fn the_boundary_time_is_that_of_the_run_where_it_can_be_known() {
 fn a_wrong_stamp_at_the_start_of_a_file_moves_the_boundary_time_as_in_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    // The file of T begins with a stamp from before the others.
+    // The file of T begins with a stamp that is earlier than those of the other files.
     let file = |name: &str, symbol: &str, wrong: Option<u64>, from: u64| {
         let mut all = messages(&ticks(600, from));
         all[0].ts_recv = wrong.unwrap_or(all[0].ts_recv);
@@ -94,7 +94,7 @@ fn a_wrong_stamp_at_the_start_of_a_file_moves_the_boundary_time_as_in_the_run() 
     file("day-2", "M6AM4", Some(START + 1), START + 2 * DAY);
     let second = Timestamp(START + 2 * DAY + 1_000_000);
     assert_eq!((until(&days), of_run(&days)), (Some(second), second));
-    // Where files overlap, such a stamp is the quiet start of a symbol.
+    // If files overlap, such a stamp is the quiet start of a symbol.
     let second = START + 5_000_000_000;
     let quiet = ["M6AM4", "M6AU4"].map(|symbol| match symbol {
         "M6AM4" => file("first", symbol, None, second),

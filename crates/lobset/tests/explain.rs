@@ -1,4 +1,4 @@
-//! Explanations of rows: equal to the datasets, and to sums that are added up here one by one.
+//! Explanations of rows: equal to the datasets, and to sums that are computed here one by one.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -40,12 +40,12 @@ fn all_kinds() -> Config {
     Config { label_end: true, targets: Targets(texts.map(|text| text.parse().unwrap()).to_vec()), ..small() }
 }
 
-/// Rows spread over a stream, its ends among them.
+/// Rows spread over a stream, including its ends.
 fn spread(rows: u64, count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(move |i| i * (rows - 1) / (count - 1))
 }
 
-/// Compares an explanation with what the dataset has, and says whether the row is there.
+/// Compares an explanation with the dataset, and returns whether the dataset contains the row.
 fn agrees(out: &Path, manifest: &Manifest, symbol: &str, row: u64, inputs: &[PathBuf]) -> bool {
     let found = explained(out, symbol, row, inputs);
     assert!(found.agrees, "{found}");
@@ -346,7 +346,7 @@ fn what_does_not_exist_or_is_not_the_input_is_refused_with_a_cure() {
     let last = changed.len() - 1;
     changed[last] ^= 1;
     std::fs::write(&plain, changed).unwrap();
-    // Early in the file: its hash is checked though its end is not decoded.
+    // A row early in the file: the file's hash is checked although its end is not decoded.
     let hash = refused(explain(&out, "M6AM4", 100, &[&plain], &Options::default(), &Monitor::silent()));
     assert!(hash.message.contains("no input had its SHA-256"), "{hash}");
     assert!(hash.help.unwrap().contains("manifest.json"));

@@ -43,8 +43,8 @@ fn cut(folder: &Path, records: &[Mbp10Msg], cuts: &[usize]) -> Vec<PathBuf> {
     pieces.enumerate().map(|(i, piece)| write(folder, &format!("{i}.dbn"), &metadata(&MAPPINGS), piece)).collect()
 }
 
-/// The rows of each symbol, by the documentation: one record after the other. Each stretch has an instrument number of its
-/// own, which is how the reference tells stretches apart.
+/// The rows of each symbol, by the documentation: one record after the other. Each stretch has its own instrument
+/// number, which is how the reference tells stretches apart.
 fn usable(records: &[Mbp10Msg], config: &Config) -> BTreeMap<String, UsableRows> {
     let mut symbols: BTreeMap<String, UsableRows> = BTreeMap::new();
     let mut stretches = [0; 2];
@@ -205,7 +205,7 @@ fn a_bad_book_in_a_file_without_rows_of_its_symbol_breaks_the_next_row() {
         (manifest.symbols[0].breaks.clone(), found.unwrap().symbols[0].gaps.longest()[0].length())
     };
     assert_eq!(breaks(BadBook::Drop), (vec![700], 1_000_000));
-    // Without the break, the pause of the 59 records of the other symbol is one that windows span.
+    // Without the break, the pause during the 59 records of the other symbol is one that windows span.
     assert_eq!(breaks(BadBook::Keep), (vec![], 60_000_000));
 }
 
@@ -214,7 +214,7 @@ fn a_break_at_a_bad_book_stays_where_the_clock_of_an_earlier_file_takes_pauses_b
     let folder = tempfile::tempdir().unwrap();
     let mut all = messages(&ticks(1_200, START));
     all.iter_mut().for_each(|message| message.flags = FlagSet::new(LAST));
-    // The clock of the first file runs ahead, past a pause at the head of the second one, where a book is bad too.
+    // The clock of the first file runs ahead, past a pause at the start of the second file, where a book is bad too.
     all[599].ts_recv += 30_000_000;
     all[605..].iter_mut().for_each(|message| message.ts_recv += 8_000_000);
     all[610].flags = FlagSet::new(BAD_BOOK);

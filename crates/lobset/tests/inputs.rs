@@ -1,5 +1,5 @@
-//! Everything that lies in a folder of input is read or named, all refused files are named at once, and none of them may
-//! change while a run lasts.
+//! Every file in an input folder is read or reported, all refused files are reported at once, and none of the files may
+//! change during a run.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -42,7 +42,7 @@ fn what_cannot_be_read_in_a_folder_is_named() {
     symlink(folder.join("b.dbn"), folder.join("b.dbn")).unwrap();
     fifo(&folder.join("c.dbn"));
     let _socket = UnixListener::bind(folder.join("d.dbn.zst")).unwrap();
-    // A folder on a disk that is not there, as far as one can tell.
+    // This may be a folder on a disk that is not mounted.
     symlink(&elsewhere, folder.join("2024-04-05")).unwrap();
     let error = refused(run(&[&folder], &out, &small()));
     assert_eq!(names(&error), ["2024-04-05", "a.dbn.zst", "b.dbn", "c.dbn", "d.dbn.zst"]);
@@ -58,7 +58,7 @@ fn what_cannot_be_read_in_a_folder_is_named() {
     }
     assert_eq!(refused(inspect(&[&folder], &small(), &Options::default(), &Monitor::silent())).to_string(), text);
     assert!(!out.exists());
-    // What is no data by its name is nobody's business, unless data may lie behind it.
+    // Entries whose names are not those of data are ignored, unless data may be behind them.
     for name in ["a.dbn.zst", "b.dbn", "c.dbn", "d.dbn.zst", "2024-04-05"] {
         fs::remove_file(folder.join(name)).unwrap();
     }
@@ -76,7 +76,7 @@ fn a_folder_that_cannot_be_listed_is_named() {
     let closed = folder.join("closed");
     days(&closed, 1);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
-    // The superuser reads it all the same.
+    // The superuser can read it anyway.
     let closed_to_us = fs::read_dir(&closed).is_err();
     let outcome = run(&[&folder], &out, &small());
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
@@ -101,7 +101,7 @@ fn named_pipes_are_refused_and_not_waited_for() {
         );
         assert!(refused(lobset::input::DbnReader::open(name).map(drop)).message.contains("not a regular file"));
     }
-    // Nor where one stands for a file beside the data.
+    // The same for a pipe in place of a file that accompanies the data.
     let folder = root.path().join("in");
     days(&folder, 2);
     fifo(&folder.join("condition.json"));
@@ -115,7 +115,7 @@ fn links_to_folders_are_followed_once() {
     days(&folder, 1);
     let elsewhere = root.path().join("elsewhere");
     for file in days(&elsewhere, 3) {
-        // The first day lies in the folder itself.
+        // The first day is in the folder itself.
         if file.ends_with("part-0.dbn") {
             fs::remove_file(file).unwrap();
         }
@@ -127,7 +127,7 @@ fn links_to_folders_are_followed_once() {
     let manifest = run(&[&folder], &out, &small()).unwrap();
     let read: Vec<&str> = manifest.inputs.iter().map(|input| input.name.as_str()).collect();
     assert_eq!(read, ["part-0.dbn", "part-1.dbn.zst", "part-2.dbn"]);
-    // The output must not lie where a link leads to.
+    // The output must not be inside the target of a link.
     let inside = run(&[&folder], &elsewhere.join("out"), &small()).unwrap_err();
     assert!(inside.to_string().contains("is inside the input folder"), "{inside}");
     symlink(root.path(), folder.join("around")).unwrap();
@@ -144,12 +144,12 @@ fn all_refused_files_are_named_at_once() {
     cut(&files[1], 100);
     cut(&files[4], 30);
     fs::write(&files[2], "no DBN").unwrap();
-    // This one can be opened, and is found damaged at its end.
+    // This file can be opened, but turns out to be damaged at its end.
     cut(&files[3], fs::metadata(&files[3]).unwrap().len() - 1);
     let error = refused(run(&[&folder], &out, &small()));
     assert_eq!(names(&error), ["part-1.dbn.zst", "part-2.dbn", "part-3.dbn.zst", "part-4.dbn"]);
     assert!(error.to_string().starts_with("4 problems with the input\n  "), "{error}");
-    // And so are files that are refused further in. The others are scanned, for the next run.
+    // The same for files that are refused further in. The others are scanned, and the next run reuses the scans.
     days(&folder, 6);
     let whole = [&files[0], &files[5]].map(|file| (file, fs::read(file).unwrap()));
     whole.iter().for_each(|(file, bytes)| cut(file, bytes.len() as u64 - 1));
@@ -176,7 +176,7 @@ fn all_refused_files_are_named_at_once() {
     assert_eq!(refused(over_tasks()).to_string(), error.to_string());
     whole.iter().for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
     assert_eq!(go(&out).unwrap().timings.scans_reused, 4);
-    // A refusal is not kept: what led to it may be mended elsewhere.
+    // A refusal is not stored: its cause may be fixed elsewhere.
     assert_eq!(over_tasks().unwrap().timings.scans_reused, 4);
 }
 
@@ -193,10 +193,10 @@ fn all_repetitions_are_named_at_once() {
     assert_eq!(error.to_string().matches("holds the same bytes as").count(), 2, "{error}");
 }
 
-/// Tells whether an event is the one that is waited for.
+/// Returns whether an event is the awaited one.
 type Moment = fn(Event) -> bool;
 
-/// Runs `work` under a monitor and adds a byte to `file` when the news `when` comes first.
+/// Runs `work` under a monitor and adds a byte to `file` at the first event that `when` accepts.
 fn touched<T>(file: &Path, when: Moment, work: impl FnOnce(&Monitor<'_>) -> T) -> T {
     let seen = AtomicUsize::new(0);
     let report = |event: Event| {
@@ -248,7 +248,7 @@ fn input_that_changes_during_a_run_is_refused() {
         }
     }
     fs::remove_file(folder.join("part-2.dbn")).unwrap();
-    // A file of the same size with another time has changed too.
+    // A file of the same size with another modification time has changed too.
     let files = days(&folder, 2);
     process(&[&folder], &out, &small(), None, &options, &Monitor::silent()).unwrap();
     let moments: [Moment; 2] =
@@ -260,7 +260,7 @@ fn input_that_changes_during_a_run_is_refused() {
             }
         };
         let stop = AtomicBool::new(false);
-        // File systems keep times to a few milliseconds.
+        // File systems store times with a precision of a few milliseconds.
         std::thread::sleep(std::time::Duration::from_millis(20));
         let error = work(&Monitor::new(&report, &stop));
         assert!(error.message.contains("has changed since the run began: it was modified"), "{error}");

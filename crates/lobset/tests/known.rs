@@ -1,5 +1,5 @@
-//! What of a label is known at its row: `known_share` and the accuracies of baselines, against a slow reference; and a
-//! manifest that says otherwise.
+//! The part of a label that is known at its row: `known_share` and the accuracies of baselines, against a slow
+//! reference; and a manifest with other values.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -52,8 +52,8 @@ fn labels(path: &Path, suffix: &str) -> Vec<(usize, f64, usize, String)> {
     labels
 }
 
-/// Compares what the manifest says of a target with the definition: `mids` has `mid2` of all rows, and the past window has
-/// `lookback` rows, the row itself among them with `include_row`.
+/// Compares the manifest's values for a target with the definition: `mids` has `mid2` of all rows, and the past window
+/// has `lookback` rows, including the row itself with `include_row`.
 fn compare(
     mids: &[i64],
     (lookback, include_row): (usize, bool),
@@ -136,7 +136,7 @@ proptest! {
             Err(Error::Data { .. }) => return Ok(()),
             Err(other) => panic!("{other}"),
         };
-        // The labels of all rows, whatever is written.
+        // The labels of all rows, whichever rows are written.
         let all = folder.path().join("all");
         run(&inputs, &all, &Config { drop_unbalanced: false, ..config.clone() }).unwrap();
         let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
@@ -158,7 +158,7 @@ proptest! {
     }
 }
 
-/// Whatever else a run computes, and on however many threads: the manifest says the same of a target, bit for bit.
+/// Whatever else a run computes, and on however many threads, the manifest says the same about a target, bit for bit.
 #[test]
 fn a_target_is_told_the_same_alone_and_among_others() {
     let folder = tempfile::tempdir().unwrap();
@@ -209,7 +209,7 @@ fn real_books_tell_half_of_the_classic_movement_at_the_row() {
 fn a_manifest_that_says_otherwise_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = market(&folder.path().join("market"), 2, 4_000);
-    // Alone, and with a target whose labels begin with the first row, so that the dataset contains more windows.
+    // On its own, and with a target whose labels begin with the first row, so that the dataset contains more windows.
     let config = Config { targets: targets(&["h=fi2010(20),classes=share"]), ..small() };
     let made = [("alone", small()), ("both", config)].map(|(name, config)| {
         let out = folder.path().join(name);

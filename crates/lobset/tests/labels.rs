@@ -151,7 +151,7 @@ fn dropping_unbalanced_rows_leaves_the_marked_ones() {
         .unwrap();
 }
 
-/// A symbol that moves all the time, and one in ten records of a symbol that stands still but for a few spikes.
+/// A symbol that moves all the time, and one with a tenth of the records that stands still except for a few spikes.
 fn still_beside_moving() -> Vec<Vec<Tick>> {
     let mut mid = 13_000;
     let file = |day: u64| {
@@ -207,7 +207,7 @@ fn the_boundary_time_can_be_set() {
     compare(&out, &reference(&symbols, until, &fit_files, &config).unwrap(), "AUDUSD");
 }
 
-/// Two files of three instruments in turn: an outright, its like, and a calendar spread with positive prices.
+/// Two files of three instruments in turn: an outright, a similar one, and a calendar spread with positive prices.
 fn outrights_and_spread(folder: &Path, symbols: &[(&str, u32)]) -> Vec<PathBuf> {
     let files = [START, START + DAY].map(|start| {
         let mut state = start;
@@ -248,14 +248,14 @@ fn a_symbol_far_from_uniform_in_its_own_fit_half_is_warned_of_with_the_cure() {
         let text = std::fs::read_to_string(place("out").join(file)).unwrap();
         assert!(text.contains("M6AM4: its fit half is"), "{file}");
     }
-    // The cure cures, and what is alike is left in peace.
+    // The suggested setting removes the warning, and similar instruments get none.
     let each = run(&mixed, &place("each"), &config(ThresholdScope::Symbol)).unwrap();
     assert!(!each.warnings.iter().any(|w| w.contains("from uniform")), "{:?}", each.warnings);
     let alike = outrights_and_spread(&place("alike"), &[("M6AM4", 7), ("M6AU4", 8)]);
     let manifest = run(&alike, &place("out-alike"), &global).unwrap();
     assert!(!manifest.warnings.iter().any(|w| w.contains("from uniform")), "{:?}", manifest.warnings);
 
-    // Boundaries that come from elsewhere have another cure.
+    // For boundaries from another run, the warning suggests something else.
     let spread = outrights_and_spread(&place("spread"), &[("M6AM4-M6AU4", 9)]);
     run(&spread, &place("out-spread"), &global).unwrap();
     let foreign = Thresholds::read(&place("out-spread").join("thresholds.json")).unwrap();

@@ -1,5 +1,5 @@
-//! The ladders of depth tensors: the tick, the step that `auto` chooses and how much of the book lies on them, against a slow
-//! reference; and a manifest that says otherwise.
+//! The ladders of depth tensors: the tick, the step that `auto` chooses and how much of the book is on them, against a
+//! slow reference; and a manifest with other values.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -145,7 +145,7 @@ fn auto_fits_a_market_that_the_plain_default_would_leave_blank() {
     assert!(fitting.coverage.unwrap() >= 0.9 && fitting.micro_pip_size > fitting.tick, "{fitting:?}");
     assert!(!manifest.warnings.iter().any(|warning| warning.contains("ladder")));
 
-    // The windows of the dataset say the same, but for the rows without a label.
+    // The windows of the dataset give the same result, except for the rows without a label.
     let file = &manifest.datasets().next().unwrap().1.file;
     let reader = DatasetReader::open(&folder.path().join("out").join(file)).unwrap();
     let filter = SampleFilter { split: Split::Fit, period: Period::default(), window: 1_000, stride: 250, first: 0 };
@@ -171,7 +171,7 @@ fn no_price_after_t_changes_a_ladder() {
     let config = config(500, 50, MicroPipSize::Auto);
     let found = |files: &[Vec<Tick>]| ladder(tempfile::tempdir().unwrap().path(), files, &config).1;
     let before = found(&files);
-    // The lists are written in order, and T is the start of the third.
+    // The lists are written in order, and T is the start of the third one.
     files[3][17].bid -= 1;
     files[2][5].ask += 123_456_789;
     assert_eq!(found(&files), before);

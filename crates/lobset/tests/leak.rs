@@ -1,4 +1,4 @@
-//! Nothing leaks: what comes after T cannot touch the thresholds, and a label knows its windows and nothing else.
+//! Nothing leaks: data after T never affects the thresholds, and a label depends only on its windows.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -61,7 +61,7 @@ proptest! {
         let mut files = files(&steps);
         let config = Config { nbins: 2, ..small() };
         let first = write_files(&folder.path().join("first"), &[("M6AM4", 7)], &files);
-        // The thresholds stay, so that what changes is the label alone.
+        // The thresholds stay the same, so that only the label changes.
         let out = folder.path().join("thresholds.json");
         let fitted = lobset::fit_thresholds(&first, &out, &config, &Default::default(), &lobset::Monitor::silent());
         prop_assume!(fitted.is_ok());

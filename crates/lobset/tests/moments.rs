@@ -1,4 +1,4 @@
-//! The sums beside a dataset: against sums formed value by value, and read back as means and deviations.
+//! The sums of a dataset: compared with sums computed value by value, and read back as means and deviations.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -139,7 +139,7 @@ const FLOATS: [&str; 4] = ["spread", "weighted_mid", "imbalance", "ofi"];
 const NOT_NUMERIC: [&str; 8] =
     ["ts_recv", "ts_event", "ts_out", "action", "side", "symbol", "row", "no column of a target"];
 
-/// The sums of a dataset, formed from its rows. `file_of` is the name of the input of a row.
+/// The sums of a dataset, computed from its rows. `file_of` is the name of the input of a row.
 fn expected(path: &Path, targets: &[Target], file_of: impl Fn(u64) -> String) -> Found {
     let batch = read(path);
     let rows = batch.column_by_name("row").unwrap().as_primitive::<UInt64Type>();

@@ -1,4 +1,4 @@
-//! The report: one page that fetches nothing, in which all text from outside stays text, and which can be made anew.
+//! The report: one page that fetches nothing, in which all outside text stays text, and which can be regenerated.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -90,7 +90,7 @@ fn the_page_says_what_the_manifest_says_and_fetches_nothing() {
         let escape = |text: &str| minijinja::HtmlEscape(text).to_string();
         assert!(manifest.warnings.iter().all(|warning| texts.contains(&escape(warning))), "{:?}", manifest.warnings);
         assert!(manifest.inputs.iter().all(|input| texts.contains(&input.sha256)));
-        // A band of the timeline, and its key.
+        // The embargo is a band in the timeline, with a key.
         let paths: Vec<PathBuf> = manifest.datasets().map(|(_, dataset)| out.join(&dataset.file)).collect();
         let begin = embargo(&paths);
         assert_eq!(begin.is_none(), config.drop_unbalanced, "only balanced rows of fit and holdout are left");
@@ -132,7 +132,7 @@ fn a_report_is_made_anew_with_its_manifest_or_not_at_all() {
     assert!(!report(&out).unwrap(), "the same version draws the same page");
     assert_eq!([&page, &manifest].map(|path| fs::read(path).unwrap()), before);
 
-    // A page that another version has drawn, or that somebody has changed or removed.
+    // A page that another version has drawn, or that was changed or removed.
     fs::write(&page, "<p>mine</p>").unwrap();
     assert!(matches!(validate(&out), Err(Error::Validation(_))));
     assert!(report(&out).unwrap());
@@ -141,7 +141,7 @@ fn a_report_is_made_anew_with_its_manifest_or_not_at_all() {
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 
-    // Scans that a run has kept stay.
+    // Scans that a run has kept are not removed.
     run(&inputs, &out, &Config { keep_intermediate: true, ..small() }).unwrap();
     let work = folder.path().join(".out.lobset-work");
     let scans = || lobset::storage::list(&work.join("scans")).unwrap().len();
@@ -150,7 +150,7 @@ fn a_report_is_made_anew_with_its_manifest_or_not_at_all() {
     assert!(report(&out).unwrap() && kept > 0 && scans() == kept, "{kept} scans");
     validate(&out).unwrap();
 
-    // Whatever else is in the folder stays, and so does the page.
+    // Other files in the folder are kept, and so is the page.
     fs::write(&page, "<p>mine</p>").unwrap();
     fs::write(out.join("notes.txt"), "mine").unwrap();
     let error = report(&out).unwrap_err();
@@ -158,7 +158,7 @@ fn a_report_is_made_anew_with_its_manifest_or_not_at_all() {
     assert_eq!(fs::read_to_string(&page).unwrap(), "<p>mine</p>");
     assert_eq!(fs::read_to_string(out.join("notes.txt")).unwrap(), "mine");
 
-    // A manifest that was changed is not believed.
+    // A manifest that was changed is refused.
     fs::remove_file(out.join("notes.txt")).unwrap();
     let changed = String::from_utf8(before[1].clone()).unwrap().replacen("\"rows\": ", "\"rows\": 1", 1);
     fs::write(&manifest, changed).unwrap();

@@ -34,7 +34,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
 
-/// Some of the input has gateway stamps, so that the column is there.
+/// Some of the input has gateway stamps, so that the column exists.
 const TS_OUT: bool = true;
 
 type Rows = Vec<LabelledRow<Vec<Option<TargetLabel>>>>;
@@ -51,7 +51,7 @@ fn label(row: usize, movement: f64, class: u64, split: u64, balanced: bool) -> T
     }
 }
 
-/// Rows whose every column takes its values from `value(row, column)`, a number below 2^32.
+/// Rows in which every column takes its values from `value(row, column)`, a number below 2^32.
 fn rows(count: usize, value: impl Fn(usize, usize) -> u64) -> Rows {
     let price = |v: u64| if v % 1_000_003 == 7 { UNDEF_PRICE } else { (v as i64 - 40) * 50_000 };
     (0..count)
@@ -115,7 +115,7 @@ fn push(encoder: &mut RowGroupEncoder, row: &Row, changed: u64, number: u64, lab
     encoder.label(&labels);
 }
 
-/// Tells the encoder of the rows as a tape would: only what changed.
+/// Passes the rows to the encoder as a tape would: only what changed.
 fn encode(path: &Path, config: &Config, rows: &Rows, group: usize) {
     let schema = Arc::new(DatasetSchema::new(config, TS_OUT).unwrap());
     let mut writer = DatasetWriter::create(path, &schema, &[]).unwrap();
@@ -166,7 +166,7 @@ fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
         let got = got.unwrap();
         let want = all.slice(at, got.num_rows());
         for (i, field) in schema.fields().iter().enumerate() {
-            // Dictionaries may number their values as they like.
+            // Dictionaries may number their values in any order.
             let text = |b: &arrow_array::RecordBatch| {
                 b.column(i).as_any().downcast_ref::<arrow_array::DictionaryArray<arrow_array::types::Int32Type>>().map(
                     |d| {
@@ -206,7 +206,7 @@ fn check(path: &Path, config: &Config, rows: &Rows, group: usize) {
     check_indexes(&ours, &theirs, rows.len().min(group) > PAGE_ROWS);
 }
 
-/// Compares the indexes of the pages. Files whose chunks have one page each have none.
+/// Compares the page indexes. Files whose chunks have one page each have none.
 fn check_indexes(ours: &ParquetMetaData, theirs: &ParquetMetaData, indexed: bool) {
     assert_eq!(ours.page_index().is_some(), indexed);
     let row = ours.file_metadata().schema_descr().columns().iter().position(|c| c.name() == "row").unwrap();

@@ -1,4 +1,4 @@
-//! The same bytes whatever the order, the threads or what happened before; OUT whole or not at all.
+//! The same bytes whatever the order, the threads or what happened before; OUT is complete or absent.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -84,7 +84,7 @@ fn an_output_that_exists_is_replaced_only_when_asked_and_only_if_it_is_ours() {
     assert!(error.to_string().contains("is not a lobset dataset"), "{error}");
     assert_eq!(std::fs::read(foreign.join("data.parquet")).unwrap(), b"precious");
 
-    // A file that appears while the run is at work.
+    // A file that appears during the run.
     let stop = AtomicBool::new(false);
     let report = |event: Event| {
         if matches!(event, Event::Begin(Stage::Validate, _)) {
@@ -109,7 +109,7 @@ fn out_and_the_input_are_apart() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let inputs = market(&at("ov/raw"), 2, 4_000);
-    // A dataset around the input, as a run once left it.
+    // A dataset around the input, as if left by an earlier run.
     run(&inputs, &at("made"), &small()).unwrap();
     for file in std::fs::read_dir(at("made")).unwrap().map(|entry| entry.unwrap().path()) {
         std::fs::copy(&file, at("ov").join(file.file_name().unwrap())).unwrap();
@@ -153,10 +153,10 @@ fn out_and_the_input_are_apart() {
     }
     assert_eq!([before(folder.path()), before(&at("ov")), before(&raw)], there);
     assert!(inputs.iter().zip(bytes).all(|(path, bytes)| std::fs::read(path).unwrap() == bytes));
-    // Beside an input file is not in it.
+    // Next to an input file is not inside it.
     let plain = market(&at("plain"), 1, 4_000);
     run(&plain, &at("plain/beside"), &small()).unwrap();
-    // Nothing is put into a dataset, and nothing replaced there.
+    // A run never adds to a dataset, and never replaces anything in it.
     let text = run(&[&one], &at("ov/raw/beside"), &small()).unwrap_err().to_string();
     assert!(text.ends_with("ov: is a lobset dataset, which must not contain anything else"), "{text}");
     let inside = lobset::fit_thresholds(&inputs, &at("ov/thresholds.json"), &small(), &options, &Monitor::silent());

@@ -97,7 +97,7 @@ proptest! {
     }
 }
 
-/// The labels of the one symbol of a run, and what the manifest says of it.
+/// The labels of a run's only symbol, and the manifest of the run.
 fn labels(inputs: &[PathBuf], out: &Path, config: &Config) -> (Vec<common::Labelled>, Manifest) {
     let manifest = run(inputs, out, config).unwrap();
     validated(out, inputs);
@@ -127,7 +127,7 @@ fn hours_in_a_time_zone_are_those_in_utc_and_windows_still_see_the_others() {
     assert_eq!((with.rows, &with.breaks), (without.rows, &without.breaks));
     assert_eq!(with.in_session.as_ref().unwrap().len(), 3);
     assert_eq!((without.in_session, without.out_of_session), (None, 0));
-    // Boundaries are fitted on what is written, and on nothing else.
+    // Boundaries are fitted only on the rows that are written.
     let fit = chicago.iter().filter(|label| label.split == "fit").map(|label| f64::from_bits(label.movement)).collect();
     let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
     assert_eq!(thresholds.classic.symbols["M6AM4"].values, quantiles(fit, 5));

@@ -27,14 +27,14 @@ fn symbols(manifest: &Manifest) -> Vec<&str> {
     manifest.datasets().map(|(symbol, _)| symbol.symbol.as_str()).collect()
 }
 
-/// The help of an error beside its text.
+/// The help that comes with an error.
 fn failure(inputs: &[PathBuf], out: &Path, config: &Config) -> String {
     let error = run(inputs, out, config).unwrap_err();
     assert!(!out.exists());
     format!("{error} help: {}", error.help().unwrap_or_default())
 }
 
-/// Three venues quote the same symbol in turn, each at prices of its own.
+/// Three venues quote the same symbol in turn, each at its own prices.
 fn venues() -> Vec<Mbp10Msg> {
     let venues = [39, 40, 41];
     let mut all = messages(&ticks(3_000, START));
@@ -73,7 +73,7 @@ fn each_publisher_of_a_symbol_is_a_stream_of_its_own() {
         let want = movements(&own_out, "NVDA");
         assert!(want.len() > 500);
         assert_eq!(movements(&out, &format!("NVDA.{publisher}")), want);
-        // The setting does what taking the others' records out does.
+        // The setting has the same effect as removing the other venues' records.
         let picked_out = folder.path().join(format!("picked-{publisher}"));
         let picked = run(&[&file], &picked_out, &Config { publishers: Some(vec![publisher]), ..config }).unwrap();
         assert_eq!(symbols(&picked), ["NVDA"]);
@@ -99,7 +99,7 @@ fn validation_against_raw_files_tells_publishers_apart() {
     let file = write(folder.path(), "all.dbn", &metadata(&[("NVDA", 7)]), &all);
     let out = folder.path().join("out");
     run(&[&file], &out, &small()).unwrap();
-    // The venues trade names.
+    // The venues swap names.
     all.iter_mut().for_each(|m| m.hd.publisher_id = 39 + (m.hd.publisher_id - 38) % 3);
     let other = write(folder.path(), "other.dbn", &metadata(&[("NVDA", 7)]), &all);
     let error = lobset::validate(&out, Some((&[other], Compare::Random(1))), &Options::default(), &Monitor::silent())
@@ -121,7 +121,7 @@ fn a_name_that_two_streams_would_have_is_refused() {
     assert!(error.contains("publishers = "), "{error}");
 }
 
-/// Two files, each of one instrument under a name.
+/// Two files, each with one instrument under a name.
 fn two_names(folder: &Path, first: (&str, &[Tick]), second: (&str, &[Tick])) -> Vec<PathBuf> {
     let file = |name, (symbol, ticks): (&str, &[Tick])| {
         write(folder, name, &metadata(&[(symbol, ticks[0].instrument)]), &messages(ticks))
@@ -147,7 +147,7 @@ fn one_instrument_under_two_names_is_refused_unless_it_is_wanted() {
 #[test]
 fn one_name_after_the_other_is_no_alias() {
     let folder = tempfile::tempdir().unwrap();
-    // The same number means another instrument on another day, and a publisher's numbers are its own.
+    // On another day the same number means another instrument, and each publisher has its own numbers.
     let names = ["M6A.c.0", "M6AM4"];
     let days = [ticks(800, START), ticks(800, START + DAY), ticks(800, START + 2 * DAY)];
     let mut inputs = Vec::new();
@@ -162,16 +162,16 @@ fn one_name_after_the_other_is_no_alias() {
     assert_eq!(symbols(&manifest), ["6A", "M6A.c.0", "M6AM4"]);
 }
 
-/// The labels, splits and what the manifest says of the one symbol of a run with this boundary time.
+/// The labels, the splits and the manifest entry of the only symbol of a run with this boundary time.
 fn outcome(inputs: &[PathBuf], out: &Path, config: &Config) -> (Vec<common::Labelled>, serde_json::Value) {
     let manifest = run(inputs, out, config).unwrap();
     let (symbol, dataset) = manifest.datasets().next().unwrap();
     let mut said = serde_json::to_value(symbol).unwrap();
-    // What depends on where the files are cut: sequence numbers start anew in each file of these tests.
+    // These depend on where the files are cut: sequence numbers restart in each file of these tests.
     said["fitted_rows"].take();
     said["dataset"]["bytes"].take();
     said["dataset"]["sha256"].take();
-    // The sums beside a dataset are those of each input file.
+    // The sums of a dataset are kept for each input file.
     said["dataset"]["moments"].take();
     (read_labels(&out.join(&dataset.file)), said)
 }
@@ -196,7 +196,7 @@ proptest! {
         cuts.dedup();
         let folder = tempfile::tempdir().unwrap();
         let mut pieces: Vec<Vec<Tick>> = cuts.windows(2).map(|cut| rows[cut[0]..cut[1]].to_vec()).collect();
-        // Files are put in order by the middle one of their first nine records: a step back must not change that order.
+        // Files are ordered by the middle one of their first nine records, so a step back must not change the order.
         pieces.sort_by_key(|piece| {
             let mut head: Vec<u64> = piece.iter().take(9).map(|tick| tick.ts).collect();
             head.sort_unstable();
@@ -227,12 +227,13 @@ fn a_step_back_at_a_cut_is_a_step_back_like_any_other() {
     assert_eq!(whole.1["steps_back"], 1);
 }
 
-/// A stream of 3,000 rows whose first thousand lie five seconds before the others, so that its first file stays the first.
+/// A stream of 3,000 rows whose first thousand are five seconds before the others, so that its first file stays the
+/// first.
 fn two_stretches() -> Vec<Mbp10Msg> {
     messages(&[ticks(1_000, START), ticks(2_000, START + 5 * SECOND)].concat())
 }
 
-/// The error of a run over two files; `None` where they are no overlap.
+/// The error of a run over two files; `None` if they do not overlap.
 fn overlap(first: &[Mbp10Msg], second: &[Mbp10Msg]) -> Option<String> {
     let error = refusal(first, second)?;
     assert!(error.contains("1.dbn: overlaps in time with") && error.contains("0.dbn"), "{error}");
@@ -256,7 +257,7 @@ fn rows_that_two_files_hold_are_an_overlap() {
     for from in [1_998, 1_900, 1_000, 10] {
         assert!(overlap(&all[..2_000], &all[from..]).is_some(), "from row {from}");
     }
-    // One that begins with a row of its own, at the time of the others or after them, repeats the rest all the same.
+    // A file that begins with its own row, at the time of the others or after them, still repeats the rest.
     let mut second = all[1_990..].to_vec();
     second[0].ts_recv += 1;
     assert!(overlap(&all[..2_000], &second).is_some());
@@ -311,11 +312,11 @@ fn a_break_is_no_gap_that_windows_reach_across() {
 #[test]
 fn a_symbol_without_a_dataset_because_of_its_breaks_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    // The first instrument has a stretch of its own that is long enough.
+    // The first instrument has its own stretch, which is long enough.
     let mut rows = ticks(1_400, START);
     let mut both = ticks(1_200, START + 3_600 * SECOND);
     for (i, tick) in both.iter_mut().enumerate() {
-        // Of the second one no 96 rows follow each other without a pause.
+        // The second instrument never has 96 consecutive rows without a pause.
         tick.ts += (i / 120) as u64 * 60 * SECOND;
         tick.instrument = 7 + (i % 2) as u32;
     }
@@ -429,12 +430,12 @@ fn files_with_gateway_stamps_are_read_in_every_version() {
             lobset::validate(&out, Some((&[&file], Compare::Random(1))), &Options::default(), &Monitor::silent())
                 .unwrap();
         assert_eq!(found.against.unwrap().rows, 1_000);
-        // The book alone leaves it out, as it does the other fields of the event.
+        // A dataset with only the book leaves it out, like the other fields of the event.
         let book = folder.path().join("book");
         run(&[&file], &book, &Config { columns: Columns::Book, ..small() }).unwrap();
         let names = ParquetRecordBatchReaderBuilder::try_new(File::open(book.join(&dataset.file)).unwrap()).unwrap();
         assert!(names.schema().column_with_name("ts_out").is_none());
-        // Records as Arrow batches carry it too.
+        // Records as Arrow batches have it too.
         let batches = lobset::output::RecordBatches::open(&file, None, None).unwrap();
         let batches: Vec<_> = batches.map(Result::unwrap).collect();
         let column = batches[0].column_by_name("ts_out").unwrap().as_primitive::<TimestampNanosecondType>();

@@ -1,4 +1,4 @@
-//! Bad files are refused with the place; good ones are read whatever their version and packing.
+//! Bad files are refused with the position of the fault; good ones are read whatever their version and packing.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -40,7 +40,8 @@ fn a_file_cut_at_any_byte_is_refused() {
     assert_eq!(count_bytes(&whole).unwrap(), 3);
     let header = whole.len() - 3 * 368;
     for cut in 0..whole.len() {
-        // Between two records a cut leaves a whole, shorter file: DBN without compression does not tell its length.
+        // A cut between two records leaves a complete, shorter file: DBN without compression does not record its
+        // length.
         if cut < header || !(cut - header).is_multiple_of(368) {
             let refused = refusal(&whole[..cut]);
             assert!(refused.byte.is_some(), "{cut}: {refused}");
@@ -68,7 +69,7 @@ fn a_compressed_file_cut_at_any_byte_is_refused() {
         assert!(refused.byte.is_some(), "{cut}: {refused}");
     }
     assert!(refusal(&frames[..frames.len() - 3]).message.contains("truncated"));
-    // A skippable frame between the two says nothing.
+    // A skippable frame between the two is ignored.
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3][..]].concat();
     assert_eq!(count_bytes(&[first, skippable, frame(&whole[half..])].concat()).unwrap(), 40);
 }

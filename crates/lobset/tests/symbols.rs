@@ -1,4 +1,4 @@
-//! The setting `symbols`: some of the input's symbols, as if the others were not there.
+//! The setting `symbols`: keeps some of the input's symbols, as if the others were not in the input.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -44,7 +44,7 @@ fn a_symbol_alone_is_what_it_would_be_without_the_others() {
     assert_eq!(names(&picked), ["A"]);
     let drops: u64 = picked.inputs.iter().map(|input| input.drops.other_symbol).sum();
     assert_eq!(drops, dropped as u64);
-    // The files of the boundary time, the rows that boundaries are fitted on, and every label.
+    // These must be equal: the boundary time, the rows that boundaries are fitted on, and every label.
     assert_eq!(picked.thresholds.fit_until, want.thresholds.fit_until);
     assert_eq!(picked.symbols[0].targets, want.symbols[0].targets);
     let labels = |out: &str| common::read_labels(&path(out).join("AUDUSD_A_dataset.parquet"));
@@ -98,7 +98,7 @@ fn symbols_that_are_not_there_are_named() {
     assert_eq!(help, "the input has M6AM4, M6AM4-M6AU4, M6AU4, M6AZ4");
     let found = lobset::inspect(&files, &only(&["M6AM5"]), &Options::default(), &Monitor::silent()).unwrap();
     assert_eq!(found.refusals, [message]);
-    // Mapped, but without a record.
+    // These are mapped, but have no records.
     let file = [write(folder.path(), "a.dbn", &metadata(&[("A", 7), ("B", 8)]), &messages(&ticks(2_000, START)))];
     let [message, _] = failure(&file, &out, &only(&["B"]));
     assert_eq!(message, "none of the usable records is of symbols = [\"B\"]");

@@ -1,4 +1,4 @@
-//! Output folders that somebody or something has changed: `validate` notices, whatever was done to make hashes fit.
+//! Output folders that were changed: `validate` notices, even if hashes were updated to match.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -20,7 +20,7 @@ use lobset::{Config, Error, Manifest, Monitor, Options, Timestamp};
 fn every_byte_of_every_file_counts() {
     let place = Place::new(&small());
     for (name, bytes) in &place.files {
-        // Files that are found out after others were proved take longer.
+        // Changes to the other files are found later, so testing each takes longer: try fewer.
         let step = match name.as_str() {
             "manifest.json" | "thresholds.json" => bytes.len() / 300,
             _ => bytes.len() / 12,
@@ -31,7 +31,7 @@ fn every_byte_of_every_file_counts() {
             changed[at] ^= 1 << (at % 8);
             std::fs::write(out.join(name), &changed).unwrap();
             if name == "README.md" {
-                // Its owner may change it, and whoever asks is told.
+                // Its owner may change it, and validation reports that it was not checked.
                 let not_checked = check(&out).unwrap().proved.not_checked;
                 assert!(
                     not_checked.iter().any(|line| line.starts_with("README.md: changed since the run")),
@@ -58,7 +58,7 @@ fn nothing_is_missing_and_nothing_else_lies_there() {
         let out = place.out();
         std::fs::remove_file(out.join(name)).unwrap();
         match name.as_str() {
-            // Without it a folder is no dataset.
+            // Without it a folder is not a dataset.
             "manifest.json" => assert!(matches!(check(&out), Err(Error::Input(_)))),
             _ => assert!(refused(&out).contains(&format!("{name}: is missing"))),
         }
@@ -138,7 +138,7 @@ fn a_manifest_that_contradicts_itself_is_refused() {
         let text = place.changed(change);
         assert!(text.contains(reason), "{reason} in {text}");
     }
-    // What fits itself, and not the files.
+    // Changes that are consistent within the manifest, but do not match the files.
     let others: [(Change, &str); 7] = [
         (|m| m.version = "0.0.9".to_owned(), "they were fitted by another version of lobset"),
         (|m| m.config.lookback_rows += 1, "are not the rows with complete windows"),
@@ -281,7 +281,7 @@ fn what_only_the_raw_files_know_is_told_and_compared_with_them() {
             },
             "ts_event differs from the raw record",
         ),
-        // The first row's past window lies outside of the file; so do the ends of all classes.
+        // The past window of the first row extends outside the file, and so do the ends of all classes.
         (&|c| c.float("price_movement", c.rows() - 1, |v| f64::from_bits(v.to_bits() + 1)), "by definition"),
     ];
     for (change, reason) in changes {
@@ -332,7 +332,7 @@ fn no_damage_to_a_dataset_brings_validation_down() {
     let mut noticed = 0;
     for case in 0..60 {
         let mut changed = bytes.clone();
-        // Half of them in the footer, which is what a reader believes first.
+        // Half of the changes are in the footer, which a reader reads first.
         let from = if case % 2 == 0 { bytes.len() - 4_096 } else { 0 };
         for _ in 0..=below(3) {
             changed[from + below(bytes.len() - from)] ^= 1 << below(8);
@@ -365,7 +365,7 @@ fn a_certificate_says_what_was_proved_and_replaces_nothing_else() {
     let inputs: Vec<String> = place.inputs.iter().map(|path| sha256(&std::fs::read(path).unwrap())).collect();
     assert_eq!(read.inputs.iter().map(|input| input.sha256.clone()).collect::<Vec<_>>(), inputs);
     assert_eq!((read.rows, &read.checks), (found.proved.rows, &found.proved.checks));
-    // A later one takes its place.
+    // A later certificate replaces it.
     certificate.write(&path, &out).unwrap();
 
     let refused = |path: &Path, reason: &str| {

@@ -1,4 +1,4 @@
-//! Sums that somebody has changed, with hashes that fit: `validate` forms them again from the rows.
+//! Sums that were changed, with hashes updated to match: `validate` recomputes them from the rows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -29,7 +29,7 @@ fn add(columns: &mut Columns, name: &str, at: usize, more: i128) {
             return Arc::new(values.collect::<Decimal128Array>().with_precision_and_scale(38, 0).unwrap());
         }
         if let Some(floats) = column.as_primitive_opt::<Float64Type>() {
-            // The least change that there is.
+            // The smallest possible change.
             let values = floats.iter().enumerate().map(|(row, v)| v.map(|v| if row == at { v.next_up() } else { v }));
             return Arc::new(values.collect::<Float64Array>());
         }
@@ -83,7 +83,7 @@ fn sums_that_differ_by_one_are_found_and_named() {
         let text = refused(&out);
         assert!(text.contains(&format!("{MOMENTS}: {}: {column}", names[input])), "{sum} of {column}: {text}");
     }
-    // The others, by the raw files.
+    // The other columns, recomputed from the raw files.
     for (column, sum) in [
         ("bid_px_09", "sum"),
         ("ask_ct_04", "fit_sum_of_squares"),
@@ -110,7 +110,7 @@ fn sums_that_differ_by_one_are_found_and_named() {
 fn rows_that_count_for_another_input_are_found() {
     let place = Place::new(&small());
     let names: Vec<String> = lobset::Manifest::read(&place.out()).unwrap().inputs.into_iter().map(|i| i.name).collect();
-    // The sums of both inputs are said to be those of the first: as sums of all rows they are right.
+    // The sums of both inputs are attributed to the first one: as sums of all rows they are right.
     let joined = change(&place, |columns| {
         let half = columns.rows() / 2;
         for name in ["count", "sum", "sum_of_squares", "fit_count", "fit_sum", "fit_sum_of_squares"] {

@@ -1,4 +1,4 @@
-//! Changes to further targets of an output folder: `validate` notices, whatever was done to make hashes fit.
+//! Changes to further targets of an output folder: `validate` notices, even if hashes were updated to match.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -16,7 +16,7 @@ use lobset::label::{Boundaries, Fitted};
 use lobset::validate::Compare;
 use lobset::{Config, Error, Manifest, Monitor, Options, Thresholds};
 
-/// Three further targets: one that most symbols do not qualify for, and of the others one by quantiles and one by spreads.
+/// Three further targets: one that most symbols do not qualify for, one by quantiles, and one by spreads.
 fn config() -> Config {
     let texts = [
         "h30=deeplob(30),classes=share,stationary=0.3",
@@ -26,7 +26,7 @@ fn config() -> Config {
     Config { targets: Targets(texts.map(|text| text.parse().unwrap()).to_vec()), ..small() }
 }
 
-/// The value of a column at a row becomes null, or another; all in one of the four types of a label's columns.
+/// Sets the value of a column at a row to null or to another value, for the four types of label columns.
 fn change(columns: &mut Columns, name: &str, row: usize, null: bool) {
     columns.replace(name, |column| -> ArrayRef {
         if let Some(floats) = column.as_primitive_opt::<Float64Type>() {
@@ -102,7 +102,7 @@ fn every_value_of_a_further_target_counts() {
         };
         found("no label", &all(middle, true), "as the manifest says");
     }
-    // A label where windows are not whole: the classic target at the first row.
+    // A label where windows are not complete: the classic target at the first row.
     for name in ["price_movement", "classification_label", "split", "balanced"] {
         found(
             "a value",
@@ -126,7 +126,7 @@ fn against_the_raw_files_every_label_of_every_target_counts() {
         lobset::validate(out, against, &Options::default(), &Monitor::silent())
     };
     assert_eq!(all(&place.out()).unwrap().proved.not_checked, [""; 0]);
-    // The last rows' future windows lie outside of the file: they have labels of the target with the shortest alone.
+    // The future windows of the last rows extend outside the file: only the target with the shortest has labels there.
     let out = place.encoded(|columns| {
         let name = "price_movement_h30";
         change(columns, name, columns.rows() - 1, false);

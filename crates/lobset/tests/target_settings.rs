@@ -168,7 +168,7 @@ fn tables_that_are_no_target_are_refused() {
         ("[[targets]]\nname = 'a'\nkind = 'return(5)'\nnbin = 3", "\"nbin\" is not a key of return(5)"),
         ("[[targets]]\nname = 'a'\nkind = 'return(5)'\nnbins = {}", "targets: "),
         ("targets = 5", "is not a target such as"),
-        // Values cannot bring keys or targets of their own.
+        // Values cannot introduce keys or targets.
         (
             "[[targets]]\nname = 'a=return(3);b'\nkind = 'return(5)'",
             "\"name\" = \"a=return(3);b\": neither may contain",

@@ -1,4 +1,4 @@
-//! Several targets in one run: each against the slow reference, and against a run with it alone.
+//! Several targets in one run: each compared with the slow reference, and with a run that has only that target.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -33,7 +33,7 @@ fn with_targets(config: Config, further: &[(String, Wanted)]) -> (Config, Named)
     (Config { targets, ..config }, [classic].into_iter().chain(further.iter().cloned()).collect())
 }
 
-/// The end of the names of a target's columns.
+/// The suffix of the names of a target's columns.
 fn suffix(name: &str) -> String {
     if name == CLASSIC { String::new() } else { format!("_{name}") }
 }
@@ -46,7 +46,7 @@ fn bits(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// Compares a folder with what the reference says of each target.
+/// Compares a folder with the reference for each target.
 fn compare(out: &Path, config: &Config, targets: &Named, references: &[TargetReference]) {
     let thresholds = Thresholds::read(&out.join("thresholds.json")).unwrap();
     let mut written: BTreeMap<&String, BTreeSet<u64>> = BTreeMap::new();
@@ -86,7 +86,7 @@ fn validated(out: &Path, inputs: &[PathBuf]) {
     }
 }
 
-/// Compares what a run with several targets says of one of them with what a run with it alone says.
+/// Compares the results of one target in a run with several targets with those of a run with only that target.
 fn compare_with_alone(several: &Path, config: &Config, place: usize, name: &str, alone: &Path) {
     let (all, one) = (Manifest::read(several).unwrap(), Manifest::read(alone).unwrap());
     let text = |out: &Path, name: &str| {
@@ -112,7 +112,7 @@ fn any_windows() -> impl Strategy<Value = Windows> {
         (1i64..60, any::<bool>(), 0i64..9, 1i64..60).prop_map(|(lookback, include_row, offset, ahead)| {
             Windows::Means { lookback, include_row, offset, ahead }
         }),
-        // Too long for the rarer of the two symbols, now and then.
+        // Sometimes too long for the rarer of the two symbols.
         (50i64..200, 50i64..200)
             .prop_map(|(lookback, ahead)| { Windows::Means { lookback, include_row: false, offset: 3, ahead } }),
         (1i64..50).prop_map(|k| Windows::Fi2010 { k }),
@@ -198,7 +198,7 @@ fn each_of_five_targets_is_that_of_the_reference_and_of_a_run_with_it_alone() {
     let (symbols, until, fit_files) = read_plain(&inputs);
     let reference = |(_, target): &(String, Wanted)| reference_of(&symbols, until, &fit_files, &config, target);
     let references: Vec<TargetReference> = targets.iter().map(|target| reference(target).unwrap()).collect();
-    // Every symbol has a dataset, and one of them is too short for one of the targets.
+    // Every symbol has a dataset, and one of the symbols is too short for one of the targets.
     assert!(references[0].labels.len() > references[5].labels.len() && !references[5].labels.is_empty());
     compare(&out, &config, &targets, &references);
     validated(&out, &inputs);
@@ -304,7 +304,7 @@ fn only_several_targets_make_columns_that_can_be_null() {
     };
     assert_eq!(nullable(&small()), [false; 4]);
     assert_eq!(nullable(&several), [true; 12]);
-    // Only rows at the ends lack a label of one of them: the windows reach 50 and 20 rows back, and 45 ahead at most.
+    // Only rows at the ends lack a label of a target: the windows reach at most 50 and 20 rows back, and 45 ahead.
     let rows = read_target(&dataset(&folder.path().join("out"), &several, "M6AM4"), "");
     let first = rows.iter().position(|(_, label)| label.is_some()).unwrap();
     assert_eq!((rows[0].0, first, rows.iter().filter(|(_, label)| label.is_none()).count()), (0, 50, 85));
@@ -347,7 +347,7 @@ fn targets_of_real_futures_equal_the_reference() {
 
 #[test]
 fn targets_of_real_crypto_equal_the_reference() {
-    // The classic one with classes of another rule, too.
+    // Also the classic target with another rule of classes.
     let config = Config { classes: ClassRule::Share, include_row: true, ..on_real_files() };
     real_files_equal_the_reference("crypto", config, &of_real_files());
 }
@@ -450,7 +450,7 @@ proptest! {
                     prop_assert_eq!((a.movement, a.label), (b.movement, b.label));
                 }
             }
-            // All but the first and last rows are in some window.
+            // All rows but the first and last few are in some window.
             prop_assert!(moved > 0 || changed < 100 || changed + 100 > steps.len());
         }
     }

@@ -1,4 +1,4 @@
-//! The steps as tasks: the same bytes as the engine of one machine, whatever happens to the tasks on their way.
+//! The steps as tasks: the same bytes as the engine of one machine, whatever happens to the tasks.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -25,7 +25,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found.into_iter().map(|(path, _)| path).filter(|path| !path.ends_with("lock")).collect()
 }
 
-/// Runs tasks one by one, and does with each what a test wants.
+/// Runs tasks one by one, and lets a test interfere with each.
 struct Each<F>(F);
 
 impl<F: Fn(usize, &Task) -> Result<String>> Executor for Each<F> {
@@ -164,7 +164,7 @@ fn a_run_goes_on_from_receipts_and_one_that_is_published_is_not_done_again() {
         tries += 1;
     };
     assert!(tries > 3);
-    // Each failed try costs the one task that it failed at.
+    // Each failed attempt costs only the task that failed.
     assert_eq!(ran.swap(0, Ordering::Relaxed), whole + tries);
     assert_eq!(manifest.timings.scans_reused, 4);
     assert_eq!(contents(&want), contents(&out));
@@ -213,7 +213,7 @@ fn a_task_that_wakes_after_the_end_leaves_nothing() {
     }
     assert_eq!(files(folder.path()), want);
 
-    // Also where the folders are still there, as they always are in an object store.
+    // The same if the folders still exist, as they always do in an object store.
     let work = folder.path().join(".out.lobset-work");
     let frozen = Mutex::new(Vec::new());
     let keeping = Each(|_, task: &Task| {
@@ -254,7 +254,7 @@ fn a_proof_that_cannot_read_for_the_moment_may_be_tried_again() {
             proofs.fetch_add(1, Ordering::Relaxed);
             let (file, away) = (dataset(&folder.path().join(".out.lobset-work")), folder.path().join("away"));
             std::fs::rename(&file, &away).unwrap();
-            // Neither a missing file nor one that may not be read: the system fails to open it.
+            // Neither a missing file nor an unreadable one: the system fails to open it.
             std::os::unix::fs::symlink(&file, &file).unwrap();
             let error = here(task).unwrap_err();
             assert!(matches!(error, Error::Input(_)) && error.is_transient(), "{error:?}");

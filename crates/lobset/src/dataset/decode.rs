@@ -40,7 +40,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// Reads the columns at `places` of records, in this order, with the scales of those columns.
+    /// Reads the columns at `places` of the records, in this order, with the scales of those columns.
     pub fn new(packing: &RowPacking, places: &[usize], scales: Scales) -> Self {
         let offsets = packing.offsets();
         let mut tables: HashMap<(Coding, Option<[u64; 2]>), Table> = HashMap::new();
@@ -94,7 +94,7 @@ impl Decoder {
     }
 }
 
-/// The normalised value of a code, as every way computes it.
+/// The normalised value of a code, computed in the same way everywhere.
 fn finished(coding: Coding, code: u64, scale: Option<Scale>) -> f32 {
     match scale {
         Some(scale) => scale.apply(coding.value(code)),
@@ -127,7 +127,7 @@ impl Cells<'_> {
             }
             (4, ..) => self.each(out, |code| finished(coding, u32::from_le_bytes(code).into(), scale)),
             (8, ..) => self.each(out, |code| finished(coding, u64::from_le_bytes(code), scale)),
-            // A row without scales, which is no sample.
+            // A row without scales is never a sample.
             _ => self.each(out, |_: [u8; 1]| f32::NAN),
         }
     }

@@ -55,7 +55,8 @@ impl DatasetFile {
         read_metadata(&self.file, self.bytes)
     }
 
-    /// The SHA-256 of the footer, which has the settings, the boundaries, and the extremes and places of all values.
+    /// The SHA-256 of the footer. The footer contains the settings, the boundaries, and the extremes and positions of
+    /// all values.
     ///
     /// # Errors
     /// When it cannot be read.

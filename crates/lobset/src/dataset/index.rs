@@ -71,8 +71,8 @@ impl SampleIndex {
         bytes
     }
 
-    /// The index of a dataset of `rows` rows that [`to_bytes`](Self::to_bytes) has written; `None` if it is of another
-    /// dataset.
+    /// Reads an index that [`to_bytes`](Self::to_bytes) has written for a dataset of `rows` rows; `None` if it was
+    /// written for another dataset.
     pub fn from_bytes(bytes: &[u8], rows: u64) -> Option<Self> {
         let numbers =
             |bytes: &[u8]| bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>();
@@ -149,8 +149,8 @@ impl SampleIndex {
         Some(stretch.row + (place - stretch.place))
     }
 
-    /// Keeps, among the samples of several datasets, as many of every class of the first target, spread evenly over the
-    /// samples in their order: the rule of the column `balanced`. There are `classes` classes.
+    /// Balances the samples of several datasets by the rule of the column `balanced`: keeps equally many samples of
+    /// each of the `classes` classes of the first target, spread evenly over the samples in their order.
     pub fn keep_uniform(indexes: &mut [Self], classes: usize) {
         let largest = indexes.iter().flat_map(|index| index.first_classes()).max();
         let mut counts = vec![0; classes.max(largest.map_or(0, |class| usize::from(*class) + 1))];
@@ -199,19 +199,19 @@ pub(super) struct IndexBuilder {
     of_period: u64,
 }
 
-/// A row of a dataset, as far as it decides about samples.
+/// What decides whether a row of a dataset is a sample.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct IndexedRow<'a> {
     /// Its number in its symbol's stream.
     pub row: u64,
-    /// Its class by target, if it has a label of all of them and is in the split for all of them.
+    /// Its class for each target, if it has a label for all of them and is in the split for all of them.
     pub classes: Option<&'a [u8]>,
-    /// Whether it lies in the period.
+    /// Whether it is in the period.
     pub inside: bool,
 }
 
 impl IndexBuilder {
-    /// Begins an index of samples with classes of so many targets.
+    /// Begins an index of samples with classes of this number of targets.
     pub(super) fn new(filter: SampleFilter, targets: usize) -> Self {
         Self {
             filter,
@@ -329,7 +329,7 @@ mod tests {
         assert!(why(SampleFilter { split: Split::Embargo, ..filter }).contains("no row of the split embargo"));
         assert!(why(SampleFilter { first: 10, ..filter }).contains("none of the 8 rows of the split fit"));
         assert!(why(SampleFilter { first: 17, ..filter }).contains("as many input files before its own"));
-        // Another process gets the same index, and refuses that of another dataset.
+        // Another process gets the same index. An index of another dataset is refused.
         let bytes = index(filter).to_bytes();
         assert_eq!(SampleIndex::from_bytes(&bytes, 17), Some(index(filter)));
         assert_eq!(SampleIndex::from_bytes(&bytes, 16), None);

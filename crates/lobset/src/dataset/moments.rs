@@ -1,4 +1,4 @@
-//! Means and deviations of the columns of a dataset, from the sums in the file beside it.
+//! Means and deviations of the columns of a dataset, from the sums in the file next to it.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::error::{ConfigError, InputError, Result};
 use crate::output::{MOMENTS_ENDING, SYMBOL_KEY, VERSION_KEY, moments_columns, names};
 use crate::storage;
 
-/// Maximum number of rows of the file: of 150 columns, 100,000 input files. What is read stays in memory.
+/// Maximum number of rows of the file: enough for 150 columns and 100,000 input files. All rows are kept in memory.
 const MOST_ROWS: usize = 15_000_000;
 
-/// Rows that are decoded together.
+/// Number of rows decoded at a time.
 const BATCH: usize = 8_192;
 
 /// Counts, sums and sums of squares of the numeric columns of a dataset, by input file.
@@ -29,7 +29,7 @@ pub struct Moments {
     path: PathBuf,
     symbol: String,
     version: String,
-    /// The targets with sums over their fit rows, by what their columns have behind their names.
+    /// The targets with sums over their fit rows, each given by the suffix of its column names.
     suffixes: Vec<String>,
     columns: Vec<String>,
     divisors: Vec<i64>,
@@ -63,7 +63,7 @@ pub struct ColumnMoments {
 }
 
 impl Moments {
-    /// Reads the sums of a dataset, given its path or URL, from the file beside it: `*_moments.parquet` for
+    /// Reads the sums of a dataset, given its path or URL, from the file next to it: `*_moments.parquet` for
     /// `*_dataset.parquet`.
     ///
     /// # Errors
@@ -156,7 +156,7 @@ impl Moments {
             if divisors.is_null(row) || divisor <= 0 {
                 return Err(foreign(moments_columns::DIVISOR));
             }
-            // The first input file tells the columns of all.
+            // All input files have the columns of the first one.
             let first = self.columns.first().is_none_or(|first| first == name);
             if self.files.is_empty() || first {
                 self.files.push(file.to_owned());
@@ -216,10 +216,10 @@ impl Moments {
         &self.files
     }
 
-    /// Number of the dataset's rows that come from the input file with this place among [`files`](Self::files). The rows
-    /// of a dataset are in the order of the files.
+    /// Number of the dataset's rows that come from the input file at this place in [`files`](Self::files). The rows of
+    /// a dataset are in the order of the files.
     pub fn rows_of(&self, file: usize) -> u64 {
-        // No row lacks a mid price.
+        // Every row has a mid price.
         let mid = self.columns.iter().position(|name| name == names::MID_PRICE);
         mid.and_then(|mid| self.stored(file, 0).get(mid)).map_or(0, |sums| sums.count)
     }
@@ -229,12 +229,12 @@ impl Moments {
         &self.columns
     }
 
-    /// What the names of each target's columns end in.
+    /// The suffix of each target's column names.
     pub(crate) fn suffixes(&self) -> &[String] {
         &self.suffixes
     }
 
-    /// What the sums of each column are divided by to get sums of the values in the dataset.
+    /// The divisor of each column's sums: it turns them into sums of the values in the dataset.
     pub(crate) fn divisors(&self) -> &[i64] {
         &self.divisors
     }
@@ -256,8 +256,8 @@ impl Moments {
         self.of_set(files, 0)
     }
 
-    /// Means and deviations of the columns over the rows of the `days` input files before that with the place `file`;
-    /// `None` where there are fewer.
+    /// Means and deviations of the columns over the rows of the `days` input files before the one at place `file`;
+    /// `None` if there are fewer.
     pub fn before(&self, file: usize, days: usize) -> Option<Vec<ColumnMoments>> {
         Some(self.of_files(file.checked_sub(days)?..file))
     }
@@ -285,7 +285,7 @@ impl Moments {
     }
 }
 
-/// Mean and deviation from sums in units of which `divisor` are one.
+/// Mean and deviation from sums in units of 1 / `divisor`.
 fn moments(sums: &[StoredSums], divisor: i64) -> ColumnMoments {
     let count: u64 = sums.iter().map(|sums| sums.count).fold(0, u64::saturating_add);
     let add = |place: usize| {

@@ -51,7 +51,7 @@ impl Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Coding {
-    /// Whole numbers of 1 / `unit`, as steps above the lowest one, plus 1; 0 is null.
+    /// Multiples of 1 / `unit`, as steps above the lowest one, plus 1; 0 is null.
     Steps { unit: u32, lowest: i64, step: u64, bytes: u8 },
     /// The nearest f32; NaN is null.
     Single,
@@ -59,7 +59,7 @@ pub(super) enum Coding {
     Double,
 }
 
-/// The unit of prices in f64 columns: a price is a whole number of 1e-9.
+/// The unit of prices in f64 columns: every price is a multiple of 1e-9.
 const PRICE_UNIT: u32 = 1_000_000_000;
 
 impl Coding {
@@ -108,7 +108,7 @@ impl Coding {
     /// The nearest f32 of the value with a code, NaN for null.
     pub fn nearest(self, code: u64) -> f32 {
         match self.number(code) {
-            // Not by way of f64, which would round twice.
+            // Not via f64, which would round twice.
             Some((number, 1)) => number as f32,
             _ => single(self.value(code)),
         }
@@ -139,9 +139,9 @@ pub(super) struct RowPacking {
 /// What a column of a dataset holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
-    /// Whole numbers of 1 / `unit`, whose extremes and steps only the rows tell.
+    /// Multiples of 1 / `unit`, whose extremes and steps are known only once the rows are read.
     Prices { unit: u32 },
-    /// Small whole numbers, between these at least by their type.
+    /// Small whole numbers. These bounds follow from their type; the footer may have narrower ones.
     Numbers { lowest: i64, highest: i64 },
     /// Anything else.
     Floats,
@@ -171,7 +171,7 @@ fn holds(reader: &DatasetReader, name: &str) -> Holds {
 }
 
 impl RowPacking {
-    /// The packing of columns for which the rows need not be read: prices take eight bytes.
+    /// The packing of columns that needs no pass over the rows: prices take eight bytes.
     pub fn plain(reader: &DatasetReader, names: &[String]) -> Self {
         let coding = |name: &String| match holds(reader, name) {
             Holds::Prices { unit: 1 } => Coding::steps(1, Span { lowest: i64::MIN, highest: i64::MAX, step: 1 }),
@@ -181,7 +181,7 @@ impl RowPacking {
         Self { columns: names.iter().map(|name| Packed { name: name.clone(), coding: coding(name) }).collect() }
     }
 
-    /// The names among `names` of columns whose rows [`narrow`](Self::narrow) needs to know.
+    /// The columns among `names` whose rows [`narrow`](Self::narrow) needs to know.
     pub fn unknown<'a>(reader: &DatasetReader, names: &'a [String]) -> Vec<(&'a str, u32)> {
         let unit = |name: &'a String| match holds(reader, name) {
             Holds::Prices { unit } => Some((name.as_str(), unit)),
@@ -232,8 +232,8 @@ impl RowPacking {
         self.columns.iter().map(offset).collect()
     }
 
-    /// Writes a column, which has this place, of consecutive rows into their records; `None` if a value is not one that the
-    /// packing was made for.
+    /// Writes a column, which has this place, of consecutive rows into their records; `None` if the packing was not
+    /// made for one of the values.
     pub fn write(&self, place: usize, column: &dyn Array, rows: Range<usize>, records: &mut [u8]) -> Option<()> {
         let offset: usize = self.columns[..place].iter().map(|column| column.coding.bytes()).sum();
         let (coding, bytes) = (self.columns[place].coding, self.bytes());
@@ -278,7 +278,7 @@ fn write_codes<'a, const N: usize>(
     })
 }
 
-/// The coding of a column whose extremes the footer tells, or else its type.
+/// The coding of a column, from its extremes in the footer or else from its type.
 fn of_footer(reader: &DatasetReader, name: &str, holds: Holds) -> Coding {
     let Holds::Numbers { lowest, highest } = holds else { return Coding::Single };
     let [lowest, highest] = reader.whole_extremes(name).unwrap_or([lowest, highest]);
@@ -305,7 +305,7 @@ pub(super) enum Spanned {
     /// All values are null.
     Empty,
     Whole(Span),
-    /// A value is no whole number of the unit.
+    /// A value is not a multiple of the unit.
     Fractions,
 }
 
@@ -320,7 +320,7 @@ impl Spanned {
             {
                 last = Some(number);
                 found = Some(match found {
-                    // The difference is a multiple of the step nearly always.
+                    // The difference is nearly always a multiple of the step.
                     Some(Span { lowest, highest, step })
                         if step > 0 && number.abs_diff(lowest).is_multiple_of(step) =>
                     {
@@ -381,7 +381,7 @@ fn each_whole(column: &dyn Array, unit: u32, mut take: impl FnMut(Option<i64>) -
     None
 }
 
-/// Passes on the nearest f32 of all values, NaN for null; `None` if the column is not of numbers.
+/// Passes on the nearest f32 of each value, NaN for null; `None` if the column is not numeric.
 #[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest f32 on purpose")]
 fn floats(column: &dyn Array, take: impl FnOnce(&mut dyn Iterator<Item = f32>)) -> Option<()> {
     macro_rules! pass_on {

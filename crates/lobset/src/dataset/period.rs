@@ -12,13 +12,14 @@ use crate::label::{Ahead, Split};
 use crate::output::names;
 use crate::time_text::Timestamp;
 
-/// A period of time. Labels of a period until a moment and labels of a period since that moment never look at the same row.
+/// A period of time. The labels of a period that ends at a moment never look at the same row as those of a period that
+/// begins at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Period {
     /// The first moment: rows before it are not samples. The windows of later rows may begin before it.
     pub since: Option<Timestamp>,
-    /// The moment before which labels must end, by the rule of the split `fit`: a sample's label looks at no row with
-    /// `ts_recv` at this moment or later, and its horizon, where that is a length of time, ends before.
+    /// The moment before which labels must end, by the rule of the split `fit`: a sample's label never looks at a row
+    /// with `ts_recv` at this moment or later, and a horizon that is a length of time ends before it.
     pub until: Option<Timestamp>,
 }
 
@@ -35,13 +36,13 @@ impl fmt::Display for Period {
     }
 }
 
-/// Decides whether the rows of a dataset lie in a period, for labels of certain targets.
+/// Decides whether the rows of a dataset are in a period, for labels of certain targets.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     /// The first row at or after the beginning, as a position in the file.
     first: u64,
-    /// Distance to the last row that a label looks at, and the row that must not come after: the last one before the end.
-    /// `None` as the row: there is none.
+    /// Distance to the last row that a label looks at, and the last row before the end, which that row must not pass.
+    /// `None` if no row is before the end.
     rows: Option<(u64, Option<u64>)>,
     /// Length of time that a label looks ahead, and the end.
     time: Option<(u64, u64)>,
@@ -81,8 +82,8 @@ impl Limits {
         self.time.is_some()
     }
 
-    /// Whether the next row of the file lies in the period: the row at `place` with the number `row`, received at `ts` (0 if
-    /// times are not needed).
+    /// Whether the next row of the file is in the period: the row at `place` with the number `row`, received at `ts` (0
+    /// if times are not needed).
     pub fn contains(&mut self, place: u64, row: u64, ts: u64) -> bool {
         self.latest = self.latest.max(ts);
         place >= self.first
@@ -105,7 +106,7 @@ pub(super) fn times(reader: &DatasetReader, group: usize) -> Result<Vec<u64>> {
     (0..column.len()).map(time).collect::<Result<_, _>>().map_err(|_| reader.foreign(names::TS_RECV))
 }
 
-/// The position of the first row at or after a moment: the running maximum of `ts_recv` reaches it there.
+/// The position of the first row at or after a moment, where the running maximum of `ts_recv` reaches it.
 pub(crate) fn first_at(reader: &DatasetReader, moment: u64) -> Result<u64> {
     for (group, rows) in reader.groups().enumerate() {
         // Row groups whose statistics say that they end earlier need not be read.

@@ -93,7 +93,8 @@ impl DatasetReader {
     /// Reads the labels of the targets with these names.
     ///
     /// # Errors
-    /// [`ConfigError`] when there is no name, a name twice, or one that is not a target of the dataset: it lists those.
+    /// [`ConfigError`] when there is no name, a name is repeated, or it is not a target of the dataset. The error lists
+    /// the dataset's targets.
     pub fn of_targets(self, names: &[impl AsRef<str>]) -> Result<Self, ConfigError> {
         let targets = find_targets(&self.config, names)?;
         Ok(Self { targets, ..self })
@@ -177,7 +178,7 @@ impl DatasetReader {
         self.starts.windows(2).map(|starts| starts[1] - starts[0]).min().unwrap_or(1).max(1)
     }
 
-    /// What a cache file of this dataset is to hold.
+    /// Describes a cache file of this dataset: what it holds, and its layout.
     pub(crate) fn subject(&self, holds: &str, layout: serde_json::Value) -> Result<Subject> {
         let footer = DatasetFile::of_size(&self.path, self.bytes)?.footer_hash();
         Ok(Subject {
@@ -216,8 +217,8 @@ impl DatasetReader {
         }
     }
 
-    /// The least and the greatest value of a column, by the statistics of the file; `None` if it lacks them. The column may
-    /// have nulls besides.
+    /// The least and the greatest value of a column, by the statistics of the file; `None` if it lacks them. The column
+    /// may also have nulls.
     pub(crate) fn extremes(&self, column: &str) -> Option<[f64; 2]> {
         let metadata = self.footer.metadata();
         let place = metadata.file_metadata().schema_descr().columns().iter().position(|c| c.name() == column)?;
@@ -345,7 +346,7 @@ impl DatasetReader {
         self.joined(batches, rows)
     }
 
-    /// The numbers of consecutive rows of the file, as the column `row` has them.
+    /// The numbers of consecutive rows of the file, from the column `row`.
     pub(crate) fn row_numbers(&self, rows: Range<u64>) -> Result<Vec<u64>> {
         let mut numbers = Vec::with_capacity(to_usize(rows.end - rows.start));
         for (number, group) in self.groups().enumerate() {
@@ -360,7 +361,7 @@ impl DatasetReader {
         Ok(numbers)
     }
 
-    /// Joins batches that have so many rows.
+    /// Joins batches, which have `rows` rows in total.
     fn joined(&self, batches: ParquetRecordBatchReader, rows: usize) -> Result<RecordBatch> {
         let schema = batches.schema();
         let batches: Vec<RecordBatch> =
@@ -399,7 +400,7 @@ impl DatasetReader {
     }
 }
 
-/// What [`DatasetReader::fit_until`] reads of the thresholds in the metadata.
+/// The part of the thresholds in the metadata that [`DatasetReader::fit_until`] reads.
 #[derive(Deserialize)]
 struct FitUntil {
     fit_until: Timestamp,

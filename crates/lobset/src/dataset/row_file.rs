@@ -29,7 +29,7 @@ pub(super) fn open(
     let unknown = RowPacking::unknown(reader, names);
     let build = |blank: Blank<'_>| {
         let mut spans = vec![Spanned::Empty; unknown.len()];
-        // The bar is in bytes: first those of the prices, then those of the file.
+        // Progress is counted in bytes: first those of the prices, then those of the file.
         let price = (unknown.len() * size_of::<f64>()) as u64;
         let look = |(group, rows): &(usize, Range<u64>)| {
             spans_of(reader, *group, &unknown).map(|spans| ((rows.end - rows.start) * price, spans))
@@ -61,7 +61,7 @@ pub(super) fn open(
     Ok((file, packing))
 }
 
-/// What is known about columns, which have these units, from the rows of a row group.
+/// What the rows of a row group say about columns, which are given with their units.
 fn spans_of(reader: &DatasetReader, group: usize, columns: &[(&str, u32)]) -> Result<Vec<Spanned>> {
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let batch = reader.read(group, &names)?;

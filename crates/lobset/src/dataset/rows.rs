@@ -15,14 +15,14 @@ use crate::error::{ConfigError, InputError, Result};
 use crate::output::names;
 use crate::run::Monitor;
 
-/// What rows become.
+/// The floats that rows are read as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowSpec {
     /// The columns, in order. They may be any numeric ones except labels and those that identify the row.
     pub columns: Vec<String>,
     /// Rows of a window, 1 to 1,000,000; 1 for single rows.
     pub length: u64,
-    /// By what values are normalised.
+    /// How values are normalised.
     pub normalise: Normalise,
 }
 
@@ -61,7 +61,8 @@ enum Records {
 const ROW_GROUPS_KEPT: usize = 2;
 
 thread_local! {
-    /// The records of the last window: new memory for each would cost more than they do.
+    /// The records of the last window. The buffer is reused: a new one for each window would cost more than the
+    /// records.
     static RECORDS: RefCell<Vec<u8>> = RefCell::default();
 }
 
@@ -102,7 +103,7 @@ impl RowWindows {
         Self { length: to_usize(spec.length), reader, spec, decoder, packing, source }
     }
 
-    /// What rows become.
+    /// The columns, the length and the normalisation of windows.
     pub fn spec(&self) -> &RowSpec {
         &self.spec
     }
@@ -123,9 +124,9 @@ impl RowWindows {
         self.decoder.first()
     }
 
-    /// Writes the window that ends at the row at `place` into `out` ([`cells`](Self::cells) long): row by row, the oldest
-    /// first, NaN for null. That the window crosses no break is what the [`SampleIndex`](super::SampleIndex) of a filter with
-    /// this length says.
+    /// Writes the window that ends at the row at `place` into `out` ([`cells`](Self::cells) long): row by row, the
+    /// oldest first, NaN for null. Does not check that the window crosses no break: the
+    /// [`SampleIndex`](super::SampleIndex) of a filter with this length ensures that.
     ///
     /// # Errors
     /// [`InputError`] when the file cannot be read, or has no such window.

@@ -6,9 +6,9 @@ use crate::cast::single;
 use crate::error::{ConfigError, InputError, Result};
 use crate::output::{Role, columns};
 
-/// By what the columns of windows are normalised: a value becomes its distance from a mean, in sample deviations. A
-/// deviation of zero counts as one, so a constant column becomes 0. A column with fewer than two values among the rows that
-/// mean and deviation are of becomes NaN.
+/// How the columns of windows are normalised: each value becomes its distance from a mean, in sample deviations. A
+/// deviation of zero counts as one, so a constant column becomes 0. A column becomes NaN if it has fewer than two
+/// values in the rows that its mean and deviation are computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Normalise {
     /// Values as they are.
@@ -18,7 +18,8 @@ pub enum Normalise {
     /// All prices of levels by one mean and deviation over the fit rows of the target, and all sizes of levels by another,
     /// so that levels keep their order. Any other column by its own.
     Group,
-    /// Each column by its own mean and deviation over the rows of so many input files before that of the window's last row.
+    /// Each column by its own mean and deviation over the rows of this many input files before the one with the
+    /// window's last row.
     Days(usize),
 }
 
@@ -26,7 +27,7 @@ impl Normalise {
     /// The normalisation with this name: `none`, `column`, `group`, or `days:5` for any number of files.
     ///
     /// # Errors
-    /// [`ConfigError`] when there is none.
+    /// [`ConfigError`] when no normalisation has this name.
     pub fn from_name(name: &str) -> Result<Self, ConfigError> {
         let days = name.strip_prefix("days:").and_then(|days| days.parse().ok()).filter(|days| *days > 0);
         match (name, days) {
@@ -41,7 +42,7 @@ impl Normalise {
     }
 }
 
-/// What a value is normalised by.
+/// The mean and deviation that normalise a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
     mean: f64,
@@ -85,7 +86,7 @@ pub(super) enum Scales {
 }
 
 impl Scales {
-    /// The scales of columns of a dataset. Reads the moments beside it, if they are needed.
+    /// The scales of columns of a dataset. Reads the moments next to it if they are needed.
     ///
     /// # Errors
     /// [`InputError`] when the moments cannot be read, are those of other rows, or lack a column.

@@ -1,7 +1,7 @@
 //! The time bins that end at each row of a dataset, in a cache file.
 //!
-//! A window that ends at any row then takes one read: bins whose first rows are a whole number of bins apart are neighbours
-//! in the file.
+//! A window is then read at once, whichever row it ends at: bins whose first rows are a whole number of bins apart are
+//! adjacent in the file.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ struct Places {
     length: u64,
     /// Bins begin at rows whose distance from the start of the stretch is a multiple of this divisor of `length`.
     step: u64,
-    /// The stretches that hold a bin at least, as positions of rows, and the number of bins before each.
+    /// The stretches that hold at least one bin, as positions of rows, and the number of bins before each.
     stretches: Vec<(Range<u64>, u64)>,
     /// Number of all bins.
     count: u64,
@@ -47,14 +47,14 @@ impl Places {
         (stretch.end - stretch.start).saturating_sub(phase) / self.length
     }
 
-    /// Number of bins of a stretch in the first `phases` phases. The stretch holds a bin at least.
+    /// Number of bins of a stretch in the first `phases` phases. The stretch holds at least one bin.
     fn before(&self, stretch: &Range<u64>, phases: u64) -> u64 {
         let (whole, rest) = ((stretch.end - stretch.start) / self.length, (stretch.end - stretch.start) % self.length);
-        // Phases beyond the rest have one bin less.
+        // Phases beyond the rest have one bin fewer.
         phases * whole - phases.saturating_sub(rest / self.step + 1)
     }
 
-    /// Number, in the order of the file, of the bin that begins at row `from`, and of those of its phase from it on.
+    /// The place in the file of the bin that begins at row `from`, and the number of bins of its phase from there on.
     fn find(&self, from: u64) -> Option<(u64, u64)> {
         let after = self.stretches.partition_point(|(stretch, _)| stretch.start <= from);
         let (stretch, before) = self.stretches.get(after.checked_sub(1)?)?;
@@ -142,7 +142,7 @@ fn build_group(
     let mut written = 0;
     for stretch in stretches {
         let inside = stretch.start.max(rows.start)..stretch.end.min(rows.end);
-        // Of each phase, the bins that begin in this row group.
+        // The bins of each phase that begin in this row group.
         let phases = (0..places.length).step_by(to_usize(places.step)).map(|phase| {
             let start = stretch.start + phase;
             let begun = inside.start.saturating_sub(start).div_ceil(places.length);

@@ -106,8 +106,8 @@ impl Side {
 struct Column {
     asks: Side,
     bids: Side,
-    /// Changes from the highest step down, one per level. A row that loses an ask and gains a bid has two changes, of
-    /// which the second one counts.
+    /// Changes from the highest step down, one per level. A row that loses an ask and gains a bid has two changes, and
+    /// the second one counts.
     changes: [Change; 2 * LEVELS],
 }
 

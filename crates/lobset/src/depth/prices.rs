@@ -123,7 +123,7 @@ impl<'a> Prices<'a> {
                 let float = |price: &i64| if *price == missing { f64::NAN } else { *price as f64 };
                 scratch.clear();
                 scratch.extend(cells[rows.clone()].iter().map(float));
-                // This is all of `scratch`, but the compiler may have a constant for the number of rows.
+                // This is all of `scratch`, but lets the compiler use a constant number of rows where it knows one.
                 &scratch[..rows.len()]
             }
         }

@@ -1,4 +1,4 @@
-//! Time bins that begin at every row: each is the one before it without its first row, and with one more.
+//! Time bins that begin at every row: each is the previous one without its first row and with one more at its end.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::config::Feature;
 /// Bins that are filled at a time, level by level: about 160 kB.
 const BINS_AT_ONCE: usize = 256;
 
-/// The largest size that is an index of its own in a [`Window`]; larger sizes are numbered.
+/// The largest size that is its own index in a [`Window`]; larger sizes are numbered.
 const LARGEST_INDEX: u32 = u16::MAX as u32;
 
 /// Passes on the bins that begin at each row of `starts`, in order. All their rows are in `levels`.
@@ -89,7 +89,7 @@ impl<'a> Column<'a> {
         column
     }
 
-    /// The bin that begins at `start`, which is where the last one began, or the row after.
+    /// The bin that begins at `start`: where the last one began, or one row later.
     fn at(&mut self, start: usize) -> BinLevel {
         if start > self.start {
             let (out, new) = (self.start, self.start + self.length);
@@ -139,7 +139,7 @@ impl<'a> Column<'a> {
         let n = u128::from(self.present);
         let step = match i64::try_from(self.price_sum) {
             Ok(sum) => sum.div_euclid(self.present.cast_signed()),
-            // The mean of 64-bit numbers has 64 bits.
+            // The mean of 64-bit numbers fits 64 bits.
             Err(_) => i64::try_from(self.price_sum.div_euclid(n.cast_signed())).unwrap_or(MISSING),
         };
         let [volume, variance, trade_counts] = self.wanted;
@@ -161,7 +161,7 @@ impl<'a> Column<'a> {
 
 /// The sizes of a bin, for their median.
 struct Window {
-    /// Number of each size in the bin, and a bit for each that is there.
+    /// Number of each size in the bin, and a bit for each that is present.
     counts: Vec<u32>,
     there: Vec<u64>,
     /// The sizes by index, and the index in each row; empty where a size is its own index.
@@ -230,7 +230,7 @@ impl Window {
         self.sizes.get(index).copied().unwrap_or_else(|| crate::cast::to_u32(index))
     }
 
-    /// The next index that is there, which exists.
+    /// The next index that is present. There must be one.
     fn after(&self, index: usize) -> usize {
         let mut word = (index + 1) / 64;
         let mut bits = self.there[word] & (u64::MAX << ((index + 1) % 64));
@@ -241,7 +241,7 @@ impl Window {
         word * 64 + bits.trailing_zeros() as usize
     }
 
-    /// The last index before that is there, which exists.
+    /// The last index before this one that is present. There must be one.
     fn before(&self, index: usize) -> usize {
         let mut word = index / 64;
         let mut bits = self.there[word] & !(u64::MAX << (index % 64));
@@ -278,7 +278,7 @@ mod tests {
             let prices: Vec<i64> = cells.iter().map(|cell| cell.0.unwrap_or(MISSING)).collect();
             let (sizes, counts): (Vec<u32>, Vec<u32>) = cells.iter().map(|cell| (cell.1, cell.2)).unzip();
             let turned = |cells: &[u32], by: usize| Cow::Owned([&cells[by..], &cells[..by]].concat());
-            // Each level has the same cells, from another row on.
+            // Each level has the same cells, rotated to start at another row.
             let each = |cells: &[u32]| std::array::from_fn(|side| {
                 std::array::from_fn(|level| turned(cells, side * LEVELS + level))
             });

@@ -1,4 +1,4 @@
-//! The settings of depth tensors, and what follows from them alone.
+//! The settings of depth tensors, and what follows from them.
 
 use crate::cast::whole;
 use crate::config::{Config, Feature, MicroPipSize};
@@ -8,7 +8,7 @@ use crate::output::names;
 /// Number of steps of the price ladder around the last row's mid price; both sides share the ladder.
 pub const LADDER: usize = 402;
 
-/// Number of features that there are.
+/// Number of features.
 pub(super) const FEATURES: usize = Feature::ALL.len();
 
 /// Levels per side.

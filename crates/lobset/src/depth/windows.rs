@@ -43,7 +43,8 @@ struct State {
 }
 
 thread_local! {
-    /// The bins of the last window from a cache file, as bytes and decoded: new memory for each would cost more than they do.
+    /// The bins of the last window from a cache file, as bytes and decoded. The buffers are reused: new ones for each
+    /// window would cost more than the bins.
     static SCRATCH: RefCell<(Vec<u8>, Vec<Bin>)> = RefCell::default();
 }
 
@@ -107,8 +108,8 @@ impl WindowCache {
         self.with_bins(place, |bins, base| self.spec.spread_out(bins, base, ladder_rows, values))
     }
 
-    /// The share of cells that are on the ladder, in the windows that end at rows `places`: a cell is a level of a side in a
-    /// time bin, if it has a price. `None` if there is no such cell.
+    /// The share of cells that are on the ladder, in the windows that end at rows `places`. A cell is a level of a side
+    /// in a time bin that has a price. `None` if there are no cells.
     ///
     /// # Errors
     /// As [`tensor`](Self::tensor).

@@ -1,4 +1,4 @@
-//! Keeps OUT and the input apart, so that a run never replaces or removes what it reads.
+//! Keeps OUT apart from the input, so that a run never replaces or removes what it reads.
 
 use std::fs;
 use std::io;
@@ -61,7 +61,7 @@ fn real(path: &Path) -> Result<PathBuf> {
                 let rest = whole.strip_prefix(there).unwrap_or(Path::new(""));
                 return Ok(rest.components().fold(found, |mut path, part| {
                     match part {
-                        // A part that does not exist is not a link, so a `..` after it cancels it.
+                        // A part that does not exist cannot be a link, so a `..` after it cancels it.
                         Component::ParentDir => _ = path.pop(),
                         part => path.push(part),
                     }

@@ -38,8 +38,8 @@ pub trait WorkFolder: Sized {
     fn remove(self) -> Result<()>;
 }
 
-/// Clears the work folder of a run that ended with `outcome`, except for work that the user asked to keep or the next
-/// run can reuse. What cannot be removed leads to a note, not to an error.
+/// Clears the work folder of a run that ended with `outcome`, except for work that the user asked to keep or that the
+/// next run can reuse. If something cannot be removed, the result is a note, not an error.
 ///
 /// # Errors
 /// Those of `outcome`.
@@ -47,7 +47,7 @@ pub fn close<T>(work: impl WorkFolder, run: Run<'_>, outcome: Result<T>) -> Resu
     let cleared = match &outcome {
         Ok(_) if run.config.keep_intermediate => work.keep_all(),
         Ok(_) => work.remove(),
-        // A user who interrupts a run does not want its work, but may want that of earlier runs.
+        // Users who interrupt a run do not want its work, but may want that of earlier runs.
         Err(Error::Interrupted) if !work.inherits() => work.remove(),
         Err(_) => match work.finished() {
             Some(finished) => {

@@ -14,7 +14,7 @@ use crate::tape::MOVEMENT_BLOCK;
 /// A range of candidates of one item in a list: a target's part of a stream, or a part among those of a task.
 #[derive(Debug, Clone)]
 pub struct Slice {
-    /// Place of the item in the list.
+    /// The item's place in the list.
     pub place: usize,
     /// The candidates.
     pub range: Range<u64>,
@@ -86,7 +86,7 @@ pub struct Labelled<'a> {
     pub boundaries: &'a Boundaries,
     /// Number of its classes.
     pub classes: usize,
-    /// Whether the class follows from the touch of a barrier, which its second track has.
+    /// Whether the class follows from the touch of a barrier, which is in its second track.
     pub touches: bool,
     /// The track of known parts.
     pub known: Option<usize>,
@@ -111,8 +111,8 @@ impl Labelled<'_> {
         }
     }
 
-    /// Sets the classes of candidates that follow each other; `touches` has their values of the second track, where that
-    /// determines the class.
+    /// Sets the classes of consecutive candidates; `touches` has their values of the second track, if the class depends
+    /// on it.
     pub fn classes(&self, movements: &[f64], touches: &[f64], classes: &mut [u64]) {
         if !self.touches {
             return self.boundaries.classes(movements, classes);
@@ -156,7 +156,7 @@ pub fn class_blocks(
     let empty =
         BlockCounts { rows: 0, targets: targets.iter().map(none).collect(), known: vec![[0; 3]; targets.len()] };
     let mut blocks = vec![empty; to_usize((range.end - range.start).div_ceil(MOVEMENT_BLOCK))];
-    // Rows with a label, needed only where targets may have labels of different rows.
+    // Rows with a label, needed only if targets can have labels of different rows.
     let mut labelled = vec![false; if targets.len() > 1 { to_usize(range.end - range.start) } else { 0 }];
     let (mut values, mut touches, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for (number, target) in targets.iter().enumerate() {
@@ -168,11 +168,11 @@ pub fn class_blocks(
         track(Some(0), &mut values)?;
         track(target.touches.then_some(1), &mut touches)?;
         track(target.known, &mut known)?;
-        // Known parts that are 0 in every row have no track.
+        // Known parts that are 0 in every row are not stored in a track.
         let class_of_zero = target.class(0.0, f64::NAN);
         let (mut values, mut touches, mut known) = (values.as_slice(), touches.as_slice(), known.as_slice());
         for rows in target.rows.candidates.rows(mine) {
-            // These rows follow each other among the candidates of the symbol, too.
+            // These rows are also consecutive among the candidates of the symbol.
             let mut at = to_usize(candidates.before(rows.start) - range.start);
             let mut row = rows.start;
             while row < rows.end {

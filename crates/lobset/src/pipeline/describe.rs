@@ -39,7 +39,7 @@ pub fn describe(
             }
         };
         let targets: Vec<TargetEntry> = targets.iter().enumerate().map(describe_target).collect();
-        // The reason of the first target, whose settings are the plainest.
+        // The reason for the first target, which has the simplest settings.
         let reason = targets.first().filter(|_| dataset.is_none()).and_then(|target| target.reason.clone());
         SymbolEntry {
             symbol: stream.symbol.clone(),

@@ -1,5 +1,4 @@
-//! The interface between the steps of a run and what executes them: the threads of this machine, or tasks on many
-//! machines.
+//! The interface between the steps of a run and what executes them: threads on this machine, or tasks on many machines.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +24,7 @@ pub struct Scans {
     pub scans: Vec<FileScan>,
     /// Number of files whose scan an earlier run had finished.
     pub reused: u64,
-    /// The delivery, as Databento's own files beside the data describe it.
+    /// The delivery, as described by Databento's own files next to the data.
     pub delivery: Delivery,
 }
 
@@ -79,7 +78,7 @@ pub trait Engine {
     /// Adds up the spreads of the rows of ranges of items that have a movement.
     fn spreads(&self, streams: &[Stream], ranges: &[Slice]) -> Result<SpreadSums>;
 
-    /// Returns the counts of the blocks of whole symbols, in order.
+    /// Returns the counts of all blocks of whole symbols, in order.
     fn classes(
         &self,
         streams: &[Stream],
@@ -87,16 +86,16 @@ pub trait Engine {
         symbols: &[Classify<'_>],
     ) -> Result<Vec<Vec<BlockCounts>>>;
 
-    /// Counts the cells of windows that lie on ladders, in order.
+    /// Counts the cells of windows that are on ladders, in order.
     fn ladders(&self, streams: &[Stream], windows: &[LadderTask]) -> Result<Vec<LadderCounts>>;
 
     /// Writes the datasets and returns the manifest entry of each, by the symbol's place.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>>;
 
-    /// The place of a dataset that was written, given its name in the output folder.
+    /// The place of a finished dataset, given its name in the output folder.
     fn dataset(&self, file: &str) -> PathBuf;
 
-    /// Writes a small file beside the datasets and returns its name in the output folder.
+    /// Writes a small file next to the datasets and returns its name in the output folder.
     fn put(&mut self, file: &str, text: &str) -> Result<String>;
 
     /// Reads back what was written and proves it.

@@ -1,4 +1,4 @@
-//! Says what a run would read and write, from a sample of the records. Writes nothing.
+//! Estimates what a run would read and write, from a sample of the records. Writes nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,23 +21,23 @@ use crate::storage::platform::Platform;
 use crate::storage::{self, plain, plain_all};
 use crate::time_text::Timestamp;
 
-/// Files that are sampled, spread evenly.
+/// Number of files that are sampled, spread evenly.
 const SAMPLED_FILES: usize = 8;
 
-/// Records that are read of each.
+/// Number of records that are read from each.
 const SAMPLED_RECORDS: u64 = 100_000;
 
 /// Bytes of a dataset's row with the default settings: 27 to 35, measured on ES futures, Binance and the simulator.
 const ROW_BYTES: f64 = 32.0;
 
-/// Bytes that a further target, and a setting among `derived`, add to a row (measured on Binance).
+/// Bytes that each further target, and each setting in `derived`, adds to a row (measured on Binance).
 const TARGET_BYTES: f64 = 10.0;
 const DERIVED_BYTES: f64 = 5.0;
 
 /// Bytes of the work files per row: mid prices, rows as changes, movements of one target.
 const WORK_BYTES: f64 = 60.0;
 
-/// Time of a whole run on one thread, in times of reading its input alone: 4 to 6 on the same data.
+/// Time of a whole run on one thread, as a multiple of the time to read its input: 4 to 6 on the same data.
 const RUN_PER_READING: f64 = 5.0;
 
 /// What a run would read and write.
@@ -49,9 +49,9 @@ pub struct Estimate {
     pub files: Vec<FileEstimate>,
     /// Size of all files in bytes.
     pub bytes: u64,
-    /// Sentences about their completeness, and what was skipped.
+    /// Sentences about whether they are complete, and what was skipped.
     pub delivery: Vec<String>,
-    /// The boundary time T; `None` where it is that of the middle row of a single file, which only a run finds.
+    /// The boundary time T; `None` if it is that of the middle row of a single file, which only a run finds.
     pub fit_until: Option<Timestamp>,
     /// Number of records in all files, estimated.
     pub records: u64,
@@ -65,7 +65,7 @@ pub struct Estimate {
     pub datasets: u64,
     /// Size of all datasets in bytes, estimated.
     pub dataset_bytes: u64,
-    /// Size of the work files in bytes, estimated. They are beside OUT until the run ends.
+    /// Size of the work files in bytes, estimated. They are next to OUT until the run ends.
     pub work_bytes: u64,
     /// Free space at OUT in bytes; `None` for an object store.
     pub free_bytes: Option<u64>,
@@ -95,15 +95,16 @@ pub struct SymbolEstimate {
     pub symbol: String,
     /// Number of its rows, estimated.
     pub rows: u64,
-    /// Number of its rows that have a label of the target with the shortest windows if no window spans a break, estimated.
+    /// Number of its rows that have a label of the target with the shortest windows, estimated as if no window spanned
+    /// a break.
     pub labelled_rows: u64,
 }
 
-/// Estimates what [`process`](super::process) would do with the same arguments, from the metadata of all files and up to
-/// 100,000 records of each of eight files. Where the files around T overlap, it reads one more file whole. Refuses what a
-/// run would refuse at once. Writes nothing.
+/// Estimates what [`process`](super::process) would do with the same arguments, from the metadata of all files and up
+/// to 100,000 records from each of eight files. If the files around T overlap, all records of one more file are read.
+/// Refuses everything that a run would refuse at the start. Writes nothing.
 ///
-/// Sizes are usually right to a quarter, the time to a factor of two.
+/// Sizes are usually within a quarter of the true value, the time within a factor of two.
 ///
 /// # Errors
 /// As [`process`](super::process), as far as settings, the names of files and the sample show.
@@ -129,8 +130,8 @@ pub fn estimate<P: AsRef<Path>>(
     let all = bytes as f64 / sample.bytes.max(1) as f64;
     let scaled = |count: u64| rounded(all * count as f64);
     let names = StreamNames::new(sample.streams.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
-    // Of the target with the shortest windows: a symbol qualifies for a dataset with one target. Windows in time have no
-    // length in rows.
+    // Of the target with the shortest windows: one target is enough for a symbol to get a dataset. Windows in time have
+    // no length in rows.
     let lost = |target: &Target| target.movement.rows().map_or(0, |rows| rows - 1);
     let windows = config.all_targets().iter().map(lost).min().unwrap_or_default();
     let of_stream = |(id, rows): (&StreamId, &u64)| SymbolEstimate {
@@ -176,7 +177,7 @@ fn rounded(number: f64) -> u64 {
     whole_unsigned(number.round())
 }
 
-/// T, as the run would have it; `None` with a single file.
+/// T, as the run would choose it; `None` with a single file.
 fn boundary_time(
     (config, thresholds): (&Config, Option<&Thresholds>),
     files: &[CatalogFile],
@@ -200,9 +201,10 @@ fn boundary_time(
     Ok(files[place].head.first(reached).map(Timestamp))
 }
 
-/// The last time in the files before another one, as far as the first `ts_recv` of that file depends on it. Their ends are
-/// unknown until they are read, but they reach the median of their first stamps. Only if the file starts before that, with a
-/// wrong stamp or because the files overlap, does the end of the file before it decide.
+/// The last time in the files before another one, as far as the first `ts_recv` of that file depends on it. The ends of
+/// files are unknown until they are read, but each file reaches at least the median of its first stamps. Only if the
+/// next file starts before that, because of a wrong stamp or because the files overlap, does the actual end of the
+/// previous file matter.
 fn reached(before: &[CatalogFile], file: &CatalogFile, rules: &ScanRules, monitor: &Monitor<'_>) -> Result<u64> {
     let Some(last) = before.last() else { return Ok(0) };
     let bound = last.head.middle().unwrap_or(0);

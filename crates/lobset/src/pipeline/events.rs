@@ -1,4 +1,4 @@
-//! Streams none of whose records ends an event of the venue: with `rows = "events"` they have no rows.
+//! Streams without a record that ends an event of the venue: with `rows = "events"` they have no rows.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::input::{StreamEnd, StreamId};
 /// What to do about such a stream.
 const HELP: &str = "rows = \"records\" takes every record with a usable quote; or leave these symbols out of the input";
 
-/// Names the streams without a row none of whose records, in any file, ends an event; `None` if there are none.
-/// `with_rows` are the streams that have rows, `ends` the ends of streams in all files.
+/// Names the streams that have no rows because none of their records, in any file, ends an event; `None` if there are
+/// none. `with_rows` are the streams that have rows, `ends` the ends of streams in all files.
 pub fn without_an_end<'a>(
     config: &Config,
     with_rows: impl Iterator<Item = &'a StreamId>,

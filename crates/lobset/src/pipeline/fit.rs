@@ -75,10 +75,10 @@ struct Counted {
     absolute_at_ranks: Vec<f64>,
 }
 
-/// Selects the values that the quantiles `qs` need, and the absolute values that their quantiles `absolute` need; `None`
+/// Selects the values that the quantiles `qs` need, and the absolute values that the quantiles `absolute` need; `None`
 /// if there are no values.
 fn select(engine: &impl Engine, ranges: &[Slice], qs: &[f64], absolute: &[f64]) -> Result<Option<Counted>> {
-    // Without quantiles of absolute values, these are not counted.
+    // If no quantiles of absolute values are wanted, absolute values are not counted.
     let mut selections = vec![Selection::new()];
     selections.extend((!absolute.is_empty()).then(Selection::of_absolute_values));
     let (mut n, mut mean, mut squares, mut min, mut max) = (0, 0.0, 0.0, f64::MAX, f64::MIN);

@@ -1,4 +1,4 @@
-//! Empty halves: a fit half or a holdout without a row, of the whole input or of a symbol, by target.
+//! Empty halves: a fit half or a holdout without rows, in the whole input or for a symbol, by target.
 
 use super::streams::{Stream, TargetRows};
 use crate::config::{CLASSIC, Config};
@@ -9,7 +9,7 @@ use crate::output::SymbolEntry;
 use crate::printable::grouped;
 use crate::time_text::Timestamp;
 
-/// Up to this many symbols get a warning each; more of them share one.
+/// Up to this many symbols get one warning each; more of them share one.
 pub const MOST_SINGLE_WARNINGS: usize = 5;
 
 /// Where the boundary time comes from.
@@ -89,7 +89,7 @@ impl<'a> Halves<'a> {
     }
 }
 
-/// A label of this target, as warnings say it.
+/// A label of this target, in the words of warnings.
 fn label(target: &str) -> String {
     if target == CLASSIC { "a label".to_owned() } else { format!("a label of {target}") }
 }
@@ -100,7 +100,7 @@ fn span(inputs: &[InputEntry]) -> Option<[Timestamp; 2]> {
     Some([first, inputs.iter().filter_map(|input| input.last_ts).max()?])
 }
 
-/// Refuses to fit on an input all of whose rows come at or after the boundary time.
+/// Refuses to fit on an input whose rows are all at or after the boundary time.
 ///
 /// # Errors
 /// [`Error::Data`] with the times of the data and what to change.
@@ -128,8 +128,8 @@ pub fn check_fit_half(
     })
 }
 
-/// Warns of an empty holdout, and of symbols without rows in a half that others have rows in. Data to which thresholds
-/// from a file are applied may be without a fit half. What holds for several targets alike is said once.
+/// Warns of an empty holdout, and of symbols without rows in a half in which others have rows. Data to which thresholds
+/// from a file are applied may lack a fit half. A warning that applies to several targets is given once.
 pub fn empty_halves(halves: &[Halves<'_>], until: Timestamp, origin: Origin, inputs: &[InputEntry]) -> Vec<String> {
     let mut warnings: Vec<String> = Vec::new();
     let mut targets: Vec<&str> = Vec::new();
@@ -182,7 +182,7 @@ fn empty_halves_of(
     warnings
 }
 
-/// Warns of the symbols that are without rows of a split, for which `reason` says why.
+/// Warns of the symbols that have no rows of a split; `reason` says why.
 fn without(split: &str, halves: &[Halves<'_>], reason: impl Fn(&Halves<'_>) -> Option<String>) -> Vec<String> {
     let empty: Vec<(&str, String)> = halves.iter().filter_map(|half| Some((half.symbol, reason(half)?))).collect();
     match empty.as_slice() {
@@ -249,7 +249,7 @@ mod tests {
             empty_halves(&many, UNTIL, Origin::Middle, &[]),
             [format!("6 of 7 symbols have no fit rows, such as late: all of its 1,000 rows come at or after {until}")]
         );
-        // New data for old thresholds has a holdout alone.
+        // New data for old thresholds has only a holdout.
         assert!(empty_halves(&[half("late", 0, [0, 900])], UNTIL, Origin::ThresholdsFile, &[]).is_empty());
     }
 }

@@ -37,7 +37,7 @@ pub struct Inspection {
     /// Records of all files, by flag.
     #[serde(default)]
     pub flags: Flags,
-    /// Whether the files are what Databento delivered, and what was left out.
+    /// Whether the files are complete as Databento delivered them, and what was left out.
     pub delivery: Delivery,
     /// Warnings about the files.
     pub warnings: Vec<String>,

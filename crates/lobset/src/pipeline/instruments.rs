@@ -89,7 +89,7 @@ struct Seen {
     file: usize,
 }
 
-/// One instrument with two symbols at the same time: its rows count twice.
+/// One instrument with two symbols at the same time, whose rows would count twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alias {
     /// The instrument.

@@ -1,4 +1,4 @@
-//! Ladders of depth tensors: how much of the book lies on them, and the step with which most of it does.
+//! Ladders of depth tensors: how much of the book is on them, and the step that puts most of it there.
 
 use std::ops::Range;
 
@@ -12,14 +12,15 @@ use crate::error::{Error, Result};
 use crate::output::Ladder;
 use crate::tape::{BOOK_WORDS, Book, RowCursor, SymbolTape, each_bit, is_price};
 
-/// The windows of a symbol that are examined, at most.
+/// Maximum number of windows of a symbol that are examined.
 const MOST_WINDOWS: u64 = 8;
 
 /// With [`MicroPipSize::Auto`], the share of cells that must be on the ladder, in tenths.
 const ENOUGH_TENTHS: u64 = 9;
 
-/// With [`MicroPipSize::Auto`], the number of steps to choose from: 1, 2, 5, 10, … ticks, up to 5e11. One price that is no
-/// multiple of the true tick may make it as small as 1e-9; the largest step is 500 price units even then.
+/// With [`MicroPipSize::Auto`], the number of steps to choose from: 1, 2, 5, 10, … ticks, up to 5e11. A single price
+/// that is not a multiple of the true tick may make the tick as small as 1e-9, but the largest step is 500 price units
+/// even then.
 const STEPS: u32 = 36;
 
 /// Windows of a symbol, and the ladders to try on them.
@@ -51,9 +52,9 @@ pub struct LadderCounts {
     pub on_ladder: Vec<u64>,
 }
 
-/// The windows of a symbol: at most [`MOST_WINDOWS`], spread evenly over its rows before the boundary time, or over all if
-/// there are none. A window ends with the last row of its part of them, and is shorter than `samples` rows where there are
-/// fewer or the stream breaks.
+/// The windows of a symbol: at most [`MOST_WINDOWS`], spread evenly over its rows before the boundary time, or over all
+/// rows if none are before it. The rows are divided into equal parts, and a window ends with the last row of each. It
+/// is shorter than `samples` rows if there are fewer or the stream breaks.
 pub fn ladder_tasks(config: &Config, place: usize, stream: &Stream) -> Vec<LadderTask> {
     let rows = if stream.boundary_row == 0 { stream.tape.rows() } else { stream.boundary_row };
     let windows = (rows / config.samples).clamp(1, MOST_WINDOWS);
@@ -92,7 +93,7 @@ pub fn ladder(config: &Config, stream: &Stream, counts: &LadderCounts) -> Ladder
     let steps = steps(config.micro_pip_size, stream.tick());
     let enough = |on_ladder: &u64| u128::from(*on_ladder) * 10 >= u128::from(counts.cells) * u128::from(ENOUGH_TENTHS);
     let chosen = match counts.cells {
-        // Nothing says that a wider ladder is needed.
+        // There is no evidence that a wider ladder is needed.
         0 => 0,
         _ => counts.on_ladder.iter().position(enough).unwrap_or(steps.len() - 1),
     };
@@ -116,7 +117,7 @@ impl LadderCounts {
             .map(|step| DepthSpec::new(&Config::default().features, task.ticks_per_bin, task.ticks_per_bin, *step))
             .collect::<Result<_, _>>()
             .map_err(Error::from)?;
-        // One for each word of a book; those of words that are no prices stay empty.
+        // One for each word of a book; words that are not prices leave theirs empty.
         let mut cells: Vec<Cell> = (0..BOOK_WORDS).map(|_| Cell::new(specs.len())).collect();
         let mut bins = Vec::new();
         let mut cursor = RowCursor::new(tape, task.rows.start)?;
@@ -167,14 +168,14 @@ fn base(spec: &DepthSpec, book: &Book) -> Option<i64> {
     DepthSpec::base(bid, ask)
 }
 
-/// A level of a side in a time bin, for each step. The price changes in few rows, so it is converted to micro-pips once for
-/// all rows in which it stays.
+/// A level of a side in a time bin, for each step. Few rows change the price, so each price is converted to micro-pips
+/// once for all rows that keep it.
 struct Cell {
     /// The price in micro-pips, by step; empty if it is missing.
     price: Vec<i64>,
-    /// The row of the bin in which it changed last.
+    /// The row of the bin in which the price last changed.
     since: u64,
-    /// Sums of the prices of the rows before, by step, and the number of these that have a price.
+    /// Sums of the prices of earlier rows, by step, and the number of earlier rows that have a price.
     sums: Vec<i128>,
     rows: u64,
 }
@@ -184,7 +185,7 @@ impl Cell {
         Self { price: Vec::new(), since: 0, sums: vec![0; steps], rows: 0 }
     }
 
-    /// Adds the rows up to `row` of the bin.
+    /// Adds the rows of the bin up to `row`.
     fn add(&mut self, row: u64) {
         let rows = row - self.since;
         self.since = row;
@@ -197,14 +198,14 @@ impl Cell {
         }
     }
 
-    /// Sets the price from `row` of the bin on.
+    /// Sets the price for the rows of the bin from `row`.
     fn change(&mut self, specs: &[DepthSpec], price: i64, row: u64) {
         self.add(row);
         self.price.clear();
         self.price.extend(specs.iter().filter_map(|spec| micro_pips(spec, price)));
     }
 
-    /// Ends the bin, which has so many rows: returns the floor of its mean price, by step.
+    /// Ends the bin of `rows` rows: returns the floor of its mean price, by step.
     fn take(&mut self, rows: u64) -> impl Iterator<Item = i64> {
         self.add(rows);
         self.since = 0;

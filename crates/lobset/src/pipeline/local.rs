@@ -1,4 +1,4 @@
-//! The engine that runs on the threads of this machine. Its work files are beside the output, and it writes rows
+//! The engine that runs on the threads of this machine. Its work files are next to the output, and it writes rows
 //! directly from tapes into datasets.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use crate::run::{BATCH, Pool, Run, Stage, batches, map_batched, map_ordered};
 use crate::tape::MOVEMENT_BLOCK;
 use crate::validate::{self, Extent};
 
-/// Candidates per task that counts classes: few enough for a core's own cache.
+/// Candidates per task that counts classes: few enough for the cache of a single core.
 const CLASS_TASK: u64 = 2 * MOVEMENT_BLOCK;
 
 /// The engine and its state between steps.
@@ -171,8 +171,7 @@ impl Engine for Local<'_> {
     }
 
     /// Encodes row groups in parallel and splices them, in order, into one dataset per symbol. An encoder keeps its row
-    /// groups until they are spliced; there are as many encoders as threads, and they are all the memory that this step
-    /// needs.
+    /// groups until they are spliced. There are as many encoders as threads, and this step needs no other memory.
     fn datasets(&mut self, input: &WriteInput<'_>) -> Result<BTreeMap<usize, DatasetEntry>> {
         let folder = self.workspace.staged();
         std::fs::create_dir_all(&folder).map_err(|e| Error::output(&folder, e))?;
@@ -250,7 +249,7 @@ impl Engine for Local<'_> {
         // Checked before the scans are removed: they are still needed if publication fails.
         self.workspace.check_place()?;
         if !self.run.config.keep_intermediate {
-            // Removed before the result is synced, so that data that is not on disk yet need not be written.
+            // Removed before the result is synced, so that data not yet on disk need not be written.
             self.movements = None;
             self.workspace.clear_scans()?;
         }

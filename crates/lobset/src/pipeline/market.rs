@@ -1,4 +1,4 @@
-//! The currency of a run: the one that the settings name, or the one that follows from the metadata of the input.
+//! The currency of a run: either the one in the settings, or the one that follows from the metadata of the input.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::run::map_ordered;
 /// The dataset whose symbols have the roots of CME.
 const CME: &str = "GLBX.MDP3";
 
-/// The settings of a run once its input has been found: their currency is known, and its preset has filled what the
+/// Completes the settings of a run once its input has been found: with the currency known, its preset fills in what the
 /// user has left open.
 ///
 /// # Errors
@@ -41,20 +41,20 @@ pub fn resolved(config: &Config, given: Option<&Thresholds>, found: &Found, thre
 struct Market {
     /// Databento's code of the dataset.
     dataset: String,
-    /// The preset of all its symbols that take part.
+    /// The preset of all its symbols that take part, if they share one.
     preset: Option<&'static str>,
     /// Whether it has symbols that take part.
     takes_part: bool,
 }
 
-/// The markets of the files, of those that have symbols that take part.
+/// The markets of the files that have symbols that take part.
 ///
 /// # Errors
 /// [`InputError`] when no file can be read, [`Error::Data`] when the input does not have one of `symbols`.
 fn markets(config: &Config, found: &Found, threads: usize) -> Result<Vec<Market>> {
     let mut markets: Vec<Market> = Vec::new();
     let mut mapped: BTreeSet<String> = BTreeSet::new();
-    // The scan reports the files that cannot be read, with all that is wrong with them.
+    // The scan reports the files that cannot be read, with everything that is wrong with them.
     let mut unread = Vec::new();
     map_ordered(
         threads,
@@ -89,7 +89,7 @@ fn wants(config: &Config, symbol: &String) -> bool {
     config.symbols.as_ref().is_none_or(|wanted| wanted.contains(symbol))
 }
 
-/// The market of a file, and its symbols if there is something to compare them with.
+/// The market of a file, and its symbols if they are to be compared with `symbols`.
 fn market(config: &Config, FoundFile { path, beside, .. }: &FoundFile) -> Result<(Market, Vec<String>)> {
     let metadata = read_metadata(path)?;
     let symbols = Symbols::of_file(path, &metadata, beside.symbology.as_ref())?;
@@ -128,13 +128,14 @@ fn preset_of<'a>(symbols: impl Iterator<Item = &'a str>) -> Option<&'static str>
     preset
 }
 
-/// The futures that a symbol of CME names: both legs of a spread (`6AM4-6AU4`), the one below an option (`6AM4 C6500`).
+/// The futures that a CME symbol names: both legs of a spread (`6AM4-6AU4`), or the underlying of an option (`6AM4
+/// C6500`).
 fn legs(symbol: &str) -> impl Iterator<Item = &str> {
     symbol.split(' ').next().unwrap_or_default().split('-')
 }
 
-/// The root of a future: of a contract, which ends in the letter of a month and one or two digits of the year (`6AM4`),
-/// or of a continuous or a parent symbol (`6A.c.0`, `6A.FUT`).
+/// The root of a future. The symbol is that of a contract, which ends in the letter of a month and one or two digits of
+/// the year (`6AM4`), or a continuous or parent symbol (`6A.c.0`, `6A.FUT`).
 fn root(future: &str) -> Option<&str> {
     if let Some((root, _)) = future.split_once('.') {
         return Some(root);
@@ -161,7 +162,7 @@ mod tests {
         // JPY/USD is not USD/JPY.
         assert_eq!(preset(&["6JM4"]), None);
         assert_eq!(preset(&["MJYM4"]), None);
-        // Several markets, others, and none.
+        // Several markets, other symbols, and no futures.
         for mixed in
             [&["6AM4", "6EM4"][..], &["6AM4-6EM4"], &["6AM4", "ESM4"], &["6A"], &["6AM"], &["6AM124"], &["-"], &[]]
         {

@@ -17,12 +17,12 @@ use crate::run::{Monitor, Run, Stage, map_batched};
 use crate::storage;
 use crate::tape::{BlockWriter, MOVEMENT_BLOCK, SymbolTape, read_blocks};
 
-/// Candidates whose movements one thread computes in one go: enough that the cost of the first label is negligible.
+/// Candidates whose movements a thread computes at a time: enough that the cost of the first label is negligible.
 pub fn slide(rule: &dyn Rule) -> u64 {
     (16 * MOVEMENT_BLOCK).max((4 * rule.span()).next_multiple_of(MOVEMENT_BLOCK))
 }
 
-/// Whether a later step reads a track: where labels end matters to the columns of `label_end` alone.
+/// Whether a later step reads a track: only the columns of `label_end` need the ends of labels.
 pub fn is_kept(rule: &dyn Rule, track: usize, label_end: bool) -> bool {
     label_end || rule.end_track() != Some(track)
 }
@@ -32,7 +32,7 @@ pub fn is_kept(rule: &dyn Rule, track: usize, label_end: bool) -> bool {
 pub struct Computed {
     /// Number of defined movements.
     pub labelled: u64,
-    /// The checksum of each block, by track; none of a track that is not kept.
+    /// The checksum of each block, by track; none for a track that is not kept.
     pub checksums: Vec<Vec<u32>>,
     /// The moments of movements and known parts in each block with fit rows; none if the known part is always 0.
     pub known: Vec<Comoments>,

@@ -1,14 +1,15 @@
-//! Checks that a stream is in order of time. Single steps back are counted; a stream that runs backwards is refused.
+//! Checks that a stream is in order of time. Occasional steps back are counted; a stream that runs backwards is
+//! refused.
 
 use crate::error::InputError;
 use crate::input::{DbnReader, LARGEST_STEP_BACK};
 use crate::printable::grouped;
 use crate::time_text::Timestamp;
 
-/// Number of rows of a stream that may be late or behind, whatever their share.
+/// Number of rows of a stream that may be late or behind, whatever share of its rows that is.
 const HANDFUL: u64 = 9;
 
-/// A stream is refused when more than one in this many of its rows is late or behind.
+/// A stream is refused when more than one in this number of its rows is late or behind.
 const MOST_LATE: u64 = 10;
 
 /// Counts the rows of a stream in one file that are late or behind. A row is late when its stamp is more than

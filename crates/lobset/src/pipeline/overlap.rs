@@ -1,6 +1,6 @@
 //! Checks whether a file repeats a period that the files before it already cover for a stream. A stream may step back
-//! at the cut between two files, as anywhere else; the same rows twice, or another stretch of the same time, are
-//! refused.
+//! at the cut between two files, as anywhere else. If the same rows, or other rows of the same period, appear twice,
+//! the file is refused.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::input::{EDGE, LARGEST_STEP_BACK};
 use crate::tape::{Row, RowCursor, SymbolTape};
 
-/// Minimum number of rows of a file that are looked up in those before it; more are, until its clock passes theirs.
+/// Minimum number of rows of a file that are looked up in earlier files; more are looked up until its clock passes
+/// theirs.
 const LEAST_COMPARED: u64 = 64;
 
 /// Maximum number of earlier rows that a file is compared with.
@@ -42,7 +43,7 @@ pub fn overlaps(before: &SymbolTape, reached: u64, next: &SymbolTape, least_ts: 
     Ok(repeated)
 }
 
-/// The median of the stamps of [`EDGE`] rows from `first` on, or of as many as there are.
+/// The median of the stamps of the [`EDGE`] rows that start at `first`, or of fewer if the stream ends.
 fn middle_stamp(tape: &SymbolTape, first: u64) -> Result<u64> {
     let mut cursor = RowCursor::new(tape, first)?;
     let mut stamps = Vec::new();
@@ -53,8 +54,9 @@ fn middle_stamp(tape: &SymbolTape, first: u64) -> Result<u64> {
     Ok(stamps.get(stamps.len() / 2).copied().unwrap_or(0))
 }
 
-/// Calls `go_on` for each row from `first` on that differs from its predecessor, with a hash of both, until it returns
-/// false. Feeds contain single rows that equal the one before, so only a pair of different rows shows a repetition.
+/// Calls `go_on` with a hash of each row and its predecessor, for the rows from `first` that differ from their
+/// predecessor, until it returns false. Feeds contain single rows that equal the one before, so only a pair of
+/// different rows shows a repetition.
 fn each_pair(tape: &SymbolTape, first: u64, mut go_on: impl FnMut(&Row, u64) -> bool) -> Result<()> {
     let mut cursor = RowCursor::new(tape, first)?;
     let mut last: Option<Row> = None;

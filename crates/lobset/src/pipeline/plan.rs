@@ -25,7 +25,7 @@ impl Quotas {
         Self { fit: of(Split::Fit), holdout: of(Split::Holdout) }
     }
 
-    /// The quota of a split; rows under embargo have none.
+    /// The quota of a split; there is none for rows under embargo.
     #[inline]
     pub fn of(&self, split: Split) -> Option<&Quota> {
         match split {
@@ -59,7 +59,7 @@ pub struct RowGroup {
 }
 
 impl RowGroup {
-    /// Number of candidates, of which some may not be written.
+    /// Number of candidates. Some of them may not be written.
     pub fn count(&self) -> u64 {
         self.candidates.end - self.candidates.start
     }
@@ -87,7 +87,7 @@ pub struct SymbolPlan {
     pub candidates: Candidates,
     /// The targets that the symbol qualifies for; the others have no label in any row.
     pub targets: Vec<TargetPlan>,
-    /// Its row groups, in order.
+    /// The targets that the symbol qualifies for. No row has a label of the others.
     pub groups: Vec<RowGroup>,
     /// The price ladder of its depth tensors.
     pub ladder: Ladder,
@@ -120,7 +120,8 @@ pub fn plan_symbol(symbol: &Classify<'_>, blocks: &[BlockCounts], ladder: Ladder
         known: [0, 1, 2].map(|split| blocks.iter().map(|block| block.known[number][split]).sum()),
     };
     let targets: Vec<TargetPlan> = symbol.targets.iter().zip(counts).enumerate().map(target).collect();
-    // Number of written rows that a block adds, given the counts before it. Only a single target may drop rows.
+    // Number of rows written for a block, given the counts before it. Rows are dropped only if there is a single
+    // target.
     let written = |before: &[ClassCounts], block: &BlockCounts| -> u64 {
         let ([target], [before], [counts], true) = (&targets[..], before, &block.targets[..], drop_unbalanced) else {
             return block.rows;

@@ -60,7 +60,7 @@ pub fn plan_all(
     Ok(Planned { targets, thresholds, labelled, known_shares, fitted_rows, plans })
 }
 
-/// The ladders of symbols, in order; `places` has their places among the streams.
+/// The ladders of symbols, in order; `places` are the places of the symbols among the streams.
 fn ladders(
     engine: &impl Engine,
     config: &Config,
@@ -81,7 +81,8 @@ fn ladders(
 
 type Fitting = (Thresholds, Vec<Vec<[u64; 2]>>);
 
-/// Fits the boundaries of every target that has symbols to fit on; `qualified` has the places of these, by target.
+/// Fits the boundaries of every target that has symbols to fit on; `qualified` has the places of these symbols, by
+/// target.
 pub fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified: &[Vec<usize>]) -> Result<Fitting> {
     let streams = &scanned.streams;
     let sampled = sampled_files(run.config.sample_fraction, scanned.fit_files.len());
@@ -109,7 +110,7 @@ pub fn fit_all(engine: &impl Engine, run: Run<'_>, scanned: &Scanned, qualified:
     Ok((thresholds, fitted_rows))
 }
 
-/// The symbols that qualify for a target with boundaries for them, in order, with these targets.
+/// The symbols that qualify for a target that has boundaries for them, in order, with these targets.
 pub fn to_classify<'a>(
     targets: &[Target],
     streams: &'a [Stream],

@@ -1,4 +1,4 @@
-//! The start of a run: everything that can be refused before the first record is read.
+//! The start of a run: all checks that need no records.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub struct Prepared {
     pub config: Config,
 }
 
-/// Checks settings and the output, and finds the input files. `threads` read their metadata.
+/// Checks settings and the output, and finds the input files. Reads their metadata on `threads` threads.
 ///
 /// # Errors
 /// [`ConfigError`](crate::error::ConfigError) with all problems of the settings; [`Error::Output`] when `out` cannot be an

@@ -20,8 +20,8 @@ use crate::report;
 use crate::run::Run;
 use crate::storage::platform::Platform;
 
-/// Checks the settings of a run, and that given boundaries were fitted with the same settings: before any file is opened,
-/// unless some of the settings follow from the files.
+/// Checks the settings of a run, and that given boundaries were fitted with the same settings. Runs before any file is
+/// opened, unless some settings follow from the files.
 ///
 /// # Errors
 /// [`ConfigError`] with all problems.
@@ -96,7 +96,7 @@ pub fn produce(
     Ok(manifest)
 }
 
-/// The report on what was written.
+/// The report on the datasets that were written.
 fn page(engine: &impl Engine, run: Run<'_>, manifest: &Manifest, thresholds: &Thresholds) -> Result<String> {
     let place = |(_, dataset): (_, &DatasetEntry)| (dataset.file.clone(), engine.dataset(&dataset.file));
     let places: BTreeMap<String, PathBuf> = manifest.datasets().map(place).collect();

@@ -1,10 +1,11 @@
-//! Selects the symbols with enough labelled rows for a dataset, or explains why there are none.
+//! Selects the symbols that have enough labelled rows for a dataset, or explains why there are none.
 
 use super::streams::{Stream, item};
 use crate::config::{BadBook, CLASSIC, Config, Target};
 use crate::error::{Error, Result};
 
-/// The places of the symbols with enough labelled rows, by target. `labelled` has the labelled rows by [`item`].
+/// The places of the symbols with enough labelled rows, by target. `labelled` has the number of labelled rows by
+/// [`item`].
 ///
 /// # Errors
 /// [`Error::Data`] when a target has none, with the reason and what to change.

@@ -1,4 +1,4 @@
-//! Makes the report of an output folder anew.
+//! Regenerates the report of an output folder.
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::report::page;
 use crate::run::{Monitor, Options};
 use crate::storage;
 
-/// Makes the report of an output folder anew, as this version draws it. The manifest, which has its hash, changes with it:
-/// both take their places in one step. Returns true if the report has changed.
+/// Regenerates the report of an output folder with this version of lobset. The manifest contains the hash of the
+/// report, so both are replaced in one step. Returns true if the report has changed.
 ///
 /// ```no_run
 /// use lobset::{Monitor, Options};
@@ -44,7 +44,7 @@ pub fn report(folder: &Path, options: &Options, monitor: &Monitor<'_>) -> Result
     manifest.seal();
     let workspace = Workspace::open(&folder, true)?;
     let outcome = stage(&workspace, &folder, &manifest, &text);
-    // The scans of another run on this folder, which it has kept or can reuse, stay.
+    // Keep the scans of another run on this folder, which it has kept or can reuse.
     let cleared = if workspace.inherits_scans() { workspace.clear_staged() } else { workspace.remove() };
     if let Err(error) = cleared {
         monitor.note(error.to_string());
@@ -52,8 +52,8 @@ pub fn report(folder: &Path, options: &Options, monitor: &Monitor<'_>) -> Result
     outcome.map(|()| true)
 }
 
-/// Assembles the folder with the new report beside the old one, and swaps them. The other files are hard-linked, or
-/// copied where the file system has no links.
+/// Assembles a folder with the new report next to the old folder, and swaps the two. The other files are hard-linked,
+/// or copied if the file system has no links.
 fn stage(workspace: &Workspace, folder: &Path, manifest: &Manifest, report: &str) -> Result<()> {
     let staged = workspace.staged();
     fs::create_dir_all(&staged).map_err(|e| Error::output(&staged, e))?;

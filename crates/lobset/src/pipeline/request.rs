@@ -10,9 +10,9 @@ use crate::run::Options;
 /// Whether the datasets are read back and proved before they appear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Proof {
-    /// They are: phase 3 is part of the run.
+    /// They are read back and proved: phase 3 is part of the run.
     Required,
-    /// They appear as they were written.
+    /// They appear as soon as they are written.
     Skipped,
 }
 

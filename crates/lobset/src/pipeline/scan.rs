@@ -39,7 +39,7 @@ pub struct FileScan {
     pub tape: PathBuf,
     /// Its streams that have rows.
     pub streams: Vec<StreamScan>,
-    /// How its streams end, where their rows do not tell.
+    /// How its streams end, if their rows do not show it.
     pub ends: Vec<StreamEnd>,
 }
 
@@ -60,7 +60,7 @@ pub struct StreamScan {
     pub last_instrument: u32,
     /// Rows that start a new unbroken stretch, counted from the first row in this file.
     pub breaks: Vec<u64>,
-    /// Those of the breaks that follow a record dropped for its bad book. The first row in this file may be one.
+    /// The breaks that follow a record dropped for its bad book. The first row in this file may be one of them.
     pub bad_books: Vec<u64>,
     /// How often `ts_recv` steps back.
     pub steps_back: u64,
@@ -137,7 +137,7 @@ impl Scanning {
 #[derive(Serialize, Deserialize)]
 struct FinishedScan {
     format: u32,
-    /// Tapes are not forced to disk, so they are trusted only until the machine restarts.
+    /// Tapes are not forced to disk, so they are trusted only until the machine restarts. This identifies the boot.
     boot: Option<String>,
     rules: ScanRules,
     tape_bytes: u64,
@@ -167,8 +167,8 @@ pub fn scan(file: &CatalogFile, rules: &ScanRules, folder: &Path, monitor: &Moni
     Ok((done.scan, false))
 }
 
-/// The receipt of an earlier run, if it is still valid: same file to the byte, same rules, tapes in place and
-/// undamaged.
+/// The receipt of an earlier run if it is still valid: the file is the same to the byte, the rules are the same, and
+/// the tapes are in place and undamaged.
 fn finished_before(
     file: &CatalogFile,
     rules: &ScanRules,
@@ -176,7 +176,7 @@ fn finished_before(
     tape: &Path,
     monitor: &Monitor<'_>,
 ) -> Result<Option<FileScan>> {
-    // A run writes regular files only: a link, a pipe or a device in their place is from elsewhere.
+    // A run writes only regular files: a link, a pipe or a device in their place comes from something else.
     let ours = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
     if !ours(receipt) || !ours(tape) {
         return Ok(None);
@@ -214,13 +214,13 @@ pub fn read(
     monitor: &Monitor<'_>,
 ) -> Result<(FileScan, u64)> {
     let outcome = decode(path, rules, tape, monitor);
-    // A file that is being written to may look damaged; that it has changed is the more useful error.
+    // A file that is still being written may look damaged. That it has changed is the more useful error.
     check_unchanged(path, found)?;
     verified(path, listed, outcome, |(scan, _)| scan.input.sha256.clone())
 }
 
 /// Sets the error of a refused file aside, so that the step continues with the other files and reports all refused
-/// files in the end.
+/// files at the end.
 pub fn set_aside<T>(outcome: Result<T>) -> Result<Result<T, InputError>> {
     match outcome {
         Ok(done) => Ok(Ok(done)),

@@ -1,4 +1,4 @@
-//! The result of scanning all files: streams, the boundary time, and the manifest entries of the input.
+//! The result of scanning all files: streams, the boundary time, and the manifest entries of the input files.
 
 use std::path::Path;
 
@@ -111,7 +111,7 @@ pub fn scan_all(engine: &mut impl Engine, run: Run<'_>, given: Option<&Threshold
     Ok(Scanned { files, inputs, inexact, delivery, streams, warnings, fit_until, fit_files, reused })
 }
 
-/// T where it does not follow from the files: that of given boundaries, or that of the settings.
+/// T if it does not depend on the files: that of given boundaries, or that of the settings.
 pub fn given_boundary_time(config: &Config, given: Option<&Thresholds>) -> Option<Timestamp> {
     given.map(|thresholds| thresholds.fit_until).or(config.fit_until)
 }
@@ -129,8 +129,8 @@ fn boundary_time(
     found: &Scans,
     rules: &ScanRules,
 ) -> Result<(Timestamp, Vec<usize>)> {
-    // The first `ts_recv` of the files that count, by their places. With `symbols`, those without rows of them do not: they
-    // may be of other symbols, as in a batch job that is split by symbol.
+    // The first `ts_recv` of the files that count, by their places. With `symbols`, files without rows of them do not
+    // count: they may belong to other symbols, as in a batch job that is split by symbol.
     let (mut firsts, mut reached) = (Vec::new(), 0);
     for (place, (file, scan)) in found.files.iter().zip(&found.scans).enumerate() {
         let first = file.head.first(reached);

@@ -1,4 +1,4 @@
-//! The rows of a stream that lie within the sessions.
+//! The rows of a stream that are within the sessions.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use crate::error::Result;
 use crate::label::{Segment, Sessions};
 use crate::tape::SymbolTape;
 
-/// Where a stream's rows lie, by the running maximum of `ts_recv`.
+/// The sessions of a stream's rows, by the running maximum of `ts_recv`.
 pub struct SessionRows {
-    /// Ranges of rows within the sessions, ascending and apart.
+    /// Ranges of rows within the sessions, ascending and separate.
     pub inside: Vec<Range<u64>>,
-    /// The rows, apart from the first, that are the first at or after an edge.
+    /// The rows that are the first at or after an edge, except for the first row of the stream.
     pub edges: Vec<u64>,
 }
 
@@ -20,7 +20,7 @@ impl SessionRows {
     pub fn new(tape: &SymbolTape, sessions: &Sessions) -> Result<Self> {
         let mut found = Self { inside: Vec::new(), edges: Vec::new() };
         let mut begin = tape.first_at(0)?;
-        // From one edge that has rows before and after it to the next one.
+        // Skips from one edge that has rows before and after it to the next one.
         while let Some((row, ts)) = begin {
             if row > 0 {
                 found.edges.push(row);

@@ -37,8 +37,8 @@ impl TryFrom<SumsText> for SpreadSums {
 }
 
 impl SpreadSums {
-    /// The sums over the candidates of a range that have a movement; `movements` are those of the range, NaN where
-    /// undefined.
+    /// The sums over the candidates of a range that have a movement; `movements` are the movements of the range, NaN
+    /// where undefined.
     ///
     /// # Errors
     /// [`Error::Output`] when the tape cannot be read.

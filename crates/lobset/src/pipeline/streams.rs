@@ -51,9 +51,9 @@ pub struct Stream {
 /// The rows of a stream as one target sees them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TargetRows {
-    /// The rows that can have a label and are written.
+    /// The rows that can have a label and will be written.
     pub candidates: Candidates,
-    /// The side of the boundary time that they are on.
+    /// The side of the boundary time that each of them is on.
     pub splits: Splits,
 }
 
@@ -92,7 +92,8 @@ pub struct Joined {
 }
 
 impl Stream {
-    /// Its rows as each target sees them. Its boundary row and breaks must be known; `until` is the boundary time.
+    /// Finds its rows as each target sees them. Its boundary row and breaks must be known; `until` is the boundary
+    /// time.
     ///
     /// # Errors
     /// [`Error::Output`](crate::Error::Output) when a work file cannot be read.
@@ -110,7 +111,7 @@ impl Stream {
         targets.iter().map(rows).collect()
     }
 
-    /// Notes the rows within sessions; with `session_breaks`, breaks the stream at edges.
+    /// Finds the rows within sessions; with `session_breaks`, also breaks the stream at the edges of sessions.
     pub fn restrict(&mut self, found: SessionRows, config: &Config, sessions: &Sessions) {
         if config.session_breaks {
             self.breaks.extend(&found.edges);
@@ -122,8 +123,8 @@ impl Stream {
         self.in_session = Some(found.inside);
     }
 
-    /// The greatest common divisor of the prices of its book, in 1e-9, in the files with rows before the boundary time; in all
-    /// if there are none. 0 without prices.
+    /// The greatest common divisor of the prices of its book, in 1e-9, over the files with rows before the boundary
+    /// time, or over all files if there are none. 0 without prices.
     pub fn tick(&self) -> u64 {
         let fit = |first: u64| self.boundary_row == 0 || first < self.boundary_row;
         let ticks = self.files.iter().zip(&self.ticks).filter(|((_, first), _)| fit(*first));
@@ -192,7 +193,7 @@ impl<'a> Growing<'a> {
         }
     }
 
-    /// Appends the rows of the stream in the next file. The result is that of a single file with all rows.
+    /// Appends the rows of the stream in the next file. The result is the same as for a single file with all rows.
     fn append(
         &mut self,
         found: &StreamScan,
@@ -298,7 +299,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
     numbers.values_mut().enumerate().for_each(|(number, place)| *place = number);
     let names = StreamNames::new(numbers.keys().map(|id| (id.symbol.as_str(), id.publisher_id)))?;
 
-    // The least stamp in each file and all files after it: a wrong stamp may put files out of order.
+    // The least stamp in each file and all files after it, as a wrong stamp may put files out of order.
     let mut least_later: Vec<u64> =
         scans.iter().map(|(_, scan)| scan.streams.iter().map(StreamScan::least_ts).min().unwrap_or(u64::MAX)).collect();
     for file in (1..least_later.len()).rev() {
@@ -316,7 +317,7 @@ pub fn join(scans: &[(&Path, &FileScan)], config: &Config) -> Result<Joined> {
             tape.extend(&tape_file, &found.chunks);
             let grown = growing[number].get_or_insert_with(|| Growing::new(found, path));
             match set_aside(grown.append(found, (file, path), tape, max_gap))? {
-                // A file that overlaps for one symbol usually does for others too: report it once.
+                // A file that overlaps for one symbol usually does so for others too: report it once.
                 Err(error) if refused.last().is_none_or(|last| last.path != error.path) => refused.push(error),
                 Ok(()) | Err(_) => {}
             }

@@ -1,4 +1,4 @@
-//! The symbols that `symbols` names: whether the input has them.
+//! The symbols that `symbols` names, and whether the input has them.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::input::{CatalogFile, Symbols, read_metadata};
 use crate::near::did_you_mean;
 use crate::printable::grouped;
 
-/// The largest number of symbols that a message lists.
+/// Maximum number of symbols that a message lists.
 const MOST_LISTED: usize = 20;
 
-/// Refuses symbols that no file maps to an instrument. `mapped` are those that the files map; without any, there is
-/// nothing to compare with.
+/// Refuses symbols that no file maps to an instrument. `mapped` are the symbols that the files map; if there are none,
+/// nothing is checked.
 ///
 /// # Errors
-/// [`Error::Data`] with the symbols that are missing, and those that are there.
+/// [`Error::Data`] with the symbols that are missing, and those that the input has.
 pub fn check_symbols(config: &Config, mapped: &BTreeSet<String>) -> Result<()> {
     let wanted = config.symbols.iter().flatten().map(String::as_str);
     let missing: Vec<String> = wanted
@@ -51,7 +51,7 @@ pub fn maps_wanted(config: &Config, file: &CatalogFile) -> Result<bool> {
     Ok(symbols.names().iter().any(|name| wanted.contains(name)))
 }
 
-/// Warns of the symbols that `symbols` names and that have no row in any file.
+/// Warns of the symbols in `symbols` that have no row in any file.
 pub fn without_rows<'a>(config: &Config, streams: impl Iterator<Item = &'a StreamScan>) -> Vec<String> {
     let with_rows: BTreeSet<&str> = streams.map(|stream| stream.id.symbol.as_str()).collect();
     let wanted = config.symbols.iter().flatten().filter(|symbol| !with_rows.contains(symbol.as_str()));

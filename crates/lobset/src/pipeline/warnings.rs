@@ -1,5 +1,5 @@
-//! Warnings of a manifest: about the input, and about labels that a model may not learn from. A few of a kind are told one
-//! by one, many in one sentence that counts them and names the worst.
+//! Warnings of a manifest: about the input, and about labels that a model may not learn from. A few of a kind are
+//! listed one by one; many are combined into one sentence that counts them and names the worst.
 
 use super::halves::MOST_SINGLE_WARNINGS;
 use crate::cast::to_usize;
@@ -42,7 +42,7 @@ fn impossible(inputs: &[InputEntry]) -> Option<String> {
     })
 }
 
-/// A symbol with up to this many steps back gets no warning: Databento corrects its clocks now and then.
+/// A symbol with at most this many steps back gets no warning: Databento corrects its clocks now and then.
 const FEW_STEPS_BACK: u64 = 9;
 
 /// Warns of streams whose `ts_recv` often steps back. `streams` gives the name, steps back and rows of each.
@@ -61,8 +61,8 @@ pub fn steps_back<'a>(streams: impl Iterator<Item = (&'a str, u64, u64)>) -> Opt
     ))
 }
 
-/// Warns of each of `found` if they are few. Of many there is one warning, which `many` begins and which describes the worst:
-/// that with the least `rank`. Each warning ends with `cure`.
+/// Warns of each of `found` if they are few. If they are many, gives one warning that begins with `many` and describes
+/// the worst, which has the least `rank`. Each warning ends with `cure`.
 fn each_or_worst<T>(
     found: &[T],
     rank: impl Fn(&T) -> f64,
@@ -91,7 +91,7 @@ struct NamedSplit<'a> {
 }
 
 impl NamedSplit<'_> {
-    /// Its symbol and target, as warnings name them.
+    /// Its symbol and target, in the words of warnings.
     fn name(&self) -> String {
         of_target(self.symbol, self.target)
     }
@@ -103,7 +103,7 @@ impl NamedSplit<'_> {
 /// at least 33 percent away with three classes, and further with more.
 const FAR_FROM_UNIFORM: f64 = 0.25;
 
-/// A symbol and a target, as warnings name them.
+/// A symbol and a target, in the words of warnings.
 fn of_target(symbol: &str, target: &str) -> String {
     if target == CLASSIC { symbol.to_owned() } else { format!("{symbol}, {target}") }
 }
@@ -149,7 +149,7 @@ fn far_from_uniform(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> V
     each_or_worst(&far, |(_, fit)| -fit.from_uniform(), describe, &many, &format!(": {cure}"))
 }
 
-/// Warns of splits whose marks are few because most of their classes are small. Unmarked splits have no such warning.
+/// Warns of splits that have few marks because most of their classes are small. Unmarked splits get no such warning.
 fn few_marked(splits: &[NamedSplit<'_>]) -> Vec<String> {
     let marked = |split: &NamedSplit<'_>| split.entry.balanced.iter().sum::<u64>();
     let share = |split: &NamedSplit<'_>| marked(split) as f64 / split.entry.rows as f64;
@@ -172,7 +172,7 @@ fn few_marked(splits: &[NamedSplit<'_>]) -> Vec<String> {
     each_or_worst(&few, |split| share(split), describe, &many, "")
 }
 
-/// Warns of classes with fewer rows than the number marked in the others.
+/// Warns of classes that have fewer rows than are marked in the others.
 fn short_classes(splits: &[NamedSplit<'_>]) -> Vec<String> {
     let counts = |split: &NamedSplit<'_>| {
         let of_class = |class: &u64| split.entry.classes.get(to_usize(*class)).copied().unwrap_or_default();
@@ -196,7 +196,7 @@ fn short_classes(splits: &[NamedSplit<'_>]) -> Vec<String> {
     each_or_worst(&short, rank, describe, &many, "")
 }
 
-/// Warns of targets without labels in datasets with labels of another one.
+/// Warns of targets without labels in datasets that have labels of another target.
 fn no_labels(symbols: &[SymbolEntry]) -> Vec<String> {
     let with_dataset = symbols.iter().filter(|symbol| symbol.dataset.is_some());
     let targets = with_dataset.flat_map(|symbol| symbol.targets.iter().map(move |target| (symbol, target)));
@@ -212,7 +212,7 @@ fn no_labels(symbols: &[SymbolEntry]) -> Vec<String> {
 /// A symbol with less of its book on the ladder of depth tensors than this gets a warning.
 const LITTLE_OF_THE_BOOK: f64 = 0.5;
 
-/// Warns of symbols whose books hardly lie on the ladders of their depth tensors: these are nearly blank.
+/// Warns of symbols whose books are mostly off the ladders of their depth tensors: these tensors are nearly blank.
 fn off_the_ladder(symbols: &[SymbolEntry], size: MicroPipSize) -> Vec<String> {
     let with_dataset: Vec<(&str, Ladder)> =
         symbols.iter().filter_map(|symbol| Some((symbol.symbol.as_str(), symbol.dataset.as_ref()?.ladder))).collect();
@@ -238,7 +238,7 @@ fn off_the_ladder(symbols: &[SymbolEntry], size: MicroPipSize) -> Vec<String> {
     each_or_worst(&off, |(_, ladder)| share(ladder), describe, &many, &format!(": {cure}"))
 }
 
-/// Warnings about the datasets and the symbols without one.
+/// Warnings about the datasets, and about symbols without a dataset.
 pub fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<String> {
     let mut warnings = far_from_uniform(symbols, config, fitted);
     warnings.extend(off_the_ladder(symbols, config.micro_pip_size));

@@ -52,7 +52,7 @@ pub fn dataset_entry(
 
 /// The manifest entry of the splits of a target.
 pub fn split_entries(config: &Config, plan: &TargetPlan) -> Splits3<SplitEntry> {
-    // The class of most fit rows, the lowest of several.
+    // The class with the most fit rows; the lowest of several.
     let fit = plan.counts.of(Split::Fit);
     let most = fit.iter().copied().max().filter(|most| *most > 0);
     let majority = most.and_then(|most| fit.iter().position(|rows| *rows == most));
@@ -98,14 +98,14 @@ pub struct Labelling<'a> {
     pub files: &'a [(usize, u64)],
     /// The rows that can have a label of any target.
     pub candidates: &'a Candidates,
-    /// Number of all targets, also of those that the symbol does not qualify for.
+    /// Number of all targets, including those that the symbol does not qualify for.
     pub all: usize,
     /// The targets that the symbol qualifies for.
     pub targets: Vec<WriteTarget<'a>>,
 }
 
-/// Reads the tracks of a row group for each target of `labelling`, with `read` for a track of a range of the target's own
-/// candidates. Tracks that no column is made of stay empty.
+/// Reads the tracks of a row group for each target of `labelling`. `read` reads a track for a range of the target's own
+/// candidates. Tracks that no column needs stay empty.
 ///
 /// # Errors
 /// Any error of `read`.
@@ -134,9 +134,9 @@ pub fn read_tracks(
 struct LabelCursor<'a> {
     place: usize,
     labelled: Labelled<'a>,
-    /// The marks of each split; `None` if none of its rows is marked.
+    /// The marks of each split; `None` if no row of the split is marked.
     marking: [Option<Marking>; 3],
-    /// The ranges of candidates to come, and the current one.
+    /// The remaining ranges of candidates, and the current one.
     ranges: Box<dyn Iterator<Item = Range<u64>> + 'a>,
     current: Range<u64>,
     movements: &'a [f64],
@@ -174,7 +174,7 @@ impl<'a> LabelCursor<'a> {
         }
     }
 
-    /// Appends the labels of the next rows, which follow each other, to `block`; rows ascend.
+    /// Appends the labels of the next rows, which are consecutive, to `block`; rows ascend.
     fn label(&mut self, rows: Range<u64>, block: &mut LabelBlock) {
         let mut at = rows.start;
         while at < rows.end {
@@ -190,7 +190,7 @@ impl<'a> LabelCursor<'a> {
         }
     }
 
-    /// Appends the labels of candidates that follow each other.
+    /// Appends the labels of consecutive candidates.
     fn label_candidates(&mut self, rows: Range<u64>, block: &mut LabelBlock) {
         let [movements, classes, splits, balanced, ends, touched] = block.extend(to_usize(rows.end - rows.start));
         let next = |values: &mut &'a [f64]| values.split_off(..movements.len().min(values.len())).unwrap_or_default();
@@ -225,15 +225,15 @@ impl<'a> LabelCursor<'a> {
     }
 }
 
-/// The input file of a row, and the first row of the next one. `files` are those of consecutive rows, in order.
+/// The input file of a row, and the first row of the next file. `files` are the files of consecutive rows, in order.
 fn file_of(files: &[(usize, u64)], row: u64) -> (usize, u64) {
     let next = files.partition_point(|(_, first)| *first <= row);
     let file = next.checked_sub(1).and_then(|place| files.get(place));
     (file.map_or(0, |(file, _)| *file), files.get(next).map_or(u64::MAX, |(_, first)| *first))
 }
 
-/// The rows that encoding a range of candidates reads: those from the first to the last of them, and the row before, with
-/// which derived columns compare the first.
+/// The rows that encoding a range of candidates reads: those from the first candidate to the last, and the row before,
+/// which derived columns compare with the first.
 pub fn rows_read(candidates: &Candidates, range: Range<u64>) -> Range<u64> {
     let rows = candidates.span(range);
     rows.start.saturating_sub(1)..rows.end
@@ -259,7 +259,7 @@ impl Labelling<'_> {
         for ((target, tracks), before) in self.targets.iter().zip(movements).zip(&group.before) {
             targets.push(LabelCursor::new(config, target, tracks, before, &span));
         }
-        // Targets that the symbol does not qualify for have no label in any row.
+        // No row has a label of a target that the symbol does not qualify for.
         let mut blocks = vec![LabelBlock::default(); self.all];
         let mut wanted = [false; ENCODER_BLOCK_ROWS];
         // The first row of the next input file.
@@ -307,7 +307,7 @@ impl Labelling<'_> {
                     }
                 }
                 for block in &mut blocks {
-                    // Without a label in any row, it is empty.
+                    // The block is empty if no row has a label.
                     let missing = count - block.of(LabelField::Class).len();
                     block.extend(missing);
                     if wanted.contains(&false) {

@@ -1,4 +1,4 @@
-//! Charts as inline SVG without text, so that they stretch to any width: what they show is said beside them, in HTML.
+//! Charts as inline SVG without text, so that they stretch to any width. HTML next to them says what they show.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use super::time::{Scale, minute};
 /// Width of every chart, in units that the page stretches.
 const WIDTH: f64 = 1000.0;
 
-/// An SVG that stretches to the width of the page; `label` says what it shows to those who cannot see it.
+/// An SVG that stretches to the width of the page; `label` describes it to those who cannot see it.
 struct Svg {
     text: String,
 }
@@ -24,7 +24,7 @@ impl Svg {
         }
     }
 
-    /// A rectangle; `title` is shown by the pointer.
+    /// A rectangle; `title` is its tooltip.
     fn rect(&mut self, class: &str, [x, y, width, height]: [f64; 4], title: &str) {
         let _ = write!(
             self.text,
@@ -48,7 +48,7 @@ impl Svg {
     }
 }
 
-/// Escapes text for HTML. The page escapes its own; this is for text within charts.
+/// Escapes text for HTML. The template escapes its own text; this is for text within charts.
 fn escaped(text: &str) -> String {
     minijinja::HtmlEscape(text).to_string()
 }
@@ -73,7 +73,7 @@ pub fn timeline(bars: &[Bar], scale: &Scale, embargo: Range<u64>) -> String {
     let mut svg = Svg::new("timeline", height, "rows of the input files over time");
     for bar in bars {
         let [from, to] = bar.times.map(|time| scale.place(time) * WIDTH);
-        // Bars stay apart, and visible however short.
+        // Bars stay separate, and visible however short.
         let width = (0.94 * (to - from)).max(1.5);
         let part = |count: u64| count as f64 / most * (height - 12.0);
         let (rows, dropped) = (part(bar.rows), part(bar.dropped));
@@ -206,7 +206,7 @@ pub fn extremes(ranges: impl Iterator<Item = [f64; 2]>) -> (f64, f64) {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), [low, high]| (least.min(low), most.max(high)))
 }
 
-/// The longest time between two blocks that is no pause: five times the usual one.
+/// The longest time between two blocks that does not count as a pause: five times the usual one.
 fn longest_step(blocks: &[Block]) -> u64 {
     let mut steps: Vec<u64> = blocks.windows(2).map(|pair| pair[1].times[0].saturating_sub(pair[0].times[1])).collect();
     steps.sort_unstable();

@@ -1,5 +1,5 @@
-//! `report.html`: one page that opens offline, without scripts, and says at a glance whether the datasets are good, and why
-//! not.
+//! `report.html`: one page without scripts that opens offline and shows at a glance whether the datasets are good, and
+//! if not, why.
 //!
 //! [`page`] makes it from a manifest, thresholds and a sample of the datasets' rows. The same three give the same bytes.
 
@@ -22,13 +22,13 @@ use sample::Sample;
 use time::Scale;
 use view::{Drawn, View};
 
-/// Datasets with charts: those with the most rows.
+/// Number of datasets with charts: those with the most rows.
 const MOST_CHARTS: usize = 8;
 
 const PAGE: &str = include_str!("page.html");
 const TABLE: &str = include_str!("table.html");
 
-/// Makes the page. `path` has the place of a dataset with a name.
+/// Makes the page. `path` returns the place of the dataset with a name.
 ///
 /// # Errors
 /// [`InputError`](crate::error::InputError) when a dataset cannot be read.
@@ -70,7 +70,7 @@ pub fn page(
     render(&View::new(manifest, thresholds, &drawn, scale))
 }
 
-/// Fills the template. It escapes every text but charts and style.
+/// Fills the template, which escapes all text except charts and style.
 fn render(view: &View) -> Result<String> {
     let mut templates = Environment::new();
     let fail = |e: minijinja::Error| Error::Executor(format!("the report cannot be made: {e:#}"));

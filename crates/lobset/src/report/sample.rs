@@ -1,4 +1,4 @@
-//! What charts are drawn from: rows of a dataset, in blocks spread evenly over it.
+//! The rows that charts are drawn from: blocks spread evenly over a dataset.
 
 use std::ops::Range;
 
@@ -23,9 +23,9 @@ const SAMPLED_ROWS: u64 = 512;
 
 /// Rows of a dataset.
 pub struct Sample {
-    /// Number of rows read, and of all rows.
+    /// Number of rows read, and number of all rows.
     pub rows: [u64; 2],
-    /// What the blocks say of prices, in order of time.
+    /// The times, mid prices and spreads of the blocks, in order of time.
     pub blocks: Vec<Block>,
     /// The labels of each target, in the order of the settings.
     pub targets: Vec<SampledLabels>,
@@ -50,7 +50,7 @@ pub struct SampledLabels {
     pub classes: Vec<(u64, usize)>,
 }
 
-/// The columns of a block, as far as charts need them.
+/// The columns of a block that charts need.
 struct Columns<'a> {
     times: &'a [i64],
     mids: &'a [f64],
@@ -135,7 +135,7 @@ impl Sample {
 }
 
 impl Columns<'_> {
-    /// The rows as blocks: one, unless there are pauses.
+    /// The rows as blocks: one block, unless there are pauses.
     fn blocks(&self, pause: u64) -> impl Iterator<Item = Block> {
         let mut start = 0;
         self.times.chunk_by(move |a, b| b.saturating_sub(*a) <= i64::try_from(pause).unwrap_or(i64::MAX)).map(

@@ -18,12 +18,12 @@ pub struct Picture {
     /// Rows of its window, and its number of time bins.
     pub rows: u64,
     pub time_bins: usize,
-    /// The first feature of the settings, which it shows.
+    /// The feature that it shows: the first one of the settings.
     pub feature: &'static str,
 }
 
-/// Draws the first feature of a window in the middle of a dataset, which has fewer rows than the settings say if the dataset
-/// or its unbroken stretches are short. `None` without a window of one time bin there.
+/// Draws the first feature of a window in the middle of a dataset. The window has fewer rows than the settings say if
+/// the dataset or its unbroken stretches are short. `None` if not even one time bin fits there.
 ///
 /// # Errors
 /// [`InputError`](crate::error::InputError) when the file cannot be read.
@@ -53,7 +53,7 @@ fn window_end(reader: &DatasetReader, breaks: &[u64], samples: u64) -> Result<Op
     let middle = (reader.rows() / 2).max(samples.min(reader.rows()) - 1);
     let from = (middle + 1).saturating_sub(samples);
     let numbers = reader.row_numbers(from..middle + 1)?;
-    // Rows without a label of any target are not in the file: a window needs consecutive ones.
+    // Rows without a label of any target are not in the file, but a window needs consecutive ones.
     let starts = |pair: &[u64]| pair[1] != pair[0] + 1 || breaks.binary_search(&pair[1]).is_ok();
     let mut longest = (0, 0);
     let mut start = 0;
@@ -72,7 +72,7 @@ fn window_end(reader: &DatasetReader, breaks: &[u64], samples: u64) -> Result<Op
 fn image(cells: &[f32], time_bins: usize) -> Result<String> {
     let step = time_bins.div_ceil(WIDEST).max(1);
     let width = time_bins.div_ceil(step);
-    // Index 0 is nothing; up to 100 asks, above bids.
+    // Index 0 is an empty cell; indices up to 100 are asks, higher ones bids.
     let index = |value: f32| {
         let strength = to_usize(whole_unsigned(f64::from(value.abs()).sqrt() * 100.0)).min(100);
         to_u8(if value < 0.0 && strength > 0 { 100 + strength } else { strength })

@@ -31,7 +31,7 @@ impl Scale {
         (time.saturating_sub(self.from) as f64 / whole).clamp(0.0, 1.0)
     }
 
-    /// The periods that a chart of classes has: hours, days or weeks, few enough to tell apart.
+    /// The periods of a chart of classes: hours, days or weeks, few enough to tell apart.
     pub fn period(&self) -> Period {
         match self.to.saturating_sub(self.from) / DAY {
             0..2 => Period::Hour,

@@ -1,4 +1,4 @@
-//! What the page says, as its template takes it: texts, numbers as text, and charts.
+//! The contents of the page in the form that its template needs: texts, numbers as text, and charts.
 
 use minijinja::Value;
 use serde::Serialize;
@@ -14,10 +14,10 @@ use crate::output::{Manifest, SplitEntry, SymbolEntry, TargetEntry};
 use crate::printable::{grouped, printable};
 use crate::time_text::DAY;
 
-/// Lines of a table that are not folded away.
+/// Number of lines of a table that are not folded away.
 const UNFOLDED: usize = 20;
 
-/// Bars of the timeline; more files than that share bars.
+/// Maximum number of bars of the timeline; more files share bars.
 const MOST_BARS: usize = 400;
 
 const STYLE: &str = include_str!("page.css");
@@ -180,7 +180,7 @@ impl View {
     }
 }
 
-/// The facts that decide whether the datasets are good, each with what it is.
+/// The facts that show whether the datasets are good, each with a text that explains it.
 fn verdict(manifest: &Manifest) -> Vec<[String; 2]> {
     let datasets = manifest.datasets().count() as u64;
     let rows: u64 = manifest.datasets().map(|(_, dataset)| dataset.rows).sum();
@@ -269,7 +269,7 @@ impl Timeline {
                 0..180 => counted(minutes, "minute"),
                 _ => format!("{:.1} hours", minutes as f64 / 60.0),
             };
-            // A quiet minute is no gap in the data.
+            // A quiet minute does not mean a gap in the data.
             let text = || format!("{}: {length} from {}", printable(&symbol.symbol), minute(gap.from.0));
             (minutes > 0).then(|| (gap.length(), text()))
         };
@@ -429,7 +429,7 @@ fn targets(manifest: &Manifest) -> Table {
             lines.push((drift.map_or(f64::NEG_INFINITY, |drift| drift.0), line(symbol, target)));
         }
     }
-    // Where lines are folded away, those that differ most between fit and holdout stay in sight.
+    // If lines are folded away, those with the largest difference between fit and holdout stay in sight.
     if lines.len() > UNFOLDED {
         lines.sort_by(|a, b| b.0.total_cmp(&a.0));
     }
@@ -476,7 +476,8 @@ fn inputs(inputs: &[InputEntry]) -> Table {
     Table::new(["file", "from", "records", "rows", "dropped", "SHA-256"], inputs.iter().map(line).collect())
 }
 
-/// The settings that differ from the defaults of their tag, and the others. Those of how to run are in no file.
+/// The settings that differ from the defaults of their tag, and the others. Settings that only affect how a run
+/// executes are left out: no file records them.
 fn settings(config: &Config) -> (Vec<[String; 2]>, Vec<[String; 2]>) {
     let preset = Config::preset(config.tag());
     let line = |setting: &Setting| [setting.key.to_owned(), printable(&setting.text(config)).into_owned()];

@@ -127,11 +127,11 @@ fn read_inputs(
     let mut streams: Vec<&mut RawStream<'_>> = streams.values_mut().collect();
     let mut read = Vec::new();
     for (place, file) in files.iter().enumerate() {
-        // If the files are not those of the manifest, that is told first.
+        // If the files are not those of the manifest, report that first.
         let input = manifest.inputs.get(place).map_or("", |input| input.name.as_str());
         let mut raw = raw_files.open(file)?;
-        // The index in `streams` of each stream of the file, by its place there; `None` for streams that this pass leaves
-        // out. And whether the manifest does not name it, until that was reported.
+        // The index in `streams` of each stream of the file, by its place there; `None` for streams that this pass
+        // leaves out. Also whether the stream is missing from the manifest and has yet to be reported.
         let mut places: Vec<(Option<usize>, bool)> = Vec::new();
         while let Some(found) = raw.next(monitor)? {
             if found.place == places.len() {
@@ -169,7 +169,7 @@ fn check_inputs(inputs: &[InputEntry], read: &[InputEntry], violations: &mut Vio
             name: file.name.clone(),
             first_ts: None,
             last_ts: None,
-            // An old manifest does not count them.
+            // Old manifests do not count them.
             flags: input.flags.or(file.flags),
             ..input.clone()
         };

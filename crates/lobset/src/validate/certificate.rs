@@ -1,4 +1,4 @@
-//! Certificates: what a validation has proved about which bytes, as a file to keep beside a model.
+//! Certificates: what a validation has proved about which bytes, as a file to keep with a model.
 
 use std::fs;
 use std::io::Write;
@@ -33,7 +33,7 @@ pub struct Certificate {
     pub version: String,
     /// When the checks were made.
     pub time: Timestamp,
-    /// The output folder, as it was named.
+    /// The output folder, as the user named it.
     pub folder: String,
     /// `manifest.json`, with the SHA-256 of its bytes.
     pub manifest: FileEntry,

@@ -80,7 +80,7 @@ fn check_names(manifest: &Manifest, found: &mut Found) {
     }
 }
 
-/// The sum of counts; none if it is too large.
+/// The sum of counts; `None` if it is too large.
 fn sum(counts: impl IntoIterator<Item = u64>) -> Option<u64> {
     counts.into_iter().try_fold(0, u64::checked_add)
 }

@@ -202,7 +202,7 @@ enum Done {
     /// The hash of a dataset, its sums or why they cannot be read, and its facts if it was read in one go.
     Begun(usize, String, Result<Box<Moments>, String>, Option<Box<GroupFacts>>),
     Group(Box<GroupFacts>),
-    /// A dataset of which something cannot be read, and why.
+    /// A dataset of which a part cannot be read, and why.
     Failed(usize, String),
 }
 
@@ -262,7 +262,7 @@ impl DatasetProver<'_> {
     fn look(&self, place: usize) -> Result<usize> {
         let Dataset { path, symbol, entry, .. } = &self.datasets[place];
         if self.terms.extent == Extent::Whole {
-            // Nothing is decoded from a file whose hash is not that of the manifest.
+            // Never decode a file whose hash is not that of the manifest.
             check_sha256(&file_sha256(path)?, &entry.sha256).map_err(|reason| InputError::new(path, reason))?;
         }
         let footer = read_footer(path)?;
@@ -348,7 +348,7 @@ struct Progress<'a, F> {
     fit_movements: &'a mut F,
     /// The dataset whose row groups follow.
     open: Option<(usize, Sequence<'a>)>,
-    /// The last dataset of which something cannot be read.
+    /// The last dataset of which a part cannot be read.
     unreadable: Option<usize>,
     proved: Proved,
 }

@@ -1,4 +1,4 @@
-//! The expected contents of a dataset, by the plain definition: one short function for each rule of the documentation.
+//! The expected contents of a dataset, by the plain definition: one short function for each documented rule.
 //!
 //! The code that writes datasets has its own versions of these rules, made for speed. Neither calls the other, so a
 //! mistake in either shows up as a violation. The tests compare the two on random input.
@@ -118,15 +118,16 @@ pub enum Break {
     Instrument,
     /// It comes more than `max_gap` after the largest `ts_recv` before it.
     Gap,
-    /// A record between the row before and it was dropped for its bad book.
+    /// A record between it and the row before was dropped for its bad book.
     BadBook,
-    /// A session begins or ends between the row before and it, with `session_breaks`.
+    /// A session begins or ends between it and the row before, with `session_breaks`.
     SessionEdge,
 }
 
 /// Whether, and why, a row of `instrument` at `ts` starts a new unbroken stretch: it belongs to another instrument than
 /// the row before, or comes more than `max_gap` nanoseconds after the largest `ts_recv` so far. `before` contains the
-/// instrument of the previous row and that time; for the first row of a stream it is `None`, and the answer is no.
+/// instrument of the previous row and that time. It is `None` for the first row of a stream, which never starts a new
+/// stretch.
 pub(super) fn starts_stretch(
     before: Option<(u32, u64)>,
     (instrument, ts): (u32, u64),
@@ -141,8 +142,8 @@ pub(super) fn starts_stretch(
     }
 }
 
-/// The rows of some ranges that lie within the sessions, given as ranges of rows (from, to) that ascend; all without
-/// sessions.
+/// The rows of some ranges that are within the sessions, given as ascending ranges of rows (from, to); all rows if
+/// there are no sessions.
 pub(super) fn within_sessions(rows: Range<u64>, in_session: Option<&[[u64; 2]]>) -> Vec<Range<u64>> {
     let Some(in_session) = in_session else { return vec![rows] };
     let first = in_session.partition_point(|[_, to]| *to <= rows.start);
@@ -165,8 +166,8 @@ pub(super) fn split_by_row(row: u64, fit_end: u64, boundary_row: u64) -> Split {
     }
 }
 
-/// The split of a labelled row by time: `own_ts` at the row and `last_ts` at the end of its label, both compared with the
-/// boundary time `until`.
+/// The split of a labelled row by time: `own_ts` is the time of the row and `last_ts` that of the end of its label.
+/// Both are compared with the boundary time `until`.
 pub(super) fn split_by_time(own_ts: u64, last_ts: u64, until: u64) -> Split {
     match () {
         () if own_ts >= until => Split::Holdout,
@@ -222,7 +223,7 @@ impl<'a> Marks<'a> {
     pub(super) fn floor(&self, c: u64, j: u64) -> u64 {
         match j.checked_mul(self.k) {
             Some(product) => product / c,
-            // Saturates only for j beyond c, which no row has.
+            // Saturates only for j beyond c, which never occurs.
             None => u64::try_from(u128::from(j) * u128::from(self.k) / u128::from(c)).unwrap_or(u64::MAX),
         }
     }
@@ -239,7 +240,7 @@ mod tests {
     use crate::input::{Event, Record, is_break};
     use crate::label::{Boundaries, Quota, Splits};
 
-    /// Any number, often at or near an end of the range, and so near others.
+    /// Any number, often at or near an end of the range, so that numbers are often close to each other.
     fn any_u64() -> impl Strategy<Value = u64> {
         prop_oneof![any::<u64>(), 0..20u64, (0..20u64).prop_map(|n| u64::MAX - n)]
     }
@@ -332,7 +333,7 @@ mod tests {
             small in prop::collection::vec(0..300u64, 2..8), lopsided in prop::collection::vec(0..9u64, 2..8), any in prop::collection::vec(any_u64(), 2..8), near in 0..50u64,
             few in 1..30u64, off in -1..=1i64,
         ) {
-            // The first class has a tenth of its fair share, give or take one row in total.
+            // The first class has a tenth of its fair share, within one row in total.
             let nbins = any.len() as u64;
             let mut tenth = vec![0; any.len()];
             tenth[0] = few;

@@ -1,4 +1,4 @@
-//! Compares rows drawn at random from the datasets with the raw files while these are read.
+//! Compares rows drawn at random from the datasets with the raw files as these are read.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -123,7 +123,7 @@ impl<'a> EveryRow<'a> {
         Ok(())
     }
 
-    /// Takes the next row of the raw stream, which the input file of this name has.
+    /// Takes the next row of the raw stream, which comes from the input file of this name.
     pub(super) fn take(&mut self, input: &str, raw: &RawRow<'_>, violations: &mut Violations) {
         let (row, file) = (raw.row, self.entry.file.as_str());
         if self.next != Some(row) {

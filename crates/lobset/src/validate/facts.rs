@@ -6,7 +6,7 @@ use crate::label::Split;
 /// The extent of a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// What a run proves about the files it has just written: that they contain what was computed.
+    /// What a run proves about the files it has just written: that they contain the computed values.
     Written,
     /// Everything that can be proved from the files, including quotes and movements.
     Whole,
@@ -34,15 +34,15 @@ pub(super) struct GroupFacts {
 /// Facts about the labels of one target.
 #[derive(Default)]
 pub(super) struct TargetFacts {
-    /// The labels of the rows, in order; `None` for a row without.
+    /// The labels of the rows, in order; `None` for a row without a label.
     pub labels: Vec<Option<LabelFacts>>,
     /// Movements of the fit rows in the files fitted on.
     pub fit_movements: Vec<f64>,
-    /// Movements, NaN where there is none, if the quotes are read.
+    /// Movements, NaN where a row has none, if the quotes are read.
     pub movements: Vec<f64>,
 }
 
-/// A label, as far as the order of rows matters.
+/// The part of a label that the checks across row groups need.
 #[derive(Clone, Copy)]
 pub(super) struct LabelFacts {
     pub class: u8,

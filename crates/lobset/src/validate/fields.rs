@@ -1,5 +1,5 @@
-//! Which value of a raw record each column of a dataset has to hold, told here by hand: the writer's table of columns proves
-//! nothing about itself.
+//! Which value of a raw record each column of a dataset must hold. The list is written by hand, because the writer's
+//! table of columns proves nothing about itself.
 
 use dbn::{BidAskPair, UNDEF_PRICE, UNDEF_TIMESTAMP};
 
@@ -32,7 +32,7 @@ pub(super) type Levels = [BidAskPair; 10];
 /// Takes a column's value out of a record, given the levels of the row before it, if its stretch has one.
 pub(super) type Field = Box<dyn Fn(&Record<'_>, Option<&Levels>) -> Want + Send>;
 
-/// The value that the column `name` has to hold; `None` for a column that no record determines.
+/// The value that the column `name` must hold; `None` for a column that does not follow from a record.
 pub(super) fn field(name: &str) -> Option<Field> {
     let of_record: fn(&Record<'_>) -> Want = match name {
         "ts_recv" => |r| time(r.event.ts_recv),
@@ -79,12 +79,12 @@ fn of_level(name: &str) -> Option<Field> {
     Some(Box::new(move |record, _| value(&record.levels[level])))
 }
 
-/// Whether sums of a column are sums of floats. Sums of all others are whole numbers.
+/// Whether the sums of a column are sums of floats. All other sums are whole numbers.
 pub(super) fn is_float(name: &str) -> bool {
     ["spread", "weighted_mid", "imbalance_", "ofi_"].iter().any(|start| name.starts_with(start))
 }
 
-/// How many units of a column's sums are one in the dataset, with prices as integers (`fixed`) or as floats.
+/// How many units of a column's sums make one unit in the dataset, with prices as integers (`fixed`) or as floats.
 pub(super) fn divisor(name: &str, fixed: bool) -> i64 {
     let price = name == "price" || name.starts_with("bid_px_") || name.starts_with("ask_px_");
     match name {

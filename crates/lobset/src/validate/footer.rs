@@ -61,7 +61,7 @@ impl<'a> FooterCheck<'a> {
         Ok(groups)
     }
 
-    /// Checks the key-value metadata, which make a single file self-describing.
+    /// Checks the key-value metadata, which make each file self-describing.
     fn check_metadata<'v>(
         &self,
         pairs: &[parquet::file::metadata::KeyValue],
@@ -94,7 +94,7 @@ impl<'a> FooterCheck<'a> {
     }
 }
 
-/// Maximum bytes of a column per row before compression: a value of eight, and room for its dictionary and levels.
+/// Maximum bytes of a column per row before compression: eight for the value, and room for its dictionary and levels.
 const VALUE_BYTES: u64 = 32;
 
 /// Further bytes allowed for a column of a row group: the headers of its pages, the texts of its dictionary.

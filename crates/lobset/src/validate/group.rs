@@ -126,7 +126,7 @@ struct ExpectTarget<'a> {
     touch: bool,
     end: String,
     touched: String,
-    /// How many rows after a row its label ends, if that is a number of rows.
+    /// Number of rows after a row at which its label ends, if labels end after a number of rows.
     reach: Option<u64>,
 }
 
@@ -283,7 +283,7 @@ fn check_target(
     let numbers = |name: &str| column(name).and_then(|c| c.as_primitive_opt::<UInt64Type>());
     let (ends, touches) = (numbers(&target.end), numbers(&target.touched));
     let mut mine = std::mem::take(&mut facts.targets[place]);
-    // Most batches are without nulls, and need not look for one in every row.
+    // Most batches have no nulls, and need no check for them in every row.
     let nulls = [Some(movements.null_count()), Some(labels.null_count()), Some(splits.null_count())];
     let nulls = nulls.into_iter().chain([balanced.map(Array::null_count), ends.map(Array::null_count)]);
     let has_nulls = nulls.flatten().any(|count| count > 0);

@@ -1,4 +1,4 @@
-//! What of a label needs no forecast: the known parts of movements, by the plain definition.
+//! The part of a label that needs no forecast: the known parts of movements, by the plain definition.
 
 use super::definition::{class, split_by_row};
 use crate::cast::whole_unsigned;
@@ -8,7 +8,7 @@ use crate::output::{SplitEntry, SymbolEntry, TargetEntry, names};
 /// Tolerance of `known_share`: both sides round a sum for each row, in different orders.
 const ROUNDING: f64 = 1e-9;
 
-/// What the manifest says of a split.
+/// What the manifest says about a split.
 struct Told {
     name: &'static str,
     rows: u64,

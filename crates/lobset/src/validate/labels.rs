@@ -33,16 +33,16 @@ struct Check<'a> {
     all: bool,
     /// The known parts of all rows that have a label, if the whole stream is compared.
     known: Option<KnownParts>,
-    /// The row from which on rows are within or outside the sessions, and which of the two, from the oldest row on whose
-    /// label is not known.
+    /// The rows from which on rows are within or outside the sessions, each with which of the two it is. Starts with
+    /// the oldest row whose label is not known.
     sessions: VecDeque<(u64, bool)>,
     /// Stored labels whose windows are not complete, each with the running maximum of `ts_recv` at its row.
     open: VecDeque<(Label, u64)>,
 }
 
 impl<'a> Labels<'a> {
-    /// Labels of a symbol. With `all`, the dataset holds every row that has a label, and all of them will be stored. With
-    /// `count_known`, what the manifest says of known parts is compared at the end.
+    /// Labels of a symbol. With `all`, the dataset holds every row that has a label, and all of them will be stored.
+    /// With `count_known`, the known parts in the manifest are checked at the end.
     pub(super) fn new(
         file: &'a str,
         targets: &[Target],

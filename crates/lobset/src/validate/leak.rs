@@ -12,9 +12,9 @@ pub(super) fn applies(manifest: &Manifest) -> bool {
     manifest.thresholds.fitted && !manifest.config.drop_unbalanced
 }
 
-/// Compares the boundaries of every target with the fit movements of the datasets; `fitted` is the number of them in each
-/// dataset, by target, and `spreads` has the sums of spreads and of mid2 over their rows, by dataset; nothing if they were
-/// not read. Returns the violations, or nothing if the check does not apply ([`applies`]).
+/// Compares the boundaries of every target with the fit movements of the datasets. `fitted` is the number of these in
+/// each dataset, by target. `spreads` has the sums of spreads and of mid2 over their rows, by dataset; it is empty if
+/// they were not read. Returns the violations; none if the check does not apply ([`applies`]).
 ///
 /// # Errors
 /// Any error of `count`.

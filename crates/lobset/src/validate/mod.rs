@@ -7,7 +7,7 @@
 //! - the reading of files, from disk or from an object store, and their hashes;
 //! - the decoding of DBN records, the resolution of their symbols, and the settings `publishers`, `symbols` and `unmapped`;
 //! - the exact selection of quantiles and the sums with it, applied by the leak check to the movements read back;
-//! - the reading of the sums beside a dataset, and which columns are numeric; the sums are formed again value by value.
+//! - the reading of the sums of a dataset, and which columns are numeric; the sums are recomputed value by value.
 //!
 //! The writer encodes pages itself; the proof decodes them with the `parquet` crate.
 

@@ -10,10 +10,10 @@ use super::violations::MOST_VIOLATIONS;
 use crate::config::Target;
 use crate::output::{SymbolEntry, TargetEntry, names};
 
-/// Maximum span of both windows, in rows, for which movements are recomputed: 16 bytes a row are kept in memory.
+/// Maximum span of both windows, in rows, for which movements are recomputed: each row takes 16 bytes of memory.
 pub(super) const MOST_ROWS: u64 = 1 << 24;
 
-/// The windows of a target whose movements can be recomputed from the rows of a dataset alone, in memory.
+/// The windows of a target whose movements can be recomputed from only the rows of a dataset, in memory.
 pub(super) fn recomputed(target: &Target) -> Option<Lengths> {
     mid_windows(&target.movement).filter(|lengths| lengths.span() <= MOST_ROWS)
 }
@@ -24,7 +24,7 @@ pub(super) struct Recompute {
     /// The column of the movements.
     column: String,
     slide: Slide,
-    /// The rows that can have a label, from the range that contains the next row on.
+    /// The rows that can have a label, starting with the range that contains the next row.
     labelled: VecDeque<Range<u64>>,
     /// Movements of rows whose future window is incomplete, oldest first; NaN for rows without a label.
     stored: VecDeque<f64>,
@@ -58,8 +58,8 @@ impl Recompute {
         }
     }
 
-    /// Takes the next rows of the dataset: their numbers, which increase, their mid2 and their movements, NaN where there
-    /// is none.
+    /// Takes the next rows of the dataset: their numbers, which increase, their mid2 and their movements, NaN where a
+    /// row has none.
     pub(super) fn take(&mut self, rows: &[u64], mids: &[i64], movements: &[f64]) {
         let reach = self.slide.lengths.reach();
         for ((row, mid2), stored) in rows.iter().zip(mids).zip(movements) {

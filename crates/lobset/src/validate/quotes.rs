@@ -10,7 +10,7 @@ use super::facts::GroupFacts;
 use crate::cast::whole;
 use crate::output::names;
 
-/// The columns that the check of quotes reads. Datasets with the book alone have no flags.
+/// The columns that the check of quotes reads. Datasets with only the book have no flags.
 pub(super) fn quote_columns() -> [String; 5] {
     let [bid, ask] = best();
     [bid, ask, names::MID_PRICE.to_owned(), names::SYMBOL.to_owned(), names::FLAGS.to_owned()]
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn float_prices_are_read_back_to_the_last_digit() {
-        // The third is above 2^53 in 1e-9, as prices in won or rupiah are.
+        // In 1e-9, the third price is above 2^53, as prices in won or rupiah are.
         let (exact, high) = ([0.0, 0.65, 140_000_000.0, -3.5], 12_345_678.9);
         let column: ArrayRef = Arc::new(Float64Array::from(exact.to_vec()));
         let found: Vec<_> = (0..4).map(|row| Prices::new(&column).unwrap().raw(row)).collect();

@@ -25,7 +25,7 @@ pub(super) struct RawColumns {
     targets: Vec<StoredLabels>,
 }
 
-/// The labels of a target in a batch. They do not depend on a single record but follow from the whole stream: [`Label`] is
+/// The labels of a target in a batch. They follow from the whole stream, not from a single record: [`Label`] is
 /// compared with the definition, and the marks with the counts of the manifest.
 struct StoredLabels {
     movements: PrimitiveArray<Float64Type>,
@@ -33,7 +33,7 @@ struct StoredLabels {
     splits: PrimitiveArray<Int32Type>,
     /// The splits, by the keys of `splits`.
     split_names: Vec<Option<Split>>,
-    /// The columns `balanced`, `label_end` and `label_touch`, if they are there.
+    /// The columns `balanced`, `label_end` and `label_touch`, if they are present.
     balanced: Option<BooleanArray>,
     ends: Option<PrimitiveArray<UInt64Type>>,
     touches: Option<PrimitiveArray<UInt64Type>>,
@@ -48,7 +48,7 @@ impl StoredLabels {
             taken.extend(found.map(|_| name));
             found
         };
-        /// A column that may be missing, but not of another type.
+        /// A column that may be missing, but must not have another type.
         fn optional<T>(column: Option<&ArrayRef>, typed: impl Fn(&ArrayRef) -> Option<T>) -> Option<Option<T>> {
             column.map_or(Some(None), |column| typed(column).map(Some))
         }
@@ -76,7 +76,7 @@ impl RawColumns {
     /// A text for a column without a check.
     pub(super) fn new(batch: &RecordBatch, symbol: &str, targets: &[Target]) -> Result<Self, String> {
         let schema = batch.schema();
-        // What the label columns are is known from reading them: any other column is checked against the record.
+        // Label columns are those that were read as such: all other columns are checked against the record.
         let mut of_targets = vec![names::ROW.to_owned()];
         let rows = batch.column_by_name(names::ROW).and_then(typed);
         let targets: Option<Vec<_>> =
@@ -103,7 +103,7 @@ impl RawColumns {
         self.rows.value(at)
     }
 
-    /// The label of a row for each target, `None` where it has none.
+    /// The label of a row for each target, `None` where it has no label.
     pub(super) fn labels(&self, at: usize) -> impl Iterator<Item = Option<Label>> + '_ {
         self.targets.iter().map(move |columns| {
             let key = usize::try_from(columns.splits.value(at)).ok();
@@ -131,7 +131,8 @@ impl RawColumns {
     }
 }
 
-/// The way to check the cells of a column; `None` for a type that no column has. A value of another type is never right.
+/// The way to check the cells of a column; `None` for a type that no dataset column has. A value of another type is
+/// always wrong.
 fn check(stored: &ArrayRef, symbol: &str) -> Option<Check> {
     Some(match stored.data_type() {
         DataType::Timestamp(..) => numbers::<TimestampNanosecondType>(
@@ -438,7 +439,7 @@ mod tests {
             let error = RawColumns::new(&unknown, "A", &targets()).err().unwrap();
             assert_eq!(error, format!("there is no way to check the column {name:?}"));
         }
-        // A column of labels has a type of its own, too.
+        // Label columns have types too.
         for name in ["balanced", "label_end", "label_touch"] {
             let retyped = with(&batch, vec![(name, Arc::clone(&more))]);
             assert_eq!(RawColumns::new(&retyped, "A", &targets()).err().unwrap(), "a column has the wrong type");

@@ -16,14 +16,14 @@ pub(super) struct RawRow<'a> {
     pub mid2: i64,
     /// Why the row starts a new unbroken stretch, if it does.
     pub breaks: Option<Break>,
-    /// Whether it lies within the sessions; true without sessions.
+    /// Whether it is within the sessions; true without sessions.
     pub in_session: bool,
     /// The running maximum of `ts_recv`.
     pub max_ts: u64,
 }
 
 impl RawRow<'_> {
-    /// What labels depend on.
+    /// The part that labels depend on.
     pub(super) fn at(&self) -> RowAt {
         let best = &self.record.levels[0];
         RowAt { row: self.row, mid2: self.mid2, spread: best.ask_px.saturating_sub(best.bid_px), ts: self.max_ts }
@@ -41,7 +41,7 @@ pub(super) struct RawRows<'a> {
     /// The instrument and the levels of the last row, and those of the row before it.
     last: Option<(u32, Levels)>,
     before: Option<(u32, Levels)>,
-    /// Whether a record with a bad book came since the last row.
+    /// Whether a record with a bad book has come since the last row.
     bad_book: bool,
     sessions: Option<Sessions<'a>>,
 }
@@ -75,7 +75,7 @@ impl<'a> RawRows<'a> {
         let here = (record.event.instrument_id, record.event.ts_recv);
         let max_ts = self.max_ts.max(record.event.ts_recv);
         let moment = self.sessions.as_mut().map(|sessions| sessions.at(max_ts));
-        // The last edge lies behind the row before.
+        // The last edge is before the previous row.
         let reached = (self.max_ts / 1_000_000_000).cast_signed();
         let at_edge = self.config.session_breaks
             && row > 0

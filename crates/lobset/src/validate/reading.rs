@@ -69,7 +69,7 @@ impl Quiet {
         INSTALLED.call_once(|| {
             let others = panic::take_hook();
             panic::set_hook(Box::new(move |panic| {
-                // A thread that is ending has no thread-locals any more: its panics are printed.
+                // A thread that is ending no longer has thread-locals: its panics are printed.
                 if !QUIET.try_with(Cell::get).unwrap_or(false) {
                     others(panic);
                 }
@@ -151,7 +151,7 @@ mod tests {
     fn a_panic_that_is_caught_prints_nothing_and_all_others_do() {
         const INSIDE: &str = "LOBSET_TEST_PANICS";
         if std::env::var_os(INSIDE).is_none() {
-            // The output of a process can only be seen from outside.
+            // The output of a process can be seen only from outside.
             let name = "validate::reading::tests::a_panic_that_is_caught_prints_nothing_and_all_others_do";
             let mut command = std::process::Command::new(std::env::current_exe().unwrap());
             let ran = command.args([name, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();

@@ -34,7 +34,7 @@ struct TargetSequence<'a> {
     /// Rows by split and class.
     counts: Vec<u64>,
     recompute: Option<Recompute>,
-    /// The rows whose spreads its boundaries follow from, if they do and the quotes are read.
+    /// The rows whose spreads determine its boundaries, if spreads do and the quotes are read.
     spreads: Option<FitSpreads<'a>>,
 }
 
@@ -127,7 +127,7 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Sums of spreads and of mid2 over the fit rows of each target, 0 where its boundaries do not follow from them.
+    /// Sums of spreads and of mid2 over the fit rows of each target, 0 where its boundaries do not depend on them.
     pub(super) fn spreads(&self) -> Vec<[i128; 2]> {
         self.targets.iter().map(|target| target.spreads.as_ref().map_or([0; 2], |spreads| spreads.sums)).collect()
     }
@@ -184,7 +184,7 @@ impl TargetSequence<'_> {
             let count = &mut self.counts[split as usize * nbins + class];
             *count += 1;
             let Some([fit, holdout]) = &self.marks else { continue };
-            // If only marked rows were written, a row's number within its class is unknown.
+            // If only marked rows were written, the number of a row within its class is unknown.
             let want = match split {
                 Split::Fit if self.unbalanced_kept => fit.is_marked(class, *count),
                 Split::Holdout if self.unbalanced_kept => holdout.is_marked(class, *count),

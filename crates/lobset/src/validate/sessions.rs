@@ -1,5 +1,5 @@
-//! Sessions by the plain definition: a moment is within them if one that began on this day or on one of the days before
-//! has not ended. The code that writes looks ahead for the next edge; this one looks back for the last.
+//! Sessions by the plain definition: a moment is within them if a session that began on this day or an earlier one has
+//! not ended. The writer looks ahead for the next edge; this code looks back for the last.
 
 use jiff::Timestamp;
 use jiff::civil::{DateTime, Time};
@@ -10,7 +10,7 @@ use crate::config::Session;
 /// What the sessions say about a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
-    /// Whether a session takes place.
+    /// Whether the moment is within a session.
     pub inside: bool,
     /// The last beginning or end of a session no later than the moment, in seconds since the UNIX epoch.
     pub last_edge: Option<i64>,
@@ -19,11 +19,11 @@ pub(super) struct Moment {
 /// The sessions of a run. Their edges are whole seconds, so all moments of a second are alike.
 pub(super) struct Sessions<'a> {
     sessions: &'a [Session],
-    /// The second of the moment asked about last, and the answer.
+    /// The second of the last query, and the answer.
     last: Option<(i64, Moment)>,
 }
 
-/// Days to look back. A session that takes place once a week may be left out for a change of clocks.
+/// Days to look back. A change of clocks may skip a session that takes place once a week.
 const DAYS: usize = 16;
 
 impl<'a> Sessions<'a> {
@@ -31,7 +31,7 @@ impl<'a> Sessions<'a> {
         Self { sessions, last: None }
     }
 
-    /// What they say about a moment, in nanoseconds since the UNIX epoch.
+    /// What the sessions say about a moment, in nanoseconds since the UNIX epoch.
     pub(super) fn at(&mut self, ts: u64) -> Moment {
         let second = (ts / 1_000_000_000).cast_signed();
         match self.last {
@@ -49,7 +49,7 @@ impl<'a> Sessions<'a> {
         for session in self.sessions {
             let Ok(clock) = Timestamp::from_second(now) else { continue };
             let today = session.zone().to_datetime(clock).date();
-            // A change of clocks may put the beginning of tomorrow's session, by the date, into today.
+            // A change of clocks may move the beginning of tomorrow's session, by the date, into today.
             let dates = today.tomorrow().into_iter().chain(today.series(jiff::Span::new().days(-1)).take(DAYS));
             for date in dates.filter(|date| session.begins_on(*date)) {
                 let opened = second_of(session.zone(), date.to_datetime(session.open()));
@@ -67,16 +67,17 @@ impl<'a> Sessions<'a> {
     }
 }
 
-/// The second at which clocks show a time: the first of two, and as much later as they skip if they skip it.
+/// The second at which clocks show a time. If they show it twice, the first one; if they skip it, later by as much as
+/// they skip.
 fn second_of(zone: &TimeZone, shown: DateTime) -> Option<i64> {
     let before = shown.date().yesterday().ok()?.to_datetime(Time::midnight());
     let zero = |second: i64| Timestamp::from_second(second).ok();
-    // Seconds since 1970 if the zone were UTC; the offset a day and more before; and the offset at that time.
+    // Seconds since 1970 if the zone were UTC, the offset at least a day earlier, and the offset at that time.
     let plain = TimeZone::UTC.to_timestamp(shown).ok()?.as_second();
     let old = i64::from(zone.to_offset(TimeZone::UTC.to_timestamp(before).ok()?).seconds());
     let by_old = plain - old;
     let new = i64::from(zone.to_offset(zero(by_old)?).seconds());
-    // The offset from before holds for the first of two, and for times that are skipped.
+    // The earlier offset applies to the first of two, and to times that are skipped.
     let by_new = plain - new;
     let shows = |second: i64| zero(second).map(|ts| zone.to_datetime(ts)) == Some(shown);
     match () {
@@ -130,7 +131,7 @@ mod tests {
             let segment = writer.segment(ts);
             let mut plain = Sessions::new(&list);
             prop_assert_eq!(plain.at(ts).inside, segment.inside);
-            // The writer's next edge is the last one of the moment at it, and none lies between.
+            // The writer's next edge is the last edge at its own moment, and there is no other in between.
             let edge = (segment.until / 1_000_000_000).cast_signed();
             prop_assert_eq!(plain.at(segment.until).last_edge, Some(edge));
             prop_assert_eq!(plain.at(segment.until - 1).last_edge, plain.at(ts).last_edge);

@@ -1,4 +1,4 @@
-//! Stores fit movements in an unnamed temporary file, so that memory stays bounded whatever their number.
+//! Stores fit movements in an unnamed temporary file, so that memory stays bounded however many there are.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::tape::{read_movements, to_bytes};
 pub(super) struct Spools(Vec<Spool>);
 
 impl Spools {
-    /// Creates empty spools, of which those of the `wanted` targets store movements.
+    /// Creates empty spools, of which only those of the `wanted` targets store movements.
     pub(super) fn new(wanted: &[bool]) -> Result<Self> {
         wanted.iter().map(|wanted| Spool::new(*wanted)).collect::<Result<_>>().map(Self)
     }

@@ -9,7 +9,7 @@ use crate::printable::grouped;
 pub(super) struct Whole {
     pub recomputed: u64,
     pub card_as_written: bool,
-    /// Whether the folder is local, not in an object store.
+    /// Whether the folder is local rather than in an object store.
     pub local: bool,
     /// Whether the raw files were given.
     pub compared: bool,

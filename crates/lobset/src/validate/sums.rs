@@ -1,4 +1,4 @@
-//! The sums beside a dataset, formed again the plain way: value by value, in the order of the rows.
+//! Recomputes the sums of a dataset the plain way: value by value, in the order of the rows.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -103,7 +103,7 @@ impl ExactFloats {
             sum = before + next;
             let lost = next - (sum - before);
             if lost != 0.0 {
-                // If it is half of a step, what follows decides.
+                // If it is half a step, the remaining parts decide.
                 if let Some(more) = parts.next()
                     && (lost < 0.0) == (more < 0.0)
                 {
@@ -156,7 +156,7 @@ impl PlainSums {
         }
     }
 
-    /// These sums as they have to be stored.
+    /// These sums as they must be stored.
     fn stored(&self, name: &str) -> StoredSums {
         let float = is_float(name);
         let decimal = |value: i128| Some(value).filter(|value| !float && value.unsigned_abs() <= MOST);
@@ -169,7 +169,7 @@ impl PlainSums {
     }
 }
 
-/// What differs between two sums, to the last bit.
+/// What differs between two sums, compared to the last bit.
 fn difference(found: &StoredSums, want: &StoredSums, counts_only: bool) -> Option<String> {
     fn text<T: std::fmt::Display>(value: Option<T>) -> String {
         value.map_or_else(|| "null".to_owned(), |value| value.to_string())
@@ -199,9 +199,9 @@ pub(super) struct SumsCheck<'a> {
     moments: Moments,
     /// The columns that are added up, by their place in the file of sums.
     columns: Vec<usize>,
-    /// Whether values are not known, so that only the rows are counted.
+    /// Whether values are unknown, so that only the rows are counted.
     counts_only: bool,
-    /// The current input file, and its rows to come.
+    /// The current input file, and how many of its rows are still to come.
     file: usize,
     left: u64,
     /// By set and column.
@@ -215,7 +215,8 @@ impl<'a> SumsCheck<'a> {
         Self::new(entry, moments, |_| true, false)
     }
 
-    /// Adds up what [`take_facts`](Self::take_facts) knows: the quotes, or if they are not read, the number of rows.
+    /// Adds up what [`take_facts`](Self::take_facts) knows: the quotes, or only the number of rows if they are not
+    /// read.
     pub(super) fn of_facts(entry: &'a MomentsEntry, moments: Moments, quotes: bool) -> Self {
         Self::new(entry, moments, |name| name == names::MID_PRICE || quotes && is_best(name), !quotes)
     }
@@ -258,7 +259,7 @@ impl<'a> SumsCheck<'a> {
         }
     }
 
-    /// Compares the sums of a file, and goes on to the next.
+    /// Compares the sums of a file, and moves on to the next.
     fn close(&mut self) {
         let Some(input) = self.moments.files().get(self.file) else { return };
         let mut different = BTreeSet::new();
@@ -283,7 +284,7 @@ impl<'a> SumsCheck<'a> {
         self.clear();
     }
 
-    /// Notes that the next row comes from another input file than the sums say.
+    /// Records that the next row comes from another input file than the sums say.
     pub(super) fn misplaced(&mut self, row: u64, input: &str) {
         let counted = self.input().unwrap_or("no input").to_owned();
         self.violations.add(|| format!("{}: row {row} comes from {input}, but counts for {counted}", self.entry.file));

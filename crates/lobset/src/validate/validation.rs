@@ -50,11 +50,11 @@ pub(super) fn read_manifest(folder: &Path) -> Result<Manifest> {
 }
 
 /// Proves an output folder: manifest, names, hashes, schema, counts, order, quotes, movements, labels, splits, marks
-/// and that nothing leaked. With `against`, also compares rows with the raw files, and computes their labels from these
-/// by the plain definition.
+/// and that nothing leaked. With `against`, also compares rows with the raw files, and recomputes their labels from the
+/// raw files by the plain definition.
 ///
 /// # Errors
-/// [`ValidationError`] with every violation found, damaged files of the folder among them;
+/// [`ValidationError`] with every violation found, including damaged files of the folder;
 /// [`InputError`](crate::error::InputError) when the folder contains no manifest, or the raw files cannot be read.
 pub fn validate<P: AsRef<Path>>(
     folder: &Path,

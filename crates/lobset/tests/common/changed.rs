@@ -1,4 +1,4 @@
-//! Output folders that a test changes: copies, with sizes and hashes that fit what was changed.
+//! Output folders that a test changes: copies whose sizes and hashes match the change.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -60,7 +60,7 @@ impl Place {
         out
     }
 
-    /// What is said of a changed manifest, whose own hash fits.
+    /// The error for a changed manifest whose own hash matches.
     pub fn changed(&self, change: impl FnOnce(&mut Manifest)) -> String {
         let out = self.out();
         let mut manifest = Manifest::read(&out).unwrap();
@@ -69,7 +69,7 @@ impl Place {
         refused(&out)
     }
 
-    /// A copy with a changed dataset, to which sizes and hashes are made to fit.
+    /// A copy with a changed dataset, with sizes and hashes updated to match.
     pub fn encoded(&self, change: impl FnOnce(&mut Columns)) -> PathBuf {
         let out = self.out();
         let mut columns = Columns::read(&out.join(DATASET));
@@ -79,7 +79,7 @@ impl Place {
         out
     }
 
-    /// What is said of changed thresholds, to which everything else is made to fit.
+    /// The error for changed thresholds, with everything else updated to match.
     pub fn fitted(&self, change: impl FnOnce(&mut Thresholds)) -> String {
         let out = self.out();
         let path = out.join("thresholds.json");
@@ -102,7 +102,7 @@ pub fn seal(out: &Path, mut manifest: Manifest) {
     std::fs::write(out.join("manifest.json"), manifest.to_json()).unwrap();
 }
 
-/// Makes sizes and hashes of the manifest those of the files.
+/// Updates the sizes and hashes in the manifest to those of the files.
 pub fn fit_hashes(out: &Path) {
     let mut manifest = Manifest::read(out).unwrap();
     let hash = |file: &str| sha256(&std::fs::read(out.join(file)).unwrap());
@@ -117,7 +117,7 @@ pub fn fit_hashes(out: &Path) {
     seal(out, manifest);
 }
 
-/// The violations; nothing but a failed validation will do.
+/// The violations; fails unless validation failed.
 pub fn refused(out: &Path) -> String {
     match check(out) {
         Err(error @ Error::Validation(_)) => error.to_string(),

@@ -10,10 +10,10 @@ use proptest::prelude::*;
 use super::reference::Rows;
 use super::{START, Tick};
 
-/// What a market of a test is made of.
+/// The shape of a test's market.
 #[derive(Debug, Clone)]
 pub struct Shape {
-    /// Records of each file; may be none.
+    /// Number of records of each file; may be 0.
     pub files: Vec<u16>,
     pub seed: u64,
     /// Chances in 256 of a one-sided, a crossed quote, a pause, a step back in time.
@@ -48,7 +48,7 @@ pub fn odd_ticks(shape: &Shape) -> Vec<Vec<Tick>> {
     for count in &shape.files {
         let mut file: Vec<Tick> = Vec::new();
         for _ in 0..*count {
-            // Now and then several records come at the same time.
+            // Now and then several records have the same time.
             if random(5) > 0 {
                 ts += 1 + random(1_000_000);
             }
@@ -64,7 +64,7 @@ pub fn odd_ticks(shape: &Shape) -> Vec<Vec<Tick>> {
             if random(256) < u64::from(pause) {
                 ts += 90_000_000_000;
             }
-            // Not at the start of a file: that would be files that overlap.
+            // Not at the start of a file, where files would overlap.
             let late = file.len() > 10 && random(256) < u64::from(back);
             let instrument = if which == 1 {
                 9

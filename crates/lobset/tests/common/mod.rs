@@ -245,8 +245,8 @@ pub fn read_labels(path: &Path) -> Vec<Labelled> {
     read_target(path, "").into_iter().map(|(_, label)| label.unwrap()).collect()
 }
 
-/// Reads the number of every row of a dataset, and its label of a target, whose columns end in `suffix`. All columns of a
-/// label are null, or none is.
+/// Reads the number of every row of a dataset, and its label of a target, whose columns end in `suffix`. The columns of
+/// a label must be all null or none of them.
 pub fn read_target(path: &Path, suffix: &str) -> Vec<(u64, Option<Labelled>)> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
     let mut rows = Vec::new();

@@ -29,7 +29,7 @@ impl PlainRow {
 /// A symbol's usable rows in order.
 pub type Rows = Vec<PlainRow>;
 
-/// The windows of a target, as DESIGN.md section 3 has them.
+/// The windows of a target, as in section 3 of DESIGN.md.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Windows {
     Means { lookback: i64, include_row: bool, offset: i64, ahead: i64 },
@@ -56,7 +56,7 @@ impl Windows {
         }
     }
 
-    /// Whether one of the windows of row `t` holds a row.
+    /// Whether a window of row `t` holds a row.
     pub fn hold(self, t: u64, row: u64) -> bool {
         self.of(t as i64).into_iter().any(|[first, last]| (first..=last).contains(&(row as i64)))
     }
@@ -170,9 +170,9 @@ pub struct Bounds {
     pub embargo_rows: usize,
 }
 
-/// What a run says of one target.
+/// What a run says about one target.
 pub struct TargetReference {
-    /// By symbol; under an empty name where all share them.
+    /// By symbol, or under an empty name if all symbols share them.
     pub bounds: BTreeMap<String, Bounds>,
     /// The labelled rows of each symbol that has labels of the target.
     pub labels: BTreeMap<String, Vec<Labelled>>,
@@ -192,7 +192,7 @@ struct Candidate {
     file: usize,
 }
 
-/// Beginning and end of every session in UTC on the days around a time, by their texts: `13:30-20:00 UTC mon-fri`.
+/// Beginning and end of every session in UTC on the days around a time, from texts such as `13:30-20:00 UTC mon-fri`.
 fn spans(config: &Config, ts: u64) -> impl Iterator<Item = [u64; 2]> {
     let mut spans = Vec::new();
     for session in config.sessions.iter().flatten() {
@@ -305,8 +305,8 @@ fn class(boundaries: &[f64], movement: f64) -> usize {
     boundaries.iter().filter(|b| **b <= movement).count()
 }
 
-/// The boundaries that movements give, with the sums of spreads and of mids (times two) of their rows; `None` where a
-/// run refuses them.
+/// The boundaries that follow from movements and from the sums of spreads and of mids (times two) of their rows; `None`
+/// if a run refuses them.
 fn boundaries(rule: &Rule, fit: &[f64], [spreads, mids2]: [i128; 2]) -> Option<Vec<f64>> {
     let around_zero = |a: f64| vec![-a, a.next_up()];
     match rule {
@@ -323,10 +323,10 @@ fn boundaries(rule: &Rule, fit: &[f64], [spreads, mids2]: [i128; 2]) -> Option<V
         }
         Rule::Share(share) => {
             let a = quantiles_at(fit.iter().map(|movement| movement.abs()).collect(), [*share])[0];
-            // Each class holds a movement.
+            // Each class contains a movement.
             (fit.iter().any(|m| *m < -a) && fit.iter().any(|m| *m > a)).then(|| around_zero(a))
         }
-        // The sum of mids is half of that of mid2; twice the one over the other is exact up to the division.
+        // The sum of mids is half of that of mid2. Doubling the spreads instead is exact up to the division.
         Rule::Spread(multiple) if spreads >= 0 && mids2 > 0 => {
             Some(around_zero(multiple * ((2 * spreads) as f64 / mids2 as f64)))
         }
@@ -335,7 +335,7 @@ fn boundaries(rule: &Rule, fit: &[f64], [spreads, mids2]: [i128; 2]) -> Option<V
     }
 }
 
-/// What a run with this target says of it; `None` if the run must fail.
+/// What a run with this target says about it; `None` if the run must fail.
 pub fn reference_of(
     symbols: &BTreeMap<String, Rows>,
     until: u64,
@@ -394,7 +394,7 @@ pub fn reference_of(
     Some(TargetReference { labels: labels.collect(), bounds })
 }
 
-/// The expected result of a run with the classic target alone and `threshold_scope = "global"`; `None` if it must fail.
+/// The expected result of a run with only the classic target and `threshold_scope = "global"`; `None` if it must fail.
 pub fn reference(
     symbols: &BTreeMap<String, Rows>,
     until: u64,

@@ -1,4 +1,4 @@
-//! One attempt at a task: files under unique names, and a receipt that counts if it is the first.
+//! One attempt at a task: files under unique names, and a receipt that counts if it is the first one.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -60,7 +60,7 @@ impl<'a> Attempt<'a> {
         path
     }
 
-    /// Stores the receipt unless there is one already, and returns the one that is stored.
+    /// Stores the receipt unless one is already stored, and returns the stored one.
     pub fn commit(self, receipt: String) -> Result<String> {
         let path = self.receipt_path();
         let fail = |e| Error::output(&path, e);
@@ -90,7 +90,7 @@ impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let made = self.made.get_mut().unwrap_or_else(PoisonError::into_inner);
         for path in made.iter() {
-            // The error that led here is more useful than one about a file that remains.
+            // The original error is more useful than one about a file that could not be removed.
             let _ = storage::remove(path);
         }
     }

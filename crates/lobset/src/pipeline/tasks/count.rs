@@ -132,7 +132,7 @@ impl Job for Classes {
     }
 }
 
-/// Counts the cells of windows that lie on ladders.
+/// Counts the cells of windows that are on ladders.
 #[derive(Serialize, Deserialize)]
 pub struct Ladders {
     pub windows: Vec<(SymbolTape, LadderTask)>,

@@ -1,4 +1,4 @@
-//! Task: writes row groups of symbols to files: whole datasets of small symbols, segments of large ones.
+//! Task: writes row groups of symbols to files: whole datasets of small symbols, or segments of large ones.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,11 +52,11 @@ pub struct DatasetPart {
     /// The price ladder of the symbol's depth tensors.
     pub ladder: Ladder,
     pub groups: Vec<RowGroup>,
-    /// True if these are all row groups of the symbol, so that the file is the dataset.
+    /// True if these are all the row groups of the symbol, so that the file is its dataset.
     pub whole: bool,
 }
 
-/// A target of a symbol, as far as the row groups of a part need it.
+/// The parts of a symbol's target that its row groups need.
 #[derive(Serialize, Deserialize)]
 pub struct DatasetTarget {
     /// Its place among all targets.
@@ -73,7 +73,7 @@ pub struct DatasetTarget {
 pub struct Written {
     pub file: PathBuf,
     pub written: WrittenFile,
-    /// The sums of its columns: the file that stands beside a dataset, or a work file beside a segment.
+    /// The sums of its columns: the file next to a dataset, or a work file for a segment.
     pub sums: PathBuf,
     /// Size and hash of the sums of a dataset.
     pub moments: Option<WrittenFile>,

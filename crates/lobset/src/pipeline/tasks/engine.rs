@@ -1,5 +1,5 @@
 //! The engine that runs tasks: splits steps into tasks of a suitable size and combines their receipts in the order of
-//! the tasks, whatever order they arrive in.
+//! the tasks, whatever order they finish in.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -35,11 +35,11 @@ use crate::storage::{self, Stat};
 use crate::tape::MOVEMENT_BLOCK;
 use crate::validate::{self, Proved, Prover};
 
-/// Rows of the smallest task: about eight row groups, a third of a second of work.
+/// Rows of the smallest task: about eight row groups, or a third of a second of work.
 const LEAST: u64 = 1 << 20;
 
 /// Approximate maximum number of tasks of a step; tasks have at least [`LEAST`] rows. The limit keeps the results of a
-/// step small: the total size of the histograms, which are large, and the number of files.
+/// step small: both the total size of the histograms, which are large, and the number of files.
 const MOST_COUNTS: u64 = 256;
 const MOST_FILES: u64 = 4096;
 
@@ -85,7 +85,7 @@ impl<'a> Tasks<'a> {
                 pending.push((place, task));
             }
         }
-        // The largest first, so that the last tasks are small and the wait for them is short.
+        // The largest tasks first, so that the last ones are small and waiting for them is short.
         pending.sort_by_key(|(place, _)| std::cmp::Reverse(amounts[*place]));
         let (places, tasks): (Vec<usize>, Vec<Task>) = pending.into_iter().unzip();
         let parse = |text: &str| {
@@ -372,7 +372,7 @@ impl Engine for Tasks<'_> {
             files[place].push(written);
         }
 
-        // Splice symbols of several segments.
+        // Splice the symbols that have several segments.
         let several: Vec<usize> = (0..plans.len()).filter(|place| files[*place].len() > 1).collect();
         let job = |place: &usize| {
             let symbol = &streams[plans[*place].symbol].symbol;

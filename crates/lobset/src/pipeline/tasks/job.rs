@@ -1,4 +1,4 @@
-//! A task: its specification, what runs it, and the memory that it asks for.
+//! A task: its specification, the code that runs it, and the memory that it requests.
 
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ pub(super) trait Job: Serialize + DeserializeOwned {
     /// Runs the task.
     fn run(self, attempt: &Attempt<'_>) -> Result<Self::Receipt>;
 
-    /// False for a receipt that is valid for this attempt only, and is not stored for the next.
+    /// False for a receipt that is valid only for this attempt and must not be stored for the next.
     fn is_final(_: &Self::Receipt) -> bool {
         true
     }
@@ -118,7 +118,7 @@ pub(super) fn boundaries_of<'a>(thresholds: &'a Thresholds, target: &str, symbol
     thresholds.boundaries(target, symbol).ok_or_else(lacking)
 }
 
-/// Who runs the tasks, with how many threads each.
+/// What runs the tasks, with how many threads each.
 #[derive(Clone, Copy)]
 pub(in crate::pipeline) struct Workers<'a> {
     pub executor: &'a dyn Executor,

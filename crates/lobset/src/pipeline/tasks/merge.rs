@@ -61,7 +61,7 @@ impl Job for Merge {
     }
 
     fn memory(&self) -> u64 {
-        // One row group, parts of an upload, and the footer to come.
+        // One row group, the parts of an upload, and the footer.
         (128 << 20) + self.rows / 4
     }
 }

@@ -1,5 +1,5 @@
-//! Runs the steps as tasks. A task takes and returns small texts, and everything else is in shared storage, so that any
-//! machine can run any task, even twice.
+//! Runs the steps as tasks. A task takes and returns only small texts, and everything else is in shared storage, so
+//! that any machine can run any task, even twice.
 //!
 //! A task is identified by the SHA-256 of its job. Each attempt writes files under unique names, then stores its
 //! receipt unless there is one already. The first receipt counts; a later attempt (a task sent again, a machine that
@@ -115,17 +115,17 @@ fn perform<J: Job>(spec: &str, monitor: &Monitor<'_>) -> Result<String> {
     if J::is_final(&receipt) { attempt.commit(text) } else { Ok(text) }
 }
 
-/// Who runs the tasks of a run, and where its work files are.
+/// What runs the tasks of a run, and where its work files are.
 #[derive(Clone, Copy)]
 pub struct Cluster<'a> {
     /// Runs the tasks.
     pub executor: &'a dyn Executor,
-    /// The folder of work files, which every worker can reach; by default it is beside the output.
+    /// The folder of work files, which every worker can reach; by default it is next to the output.
     pub work: Option<&'a Path>,
 }
 
 impl<'a> Cluster<'a> {
-    /// Work files go beside the output.
+    /// Work files are next to the output.
     pub fn new(executor: &'a dyn Executor) -> Self {
         Self { executor, work: None }
     }

@@ -42,7 +42,7 @@ pub struct MovementPart {
 /// The files that contain the movements.
 #[derive(Serialize, Deserialize)]
 pub struct MovementFiles {
-    /// By track; a part is in the files of the tracks that it keeps.
+    /// By track; each part is in the files of the tracks that it keeps.
     pub files: Vec<PathBuf>,
     pub parts: Vec<Computed>,
 }
@@ -103,8 +103,8 @@ impl Job for Movements {
     }
 
     fn memory(&self) -> u64 {
-        // Fetched tapes, eight bytes per row, and the values of the slices under way; with moments, 24 bytes per row more,
-        // twice for what a barrier keeps.
+        // Fetched tapes, eight bytes per row, and the values of the slices in progress. With moments, another 24 bytes
+        // per row, and twice that for the state of a barrier.
         let timed = self.parts.iter().any(|part| part.movement.needs_moments());
         (32 << 20) + if timed { 72 } else { 10 } * self.amount()
     }

@@ -1,4 +1,4 @@
-//! Locations of movements: files of tasks, each with ranges of symbols' candidates.
+//! Locations of movements: files of tasks, each with ranges of candidates of symbols.
 
 use std::ops::Range;
 use std::path::PathBuf;

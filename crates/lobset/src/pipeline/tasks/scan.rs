@@ -24,7 +24,7 @@ pub struct Scan {
 }
 
 impl Job for Scan {
-    /// A file that is refused for good, as far as can be known, does not fail the task: the others are scanned too, and
+    /// A file that is refused, as far as can be known for good, does not fail the task: the others are scanned too, and
     /// all refused files are reported together.
     type Receipt = std::result::Result<FileScan, InputError>;
     const KIND: &'static str = "scan";
@@ -39,7 +39,7 @@ impl Job for Scan {
         }
     }
 
-    /// The cause of a refusal may be fixed without a change of the file, so a refusal is not final.
+    /// The cause of a refusal may be fixed without changing the file, so a refusal is not final.
     fn is_final(receipt: &Self::Receipt) -> bool {
         receipt.is_ok()
     }
@@ -49,7 +49,7 @@ impl Job for Scan {
     }
 
     fn memory(&self) -> u64 {
-        // Tapes buffer at most 64 MiB, and for a file of few records no more than ten times its size.
+        // Tapes buffer at most 64 MiB, and no more than ten times the size of the file if it has few records.
         (96 << 20).min((32 << 20) + self.found.bytes.saturating_mul(10)) + self.rules.memory()
     }
 }

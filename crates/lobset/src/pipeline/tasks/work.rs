@@ -28,13 +28,13 @@ pub struct Work {
     name: String,
     /// True if the user has named the folder.
     named: bool,
-    /// True if earlier runs have left finished tasks.
+    /// True if earlier runs have left finished tasks behind.
     inherits: bool,
     place: Place,
 }
 
 enum Place {
-    /// A folder on a file system, which is staged beside OUT and appears at once.
+    /// A folder on a file system, which is staged next to OUT and appears at once.
     Folder(Workspace),
     /// An object store: files appear one by one; the manifest, which alone defines which of them count, appears in one
     /// request. Contains the state of the manifest there when the run began.
@@ -77,7 +77,7 @@ fn small_files(manifest: &Manifest) -> [&str; 3] {
     [&manifest.thresholds.file, &manifest.card.file, &manifest.report.file]
 }
 
-/// True if every file that a manifest names is there, and every dataset in its full size.
+/// True if every file that a manifest names exists, and every dataset has its full size.
 pub fn is_whole(out: &Path, manifest: &Manifest) -> bool {
     let bytes = |file: &str| storage::stat(&out.join(file)).ok().map(|stat| stat.bytes);
     let is_there = |entry: &DatasetEntry| {
@@ -88,7 +88,7 @@ pub fn is_whole(out: &Path, manifest: &Manifest) -> bool {
 }
 
 impl Work {
-    /// Opens the work folder `folder`, or by default the one beside `out`, and removes work files that cannot be
+    /// Opens the work folder `folder`, or by default the one next to `out`, and removes work files that cannot be
     /// reused.
     ///
     /// # Errors
@@ -257,7 +257,7 @@ impl Work {
                 }
                 self.put(MANIFEST, &manifest.to_json())?;
                 if !keep {
-                    // Removed before the result is synced, so that data that is not on disk yet need not be written.
+                    // Removed before the result is synced, so that data not yet on disk need not be written.
                     self.clear().map_err(|e| Error::output(&self.folder, e))?;
                 }
                 workspace.publish()

@@ -10,7 +10,7 @@ use super::super::kinds::{RowTime, Steps};
 use crate::error::{Result, ValidationError};
 use crate::time_text::Timestamp;
 
-/// One row of a stream, and how its labels follow from the raw files. `to_string()` renders it as text.
+/// One row of a stream, and how its labels follow from the raw files. `to_string()` formats it as text.
 ///
 /// Sums and fractions are exact integers of any size, written as decimal digits. `mid2` is best bid plus best ask, in
 /// 1e-9. Times of rows are running maxima of `ts_recv`, which windows and splits depend on.
@@ -26,13 +26,13 @@ pub struct Explanation {
     pub fit_until: Timestamp,
     /// The record of the row.
     pub record: RecordAt,
-    /// Number of records of the symbol between the row before and this one that are not rows.
+    /// Number of records of the symbol between the previous row and this one that are not rows.
     pub dropped_count: u64,
-    /// The first of these records, 20 at most.
+    /// The first of these records, at most 20.
     pub dropped_before: Vec<DroppedRecord>,
     /// The unbroken part of the stream around the row.
     pub stretch: Stretch,
-    /// Whether the row lies within the sessions; `None` without sessions.
+    /// Whether the row is within the sessions; `None` without sessions.
     pub in_session: Option<bool>,
     /// The targets, the classic one first.
     pub targets: Vec<TargetExplanation>,
@@ -98,20 +98,20 @@ pub struct Stretch {
     pub first: RowTime,
     /// Why it begins there; `None` for the first row of the stream.
     pub begins: Option<Break>,
-    /// Its last row; `None` if it goes on beyond all rows that the labels depend on.
+    /// Its last row; `None` if it continues beyond all rows that the labels depend on.
     pub last: Option<RowTime>,
-    /// Why the next one begins after it; `None` if this is not known, or it is the last.
+    /// Why the next one begins after it; `None` if this is not known, or there is no next one.
     pub ends: Option<Break>,
 }
 
-/// How the label of one target follows, as far as it does.
+/// How the label of one target follows from the rows, as far as it does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TargetExplanation {
     /// The name of the target.
     pub name: String,
     /// The target as text: its kind and its settings.
     pub definition: String,
-    /// Windows or path; `None` if they are not whole.
+    /// Windows or path; `None` if they are not complete.
     pub steps: Option<Steps>,
     /// The movement.
     pub movement: Option<MovementStep>,
@@ -134,10 +134,10 @@ pub struct MovementStep {
     pub numerator: String,
     /// Its denominator; an exact integer.
     pub denominator: String,
-    /// The movement: each of the two is rounded once, then divided. `None` if it is undefined.
+    /// The movement: both integers are rounded once, then divided. `None` if it is undefined.
     pub value: Option<f64>,
-    /// The known part of it: the movement if the price stayed where it is at the row, which needs no forecast. 0 where
-    /// movements start from that price. `None` if the movement is undefined.
+    /// The known part of the movement: its value if the price stayed what it is at the row, which needs no forecast. 0
+    /// where movements start from that price. `None` if the movement is undefined.
     pub known: Option<f64>,
 }
 
@@ -168,15 +168,16 @@ pub struct SplitStep {
 /// A mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MarkStep {
-    /// Whether the row is marked; `None` if that cannot be told, because `drop_unbalanced` has left out other rows.
+    /// Whether the row is marked; `None` if this is unknown because `drop_unbalanced` has left out other rows.
     pub balanced: Option<bool>,
     /// c: rows of the class in the split, from the manifest.
     pub class_rows: u64,
-    /// k: marked rows of each class that has so many, from the counts in the manifest.
+    /// k: the number of marked rows of each class that has at least k rows, from the counts in the manifest.
     pub marked_rows: u64,
     /// j: the number of the row among those of its class and split, from 1, counted in the dataset.
     pub number: Option<u64>,
-    /// floor((j-1)*k/c) and floor(j*k/c): the row is marked if they differ. `None` if the class is marked whole, or never.
+    /// floor((j-1)*k/c) and floor(j*k/c): the row is marked if they differ. `None` if all rows of the class are marked,
+    /// or none.
     pub floors: Option<[u64; 2]>,
 }
 

@@ -1,4 +1,4 @@
-//! Checks that raw files are those that a dataset was made from.
+//! Checks that raw files are the ones that a dataset was made from.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::printable::{grouped, printable};
 const HELP: &str =
     "pass the files that the dataset was made from, all of them: manifest.json lists their names, sizes and hashes";
 
-/// Compares the names and the sizes of files with the inputs of a manifest, before anything is read. Names may differ;
-/// then the hash decides.
+/// Compares the names and the sizes of files with the inputs of a manifest before anything is read. Where names differ,
+/// the hash decides.
 ///
 /// # Errors
 /// [`InputError`] with every file that was not an input, and every input that was not given.

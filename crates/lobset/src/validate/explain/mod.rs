@@ -35,13 +35,13 @@ use crate::run::{Monitor, Options, Stage};
 use crate::storage;
 use crate::time_text::Timestamp;
 
-/// Explains one row of a dataset, step by step from the raw records: windows, sums, movement, boundaries, class, split and
-/// mark of every target; and compares the result with what the dataset contains. `row` is the number of the row in the
-/// symbol's stream, as in the column `row`. `against` are the raw files, all of those that the dataset was made from; they
+/// Explains one row of a dataset, step by step from the raw records: windows, sums, movement, boundaries, class, split
+/// and mark of every target. Then compares the result with what the dataset contains. `row` is the number of the row in
+/// the symbol's stream, as in the column `row`. `against` must be all raw files that the dataset was made from; they
 /// are read up to the end of the row's labels.
 ///
-/// A row that has no label, or is not in the dataset, is explained too. Whether the dataset agrees is in
-/// [`Explanation::agrees`].
+/// A row that has no label, or is not in the dataset, is explained too. [`Explanation::agrees`] says whether the
+/// dataset agrees.
 ///
 /// # Errors
 /// [`InputError`](crate::error::InputError) when the folder has no manifest, the symbol or the row does not exist, or the
@@ -215,7 +215,7 @@ fn absent_because(
     if explained.iter().all(|target| target.defined.is_none()) {
         return Some("no target has a label there".to_owned());
     }
-    // Without the rows between, the mark cannot be computed: take the one in the dataset.
+    // Without the rows in between, the mark cannot be computed: use the one in the dataset.
     let marked = |target: &Explained| target.text.mark.and_then(|mark| mark.balanced).unwrap_or(present);
     let dropped = manifest.config.drop_unbalanced && !explained.iter().any(marked);
     dropped.then(|| "drop_unbalanced writes only marked rows, and this row is not marked".to_owned())

@@ -9,7 +9,7 @@ use crate::printable::grouped;
 /// Number of symbols that a message lists.
 const MOST_SHOWN: usize = 12;
 
-/// The error for a symbol that the manifest does not list; names those that are written like it.
+/// The error for a symbol that the manifest does not list; suggests symbols with similar names.
 pub(super) fn no_such_symbol(folder: &Path, manifest: &Manifest, symbol: &str) -> Error {
     let mut names: Vec<&str> = manifest.symbols.iter().map(|entry| entry.symbol.as_str()).collect();
     names.sort_by_cached_key(|name| distance(&name.to_lowercase(), &symbol.to_lowercase()));

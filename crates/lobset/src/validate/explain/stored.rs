@@ -71,7 +71,7 @@ impl Found {
         })
     }
 
-    /// Number of rows before the row that have a label of this class and split; `target` counts from the classic one.
+    /// Number of rows before this row that have a label of this class and split; `target` counts from the classic one.
     pub(super) fn labels_before(&self, target: usize, split: Split, class: usize) -> Option<u64> {
         self.before.get(target)?[split as usize].get(class).copied()
     }

@@ -1,4 +1,4 @@
-//! Why the windows of a row are not whole.
+//! Why the windows of a row are not complete.
 
 use super::super::definition::Break;
 use super::super::kinds::{RowAt, Span};
@@ -6,7 +6,7 @@ use super::trail::{Trail, lacks};
 use crate::printable::grouped;
 use crate::time_text::{Duration, Timestamp};
 
-/// A row whose windows are not whole: how far its label looks, and the stretch that is too short for it.
+/// A row whose windows are not complete: how far its label looks, and the stretch that is too short for it.
 pub(super) struct Why<'a> {
     pub trail: &'a Trail<'a>,
     pub at: RowAt,
@@ -30,7 +30,7 @@ fn rows(number: u64) -> String {
 }
 
 impl Why<'_> {
-    /// One sentence.
+    /// The reason, as one sentence.
     pub(super) fn text(&self) -> String {
         match self.trail.first {
             Some((first, reason)) if lacks(first, self.at, self.behind) => self.too_early(first, reason),

@@ -119,8 +119,8 @@ fn movement(evaluator: &Evaluator, verdict: &Verdict) -> MovementStep {
     MovementStep { numerator, denominator, value: verdict.movement, known }
 }
 
-/// Compares the stored label of a target with the definition, value by value. `marked` is the mark by the definition, if
-/// that is known.
+/// Compares the stored label of a target with the definition, value by value. `marked` is the mark by the definition,
+/// if it is known.
 pub(super) fn values(
     target: &Target,
     stored: Option<&Label>,

@@ -26,7 +26,7 @@ pub(super) struct Place {
     pub record: u64,
 }
 
-/// The row that is explained.
+/// The row to explain.
 pub(super) struct Here {
     pub at: RowAt,
     pub place: Place,
@@ -34,10 +34,10 @@ pub(super) struct Here {
     pub bid_px: i64,
     pub ask_px: i64,
     pub in_session: bool,
-    /// The records dropped since the row before: the first of them, and the number of all.
+    /// The first records dropped since the row before, and how many were dropped in total.
     pub dropped: Vec<(Place, Unusable)>,
     pub dropped_count: u64,
-    /// Whether the stored row, if there is one, is that of the record: a text that names what differs.
+    /// Whether the stored row, if there is one, matches the record: the error names what differs.
     pub compared: Option<Result<(), String>>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Trail<'a> {
     pub here: Option<Here>,
     dropped: Vec<(Place, Unusable)>,
     dropped_count: u64,
-    /// The first row at which the stream breaks though the manifest does not say so.
+    /// The first break of the stream that the manifest does not list.
     pub unlisted_break: Option<u64>,
     breaks: usize,
     /// Number of rows read.
@@ -70,12 +70,12 @@ pub(super) struct Trail<'a> {
     pub files: Vec<String>,
 }
 
-/// A target and what is known of the row's label of it.
+/// A target, and what is known so far about the row's label.
 struct Watched {
     evaluator: Evaluator,
     behind: Span,
     verdict: Option<Verdict>,
-    /// Whether the verdict is known: it was told, or the window behind is not whole.
+    /// Whether the outcome is settled: the label is known, or the window behind is not complete.
     done: bool,
 }
 
@@ -121,7 +121,7 @@ impl<'a> Trail<'a> {
         }
     }
 
-    /// The label of each target, and its evaluator; `None` where its windows are not whole.
+    /// The label of each target, and its evaluator; `None` where its windows are not complete.
     pub(super) fn verdicts(&self) -> impl Iterator<Item = Option<(&Verdict, &Evaluator)>> {
         self.targets.iter().map(|target| target.verdict.as_ref().map(|verdict| (verdict, &target.evaluator)))
     }
@@ -155,7 +155,7 @@ impl<'a> Trail<'a> {
                     break;
                 }
             }
-            // A file that was left early is read again for its hash, without decoding it.
+            // A file that was not read to its end is read again for its hash, without decoding it.
             let sha256 = if self.done { file_sha256(&file.path)? } else { raw.finish()?.sha256 };
             file.check_unchanged()?;
             self.files.push(identify(&manifest.inputs, &file.path, &sha256)?.name.clone());

@@ -112,11 +112,11 @@ struct Open {
 /// Touches of barriers in an unbroken stretch.
 pub(in crate::validate) struct Touches {
     barrier: Barrier,
-    /// The last rows, as many as a volatility needs.
+    /// The last rows, as many as the volatility needs.
     behind: VecDeque<RowAt>,
     open: VecDeque<Open>,
     last: Option<RowAt>,
-    /// The only row whose label is told; `None` for all rows.
+    /// The only row whose label is passed on; `None` for all rows.
     only: Option<u64>,
     /// What the label of that row is computed from.
     path: Option<Path>,
@@ -127,14 +127,14 @@ fn fraction(from: i64, to: i64) -> (i128, i64) {
     (i128::from(to) - i128::from(from), from)
 }
 
-/// The return from one mid price to another; `None` where the first is not above zero.
+/// The return from one mid price to another; `None` if the first is not above zero.
 fn change(from: i64, to: i64) -> Option<f64> {
     let (above, below) = fraction(from, to);
     (below > 0).then(|| above as f64 / below as f64)
 }
 
 impl Touches {
-    /// With `only`, the label of this row alone is told, which takes less time.
+    /// With `only`, passes on only the label of this row, which takes less time.
     pub(super) fn new(barrier: &Barrier, only: Option<u64>) -> Self {
         Self { barrier: *barrier, behind: VecDeque::new(), open: VecDeque::new(), last: None, only, path: None }
     }

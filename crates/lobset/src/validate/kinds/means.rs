@@ -39,7 +39,7 @@ impl Lengths {
         self.offset + self.ahead
     }
 
-    /// Number of rows from the first row of the past window to the row before.
+    /// Number of rows from the first row of the past window through the row before.
     pub(in crate::validate) fn before(self) -> u64 {
         if self.include_row { self.lookback - 1 } else { self.lookback }
     }
@@ -56,7 +56,7 @@ impl Lengths {
         self.include_row && self.lookback == 1
     }
 
-    /// Number of rows that both windows span, with the row and those between.
+    /// Number of rows that both windows span, including the row and the rows in between.
     pub(in crate::validate) fn span(self) -> u64 {
         self.lookback + self.reach()
     }
@@ -82,7 +82,8 @@ fn movement(lengths: Lengths, behind: i128, ahead: i128) -> Option<f64> {
     })
 }
 
-/// `(p*L - B) / B` from the sum B over the L rows behind and `mid2` p of the row: the movement if the price stayed there.
+/// `(p*L - B) / B` from the sum B over the L rows behind and the row's `mid2` p: the movement if the price stayed
+/// there.
 fn known(lengths: Lengths, behind: i128, mid2: i128) -> f64 {
     if behind <= 0 {
         return 0.0;
@@ -124,7 +125,7 @@ pub(in crate::validate) struct Slide {
     /// Prefix sums of mid2 over the run: entry i is the sum over the rows before row `first` + i, up to row `next`.
     sums: VecDeque<i128>,
     first: u64,
-    /// The row that is explained, and its sums.
+    /// The row to explain, and its sums.
     explained: Option<u64>,
     told: Option<Complete>,
 }
@@ -139,7 +140,7 @@ impl Slide {
         Self { explained: Some(row), ..Self::new(lengths) }
     }
 
-    /// The windows of the row that is explained, given the rows at their ends.
+    /// The windows of the row to explain, given the rows at their ends.
     pub(super) fn steps(&self, row_time: &dyn Fn(u64) -> Option<RowTime>) -> Option<MeansSteps> {
         let Complete { row, behind, ahead, .. } = self.told?;
         let window = |rows: &Range<u64>, sum: i128| {

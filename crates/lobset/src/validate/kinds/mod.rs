@@ -36,7 +36,7 @@ impl Evaluator {
         }
     }
 
-    /// An evaluator that explains one row. It may leave out the labels of other rows where they take long.
+    /// An evaluator that explains one row. It may skip the labels of other rows where they take long.
     pub(super) fn of_row(movement: &Movement, row: u64) -> Self {
         match movement {
             Movement::Means(means) => Self::Means(Slide::of_row(Lengths::new(means), row)),
@@ -63,8 +63,8 @@ impl Evaluator {
         }
     }
 
-    /// What the movement of the row that is explained is computed from, given the rows at the ends of windows in rows;
-    /// `None` if its label was not told.
+    /// What the movement of the explained row is computed from, given the rows at the ends of windows in rows; `None`
+    /// if its label was not passed on.
     pub(super) fn steps(&self, row_time: &dyn Fn(u64) -> Option<RowTime>) -> Option<Steps> {
         match self {
             Self::Means(means) => means.steps(row_time).map(Steps::Means),
@@ -100,7 +100,7 @@ impl Steps {
 pub(super) fn rows_kept(movement: &Movement) -> u64 {
     match movement {
         Movement::Means(means) => Lengths::new(means).span(),
-        // Unknown: as many rows as come within its time.
+        // Unknown: it depends on how many rows come within the time.
         Movement::Time(_) => 1 << 20,
         Movement::Barrier(barrier) => match barrier.horizon {
             Horizon::Rows(rows) => barrier.lookback_rows + rows,
@@ -135,7 +135,7 @@ pub(super) fn rows_needed(movement: &Movement) -> Option<[u64; 2]> {
     }
 }
 
-/// Whether movements start from the mid price at the row, so that nothing of them is known there.
+/// Whether movements start from the mid price at the row, so that their known part is 0.
 pub(super) fn is_anchored(movement: &Movement) -> bool {
     match movement {
         Movement::Means(means) => Lengths::new(means).is_anchored(),
@@ -152,8 +152,8 @@ pub(super) fn mid_windows(movement: &Movement) -> Option<Lengths> {
     }
 }
 
-/// The rows that have as many rows before and after them in their unbroken stretch, as one range for each stretch with
-/// such rows. The stream has `rows` rows, and each row in `breaks` (ascending) starts a stretch.
+/// The rows that have at least `before` rows before and `after` rows after them in their unbroken stretch, as one range
+/// for each stretch with such rows. The stream has `rows` rows, and each row in `breaks` (ascending) starts a stretch.
 pub(super) fn with_whole_windows(
     [before, after]: [u64; 2],
     rows: u64,
@@ -259,7 +259,8 @@ mod tests {
         verdicts
     }
 
-    /// The movement in time of a row by adding up every nanosecond; `None` if a window is not whole or it is undefined.
+    /// The movement in time of a row, computed by adding up every nanosecond; `None` if a window is not complete or the
+    /// movement is undefined.
     fn by_nanoseconds(time: &Time, rows: &[Row], stretch: Range<usize>, row: usize) -> Option<f64> {
         let mut reached = rows[..stretch.start].iter().map(|row| row.0).max().unwrap_or(0);
         let steps: Vec<(u64, i64)> = rows[stretch.clone()]

@@ -1,4 +1,4 @@
-//! What a label is computed from, as data and as text: what the kinds share.
+//! What a label is computed from, as data and as text: the parts that all kinds share.
 
 use std::fmt;
 
@@ -26,11 +26,11 @@ impl RowTime {
 /// A window of a label.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Window {
-    /// Its first row; in time, the row whose price stands at its first moment.
+    /// Its first row; in time, the row whose price applies at the first moment.
     pub first: RowTime,
     /// Its last row.
     pub last: RowTime,
-    /// In time: it lasts from after the first moment through the second. Equal for a length of zero.
+    /// In time: starts after the first moment and ends with the second. The two are equal for a length of zero.
     pub times: Option<[Timestamp; 2]>,
     /// Number of rows, or length in nanoseconds (1 for a length of zero).
     pub weight: u64,
@@ -51,7 +51,7 @@ pub(in crate::validate) const QUOTIENT_OF_MEANS: &str = "(A*L - B*F) / (B*F) = m
 
 /// The text of what a movement is computed from. The defaults are those of windows.
 pub(in crate::validate) trait Shown {
-    /// Writes the windows, or whatever a kind has in their place.
+    /// Writes the windows, or what the kind has instead.
     fn write(&self, f: &mut fmt::Formatter<'_>, from: &ExplainedRow) -> fmt::Result;
 
     /// The formula of the movement.
@@ -64,7 +64,7 @@ pub(in crate::validate) trait Shown {
         at(end)
     }
 
-    /// Why the row has this class; `None` if that follows from boundaries.
+    /// Why the row has this class; `None` if the class follows from boundaries.
     fn class(&self, _: usize) -> Option<&'static str> {
         None
     }
@@ -86,10 +86,10 @@ pub(super) fn not_above_zero(behind: i128) -> String {
     format!("its movement is undefined: the sum behind, B = {behind}, is not above 0")
 }
 
-/// Width of the text in columns. Only a word that is longer, such as the name of a file, reaches beyond it.
+/// Width of the text in columns. Only longer words, such as file names, exceed it.
 const WIDTH: usize = 80;
 
-/// Column at which texts begin; their labels come before.
+/// Column at which texts begin; the labels come before it.
 const INDENT: usize = 14;
 
 /// Writes a labelled paragraph: `  label       text`, broken between words. Lines after the first have no label.
@@ -134,7 +134,7 @@ pub(in crate::validate) fn mid_price(mid2: i64) -> String {
     decimal(i128::from(mid2) * 5, 10)
 }
 
-/// A mean price or a barrier, which is rounded.
+/// A mean price or a barrier, which are rounded.
 pub(in crate::validate) fn rounded(price: f64) -> String {
     format!("{price:.12}")
 }

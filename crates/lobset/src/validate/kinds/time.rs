@@ -69,11 +69,11 @@ pub(in crate::validate) struct Windows {
     first: u64,
     /// The rows that labels may still need, each with the integral of mid2 from the first row of the stretch up to it.
     rows: VecDeque<(RowAt, i128)>,
-    /// The number of rows of the stretch whose label was told, or that have none.
+    /// Number of rows of the stretch whose labels are settled: passed on, or known to be missing.
     told: u64,
     /// The number of the first row of the stretch.
     start: u64,
-    /// The row that is explained, and the integrals behind and ahead of it.
+    /// The row to explain, and the integrals behind and ahead of it.
     explained: Option<u64>,
     windows: Option<[Integral; 2]>,
 }
@@ -87,7 +87,7 @@ impl Windows {
         Self { lookback, offset, ahead, first: 0, rows, told: 0, start: 0, explained, windows: None }
     }
 
-    /// The windows of the row that is explained.
+    /// The windows of the row to explain.
     pub(super) fn steps(&self) -> Option<TimeSteps> {
         self.windows.map(|[behind, ahead]| TimeSteps { behind: behind.window(), ahead: ahead.window() })
     }
@@ -109,7 +109,7 @@ impl Windows {
         Integral { times: [to - length, to], rows: [first, last], sum: through - before, weight: length }
     }
 
-    /// Tells the labels of the rows whose moments are before `reached`, or at it if it is the end of the stretch.
+    /// Passes on the labels of the rows whose moments are before `reached`, or at it if it is the end of the stretch.
     fn tell(&mut self, reached: u64, ended: bool, tell: &mut dyn FnMut(Verdict)) {
         loop {
             let Some((first, _)) = self.rows.front() else { return };
@@ -138,7 +138,7 @@ impl Windows {
             }
             let end = ahead.rows[1].row;
             tell(Verdict { row: row.row, movement, known, end, end_ts: moment, touch: None });
-            // Later windows begin no earlier.
+            // Later windows never begin earlier.
             while self.rows.get(1).is_some_and(|(next, _)| next.ts <= begin && next.row <= row.row) {
                 self.rows.pop_front();
             }
