@@ -1,4 +1,4 @@
-"""A depth tensor with NumPy, as somebody would write it by hand."""
+"""A depth tensor with NumPy, as you would write it by hand."""
 
 import numpy as np
 

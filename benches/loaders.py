@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Measures samples a second of a dataset, and the memory of each process, beside the same by hand, in one run.
+"""Measures samples per second of a dataset and the memory of each process, and compares them with handwritten loaders,
+in one run.
 
     scripts/torch-env .venv-loaders && .venv-loaders/bin/pip install -r benches/loaders-requirements.txt target/wheels/*.whl
     .venv-loaders/bin/python benches/loaders.py OUT [--seconds 2]
 
-OUT is an output folder; its largest dataset is read. By hand, samples are drawn from its first rows, as many as fit
-into memory: from a memory map of float32 rows, from Polars or PyArrow with the columns in memory, and from Hugging Face
-`datasets`.
+OUT is an output folder; its largest dataset is read. Handwritten loaders draw samples from as many of its first rows as
+fit into memory: from a memory map of float32 rows, from Polars or PyArrow with the columns in memory, and from Hugging
+Face `datasets`.
 """
 
 import argparse
@@ -41,7 +42,7 @@ BATCHES = {"tensors": 32, "bins": 32, "windows": 256, "rows": 256}
 
 
 class Blank(Dataset):
-    """What PyTorch can carry of tensors that cost nothing to compute."""
+    """Tensors that cost nothing to compute, to measure the most that PyTorch can transport."""
 
     def __init__(self, shape: tuple[int, ...], count: int) -> None:
         self.shape, self.count = shape, count
@@ -54,7 +55,7 @@ class Blank(Dataset):
 
 
 class Sliced(Dataset):
-    """Samples by hand: what a function makes of the rows that end at a place."""
+    """Handwritten samples: the result of a function for the rows that end at a place."""
 
     def __init__(self, take: Callable[[int], Any], places: np.ndarray, labels: np.ndarray) -> None:
         self.take, self.places, self.labels = take, places, labels
@@ -67,7 +68,8 @@ class Sliced(Dataset):
 
 
 def rate(batches: Iterable[Any], seconds: float, workers: int = 0) -> tuple[float, float]:
-    """Samples a second from the second batch on, and the USS, in MiB, of the largest worker, or of this process."""
+    """Samples per second, starting with the second batch, and the USS in MiB of the largest worker, or of this
+    process."""
     drawn = iter(batches)
     next(drawn)
     count, started = 0, time.perf_counter()
@@ -82,7 +84,7 @@ def rate(batches: Iterable[Any], seconds: float, workers: int = 0) -> tuple[floa
 
 
 def hold(cache: Path, caches: Path) -> None:
-    """Reads the files of a cache folder and lets go of the others, so that what is measured has its files in memory."""
+    """Reads the files of a cache folder and drops all others from memory, so that the files measured are in memory."""
     for file in caches.glob("*/*"):
         with file.open("rb") as source, open(os.devnull, "wb") as nowhere:
             if file.parent == cache:
@@ -233,9 +235,10 @@ def main() -> None:
             for way, (dataset, take) in by_hand.items():
                 where = places(dataset)
                 sliced = Sliced(take, where, labels[where])
-                # A tensor by hand takes so long that batches of 32 would never end.
+                # A handwritten tensor takes so long that batches of 32 would never end.
                 batch = 2 if kind == "tensors" else BATCHES[kind]
-                # Workers that are forked after threads of Polars or PyArrow, which `datasets` uses, have run may hang.
+                # Workers may hang if they are forked after threads of Polars or PyArrow, which `datasets` uses, have
+                # run.
                 forks = 3 if way == "NumPy memory map" else 1
                 cells = with_workers(lambda s=sliced: s, batch, True, seconds, ways[:forks])
                 row(f"{kind}, {way}", cells + ["–"] * (3 - forks))

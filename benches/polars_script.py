@@ -16,7 +16,7 @@ LOOKBACK, AHEAD, OFFSET, NBINS = 5000, 5000, 500, 21
 
 
 def main():
-    warnings.simplefilter("ignore")  # databento turns on those of pandas.
+    warnings.simplefilter("ignore")  # databento enables the warnings of pandas.
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir()
     files = sorted(folder.glob("*.dbn*"))

@@ -7,8 +7,8 @@
 
 The simulated market has a signal: prices drift away from the longer queues. The network follows Zhang, Zohren, Roberts
 2019 (arXiv:1808.03668): convolutions across the two values of a quote, the two sides of a level and all levels, each
-followed by two along time; an inception module; and an LSTM. Unlike there, the first two blocks halve the number of rows,
-so that a CPU trains it in a minute or two.
+followed by two along time; an inception module; and an LSTM. Unlike in the paper, the first two blocks halve the number
+of rows, so that a CPU can train it in a minute or two.
 """
 
 import torch
@@ -19,7 +19,8 @@ from lobset.torch import WindowDataset
 
 
 def block(channels: int, out: int, width: int, activation: type[nn.Module], step: int) -> nn.Sequential:
-    """Joins `width` neighbours of the last axis into one, then looks along time twice, the second time in steps of `step`."""
+    """Joins `width` neighbours of the last axis into one, then convolves along time twice, the second time with stride
+    `step`."""
     layers: list[nn.Module] = [nn.Conv2d(channels, out, (1, width), stride=(1, width)), activation()]
     layers.append(nn.BatchNorm2d(out))
     for stride in (1, step):
@@ -35,7 +36,7 @@ def branch(channels: int, out: int, length: int) -> nn.Sequential:
 
 
 class DeepLob(nn.Module):
-    """(batch, 1, 100, 40) to a score for each class."""
+    """Maps (batch, 1, 100, 40) to a score for each class."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()

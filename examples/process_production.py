@@ -2,8 +2,8 @@
 
     python examples/process_production.py /path/to/dbn audusd
 
-`lobset.process` does both in one call, and proves the result. Two calls are for boundaries that outlive a run: fit them once,
-then apply them to new data.
+`lobset.process` does both in one call, and validates the result. Use two calls for boundaries that you keep: fit them
+once, then apply them to new data.
 """
 
 import argparse

@@ -5,7 +5,7 @@
     python examples/train.py                      # a minute or two on two cores
     python examples/train.py --data /path/to/dbn  # your own files
 
-The simulated market has a signal: prices drift away from the longer queues. Real markets say less.
+The simulated market has a signal: prices drift away from the longer queues. Real markets are harder to predict.
 """
 
 import torch
@@ -16,7 +16,7 @@ from lobset.torch import DepthDataset
 
 
 class Net(nn.Module):
-    """Depth tensors to scores: three convolutions, then the mean of sixteen fields of the picture."""
+    """Maps depth tensors to scores: three convolutions, then the means of sixteen regions of the image."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the examples that train have in common: the data, a training loop, and what they say of the result."""
+"""Code shared by the examples that train a network: the data, a training loop, and a report of the result."""
 
 import argparse
 import os
@@ -23,7 +23,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 CLASSES = ("down", "stationary", "up")
 CHECKS = 10
-"""Points of the learning curve."""
+"""Number of points on the learning curve."""
 
 
 def parser(description: str, steps: int) -> argparse.ArgumentParser:
@@ -44,17 +44,17 @@ class Data:
 
     path: Path | str
     moment: np.datetime64
-    """Divides `fit`: the first four fifths are to train on, the last fifth is to check with."""
+    """The moment that divides `fit`: the first four fifths are for training, the last fifth is for checking."""
     boundaries: NDArray[np.float64]
 
 
 def prepare(options: argparse.Namespace, **tensors: int) -> Data:
     """Writes datasets of the market, and returns that of the symbol with the most rows.
 
-    The target is `fi2010(50)`, in thirds: the mean mid price of the next 50 rows over the mid price at the row. It starts
-    from the price at the row, so nothing of it is known there.
+    The target is `fi2010(50)`, in thirds: the mean mid price of the next 50 rows over the mid price at the row. It
+    starts from the price at the row, so none of it is known there.
     """
-    # PyTorch's own choice is one thread on some machines with two cores.
+    # By default, PyTorch uses only one thread on some machines with two cores.
     torch.set_num_threads(os.cpu_count() or 1)
     data = options.data
     if data is None:
@@ -80,12 +80,12 @@ def prepare(options: argparse.Namespace, **tensors: int) -> Data:
 
 
 def spread(dataset: Any, most: int) -> Dataset[Any]:
-    """At most so many samples of a dataset, spread evenly over it."""
+    """At most `most` samples of a dataset, spread evenly over it."""
     return Subset(dataset, np.linspace(0, len(dataset) - 1, min(most, len(dataset))).astype(int).tolist())
 
 
 def predict(net: nn.Module, dataset: Dataset[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The classes of samples, and those that a network finds most likely."""
+    """The classes of samples, and the classes that a network predicts."""
     net.eval()
     true, found = [], []
     with torch.no_grad():
@@ -101,13 +101,13 @@ class Curve:
 
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    """Mean loss of the batches since the check before."""
+    """Mean loss of the batches since the previous check."""
     accuracies: list[float] = field(default_factory=list)
-    """Share of right classes among the samples to check with."""
+    """Share of correct predictions on the samples for checking."""
 
 
 def train(net: nn.Module, dataset: Any, check: Dataset[Any], steps: int, batch_size: int, rate: float) -> Curve:
-    """Trains a network on batches with every class equally often. Leaves it as it was at the best check."""
+    """Trains a network on batches with every class equally often, and restores its state at the best check."""
     print(f"{sum(p.numel() for p in net.parameters()):,} parameters, {len(dataset):,} samples")
     optimizer = torch.optim.Adam(net.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
@@ -163,7 +163,8 @@ def class_report(counts: NDArray[np.int64]) -> str:
 
 
 def finish(net: nn.Module, data: Data, fit: Any, holdout: Dataset[Any], curve: Curve, to: Path) -> None:
-    """Prints how well a network does on the holdout, beside what needs no network, and saves it with a picture."""
+    """Prints how well a network does on the holdout compared with baselines that need no network, and saves it with a
+    picture."""
     true, found = predict(net, holdout)
     counts = confusion(true, found)
     print("\nholdout, true class by row, predicted class by column:")
@@ -171,7 +172,7 @@ def finish(net: nn.Module, data: Data, fit: Any, holdout: Dataset[Any], curve: C
     for name, row in zip(CLASSES, counts, strict=True):
         print(f"{name:12}" + "".join(f"{count:12,}" for count in row))
     print(f"\n{class_report(counts)}\n")
-    # The movement starts from the price at the row: if that stayed, the movement would be 0.
+    # The movement starts from the price at the row: if the price did not change, the movement would be 0.
     known = int(np.searchsorted(data.boundaries, 0.0, side="right"))
     majority = int(np.bincount(fit.labels()).argmax())
     ways = {

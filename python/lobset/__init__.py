@@ -3,8 +3,8 @@
 >>> import lobset
 >>> manifest = lobset.process("data", "out", lobset.Config(currency="AUDUSD"))  # doctest: +SKIP
 
-`lobset.torch` has datasets for PyTorch, `lobset.data` the same for NumPy and JAX. `lobset.plot` plots tensors, and
-`lobset.ray` runs the main job on a cluster.
+`lobset.torch` has datasets for PyTorch, and `lobset.data` has the same for NumPy and JAX. `lobset.plot` plots tensors,
+and `lobset.ray` runs the main job on a cluster.
 """
 
 from lobset._config import Config, Feature

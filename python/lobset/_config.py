@@ -13,8 +13,8 @@ class Config(Settings):
     """The settings of a run: checked when created, immutable afterwards.
 
     Settings that are left out get their values from the preset of `currency` (AUDUSD, EURUSD, GBPUSD, USDJPY, EURJPY,
-    GBPJPY, in letters of any case) or from the plain defaults. Without a currency, each run takes the one that follows
-    from its data: that of the symbols' roots at CME, else the code of the dataset. Its preset fills what is left out.
+    GBPJPY, in letters of any case) or from the plain defaults. Without a currency, each run derives it from its data:
+    from the symbols' roots at CME, or else the code of the dataset. Its preset then fills in what is left out.
 
     >>> config = Config(currency="AUDUSD", nbins=5)
     >>> config.nbins, config.lookback_rows

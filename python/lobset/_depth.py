@@ -25,8 +25,8 @@ class DepthProcessor:
             (sum of counts).
         samples: Rows of a window, a multiple of `ticks_per_bin`.
         ticks_per_bin: Rows of a time bin.
-        micro_pip_size: Price step of the ladder, in price units: for futures on currencies quoted in dollars, a fifth of
-            their tick. `DepthDataset.micro_pip_sizes` has the ones that fit a dataset.
+        micro_pip_size: Price step of the ladder, in price units. For futures on currencies quoted in dollars, use a
+            fifth of their tick. `DepthDataset.micro_pip_sizes` has the steps that fit a dataset.
 
     Raises:
         ConfigError: for settings out of range.
@@ -48,11 +48,11 @@ class DepthProcessor:
     def from_config(cls, config: Config | Mapping[str, Any], micro_pip_size: float | None = None) -> "DepthProcessor":
         """Creates a processor for the tensors that a dataset's settings describe.
 
-        Where the settings have `micro_pip_size = "auto"`, each dataset has a step of its own: pass that one, which
-        `DepthDataset.micro_pip_sizes` has.
+        With `micro_pip_size = "auto"` in the settings, each dataset has its own step. Pass it: it is in
+        `DepthDataset.micro_pip_sizes`.
 
         Raises:
-            ConfigError: for settings out of range, and without a step.
+            ConfigError: for settings out of range, or if the step is missing.
         """
         config = Config._from(config)
         step = config.micro_pip_size if micro_pip_size is None else micro_pip_size
@@ -87,12 +87,12 @@ class DepthProcessor:
         return self._processor.process(self._select(rows), out)
 
     def _select(self, rows: Any) -> Any:
-        """Selects the columns needed, in tables that can select: passing a dataset's other columns costs half of the
-        tensor's time. Leaves a table that lacks a column as it is; the engine reports which one is missing."""
+        """Selects the columns needed if the table can select: passing a dataset's other columns costs half of the
+        tensor's time. Returns a table that lacks a column unchanged; the engine reports which one is missing."""
         library = type(rows).__module__.partition(".")[0]
         try:
             if library == "polars" and hasattr(rows, "__arrow_c_stream__") and hasattr(rows, "width"):
-                # Index with a range of rows too: Polars first tries a list of names on its own as a list of rows.
+                # Also index a range of rows: given only a list of names, Polars first tries it as a list of rows.
                 return rows[:, self._columns] if rows.width > len(self._columns) else rows
             if library == "pyarrow" and hasattr(rows, "select"):
                 return rows.select(self._columns)

@@ -36,7 +36,7 @@ def _settings(config: Config | Mapping[str, Any] | None) -> str:
 
 @contextmanager
 def watched(progress: bool | Progress) -> Iterator[Progress | None]:
-    """Provides the function to report progress to: the caller's, one that shows a bar, or none."""
+    """Yields the function to report progress to: the caller's, one that shows a bar, or None."""
     if not isinstance(progress, bool):
         yield progress
         return
@@ -75,12 +75,12 @@ def process(
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Manifest:
-    """Runs the main job: fits the boundaries on the first half, writes a labelled dataset per symbol, and proves it.
+    """Runs the main job: fits the boundaries on the first half, writes a labelled dataset per symbol, and validates it.
 
     Args:
         inputs: DBN files, folders of them or globs; `s3://`, `gs://` and `az://` URLs of files and folders too.
-        out: The folder to create, or its URL. It appears complete and proved, or not at all.
-        config: The settings, as a `Config` or as a mapping (`{"nbins": 3}`); the defaults when left out.
+        out: The folder to create, or its URL. It appears complete and validated, or not at all.
+        config: The settings, as a `Config` or as a mapping (`{"nbins": 3}`); defaults if omitted.
         thresholds: A `thresholds.json` to apply instead of fitting; its label settings must match those of `config`.
         symbology: A `symbology.json` for files whose metadata has no mappings; by default, the one beside each file.
         overwrite: Replace an existing dataset folder, if it contains nothing else.
@@ -117,7 +117,8 @@ def estimate(
     progress: bool | Progress = True,
 ) -> Estimate:
     """Says what `process` would read and write with the same arguments, from the metadata of all files and a sample of
-    their records. Writes nothing. Errors as in `process`, as far as settings, the names of files and the sample show."""
+    their records. Writes nothing. Raises the same errors as `process`, as far as they show in the settings, the file
+    names and the sample."""
     with watched(progress) as listener:
         text = _lobset.estimate(
             _paths(inputs),
@@ -193,14 +194,14 @@ def validate(
     threads: int = 0,
     progress: bool | Progress = True,
 ) -> Validation:
-    """Proves a dataset folder and, with `against`, compares it with the raw files.
+    """Validates a dataset folder and, with `against`, compares it with the raw files.
 
     Args:
         folder: The dataset folder, or its URL.
-        against: Raw files to compare with: 1,000 rows drawn with `seed`, or every row with `all`.
-        seed: Determines the rows to compare.
+        against: Raw files to compare with: 1,000 random rows, or every row with `all`.
+        seed: Determines which rows are compared.
         all: Compare every row with the raw files.
-        certificate: A file for what was proved.
+        certificate: A file to record what was validated.
         symbology: As in `process`, for the raw files.
         threads: As in `process`.
         progress: As in `process`.
@@ -227,8 +228,8 @@ def validate(
 
 
 def report(folder: PathLike, *, threads: int = 0, progress: bool | Progress = True) -> bool:
-    """Regenerates the `report.html` of an output folder, as this version draws it. The manifest records the report's hash,
-    so both are replaced in one step, or neither.
+    """Regenerates the `report.html` of an output folder with this version of lobset. The manifest records the report's
+    hash, so both are replaced in one step, or neither.
 
     Args:
         folder: The dataset folder; it must be local.
@@ -240,8 +241,8 @@ def report(folder: PathLike, *, threads: int = 0, progress: bool | Progress = Tr
 
     Raises:
         InputError: when a file of the folder cannot be read.
-        ValidationError: when the manifest is not what lobset has written.
-        OutputError: when the folder holds other files too, or cannot be replaced.
+        ValidationError: when the manifest is not as lobset wrote it.
+        OutputError: when the folder contains other files, or cannot be replaced.
     """
     with watched(progress) as listener:
         return _lobset.report(os.fspath(folder), _numbers.threads(threads), listener)
@@ -273,7 +274,7 @@ def explain(
         progress: As in `process`.
 
     Raises:
-        ConfigError: when `row` is not a whole number from 0.
+        ConfigError: when `row` is not a whole number of at least 0.
         InputError: when the folder has no manifest, the symbol or the row does not exist, or the raw files cannot be
             read or are not those that the manifest lists.
         ValidationError: when the folder is damaged.
@@ -332,9 +333,9 @@ def simulate(
         currency: Chooses price, tick and the root of the symbols.
         options: Number of options besides the futures; they share nine tenths of the rows evenly.
         start: The first day.
-        signal: What a model can learn, 0 to 1: how much the fair value drifts away from the longer queues, in standard
-            deviations of its own noise for each tenth by which the front month's bids exceed its asks. With 0, queues
-            say nothing about the next price.
+        signal: How much a model can learn, 0 to 1: how far the fair value drifts away from the longer queues, in
+            standard deviations of its own noise for each tenth by which the front month's bids exceed its asks. With 0,
+            queues say nothing about the next price.
     """
     day = (start.year, start.timetuple().tm_yday)
     count = {"days": days, "rows": rows, "options": options}
@@ -345,12 +346,12 @@ def simulate(
 
 
 def read_dbn(path: PathLike, symbol: str | None = None, *, symbology: PathLike | None = None) -> _lobset.RowStream:
-    """Reads the records of a DBN file as an Arrow stream, for any consumer of such streams, without a copy.
+    """Reads the records of a DBN file as an Arrow stream, which any consumer of such streams can take without a copy.
 
     Use it as `pl.DataFrame(read_dbn(path))` or `pa.table(read_dbn(path))`; DuckDB accepts it too. Columns have
     Databento's names, prices are float64 in price units, undefined prices and times are null. Every record is included,
-    whatever its quote; `symbol` selects those of one symbol. A file without mappings uses those of `symbology`, or of
-    the `symbology.json` beside it. A truncated or damaged file raises an error while it is read.
+    whatever its quote; `symbol` selects the records of one symbol. A file without mappings uses those of `symbology`,
+    or of the `symbology.json` beside it. Reading a truncated or damaged file raises an error.
 
     Raises:
         InputError: when the file cannot be used, or does not contain the symbol.

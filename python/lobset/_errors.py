@@ -38,8 +38,8 @@ class ConfigError(LobsetError):
 
 
 class InputError(LobsetError):
-    """A file cannot be used. `path` is the file, `record` and `byte` are the position of the problem, counted from 0.
-    `others` has an error for each of the other files that were refused with it."""
+    """A file cannot be used. `path` is the file; `record` and `byte` are the position of the problem, counted from 0.
+    `others` has an error for each of the other files that were refused along with it."""
 
     path: Path
     record: int | None
@@ -64,7 +64,7 @@ class InputError(LobsetError):
 
 
 class DataError(LobsetError):
-    """The data is readable, but these settings give no dataset from it."""
+    """The data is readable, but no dataset can be made from it with these settings."""
 
 
 class ExecutorError(LobsetError):

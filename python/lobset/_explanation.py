@@ -15,13 +15,13 @@ def _number(digits: str | None) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class ExplainedTarget:
-    """How the label of one target follows, as far as it does."""
+    """How the label of one target is derived, as far as possible."""
 
     name: str
     definition: str = field(repr=False)
     """The target's kind and settings."""
     movement: float | None
-    """`numerator / denominator`, each rounded once; `None` if windows are not whole or the movement is undefined."""
+    """`numerator / denominator`, each rounded once; `None` if a window is incomplete or the movement is undefined."""
     numerator: int | None = field(repr=False)
     """The exact numerator of the movement."""
     denominator: int | None = field(repr=False)
@@ -30,7 +30,7 @@ class ExplainedTarget:
     split: str | None
     """`fit`, `embargo` or `holdout`."""
     balanced: bool | None
-    """The mark; `None` without `force_uniform`, or if it cannot be told."""
+    """The mark; `None` without `force_uniform`, or if it cannot be determined."""
     end: int | None
     """The last row that the label may look at."""
     no_label: str | None
@@ -66,7 +66,7 @@ class Explanation:
     rows: int
     """Number of rows of the symbol's stream."""
     file: str
-    """The file that the row's record is in, by its name in the manifest."""
+    """The file that contains the row's record, by its name in the manifest."""
     record: int
     """The number of the record in the file, from 0."""
     ts_recv: np.datetime64

@@ -1,4 +1,4 @@
-"""Which dataset files a caller means."""
+"""Finds the dataset files that a caller asks for."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -10,8 +10,8 @@ PathLike = str | os.PathLike[str]
 
 
 def dataset_files(path: PathLike | Iterable[PathLike], symbols: Sequence[str] | None) -> list[str]:
-    """Returns the files of datasets, given by path or URL, or as an output folder whose manifest names them. `symbols`
-    selects among those of folders.
+    """Returns dataset files, given by path or URL, or by an output folder whose manifest lists them. `symbols` selects
+    among the datasets of folders.
 
     Raises:
         ConfigError: when there is no dataset, one is given twice, or a symbol has none.

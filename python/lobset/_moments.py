@@ -1,4 +1,4 @@
-"""Means and deviations of a dataset's columns, from the sums in the file beside it."""
+"""Means and deviations of a dataset's columns, from the sums in the file next to it."""
 
 import os
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class ColumnMoments:
     count: int
     """Values that are not null."""
     mean: float | None
-    """`None` without values, or if a sum has more than 38 digits."""
+    """`None` if there are no values, or if a sum has more than 38 digits."""
     deviation: float | None
     """The sample standard deviation (divisor `count` - 1); `None` with fewer than two values."""
 
 
 class Moments:
-    """Means and deviations of a dataset's numeric columns, from the sums in the file beside it.
+    """Means and deviations of a dataset's numeric columns, from the sums in the file next to it.
 
     Args:
         path: Path or URL of a `*_dataset.parquet`.
@@ -38,7 +38,7 @@ class Moments:
 
     @property
     def files(self) -> list[str]:
-        """The names of the input files that the dataset's rows come from, in their order."""
+        """The names of the input files that the dataset's rows come from, in order."""
         return self._moments.files
 
     @property
@@ -54,11 +54,11 @@ class Moments:
         return self._named(self._moments.of_fit(target))
 
     def of_files(self, start: int, stop: int) -> dict[str, ColumnMoments]:
-        """Returns the moments over the rows of the files with the places `start` to `stop` - 1."""
+        """Returns the moments over the rows of files number `start` to `stop` - 1."""
         return self._named(self._moments.of_files(start, stop))
 
     def before(self, file: int, days: int) -> dict[str, ColumnMoments] | None:
-        """Returns the moments over the rows of the `days` files before the one at the place `file`; `None` if there
-        are fewer."""
+        """Returns the moments over the rows of the `days` files before file number `file`; `None` if there are
+        fewer."""
         rows = self._moments.before(file, days)
         return None if rows is None else self._named(rows)

@@ -9,7 +9,7 @@ MOST_THREADS = 2**16 - 1
 
 
 def whole(name: str, value: object, most: int, least: int = 0) -> int:
-    """Returns a whole number from `least` to `most`, of any type that is one: Python's or NumPy's.
+    """Returns a whole number from `least` to `most`, given as any integer type: Python's or NumPy's.
 
     Raises:
         ConfigError: for anything else.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TURNS = 4096
-"""Rounds that are drawn at once."""
+"""Number of rounds drawn at once."""
 
 
 def in_batches(
@@ -25,8 +25,8 @@ def in_batches(
 def uniform_order(labels: NDArray[np.uint8], seed: int, epoch: int = 0) -> Iterator[int]:
     """Yields sample numbers so that every class that occurs comes equally often and every sample at least once.
 
-    Each round has one sample of each class. A class that runs out before the largest one starts again in another order.
-    Uses eight bytes of memory per sample.
+    Each round has one sample of each class. A class that runs out before the largest one starts again in a different
+    order. Uses eight bytes of memory per sample.
     """
     for numbers in uniform_arrays(labels, seed, epoch):
         yield from numbers.tolist()
@@ -43,7 +43,7 @@ def uniform_arrays(labels: NDArray[np.uint8], seed: int, epoch: int = 0) -> Iter
 
 
 class _Endless:
-    """The samples of a class in a random order, and then in another one, without end."""
+    """Endless samples of one class, in a random order that changes each time all have been drawn."""
 
     def __init__(self, members: NDArray[np.int64], rng: Any) -> None:
         self.members, self._rng = members, rng

@@ -11,12 +11,12 @@ from lobset._samples import Samples
 
 
 class Parts:
-    """The samples of a dataset by number: each is a sample of one of `parts`."""
+    """The numbered samples of a dataset, each of which is a sample of one of `parts`."""
 
     def __init__(self, dataset: Any) -> None:
         self.parts: list[Samples]
         self._which: NDArray[np.intp] | None = None
-        """The part of each sample; None for the samples of a single part, in order."""
+        """The part of each sample; None if all samples are those of a single part, in order."""
         self._numbers: NDArray[np.int64] | None = None
         """The number of each sample in its part."""
         if isinstance(dataset, Subset):
@@ -43,14 +43,14 @@ class Parts:
         return len(self.parts[0]) if self._numbers is None else len(self._numbers)
 
     def _at(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """The parts of samples, and their numbers in them."""
+        """Returns the parts of samples, and the numbers of the samples in their parts."""
         if self._which is None or self._numbers is None:
             numbers = self.parts[0]._numbers(indices)
             return np.zeros(len(numbers), np.intp), numbers
         return self._which[indices], self._numbers[indices]
 
     def labels(self, target: int = 0) -> NDArray[np.uint8]:
-        """The classes of all samples, of the target with this place."""
+        """Returns the classes of all samples for target number `target`."""
         of_parts = [part._samples.labels(target) for part in self.parts]
         if self._which is None or self._numbers is None:
             return of_parts[0]
@@ -63,7 +63,8 @@ class Parts:
     def fill(
         self, indices: NDArray[np.int64], out: Sequence[NDArray[Any]], labels: NDArray[np.int64], threads: int | None
     ) -> None:
-        """Writes several samples into existing arrays, as `Samples.fill`. Those of several parts take a copy."""
+        """Writes several samples into existing arrays, like `Samples.fill`. If they are from several parts, they are
+        copied."""
         which, numbers = self._at(indices)
         if (which == which[:1]).all():
             self.parts[int(which[0])].fill(numbers, out, labels, threads)

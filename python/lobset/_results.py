@@ -126,7 +126,7 @@ class Thresholds:
         """Reads a `thresholds.json`.
 
         Raises:
-            InputError: when it cannot be read, or is none.
+            InputError: when it cannot be read, or is not a `thresholds.json`.
         """
         return cls._of(_lobset.thresholds(os.fspath(path)))
 
@@ -161,7 +161,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class TargetCounts:
-    """The labels of one target in a symbol."""
+    """The labels of one target for one symbol."""
 
     labelled_rows: int
     undefined_rows: int
@@ -194,7 +194,7 @@ class Ladder:
     micro_pip_size: float
     """The price step, in price units: that of the settings, or with `auto` a round number of ticks."""
     coverage: float | None
-    """The share of the book that lies on the ladder, 0 to 1, in windows spread evenly over the fit half."""
+    """The share of the book that is on the ladder, 0 to 1, in windows spread evenly over the fit half."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +208,7 @@ class Symbol:
     gaps: list[tuple[np.datetime64, np.datetime64]] = field(repr=False)
     """The longest gaps in `ts_recv`, longest first, at most three: the start and end of each."""
     path: Path | str | None
-    """The symbol's dataset, if it has one; a string in an object store."""
+    """The symbol's dataset, if it has one; a string if it is in an object store."""
     reason: str | None
     """Why the symbol has no dataset."""
     targets: dict[str, TargetCounts] = field(repr=False)
@@ -218,7 +218,8 @@ class Symbol:
     ladder: Ladder | None = field(default=None, repr=False)
     """The price ladder of its depth tensors, if the symbol has a dataset."""
     moments: Path | str | None = field(default=None, repr=False)
-    """The sums of the dataset's columns by input file, which `lobset.data.Moments` reads; a string in an object store."""
+    """The sums of the dataset's columns by input file, which `lobset.data.Moments` reads; a string if it is in an
+    object store."""
 
     @property
     def labelled_rows(self) -> int:
@@ -258,8 +259,8 @@ class Manifest:
     symbols: list[Symbol]
     """Every symbol, by name."""
     delivery: dict[str, Any]
-    """Whether the inputs are what Databento delivered, and what was left out: `jobs`, `checked`, `unchecked`,
-    `unlisted`, `hidden`, `days`."""
+    """Whether the inputs are complete as Databento delivered them, and what was left out: `jobs`, `checked`,
+    `unchecked`, `unlisted`, `hidden`, `days`."""
     warnings: list[str]
     timings: dict[str, float] = field(repr=False)
     json: dict[str, Any] = field(repr=False)
@@ -330,20 +331,21 @@ class Estimate:
     bytes: int
     """Size of all files."""
     delivery: list[str] = field(repr=False)
-    """Sentences about their completeness, and what was skipped."""
+    """Sentences about the files' completeness, and about what was skipped."""
     fit_until: np.datetime64 | None
-    """The boundary time T, UTC; None where only a run finds it: in the middle of a single file."""
+    """The boundary time T, UTC; None if only a run can find it, in the middle of a single file."""
     records: int
-    """Records in all files, estimated, as are the numbers that follow."""
+    """Estimated number of records in all files. The numbers below are estimates too."""
     rows: int
     symbols: dict[str, int] = field(repr=False)
-    """Labelled rows of each symbol of the sample, the largest symbol first. Symbols without a record in it are missing."""
+    """Labelled rows of each symbol in the sample, the largest symbol first. Symbols without records in the sample are
+    missing."""
     min_symbol_samples: int
     """Labelled rows that a symbol needs to get a dataset."""
     datasets: int
     dataset_bytes: int
     work_bytes: int
-    """Size of the work files. They are beside the output until the run ends."""
+    """Size of the work files. They are next to the output until the run ends."""
     free_bytes: int | None
     """Free space there; None for an object store."""
     threads: int
@@ -385,14 +387,14 @@ class Inspection:
     drops: dict[str, int]
     """Records that do not become rows, by reason."""
     flags: dict[str, int]
-    """Records under each of Databento's flags, by its name; `other` for those without one."""
+    """Records under each of Databento's flags, by the flag's name; `other` for flags without a name."""
     delivery: dict[str, Any] = field(repr=False)
     """As in `Manifest`."""
     warnings: list[str]
     currency: str
     """The tag of the file names that `process` would write; empty if none follows from the files."""
     refusals: list[str]
-    """Why `process` would refuse the files with these settings, as far as reading the files shows."""
+    """Why `process` would refuse the files with these settings, as far as can be seen by reading them."""
 
     @property
     def records(self) -> int:

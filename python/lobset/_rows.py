@@ -1,4 +1,4 @@
-"""Rows of datasets, and windows of rows, as vectors."""
+"""Rows of datasets as vectors, and windows of rows."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -15,7 +15,7 @@ MOST_ROWS = 1_000_000
 
 
 class _Vectors(Samples):
-    """Samples whose last axis is columns."""
+    """Samples whose last axis is the columns."""
 
     @property
     def columns(self) -> list[str]:
@@ -33,17 +33,17 @@ class RowDataset(_Vectors):
 
     Args:
         path, split, balanced: As in `DepthDataset`.
-        columns: Numeric columns, in this order; by default the sixty columns of the book, those of
-            `derived` and `mid_price`.
+        columns: Numeric columns, in this order; by default the sixty columns of the book, the `derived` columns and
+            `mid_price`.
         stride, symbols, since, until: As in `DepthDataset`.
         target: As in `DepthDataset`. Labels of any target are never part of a vector.
-        cache: Where the columns of the whole dataset are kept row by row, so that any sample is one read: as in
-            `DepthDataset`. The file takes 60 to 130 bytes for each row with the columns of the book. Datasets of the same
+        cache: Where the columns of the whole dataset are kept row by row, so that any sample takes one read: as in
+            `DepthDataset`. With the columns of the book, the file takes 60 to 130 bytes per row. Datasets with the same
             columns share it.
         progress: Show a bar while the cache file is built.
 
     Raises:
-        InputError: when a file cannot be read, lacks a column, or no file has a sample.
+        InputError: when a file cannot be read or lacks a column, or when no file has samples.
         OutputError: when there is no room for a cache file, or it cannot be written.
         ConfigError: as `DepthDataset`.
     """
@@ -71,39 +71,39 @@ class RowDataset(_Vectors):
 
 class WindowDataset(_Vectors):
     """Windows: item i is (the last `length` rows that end at a row, the class of that row), as float32 of shape
-    (length, columns), the oldest row first. No window crosses a break.
+    (length, columns), the oldest row first. Windows never cross a break.
 
-    A null is NaN: a level that the book does not have. Models learn nothing from NaN, so choose fewer `levels` where books
-    are thin, or replace it, such as with `torch.nan_to_num`: after normalisation, 0 is the mean.
+    A level that the book does not have is NaN. Models cannot learn from NaN, so choose fewer `levels` if books are
+    thin, or replace it, for example with `torch.nan_to_num`: after normalisation, 0 is the mean.
 
     Args:
         path, split, balanced: As in `DepthDataset`.
         length: Rows of a window.
         columns: Numeric columns, in this order, such as those of `derived`. By default ask price, ask size, bid price and
             bid size of the best level, then of the next: the order of FI-2010.
-        normalise: What values become, by means and sample deviations from the file of moments beside the dataset, of each
-            dataset by its own:
+        normalise: How values are normalised, by means and sample deviations from the file of moments next to the
+            dataset, each dataset by its own:
 
             - `"group"`: all prices of levels by one mean and deviation over the `fit` rows of the target, all sizes of
               levels by another, so that levels keep their order; any other column by its own.
             - `"column"`: each column by its own.
             - `"days:5"`: each column by its own over the rows of the five input files before that of the window's last row;
-              any number of files. Rows before there are so many are no samples.
-            - `"none"`: values as they are. With `price_type = "fixed"`, prices are in 1e-9.
+              any number works. Rows with fewer files before them are not samples.
+            - `"none"`: values are unchanged. With `price_type = "fixed"`, prices are in 1e-9.
 
-            A constant column becomes 0. One with fewer than two values in the rows that mean and deviation are of becomes
+            A constant column becomes 0. One with fewer than two values in the rows used for mean and deviation becomes
             NaN.
         levels: Levels of the default columns, 1 to 10.
         channels: Give windows the shape (1, length, columns), as convolutions such as DeepLOB's take them.
         stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole window.
         target, symbols, since, until: As in `DepthDataset`. With several targets, normalisation is by the `fit` rows of the
             first.
-        cache: As in `RowDataset`. With the default columns, the file takes 60 to 80 bytes for each row.
+        cache: As in `RowDataset`. With the default columns, the file takes 60 to 80 bytes per row.
         progress: Show a bar while the cache file is built.
 
     Raises:
-        InputError: when a file or that of its moments cannot be read, lacks a column, or was written with
-            `drop_unbalanced`, and when no file has a sample.
+        InputError: when a file or its file of moments cannot be read, lacks a column, or was written with
+            `drop_unbalanced`, and when no file has samples.
         OutputError: when there is no room for a cache file, or it cannot be written.
         ConfigError: as `DepthDataset`.
     """

@@ -1,4 +1,4 @@
-"""What all datasets of samples have in common."""
+"""Code shared by all datasets of samples."""
 
 import json
 import warnings
@@ -17,14 +17,14 @@ from lobset._files import PathLike, dataset_files
 from lobset._times import nanoseconds
 
 Array = NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]
-"""Samples of one type: tensors of any, vectors of float32."""
+"""Samples of one type: any cell type for tensors, float32 for vectors."""
 Dtype = Literal["float32", "float16", "int8"]
 """Types of the cells of depth tensors: float16 is the nearest number, int8 the nearest of 255 levels from -127 to 127."""
 
 
 class Bins(NamedTuple):
-    """The time bins of depth tensors before they are painted, as arrays of NumPy or tensors of PyTorch. Batches have one more
-    axis in front."""
+    """The time bins of depth tensors before they are painted, as arrays of NumPy or tensors of PyTorch. Batches have an
+    additional first axis."""
 
     ladder_rows: Any
     """Row of each level on the ladder, or -1 where it is missing or off the ladder: (2, 10, T) int16; bids first."""
@@ -33,7 +33,7 @@ class Bins(NamedTuple):
 
 
 SplitName = Literal["fit", "holdout"]
-"""The splits that samples come from: rows under embargo are never samples."""
+"""The splits that samples can come from. Rows under embargo are never samples."""
 Labels = NDArray[np.int64] | dict[str, NDArray[np.int64]]
 """Classes of samples; with a list of targets, those of each by its name."""
 Batch = tuple[Any, Labels]
@@ -41,7 +41,7 @@ Batch = tuple[Any, Labels]
 
 
 class Source(NamedTuple):
-    """Where samples come from: of one sample, or, as arrays, of several."""
+    """Where one sample comes from or, as arrays, where several do."""
 
     path: Any
     """The dataset file."""
@@ -58,7 +58,7 @@ class Samples:
     """Samples of datasets, by number. Create a `DepthDataset`, a `RowDataset` or a `WindowDataset` to get one."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        """Opens datasets with what the constructor was given: its `locals()`."""
+        """Opens datasets with the arguments of the constructor, given as its `locals()`."""
         outside = ("self", "path", "symbols", "progress", "__class__")
         self._arguments = {name: value for name, value in given.items() if name not in outside}
         for name in ("since", "until"):
@@ -91,7 +91,7 @@ class Samples:
 
     @property
     def paths(self) -> list[str]:
-        """The dataset files with samples. The samples of each follow those of the one before."""
+        """The dataset files with samples, in the order in which their samples are numbered."""
         return self._paths
 
     @property
@@ -106,22 +106,22 @@ class Samples:
 
     @property
     def targets(self) -> list[str]:
-        """The targets that classes and splits are of. The first one decides what is balanced."""
+        """The targets whose classes and splits are used. The first one decides what is balanced."""
         target = self._arguments["target"]
         return [target] if isinstance(target, str) else list(target)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample: of a tensor, also with `output="bins"`, of a vector, or of a window."""
+        """The shape of one sample: a tensor (even with `output="bins"`), a vector, or a window."""
         return tuple(self._samples.shape)
 
     def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
-        """Returns shape and type of the arrays that one sample consists of: two for bins, else one."""
+        """Returns the shape and type of the arrays that make up one sample: two for bins, otherwise one."""
         return ((self.shape, np.dtype(dtype)),)
 
     @property
     def _kind(self) -> tuple[Any, ...]:
-        """What is equal for samples that may be in one batch."""
+        """What must be equal for samples to be in one batch."""
         target = self._arguments["target"]
         return (self.arrays(), None if isinstance(target, str) else tuple(target))
 
@@ -135,7 +135,7 @@ class Samples:
         return number
 
     def _numbers(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """The numbers of samples, of which negative ones count from the end."""
+        """Returns sample numbers, where negative ones count from the end."""
         numbers = np.array(indices, np.int64)
         numbers[numbers < 0] += len(self)
         outside = (numbers < 0) | (numbers >= len(self))
@@ -161,7 +161,7 @@ class Samples:
         return Source(np.array(self.paths)[places], np.array(self.symbols)[places], rows)
 
     def _by_target(self, of: Callable[[int], Any]) -> Any:
-        """What is true of each target: by name, if a list of targets was given."""
+        """Returns the values by target name if a list of targets was given, otherwise the only one."""
         if isinstance(self._arguments["target"], str):
             return of(0)
         return {name: of(place) for place, name in enumerate(self.targets)}
@@ -203,20 +203,20 @@ class Samples:
         labels: NDArray[np.int64],
         threads: int | None = None,
     ) -> None:
-        """Writes several samples and their classes into existing arrays: those of `out` in C order and as `arrays` describes
-        them, each with one more axis in front; `labels` with a row for each target, or one axis if there is one target. New
-        memory for each batch can cost as much as the samples."""
+        """Writes several samples and their classes into existing arrays. Those of `out` are in C order and as `arrays`
+        describes them, with an additional first axis; `labels` has a row for each target, or one axis if there is one
+        target. Allocating new memory for each batch can take as long as computing the samples."""
         self._fill(indices, out, labels, _numbers.threads_or_all(threads))
 
     def _fill(self, indices: NDArray[np.int64], out: Sequence[Any], labels: NDArray[np.int64], threads: int) -> None:
         self._samples.fill(indices, out[0], labels, threads)
 
     def _joined(self, arrays: Sequence[Any]) -> Any:
-        """A batch of the arrays of `arrays`, of NumPy or PyTorch."""
+        """Returns a batch made of the arrays of `arrays`, NumPy's or PyTorch's."""
         return arrays[0]
 
     def _named(self, labels: Any) -> Any:
-        """The classes of a batch, from an array with a row for each target, of NumPy or PyTorch."""
+        """Returns the classes of a batch, from a NumPy or PyTorch array with a row for each target."""
         return self._by_target(lambda place: labels[place])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -239,12 +239,12 @@ class Samples:
 
 
 def at(samples: Any, which: int | slice) -> Any:
-    """One sample of a batch, or several; or the classes of several."""
+    """Returns one sample of a batch, or several, or the classes of several."""
     if isinstance(samples, dict):
         return {name: of[which] for name, of in samples.items()}
     return Bins(*(array[which] for array in samples)) if isinstance(samples, Bins) else samples[which]
 
 
 def label_at(labels: Any, which: int) -> Any:
-    """The class of one sample of a batch, or its classes by target."""
+    """Returns the class of one sample of a batch, or its classes by target."""
     return {name: int(of[which]) for name, of in labels.items()} if isinstance(labels, dict) else int(labels[which])

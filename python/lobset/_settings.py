@@ -22,7 +22,7 @@ class Setting:
 
     name: str
     choices: tuple[str, ...]
-    """Allowed names for the value, or for each item of a list."""
+    """The allowed names for the value, or for each item of a list."""
     optional: bool
     default: Any
     """As in JSON."""
@@ -85,12 +85,12 @@ def _raw(name: str, value: object) -> Any:
 
 
 class Settings:
-    """Base of `Config`, independent of which settings there are. It has a property for each setting."""
+    """Base of `Config`, which knows no particular settings. It has a property for each setting in the table."""
 
     __slots__ = ("_held", "_values")
     _values: dict[str, Any]
     _held: tuple[str, ...]
-    """Settings that the preset of the data must not change, although they have their defaults."""
+    """Settings that the data's preset must not change, even though they have their default values."""
 
     def __init__(self, **given: Any) -> None:
         # A misspelled name is refused whatever its value.
@@ -103,21 +103,21 @@ class Settings:
         self._take(json.loads(_lobset.resolve(toml, json.dumps(values), file)))
 
     def _take(self, values: dict[str, Any]) -> None:
-        """Stores the values of all settings, and the keys that the preset of the data must not change."""
+        """Stores the values of all settings, and the keys that the data's preset must not change."""
         object.__setattr__(self, "_values", {name: values[name] for name in SETTINGS})
         object.__setattr__(self, "_held", tuple(values.get("held", ())))
 
     @classmethod
     def _of(cls, values: dict[str, Any]) -> Self:
-        """Creates settings from values that the library has resolved, as its files have them. The settings of how to
-        run are in no file and get their defaults."""
+        """Creates settings from values that the library has resolved, as in its files. Settings that affect only how to
+        run are not in these files and get their defaults."""
         config = cls.__new__(cls)
         config._take(json.loads(_lobset.values(json.dumps(values))))
         return config
 
     @classmethod
     def _from(cls, config: "Self | Mapping[str, Any] | None") -> Self:
-        """Returns the settings that a caller has passed: as such, as a mapping, or not at all."""
+        """Returns the settings that a caller passed as a `Config`, as a mapping, or not at all."""
         if isinstance(config, cls):
             return config
         if config is None or isinstance(config, Mapping):
@@ -159,8 +159,9 @@ class Settings:
         return config
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns settings by name, with values that `Config` and JSON accept. As in `to_toml`, those that will take their
-        values from the preset of the data are left out: passed to `Config`, their values would be kept whatever the data.
+        """Returns settings by name, with values that `Config` and JSON accept. As in `to_toml`, settings that will take
+        their values from the data's preset are left out: passed to `Config`, their values would be kept whatever the
+        data.
         """
         written = tomllib.loads(self.to_toml())
         kept = {name: value for name, value in self._values.items() if value is None or name in written}

@@ -17,7 +17,7 @@ def nanoseconds(name: str, moment: Moment) -> int:
     """Returns nanoseconds since 1970, UTC, without rounding.
 
     Raises:
-        ConfigError: for what is no moment between 1970 and 2554.
+        ConfigError: for anything that is not a moment between 1970 and 2554.
     """
     wrong = f'{name}: must be a date or time such as "2024-10-01" or "2024-10-01T12:00:00Z", not {moment!r}'
     below = 0
@@ -37,7 +37,7 @@ def nanoseconds(name: str, moment: Moment) -> int:
     if isinstance(moment, dt.date) and not isinstance(moment, dt.datetime):
         moment = dt.datetime.combine(moment, dt.time())
     if isinstance(moment, dt.datetime):
-        below = below or getattr(moment, "nanosecond", 0)  # Those of pandas.
+        below = below or getattr(moment, "nanosecond", 0)  # The nanoseconds of a pandas timestamp.
         zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
         moment = (zoned - _EPOCH) // dt.timedelta(microseconds=1) * 1000 + below
     if isinstance(moment, bool) or not isinstance(moment, (int, np.integer)) or not 0 <= moment < 2**64:

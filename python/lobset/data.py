@@ -1,4 +1,5 @@
-"""Samples of datasets as NumPy arrays: one by one, in batches, or as a shuffled stream. `lobset.torch` uses it.
+"""Samples of datasets as NumPy arrays: one by one, in batches, or as a shuffled stream. `lobset.torch` builds on this
+module.
 
 There are three ways to read a dataset written by `lobset.process`:
 
@@ -7,10 +8,10 @@ There are three ways to read a dataset written by `lobset.process`:
 - `BlockStream` shuffles blocks of neighbouring samples, which share the work of decoding and of time bins. It is
   sharded over workers and ranks and resumes in mid-epoch.
 
-All of them read from a cache file, which is built when a dataset is opened for the first time, or with `cache=None` from
-the dataset itself, a few row groups of which they keep in memory. They yield the same order for the same seed and can be
-pickled. No window crosses a break or the start of the symbol. Rows under embargo and rows without a label of the target
-are never returned.
+All of them read from a cache file, which is built when a dataset is opened for the first time. With `cache=None` they
+read from the dataset itself and keep a few of its row groups in memory. They yield the same order for the same seed and
+can be pickled. Windows never cross a break or the start of the symbol. Rows under embargo and rows without a label of
+the target are never returned.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -50,43 +51,46 @@ class DepthDataset(Samples):
     """Depth tensors: item i is (the tensor of the `samples` rows that end at a row, the class of that row).
 
     Args:
-        path: Path or URL of a `*_dataset.parquet`, several of them, or an output folder: all datasets that its manifest names.
-            The samples of each follow those of the one before; a warning names datasets without a sample.
+        path: Path or URL of a `*_dataset.parquet`, several of them, or an output folder for all datasets that its
+            manifest names. Samples are numbered dataset by dataset; a warning names datasets without samples.
         split: `"fit"` or `"holdout"`.
-        balanced: Use as many samples of every class, counted over all datasets, spread evenly over their samples in order.
-        features: Channels. By default the dataset's own, as for `samples`, `ticks_per_bin` and `micro_pip_size`.
+        balanced: Use the same number of samples of every class, counted over all datasets and spread evenly over their
+            samples in order.
+        features: Channels. The default is the dataset's setting, as for `samples`, `ticks_per_bin` and
+            `micro_pip_size`.
         samples: Rows of a window, a multiple of `ticks_per_bin`.
         stride: Distance in rows between neighbouring samples of an unbroken stretch, counted from its first whole
             window. With a stride that is a multiple of `ticks_per_bin`, samples share time bins.
         ticks_per_bin: Rows of a time bin.
-        micro_pip_size: Price step of the ladder, in price units. Where the dataset was written with `"auto"`, its own is the
-            one that was chosen for its symbol.
+        micro_pip_size: Price step of the ladder, in price units. If the dataset was written with `"auto"`, the default
+            is the step that was chosen for its symbol.
         row_groups: Without a cache file: row groups of 131,072 rows to keep decoded, about 31 MB each with two features.
             The default, one more than a window spans, is enough to go through a file in order or in blocks.
-        target: The target that classes, splits and marks are of; by default the one that the flat settings describe.
-            Rows without a label of it are no samples. A list of targets makes labels a dict, by name: samples are the rows
-            that have a label of all of them and are in the split for all of them, and `balanced` counts the classes of the
-            first.
-        symbols: The datasets to take of an output folder.
-        since: Take the rows received at this moment or later: an ISO 8601 text, a date or datetime, or nanoseconds since
-            1970; UTC without a time zone. Windows may begin before.
-        until: Take the rows whose labels end before this moment, by the rule that separates `fit` from `holdout`: no label of
-            a sample looks at a row that `since` with the same moment takes. Class boundaries and normalisation are of the
-            whole fit half all the same. The file does not hold the rows after its last one, so a label of the holdout that ends there is left out, however late the moment.
-        output: `"tensor"`, or `"bins"`: what tensors are painted from, a tenth of their size (`Bins`, `paint`).
-        cache: Where the time bins of the whole dataset are kept, so that any sample is one read: the user's cache folder
-            (`"auto"`: `$LOBSET_CACHE`, else `~/.cache/lobset`), another folder, or None to decode row groups whenever
-            they are needed, which is slow in any but the file's order. The file is built when the dataset is opened for
-            the first time. It takes about 160 bytes for each row with two features, and a hundredth of that if `stride`
+        target: The target whose classes, splits and marks are used; by default the one that the flat settings describe.
+            Rows that it does not label are not samples. With a list of targets, labels are a dict by name, samples are
+            the rows that have a label for all targets and are in the split for all of them, and `balanced` counts the
+            classes of the first.
+        symbols: The datasets to take from an output folder.
+        since: Take the rows received at this moment or later: an ISO 8601 text, a date or datetime, or nanoseconds
+            since 1970; UTC without a time zone. Windows may begin earlier.
+        until: Take the rows whose labels end before this moment, by the rule that separates `fit` from `holdout`: no
+            sample's label looks at a row that `since` with the same moment takes. Class boundaries and normalisation
+            still come from the whole fit half. The file does not contain the rows after its last one, so a holdout
+            label that ends there is left out, however late the moment.
+        output: `"tensor"`, or `"bins"` for what tensors are painted from, at a tenth of their size (`Bins`, `paint`).
+        cache: Where the time bins of the whole dataset are kept, so that any sample takes one read: the user's cache
+            folder (`"auto"`: `$LOBSET_CACHE`, else `~/.cache/lobset`), another folder, or None to decode row groups
+            whenever they are needed, which is slow except in file order. The file is built when the dataset is opened
+            for the first time. With two features it takes about 160 bytes per row, and a hundredth of that if `stride`
             is a multiple of `ticks_per_bin`. `lobset cache` lists and removes such files.
         progress: Show a bar while the cache file is built.
 
     Raises:
-        InputError: when a file cannot be read or was written with `drop_unbalanced`, and when no file has a sample. For `since`
-            and `until`: when it lacks `ts_recv` (`columns = "book"`).
+        InputError: when a file cannot be read or was written with `drop_unbalanced`, and when no file has samples. With
+            `since` or `until`, when it lacks `ts_recv` (`columns = "book"`).
         OutputError: when there is no room for a cache file, or it cannot be written.
-        ConfigError: for settings out of range, for a target or a symbol that is not there, and for datasets whose samples
-            differ in shape, columns or number of classes.
+        ConfigError: for settings out of range, for a target or a symbol that does not exist, and for datasets whose
+            samples differ in shape, columns or number of classes.
     """
 
     def __init__(
@@ -124,9 +128,10 @@ class DepthDataset(Samples):
 
     @property
     def coverages(self) -> list[float | None]:
-        """For each of `paths`, the share of the book that lies on the ladder, 0 to 1, in 64 samples spread evenly: of the
-        levels of both sides in all time bins that have a price, those within the 402 steps around the last row's mid. Tensors
-        with little of the book are nearly blank: choose a larger `micro_pip_size`. None if no level has a price."""
+        """For each of `paths`, the share of the book that is on the ladder, 0 to 1, in 64 samples spread evenly. It is
+        the share of levels within the 402 steps around the last row's mid, among the levels of both sides that have a
+        price, in all time bins. Tensors with little of the book are nearly blank; if so, choose a larger
+        `micro_pip_size`. None if no level has a price."""
         return self._samples.coverages(64)
 
     def arrays(self, dtype: Dtype = "float32") -> tuple[tuple[tuple[int, ...], Any], ...]:
@@ -150,7 +155,7 @@ class DepthDataset(Samples):
 
 
 def paint(bins: Bins, threads: int | None = None) -> NDArray[np.float32]:
-    """Paints bins, of one sample or of a batch: the tensors that `output="tensor"` gives, to the last bit.
+    """Paints the bins of one sample or of a batch. The tensors are those that `output="tensor"` gives, to the last bit.
 
     Returns:
         (…, 402, T) for one feature, (…, n, 402, T) for more.
@@ -192,8 +197,9 @@ class BlockStream:
     The order of the blocks of neighbouring samples, and of the samples within each block, depends on `seed` and the
     epoch. Every shard takes every `shards`-th block, so that all shards together yield each sample once.
 
-    Iterating yields (array, class) pairs, with a list of targets (array, classes by target), and ends with the epoch; the next iteration is the next epoch. After
-    `load_state_dict`, iteration resumes where `state_dict` was taken, even in mid-epoch.
+    Iterating yields (array, class) pairs, or (array, classes by target) with a list of targets, and ends with the
+    epoch; the next iteration is the next epoch. After `load_state_dict`, iteration resumes where `state_dict` was
+    taken, even in mid-epoch.
 
     Args:
         datasets: Datasets to draw samples from.
@@ -293,7 +299,7 @@ class BlockStream:
         self._end()
 
     def set_epoch(self, epoch: int) -> None:
-        """Starts an epoch, as samplers of distributed training do."""
+        """Starts an epoch, like samplers for distributed training."""
         self.epoch, self.position = epoch, 0
 
     def _fingerprint(self) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""The main job on a Ray cluster: the same steps as tasks, giving the same bytes. And datasets for Ray Data.
+"""The main job on a Ray cluster, with the same steps as tasks and the same bytes as a result; also datasets for Ray
+Data.
 
 Needs Ray: `pip install "lobset[ray]"`.
 
 >>> import lobset.ray
 >>> lobset.ray.process("s3://market/mbp-10", "s3://datasets/audusd", address="auto")  # doctest: +SKIP
 
-Inputs, work folder and output must be where every node reaches them: in an object store, or in a shared folder. Ray
+Inputs, work folder and output must be where every node can reach them: in an object store, or in a shared folder. Ray
 transfers only small texts. Each node needs the same version of lobset, and the store's credentials in its environment.
 """
 
@@ -81,7 +82,7 @@ class RayExecutor:
                 ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
             except (ConnectionError, RayError, RuntimeError, ValueError) as error:
                 raise ExecutorError(f"no Ray cluster at {address or 'hand'}: {error}") from error
-        # The executor counts tries, not Ray: a try that is considered lost may still be running.
+        # The executor counts tries, rather than Ray, because a try that is considered lost may still be running.
         self._remote = ray.remote(max_retries=0)(_work)
 
     def close(self) -> None:
@@ -136,7 +137,8 @@ class _Round:
         self.rooms = {node: _DEPTH * int(n // threads) for node, n in sorted(cpus.items()) if n >= threads}
 
     def best_node(self, but: str | None = None) -> str | None:
-        """Returns the node with the most room that is not in doubt; None, so that Ray chooses, if there is none."""
+        """Returns the node with the most room among those not in doubt; None, so that Ray chooses, if there is no such
+        node."""
         now, patience = time.monotonic(), _DOUBT * self.executor.deadline
         doubted = {node for node, since in self.executor._doubted.items() if now - since < patience}
         load = Counter(self.on.values())
@@ -172,7 +174,7 @@ class _Round:
             well, text, transient = ray.get(ref)
             self.executor._doubted.pop(node or "", None)
         except RayTaskError as error:
-            # The worker could not start: lobset is not installed there, or in another version.
+            # The worker could not start: lobset is not installed there, or is a different version.
             raise ExecutorError(f"a worker cannot run lobset: {error.cause}") from error
         except RayError as error:
             well, text, transient = False, json.dumps({"Executor": f"a worker was lost: {error}"}), True
@@ -287,8 +289,8 @@ def read(
     symbols: Sequence[str] | None = None,
     concurrency: int | None = None,
 ) -> Any:
-    """Returns the rows of datasets as a dataset of Ray Data: a block for each row group (131,072 rows), read by
-    the workers when it is needed. Ray keeps the order of rows in a block, and that of blocks only if
+    """Returns the rows of datasets as a Ray Data dataset, with one block per row group (131,072 rows). Workers read
+    blocks when they are needed. Ray keeps the order of rows within a block, but the order of blocks only if
     `ray.data.DataContext` says so (`execution_options.preserve_order`).
 
     Needs Ray Data: `pip install "ray[data]"`.
@@ -298,7 +300,7 @@ def read(
     Args:
         path: Path or URL of a `*_dataset.parquet`, several of them, or an output folder, where every node reaches them.
         columns: The columns to read, in this order; all by default.
-        symbols: The datasets to take of an output folder.
+        symbols: The datasets to take from an output folder.
         concurrency: Row groups that are read at once; by default as many as there are CPUs.
 
     Raises:
@@ -311,7 +313,7 @@ def read(
         raise ImportError('lobset.ray.read needs Ray Data: pip install "ray[data]"') from error
     files = dataset_files(path, symbols)
     columns = None if columns is None else list(columns)
-    # A missing column is an error here, not in a worker.
+    # Raise the error for a missing column here, rather than in a worker.
     counts = [len(_lobset.row_groups(file, columns or [])) for file in files]
     groups = [
         {"path": file, "group": group} for file, count in zip(files, counts, strict=True) for group in range(count)

@@ -30,7 +30,7 @@ _TYPES = {kind: getattr(torch, kind) for kind in ("float32", "float16", "int8", 
 
 
 class _Sample(tuple[Any, Any]):
-    """A sample and its class, or its classes by target, which knows the batch that it is a part of: collating needs no copy."""
+    """A sample and its class, or its classes by target. It refers to its batch, so that collating needs no copy."""
 
     batch: tuple[Any, Any]
     number: int
@@ -39,7 +39,8 @@ class _Sample(tuple[Any, Any]):
 
 
 class _Batch(Sequence[_Sample]):
-    """The samples of a batch. Single samples are created only on access, which PyTorch's default collate never does."""
+    """The samples of a batch. Single samples are created only on access, and PyTorch's default collate never accesses
+    them."""
 
     def __init__(self, samples: Any, labels: Any, size: int) -> None:
         self.batch, self.size = (samples, labels), size
@@ -58,7 +59,7 @@ class _Batch(Sequence[_Sample]):
 
 
 def _collate(samples: Sequence[Any], *, collate_fn_map: Any = None) -> list[Any]:
-    """Returns the batch that the samples are a part of, if they are all of it."""
+    """Returns the batch that the samples belong to, if they make up all of it."""
     if isinstance(samples, _Batch):
         return list(samples.batch)
     batch = samples[0].batch
@@ -73,14 +74,15 @@ default_collate_fn_map[_Sample] = _collate
 
 
 def _new(shape: tuple[int, ...], kind: np.dtype[Any]) -> torch.Tensor:
-    """New memory for a batch; in a worker of a `DataLoader`, memory that its process shares, as for PyTorch's own batches."""
+    """Allocates memory for a batch; in a worker of a `DataLoader`, memory shared between processes, as for PyTorch's
+    own batches."""
     if get_worker_info() is None:
         # NumPy asks the system for large pages, PyTorch does not.
         return torch.from_numpy(np.empty(shape, kind))
     of_kind = _TYPES[kind.name]
     storage = torch.UntypedStorage._new_shared(math.prod(shape) * kind.itemsize)
     shared = torch.empty(0, dtype=of_kind).set_(storage, 0, shape, torch.empty(shape, device="meta").stride())
-    # The system provides its pages faster to a loop that does nothing else.
+    # Touch all pages now: the system provides them faster to a loop that does nothing else.
     return shared.zero_()
 
 
@@ -120,7 +122,8 @@ class _Mapped(Dataset):
         return _tensors(self.samples.labels())
 
     def weights(self) -> Any:
-        """A weight for each class: float32, for `CrossEntropyLoss(weight=…)`, as `lobset.data.Samples.weights` says."""
+        """Returns a weight for each class: float32, for `CrossEntropyLoss(weight=…)`, as `lobset.data.Samples.weights`
+        describes."""
         return _tensors(self.samples.weights())
 
     def __repr__(self) -> str:
@@ -134,7 +137,7 @@ def _tensors(sample: Any) -> Any:
 
 
 def _like(constructor: Callable[Concatenate[Any, _P], None]) -> Callable[[Any], Callable[Concatenate[Any, _P], None]]:
-    """Gives a constructor the arguments of another one."""
+    """Gives a constructor the signature of another one."""
     return wraps(constructor)
 
 
@@ -163,25 +166,27 @@ class WindowDataset(_Mapped):
 
 
 class loader:
-    """Whole batches of a dataset, as fast as they can be computed: by threads of this process, into memory that is reused.
+    """Loads whole batches of a dataset as fast as possible: threads of this process compute them into memory that is
+    reused.
 
-    Iterating yields (tensor, classes) pairs and ends with the epoch; with `output="bins"` the tensor is `lobset.data.Bins`
-    of tensors, and with a list of targets the classes are a dict. A batch is valid until the loop has advanced by `buffers - 1` batches: copy what must live longer.
+    Iterating yields (tensor, classes) pairs and ends with the epoch; with `output="bins"` the tensor is
+    `lobset.data.Bins` of tensors, and with a list of targets the classes are a dict. A batch is valid until the loop
+    has advanced by `buffers - 1` batches: copy anything that you keep longer.
 
     >>> for tensors, labels in lobset.torch.loader(dataset, batch_size=32, seed=1):  # doctest: +SKIP
     ...     loss = criterion(model(tensors), labels)
 
     Args:
-        dataset: A dataset of this module, or a `Subset` or `ConcatDataset` of such datasets. Batches of several datasets are
-            put together with a copy: to mix symbols, give one dataset several paths.
+        dataset: A dataset of this module, or a `Subset` or `ConcatDataset` of such datasets. Combining several datasets
+            in a batch takes a copy; to mix symbols, give one dataset several paths instead.
         batch_size: Samples of a batch; the last one may have fewer.
         shuffle: Whether to shuffle, in an order that depends on `seed` and the epoch. False keeps the order of the file.
         seed: Determines the orders.
         sampler: Sample numbers in the order in which they are wanted, such as a `UniformSampler`, in place of `shuffle`.
-        drop_last: Leave out a last batch that is smaller than the others.
+        drop_last: Leave out the last batch if it is smaller than the others.
         dtype: Type of the cells of tensors: `"float32"`, `"float16"` or `"int8"` (-127 to 127).
         threads: Threads that compute batches; all cores by default.
-        pin_memory: Use memory from which a GPU copies faster; by default, if there is a GPU.
+        pin_memory: Use pinned memory, from which a GPU copies faster; the default is to do so if there is a GPU.
         buffers: Batches in memory: one that the loop works with, and those computed ahead; at least 2.
     """
 
@@ -249,7 +254,7 @@ class loader:
             return samples._joined(arrays), samples._named(labels)
 
         with ThreadPoolExecutor(1, "lobset-loader") as worker:
-            # One of the buffers is in the caller's hands; the others are being filled, or wait to be taken.
+            # The caller uses one of the buffers; the others are being filled, or are ready to be taken.
             free = deque(new() for _ in range(self.buffers))
             running: deque[tuple[Any, Any]] = deque()
             while True:
@@ -266,21 +271,21 @@ class loader:
 class Paint(torch.nn.Module):
     """Paints bins as depth tensors, on the device where they are, as a first layer of a model.
 
-    Input are `lobset.data.Bins` of tensors, as datasets with `output="bins"` and their batches have them: rows of the
-    ladder (…, 2, 10, T) int16 and values (…, n, 2, 10, T). Output is (…, n, 402, T) float32, or (…, 402, T) for one feature.
-    Cells of `volume` and `trade_counts` have the same bits as `output="tensor"`; those of `variance` differ by at most
-    1e-6, as sums on a GPU are formed in another order.
+    The input is `lobset.data.Bins` of tensors, as in datasets with `output="bins"` and their batches: rows of the
+    ladder (…, 2, 10, T) int16 and values (…, n, 2, 10, T). The output is (…, n, 402, T) float32, or (…, 402, T) for one
+    feature. Cells of `volume` and `trade_counts` have the same bits as with `output="tensor"`; those of `variance`
+    differ by at most 1e-6, because a GPU adds in a different order.
     """
 
     def forward(self, bins: "data.Bins | Sequence[torch.Tensor]") -> torch.Tensor:
         ladder_rows, values = bins
         rows = ladder_rows.long().unsqueeze(-4)
         there = rows >= 0
-        # Of two levels of a side on one row, the deeper one stays.
+        # If two levels of a side are on one row, the deeper one is kept.
         deeper = torch.ones(10, 10, dtype=torch.bool, device=rows.device).triu(1)
         hidden = (rows.unsqueeze(-2) == rows.unsqueeze(-3)) & deeper[:, :, None]
         values = torch.where(there & ~hidden.any(-2), values.double(), 0.0)
-        # Levels off the ladder go to one more row, which is dropped.
+        # Levels off the ladder go to an extra row, which is dropped.
         rows = torch.where(there, rows, 402).expand(values.shape)
         *batch, _, _, time_bins = values.shape
         steps = torch.zeros((*batch, 2, 403, time_bins), dtype=torch.float64, device=values.device)
@@ -294,13 +299,14 @@ class Paint(torch.nn.Module):
 
 
 class UniformSampler(Sampler):
-    """Draws every class that occurs equally often, without losing a row; with a list of targets, the classes of the first.
+    """Draws every class that occurs equally often without leaving out a row. With a list of targets, uses the classes
+    of the first.
 
     `dataset` is one of this module, or a `Subset` or `ConcatDataset` of such datasets.
 
     An epoch has as many samples as the largest class times the number of classes. Samples of smaller classes repeat, in
-    another order each time. The order depends on `seed` and the epoch, which increases with each iteration or is set by
-    `set_epoch`.
+    a different order each time. The order depends on `seed` and the epoch, which increases with each iteration or is
+    set by `set_epoch`.
 
     >>> DataLoader(dataset, batch_size=32, sampler=UniformSampler(dataset, seed=1))  # doctest: +SKIP
     """
@@ -375,7 +381,7 @@ class SampleStream(IterableDataset):
         """Resumes where `state_dict` was taken.
 
         Raises:
-            ValueError: when the state is from another stream, or from another worker's or rank's share.
+            ValueError: when the state is from another stream, or from the share of another worker or rank.
         """
         self._take_share()
         self._stream.load_state_dict(state)

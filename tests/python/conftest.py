@@ -13,7 +13,7 @@ REAL = ROOT.parent / "shared" / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory):
-    """Keeps cache files out of the home folder, those of subprocesses too."""
+    """Keeps cache files out of the home folder, including those of subprocesses."""
     os.environ["LOBSET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
@@ -56,7 +56,8 @@ def output(request, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def round_trip_pairs():
-    """Files of our page writer beside the same rows from arrow-rs's ArrowWriter; `cargo test` leaves them."""
+    """Files written by our page writer, and the same rows written by arrow-rs's ArrowWriter; `cargo test` leaves them
+    behind."""
     folder = ROOT / "target" / "tmp" / "round_trip"
     pairs = [
         (ours, ours.with_suffix(".plain.parquet"))

@@ -1,4 +1,4 @@
-"""Depth tensors by the definition, section 8 of the design, with NumPy's own median, var and cumsum."""
+"""Depth tensors by the definition (docs/reference/formulas.md), with NumPy's own median, var and cumsum."""
 
 import numpy as np
 
@@ -42,7 +42,8 @@ def depth_channel(rows, feature, ticks_per_bin, pip):
 
 
 def assert_same(tensor, want, features):
-    """Every cell is the same: to the last bit, but for variances, which NumPy rounds on the way."""
+    """Asserts that every cell is the same: to the last bit, except for variances, where NumPy rounds intermediate
+    results."""
     assert tensor.shape == want.shape and tensor.dtype == want.dtype == np.float32
     for feature, found, wanted in zip(features, tensor, want, strict=True):
         if feature == "variance":

@@ -1,6 +1,6 @@
 """Runs the blocks of a page of the documentation, from top to bottom: python tests/python/run_page.py PAGE FOLDER
 
-Blocks of one page share a folder and the names of their Python. What follows the language of a block says more:
+Blocks of one page share a folder and their Python names. The language of a block, and what follows it, say what to do:
 
     python, sh      run
     console         lines after `$` run, and print what follows them
@@ -62,7 +62,7 @@ def blocks_of(page: Path) -> list[Block]:
         indent, kind, rest, body = found.groups()
         line = text.count("\n", 0, found.start()) + 1
         if (kind or "").startswith("{"):
-            continue  # A directive of the site.
+            continue  # A directive for the site.
         if kind not in KINDS:
             raise ValueError(
                 f"{page}:{line}: a block of {kind or 'no language'}; name one of {', '.join(sorted(KINDS))}"
@@ -79,7 +79,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def matches(wanted: str, printed: str) -> bool:
-    """Whether text is as wanted, up to spaces at the ends of lines."""
+    """Whether text matches, apart from spaces at the ends of lines."""
 
     def lines(text: str) -> list[str]:
         return [line.rstrip() for line in text.strip("\n").split("\n")]
@@ -111,13 +111,13 @@ def transcript(text: str, folder: Path, status: int) -> None:
 
 
 def run(page: Path, folder: Path) -> int:
-    """Runs what can run here, and returns how many blocks that were."""
+    """Runs the blocks that can run here, and returns their number."""
     os.chdir(folder)
     os.environ.update({"LOBSET_CACHE": str(folder / "cache"), "MPLBACKEND": "Agg"})
     if PLACES["crypto"]:
         (folder / "crypto").symlink_to(REAL / "crypto")
     if importlib.util.find_spec("lightning") is None:
-        # Debian's PyTorch is too old for Lightning. The hooks of a data module are those of a plain class.
+        # Debian's PyTorch is too old for Lightning. A plain class can have the hooks of a data module.
         sys.modules["lightning"] = types.SimpleNamespace(LightningDataModule=object)  # type: ignore[assignment]
     names: dict[str, object] = {"__name__": "__main__"}
     ran, printed = 0, None

@@ -1,4 +1,4 @@
-"""Settings for a market that `lobset simulate` makes in a second."""
+"""Settings for a market that `lobset simulate` can write in a second."""
 
 SMALL = {
     "lookback_rows": 200,

@@ -1,4 +1,4 @@
-"""scripts/lint-circles: imports that close a circle are found, whatever their form."""
+"""scripts/lint-circles finds circular imports in whatever form they are written."""
 
 import importlib.machinery
 import importlib.util

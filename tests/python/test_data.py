@@ -42,7 +42,7 @@ def several(market):
 
 
 def expected(rows, split, balanced, window, stride, of_target=""):
-    """The places of samples, row by row by the definition."""
+    """The places of samples, computed row by row from the definition."""
     places, start, last = [], 0, None
     columns = (rows[name] for name in ("row", f"split{of_target}"))
     for at, (row, of) in enumerate(zip(*columns, strict=True)):
@@ -57,7 +57,7 @@ def expected(rows, split, balanced, window, stride, of_target=""):
 
 
 def marks(labels):
-    """The marks of rows with these classes, all of which occur: as many of every class, spread evenly."""
+    """The marks of rows with these classes, all of which occur: the same number for every class, spread evenly."""
     counts = np.bincount(labels.astype(int))
     enough = counts[counts * len(counts) * 10 >= len(labels)]
     k = (enough if 2 * len(enough) >= len(counts) else counts[counts > 0]).min()
@@ -118,7 +118,7 @@ def test_samples_are_those_of_the_definition(dataset, split, balanced, stride):
     vectors = RowDataset(dataset, split, balanced, stride=stride)
     assert [vectors.position(i) for i in range(len(vectors))] == expected(rows, split, balanced, 1, stride)
     if balanced and stride == 1:
-        # Without a window or a stride these are the rows that the column marks.
+        # Without a window or a stride, these are the rows that the column marks.
         assert rows["balanced"].to_numpy()[vectors_at(vectors)].all() and len(vectors) == marked(rows, split)
 
 
@@ -136,7 +136,7 @@ def test_samples_of_a_target_have_its_labels_splits_and_marks(several, target, b
     rows = pl.read_parquet(several)
     of = "" if target == "classic" else f"_{target}"
     labels = rows[f"classification_label{of}"]
-    # All rows with the short windows of h10, which therefore has no null.
+    # h10 has short windows, so it labels every row and its column has no nulls.
     assert (labels.null_count() == 0) == (target == "h10")
     for split in ("fit", "holdout"):
         depth = DepthDataset(several, split, balanced, stride=7, target=target)
@@ -198,7 +198,7 @@ def test_items_are_the_tensor_and_the_class_of_their_window(dataset, cache):
         used = {**dict(samples=600, ticks_per_bin=20, features=("volume", "variance"), micro_pip_size=1e-5), **settings}
         processor = lobset.DepthProcessor(**used)
         assert depth.shape == processor.output_shape
-        # Forwards, backwards and at random: bins that are shared are those that would be made anew.
+        # Forwards, backwards and at random: shared bins equal newly computed ones.
         order = [
             *range(0, 100),
             *range(99, 0, -3),
@@ -439,7 +439,7 @@ def test_what_cannot_be_given_is_refused(market, dataset, tmp_path):
     assert len(RowDataset(dropped)) > 0
     config = lobset.Config(**SETTINGS, force_uniform=False)
     unmarked = lobset.process(market, tmp_path / "unmarked", config, progress=False).datasets["M6AM4"]
-    # Samples are balanced by the rule, with or without the column.
+    # Samples are balanced by the same rule, with or without the column.
     assert np.array_equal(DepthDataset(unmarked).labels(), DepthDataset(dataset).labels())
     with pytest.raises(
         lobset.InputError, match="a window takes 400,000 rows, and the longest unbroken stretch"

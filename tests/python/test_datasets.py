@@ -1,4 +1,4 @@
-"""The datasets as their users open them: Polars, PyArrow, DuckDB, and numpy's arithmetic."""
+"""The datasets as users open them, with Polars, PyArrow and DuckDB, compared with NumPy's arithmetic."""
 
 import json
 
@@ -109,7 +109,7 @@ def test_movements_follow_from_the_mid_prices_of_the_rows_themselves(output):
         row = frame["row"].to_numpy()
         for t in range(lookback, len(row) - offset - ahead, max(1, len(row) // 50)):
             if row[t + offset + ahead] - row[t - lookback] != lookback + offset + ahead:
-                continue  # Rows without a label lie between.
+                continue  # There are rows without a label in between.
             behind = sum(mid2[t - lookback : t]) * ahead
             numerator = sum(mid2[t + 1 + offset : t + 1 + offset + ahead]) * lookback - behind
             assert frame["price_movement"][t] == float(numerator) / float(behind)
@@ -168,7 +168,7 @@ def test_awkward_shapes_read_the_same_everywhere(round_trip_pairs):
             a, b = left.statistics, right.statistics
             assert (left.path_in_schema, a.null_count) == (right.path_in_schema, b.null_count), ours
             if left.physical_type == "DOUBLE":
-                # arrow-rs bounds floats in an order that pyarrow leaves alone; tests/round_trip.rs compares those.
+                # pyarrow ignores the order in which arrow-rs bounds floats; tests/round_trip.rs compares those bounds.
                 assert a.has_min_max == (a.null_count < left.num_values), ours
             else:
                 assert bounds(a) == bounds(b), f"{ours}: {left.path_in_schema}"

@@ -61,7 +61,8 @@ def test_every_cell_is_that_of_numpy(source, tmp_path):
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
 def test_the_past_of_a_moving_price_is_on_the_ladder(symbol):
-    """Perpetuals move by more than a ladder's half within a window: asks lay where the last bids are, and bids above."""
+    """Perpetuals move by more than half a ladder within a window: earlier asks are where the last bids are, and earlier
+    bids are above."""
     folder, pip = REAL_BOOKS[symbol]
     rows, _ = real(folder, symbol, pip)
     below, above = 0, 0
@@ -75,7 +76,7 @@ def test_the_past_of_a_moving_price_is_on_the_ladder(symbol):
 
 
 def trending(rise, rows=4_000):
-    """A table whose mid moves by `rise` steps of 0.01 at an even pace, levels 1, 2, 4, … steps from it on both sides."""
+    """A table whose mid moves steadily by `rise` steps of 0.01, with levels 1, 2, 4, … steps from it on both sides."""
     mids = 5_000 + np.floor(np.linspace(-rise, 0, rows))
     table = {}
     for side, sign in (("bid", -1), ("ask", 1)):
@@ -95,7 +96,7 @@ def test_the_colours_meet_where_the_price_was(rise):
     bins = mids.reshape(-1, 100)
     for channel in tensor:
         assert (channel[steps >= bins.max(axis=1)] >= 0).all() and (channel[steps <= bins.min(axis=1)] <= 0).all()
-        # On the way the price crosses every row between then and now.
+        # In between, the price crosses every row from its old position to the last one.
         seen = (np.abs(bins - 5_000) < 190).all(axis=1)
         assert (channel.max(axis=0)[seen] > 0).all() and (channel.min(axis=0)[seen] < 0).all()
         if abs(rise) >= 190:
@@ -131,7 +132,7 @@ def test_slices_of_tables_are_the_rows_they_show(tmp_path):
         assert np.array_equal(processor.process(whole[start : start + 1_000]), want)
         assert np.array_equal(processor.process(table.slice(start, 1_000)), want)
         assert np.array_equal(processor.process(table.to_batches()[0].slice(start, 1_000)), want)
-        # Here it is the rows that begin somewhere, not the columns.
+        # Here the offset is that of the rows, not of the columns.
         struct = table.to_struct_array().chunk(0).slice(start, 1_000)
         assert np.array_equal(processor.process(pa.chunked_array([struct])), want)
 

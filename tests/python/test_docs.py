@@ -25,7 +25,7 @@ def names(pages):
 
 
 def wanted(page):
-    """Whether a page has something to run here: where torch is, pages without it would run a second time."""
+    """Whether a page has something to run here: with torch installed, pages without it would run a second time."""
     texts = [block.text for block in blocks_of(page) if block.kind not in ("text", "output")]
     return bool(texts) and (not HAS_TORCH or any(re.search(r"\btorch\b", text) for text in texts))
 
@@ -74,7 +74,7 @@ def cluster():
         with (Path(folder) / "head.log").open("w") as log:
             head = subprocess.Popen([*command, *options], env={**os.environ, **environment}, stdout=log, stderr=log)
         try:
-            # Where address="auto" looks for the cluster.
+            # address="auto" looks for the cluster here.
             while not (Path(folder) / "ray" / "ray_current_cluster").exists():
                 assert head.poll() is None, (Path(folder) / "head.log").read_text()
                 time.sleep(0.1)
@@ -97,7 +97,7 @@ def test_the_blocks_of_a_page_run(page, tmp_path, request):
 
 
 def slug(heading):
-    """The anchor of a heading, as GitHub and the site make it."""
+    """The anchor of a heading, as GitHub and the site generate it."""
     text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
@@ -130,7 +130,7 @@ def test_the_python_of_a_dataset_card_runs(tmp_path, monkeypatch):
     names, ran = {}, []
     for block in blocks:
         modules = re.findall(r"^(?:import|from) (\w+)", block, flags=re.MULTILINE)
-        # tests/compatibility runs the block of datasets, and test_torch.py's environment that of torch.
+        # tests/compatibility runs the block for `datasets`, and the environment of test_torch.py the one for torch.
         if all(importlib.util.find_spec(module) for module in modules):
             exec(compile(block, "README.md", "exec"), names)
             ran += modules

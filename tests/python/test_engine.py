@@ -107,7 +107,7 @@ def test_a_batch_job_is_held_against_its_manifest(tmp_path):
 def test_symbols_may_come_from_a_symbology_file(market, manifest, tmp_path):
     names = tmp_path / "symbology.json"
     names.write_text(json.dumps({"result": {}, "stype_in": "raw_symbol", "stype_out": "instrument_id"}))
-    # Files with mappings of their own keep them.
+    # Files with their own mappings keep them.
     made = lobset.process(market, tmp_path / "out", SMALL, symbology=names, progress=False)
     assert contents(made.folder) == contents(manifest.folder)
     names.write_text("{")
@@ -201,7 +201,7 @@ def test_config_knows_every_setting():
     assert (config.nbins, config.micro_pip_size, config.max_gap) == (9, 0.001, "15m")
     assert lobset.Config.from_toml(config.to_toml()) == config == pickle.loads(pickle.dumps(config))
     assert eval(repr(config), {"Config": lobset.Config}) == config and "nbins" not in repr(config)
-    # Without a currency, what was set to its default stays through every copy.
+    # Without a currency, a setting that was set to its default stays set through every copy.
     held, open = lobset.Config(nbins=21), lobset.Config()
     assert held != open and (held.nbins, open.nbins, open.currency) == (21, 21, None) and repr(open) == "Config()"
     for copy in [
@@ -345,7 +345,7 @@ def test_targets_have_columns_counts_and_boundaries_of_their_own(market, manifes
                 rows = frame.filter(pl.col(f"split{of}") == split)
                 found = np.bincount(rows[f"classification_label{of}"], minlength=len(boundaries) + 1)
                 assert np.array_equal(found, entry.classes) and len(rows) == entry.rows, (name, split)
-    # The classic target is the one of a run with it alone.
+    # The classic target is the same as in a run with only that target.
     for name, path in manifest.datasets.items():
         columns = ["row", "price_movement", "classification_label", "split", "balanced"]
         several = pl.read_parquet(made.datasets[name], columns=columns).filter(pl.col("price_movement").is_not_null())
@@ -369,7 +369,7 @@ def test_a_setting_is_read_back_as_it_can_be_passed():
     config = lobset.Config(max_gap=dt.timedelta(minutes=15), fit_until=dt.date(2024, 10, 1), price_range=(1, 2))
     assert config.max_gap == "15m" and config == lobset.Config(**config.to_dict())
     assert lobset.Config(**lobset.Config(currency="USDJPY").to_dict()) == lobset.Config(currency="USDJPY")
-    # A setting that is left to the data's preset stays so, and one that is set to its default stays set.
+    # A setting that is left to the data's preset remains so, and one that is set to its default remains set.
     assert "nbins" not in lobset.Config().to_dict() and lobset.Config(nbins=21).to_dict()["nbins"] == 21
     assert config == lobset.Config(max_gap=config.max_gap, fit_until=config.fit_until, price_range=config.price_range)
     assert config == pickle.loads(pickle.dumps(config)) and config.replace(nbins=5).max_gap == "15m"
@@ -475,7 +475,7 @@ def test_all_refused_files_are_told_and_so_is_what_is_kept(market, tmp_path):
     assert pickle.loads(pickle.dumps(caught.value)).others[0].path == folder / files[1].name
     (note,) = caught.value.__notes__
     assert "for the next run" in note and ".out.lobset-work" in note
-    # What is not ours in the work folder stays, and a run that ends well warns of it.
+    # Foreign entries in the work folder are kept, and a successful run warns about them.
     (tmp_path / ".out.lobset-work" / "notes.txt").write_text("mine")
     with pytest.warns(UserWarning, match="no run of lobset has created"):
         result = lobset.process(files, tmp_path / "out", SMALL, progress=False)
@@ -509,7 +509,7 @@ def test_progress_is_told_and_other_threads_go_on(market, tmp_path):
     with pytest.raises(RuntimeError, match="enough of scan"):
         lobset.process(market, tmp_path / "stopped", SMALL, progress=refuse)
     assert [f.name for f in tmp_path.iterdir()] == ["out"]
-    lobset.process(market, tmp_path / "bar", SMALL)  # The bar of tqdm.
+    lobset.process(market, tmp_path / "bar", SMALL)  # Shows a tqdm bar.
 
 
 def test_ctrl_c_stops_and_leaves_nothing(tmp_path):

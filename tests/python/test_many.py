@@ -73,7 +73,7 @@ def test_samples_of_a_folder_are_those_of_its_datasets_in_order(manifest, kind, 
     assert both.source(-1) == both.source(len(both) - 1)
     with pytest.raises(IndexError):
         both.source([len(both)])
-    # Shuffled, every sample comes once, and batches mix symbols.
+    # When shuffled, every sample occurs once, and batches mix symbols.
     found = [y for _, y in batches(both, 64, shuffle=True, seed=1)]
     assert np.array_equal(np.bincount(np.concatenate(found)), np.bincount(both.labels()))
     assert len(set(symbols_of)) == 3
@@ -104,7 +104,7 @@ def test_classes_are_uniform_over_all_datasets(manifest):
     both = RowDataset(manifest.folder)
     counts = np.bincount(both.labels())
     assert len(counts) == 5 and len(set(counts)) == 1
-    # Alone, each would keep as many as its own rarest class has.
+    # On its own, each dataset would keep as many as its rarest class has.
     alone = [np.bincount(RowDataset(path).labels()) for path in manifest.datasets.values()]
     assert counts[0] >= sum(counts.min() for counts in alone)
     every = RowDataset(manifest.folder, balanced=False)
@@ -175,7 +175,7 @@ def test_no_label_until_a_moment_looks_at_rows_since_then(manifest, target):
         moment = int(ts[places[len(places) // 2]])
         arguments = dict(balanced=False, target=target)
         train, check = (RowDataset(path, **arguments, **period) for period in (dict(until=moment), dict(since=moment)))
-        # By the definition, row by row.
+        # Compute it row by row from the definition.
         first = int(np.argmax(latest >= moment))
         seconds = {"t5": 6_000_000_000, "b9s": 9_000_000_000}
         reach = {"classic": 220, "h90": 90, "b40": 40}
@@ -186,10 +186,10 @@ def test_no_label_until_a_moment_looks_at_rows_since_then(manifest, target):
         assert [train.position(i) for i in range(len(train))] == np.flatnonzero(inside).tolist()
         assert [check.position(i) for i in range(len(check))] == places[places >= first].tolist()
         assert len(train) > 100 and len(check) > 100
-        # Between the two lies an embargo as long as the reach of a label.
+        # Between the two is an embargo as long as a label reaches ahead.
         last = train.source(len(train) - 1).row
         assert last + reach.get(target, 0) < check.source(0).row
-        # Marks are taken anew among those that are left.
+        # Marks are chosen again among the remaining samples.
         uniform = RowDataset(path, target=target, until=moment)
         labels = rows[f"classification_label{of(target)}"].to_numpy()[inside]
         if len(np.unique(labels)) == uniform.weights().size:
@@ -243,7 +243,7 @@ def test_moments_are_written_in_many_ways(manifest):
         for moment in moments:
             made = RowDataset(path, balanced=False, since=moment)
             assert made._arguments["since"] == want and len(made) == length
-    # To the nanosecond.
+    # Moments are exact to the nanosecond.
     place = int(np.argmax(rows.to_numpy() >= exact))
     for moment, start in ((exact, place), (exact + 1, place + 1)):
         assert RowDataset(path, balanced=False, since=moment).position(0) == start
@@ -324,7 +324,7 @@ def test_weights_bring_every_class_to_the_same_sum(manifest):
         assert weights.dtype == np.float32 and weights.shape == (classes,)
         assert len(set(counts)) == classes
         np.testing.assert_allclose(weights, len(made) / (classes * counts), rtol=1e-6)
-    # Classes that do not occur have no weight, and the others share it.
+    # Classes that do not occur have weight 0, and the others share the total.
     path = manifest.datasets["M6AM4"]
     labels = RowDataset(path, balanced=False, target="h10").labels()
     first = int(np.argmax(labels != labels[0]))

@@ -25,7 +25,7 @@ if sys.platform != "linux":
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",
-    # Without it a loopback address is rewritten, and init hangs.
+    # Without it, a loopback address is rewritten and init hangs.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # Names of sockets must stay short.
     "RAY_TMPDIR": tempfile.mkdtemp(prefix="r", dir="/tmp"),
@@ -82,7 +82,7 @@ def cluster(server):
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory):
-    """Twelve days of a market, and what one machine makes of them."""
+    """Twelve days of a market, and the result of a run on one machine."""
     folder = tmp_path_factory.mktemp("market")
     lobset.simulate(folder / "in", days=12, rows=100_000)
     lobset.process(folder / "in", folder / "out", CONFIG, progress=False)
@@ -90,7 +90,7 @@ def market(tmp_path_factory):
 
 
 def hashes(folder):
-    """What must be the same wherever it was made: datasets, their moments and thresholds."""
+    """The files that must be the same wherever they were written: datasets, their moments and thresholds."""
     files = [*folder.glob("*.parquet"), folder / "thresholds.json"]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
@@ -100,7 +100,7 @@ def left_over(folder):
 
 
 def workers_on(folder):
-    """Processes that have a file below a folder open, and the file."""
+    """Processes that have a file below a folder open, with the file."""
     found = {}
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
@@ -204,7 +204,7 @@ def test_a_node_that_is_killed_is_made_up_for(cluster, market, tmp_path):
     node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
     cluster.wait_for_nodes()
     run = Run(source, tmp_path / "out", CONFIG)
-    # Stopped, so that it is certainly at work when its node goes.
+    # Stop it, so that it is certainly still working when its node disappears.
     run.freeze_worker(tmp_path, node)
     cluster.remove_node(node, allow_graceful=False)
     run.join()
@@ -384,7 +384,7 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
     with pytest.raises(lobset.OutputError, match="exists"):
         lobset.ray.process("s3://market/2024", "s3://made/audusd", CONFIG.replace(columns="book"), progress=False)
 
-    # Another run in its place, with threads alone; what it replaces goes, and what is not ours stays.
+    # Replace it with a run on threads only: the old files are removed, and foreign files are kept.
     server.put_object(Bucket="made", Key="audusd/notes.txt", Body=b"mine")
     other = CONFIG.replace(nbins=5)
     lobset.process("s3://market/2024", "s3://made/audusd", other, overwrite=True, progress=False)
@@ -396,7 +396,7 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
     assert second.json != first.json
     check(second, hashes(tmp_path / "out"))
 
-    # Loaders read datasets where they lie.
+    # Loaders read datasets directly from the store.
     symbol, url = next(iter(second.datasets.items()))
     path = tmp_path / "out" / f"AUDUSD_{symbol}_dataset.parquet"
     windows = {"samples": 200, "ticks_per_bin": 20}
@@ -410,13 +410,13 @@ def test_object_storage_gives_the_same_bytes_and_a_manifest_that_names_them(clus
         assert len(remote) == len(local) > 0
         for number in (0, len(local) // 2, len(local) - 1):
             assert_same_sample(remote[number], local[number])
-        # So do processes that are forked later.
+        # Processes that are forked later can read them too.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             with multiprocessing.get_context("fork").Pool(1) as pool:
                 sample = pool.apply_async(remote.__getitem__, (7,)).get(timeout=60)
         assert_same_sample(sample, local[7])
-    # And all datasets of a folder, with moments and periods.
+    # Read all datasets of a folder, with moments and periods.
     until = lobset.Thresholds.read(tmp_path / "out" / "thresholds.json").fit_until - np.timedelta64(1, "h")
     arguments = dict(balanced=False, length=20, until=until)
     remote, local = (
@@ -460,7 +460,7 @@ def test_ray_data_reads_a_block_for_each_row_group(cluster, server, tmp_path):
         lobset.ray.read(path, ["spread"])
     with pytest.raises(lobset.ConfigError, match="M6AX9"):
         lobset.ray.read(tmp_path / "out", symbols=["M6AX9"])
-    # From a store, with its credentials in the nodes' environment.
+    # Read from a store, with its credentials in the nodes' environment.
     server.create_bucket(Bucket="rows")
     server.upload_file(str(path), "rows", "a_dataset.parquet")
     remote = lobset.ray.read("s3://rows/a_dataset.parquet", ["row"])

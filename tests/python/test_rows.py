@@ -1,4 +1,4 @@
-"""Rows and windows of rows at random: against Polars and NumPy, from a cache file and without."""
+"""Random rows and windows of rows, with and without a cache file, compared with Polars and NumPy."""
 
 import pickle
 from itertools import pairwise
@@ -153,7 +153,7 @@ def test_every_way_gives_the_same_windows(dataset, folder):
         found = [(x.tobytes(), int(y)) for samples, of in source for x, y in zip(samples, of, strict=True)]
         assert sorted(found) == sorted((x.tobytes(), int(y)) for x, y in zip(want, labels, strict=True))
     assert np.isfinite(want).all() and abs(want[..., ::2].mean()) < 1
-    # Prices of one mean and deviation keep the order of the levels.
+    # Prices normalised by one mean and deviation keep the order of the levels.
     assert all((want[..., 4 * a] < want[..., 4 * b]).all() for a, b in pairwise(range(4)))
     assert repr(made).startswith("WindowDataset(") and "length=30" in repr(made)
 

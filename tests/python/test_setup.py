@@ -1,4 +1,4 @@
-"""The settings file of `lobset init` and its schema, and what the command says without credentials."""
+"""The settings file of `lobset init` and its schema, and the messages of the command without credentials."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import lobset
 
 
 def command(*words, **variables):
-    """Runs the command of the package without credentials in the environment."""
+    """Runs the package's command without credentials in the environment."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GOOGLE_", "AZURE_"))}
     return subprocess.run(
         [sys.executable, "-m", "lobset", *map(str, words)],

@@ -1,4 +1,4 @@
-"""PyTorch: the line that must work, workers, samplers, streams, and the example."""
+"""PyTorch: datasets in a `DataLoader`, workers, samplers, streams, and the example."""
 
 import re
 import subprocess
@@ -44,10 +44,10 @@ def test_the_line_that_must_work(dataset):
 def test_batches_are_handed_over_without_a_copy(dataset, workers):
     depth = lobset.torch.DepthDataset(dataset, "holdout", stride=7)
     for tensors, labels in DataLoader(depth, batch_size=9, num_workers=workers):
-        # Memory of one batch, not stacked from samples.
+        # The memory is that of one batch, not stacked from samples.
         assert tensors.is_contiguous() and tensors._base is None and tensors.shape[1:] == depth.shape
         assert labels.dtype == torch.int64
-    # What is no whole batch is collated as by PyTorch.
+    # Samples that are not a whole batch are collated as by PyTorch.
     collate = torch.utils.data.default_collate
     items = depth.__getitems__([3, 1, -1])
     assert [label for _, label in items] == depth.labels()[[3, 1, -1]].tolist()
@@ -141,7 +141,7 @@ def test_eight_workers_give_every_sample_exactly_once(dataset, method):
     )
     want = rows.samples.batch(np.arange(len(rows)))[0]
     want = want[np.lexsort(want.T)]
-    rows[0]  # Something is held before the workers begin.
+    rows[0]  # Use the dataset before the workers start.
     mapped = DataLoader(rows, batch_size=50, shuffle=True, num_workers=8, multiprocessing_context=method)
     stream = lobset.torch.SampleStream(rows, seed=1, block=64)
     streamed = DataLoader(stream, batch_size=50, num_workers=8, multiprocessing_context=method)

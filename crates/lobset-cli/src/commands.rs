@@ -16,8 +16,8 @@ use crate::print::{escaped, print, say};
 use crate::progress::Bars;
 use crate::{setup, summary};
 
-/// Runs a command and prints its result to stdout. Returns the outcome, and notes to show beside an error. A result that
-/// is a failure in itself is printed, and its error returned beside it.
+/// Runs a command and prints its result to stdout. Returns the outcome, and notes to show beside an error. If the
+/// result itself is a failure, prints it and returns its error as well.
 pub fn run(
     command: Command,
     talk: &Talk,
@@ -38,7 +38,7 @@ fn run_watched(
     ray: Option<Ray<'_>>,
     (bars, monitor): (&Bars, &Monitor<'_>),
 ) -> Result<Option<Error>, Error> {
-    // The verdict comes first, and what to be aware of where it is seen: at the end.
+    // The verdict comes first, and warnings last, where users see them.
     let finish = |written: Option<&Path>, warnings: &[String], page: &dyn Fn() -> Page, result: Json<'_>| {
         let printed = finish(talk, written, page, result);
         tell(talk, "warning", warnings);
@@ -156,13 +156,13 @@ fn written(files: &[PathBuf]) -> Page {
     page
 }
 
-/// Prints a text that was asked for, also with `-q`.
+/// Prints a text that the user asked for, even with `-q`.
 fn print_text(talk: &Talk, text: &str) -> Result<(), Error> {
     let json = || serde_json::json!({ "text": text }).to_string() + "\n";
     if talk.json { print(&json(), None) } else { print(text, None) }
 }
 
-/// Prints the result to stdout, unless only errors are wanted. `written` is the path that the command has written.
+/// Prints the result to stdout, unless only errors are wanted. `written` is the path that the command wrote.
 fn finish(talk: &Talk, written: Option<&Path>, page: &dyn Fn() -> Page, json: Json<'_>) -> Result<(), Error> {
     let done = written.map(|out| format!("{} is complete: only this report was lost", out.display()));
     match (talk.json, talk.quiet) {
@@ -202,7 +202,7 @@ fn simulate(
     finish(talk, Some(folder), &page, &|| serde_json::to_string_pretty(&result))
 }
 
-/// Converts an error of the simulator into one of the library.
+/// Converts a simulator error into a library error.
 pub fn simulator_error(error: lobset_sim::Error) -> Error {
     match error {
         lobset_sim::Error::Output { path, cause } => Error::output(&path, cause),

@@ -28,10 +28,11 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// Connects to a Ray cluster: the one at an address, or the default one.
 pub type Ray<'a> = &'a dyn Fn(Option<&str>) -> lobset::Result<Box<dyn Executor>>;
 
-/// Runs the command line, whose first word is the program's name, and returns the exit code. Handles Ctrl-C from then
-/// on; ends the process itself on `--help`, `--version` and invalid flags. Without `ray` there is no `--engine ray`.
+/// Runs the command line, whose first word is the program's name, and returns the exit code. Installs a Ctrl-C handler,
+/// which stays installed; ends the process itself on `--help`, `--version` and invalid flags. Without `ray`,
+/// `--engine ray` is not available.
 pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u8 {
-    // Reaching the file size limit should fail the write, not kill the process. Blocking a signal that exists cannot
+    // Reaching the file size limit should fail the write, not kill the process. Blocking an existing signal cannot
     // fail.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
     let words: Vec<OsString> = words.into_iter().collect();
@@ -50,7 +51,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, ray: Option<Ray<'_>>) -> u
     }
     match commands::run(command, &talk, &STOP, ray) {
         (Ok(None), _) => 0,
-        // Stdout has the result, which says the same.
+        // The result on stdout already says so.
         (Ok(Some(error)), notes) => fail(&error, &notes, false),
         (Err(error), notes) => fail(&error, &notes, talk.json),
     }
@@ -69,7 +70,7 @@ fn class(error: &Error) -> (u8, &'static str) {
     }
 }
 
-/// The problems of an error one by one, for errors that may have several.
+/// The individual problems of an error, for errors that may have several.
 fn problems(error: &Error) -> Vec<String> {
     match error {
         Error::Config(e) => e.problems.clone(),

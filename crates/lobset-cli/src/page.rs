@@ -1,4 +1,5 @@
-//! Text for a terminal: plain or in colours, with tables. What comes from outside cannot steer the terminal.
+//! Text for a terminal: plain or in colours, with tables. Escapes text from outside so that it cannot control the
+//! terminal.
 
 use std::io;
 
@@ -46,12 +47,12 @@ impl Page {
         self
     }
 
-    /// Adds one plain line, whatever its text contains.
+    /// Adds one plain line, even if its text contains line breaks.
     pub fn line(&mut self, text: impl AsRef<str>) -> &mut Self {
         self.push(Style::Plain, printable(text.as_ref()) + "\n")
     }
 
-    /// Adds a sentence, cut into lines of at most 80 characters where words permit.
+    /// Adds a sentence, wrapped at 80 characters if its words are short enough.
     pub fn sentence(&mut self, text: &str) -> &mut Self {
         self.push(Style::Plain, wrapped(&printable(text), 80, "  ") + "\n")
     }
@@ -83,7 +84,8 @@ impl Page {
         self
     }
 
-    /// The text for stdout, in colours if it is a terminal that has them (`NO_COLOR` and `CLICOLOR_FORCE` decide too).
+    /// The text for stdout, in colours if it is a terminal that supports them (`NO_COLOR` and `CLICOLOR_FORCE` override
+    /// this).
     pub fn for_stdout(&self) -> String {
         self.text(AutoStream::choice(&io::stdout()) != ColorChoice::Never)
     }
@@ -159,7 +161,7 @@ pub fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Cuts a text into lines of at most `width` characters where words permit; those after the first begin with `indent`.
+/// Wraps a text at `width` characters if its words are short enough; lines after the first begin with `indent`.
 pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

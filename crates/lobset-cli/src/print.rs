@@ -37,7 +37,7 @@ pub fn say(kind: &str, message: &str) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Escapes control characters in each line of a text, so that names in the data cannot steer the terminal.
+/// Escapes control characters in each line of a text, so that names in the data cannot control the terminal.
 pub fn escaped(text: &str) -> String {
     let mut lines = text.split('\n').map(printable);
     let first = lines.next().unwrap_or_default().into_owned();

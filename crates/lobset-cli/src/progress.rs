@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn a_bar_takes_one_line_of_80_columns() {
         for stage in Stage::ALL {
-            // Two thousand times the production run.
+            // The last one is two thousand times the production run.
             for total in [1, 75_400_000, 150_000_000_000] {
                 let terminal = InMemoryTerm::new(5, 80);
                 let bar = ProgressBar::with_draw_target(

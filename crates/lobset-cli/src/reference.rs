@@ -1,4 +1,4 @@
-//! `docs/reference/cli.md`: the command line as a page, written from the flags themselves.
+//! `docs/reference/cli.md`: a page about the command line, generated from its flags.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,13 +13,13 @@ use crate::args;
 #[path = "../../lobset/tests/common/up_to_date.rs"]
 mod up_to_date;
 
-/// Text that Markdown shows as it is, in a table too.
+/// Escapes text so that Markdown shows it unchanged, even in a table.
 fn cell(text: &str) -> String {
     let text = text.replace('\n', " ");
     ['\\', '|', '<', '*', '_'].iter().fold(text, |text, c| text.replace(*c, &format!("\\{c}")))
 }
 
-/// Paragraphs that Markdown shows as they are, and examples as code.
+/// Paragraphs that Markdown shows unchanged, with examples as code.
 fn paragraphs(text: &str) -> String {
     let shown = text.split("\n\n").map(|paragraph| match paragraph.split_once(":\n") {
         Some((title, lines)) if title.starts_with("Example") => {

@@ -1,4 +1,4 @@
-//! The commands that set a machine or a project up: a settings file, completions of a shell, manual pages.
+//! The commands that set up a machine or a project: a settings file, shell completions, manual pages.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,7 +17,7 @@ const SETTINGS_FILE: &str = "lobset.toml";
 /// The contents of a manual page.
 const OF_LOBSET: &str = ".TH lobset";
 
-/// Writes a settings file and its schema; returns their paths. A schema of this version may be there already.
+/// Writes a settings file and its schema; returns their paths. A schema of this version may already exist.
 ///
 /// # Errors
 /// [`Error::Config`] when the currency is not a valid tag, [`Error::Output`] when a file exists or cannot be written.
@@ -64,7 +64,8 @@ pub fn page() -> Result<String, Error> {
 /// Writes the manual pages; returns their paths.
 ///
 /// # Errors
-/// [`Error::Output`] when something else has the name of a page, or it cannot be written.
+/// [`Error::Output`] when something that is not a manual page of lobset has the name of one, or a page cannot be
+/// written.
 pub fn pages(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut command = args::command().disable_help_subcommand(true);
     command.build();

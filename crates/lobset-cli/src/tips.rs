@@ -1,4 +1,4 @@
-//! Tips for mistakes in the use of the command that its parser knows no cure for.
+//! Tips for usage errors for which the parser itself has none.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use lobset::printable;
 
-/// Adds a tip to an error of usage, if there is one to give.
+/// Adds a tip to a usage error, if there is one.
 pub fn with_tip(mut error: Error) -> Error {
     if let Some(tip) = tip(&error) {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
@@ -17,7 +17,7 @@ pub fn with_tip(mut error: Error) -> Error {
 
 fn tip(error: &Error) -> Option<String> {
     match (error.kind(), error.get(ContextKind::InvalidSubcommand), error.get(ContextKind::InvalidArg)) {
-        // The name of a file or folder in the place of a command.
+        // The name of a file or folder instead of a command.
         (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word)), _) if Path::new(word).exists() => {
             let word = printable(word);
             Some(format!(

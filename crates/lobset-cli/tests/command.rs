@@ -1,4 +1,4 @@
-//! The product as a user runs it: exit codes, what goes to stdout and stderr, settings from all sides.
+//! The command as a user runs it: exit codes, what goes to stdout and stderr, and settings from all sources.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod place;
@@ -63,7 +63,7 @@ fn inspect_takes_the_settings_that_it_uses() {
         assert_eq!(ran.code, 0, "{}: {}", setting.key, ran.err);
     }
     assert_eq!(place.run("inspect market --nbins 7").code, 2);
-    // A file for all commands may have the others.
+    // A settings file for all commands may contain settings that this command does not use.
     std::fs::write(place.path().join("lobset.toml"), "nbins = 7\naliases = 'keep'\n").unwrap();
     assert_eq!(place.run("inspect market --config lobset.toml").code, 0);
 }
@@ -73,7 +73,7 @@ fn phases_can_run_one_by_one() {
     let place = Place::new();
     let fitted = place.run(&format!("thresholds market -o t.json {SMALL}"));
     assert_eq!(fitted.code, 0, "{}", fitted.err);
-    // It is replaced when asked, and nothing else is.
+    // `--overwrite` replaces a thresholds file and nothing else.
     let again = |out: &str| place.run(&format!("thresholds market -o {out} --overwrite {SMALL}"));
     assert_eq!(again("t.json").code, 0);
     std::fs::write(place.path().join("notes.json"), "{}").unwrap();
@@ -85,7 +85,7 @@ fn phases_can_run_one_by_one() {
          help: choose another name for the file\n"
     );
     assert_eq!(std::fs::read(place.path().join("notes.json")).unwrap(), b"{}");
-    // Settings that are not named are those of the thresholds file.
+    // Settings that are not given come from the thresholds file.
     let built = place.run("build market -o built --thresholds t.json --min-symbol-samples 500");
     assert_eq!(built.code, 0, "{}", built.err);
     assert_eq!(place.run("validate built").code, 0);
@@ -96,7 +96,7 @@ fn phases_can_run_one_by_one() {
 #[test]
 fn a_boundary_time_outside_the_data_is_refused_or_warned_of() {
     let place = Place::new();
-    // The market runs from Monday to Wednesday, in UTC from Sunday evening on.
+    // The market runs from Monday to Wednesday; in UTC it starts on Sunday evening.
     for command in ["process market -o out", "thresholds market -o t.json"] {
         let early = place.run(&format!("{command} {SMALL} --fit-until 2024-01-01"));
         assert_eq!(early.code, 1, "{}", early.err);
@@ -115,7 +115,8 @@ fn a_boundary_time_outside_the_data_is_refused_or_warned_of() {
     for file in ["manifest.json", "report.html"] {
         assert!(std::fs::read_to_string(place.path().join("out").join(file)).unwrap().contains("the holdout is empty"));
     }
-    // Thresholds of the past may meet data without a fit half, but data without a holdout is no test.
+    // Old thresholds may be applied to data without a fit half. Data without a holdout cannot test anything, so it is
+    // warned about.
     let applied = place.run(&format!("build market -o applied --thresholds t.json {SMALL}"));
     assert_eq!(applied.code, 0, "{}", applied.err);
     assert!(
@@ -129,7 +130,7 @@ fn a_boundary_time_outside_the_data_is_refused_or_warned_of() {
 fn without_a_currency_the_tag_and_its_preset_follow_from_the_data() {
     let place = Place::empty();
     let windows = "--lookback-rows 100 --lookforward-input 100 --lookforward-offset 10 --min-symbol-samples 500";
-    // The root of the symbols, the tag, and its classes.
+    // The root of the symbols, the tag, and its number of classes.
     for (root, tag, nbins) in [("M6A", "AUDUSD", 21), ("PJY", "GBPJPY", 9), ("ZZ", "GLBX.MDP3", 21)] {
         let market = format!("market-{root}");
         assert_eq!(place.run(&format!("simulate {market} --days 2 --rows 12000 --currency {root}")).code, 0);
@@ -148,7 +149,7 @@ fn without_a_currency_the_tag_and_its_preset_follow_from_the_data() {
         let inspected = place.run(&format!("inspect {market}"));
         assert!(inspected.out.contains(&format!("process would name the datasets {tag}_…\n")), "{}", inspected.out);
     }
-    // A setting of the user beats the preset, even one that equals the plain default.
+    // The user's setting overrides the preset, even if it equals the plain default.
     let ran = place.run(&format!("process market-PJY -o kept {windows} --nbins 21 --json"));
     let manifest: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(
@@ -156,7 +157,7 @@ fn without_a_currency_the_tag_and_its_preset_follow_from_the_data() {
         (Some("GBPJPY"), Some(21))
     );
     assert_eq!(manifest["config"]["micro_pip_size"].as_f64(), Some(0.001));
-    // The phases one by one come to the same.
+    // Running the phases one by one gives the same result.
     assert_eq!(place.run(&format!("thresholds market-PJY -o t.json {windows}")).code, 0);
     let read = |path: &str| std::fs::read(place.path().join(path)).unwrap();
     assert_eq!(read("t.json"), read("PJY/thresholds.json"));
@@ -169,7 +170,7 @@ fn without_a_currency_the_tag_and_its_preset_follow_from_the_data() {
     // The thresholds were fitted with nine classes: the preset of another currency does not fit them.
     let ran = place.run(&format!("process market-PJY -o again --overwrite {windows} --thresholds t.json --nbins 21"));
     assert!(ran.code == 2 && ran.err.contains("nbins: 21 differs from 9"), "{}", ran.err);
-    // Case does not matter, and several markets in one input have the code of their dataset.
+    // Case does not matter, and if the input has several markets, the tag is their dataset code.
     let ran = place.run(&format!("process market-PJY -o lower {windows} --currency gbpjpy"));
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(read("lower/GBPJPY_PJYM4_dataset.parquet"), read("PJY/GBPJPY_PJYM4_dataset.parquet"));
@@ -291,7 +292,7 @@ fn each_class_of_failure_has_its_exit_code_and_its_cure() {
     assert!(bad.err.starts_with("error: bad.dbn: byte 0: "), "{}", bad.err);
     assert_eq!(place.run(&format!("process market -o made/on/the/way {SMALL}")).code, 0);
     assert_eq!(place.run(&format!("process market -o out {SMALL}")).code, 0);
-    // No manifest is no dataset; a damaged one, or any other damaged file, is a failed validation.
+    // A folder without a manifest is not a dataset; a damaged manifest, or any other damaged file, fails validation.
     assert_eq!(place.run("validate market").code, 3);
     let files = ["manifest.json", "thresholds.json", "report.html", "AUDUSD_M6AM4_dataset.parquet"];
     for file in files {
@@ -330,7 +331,7 @@ fn every_row_is_compared_and_a_certificate_is_left() {
     let sum = Command::new("sha256sum").arg(place.path().join("out/manifest.json")).output().unwrap().stdout;
     assert_eq!(certificate["manifest"]["sha256"], String::from_utf8_lossy(&sum[..64]).as_ref());
     assert_eq!((&certificate["against"]["all"], &certificate["against"]["rows"]), (&true.into(), &certificate["rows"]));
-    // It replaces itself and nothing else, and is no part of the dataset.
+    // A certificate replaces only another certificate, and must be outside the dataset.
     assert_eq!(place.run("validate out --certificate proof.json").code, 0);
     std::fs::write(place.path().join("notes.json"), "{}").unwrap();
     for file in ["notes.json", "out/proof.json", "out/manifest.json", "nowhere/proof.json"] {
@@ -339,7 +340,7 @@ fn every_row_is_compared_and_a_certificate_is_left() {
     }
     assert_eq!(std::fs::read(place.path().join("notes.json")).unwrap(), b"{}");
     assert_eq!(place.run("validate out").code, 0);
-    // A failed validation certifies nothing.
+    // A failed validation writes no certificate.
     std::fs::remove_file(place.path().join("proof.json")).unwrap();
     std::fs::write(place.path().join("out/note.txt"), "mine").unwrap();
     let failed = place.run("validate out --certificate proof.json");
@@ -451,7 +452,7 @@ fn a_run_that_is_killed_leaves_out_as_it_was_and_the_next_one_goes_on() {
     assert_eq!(left.len(), 2, "{left:?}");
 }
 
-/// The files of a folder and their bytes, but for what tells the time.
+/// The files of a folder and their bytes, without anything that depends on time.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| {
         let path = entry.unwrap().path();
@@ -481,7 +482,7 @@ fn the_portable_ways_make_the_same_output() {
         contents(&place.path().join(out))
     };
     let want = process("native", false);
-    // Where there is nothing, and over what is there.
+    // Into a new folder, and over an existing one.
     assert_eq!(process("portable", true), want);
     assert_eq!(process("portable", true), want);
     let mut left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -522,9 +523,10 @@ fn fifty_kills_at_random_moments_change_no_byte() {
             child.kill().unwrap();
             kills += 1;
         }
-        // Killed, or done before.
+        // It was killed, or had finished before.
         assert!(child.wait().unwrap().code().is_none_or(|code| code == 0));
-        // Whatever was killed whenever: one of the two, whole. The portable way has a moment without OUT.
+        // Whenever the kill happened, one of the two results is there, complete. The portable method has a moment
+        // without OUT.
         let moved = portable && !out.exists();
         let found = contents(&if moved { place.path().join(".out.lobset-work/replaced") } else { out.clone() });
         assert!(found == seven || found == eleven, "after {kills} kills: {:?}", found.keys());
@@ -537,7 +539,7 @@ fn fifty_kills_at_random_moments_change_no_byte() {
             assert_eq!(left, ["market", "out"]);
         }
     }
-    // A kill after the first scan: the next run finds it. Where the run was faster, once more.
+    // Kill the run after the first scan, which the next run must find. If the run finished first, try again.
     let scans = place.path().join(".out.lobset-work/scans");
     let receipts = || std::fs::read_dir(&scans).into_iter().flatten().flatten().map(|entry| entry.path());
     let resumed = (0..20).any(|_| {

@@ -1,4 +1,4 @@
-//! The command `explain` where the dataset is not what the raw files give.
+//! The command `explain` on a dataset that differs from the raw files.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod place;
@@ -23,7 +23,7 @@ fn a_dataset_that_differs_has_the_code_of_a_failed_validation() {
         assert!(printed.contains(&difference), "{printed}");
     }
     assert!(text.err.starts_with("error: market_out: validation failed\n"), "{}", text.err);
-    // One object, which says the same.
+    // A single JSON object says the same.
     let json = place.run(&format!("{line} --json"));
     assert_eq!(json.code, 5);
     let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();

@@ -1,18 +1,18 @@
-//! Files made to hurt, under a limit of memory: each is refused with exit code 3, soon and in a few megabytes.
+//! Malicious files, read under a memory limit: each is refused with exit code 3, quickly and using a few megabytes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::Command;
 
-/// A zstd frame whose contents are `start` and then `count` times 128 KiB of one byte (RFC 8878, section 3.1.1): four bytes
-/// of the file stand for each.
+/// A zstd frame that decompresses to `start` followed by `count` times 128 KiB of one byte (RFC 8878, section 3.1.1).
+/// Each of these blocks takes four bytes of the file.
 fn bomb(start: &[u8], fill: u8, count: usize) -> Vec<u8> {
     const RAW: u32 = 0;
     const RLE: u32 = 1;
     let header = |kind: u32, size: usize, last: bool| {
         ((size as u32) << 3 | kind << 1 | u32::from(last)).to_le_bytes()[..3].to_vec()
     };
-    // No checksum, no size of the contents, a window of 8 MiB.
+    // No checksum, no content size, a window of 8 MiB.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3];
     frame.extend(header(RAW, start.len(), false));
     frame.extend(start);
@@ -54,7 +54,7 @@ fn a_small_file_that_declares_a_lot_of_metadata_takes_little_memory() {
     for error in refusals(folder.path(), "short.dbn", &prelude(256 << 20)) {
         assert!(error.contains("the file ends within its metadata: it is truncated"), "{error}");
     }
-    // A terabyte of nothing.
+    // A sparse file of one terabyte.
     let hole = std::fs::File::create(folder.path().join("hole.dbn")).unwrap();
     hole.set_len(1 << 40).unwrap();
     let line = format!("ulimit -v 400000; exec {} inspect hole.dbn", env!("CARGO_BIN_EXE_lobset"));

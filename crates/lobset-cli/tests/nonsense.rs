@@ -1,5 +1,5 @@
-//! Settings of every wrong kind, from files, the environment and flags: exit code 2 and a message that names the setting,
-//! nothing on disk, no panic, no wait and no memory without end.
+//! Invalid settings of every kind, from files, the environment and flags. Each gives exit code 2 and a message that
+//! names the setting, and leaves nothing on disk; the command never panics, hangs or uses unbounded memory.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A command that takes longer waits for something that never comes.
+/// A command that takes longer than this is considered hung.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Place(tempfile::TempDir);
@@ -38,11 +38,11 @@ impl Place {
         names
     }
 
-    /// Runs with two gibibytes of address space: what reads without end stops there.
+    /// Runs with two gibibytes of address space, which stops anything that reads without end.
     fn run_with(&self, words: &[&OsStr], variables: &[(OsString, OsString)]) -> Ran {
         let files = tempfile::tempdir().unwrap();
         let open = |name: &str| std::fs::File::create(files.path().join(name)).unwrap();
-        // A shell would drop variables whose names it cannot spell.
+        // No shell: it would drop variables whose names it does not accept.
         let mut child = Command::new("prlimit")
             .args(["--as=2147483648", env!("CARGO_BIN_EXE_lobset")])
             .args(words)
@@ -77,7 +77,7 @@ impl Place {
         self.run_with(&words, &variables)
     }
 
-    /// The run is refused with a message that holds `parts`, and leaves nothing.
+    /// Asserts that the run is refused with a message that contains `parts`, and leaves nothing behind.
     fn refuses(&self, what: &str, ran: &Ran, parts: &[&str]) {
         let Ran { code, out, err } = ran;
         assert_eq!((*code, out.as_str()), (Some(2), ""), "{what}: {err}");
@@ -188,7 +188,7 @@ fn text_that_is_no_settings() {
         (&many, &["key_0", "key_4999"]),
     ];
     for (text, parts) in cases {
-        // The file is named in every message but those about what the settings come to together.
+        // Every message names the file, except those about a combination of settings.
         std::fs::write(place.path().join("deep.toml"), text).unwrap();
         let ran = place.run(&format!("{PROCESS} --config deep.toml"), &[]);
         let what: String = text.chars().take(80).collect();
@@ -221,7 +221,7 @@ fn environments_that_are_no_settings() {
     place.refuses("a value that is not valid UTF-8", &value, &["LOBSET_NBINS"]);
     let name = place.run_with(&words, &[(bytes(b"LOBSET_\xff"), "9".into())]);
     place.refuses("a name that is not valid UTF-8", &name, &["LOBSET_"]);
-    // Other programs' variables may hold what they like.
+    // Variables of other programs may contain anything.
     let words: Vec<&OsStr> = ["inspect", "market"].map(OsStr::new).to_vec();
     let other = [(bytes(b"OTHER\xff"), bytes(b"\xfe")), ("NO_COLOR".into(), bytes(b"\xff"))];
     assert_eq!(place.run_with(&words, &other).code, Some(0));

@@ -1,4 +1,4 @@
-//! The commands that set a project or a machine up: `init`, `completions`, `man`.
+//! The commands that set up a project or a machine: `init`, `completions`, `man`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod place;
@@ -15,7 +15,7 @@ fn a_settings_file_is_written_once_and_can_be_used() {
     let written = read("lobset.toml");
     assert!(written.starts_with("#:schema ./lobset.schema.json\n"), "{written}");
     serde_json::from_str::<serde_json::Value>(&read("lobset.schema.json")).unwrap();
-    // As a user edits it.
+    // Edit the file as a user would.
     let edited = written.replace("#lookback_rows = 5000", "lookback_rows = 100");
     let edited = edited.replace("#min_symbol_samples = 50000", "min_symbol_samples = 500");
     std::fs::write(place.path().join("lobset.toml"), &edited).unwrap();
@@ -25,13 +25,13 @@ fn a_settings_file_is_written_once_and_can_be_used() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let manifest: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(manifest["config"]["lookback_rows"], 100);
-    // What is there stays, whichever of the two it is.
+    // Neither of the two files is replaced.
     for kept in ["lobset.toml", "lobset.schema.json"] {
         let refused = place.run("init --currency USDJPY");
         assert_eq!(refused.code, 4);
         assert!(refused.err.starts_with(&format!("error: {kept}: already exists\nhelp: ")), "{}", refused.err);
         assert_eq!(read("lobset.toml"), edited);
-        // For the second round: a schema of someone else, and no settings.
+        // For the second round: a schema from another program, and no settings file.
         std::fs::write(place.path().join("lobset.schema.json"), "mine").unwrap();
         if kept == "lobset.toml" {
             continue;
@@ -41,7 +41,7 @@ fn a_settings_file_is_written_once_and_can_be_used() {
         assert!(!place.path().join("lobset.toml").exists());
         assert_eq!(read("lobset.schema.json"), "mine");
     }
-    // Elsewhere, with the preset of a currency; a schema of this version is no obstacle.
+    // In another folder, with the preset of a currency. An existing schema of this version is accepted.
     assert_eq!(place.run("init made/here --currency usdjpy").code, 0);
     assert!(read("made/here/lobset.toml").contains("\ncurrency = \"USDJPY\"\n"));
     std::fs::remove_file(place.path().join("made/here/lobset.toml")).unwrap();
@@ -107,7 +107,7 @@ fn a_dry_run_says_what_a_run_would_do_and_writes_nothing() {
     assert_eq!(place.run(&format!("{line} --dry-run")).code, 4, "OUT exists");
     assert_eq!(place.run(&format!("{line} --dry-run --overwrite")).code, 0);
     assert_eq!(place.run(&format!("{line} --dry-run --engine ray")).code, 2);
-    // What is closed is no terminal: nothing fails.
+    // With stdout discarded, nothing fails.
     let quiet = place.command(&format!("{line} --dry-run --overwrite -q")).stdout(Stdio::null()).output().unwrap();
     assert!(quiet.status.success() && quiet.stderr.is_empty());
 }

@@ -33,13 +33,13 @@ fn targets_are_fitted_built_and_validated() {
         assert!(fitted.out.contains(part), "{part} in {}", fitted.out);
     }
     assert_eq!(json(&place, "t.json"), thresholds);
-    // The targets of the file need not be named again.
+    // The file's targets need not be given again.
     let built = place.run("build market -o built --thresholds t.json --min-symbol-samples 500");
     assert_eq!(built.code, 0, "{}", built.err);
     let hash = |out: &str| json(&place, &format!("{out}/manifest.json"))["symbols"][0]["dataset"]["rows"].clone();
     assert_eq!(hash("built"), hash("out"));
     assert_eq!(place.run("validate built --against market --all").code, 0);
-    // Others are refused.
+    // Different targets are refused.
     let other = place.run("build market -o other --thresholds t.json --target h50=return(51),classes=share");
     assert_eq!(other.code, 2);
     assert!(other.err.contains("targets: h50=means,"), "{}", other.err);
@@ -114,7 +114,7 @@ fn on_coarse_books_quantiles_name_the_rules_that_help() {
         let fit = classes(&place, "share", "fit");
         assert_eq!(fit.len(), 4);
         let all = |class: usize| fit.iter().map(|(_, counts)| counts[class]).sum::<u64>();
-        // More than a third where more than a third are zero.
+        // The class is larger than a third if more than a third of the movements are zero.
         let (stationary, rows) = (all(1), (0..3).map(all).sum::<u64>());
         assert!(stationary * 1_000 >= rows * 333 && all(0) > 0 && all(2) > 0, "{fit:?}");
     }

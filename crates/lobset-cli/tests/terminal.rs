@@ -1,4 +1,4 @@
-//! What is at the other end of stdout and stderr, and what must not get there.
+//! Closed, full and limited stdout and stderr, and text that must not reach a terminal.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod place;
@@ -29,7 +29,7 @@ fn a_reader_who_goes_is_no_failure() {
         let ran = Ran::from(place.command(line).stdout(closed()).output().unwrap());
         assert_eq!((ran.code, ran.err.contains("panicked")), (0, false), "{line}: {}", ran.err);
     }
-    // An error stays one, even if nobody hears of it.
+    // An error still sets the exit code, even if its message cannot be printed.
     for line in ["inspect absent", "inspect absent --json", "validate market"] {
         let outcome = place.command(line).stdout(closed()).stderr(closed()).status().unwrap();
         assert_eq!(outcome.code(), Some(3), "{line}");
@@ -77,12 +77,12 @@ fn a_full_disk_behind_stdout_is_told_with_what_was_done() {
         assert!(help.is_none_or(|help| ran.err.contains(&help)), "{}", ran.err);
     }
     assert_eq!(place.run("validate out").code, 0);
-    // Nothing can be said here, and nothing is lost.
+    // Nothing can be printed, but nothing is lost.
     let outcome = place.command("validate out").stderr(full()).output().unwrap();
     assert_eq!(outcome.status.code(), Some(0));
 }
 
-/// A limit on the size of files is an error as a full disk is.
+/// Reaching a file size limit is an error, like a full disk.
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error() {
     let place = Place::new();

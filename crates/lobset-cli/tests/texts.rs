@@ -1,5 +1,5 @@
-//! What the command prints, text by text: helps, the likeliest errors, summaries. `INSTA_UPDATE=always cargo test
-//! --workspace --locked --test texts` rewrites `snapshots/`.
+//! Snapshots of what the command prints: help texts, the most common errors, summaries.
+//! `INSTA_UPDATE=always cargo test --workspace --locked --test texts` rewrites `snapshots/`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod place;
@@ -8,7 +8,8 @@ use std::fmt::Write;
 
 use place::{Place, Ran, SMALL};
 
-/// Replaces what differs between two runs or machines: times, rates, sizes of files, positions in compressed files.
+/// Replaces anything that differs between runs or machines: times, rates, sizes of files, positions in compressed
+/// files.
 fn stable(text: &str) -> String {
     let number = |word: &str| {
         let word = word.trim_start_matches('(');
@@ -54,7 +55,7 @@ fn helps() {
     let help = told(&place, "--help");
     let (_, commands) = help.split_once("\nCommands:\n").unwrap();
     let (commands, _) = commands.split_once("\n\n").unwrap();
-    // Lines that go on with the meaning of a command are indented further.
+    // Lines that continue the description of a command are indented further.
     let commands = commands.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
     let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.contains(&"report") && commands.last() == Some(&"help"), "{commands:?}");
@@ -143,7 +144,7 @@ fn summaries() {
         ("report", "report out"),
     ] {
         let told = told(&place, line);
-        // The wide tables are those of -v.
+        // Only the tables of -v are wider.
         let wide = |line: &&str| line.chars().count() > 80 && !line.starts_with("$ ");
         let (stdout, _) = told.split_once("--- stderr ---").unwrap_or((&told, ""));
         assert!(line.contains(" -v") || !stdout.lines().any(|line| wide(&line)), "{told}");
@@ -152,7 +153,7 @@ fn summaries() {
     assert!(!place.path().join("other_out").exists());
 }
 
-/// Of many symbols the extremes are shown, and on a terminal the verdict and the drift have colours.
+/// With many symbols only the extremes are shown, and on a terminal the verdict and the drift are coloured.
 #[test]
 fn summaries_of_many_symbols_and_in_colours() {
     let place = Place::empty();
@@ -162,7 +163,7 @@ fn summaries_of_many_symbols_and_in_colours() {
     insta::assert_snapshot!("summary_many_inspect", told(&place, "inspect market"));
     let colours = |line: &str| {
         let ran = Ran::from(place.command(line).env("COLUMNS", "80").env("CLICOLOR_FORCE", "1").output().unwrap());
-        // Readable in a diff, and `stable` sees the numbers.
+        // Replace escape sequences so that diffs are readable and `stable` finds the numbers.
         stable(&ran.out.replace('\x1b', "<")).replace("<[0m", "</>")
     };
     insta::assert_snapshot!("summary_in_colours", colours("validate out"));

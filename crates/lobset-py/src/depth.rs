@@ -15,7 +15,7 @@ pub fn parse_features(py: Python<'_>, names: Vec<String>) -> PyResult<Vec<Featur
     names.iter().map(|name| name.parse()).collect::<Result<_, ConfigError>>().or_raise(py)
 }
 
-/// The shape of a tensor; a single channel has no axis of its own.
+/// The shape of a tensor; with a single channel there is no channel axis.
 pub fn shape(spec: &DepthSpec) -> Vec<usize> {
     match spec.shape() {
         [1, ladder, bins] => vec![ladder, bins],

@@ -18,7 +18,7 @@ use crate::settings;
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Runs `work` on a thread without the interpreter's lock. Reports to `progress(stage, done, total)`. Ctrl-C, or an
-/// exception of `progress`, stops the work and is raised when the work has ended.
+/// exception raised by `progress`, stops the work and is raised once the work has ended.
 pub fn run<T: Send>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
@@ -38,7 +38,8 @@ pub fn run<T: Send>(
         let worker = std::thread::Builder::new().spawn_scoped(scope, job)?;
         let mut raised = None;
         let mut shown = Shown { stage: Stage::Scan, done: 0, total: 0 };
-        // The receiver moves into the closure that runs without the lock, which returns it until the work ends.
+        // The receiver moves into the closure that runs without the lock, and the closure returns it until the work
+        // ends.
         let mut news = Some(news);
         while let Some(open) = news.take() {
             let heard = py.detach(|| {
@@ -200,8 +201,8 @@ pub fn fit_thresholds(
     json(&run(py, progress, |monitor, _| lobset::fit_thresholds(&inputs, &out, &config, &options, monitor))?)
 }
 
-/// Proves an output folder, against raw files if given (all rows without a seed), and writes a certificate on request;
-/// returns the result as JSON.
+/// Validates an output folder, compares it with raw files if given (every row if there is no seed), and writes a
+/// certificate on request; returns the result as JSON.
 #[pyfunction]
 #[pyo3(signature = (folder, against, seed, certificate, symbology, threads, progress))]
 pub fn validate(
@@ -222,14 +223,14 @@ pub fn validate(
     })?)
 }
 
-/// Makes the report of a folder of datasets anew; returns whether it has changed.
+/// Regenerates the report of an output folder; returns whether it has changed.
 #[pyfunction]
 pub fn report(py: Python<'_>, folder: PathBuf, threads: usize, progress: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
     let options = Options { threads, ..Options::default() };
     run(py, progress, |monitor, _| lobset::report(&folder, &options, monitor))
 }
 
-/// Explains one row of a dataset; returns the result as JSON, and as text.
+/// Explains one row of a dataset; returns the result as JSON and as text.
 #[pyfunction]
 #[pyo3(signature = (folder, symbol, row, against, symbology, threads, progress))]
 pub fn explain(

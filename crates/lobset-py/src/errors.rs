@@ -1,4 +1,4 @@
-//! Converts errors of the library to exceptions of `lobset._errors`.
+//! Converts library errors to the exceptions of `lobset._errors`.
 
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
@@ -46,9 +46,9 @@ fn made(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     Ok(PyErr::from_value(class.call((error.to_string(),), Some(&known))?))
 }
 
-/// Converts results of the library to results of Python.
+/// Converts library results to Python results.
 pub trait OrRaise<T> {
-    /// Raises the error as its exception.
+    /// Raises an error as its exception.
     fn or_raise(self, py: Python<'_>) -> PyResult<T>;
 }
 

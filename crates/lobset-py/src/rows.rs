@@ -25,7 +25,7 @@ impl RowStream {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, symbol: Option<String>, symbology: Option<PathBuf>) -> PyResult<Self> {
         let rows = Self { path: lobset::storage::plain(&path), symbol, symbology };
-        // Open the file now, so that an error is raised here and not when a consumer begins to read.
+        // Open the file now, so that an error is raised here rather than when a consumer begins to read.
         py.detach(|| rows.open()).or_raise(py)?;
         Ok(rows)
     }
@@ -82,7 +82,7 @@ impl RowGroup {
     }
 }
 
-/// The number of rows of each row group of a dataset, which has all of these columns.
+/// The number of rows in each row group of a dataset. Fails unless the dataset has all of these columns.
 #[pyfunction]
 pub fn row_groups(py: Python<'_>, path: PathBuf, columns: Vec<String>) -> PyResult<Vec<u64>> {
     let reader = py.detach(|| DatasetReader::open(&path)).or_raise(py)?;

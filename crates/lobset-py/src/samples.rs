@@ -33,15 +33,15 @@ pub fn cache_folder(py: Python<'_>) -> PyResult<PathBuf> {
     Ok(Cache::of_user().or_raise(py)?.folder().to_owned())
 }
 
-/// The two kinds of samples, dataset by dataset.
+/// The two kinds of samples, with one reader per dataset.
 enum Kind {
     Depth(Vec<WindowCache>),
     /// With the number of axes of a sample: 1 for rows, 2 for windows.
     Rows(Vec<RowWindows>, usize),
 }
 
-/// The samples of one or more datasets: depth tensors that end at their rows, or the rows, or windows of rows, as vectors.
-/// The samples of each dataset follow those of the one before.
+/// The samples of one or more datasets: depth tensors that end at their rows, or rows or windows of rows as vectors.
+/// Samples are numbered dataset by dataset.
 #[pyclass(frozen, module = "lobset._lobset")]
 pub struct Samples {
     kind: Kind,
@@ -93,7 +93,7 @@ fn each<T: Send>(
     })
 }
 
-/// Number of floats that a thread reads at a time, at least.
+/// The least number of floats that a thread reads at a time.
 const LEAST_CELLS: usize = 1 << 16;
 
 /// Number of cores.
@@ -150,7 +150,7 @@ impl Samples {
         }
     }
 
-    /// Number of targets that samples have classes of.
+    /// The number of targets for which samples have classes.
     fn targets(&self) -> usize {
         self.indexes[0].classes().len()
     }
@@ -174,7 +174,8 @@ impl Samples {
         Ok((dataset, place.ok_or_else(|| PyIndexError::new_err(format!("sample {sample}")))?))
     }
 
-    /// The places of samples, and their classes in `labels`: first all of the first target, then of the next.
+    /// Returns the places of samples, and writes their classes into `labels`: first all classes of the first target,
+    /// then of the next.
     #[expect(clippy::cast_possible_truncation, reason = "lobset has 64-bit targets only")]
     fn places(&self, samples: &[i64], labels: &mut [i64]) -> PyResult<Vec<Place>> {
         if labels.len() != samples.len() * self.targets() {
@@ -208,7 +209,7 @@ impl Samples {
 
 #[pymethods]
 impl Samples {
-    /// Opens datasets for depth tensors. Settings that are left out are the datasets' own.
+    /// Opens datasets for depth tensors. Settings that are left out are taken from the datasets.
     #[staticmethod]
     #[pyo3(signature = (paths, which, features, samples, ticks_per_bin, micro_pip_size, row_groups, cache, built, progress))]
     fn depth(
@@ -320,7 +321,7 @@ impl Samples {
         }
     }
 
-    /// Number of time bins and of features; none for rows.
+    /// The number of time bins and of features; `None` for rows.
     #[getter]
     fn bins(&self) -> Option<(usize, usize)> {
         match &self.kind {
@@ -329,7 +330,7 @@ impl Samples {
         }
     }
 
-    /// The price step of each dataset's ladder; none for rows.
+    /// The price step of each dataset's ladder; empty for rows.
     #[getter]
     fn micro_pip_sizes(&self) -> Vec<f64> {
         match &self.kind {
@@ -338,8 +339,8 @@ impl Samples {
         }
     }
 
-    /// The share of cells that are on each dataset's ladder in up to `most` samples, spread evenly: no share without a
-    /// cell, and none at all for rows.
+    /// The share of cells that are on each dataset's ladder, in up to `most` samples, spread evenly. `None` for a
+    /// dataset without cells; an empty list for rows.
     fn coverages(&self, py: Python<'_>, most: u64) -> PyResult<Vec<Option<f64>>> {
         let Kind::Depth(caches) = &self.kind else { return Ok(Vec::new()) };
         let coverage = |(cache, index): (&WindowCache, &SampleIndex)| {
@@ -389,7 +390,7 @@ impl Samples {
         self.reader(0).targets()[target].class_count()
     }
 
-    /// Returns the index of the samples of each dataset, for another process.
+    /// Returns each dataset's index of samples, for use in another process.
     fn index_bytes<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
         self.indexes.iter().map(|index| PyBytes::new(py, &index.to_bytes())).collect()
     }
@@ -399,7 +400,7 @@ impl Samples {
         self.place(sample).map(|(_, place)| place)
     }
 
-    /// Returns, for each sample, the place of its dataset, and the number of its row in the symbol's stream.
+    /// Returns, for each sample, the place of its dataset and the number of its row in the symbol's stream.
     fn source<'py>(&self, py: Python<'py>, samples: PyReadonlyArray1<'_, i64>) -> PyResult<Sources<'py>> {
         let samples = samples.as_slice()?;
         let (mut datasets, mut rows) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
@@ -411,7 +412,7 @@ impl Samples {
         Ok((PyArray1::from_vec(py, datasets), PyArray1::from_vec(py, rows)))
     }
 
-    /// Returns the classes of all samples, of the target with this place.
+    /// Returns the classes of all samples for target number `target`.
     fn labels<'py>(&self, py: Python<'py>, target: usize) -> Bound<'py, PyArray1<u8>> {
         let all: Vec<&[u8]> = self.indexes.iter().map(|index| index.classes()[target].as_slice()).collect();
         PyArray1::from_vec(py, all.concat())
@@ -433,7 +434,8 @@ impl Samples {
                 if out.len() != places.len() * cells {
                     return Err(no_room());
                 }
-                // A window takes microseconds: a thread takes several at a time, and none begins for a few.
+                // Reading a window takes microseconds, so each thread takes several at a time, and no thread is started
+                // for just a few.
                 let share = (LEAST_CELLS / cells).max(1);
                 let items = places.chunks(share).zip(out.chunks_mut(share * cells));
                 let fill = |(places, out): (&[Place], &mut [f32])| {
@@ -475,7 +477,8 @@ impl Samples {
     }
 }
 
-/// Paints the bins of several samples, of so many time bins and features each, into an existing array of tensors.
+/// Paints the bins of several samples, each with these numbers of time bins and features, into an existing array of
+/// tensors.
 #[pyfunction]
 pub fn paint(
     py: Python<'_>,
@@ -486,7 +489,7 @@ pub fn paint(
     features: usize,
     threads: usize,
 ) -> PyResult<()> {
-    // Which features they are does not matter for painting.
+    // Painting does not depend on which features these are.
     let all = Feature::ALL.get(..features).filter(|all| !all.is_empty());
     let all = all.ok_or_else(|| PyValueError::new_err(format!("{features} features: bins have 1 to 3")))?;
     let spec = DepthSpec::new(all, time_bins, 1, 1.0).or_raise(py)?;

@@ -13,7 +13,7 @@ use pyo3::pybacked::PyBackedBytes;
 
 use crate::errors::OrRaise;
 
-/// Which rows are samples, as Python passes it.
+/// Which rows are samples, as passed by Python.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct Which {
@@ -26,7 +26,7 @@ pub struct Which {
 }
 
 impl Which {
-    /// The filter of samples whose windows have so many rows and end at row `first` or later.
+    /// The filter for samples whose windows have `window` rows and end at row `first` or later.
     pub fn filter(&self, window: u64, first: u64) -> PyResult<SampleFilter> {
         let split = match Split::from_name(&self.split) {
             Some(Split::Embargo) | None => {
@@ -64,7 +64,8 @@ pub fn open(py: Python<'_>, paths: &[PathBuf], which: &Which) -> PyResult<Vec<Da
     Ok(readers)
 }
 
-/// Refuses datasets that differ in something, given what each has of it. Names the first two that differ.
+/// Refuses datasets that differ in a property, given its value for each dataset. The error names the first two that
+/// differ.
 pub fn agree<T: PartialEq + Display>(
     py: Python<'_>,
     what: &str,
@@ -84,7 +85,7 @@ pub fn agree<T: PartialEq + Display>(
     }
 }
 
-/// The indexes that another process has built.
+/// The indexes built by another process.
 pub type Built = Option<Vec<PyBackedBytes>>;
 
 /// The samples of datasets.
@@ -98,7 +99,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Keeps what belongs to datasets with samples.
+    /// Keeps the items that belong to datasets with samples.
     pub fn only<T>(&self, all: Vec<T>) -> Vec<T> {
         all.into_iter().enumerate().filter(|(place, _)| self.kept.contains(place)).map(|(_, item)| item).collect()
     }

@@ -47,14 +47,14 @@ pub fn settings() -> PyResult<String> {
     json(&SETTINGS.iter().map(|setting| Line::new(setting, &defaults)).collect::<Vec<_>>())
 }
 
-/// A value for Python: as in JSON, except that a duration is text, as users write it.
+/// A value for Python: the same as in JSON, except that a duration is text, as users write it.
 fn value(setting: &Setting, config: &Config) -> Value {
     let as_text = setting.kind == ValueKind::Duration && setting.is_set(config);
     if as_text { setting.text(config).into() } else { setting.json(config) }
 }
 
-/// All values of a configuration, including the settings of how to run, and the keys that are held against the preset of
-/// the data.
+/// All values of a configuration, including settings that affect only how to run, and the keys that the data's preset
+/// must not change.
 fn all_values(config: &Config) -> Map<String, Value> {
     let held = ("held".to_owned(), Value::from_iter(config.held.iter().cloned()));
     SETTINGS.iter().map(|setting| (setting.key.to_owned(), value(setting, config))).chain([held]).collect()
@@ -64,8 +64,8 @@ fn invalid(cause: &dyn std::fmt::Display) -> PyErr {
     PyValueError::new_err(format!("invalid settings: {cause}"))
 }
 
-/// Parses settings from the JSON of their values, which come from Python or from a file of the library. Values that are
-/// missing are the defaults.
+/// Parses settings from the JSON of their values, which come from Python or from a file of the library. Missing values
+/// get their defaults.
 pub fn config(text: &str) -> PyResult<Config> {
     let mut values: Map<String, Value> = serde_json::from_str(text).map_err(|e| invalid(&e))?;
     for setting in SETTINGS.iter().filter(|setting| setting.kind == ValueKind::Duration) {
@@ -78,7 +78,7 @@ pub fn config(text: &str) -> PyResult<Config> {
     serde_json::from_value(values.into()).map_err(|e| invalid(&e))
 }
 
-/// All values of settings from a file of the library, as Python has them.
+/// All values of the settings in a file of the library, in the form that Python uses.
 #[pyfunction]
 pub fn values(config: &str) -> PyResult<String> {
     json(&all_values(&self::config(config)?))

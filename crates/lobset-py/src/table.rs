@@ -1,7 +1,8 @@
 //! Tables from Arrow streams, through the PyCapsule interface:
 //! <https://arrow.apache.org/docs/format/CStreamInterface.html>.
 //!
-//! Plain columns are read in place: setting up arrays for sixty columns would take a tenth of a depth tensor's time.
+//! Plain columns are read in place, because setting up arrays for sixty columns would take a tenth of a depth tensor's
+//! time.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, c_int};
@@ -61,8 +62,8 @@ impl Table {
         }
     }
 
-    /// Calls `work` with the levels, without the GIL. Borrows them from a table that comes in one piece of plain
-    /// columns; otherwise joins or converts them.
+    /// Calls `work` with the levels, without the GIL. Borrows them if the table is a single piece of plain columns;
+    /// otherwise joins or converts them.
     pub fn with_levels<R: Send>(
         self,
         py: Python<'_>,

@@ -89,7 +89,7 @@ impl PyExecutor {
     }
 }
 
-/// Parses the error of a task, or wraps a text that is not the JSON of an error.
+/// Parses a task's error, or wraps the text if it is not an error in JSON.
 fn failure(text: &str) -> Error {
     serde_json::from_str(text).unwrap_or_else(|_| Error::Executor(text.to_owned()))
 }

@@ -14,7 +14,7 @@ struct Queue {
     count: u32,
 }
 
-/// The effect of an order, in the values of the record's fields.
+/// The effect of an order, as values of the record's fields.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Event {
     pub action: u8,
@@ -77,7 +77,7 @@ impl OrderBook {
     }
 
     /// Simulates the arrival of one order. The further the fair value is from the mid price, the more orders lean
-    /// towards it. Hidden demand adds orders to one side's queues, and keeps others from leaving them.
+    /// towards it. Hidden demand adds orders to one side's queues and keeps orders from leaving them.
     pub(crate) fn step(&mut self, fair: f64, demand: f64, random: &mut Rand64) -> Event {
         let pressure = ((fair - self.mid()) / 4.0).clamp(-1.0, 1.0);
         let lean = 0.2 * demand.clamp(-2.0, 2.0);
@@ -113,7 +113,7 @@ impl OrderBook {
         let side = if is_bid { b'B' } else { b'A' };
         if spread > 1 && random.rand_float() < 0.3 + 0.5 * lean.abs() {
             let tick = if is_bid { self.bids[0].tick + 1 } else { self.asks[0].tick - 1 };
-            // Other orders join before the next message: with a single order, the best price would flicker.
+            // Other orders join before the next message; with a single order, the best price would flicker.
             let others = self.queue(tick, random);
             let queues = self.side_mut(is_bid);
             queues.insert(0, Queue { tick, size: size + others.size, count: others.count + 1 });
@@ -177,7 +177,7 @@ pub(crate) fn empty_side(levels: &mut [BidAskPair; 10], is_bid: bool) {
     }
 }
 
-/// The whole part of a float that is not negative and fits 32 bits.
+/// The integer part of a non-negative float that fits in 32 bits.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it fits")]
 pub(crate) fn whole(float: f64) -> u32 {
     float as u32
@@ -201,7 +201,7 @@ fn below(end: u32, random: &mut Rand64) -> u32 {
     random.rand_range(0..end.into()) as u32
 }
 
-/// Draws a level, near the best more often than far from it.
+/// Draws a level, more often near the best than far from it.
 fn level(random: &mut Rand64) -> u8 {
     let (a, b) = (random.rand_float(), random.rand_float());
     whole(a * b * 12.0).min(9) as u8

@@ -49,7 +49,7 @@ pub(crate) fn expiries(day: Date) -> [Expiry; 3] {
     [front, front.next(), front.next().next()]
 }
 
-/// The weekdays from `start` on.
+/// The weekdays starting from `start`.
 pub(crate) fn weekdays(start: Date) -> impl Iterator<Item = Date> {
     std::iter::successors(Some(start), |day| day.next_day())
         .filter(|day| !matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday))

@@ -19,7 +19,7 @@ use crate::market::{Error, Market};
 const SECOND: u64 = 1_000_000_000;
 /// The daily pause, in seconds of the day.
 const PAUSE: (u64, u64) = (21 * 3600, 22 * 3600);
-/// Share of the hidden demand that is left a record later.
+/// The share of the hidden demand that remains one record later.
 const STAYS: f64 = 0.999;
 /// Records per session of each instrument in which the book is still one-sided or crossed now and then.
 const OPENING: u32 = 30;
@@ -57,7 +57,7 @@ impl Instrument {
     }
 }
 
-/// Everything that a day's file depends on.
+/// Everything that determines a day's file.
 pub(crate) struct DayPlan {
     date: Date,
     seed: u64,
@@ -238,8 +238,8 @@ struct Day<'a> {
     shares: Vec<f64>,
     fair: f64,
     trend: f64,
-    /// The hidden demand, with a mean of 0 and a variance of 1, and its own random numbers: the others are the same without
-    /// it.
+    /// The hidden demand, with a mean of 0 and a variance of 1. It has its own random numbers, so that all others are
+    /// the same without it.
     demand: f64,
     demands: Rand64,
     left: u32,
@@ -313,8 +313,7 @@ impl<'a> Day<'a> {
             + (self.plan.close - self.fair) / f64::from(self.left.max(1));
     }
 
-    /// Advances the clock: bursts of events within microseconds, with waits between them that are shorter in busy
-    /// hours.
+    /// Advances the clock: bursts of events within microseconds, separated by waits that are shorter in busy hours.
     fn tick_clock(&mut self) -> u64 {
         let day = ((86_400 - (PAUSE.1 - PAUSE.0)) * SECOND) as f64;
         let mean = (day - self.clock) / f64::from(self.left + 1);

@@ -50,7 +50,7 @@ impl Market {
     ) -> Result<Vec<PathBuf>, Error> {
         self.check()?;
         let plans = day::plan(self);
-        // Before any thread starts, so that the first of several is named.
+        // Check before any thread starts, so that the error names the first of several files.
         let paths: Vec<PathBuf> = plans.iter().map(|plan| folder.join(plan.file_name())).collect();
         if let Some(path) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
             return Err(Error::Output { path: path.clone(), cause: io::ErrorKind::AlreadyExists.into() });
@@ -226,7 +226,7 @@ mod tests {
         let pause = rows.windows(2).map(|w| w[1].ts_recv - w[0].ts_recv).max().unwrap();
         assert!(pause >= 3_600 * 1_000_000_000, "a pause of {pause} ns");
 
-        // The front month: levels are ordered, and mid prices neither stay constant nor flicker by one tick.
+        // In the front month, levels are ordered, and mid prices neither stay constant nor flicker by one tick.
         let of = |id: u32| rows.iter().filter(move |r| r.hd.instrument_id == id);
         let front_id = (40_000..40_003).max_by_key(|id| of(*id).count()).unwrap();
         let front: Vec<_> = of(front_id).skip(30).collect();
@@ -271,7 +271,7 @@ mod tests {
         };
         let found = [0.0, 0.5, 1.0].map(learnable);
         std::fs::remove_dir_all(&folder).unwrap();
-        // About 0.48, 0.58 and 0.64: trends fill queues without a hidden demand too.
+        // About 0.48, 0.58 and 0.64: even without hidden demand, trends fill queues.
         assert!(found[0] < 0.55 && found[1] > found[0] + 0.05 && found[2] > found[1] + 0.03, "{found:?}");
     }
 

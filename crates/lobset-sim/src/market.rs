@@ -25,8 +25,8 @@ pub enum Error {
     Interrupted,
 }
 
-/// The last year in which a market may start: nanoseconds since 1970 fit 64 bits up to 2262, and a market lasts ten
-/// years at most.
+/// The last year in which a market may start: nanoseconds since 1970 fit in 64 bits up to 2262, and a market lasts at
+/// most ten years.
 const LAST_YEAR: i32 = 2250;
 
 /// A market to simulate.
@@ -48,9 +48,10 @@ pub struct Market {
     pub mid_event_every: u32,
     /// One in this many records of a file has the flag `F_MAYBE_BAD_BOOK`; 0: none.
     pub bad_book_every: u32,
-    /// How much a hidden demand matters, 0 to 1. It comes and goes over some thousand records, makes one side's queues grow,
-    /// and moves the fair value that way by a fifth of this many standard deviations of its noise per record: what a model
-    /// can learn from the queues about the next prices, beyond the trends of the market without it.
+    /// How much a hidden demand matters, 0 to 1. It comes and goes over some thousand records, makes one side's queues
+    /// grow, and moves the fair value in that direction by a fifth of this many standard deviations of its noise per
+    /// record. This is what a model can learn from the queues about the next prices, beyond the trends that the market
+    /// has anyway.
     pub signal: f64,
 }
 

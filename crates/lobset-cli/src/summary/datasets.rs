@@ -14,7 +14,7 @@ use super::{LEAST_GAP, checksums, counted, shown, size, span};
 use crate::args::to_second;
 use crate::page::{Column, Page, Style, Table, shortened, wrapped};
 
-/// The largest number of symbols and targets that fit on a screen. Of more, the extremes are shown.
+/// The largest number of symbols and targets that fit on a screen. If there are more, the extremes are shown.
 const MOST_SHOWN: usize = 6;
 
 /// The summary of `process` and `build`.
@@ -120,7 +120,7 @@ fn all_labels(manifest: &Manifest) -> Vec<TargetLine<'_>> {
     labels.collect()
 }
 
-/// Those that fit on a screen: all, or the extremes, each with what it is.
+/// The symbols and targets that fit on a screen: all, or the extremes, each with a description.
 fn extremes<'a>(all: &[TargetLine<'a>]) -> Vec<(TargetLine<'a>, &'static str)> {
     if all.len() <= MOST_SHOWN {
         return all.iter().map(|labels| (*labels, "")).collect();
@@ -159,7 +159,7 @@ fn statistics(manifest: &Manifest, verbose: bool, page: &mut Page) {
     for (labels, what) in &shown {
         let TargetLine { symbol, target, fit, holdout, drift } = labels;
         let several = symbol.targets.len() > 1;
-        // The second line says which target it is, or which extreme.
+        // The second line names the target, or the extreme.
         let second = match (several, *what) {
             (true, "") => target.target.as_str(),
             (true, what) if target.target == CLASSIC => what,
@@ -203,7 +203,7 @@ fn statistics(manifest: &Manifest, verbose: bool, page: &mut Page) {
     }
 }
 
-/// What is said of the symbols that are not shown.
+/// Sums up the symbols that are not shown.
 fn others(all: &[TargetLine<'_>], count: usize, page: &mut Page) {
     let range = |values: &mut dyn Iterator<Item = f64>, show: &dyn Fn(f64) -> String| {
         let mut sorted: Vec<f64> = values.collect();

@@ -1,4 +1,4 @@
-//! What `process --dry-run` says.
+//! The output of `process --dry-run`.
 
 use std::path::Path;
 

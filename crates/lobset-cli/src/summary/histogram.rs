@@ -3,10 +3,10 @@
 /// Heights of a block, in eighths.
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Width of the widest histogram. Neighbouring classes share a block where there are more.
+/// Width of the widest histogram. With more classes than that, neighbouring ones share a block.
 const WIDTH: usize = 21;
 
-/// What the blocks mean.
+/// The legend for the blocks.
 pub const LEGEND: &str = "classes: ▄ an equal share, █ twice that or more, · no row";
 
 /// The rows of each class, in blocks.

@@ -7,10 +7,10 @@ use super::{LEAST_GAP, checksums, counted, span};
 use crate::args::{to_minute, to_second};
 use crate::page::{Column, Page, Style, Table, shortened};
 
-/// The largest number of files, and of symbols, that are listed unless all are wanted.
+/// The largest number of files, and of symbols, that are listed without `verbose`.
 const MOST_LISTED: usize = 12;
 
-/// The summary of `inspect`. With `verbose`, it lists all files and symbols, with everything that is known of each.
+/// The summary of `inspect`. With `verbose`, it lists all files and symbols, with everything known about each.
 pub fn inspection(found: &Inspection, verbose: bool) -> Page {
     let mut page = Page::default();
     verdict(found, &mut page);
@@ -46,7 +46,7 @@ pub fn inspection(found: &Inspection, verbose: bool) -> Page {
     page
 }
 
-/// Whether `process` would take the input.
+/// Whether `process` would accept the input.
 fn verdict(found: &Inspection, page: &mut Page) {
     let versions: std::collections::BTreeSet<String> =
         found.files.iter().map(|file| file.dbn_version.to_string()).collect();
@@ -67,7 +67,7 @@ fn verdict(found: &Inspection, page: &mut Page) {
     }
 }
 
-/// The places that are listed of `count`: the first and the last ones, or all.
+/// The indexes to list out of `count`: the first and the last ones, or all.
 fn listed(count: usize) -> impl Iterator<Item = Option<usize>> {
     let half = MOST_LISTED / 2;
     let (first, last) = if count > MOST_LISTED { (half, count - half) } else { (count, count) };

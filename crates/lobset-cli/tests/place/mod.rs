@@ -1,4 +1,4 @@
-//! Where the tests of the command run it.
+//! The folder in which the tests run the command.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,7 +24,7 @@ impl Place {
         place
     }
 
-    /// A folder with nothing in it.
+    /// An empty folder.
     pub fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
