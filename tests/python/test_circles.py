@@ -37,6 +37,9 @@ def circles(folder: Path, files: dict[str, str]) -> list[list[str]]:
         ("mod b;\nuse b::f;\npub fn g() { f() }\n", "pub fn f() { crate::a::g() }\n"),
         ("mod b;\npub use b::T;\npub fn g() -> T { T }\n", "pub struct T;\npub fn f() { super::g(); }\n"),
         ("mod b;\npub use b::f;\npub fn g() { f() }\n", "pub fn f() { super::g() }\n"),
+        ("mod b;\npub use b::f;\npub fn g() { f::<u8>() }\n", "pub fn f<T>() { super::g() }\n"),
+        ("mod b;\npub use b::f;\npub fn g() { [1].map(f); }\n", "pub fn f(_: i32) { super::g() }\n"),
+        ("mod b;\nuse b::f;\npub fn g() { f() }\n", 'pub fn f() { let _ = \'"\'; super::g(); let _ = "x"; }\n'),
     ],
 )
 def test_a_circle_is_found_in_every_form(tmp_path: Path, parent: str, child: str) -> None:
