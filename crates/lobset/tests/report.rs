@@ -63,7 +63,7 @@ fn the_page_says_what_the_manifest_says_and_fetches_nothing() {
     let configs = [
         Config {
             samples: 1_000,
-            targets: lobset::config::Targets(vec!["far=return(2000),classes=share".parse().unwrap()]),
+            targets: lobset::config::Targets(vec!["far=return(200),classes=share".parse().unwrap()]),
             ..small()
         },
         Config { price_type: PriceType::Fixed, columns: Columns::Book, ..small() },
