@@ -91,7 +91,7 @@ pub use pipeline::{
     Cluster, Estimate, Executor, FileEstimate, Inspection, Receive, SymbolEstimate, SymbolInspection, Task, Threads,
     build, estimate, fit_thresholds, inspect, process, process_as_tasks, report, run_task,
 };
-pub use printable::{grouped, printable};
+pub use printable::{counted, grouped, printable};
 pub use run::{Event, Monitor, Options, Stage};
 pub use time_text::{Duration, Timestamp};
 pub use validate::{explain, validate};

@@ -33,6 +33,11 @@ pub fn grouped(number: u64) -> String {
     grouped_digits(&number.to_string())
 }
 
+/// A count and what is counted: `1 row`, `1,200 rows`.
+pub fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{} {what}s", grouped(count)) }
+}
+
 /// Like [`grouped`], for the digits of an integer of any size and sign.
 pub(crate) fn grouped_digits(integer: &str) -> String {
     let (sign, digits) = integer.strip_prefix('-').map_or(("", integer), |digits| ("-", digits));

@@ -31,8 +31,7 @@ fn size(bytes: u64) -> String {
 
 /// A count and what is counted: `1 file`, `3 files`.
 fn counted(count: usize, what: &str) -> String {
-    let count = lobset::grouped(count as u64);
-    if count == "1" { format!("1 {what}") } else { format!("{count} {what}s") }
+    lobset::counted(count as u64, what)
 }
 
 /// Shortest gap to report, in nanoseconds: a quiet minute is not a hole in the data.

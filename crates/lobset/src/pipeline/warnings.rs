@@ -7,7 +7,7 @@ use crate::config::{CLASSIC, Classes, Config, MicroPipSize, ThresholdScope};
 use crate::input::{Delivery, Impossible, InputEntry};
 use crate::label::{Quota, Split};
 use crate::output::{Ladder, SplitEntry, SymbolEntry, TargetEntry};
-use crate::printable::{grouped, printable};
+use crate::printable::{counted, grouped, printable};
 
 /// Warnings about the input.
 pub fn input_warnings(inputs: &[InputEntry], delivery: &Delivery) -> Vec<String> {
@@ -75,11 +75,6 @@ fn each_or_worst<T>(
     }
     let worst = found.iter().min_by(|a, b| rank(a).total_cmp(&rank(b))).map(describe).unwrap_or_default();
     vec![format!("{} {many} {worst}{cure}", grouped(found.len() as u64))]
-}
-
-/// A count of rows.
-fn rows(count: u64) -> String {
-    format!("{} row{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// A split of a dataset's labels of a target.
@@ -162,9 +157,9 @@ fn few_marked(splits: &[NamedSplit<'_>]) -> Vec<String> {
             "{}: most classes are small in {}, so the smallest, with {}, sets how many of each are marked as balanced: {} of {} ({:.1}%)",
             split.name(),
             split.split,
-            rows(Quota::new(split.entry.classes.clone()).k()),
+            counted(Quota::new(split.entry.classes.clone()).k(), "row"),
             grouped(marked(split)),
-            rows(split.entry.rows),
+            counted(split.entry.rows, "row"),
             100.0 * share(split)
         )
     };
@@ -182,12 +177,12 @@ fn short_classes(splits: &[NamedSplit<'_>]) -> Vec<String> {
     let describe = |split: &&NamedSplit<'_>| {
         let (name, split_name, counts) = (split.name(), split.split, counts(split));
         if let ([class], [count]) = (split.entry.short.as_slice(), counts.as_slice()) {
-            return format!("{name}: class {class} is short in {split_name}: {}", rows(*count));
+            return format!("{name}: class {class} is short in {split_name}: {}", counted(*count, "row"));
         }
         let list: Vec<String> = split.entry.short.iter().map(u64::to_string).collect();
         let least = match counts.iter().max().copied().unwrap_or_default() {
             0 => "no rows".to_owned(),
-            most => format!("at most {} each", rows(most)),
+            most => format!("at most {} each", counted(most, "row")),
         };
         format!("{name}: classes {} are short in {split_name}: {least}", list.join(", "))
     };
@@ -262,7 +257,7 @@ pub fn warnings(symbols: &[SymbolEntry], config: &Config, fitted: bool) -> Vec<S
             grouped(left_out.len() as u64),
             grouped(symbols.len() as u64),
             if left_out.len() == 1 { "gets" } else { "get" },
-            rows(count),
+            counted(count, "row"),
             first.symbol,
             first.reason.as_deref().unwrap_or_default(),
             config.min_symbol_samples

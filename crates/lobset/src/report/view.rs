@@ -11,7 +11,7 @@ use crate::config::{Config, SETTINGS, Scope, Setting};
 use crate::input::{Drops, InputEntry};
 use crate::label::{Fitted, Thresholds};
 use crate::output::{Manifest, SplitEntry, SymbolEntry, TargetEntry};
-use crate::printable::{grouped, printable};
+use crate::printable::{counted, grouped, printable};
 use crate::time_text::DAY;
 
 /// Number of lines of a table that are not folded away.
@@ -136,10 +136,6 @@ fn percent(share: f64) -> String {
 
 fn percent_or_none(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), percent)
-}
-
-fn counted(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 impl View {

@@ -5,13 +5,11 @@ use std::fmt::{self, Display};
 use serde_json::Value;
 
 use super::super::kinds::Steps;
-use super::super::kinds::shown::{
-    ExplainedRow, QUOTIENT_OF_MEANS, Shown, at, count, float, mid_price, paragraph, price,
-};
+use super::super::kinds::shown::{ExplainedRow, QUOTIENT_OF_MEANS, Shown, at, float, mid_price, paragraph, price};
 use super::explanation::{ClassStep, Explanation, MarkStep, MovementStep, SplitStep, TargetExplanation};
 use super::stretch::break_text;
 use crate::label::Split;
-use crate::printable::{grouped, grouped_digits, printable};
+use crate::printable::{counted, grouped, grouped_digits, printable};
 
 impl Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +27,7 @@ impl Display for Explanation {
         if let Some(first) = self.dropped_before.first() {
             let reasons: Vec<String> =
                 self.dropped_before.iter().map(|record| format!("{} {}", record.record, record.reason)).collect();
-            let (dropped, file) = (count(self.dropped_count, "record"), &first.file);
+            let (dropped, file) = (counted(self.dropped_count, "record"), &first.file);
             let more = if self.dropped_count > reasons.len() as u64 { ", …" } else { "" };
             paragraph(f, "dropped", &format!("{dropped} just before it, in {file}: {}{more}", reasons.join(", ")))?;
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::verdict::RowAt;
-use crate::printable::{grouped, grouped_digits, printable};
+use crate::printable::{counted, grouped, grouped_digits, printable};
 use crate::time_text::{Duration, Timestamp};
 
 /// A row at an end of something.
@@ -148,10 +148,6 @@ pub(in crate::validate) fn at(row: RowTime) -> String {
     format!("row {} at {}", grouped(row.row), row.time)
 }
 
-pub(in crate::validate) fn count(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{} {what}s", grouped(number)) }
-}
-
 fn sums(f: &mut fmt::Formatter<'_>, text: String, mean: f64) -> fmt::Result {
     paragraph(f, "", &text)?;
     paragraph(f, "", &format!("mean mid price {}", rounded(mean)))
@@ -171,7 +167,7 @@ pub(super) fn rows_window(
         paragraph(f, "", &format!("{} to {}", first.time, last.time))?;
     }
     let digits = grouped_digits(&window.sum);
-    let rows = count(window.weight, "row");
+    let rows = counted(window.weight, "row");
     sums(f, format!("sum of mid2 {sum} = {digits}, over {weight} = {rows}"), window.mean)
 }
 
