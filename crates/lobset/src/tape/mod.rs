@@ -17,7 +17,7 @@ pub(crate) use cursor::check_chunks;
 pub(crate) use cursor::{MidCursor, Tape};
 pub use cursor::{RowCursor, SymbolTape};
 pub(crate) use moments::{Moment, MomentCursor};
-pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks, read_movements, to_bytes};
+pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks};
 pub use row::{BOOK_WORDS, Row, is_price};
 pub(crate) use row::{Book, Level, book, each_bit, halves, level};
 pub(crate) use tick::common_divisor;

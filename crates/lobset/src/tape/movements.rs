@@ -1,8 +1,6 @@
 //! Movements in work files: eight bytes each, in blocks with checksums.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
 use crate::cast::to_usize;
 use crate::error::Result;
@@ -93,29 +91,8 @@ pub(crate) fn read_blocks(
     Ok(())
 }
 
-/// Number of movements per read.
-const PIECE: usize = 8192;
-
-/// Replaces the contents of `out` with a range of the movements in a file, eight bytes each.
-pub(crate) fn read_movements(file: &File, range: Range<u64>, out: &mut Vec<f64>) -> std::io::Result<()> {
-    let mut piece = [0; 8 * PIECE];
-    out.clear();
-    out.reserve_exact(to_usize(range.end - range.start));
-    for start in range.clone().step_by(PIECE) {
-        let bytes = &mut piece[..8 * to_usize((range.end - start).min(PIECE as u64))];
-        file.read_exact_at(bytes, start * 8)?;
-        from_bytes(bytes, out);
-    }
-    Ok(())
-}
-
 /// Decodes movements from their file format, little-endian `f64`, and appends them to `out`.
 pub(crate) fn from_bytes(bytes: &[u8], out: &mut Vec<f64>) {
     let (words, _) = bytes.as_chunks::<8>();
     out.extend(words.iter().map(|w| f64::from_le_bytes(*w)));
-}
-
-/// Encodes movements in their file format, little-endian `f64`.
-pub(crate) fn to_bytes(values: &[f64]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }

@@ -9,6 +9,7 @@ use parquet::file::metadata::ParquetMetaData;
 use sha2::{Digest, Sha256};
 
 use super::facts::{Extent, GroupFacts};
+use super::fit_counts::TargetFitCounts;
 use super::footer::FooterCheck;
 use super::group::{CheckedColumns, Expect, check_group, read_group};
 use super::reading::{caught, cause, check_sha256, parse_footer, read_footer, unread_bytes};
@@ -51,46 +52,28 @@ pub(crate) struct Dataset<'a> {
     pub entry: &'a DatasetEntry,
 }
 
-/// Receives the movements that the boundaries were fitted on.
-pub(crate) trait FitMovements: Send {
-    /// Starts the next dataset.
-    ///
-    /// # Errors
-    /// When the movements cannot be stored.
-    fn begin(&mut self) -> Result<()>;
-
-    /// Receives the next movements of the target with this place in the dataset.
-    ///
-    /// # Errors
-    /// When the movements cannot be stored.
-    fn take(&mut self, target: usize, movements: &[f64]) -> Result<()>;
-}
-
 /// The result of a proof of datasets.
 #[derive(Default)]
 pub(crate) struct Proved {
     /// One line each: the file, the row and the reason.
     pub violations: Vec<String>,
-    /// Whether every row group was read, so that no fit movement is missing.
+    /// Whether every row group was read, so that no row is missing from the counts.
     pub complete: bool,
     /// Number of rows whose movement was recomputed.
     pub recomputed: u64,
-    /// For each dataset, the sums of spreads and of mid2 over the rows that the boundaries of each target were fitted on,
-    /// with [`Extent::Whole`].
-    pub spreads: Vec<Vec<[i128; 2]>>,
+    /// Counts of the movements that the boundaries were fitted on, by target.
+    pub fit_counts: Vec<TargetFitCounts>,
 }
 
-/// Proves datasets with `threads` threads, and passes their fit movements to `fit_movements` in order. Sizes and
-/// footers are checked first: if any of them is wrong, no row is read.
+/// Proves datasets with `threads` threads. Sizes and footers are checked first: if any of them is wrong, no row is read.
 ///
 /// # Errors
-/// [`Error::Interrupted`]; any error of `fit_movements`; with [`Terms::retry`], a transient [`InputError`].
+/// [`Error::Interrupted`]; with [`Terms::retry`], a transient [`InputError`].
 pub(crate) fn prove_datasets(
     terms: &Terms<'_>,
     datasets: &[Dataset<'_>],
     threads: usize,
     monitor: &Monitor<'_>,
-    fit_movements: &mut impl FitMovements,
 ) -> Result<Proved> {
     let early = |violations| Ok(Proved { violations, ..Proved::default() });
     let schema = DatasetSchema::new(terms.config, terms.ts_out)
@@ -144,8 +127,9 @@ pub(crate) fn prove_datasets(
         Ok(units) => units,
         Err(violations) => return early(violations),
     };
-    let mut progress =
-        Progress { terms, datasets, monitor, fit_movements, open: None, unreadable: None, proved: Proved::default() };
+    let fit_counts = terms.config.all_targets().iter().map(|_| TargetFitCounts::default()).collect();
+    let proved = Proved { fit_counts, ..Proved::default() };
+    let mut progress = Progress { terms, datasets, monitor, open: None, unreadable: None, proved };
     map_batched(threads, &units, |unit| prover.weight(unit), |unit| prover.read(unit), |done| progress.take(done))?;
     Ok(progress.finish())
 }
@@ -341,11 +325,10 @@ impl DatasetProver<'_> {
 }
 
 /// Collects the results of units, in order.
-struct Progress<'a, F> {
+struct Progress<'a> {
     terms: &'a Terms<'a>,
     datasets: &'a [Dataset<'a>],
     monitor: &'a Monitor<'a>,
-    fit_movements: &'a mut F,
     /// The dataset whose row groups follow.
     open: Option<(usize, Sequence<'a>)>,
     /// The last dataset of which a part cannot be read.
@@ -353,7 +336,7 @@ struct Progress<'a, F> {
     proved: Proved,
 }
 
-impl<F: FitMovements> Progress<'_, F> {
+impl Progress<'_> {
     fn take(&mut self, done: Done) -> Result<()> {
         let facts = match done {
             Done::Begun(place, sha256, sums, facts) => {
@@ -366,7 +349,6 @@ impl<F: FitMovements> Progress<'_, F> {
                 let sums = sums.ok().map(|sums| SumsCheck::of_facts(&entry.moments, *sums, whole));
                 let sequence = Sequence::new(terms.config, (symbol, entry), sums, terms.thresholds, terms.extent);
                 self.open = Some((place, sequence));
-                self.fit_movements.begin()?;
                 let differs = check_sha256(&sha256, &entry.sha256).err();
                 self.proved.violations.extend(differs.map(|reason| format!("{}: {reason}", entry.file)));
                 facts
@@ -384,9 +366,6 @@ impl<F: FitMovements> Progress<'_, F> {
             }
         };
         let Some(facts) = facts else { return Ok(()) };
-        for (target, of) in facts.targets.iter().enumerate() {
-            self.fit_movements.take(target, &of.fit_movements)?;
-        }
         let rows = facts.rows;
         if let Some((_, sequence)) = &mut self.open {
             sequence.take(*facts);
@@ -396,9 +375,13 @@ impl<F: FitMovements> Progress<'_, F> {
 
     /// Ends the current dataset.
     fn close(&mut self) {
-        let Some((_, sequence)) = self.open.take() else { return };
-        if self.terms.extent == Extent::Whole {
-            self.proved.spreads.push(sequence.spreads());
+        let Some((place, mut sequence)) = self.open.take() else { return };
+        let symbol = &self.datasets[place].symbol.symbol;
+        let targets = self.terms.config.all_targets();
+        for ((target, all), counts) in targets.iter().zip(&mut self.proved.fit_counts).zip(sequence.take_fit_counts()) {
+            if let (Some(fitted), Some(counts)) = (self.terms.thresholds.of(&target.name), counts) {
+                all.add(fitted, symbol, counts);
+            }
         }
         let (rows, found) = sequence.finish();
         self.proved.recomputed += rows;

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cast::whole;
+use crate::cast::{whole, whole_unsigned};
 use crate::config::{BadBook, Config, Rows};
 use crate::input::Drops;
 use crate::label::Split;
@@ -156,6 +156,21 @@ pub(super) fn class(boundaries: &[f64], movement: f64) -> usize {
     boundaries.iter().filter(|boundary| **boundary <= movement).count()
 }
 
+/// The quantile `q` of `n` values, as numpy's default method `linear` computes it. `at` returns the value at a rank of
+/// their order, from 0.
+///
+/// Source: Hyndman and Fan (1996), type 7, interpolated from the nearer of both values.
+pub(super) fn quantile(n: u64, q: f64, at: impl Fn(u64) -> Option<f64>) -> Option<f64> {
+    let last = n.checked_sub(1)?;
+    let place = last as f64 * q;
+    let (rank, share) = (whole_unsigned(place.floor()).min(last), place - place.floor());
+    let (below, above) = (at(rank)?, at((rank + 1).min(last))?);
+    Some(match share < 0.5 {
+        true => below + (above - below) * share,
+        false => above - (above - below) * (1.0 - share),
+    })
+}
+
 /// The split of a labelled row by its row number. `fit_end` is the first row that is not `fit`, and `boundary_row` the
 /// first row at the boundary time or later.
 pub(super) fn split_by_row(row: u64, fit_end: u64, boundary_row: u64) -> Split {
@@ -216,7 +231,12 @@ impl<'a> Marks<'a> {
     /// rows; otherwise every row is marked.
     pub(super) fn is_marked(&self, class: usize, j: u64) -> bool {
         let c = self.counts[class];
-        c <= self.k || self.floor(c, j) > self.floor(c, j - 1)
+        // The quotient of j*k and c is larger than that of (j-1)*k and c exactly where the remainder is below k.
+        c <= self.k
+            || match j.checked_mul(self.k) {
+                Some(product) => product % c < self.k,
+                None => u128::from(j) * u128::from(self.k) % u128::from(c) < self.k.into(),
+            }
     }
 
     /// floor(j*k/c), for a class of c > 0 rows.

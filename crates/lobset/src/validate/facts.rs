@@ -1,5 +1,6 @@
 //! The extent of a proof, and the facts read from a row group.
 
+use super::fit_counts::FitCounts;
 use super::violations::MOST_VIOLATIONS;
 use crate::label::Split;
 
@@ -36,8 +37,8 @@ pub(super) struct GroupFacts {
 pub(super) struct TargetFacts {
     /// The labels of the rows, in order; `None` for a row without a label.
     pub labels: Vec<Option<LabelFacts>>,
-    /// Movements of the fit rows in the files fitted on.
-    pub fit_movements: Vec<f64>,
+    /// Counts of the movements that the boundaries were fitted on; `None` if there are no boundaries.
+    pub fit_counts: Option<FitCounts>,
     /// Movements, NaN where a row has none, if the quotes are read.
     pub movements: Vec<f64>,
 }

@@ -16,6 +16,7 @@ use parquet::file::statistics::Statistics;
 
 use super::definition::{Usable, class, split_by_row};
 use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
+use super::fit_counts::FitCounts;
 use super::kinds::rows_needed;
 use super::quotes::{Quotes, quote_columns};
 use super::reading::{unread, unreadable};
@@ -120,6 +121,8 @@ struct ExpectTarget<'a> {
     balanced: String,
     /// `None` if no row has a label of the target.
     boundaries: Option<&'a [f64]>,
+    /// Counts of no movements.
+    no_counts: Option<FitCounts>,
     /// The first row that is not `fit`.
     fit_end: u64,
     /// Whether the class follows from the touch of a barrier.
@@ -141,16 +144,18 @@ impl<'a> Expect<'a> {
     ) -> Result<Self, String> {
         let quotes = Quotes { symbol: &symbol.symbol, usable: Usable::new(config) };
         let expect = |(target, entry): (&Target, &TargetEntry)| {
-            let boundaries = thresholds.boundaries(&target.name, &symbol.symbol).map(|b| b.values.as_slice());
+            let boundaries = thresholds.boundaries(&target.name, &symbol.symbol);
             if entry.splits.is_some() && boundaries.is_none() {
                 return Err(target.name.clone());
             }
+            let boundaries = boundaries.filter(|_| entry.splits.is_some());
             Ok(ExpectTarget {
                 movement: target.column(names::PRICE_MOVEMENT),
                 class: target.column(names::CLASSIFICATION_LABEL),
                 split: target.column(names::SPLIT),
                 balanced: target.column(names::BALANCED),
-                boundaries: boundaries.filter(|_| entry.splits.is_some()),
+                boundaries: boundaries.map(|boundaries| boundaries.values.as_slice()),
+                no_counts: boundaries.map(|boundaries| FitCounts::new(target, boundaries)),
                 fit_end: entry.fit_end,
                 touch: target.classes == Classes::Touch,
                 end: target.column(names::LABEL_END),
@@ -184,7 +189,8 @@ pub(super) fn check_group(
     let pages = Group { file: Arc::new(bytes), footer, group };
     let reader = ParquetRecordBatchReader::try_new_with_row_groups(&expect.columns.levels, &pages, 1 << 14, None);
     let reader = reader.map_err(|e| unread(path, &e))?;
-    let targets = expect.targets.iter().map(|_| TargetFacts::default()).collect();
+    let facts = |target: &ExpectTarget<'_>| TargetFacts { fit_counts: target.no_counts.clone(), ..Default::default() };
+    let targets = expect.targets.iter().map(facts).collect();
     let mut facts = GroupFacts { targets, ..GroupFacts::default() };
     for batch in reader {
         check_batch(&batch.map_err(|e| unreadable(path, e))?, expect, &mut facts);
@@ -283,6 +289,7 @@ fn check_target(
     let numbers = |name: &str| column(name).and_then(|c| c.as_primitive_opt::<UInt64Type>());
     let (ends, touches) = (numbers(&target.end), numbers(&target.touched));
     let mut mine = std::mem::take(&mut facts.targets[place]);
+    let mut fit_movements = Vec::new();
     // Most batches have no nulls, and need no check for them in every row.
     let nulls = [Some(movements.null_count()), Some(labels.null_count()), Some(splits.null_count())];
     let nulls = nulls.into_iter().chain([balanced.map(Array::null_count), ends.map(Array::null_count)]);
@@ -343,7 +350,7 @@ fn check_target(
         // The ranges ascend.
         let range = expect.fitted_rows.partition_point(|[_, to]| *to <= row);
         if want == Split::Fit && expect.fitted_rows.get(range).is_some_and(|[from, _]| *from <= row) {
-            mine.fit_movements.push(movement);
+            fit_movements.push(movement);
         }
         mine.labels.push(Some(LabelFacts {
             class: u8::try_from(label).unwrap_or(u8::MAX),
@@ -353,6 +360,9 @@ fn check_target(
         if expect.quotes.is_some() {
             mine.movements.push(movement);
         }
+    }
+    if let Some(counts) = &mut mine.fit_counts {
+        counts.extend(&fit_movements);
     }
     facts.targets[place] = mine;
 }

@@ -6,7 +6,6 @@
 //! - types without rules of their own: settings, thresholds, manifest, splits, and the schema of a dataset;
 //! - the reading of files, from disk or from an object store, and their hashes;
 //! - the decoding of DBN records, the resolution of their symbols, and the settings `publishers`, `symbols` and `unmapped`;
-//! - the exact selection of quantiles and the sums with it, applied by the leak check to the movements read back;
 //! - the reading of the sums of a dataset, and which columns are numeric; the sums are recomputed value by value.
 //!
 //! The writer encodes pages itself; the proof decodes them with the `parquet` crate.
@@ -21,6 +20,7 @@ mod every_row;
 mod explain;
 mod facts;
 mod fields;
+mod fit_counts;
 mod folder;
 mod footer;
 mod group;
@@ -37,7 +37,6 @@ mod raw_row;
 mod reading;
 mod sequence;
 mod sessions;
-mod spool;
 mod summary;
 mod sums;
 mod validation;
@@ -45,7 +44,7 @@ mod violations;
 
 pub use against::{Against, Compare};
 pub use certificate::{Certificate, CertifiedInput, certify};
-pub(crate) use datasets::{Dataset, FitMovements, Proved, Terms, prove_datasets};
+pub(crate) use datasets::{Dataset, Proved, Terms, prove_datasets};
 pub use definition::Break;
 pub use drawn::AGAINST_ROWS;
 pub use explain::{
@@ -53,7 +52,8 @@ pub use explain::{
     Stretch, TargetExplanation, explain,
 };
 pub(crate) use facts::Extent;
+pub(crate) use fit_counts::TargetFitCounts;
 pub use kinds::{BarrierAt, BarrierSteps, MeansSteps, RowTime, Steps, TimeSteps, Window};
-pub(crate) use prove::{Prover, prove, prove_here};
+pub(crate) use prove::{prove, prove_here};
 pub(crate) use summary::proved_after_writing;
 pub use validation::{Validation, validate};

@@ -2,6 +2,7 @@
 
 use super::definition::Marks;
 use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
+use super::fit_counts::FitCounts;
 use super::movement::Recompute;
 use super::sums::SumsCheck;
 use super::violations::MOST_VIOLATIONS;
@@ -34,6 +35,8 @@ struct TargetSequence<'a> {
     /// Rows by split and class.
     counts: Vec<u64>,
     recompute: Option<Recompute>,
+    /// Counts of the movements that the boundaries were fitted on.
+    fit_counts: Option<FitCounts>,
     /// The rows whose spreads determine its boundaries, if spreads do and the quotes are read.
     spreads: Option<FitSpreads<'a>>,
 }
@@ -80,6 +83,7 @@ impl<'a> Sequence<'a> {
                 marks: splits.filter(|_| config.force_uniform).map(marks),
                 counts: vec![0; 3 * target.class_count()],
                 recompute: (extent == Extent::Whole).then(recompute).flatten(),
+                fit_counts: None,
                 spreads: (extent == Extent::Whole && matches!(target.classes, Classes::Spread { .. }))
                     .then_some(FitSpreads { fitted_rows: &symbol.fitted_rows, sums: [0; 2] }),
                 target,
@@ -120,6 +124,10 @@ impl<'a> Sequence<'a> {
             if sound && let Some(recompute) = &mut target.recompute {
                 recompute.take(&facts.row_numbers, &facts.mids, &of.movements);
             }
+            match (&mut target.fit_counts, &of.fit_counts) {
+                (Some(all), Some(counts)) => all.merge(counts),
+                (all, counts) => *all = all.take().or_else(|| counts.clone()),
+            }
             if let Some(spreads) = &mut target.spreads {
                 spreads.take(&facts, of);
             }
@@ -127,9 +135,14 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    /// Sums of spreads and of mid2 over the fit rows of each target, 0 where its boundaries do not depend on them.
-    pub(super) fn spreads(&self) -> Vec<[i128; 2]> {
-        self.targets.iter().map(|target| target.spreads.as_ref().map_or([0; 2], |spreads| spreads.sums)).collect()
+    /// Counts of the movements that the boundaries of each target were fitted on.
+    pub(super) fn take_fit_counts(&mut self) -> Vec<Option<FitCounts>> {
+        let of_target = |target: &mut TargetSequence<'_>| {
+            let mut counts = target.fit_counts.take()?;
+            counts.spreads = target.spreads.as_ref().map(|spreads| spreads.sums);
+            Some(counts)
+        };
+        self.targets.iter_mut().map(of_target).collect()
     }
 
     /// Ends the dataset; returns the number of movements that were recomputed, and the violations found.

@@ -2,7 +2,6 @@
 //! the tasks, whatever order they finish in.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ops::Range;
 use std::path::PathBuf;
 
 use super::count::{ClassPart, ClassTarget, Classes, Count, CountPart, Ladders, SpreadPart, Spreads};
@@ -11,7 +10,7 @@ use super::job::{Job, READERS, Spec, Task, Workers};
 use super::merge::Merge;
 use super::movements::{MovementFiles, MovementPart, Movements};
 use super::pieces::{Piece, Pieces};
-use super::prove::{Prove, ProvePart, ProvedFit};
+use super::prove::{Prove, ProvePart};
 use super::scan::{FindRowTime, Scan};
 use super::work::Work;
 use crate::error::{Error, InputError, Result};
@@ -33,7 +32,7 @@ use crate::run::{Run, Stage, batches, map_ordered};
 use crate::storage::checksum::unseal;
 use crate::storage::{self, Stat};
 use crate::tape::MOVEMENT_BLOCK;
-use crate::validate::{self, Proved, Prover};
+use crate::validate::{self, Proved, TargetFitCounts};
 
 /// Rows of the smallest task: about eight row groups, or a third of a second of work.
 const LEAST: u64 = 1 << 20;
@@ -119,26 +118,29 @@ impl<'a> Tasks<'a> {
         Ok((receipts, reused))
     }
 
-    /// Runs one pass of selections over ranges of movements.
-    fn count_pieces(
-        &self,
-        stage: Stage,
-        ranges: Vec<(&Pieces, Range<u64>)>,
-        selections: &[Selection],
-        mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
-        let total: u64 = ranges.iter().map(|(_, range)| range.end - range.start).sum();
-        let most = task_size(total, MOST_COUNTS);
-        let parts = ranges.into_iter().flat_map(|(pieces, range)| {
-            slices(0, range, most).map(|slice| CountPart { pieces: pieces.part(&slice.range), range: slice.range })
-        });
-        let jobs = batches(parts, most, |part| part.range.end - part.range.start)
-            .into_iter()
-            .map(|parts| Count { selections: selections.to_vec(), mean, parts })
-            .collect();
-        let (receipts, _) = self.map(stage, jobs)?;
-        let histograms = merged(selections, receipts.iter().map(|(histograms, _)| histograms.as_slice()));
-        Ok((histograms, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
+    /// Proves the datasets of a folder.
+    fn prove_datasets(&self, manifest: &Manifest, thresholds: &Thresholds) -> Result<Proved> {
+        let part = |(symbol, entry): (&SymbolEntry, &DatasetEntry)| {
+            let (file, moments) = (self.dataset(&entry.file), self.dataset(&entry.moments.file));
+            (entry.rows, ProvePart { file, moments, symbol: symbol.clone() })
+        };
+        let batches = batches(manifest.datasets().map(part), LEAST, |(rows, _)| *rows);
+        let job = |parts: Vec<(u64, ProvePart)>| Prove {
+            config: manifest.config.clone(),
+            thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
+            ts_out: manifest.has_ts_out(),
+            inputs: manifest.inputs.iter().map(|input| input.name.clone()).collect(),
+            parts: parts.into_iter().map(|(_, part)| part).collect(),
+        };
+        let (receipts, _) = self.map(Stage::Validate, batches.into_iter().map(job).collect())?;
+        let fit_counts = manifest.config.all_targets().iter().map(|_| TargetFitCounts::default()).collect();
+        let mut proved = Proved { complete: true, fit_counts, ..Proved::default() };
+        for receipt in receipts {
+            proved.violations.extend(receipt.violations);
+            proved.complete &= receipt.complete;
+            proved.fit_counts.iter_mut().zip(receipt.fit_counts).for_each(|(all, more)| all.merge(more));
+        }
+        Ok(proved)
     }
 }
 
@@ -234,8 +236,16 @@ impl Engine for Tasks<'_> {
         selections: &[Selection],
         mean: Option<f64>,
     ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
-        let ranges = ranges.iter().map(|slice| (&self.movements[slice.place][0], slice.range.clone()));
-        self.count_pieces(Stage::Plan, ranges.collect(), selections, mean)
+        let most = task_size(ranges.iter().map(Slice::count).sum(), MOST_COUNTS);
+        let parts = ranges
+            .iter()
+            .flat_map(|r| slices(r.place, r.range.clone(), most))
+            .map(|slice| CountPart { pieces: self.movements[slice.place][0].part(&slice.range), range: slice.range });
+        let job = |parts| Count { selections: selections.to_vec(), mean, parts };
+        let jobs = batches(parts, most, |part| part.range.end - part.range.start).into_iter().map(job).collect();
+        let (receipts, _) = self.map(Stage::Plan, jobs)?;
+        let histograms = merged(selections, receipts.iter().map(|(histograms, _)| histograms.as_slice()));
+        Ok((histograms, receipts.into_iter().flat_map(|(_, sums)| sums).collect()))
     }
 
     fn spreads(&self, streams: &[Stream], ranges: &[Slice]) -> Result<SpreadSums> {
@@ -421,8 +431,7 @@ impl Engine for Tasks<'_> {
     }
 
     fn prove(&mut self, manifest: &Manifest) -> Result<ValidationEntry> {
-        let mut prover = ProveTasks { engine: self, fitted: vec![Vec::new(); manifest.config.all_targets().len()] };
-        validate::prove(&self.work.staged(), manifest, &mut prover)?;
+        validate::prove(&self.work.staged(), manifest, |thresholds| self.prove_datasets(manifest, thresholds))?;
         Ok(validate::proved_after_writing(manifest))
     }
 
@@ -432,59 +441,5 @@ impl Engine for Tasks<'_> {
         let note = self.work.publish(&datasets, manifest, self.run.config.keep_intermediate)?;
         note.into_iter().for_each(|note| self.run.monitor.note(note));
         Ok(())
-    }
-}
-
-/// Proves datasets with tasks.
-struct ProveTasks<'a> {
-    engine: &'a Tasks<'a>,
-    /// The fit movements of each dataset, and their number, by target.
-    fitted: Vec<Vec<(Pieces, u64)>>,
-}
-
-impl Prover for ProveTasks<'_> {
-    fn datasets(&mut self, manifest: &Manifest, thresholds: &Thresholds) -> Result<(Proved, Vec<Vec<u64>>)> {
-        let part = |(symbol, entry): (&SymbolEntry, &DatasetEntry)| {
-            let (file, moments) = (self.engine.dataset(&entry.file), self.engine.dataset(&entry.moments.file));
-            (entry.rows, ProvePart { file, moments, symbol: symbol.clone() })
-        };
-        let batches = batches(manifest.datasets().map(part), LEAST, |(rows, _)| *rows);
-        let job = |parts: Vec<(u64, ProvePart)>| Prove {
-            config: manifest.config.clone(),
-            thresholds: thresholds.only(parts.iter().map(|(_, part)| part.symbol.symbol.as_str())),
-            ts_out: manifest.has_ts_out(),
-            inputs: manifest.inputs.iter().map(|input| input.name.clone()).collect(),
-            parts: parts.into_iter().map(|(_, part)| part).collect(),
-        };
-        let (receipts, _) = self.engine.map(Stage::Validate, batches.into_iter().map(job).collect())?;
-        let mut proved = Proved { complete: true, ..Proved::default() };
-        for receipt in receipts {
-            proved.violations.extend(receipt.violations);
-            proved.complete &= receipt.complete;
-            for (target, ProvedFit { file, parts }) in self.fitted.iter_mut().zip(receipt.targets) {
-                let mut first = 0;
-                for (count, checksums) in parts {
-                    let piece = Piece { range: 0..count, file: file.clone(), first, checksums };
-                    target.push((Pieces(vec![piece]), count));
-                    first += count;
-                }
-            }
-        }
-        if proved.complete && self.fitted.iter().any(|target| target.len() != manifest.datasets().count()) {
-            return Err(Error::Executor("the receipts of kind prove do not name every dataset".to_owned()));
-        }
-        let counts = |target: &Vec<(Pieces, u64)>| target.iter().map(|(_, count)| *count).collect();
-        Ok((proved, self.fitted.iter().map(counts).collect()))
-    }
-
-    fn count(
-        &self,
-        target: usize,
-        datasets: Range<usize>,
-        selections: &[Selection],
-        mean: Option<f64>,
-    ) -> Result<(Vec<Histogram>, Vec<MovementSums>)> {
-        let ranges = self.fitted[target][datasets].iter().map(|(pieces, count)| (pieces, 0..*count)).collect();
-        self.engine.count_pieces(Stage::Validate, ranges, selections, mean)
     }
 }

@@ -1,6 +1,5 @@
 //! Task: proves finished datasets, one by one.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -8,49 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::attempt::Attempt;
 use super::job::Job;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::label::Thresholds;
-use crate::output::{MOVEMENTS, SymbolEntry};
-use crate::storage::Writer;
-use crate::tape::BlockWriter;
-use crate::validate::{Dataset, Extent, FitMovements, Terms, prove_datasets};
-
-/// Fit movements in work files, one for each target.
-struct Kept<W>(Vec<KeptTarget<W>>);
-
-/// The fit movements of one target.
-struct KeptTarget<W> {
-    blocks: BlockWriter<W>,
-    fitted: Vec<(u64, Vec<u32>)>,
-}
-
-impl<W: FnMut(&[u8]) -> Result<()>> KeptTarget<W> {
-    /// Ends the current dataset.
-    fn end(&mut self) -> Result<()> {
-        if let Some((_, checksums)) = self.fitted.last_mut() {
-            *checksums = self.blocks.finish()?;
-        }
-        Ok(())
-    }
-}
-
-impl<W: FnMut(&[u8]) -> Result<()> + Send> FitMovements for Kept<W> {
-    fn begin(&mut self) -> Result<()> {
-        self.0.iter_mut().try_for_each(|target| {
-            target.end()?;
-            target.fitted.push((0, Vec::new()));
-            Ok(())
-        })
-    }
-
-    fn take(&mut self, target: usize, movements: &[f64]) -> Result<()> {
-        let Some(KeptTarget { blocks, fitted }) = self.0.get_mut(target) else { return Ok(()) };
-        if let Some((count, _)) = fitted.last_mut() {
-            *count += movements.len() as u64;
-        }
-        blocks.push(movements)
-    }
-}
+use crate::output::SymbolEntry;
+use crate::validate::{Dataset, Extent, Proved, TargetFitCounts, Terms, prove_datasets};
 
 /// Proves datasets.
 #[derive(Serialize, Deserialize)]
@@ -80,18 +40,8 @@ pub struct Receipt {
     pub violations: Vec<String>,
     /// True if every row group was read.
     pub complete: bool,
-    /// The movements that the boundaries were fitted on, by target.
-    pub targets: Vec<ProvedFit>,
-}
-
-/// The movements that the boundaries of a target were fitted on.
-#[derive(Serialize, Deserialize)]
-pub struct ProvedFit {
-    /// Their file, part after part.
-    pub file: PathBuf,
-    /// Number of movements in each part, and the checksum of each block of them; covers all parts if every row group was
-    /// read.
-    pub parts: Vec<(u64, Vec<u32>)>,
+    /// Counts of the movements that the boundaries were fitted on, by target.
+    pub fit_counts: Vec<TargetFitCounts>,
 }
 
 impl Job for Prove {
@@ -100,10 +50,6 @@ impl Job for Prove {
 
     fn run(self, attempt: &Attempt<'_>) -> Result<Receipt> {
         let Self { config, thresholds, ts_out, inputs, parts } = self;
-        let files: Vec<PathBuf> = config.all_targets().iter().map(|_| attempt.file(MOVEMENTS, "f64")).collect();
-        let fail = |file: &PathBuf, e| Error::output(file, e);
-        let create = |file: &PathBuf| Writer::create(file).map_err(|e| fail(file, e));
-        let mut writers = files.iter().map(create).collect::<Result<Vec<_>>>()?;
         let terms = Terms {
             version: crate::VERSION,
             config: &config,
@@ -122,19 +68,9 @@ impl Job for Prove {
                 entry,
             })
             .collect();
-        let targets = writers.iter_mut().zip(&files).map(|(writer, file)| KeptTarget {
-            blocks: BlockWriter::new(move |block: &[u8]| writer.write_all(block).map_err(|e| fail(file, e))),
-            fitted: Vec::new(),
-        });
-        let mut kept = Kept(targets.collect());
-        let proved = prove_datasets(&terms, &datasets, attempt.threads, attempt.monitor, &mut kept)?;
-        let end = |mut target: KeptTarget<_>| target.end().map(|()| target.fitted);
-        let fitted = kept.0.into_iter().map(end).collect::<Result<Vec<_>>>()?;
-        for (writer, file) in writers.into_iter().zip(&files) {
-            writer.finish().map_err(|e| fail(file, e))?;
-        }
-        let targets = files.into_iter().zip(fitted).map(|(file, parts)| ProvedFit { file, parts }).collect();
-        Ok(Receipt { violations: proved.violations, complete: proved.complete, targets })
+        let proved = prove_datasets(&terms, &datasets, attempt.threads, attempt.monitor)?;
+        let Proved { violations, complete, fit_counts, .. } = proved;
+        Ok(Receipt { violations, complete, fit_counts })
     }
 
     fn amount(&self) -> u64 {
