@@ -130,7 +130,8 @@ pub fn quantile(data: &[u8]) {
     qs.push(0.5);
     // A histogram has a bucket for every value of a digit, so few parts are fast.
     let parts = values.chunks(values.len().div_ceil(2));
-    let mut selection = Selection::new();
+    // Few values would never be counted to the last digit.
+    let mut selection = Selection::new().with_most_gathered(u64::from(*nbins % 8));
     let found = loop {
         let counted: Vec<_> = parts
             .clone()
@@ -141,7 +142,7 @@ pub fn quantile(data: &[u8]) {
             })
             .collect();
         let histogram = selection.merge(&counted);
-        if let Some(values) = selection.refine(&histogram, |n| ranks(n, &qs)) {
+        if let Some(values) = selection.refine(histogram, |n| ranks(n, &qs)) {
             break interpolate(last as u64 + 1, &qs, &values);
         }
     };

@@ -170,7 +170,7 @@ fn quantile(bencher: Bencher<'_, '_>) {
         loop {
             let mut histogram = selection.empty();
             selection.count(values, &mut histogram);
-            if let Some(found) = selection.refine(&histogram, |n| ranks(n, &inner_quantiles(21))) {
+            if let Some(found) = selection.refine(histogram, |n| ranks(n, &inner_quantiles(21))) {
                 return found;
             }
         }

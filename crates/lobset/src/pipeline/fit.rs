@@ -98,13 +98,12 @@ fn select(engine: &impl Engine, ranges: &[Slice], qs: &[f64], absolute: &[f64]) 
             squares = sums.iter().map(|s| s.squares).sum();
         }
         pass += 1;
-        let refine = |((selection, histogram), qs): ((&mut Selection, &Histogram), &[f64])| {
+        let refine = |((selection, histogram), qs): ((&mut Selection, Histogram), &[f64])| {
             selection.refine(histogram, |n| ranks(n, qs))
         };
-        // All of them end with the same pass.
-        let found: Vec<_> = selections.iter_mut().zip(&histograms).zip([qs, absolute]).filter_map(refine).collect();
-        if !found.is_empty() {
-            break found.into_iter();
+        let found: Vec<_> = selections.iter_mut().zip(histograms).zip([qs, absolute]).map(refine).collect();
+        if found.iter().all(Option::is_some) {
+            break found.into_iter().flatten();
         }
     };
     Ok(Some(Counted {
