@@ -10,8 +10,9 @@ use time::{Date, OffsetDateTime};
 
 use crate::error::ParseError;
 
-/// Nanoseconds in a day.
-pub(crate) const DAY: u64 = 86_400_000_000_000;
+/// Nanoseconds in an hour, and in a day.
+pub(crate) const HOUR: u64 = 3_600_000_000_000;
+pub(crate) const DAY: u64 = 24 * HOUR;
 
 /// Nanoseconds since the UNIX epoch, UTC. As text: RFC 3339 with nine decimals; a bare date means its midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,15 +68,8 @@ pub(crate) fn midnight(date: Date) -> Option<u64> {
 }
 
 /// The units of a duration, longest first, in nanoseconds.
-pub(crate) const UNITS: [(&str, u64); 7] = [
-    ("d", DAY),
-    ("h", 3_600_000_000_000),
-    ("m", 60_000_000_000),
-    ("s", 1_000_000_000),
-    ("ms", 1_000_000),
-    ("us", 1_000),
-    ("ns", 1),
-];
+pub(crate) const UNITS: [(&str, u64); 7] =
+    [("d", DAY), ("h", HOUR), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
 /// A length of time in nanoseconds. As text: a whole number of the longest unit that divides it (`15m`, `1500ms`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use time::{Date, OffsetDateTime};
 
 use crate::input::InputEntry;
-use crate::time_text::{DAY, Timestamp};
+use crate::time_text::{DAY, HOUR, Timestamp};
 
 /// An axis of time.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +66,7 @@ impl Period {
     pub fn of(self, time: u64) -> String {
         let Some(date) = date(time) else { return Timestamp(time).to_string() };
         match self {
-            Self::Hour => format!("{date} {:02}:00", time / (DAY / 24) % 24),
+            Self::Hour => format!("{date} {:02}:00", time / HOUR % 24),
             Self::Day => date.to_string(),
             Self::Week => {
                 let (year, week, _) = date.to_iso_week_date();
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(Period::Day.of(start), "2024-04-03");
         assert_eq!(Period::Week.of(start), "2024, week 14");
         assert_eq!(Period::Month.of(start), "2024-04");
-        assert_eq!(minute(start + DAY / 24 + 61_000_000_000), "2024-04-03 01:01");
+        assert_eq!(minute(start + HOUR + 61_000_000_000), "2024-04-03 01:01");
         let scale = |days| Scale { from: start, to: start + days * DAY };
         let periods = [1, 6, 60, 2_000].map(|days| scale(days).period().name());
         assert_eq!(periods, ["hour", "day", "week", "month"]);

@@ -12,7 +12,7 @@ use crate::input::{Drops, InputEntry};
 use crate::label::{Fitted, Thresholds};
 use crate::output::{Manifest, SplitEntry, SymbolEntry, TargetEntry};
 use crate::printable::{counted, grouped, printable};
-use crate::time_text::DAY;
+use crate::time_text::{DAY, HOUR};
 
 /// Number of lines of a table that are not folded away.
 const UNFOLDED: usize = 20;
@@ -356,15 +356,17 @@ impl TargetCharts {
         );
         let period = scale.period();
         let mut periods: Vec<(String, Vec<u64>)> = Vec::new();
-        for (time, class) in &labels.classes {
-            let name = period.of(*time);
+        // No period begins within an hour.
+        for of_hour in labels.classes.chunk_by(|(a, _), (b, _)| a / HOUR == b / HOUR) {
+            let name = of_hour.first().map(|(time, _)| period.of(*time)).unwrap_or_default();
             if periods.last().is_none_or(|(last, _)| *last != name) {
                 periods.push((name, vec![0; splits.fit.classes.len()]));
             }
-            if let Some((_, counts)) = periods.last_mut()
-                && let Some(count) = counts.get_mut(*class)
-            {
-                *count += 1;
+            let Some((_, counts)) = periods.last_mut() else { continue };
+            for (_, class) in of_hour {
+                if let Some(count) = counts.get_mut(*class) {
+                    *count += 1;
+                }
             }
         }
         Self {
