@@ -157,7 +157,7 @@ fn a_run_goes_on_from_receipts_and_one_that_is_published_is_not_done_again() {
     let whole = ran.swap(0, Ordering::Relaxed);
     let mut tries = 0;
     let manifest = loop {
-        match as_tasks(&counting(ran.load(Ordering::Relaxed) + 3), &inputs, &out, &small()) {
+        match as_tasks(&counting(ran.load(Ordering::Relaxed) + 1), &inputs, &out, &small()) {
             Ok(manifest) => break manifest,
             Err(e) => assert!(e.to_string().contains("the driver is lost"), "{e}"),
         }

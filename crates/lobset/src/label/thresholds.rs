@@ -4,6 +4,7 @@ mod on_disk;
 
 use std::collections::BTreeMap;
 
+use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
 pub use on_disk::LARGEST_THRESHOLDS;
@@ -67,15 +68,19 @@ impl Boundaries {
         let mut one_by_one = 0;
         if self.values.len() <= FEW {
             let (blocks, rest) = movements.as_chunks::<AT_ONCE>();
-            for (movements, classes) in blocks.iter().zip(classes.as_chunks_mut::<AT_ONCE>().0) {
-                let mut found = [0; AT_ONCE];
-                for boundary in &self.values {
-                    for (class, movement) in found.iter_mut().zip(movements) {
-                        *class += u64::from(boundary <= movement);
+            let blocks = blocks.iter().zip(classes.as_chunks_mut::<AT_ONCE>().0);
+            // Compiled for the instructions of this machine.
+            Arch::new().dispatch(|| {
+                for (movements, classes) in blocks {
+                    let mut found = [0; AT_ONCE];
+                    for boundary in &self.values {
+                        for (class, movement) in found.iter_mut().zip(movements) {
+                            *class += u64::from(boundary <= movement);
+                        }
                     }
+                    *classes = found;
                 }
-                *classes = found;
-            }
+            });
             one_by_one = movements.len() - rest.len();
         }
         let left = classes.iter_mut().zip(movements).skip(one_by_one);

@@ -50,13 +50,20 @@ impl TargetLabel {
 
 /// The labels of consecutive rows for one target, each field as the bits of its column. If a row has no label, all its
 /// fields have the bits of NaN.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LabelBlock {
     /// By [`LabelField`].
     fields: [Vec<u64>; FIELDS],
+    /// Number of fields that are stored; the others are empty.
+    stored: usize,
 }
 
 impl LabelBlock {
+    /// No labels. The fields `End` and `Touch` are stored only with `label_end`.
+    pub(crate) fn new(label_end: bool) -> Self {
+        Self { fields: Default::default(), stored: if label_end { FIELDS } else { LabelField::End as usize } }
+    }
+
     /// Removes all rows.
     pub(crate) fn clear(&mut self) {
         self.fields.iter_mut().for_each(Vec::clear);
@@ -64,9 +71,11 @@ impl LabelBlock {
 
     /// Appends rows without labels, and returns their fields.
     pub(crate) fn extend(&mut self, rows: usize) -> [&mut [u64]; FIELDS] {
+        for field in &mut self.fields[..self.stored] {
+            field.resize(field.len() + rows, NO_LABEL);
+        }
         self.fields.each_mut().map(|field| {
-            let before = field.len();
-            field.resize(before + rows, NO_LABEL);
+            let before = field.len().saturating_sub(rows);
             &mut field[before..]
         })
     }
@@ -88,7 +97,7 @@ impl LabelBlock {
 impl FromIterator<Option<TargetLabel>> for LabelBlock {
     fn from_iter<T: IntoIterator<Item = Option<TargetLabel>>>(labels: T) -> Self {
         use LabelField::{Balanced, Class, End, Movement, Split, Touch};
-        let mut block = Self::default();
+        let mut block = Self::new(true);
         for label in labels {
             for field in [Movement, Class, Split, Balanced, End, Touch] {
                 block.fields[field as usize].push(label.map_or(NO_LABEL, |label| label.bits(field)));

@@ -218,7 +218,7 @@ impl<'a> LabelCursor<'a> {
             movements[i] = value.bits();
             if value.is_nan() {
                 for field in [&mut *movements, classes, splits, balanced, ends, touched] {
-                    field[i] = NO_LABEL;
+                    field.get_mut(i).into_iter().for_each(|bits| *bits = NO_LABEL);
                 }
             }
         }
@@ -260,7 +260,7 @@ impl Labelling<'_> {
             targets.push(LabelCursor::new(config, target, tracks, before, &span));
         }
         // No row has a label of a target that the symbol does not qualify for.
-        let mut blocks = vec![LabelBlock::default(); self.all];
+        let mut blocks = vec![LabelBlock::new(config.label_end); self.all];
         let mut wanted = [false; ENCODER_BLOCK_ROWS];
         // The first row of the next input file.
         let mut next_file = 0;

@@ -21,6 +21,10 @@ const REMOTE_BLOCKS: u64 = 32;
 /// Rows of a block.
 const SAMPLED_ROWS: u64 = 512;
 
+/// Number of blocks that movements are read from, about: they hardly compress, so they take longest to read, and a
+/// histogram needs fewer rows than a line over time.
+const MOVEMENT_BLOCKS: usize = 32;
+
 /// Rows of a dataset.
 pub struct Sample {
     /// Number of rows read, and number of all rows.
@@ -44,7 +48,7 @@ pub struct Block {
 /// The labels of a target.
 #[derive(Default)]
 pub struct SampledLabels {
-    /// The movements of `fit` rows.
+    /// The movements of `fit` rows, from some of the blocks.
     pub fit: Vec<f64>,
     /// The time and class of each row with a label.
     pub classes: Vec<(u64, usize)>,
@@ -68,21 +72,25 @@ impl Sample {
         let most = if storage::is_url(reader.path()) { REMOTE_BLOCKS } else { BLOCKS };
         let time = time_column(reader);
         let [bid, ask] = [0, 1].map(|side| names::of_level("px", side, 0));
-        let of_targets: Vec<String> = targets.iter().flat_map(label_columns).collect();
+        let classes: Vec<String> = targets.iter().map(|target| target.column(names::CLASSIFICATION_LABEL)).collect();
         let mut wanted = vec![time, names::MID_PRICE, &bid, &ask];
-        wanted.extend(of_targets.iter().map(String::as_str));
+        wanted.extend(classes.iter().map(String::as_str));
 
         let mut sample = Self { rows: [0, reader.rows()], blocks: Vec::new(), targets: Vec::new() };
         sample.targets.resize_with(targets.len(), SampledLabels::default);
-        for (group, ranges) in by_group(reader, &blocks(reader.rows(), most)) {
+        let blocks = blocks(reader.rows(), most);
+        for (group, ranges) in by_group(reader, &blocks) {
             let batch = reader.read_ranges(group, &ranges, &wanted)?;
             let mut start = 0;
             for range in ranges {
                 let block = batch.slice(start, range.len());
                 start += range.len();
-                sample.take(reader, &block, (time, &bid, &ask), &targets, pause)?;
+                sample.take(reader, &block, (time, &bid, &ask), &classes, pause)?;
             }
         }
+        let some: Vec<Range<u64>> =
+            blocks.iter().step_by(blocks.len().div_ceil(MOVEMENT_BLOCKS).max(1)).cloned().collect();
+        sample.take_movements(reader, &some, &targets)?;
         Ok(sample)
     }
 
@@ -91,7 +99,7 @@ impl Sample {
         reader: &DatasetReader,
         block: &RecordBatch,
         (time, bid, ask): (&str, &str, &str),
-        targets: &[Target],
+        classes: &[String],
         pause: u64,
     ) -> Result<()> {
         let times = reader.column(block, time)?;
@@ -114,20 +122,33 @@ impl Sample {
         };
         self.rows[0] += block.num_rows() as u64;
         self.blocks.extend(columns.blocks(pause));
-        for (target, labels) in targets.iter().zip(&mut self.targets) {
-            let [movement, class, split] = label_columns(target);
-            let movements = reader.column(block, &movement)?.as_primitive_opt::<Float64Type>();
-            let classes = reader.column(block, &class)?.as_primitive_opt::<Int32Type>();
-            let movements = movements.ok_or_else(|| reader.foreign(&movement))?;
-            let classes = classes.ok_or_else(|| reader.foreign(&class))?;
-            let (splits, by_key) = reader.splits(block, &split)?;
-            let fit = by_key.iter().position(|split| *split == Some(Split::Fit));
-            for row in (0..block.num_rows()).filter(|row| classes.is_valid(*row) && splits.is_valid(*row)) {
-                let time = u64::try_from(columns.times[row]).unwrap_or_default();
-                labels.classes.push((time, usize::try_from(classes.value(row)).unwrap_or_default()));
-                if usize::try_from(splits.value(row)).ok() == fit && movements.is_valid(row) {
-                    labels.fit.push(movements.value(row));
-                }
+        for (class, labels) in classes.iter().zip(&mut self.targets) {
+            let classes = reader.column(block, class)?.as_primitive_opt::<Int32Type>();
+            let of_rows = columns.times.iter().zip(classes.ok_or_else(|| reader.foreign(class))?);
+            let labelled = of_rows.filter_map(|(time, class)| Some((*time, class?)));
+            let of_row = |(time, class): (i64, i32)| (u64::try_from(time).ok(), usize::try_from(class).ok());
+            labels.classes.extend(labelled.map(of_row).map(|(time, class)| (time.unwrap_or(0), class.unwrap_or(0))));
+        }
+        Ok(())
+    }
+
+    /// Reads the movements of the fit rows in blocks.
+    fn take_movements(&mut self, reader: &DatasetReader, blocks: &[Range<u64>], targets: &[Target]) -> Result<()> {
+        let columns = [names::PRICE_MOVEMENT, names::SPLIT];
+        let columns: Vec<[String; 2]> = targets.iter().map(|target| columns.map(|name| target.column(name))).collect();
+        let wanted: Vec<&str> = columns.iter().flatten().map(String::as_str).collect();
+        for (group, ranges) in by_group(reader, blocks) {
+            let batch = reader.read_ranges(group, &ranges, &wanted)?;
+            for ([movement, split], labels) in columns.iter().zip(&mut self.targets) {
+                let movements = reader.column(&batch, movement)?.as_primitive_opt::<Float64Type>();
+                let movements = movements.ok_or_else(|| reader.foreign(movement))?;
+                let (splits, by_key) = reader.splits(&batch, split)?;
+                let is_fit =
+                    |key: i32| usize::try_from(key).is_ok_and(|key| by_key.get(key) == Some(&Some(Split::Fit)));
+                let of_rows = splits.iter().zip(movements);
+                labels
+                    .fit
+                    .extend(of_rows.filter(|(key, _)| key.is_some_and(is_fit)).filter_map(|(_, movement)| movement));
             }
         }
         Ok(())
@@ -198,11 +219,6 @@ fn first_of(reader: &DatasetReader, batch: &RecordBatch, column: &str, split: Sp
     let wanted = by_key.iter().position(|of_key| *of_key == Some(split));
     let is_wanted = |row: &usize| splits.is_valid(*row) && usize::try_from(splits.value(*row)).ok() == wanted;
     Ok(wanted.and_then(|_| (0..batch.num_rows()).find(is_wanted)))
-}
-
-/// The columns of a target's movement, class and split.
-fn label_columns(target: &Target) -> [String; 3] {
-    [names::PRICE_MOVEMENT, names::CLASSIFICATION_LABEL, names::SPLIT].map(|name| target.column(name))
 }
 
 /// Ranges of rows: all of them in pieces if there are few, else one from each of equal parts.

@@ -1,7 +1,10 @@
 //! Reads a symbol's tapes across files, starting at any row.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -273,37 +276,87 @@ pub trait Decode: Copy {
     ) -> Result<()>;
 }
 
-/// Iterates over values of a symbol's rows. Keeps one chunk in memory.
-pub struct Cursor<'a, T> {
+/// Number of chunks that stay in memory for the cursors behind the foremost one.
+const CHUNKS_KEPT: usize = 4;
+
+/// The chunks of a tape, decoded once for all cursors that follow each other closely.
+pub struct Chunks<'a, T> {
     tape: &'a SymbolTape,
-    file: OpenFile,
-    next_chunk: usize,
-    bytes: Vec<u8>,
-    values: Vec<T>,
-    at: usize,
+    recent: RefCell<Recent<T>>,
 }
 
-impl<'a, T: Decode> Cursor<'a, T> {
+/// The chunks decoded last.
+struct Recent<T> {
+    file: OpenFile,
+    bytes: Vec<u8>,
+    /// With their indexes; the oldest comes first.
+    chunks: VecDeque<(usize, Rc<Vec<T>>)>,
+}
+
+impl<'a, T: Decode> Chunks<'a, T> {
+    /// No chunks of `tape` yet.
+    pub fn new(tape: &'a SymbolTape) -> Rc<Self> {
+        let recent = Recent { file: OpenFile::default(), bytes: Vec::new(), chunks: VecDeque::new() };
+        Rc::new(Self { tape, recent: RefCell::new(recent) })
+    }
+
     /// Creates a cursor positioned at `row`.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read, or has no such values.
-    pub fn new(tape: &'a SymbolTape, row: u64) -> Result<Self> {
-        let next_chunk = tape.chunk_of(row);
+    pub fn cursor(self: &Rc<Self>, row: u64) -> Result<Cursor<'a, T>> {
+        let tape = self.tape;
         let mut cursor =
-            Self { tape, file: OpenFile::default(), next_chunk, bytes: Vec::new(), values: Vec::new(), at: 0 };
+            Cursor { chunks: Rc::clone(self), next_chunk: tape.chunk_of(row), values: Rc::default(), at: 0 };
         if row < tape.rows {
+            let first_row = tape.chunks[cursor.next_chunk].first_row;
             cursor.load()?;
-            cursor.at = to_usize(row - tape.chunks[next_chunk].first_row);
+            cursor.at = to_usize(row - first_row);
         } else {
             cursor.next_chunk = tape.chunks.len();
         }
         Ok(cursor)
     }
 
+    /// The values of a chunk, given by its index.
+    fn get(&self, chunk: usize) -> Result<Rc<Vec<T>>> {
+        let Recent { file, bytes, chunks } = &mut *self.recent.borrow_mut();
+        if let Some((_, values)) = chunks.iter().find(|(index, _)| *index == chunk) {
+            return Ok(Rc::clone(values));
+        }
+        let oldest = if chunks.len() < CHUNKS_KEPT { None } else { chunks.pop_front() };
+        // Its memory can be reused unless a cursor still reads it.
+        let mut values = oldest.and_then(|(_, values)| Rc::try_unwrap(values).ok()).unwrap_or_default();
+        values.clear();
+        T::decode(self.tape, chunk, file, bytes, &mut values)?;
+        let values = Rc::new(values);
+        chunks.push_back((chunk, Rc::clone(&values)));
+        Ok(values)
+    }
+}
+
+/// Iterates over values of a symbol's rows.
+pub struct Cursor<'a, T> {
+    chunks: Rc<Chunks<'a, T>>,
+    next_chunk: usize,
+    /// The values of the current chunk.
+    values: Rc<Vec<T>>,
+    at: usize,
+}
+
+impl<'a, T: Decode> Cursor<'a, T> {
+    /// Creates a cursor of its own, positioned at `row`.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read, or has no such values.
+    pub fn new(tape: &'a SymbolTape, row: u64) -> Result<Self> {
+        Chunks::new(tape).cursor(row)
+    }
+
     fn load(&mut self) -> Result<()> {
-        self.values.clear();
-        T::decode(self.tape, self.next_chunk, &mut self.file, &mut self.bytes, &mut self.values)?;
+        // Gives the chunk back first, so that its memory can be reused.
+        self.values = Rc::default();
+        self.values = self.chunks.get(self.next_chunk)?;
         self.next_chunk += 1;
         self.at = 0;
         Ok(())
@@ -315,7 +368,7 @@ impl<'a, T: Decode> Cursor<'a, T> {
     /// [`Error::Output`] when the work file cannot be read.
     #[inline]
     pub fn values(&mut self) -> Result<&[T]> {
-        while self.at == self.values.len() && self.next_chunk < self.tape.chunks.len() {
+        while self.at == self.values.len() && self.next_chunk < self.chunks.tape.chunks.len() {
             self.load()?;
         }
         Ok(&self.values[self.at..])
@@ -345,14 +398,13 @@ impl Decode for i64 {
         tape: &SymbolTape,
         chunk: usize,
         file: &mut OpenFile,
-        bytes: &mut Vec<u8>,
+        _: &mut Vec<u8>,
         values: &mut Vec<Self>,
     ) -> Result<()> {
         let located = &tape.chunks[chunk];
-        bytes.resize(located.chunk.rows as usize * 8, 0);
-        file.read(located, Tape::Mid2, bytes)?;
-        let (words, _) = bytes.as_chunks::<8>();
-        values.extend(words.iter().map(|w| i64::from_le_bytes(*w)));
+        values.resize(to_usize(located.chunk.rows.into()), 0);
+        file.read(located, Tape::Mid2, bytemuck::cast_slice_mut(values))?;
+        values.iter_mut().for_each(|value| *value = i64::from_le(*value));
         Ok(())
     }
 }
@@ -367,7 +419,7 @@ impl MidCursor<'_> {
         while n > 0 {
             let values = self.values()?;
             if values.is_empty() {
-                let path = self.tape.chunks.last().map_or_else(PathBuf::new, |c| c.file.to_path_buf());
+                let path = self.chunks.tape.chunks.last().map_or_else(PathBuf::new, |c| c.file.to_path_buf());
                 return Err(Error::output(&path, "the work file is shorter than its index"));
             }
             let take = values.len().min(usize::try_from(n).unwrap_or(usize::MAX));

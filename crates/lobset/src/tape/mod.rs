@@ -14,7 +14,7 @@ mod varint;
 mod writer;
 
 pub(crate) use cursor::check_chunks;
-pub(crate) use cursor::{MidCursor, Tape};
+pub(crate) use cursor::{Chunks, Tape};
 pub use cursor::{RowCursor, SymbolTape};
 pub(crate) use moments::{Moment, MomentCursor};
 pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks};

@@ -34,7 +34,10 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
         self.bytes.reserve_exact(MOVEMENT_BLOCK_BYTES - self.bytes.len());
         while !values.is_empty() {
             let (now, later) = values.split_at(values.len().min((MOVEMENT_BLOCK_BYTES - self.bytes.len()) / 8));
-            self.bytes.extend(now.iter().flat_map(|v| v.to_le_bytes()));
+            match cfg!(target_endian = "little") {
+                true => self.bytes.extend_from_slice(bytemuck::cast_slice(now)),
+                false => self.bytes.extend(now.iter().flat_map(|v| v.to_le_bytes())),
+            }
             values = later;
             if self.bytes.len() == MOVEMENT_BLOCK_BYTES {
                 self.flush()?;
@@ -76,23 +79,29 @@ pub(crate) fn read_blocks(
     out: &mut Vec<f64>,
 ) -> std::io::Result<()> {
     out.reserve_exact(to_usize(range.end - range.start));
-    let mut bytes = vec![0; MOVEMENT_BLOCK_BYTES];
+    let mut block_values: Vec<f64> = Vec::new();
     let blocks = (range.start - whole.start) / MOVEMENT_BLOCK..(range.end - whole.start).div_ceil(MOVEMENT_BLOCK);
     for block in blocks {
         let from = whole.start + block * MOVEMENT_BLOCK;
         let to = whole.end.min(from + MOVEMENT_BLOCK);
-        let bytes = &mut bytes[..8 * to_usize(to - from)];
-        read(bytes, from - whole.start)?;
         let want = checksums.get(to_usize(block)).ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        check(bytes, *want)?;
-        let inside = range.start.max(from) - from..range.end.min(to) - from;
-        from_bytes(&bytes[8 * to_usize(inside.start)..8 * to_usize(inside.end)], out);
+        let fill = |values: &mut [f64]| {
+            let bytes = bytemuck::cast_slice_mut(values);
+            read(bytes, from - whole.start)?;
+            check(bytes, *want)?;
+            values.iter_mut().for_each(|value| *value = f64::from_bits(u64::from_le(value.to_bits())));
+            std::io::Result::Ok(())
+        };
+        let at = out.len();
+        if range.start <= from && to <= range.end {
+            out.resize(at + to_usize(to - from), 0.0);
+            fill(&mut out[at..])?;
+        } else {
+            block_values.resize(to_usize(to - from), 0.0);
+            fill(&mut block_values)?;
+            let inside = range.start.max(from) - from..range.end.min(to) - from;
+            out.extend_from_slice(&block_values[to_usize(inside.start)..to_usize(inside.end)]);
+        }
     }
     Ok(())
-}
-
-/// Decodes movements from their file format, little-endian `f64`, and appends them to `out`.
-pub(crate) fn from_bytes(bytes: &[u8], out: &mut Vec<f64>) {
-    let (words, _) = bytes.as_chunks::<8>();
-    out.extend(words.iter().map(|w| f64::from_le_bytes(*w)));
 }

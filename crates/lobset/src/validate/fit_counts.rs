@@ -150,10 +150,10 @@ impl FitCounts {
     }
 
     /// Counts movements. Those that are not finite are violations of their own.
-    pub(super) fn extend(&mut self, movements: &[f64]) {
+    pub(super) fn extend(&mut self, movements: impl Iterator<Item = f64>) {
         // Sums of sums are more precise than one long sum.
         let (mut sum, mut squares) = (0.0, 0.0);
-        for movement in movements.iter().copied().filter(|movement| movement.is_finite()) {
+        for movement in movements.filter(|movement| movement.is_finite()) {
             self.movements.push(movement);
             if let Some(absolute) = &mut self.absolute {
                 absolute.push(movement.abs());

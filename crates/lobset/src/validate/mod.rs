@@ -39,6 +39,7 @@ mod sequence;
 mod sessions;
 mod summary;
 mod sums;
+mod target;
 mod validation;
 mod violations;
 

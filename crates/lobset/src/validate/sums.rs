@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::facts::GroupFacts;
+use super::facts::{GroupFacts, LabelFacts};
 use super::fields::{Want, divisor, is_float};
 use super::reading::unreadable;
 use super::violations::Violations;
@@ -247,11 +247,7 @@ impl<'a> SumsCheck<'a> {
     pub(super) fn take(&mut self, fit: impl Iterator<Item = bool>, values: impl Iterator<Item = Want> + Clone) {
         for (set, within) in std::iter::once(true).chain(fit).enumerate() {
             let Some(sums) = self.sums.get_mut(set).filter(|_| within) else { continue };
-            if self.counts_only {
-                sums.iter_mut().for_each(|sums| sums.count += 1);
-            } else {
-                sums.iter_mut().zip(values.clone()).for_each(|(sums, value)| sums.add(value));
-            }
+            sums.iter_mut().zip(values.clone()).for_each(|(sums, value)| sums.add(value));
         }
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
@@ -292,6 +288,9 @@ impl<'a> SumsCheck<'a> {
 
     /// Takes the facts of the next row group.
     pub(super) fn take_facts(&mut self, facts: &GroupFacts) {
+        if self.counts_only {
+            return self.count_facts(facts);
+        }
         let quotes = facts.mids.iter().zip(&facts.spreads);
         let mut quotes = quotes.map(|(mid2, spread)| [i128::from(*mid2), *spread]);
         for row in 0..facts.row_numbers.len() {
@@ -300,6 +299,25 @@ impl<'a> SumsCheck<'a> {
             // In the order of their columns.
             let quotes = [(mid2 - spread) / 2, (mid2 + spread) / 2, mid2];
             self.take(fit, quotes.into_iter().map(Want::Mid2));
+        }
+    }
+
+    /// Counts the rows of the next row group.
+    fn count_facts(&mut self, facts: &GroupFacts) {
+        let mut from = 0;
+        while from < facts.row_numbers.len() {
+            let left = usize::try_from(self.left).unwrap_or(usize::MAX).max(1);
+            let rows = from..facts.row_numbers.len().min(from.saturating_add(left));
+            let is_fit = |label: &&Option<LabelFacts>| label.is_some_and(|label| label.split == Split::Fit);
+            let fit = facts.targets.iter().map(|target| target.labels[rows.clone()].iter().filter(is_fit).count());
+            for (sums, count) in self.sums.iter_mut().zip(std::iter::once(rows.len()).chain(fit)) {
+                sums.iter_mut().for_each(|sums| sums.count += count as u64);
+            }
+            self.left = self.left.saturating_sub(rows.len() as u64);
+            if self.left == 0 {
+                self.close();
+            }
+            from = rows.end;
         }
     }
 

@@ -3,16 +3,19 @@
 //! The mid price is a step function of time, so means are weighted by time.
 
 use std::ops::Range;
+use std::rc::Rc;
+
+use pulp::Arch;
 
 use super::wide::{Wide, nearest};
 use super::{Ahead, Rule, Take, stretch_end, stretches};
 use crate::config::Time;
 use crate::error::Result;
 use crate::label::candidates::Candidates;
-use crate::tape::{Moment, MomentCursor, SymbolTape};
+use crate::tape::{Chunks, Moment, MomentCursor, SymbolTape};
 
 /// Number of values passed on at a time.
-const PIECE: usize = 4096;
+const PIECE: usize = 1024;
 
 impl Time {
     /// The distance from a row to the end of its label, in nanoseconds.
@@ -35,8 +38,8 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     /// Starts at `row`, which must be before the end of the tape.
-    fn new(tape: &'a SymbolTape, row: u64, stretch_end: u64) -> Result<Self> {
-        let mut cursor = MomentCursor::new(tape, row)?;
+    fn new(chunks: &Rc<Chunks<'a, Moment>>, row: u64, stretch_end: u64) -> Result<Self> {
+        let mut cursor = chunks.cursor(row)?;
         let last = cursor.peek()?.unwrap_or(Moment { ts: 0, mid2: 0, spread: 0 });
         cursor.skip(1);
         Ok(Self { cursor, last, row, stretch_end, integral: 0 })
@@ -50,7 +53,7 @@ impl<'a> Steps<'a> {
             let most = values.len().min(usize::try_from(self.stretch_end - self.row - 1).unwrap_or(usize::MAX));
             let mut reached = 0;
             for next in values[..most].iter().take_while(|next| next.ts <= ts) {
-                self.integral += i128::from(self.last.mid2) * i128::from(next.ts - self.last.ts);
+                self.integral += area(self.last, next.ts);
                 self.last = *next;
                 reached += 1;
             }
@@ -63,16 +66,51 @@ impl<'a> Steps<'a> {
         }
     }
 
+    /// Advances to a later row of the stretch.
+    #[inline]
+    fn advance_to(&mut self, row: u64) -> Result<()> {
+        while self.row < row {
+            let Some(next) = self.cursor.peek()? else { break };
+            self.cursor.skip(1);
+            self.integral += area(self.last, next.ts);
+            self.last = next;
+            self.row += 1;
+        }
+        Ok(())
+    }
+
     /// The integral of mid2 up to `ts`, which [`reach`](Self::reach) has reached.
     #[inline]
     fn integral_to(&self, ts: u64) -> i128 {
-        self.integral + i128::from(self.last.mid2) * i128::from(ts - self.last.ts)
+        self.integral + area(self.last, ts)
     }
+}
+
+/// The integral of mid2 from a row to `ts`, while it stays what it is at that row.
+#[inline]
+fn area(row: Moment, ts: u64) -> i128 {
+    let time = ts - row.ts;
+    // The product of two signed 64-bit numbers is one instruction.
+    match i64::try_from(time) {
+        Ok(time) => i128::from(row.mid2) * i128::from(time),
+        Err(_) => i128::from(row.mid2) * i128::from(time),
+    }
+}
+
+/// What the label of a row is computed from.
+struct Windows {
+    /// The integrals of mid2 over the windows, or mid2 where a window has length zero.
+    past: i128,
+    future: i128,
+    /// The row's own.
+    mid2: i64,
+    /// The last row that the label looks at.
+    end: u64,
 }
 
 /// The relative change from the mean `behind / lookback` to the mean `ahead / length`. Numerator and denominator are
 /// exact; each is rounded once. `None` unless `behind` is above zero.
-#[inline]
+#[inline(always)]
 fn movement(behind: i128, lookback: u64, ahead: i128, length: u64) -> Option<f64> {
     if behind <= 0 {
         return None;
@@ -118,7 +156,8 @@ impl Rule for Time {
         1 << 16
     }
 
-    /// Each row advances four cursors by one step, however long the windows are. Four chunks of tape are in memory.
+    /// Each row advances up to four cursors by one step, however long the windows are. At most eight chunks of tape are in
+    /// memory.
     fn compute(
         &self,
         tape: &SymbolTape,
@@ -127,57 +166,49 @@ impl Rule for Time {
         range: Range<u64>,
         take: &mut Take<'_>,
     ) -> Result<()> {
-        let mut out = vec![Vec::with_capacity(PIECE); self.tracks()];
+        let mut windows = Vec::with_capacity(PIECE);
+        let mut out = vec![Vec::new(); self.tracks()];
         for rows in candidates.rows(range) {
-            let mut own = MomentCursor::new(tape, rows.start)?;
-            let first = own.peek()?.map_or(0, |moment| moment.ts);
-            let from = self.first_seen(tape, rows.start, first)?;
+            let from = self.first_seen(tape, rows.start, tape.reached_at(rows.start)?)?;
             let stretch_end = stretch_end(rows.start, breaks, tape.rows());
-            let steps = || Steps::new(tape, from, stretch_end);
-            let [mut behind, mut now, mut start, mut end] = [steps()?, steps()?, steps()?, steps()?];
-            for _ in rows {
-                let Some(Moment { ts, mid2, .. }) = own.peek()? else { break };
-                own.skip(1);
+            let chunks = Chunks::new(tape);
+            let steps = || Steps::new(&chunks, from, stretch_end);
+            let [mut own, mut behind, mut start, mut end] = [steps()?, steps()?, steps()?, steps()?];
+            for row in rows {
+                own.advance_to(row)?;
+                let Moment { ts, mid2, .. } = own.last;
                 let (from, to) = (ts + self.offset.0, ts + self.reach());
-                now.reach(ts)?;
                 end.reach(to)?;
-                let (past, lookback) = match self.lookback.0 {
-                    0 => (i128::from(now.last.mid2), 1),
+                let past = match self.lookback.0 {
+                    0 => {
+                        // The last of the rows at this time.
+                        behind.reach(ts)?;
+                        i128::from(behind.last.mid2)
+                    }
                     length => {
                         behind.reach(ts - length)?;
-                        (now.integral_to(ts) - behind.integral_to(ts - length), length)
+                        own.integral - behind.integral_to(ts - length)
                     }
                 };
-                let (future, ahead) = match self.ahead.0 {
-                    0 => (i128::from(end.last.mid2), 1),
-                    length => {
-                        let before = match self.offset.0 {
-                            0 => now.integral_to(ts),
-                            _ => {
-                                start.reach(from)?;
-                                start.integral_to(from)
-                            }
-                        };
-                        (end.integral_to(to) - before, length)
+                let future = match (self.ahead.0, self.offset.0) {
+                    (0, _) => i128::from(end.last.mid2),
+                    (_, 0) => end.integral_to(to) - own.integral,
+                    _ => {
+                        start.reach(from)?;
+                        end.integral_to(to) - start.integral_to(from)
                     }
                 };
-                if let [movements, known @ .., ends] = out.as_mut_slice() {
-                    movements.push(movement(past, lookback, future, ahead).unwrap_or(f64::NAN));
-                    if let [known] = known {
-                        known.push(movement(past, lookback, mid2.into(), 1).unwrap_or(f64::NAN));
-                    }
-                    ends.push(end.row as f64);
-                    if movements.len() == PIECE {
-                        take(&out)?;
-                        out.iter_mut().for_each(Vec::clear);
-                    }
+                windows.push(Windows { past, future, mid2, end: end.row });
+                if windows.len() == PIECE {
+                    take(self.tracks_of(&windows, &mut out))?;
+                    windows.clear();
                 }
             }
         }
-        if out.iter().any(|track| !track.is_empty()) {
-            take(&out)?;
+        match windows.is_empty() {
+            true => Ok(()),
+            false => take(self.tracks_of(&windows, &mut out)),
         }
-        Ok(())
     }
 
     /// The last track is the last row that a label looks at.
@@ -199,6 +230,26 @@ impl Rule for Time {
 }
 
 impl Time {
+    /// Computes the tracks of rows from their windows into `out`.
+    fn tracks_of<'a>(&self, windows: &[Windows], out: &'a mut [Vec<f64>]) -> &'a [Vec<f64>] {
+        // The integral over a window of length zero is the mid price itself.
+        let [lookback, ahead] = [self.lookback.0.max(1), self.ahead.0.max(1)];
+        out.iter_mut().for_each(|track| track.resize(windows.len(), f64::NAN));
+        if let [movements, known @ .., ends] = out {
+            // Compiled for the instructions of this machine.
+            Arch::new().dispatch(|| {
+                for (of_row, to) in windows.iter().zip(movements.iter_mut()) {
+                    *to = movement(of_row.past, lookback, of_row.future, ahead).unwrap_or(f64::NAN);
+                }
+                for (of_row, to) in windows.iter().zip(known.iter_mut().flatten()) {
+                    *to = movement(of_row.past, lookback, of_row.mid2.into(), 1).unwrap_or(f64::NAN);
+                }
+            });
+            ends.iter_mut().zip(windows).for_each(|(to, of_row)| *to = of_row.end as f64);
+        }
+        out
+    }
+
     /// The row in force when the past window of `row`, at the time `ts`, begins; at most `row`.
     fn first_seen(&self, tape: &SymbolTape, row: u64, ts: u64) -> Result<u64> {
         let begin = ts.saturating_sub(self.lookback.0);

@@ -1,7 +1,9 @@
 //! Signed 192-bit integers, for products that do not fit in 128 bits, and the conversion of 128-bit integers to floats.
 
+use crate::cast::low64;
+
 /// The nearest f64, ties to even. The result equals `as f64`, which calls a function that is several times slower.
-#[inline]
+#[inline(always)]
 pub(super) fn nearest(value: i128) -> f64 {
     // Nearly all values fit in 64 bits, and then this is one instruction.
     if let Ok(value) = i64::try_from(value) {
@@ -9,12 +11,13 @@ pub(super) fn nearest(value: i128) -> f64 {
     }
     // The highest 63 bits, and whether any bit below them is set, determine the result.
     let magnitude = value.unsigned_abs();
-    let below = 65_u32.saturating_sub(magnitude.leading_zeros());
-    let rest = magnitude & ((1 << below) - 1) != 0;
-    let top = crate::cast::low64(magnitude >> below) | u64::from(rest);
-    let scale = f64::from_bits((1023 + u64::from(below)) << 52);
+    let zeros = magnitude.leading_zeros();
+    let (high, low) = (low64(magnitude << zeros >> 64), low64(magnitude << zeros));
+    let top = high >> 1 | high & 1 | u64::from(low != 0);
+    let scale = f64::from_bits((1023 + 65 - u64::from(zeros)) << 52);
     let nearest = top.cast_signed() as f64 * scale;
-    if value < 0 { -nearest } else { nearest }
+    // Signs are unpredictable, so there is no branch.
+    f64::from_bits(nearest.to_bits() | u64::from(value < 0) << 63)
 }
 
 /// A signed integer: `high` times 2^64, plus `low`.
@@ -27,10 +30,10 @@ pub(super) struct Wide {
 impl Wide {
     /// The product of two numbers, the first of which is between -2^126 and 2^126.
     pub(super) fn product(a: i128, b: u64) -> Self {
-        let (high, low) = (a >> 64, crate::cast::low64(a.cast_unsigned()));
+        let (high, low) = (a >> 64, low64(a.cast_unsigned()));
         let below = u128::from(low) * u128::from(b);
         let carried = (below >> 64).cast_signed();
-        Self { high: high * i128::from(b) + carried, low: crate::cast::low64(below) }
+        Self { high: high * i128::from(b) + carried, low: low64(below) }
     }
 
     /// The difference.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::sums::{ColumnSums, FileSums, SymbolSums, Totals};
+use crate::cast::to_u32;
 use crate::config::Config;
 use crate::label::Split;
 use crate::output::column::Column;
@@ -68,25 +69,31 @@ impl Tally {
     /// Counts rows with their labels, by target.
     pub fn rows(&mut self, labels: &[LabelBlock]) {
         let rows = labels.first().map_or(0, |block| block.of(LabelField::Split).len());
-        for row in 0..rows {
+        // Nearly all blocks lie within a split.
+        let alike = |block: &LabelBlock| {
+            let splits = block.of(LabelField::Split);
+            splits.iter().fold(true, |alike, split| alike & (*split == splits[0]))
+        };
+        let step = if labels.iter().all(alike) { rows.max(1) } else { 1 };
+        for row in (0..rows).step_by(step) {
             let is_fit = |block: &LabelBlock| block.of(LabelField::Split)[row] == Split::Fit.bits();
             let fit = labels.iter().enumerate().fold(0, |fit, (place, block)| fit | u128::from(is_fit(block)) << place);
             let key = Key { file: self.file, fit };
             match self.segments.last_mut() {
-                Some(last) if self.keys[last.key] == key => last.rows += 1,
-                _ => self.open(key),
+                Some(last) if self.keys[last.key] == key => last.rows += to_u32(step),
+                _ => self.open(key, to_u32(step)),
             }
         }
     }
 
     #[cold]
-    fn open(&mut self, key: Key) {
+    fn open(&mut self, key: Key, rows: u32) {
         // A key that comes back was usually used recently.
         let key = self.keys.iter().rposition(|known| *known == key).unwrap_or_else(|| {
             self.keys.push(key);
             self.keys.len() - 1
         });
-        self.segments.push(Segment { rows: 1, key });
+        self.segments.push(Segment { rows, key });
     }
 
     /// Begins a column: the sums of no values, by key.
