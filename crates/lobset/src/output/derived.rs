@@ -1,5 +1,11 @@
-//! The columns that are computed from the book, and their formulas. Prices and sizes are exact integers; a quotient is one
-//! division of two integers, each rounded to the nearest f64 once.
+//! The columns that are computed from the book. Each has its formula twice: as the encoder computes it from the words of
+//! a tape, and as the documentation defines it on the levels of a raw record, for proofs. Neither calls the other.
+//!
+//! Prices and sizes are exact integers; a quotient is one division of two integers, each rounded to the nearest f64 once.
+
+use std::cmp::Ordering;
+
+use dbn::{BidAskPair, UNDEF_PRICE};
 
 use super::column::{Column, Role, Source};
 use super::kind::{Kind, NO_FLOAT, NO_PRICE};
@@ -9,30 +15,89 @@ use crate::tape::{BOOK_WORDS, Level, halves};
 /// Units of 1e-9 in a price unit.
 const UNITS: i128 = 1_000_000_000;
 
+/// A formula by its definition: the value from a level of a record and the same level of the row before, if its stretch
+/// has one.
+pub(crate) type Definition = fn(&BidAskPair, Option<&BidAskPair>) -> Option<f64>;
+
 /// The columns of an entry of the setting `derived`.
 pub(super) fn derived(of: Derived) -> Vec<Column> {
-    let column =
-        |source: Source, meaning: &'static str| Column::new(of.name(), Role::Derived, Kind::Float, source, meaning);
-    let of_level = |source: Source, meaning: &'static str, level: usize| {
-        let name = format!("{}_{level:02}", of.name());
-        Column { name, level: Some(level), ..column(source, meaning) }
+    defined(of).into_iter().map(|(column, _)| column).collect()
+}
+
+/// The level that a derived column is computed from, and its definition; `None` for other columns.
+pub(crate) fn definition(name: &str) -> Option<(usize, Definition)> {
+    let mut columns = Derived::ALL.iter().filter(|of| name.starts_with(of.name())).flat_map(|of| defined(*of));
+    let (column, definition) = columns.find(|(column, _)| column.name == name)?;
+    Some((column.level.unwrap_or(0), definition))
+}
+
+/// The columns of an entry, with their definitions.
+fn defined(of: Derived) -> Vec<(Column, Definition)> {
+    let best = |formula: fn(&Level) -> u64, meaning, definition: Definition| {
+        let source = Source::Level(0, formula);
+        vec![(Column::new(of.name(), Role::Derived, Kind::Float, source, meaning), definition)]
     };
-    let levels = 0..BOOK_WORDS / 4;
+    let each = |source: &dyn Fn(usize) -> Source, meaning, definition: Definition| {
+        let column = |level: usize| {
+            let column = Column::new(of.name(), Role::Derived, Kind::Float, source(level), meaning);
+            (Column { name: format!("{}_{level:02}", of.name()), level: Some(level), ..column }, definition)
+        };
+        (0..BOOK_WORDS / 4).map(column).collect()
+    };
     match of {
-        Derived::Spread => vec![column(Source::Level(0, spread), "best ask - best bid, in price units")],
+        Derived::Spread => {
+            let definition: Definition = |level, _| {
+                let [bid, ask] = quoted(level)?;
+                divided(ask - bid, UNITS)
+            };
+            best(spread, "best ask - best bid, in price units", definition)
+        }
         Derived::WeightedMid => {
             let meaning = "the best prices, each weighted by the size on the other side, in price units";
-            vec![column(Source::Level(0, weighted_mid), meaning)]
+            // (ask_px * bid_sz + bid_px * ask_sz) / (bid_sz + ask_sz)
+            let definition: Definition = |level, _| {
+                let ([bid, ask], [bids, asks]) = (quoted(level)?, [level.bid_sz, level.ask_sz].map(i128::from));
+                divided(ask * bids + bid * asks, (bids + asks) * UNITS)
+            };
+            best(weighted_mid, meaning, definition)
         }
         Derived::Imbalance => {
             let meaning = "(bid size - ask size) / (bid size + ask size) of the level";
-            levels.map(|level| of_level(Source::Level(level, imbalance), meaning, level)).collect()
+            let definition: Definition = |level, _| {
+                let [bids, asks] = [level.bid_sz, level.ask_sz].map(i128::from);
+                divided(bids - asks, bids + asks)
+            };
+            each(&|level| Source::Level(level, imbalance), meaning, definition)
         }
         Derived::Ofi => {
+            let definition: Definition = |level, before| {
+                let before = before?;
+                let ([bid, ask], [old_bid, old_ask]) = (quoted(level)?, quoted(before)?);
+                let part = |better: Ordering, size: u32, old_size: u32| match better {
+                    Ordering::Greater => i64::from(size),
+                    Ordering::Equal => i64::from(size) - i64::from(old_size),
+                    Ordering::Less => -i64::from(old_size),
+                };
+                let bids = part(bid.cmp(&old_bid), level.bid_sz, before.bid_sz);
+                // A lower ask is the better one.
+                let asks = part(old_ask.cmp(&ask), level.ask_sz, before.ask_sz);
+                Some((bids - asks) as f64)
+            };
             let meaning = "order flow imbalance of the level since the row before";
-            levels.map(|level| of_level(Source::Change(level, order_flow), meaning, level)).collect()
+            each(&|level| Source::Change(level, order_flow), meaning, definition)
         }
     }
+}
+
+/// The prices of a record's level; `None` if one is missing.
+fn quoted(level: &BidAskPair) -> Option<[i128; 2]> {
+    let prices = [level.bid_px, level.ask_px];
+    (!prices.contains(&UNDEF_PRICE)).then(|| prices.map(i128::from))
+}
+
+/// The quotient of two whole numbers, each rounded to the nearest float first.
+fn divided(above: i128, below: i128) -> Option<f64> {
+    if below == 0 { None } else { Some(above as f64 / below as f64) }
 }
 
 /// The best prices; `None` if one is missing.

@@ -157,6 +157,7 @@ fn delta<T: Copy + Into<i64>>(
 }
 
 /// Writes booleans in PLAIN encoding: one bit each, lowest bit first.
-pub(super) fn bits(out: &mut Vec<u8>, values: &[bool]) {
-    out.extend(values.chunks(8).map(|eight| eight.iter().enumerate().fold(0, |byte, (i, v)| byte | u8::from(*v) << i)));
+pub(super) fn bits<T>(out: &mut Vec<u8>, values: &[T], is_true: impl Fn(&T) -> bool) {
+    let byte = |eight: &[T]| eight.iter().enumerate().fold(0, |byte, (i, value)| byte | u8::from(is_true(value)) << i);
+    out.extend(values.chunks(8).map(byte));
 }

@@ -33,6 +33,7 @@ pub(crate) use column::{Column, Role};
 pub(crate) use columns::{columns, names};
 pub use dataset::{CONFIG_KEY, LADDER_KEY, SYMBOL_KEY, THRESHOLDS_KEY, VERSION_KEY};
 pub(crate) use dataset::{DatasetWriter, WrittenFile, dataset_file_name, dataset_stem, symbol_in_name};
+pub(crate) use derived::definition as derived_definition;
 pub(crate) use kind::{Bits, NO_LABEL};
 pub(crate) use labels::{LabelBlock, LabelField};
 pub use ladder::Ladder;

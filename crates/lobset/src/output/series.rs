@@ -9,7 +9,7 @@ use parquet::schema::types::ColumnDescPtr;
 use super::chunk::Compressor;
 use super::encoding::{bits, delta_i32, delta_i64};
 use super::kind::{NO_LABEL, NO_TIME};
-use super::pages::{Bound, float_bounds, float_order, signed_order};
+use super::pages::{Bound, float_bounds, signed_order};
 use super::run_column::{Scratch, definition_levels};
 use crate::cast::{low32, to_u32};
 
@@ -150,14 +150,12 @@ fn integers(
 
 /// Returns the bounds of floats, ignoring NaN.
 fn bounds_of_floats(values: &[f64]) -> Option<[Bound; 2]> {
-    let mut ends: Option<[(u64, f64); 2]> = None;
-    for value in values.iter().copied().filter(|v| !v.is_nan()) {
-        let this = (float_order(value), value);
-        let [min, max] = ends.get_or_insert([this; 2]);
-        *min = if this.0 < min.0 { this } else { *min };
-        *max = if this.0 > max.0 { this } else { *max };
+    let [mut min, mut max] = [f64::INFINITY, f64::NEG_INFINITY];
+    for value in values.iter().copied() {
+        min = if value < min { value } else { min };
+        max = if value > max { value } else { max };
     }
-    ends.map(|[(_, min), (_, max)]| float_bounds(min, max))
+    (min <= max).then(|| float_bounds(min, max))
 }
 
 /// Encodes floats that do not repeat; in a nullable column NaN is null.
@@ -182,9 +180,9 @@ fn bools(
     let bound = |value: bool| Bound::new(value.into(), [value.into()]);
     scratch.write_pages(values, |values, page| {
         let present = present(values, optional, Option::is_none, page);
-        let present: Vec<bool> = present.iter().copied().flatten().collect();
-        bits(page, &present);
-        (values.len() - present.len(), bounds_by(&present, |value| value, bound))
+        bits(page, &present, |value| *value == Some(true));
+        let [no, yes] = [false, true].map(|value| present.contains(&Some(value)));
+        (values.len() - present.len(), (no || yes).then(|| [bound(!no), bound(yes)]))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }

@@ -196,15 +196,18 @@ impl<'a> LabelCursor<'a> {
         let next = |values: &mut &'a [f64]| values.split_off(..movements.len().min(values.len())).unwrap_or_default();
         let [values, touches, last] = [&mut self.movements, &mut self.touches, &mut self.ends].map(next);
         self.labelled.classes(values, touches, classes);
+        // Without a way out, the loop can look at several values at a time.
+        let undefined = values.iter().fold(false, |any, value| any | value.is_nan());
         for (split, part) in self.labelled.rows.splits.cut(rows.clone()) {
             let part = to_usize(part.start - rows.start)..to_usize(part.end - rows.start);
             splits[part.clone()].fill(split.bits());
-            let marking = &mut self.marking[split as usize];
-            for ((value, class), balanced) in
-                values[part.clone()].iter().zip(&classes[part.clone()]).zip(&mut balanced[part])
-            {
-                let marked = !value.is_nan() && marking.as_mut().is_some_and(|marking| marking.next(to_usize(*class)));
-                *balanced = marked.bits();
+            let (classes, balanced) = (&classes[part.clone()], &mut balanced[part.clone()]);
+            balanced.fill(false.bits());
+            let Some(marking) = &mut self.marking[split as usize] else { continue };
+            for ((value, class), balanced) in values[part].iter().zip(classes).zip(balanced) {
+                if !undefined || !value.is_nan() {
+                    *balanced = marking.next(to_usize(*class)).bits();
+                }
             }
         }
         if let Some(rule) = self.ending {
@@ -214,12 +217,10 @@ impl<'a> LabelCursor<'a> {
                 touched[i] = touch.map(|touch| whole_unsigned(*touch)).bits();
             }
         }
-        for (i, value) in values.iter().enumerate() {
-            movements[i] = value.bits();
-            if value.is_nan() {
-                for field in [&mut *movements, classes, splits, balanced, ends, touched] {
-                    field.get_mut(i).into_iter().for_each(|bits| *bits = NO_LABEL);
-                }
+        movements.iter_mut().zip(values).for_each(|(bits, value)| *bits = value.bits());
+        for (i, _) in values.iter().enumerate().filter(|(_, value)| undefined && value.is_nan()) {
+            for field in [&mut *movements, classes, splits, balanced, ends, touched] {
+                field.get_mut(i).into_iter().for_each(|bits| *bits = NO_LABEL);
             }
         }
     }

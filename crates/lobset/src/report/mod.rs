@@ -17,7 +17,7 @@ use crate::dataset::DatasetReader;
 use crate::error::{Error, Result};
 use crate::label::Thresholds;
 use crate::output::{DatasetEntry, Manifest, SymbolEntry};
-use crate::run::{BATCH, Monitor, map_batched};
+use crate::run::Monitor;
 use sample::Sample;
 use time::Scale;
 use view::{Drawn, View};
@@ -35,7 +35,7 @@ const TABLE: &str = include_str!("table.html");
 pub fn page(
     manifest: &Manifest,
     thresholds: &Thresholds,
-    path: impl Fn(&str) -> PathBuf + Sync,
+    path: impl Fn(&str) -> PathBuf,
     threads: usize,
     monitor: &Monitor<'_>,
 ) -> Result<String> {
@@ -43,30 +43,15 @@ pub fn page(
     let mut datasets: Vec<(&SymbolEntry, &DatasetEntry)> = manifest.datasets().collect();
     datasets.sort_by(|a, b| b.1.rows.cmp(&a.1.rows).then_with(|| a.0.symbol.cmp(&b.0.symbol)));
     datasets.truncate(MOST_CHARTS);
-    let numbered: Vec<(usize, (&SymbolEntry, &DatasetEntry))> = datasets.into_iter().enumerate().collect();
-    let draw = |(number, (symbol, dataset)): &(usize, (&SymbolEntry, &DatasetEntry))| {
+    let mut drawn = Vec::with_capacity(datasets.len());
+    for (symbol, dataset) in datasets {
         let reader = DatasetReader::open(&path(&dataset.file))?;
-        let sample = Sample::read(&reader, scale.pause())?;
+        let sample = Sample::read(&reader, scale.pause(), threads)?;
         let embargo = sample::embargo(&reader, manifest.thresholds.fit_until.0)?;
-        let picture = if *number == 0 { tensor::picture(&reader, &symbol.breaks)? } else { None };
+        let picture = if drawn.is_empty() { tensor::picture(&reader, &symbol.breaks)? } else { None };
+        drawn.push(Drawn { symbol, sample, embargo, picture });
         monitor.advance(0)?;
-        Ok((sample, embargo, picture))
-    };
-    let mut drawn = Vec::with_capacity(numbered.len());
-    map_batched(
-        threads,
-        &numbered,
-        |_| BATCH,
-        draw,
-        |found| {
-            drawn.push(found);
-            Ok(())
-        },
-    )?;
-    let charts = numbered.iter().zip(drawn);
-    let drawn: Vec<Drawn<'_>> = charts
-        .map(|((_, (symbol, _)), (sample, embargo, picture))| Drawn { symbol, sample, embargo, picture })
-        .collect();
+    }
     render(&View::new(manifest, thresholds, &drawn, scale))
 }
 

@@ -7,11 +7,11 @@ use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondT
 use arrow_array::{Array, RecordBatch};
 
 use crate::cast::to_usize;
-use crate::config::Target;
 use crate::dataset::{DatasetReader, first_at};
 use crate::error::Result;
 use crate::label::Split;
 use crate::output::names;
+use crate::run::map_ordered;
 use crate::storage;
 
 /// Number of blocks in a local file, and in an object store, where each takes a request.
@@ -63,11 +63,11 @@ struct Columns<'a> {
 }
 
 impl Sample {
-    /// Reads a sample of a dataset. Blocks do not span pauses longer than `pause`.
+    /// Reads a sample of a dataset on `threads` threads. Blocks do not span pauses longer than `pause`.
     ///
     /// # Errors
     /// [`InputError`](crate::error::InputError) when the file cannot be read.
-    pub fn read(reader: &DatasetReader, pause: u64) -> Result<Self> {
+    pub fn read(reader: &DatasetReader, pause: u64, threads: usize) -> Result<Self> {
         let targets = reader.config().all_targets();
         let most = if storage::is_url(reader.path()) { REMOTE_BLOCKS } else { BLOCKS };
         let time = time_column(reader);
@@ -79,18 +79,20 @@ impl Sample {
         let mut sample = Self { rows: [0, reader.rows()], blocks: Vec::new(), targets: Vec::new() };
         sample.targets.resize_with(targets.len(), SampledLabels::default);
         let blocks = blocks(reader.rows(), most);
-        for (group, ranges) in by_group(reader, &blocks) {
-            let batch = reader.read_ranges(group, &ranges, &wanted)?;
+        read_groups(reader, &blocks, &wanted, threads, |ranges, batch| {
             let mut start = 0;
-            for range in ranges {
+            ranges.iter().try_for_each(|range| {
                 let block = batch.slice(start, range.len());
                 start += range.len();
-                sample.take(reader, &block, (time, &bid, &ask), &classes, pause)?;
-            }
-        }
+                sample.take(reader, &block, (time, &bid, &ask), &classes, pause)
+            })
+        })?;
         let some: Vec<Range<u64>> =
             blocks.iter().step_by(blocks.len().div_ceil(MOVEMENT_BLOCKS).max(1)).cloned().collect();
-        sample.take_movements(reader, &some, &targets)?;
+        let columns = [names::PRICE_MOVEMENT, names::SPLIT];
+        let columns: Vec<[String; 2]> = targets.iter().map(|target| columns.map(|name| target.column(name))).collect();
+        let wanted: Vec<&str> = columns.iter().flatten().map(String::as_str).collect();
+        read_groups(reader, &some, &wanted, threads, |_, batch| sample.take_movements(reader, batch, &columns))?;
         Ok(sample)
     }
 
@@ -132,27 +134,33 @@ impl Sample {
         Ok(())
     }
 
-    /// Reads the movements of the fit rows in blocks.
-    fn take_movements(&mut self, reader: &DatasetReader, blocks: &[Range<u64>], targets: &[Target]) -> Result<()> {
-        let columns = [names::PRICE_MOVEMENT, names::SPLIT];
-        let columns: Vec<[String; 2]> = targets.iter().map(|target| columns.map(|name| target.column(name))).collect();
-        let wanted: Vec<&str> = columns.iter().flatten().map(String::as_str).collect();
-        for (group, ranges) in by_group(reader, blocks) {
-            let batch = reader.read_ranges(group, &ranges, &wanted)?;
-            for ([movement, split], labels) in columns.iter().zip(&mut self.targets) {
-                let movements = reader.column(&batch, movement)?.as_primitive_opt::<Float64Type>();
-                let movements = movements.ok_or_else(|| reader.foreign(movement))?;
-                let (splits, by_key) = reader.splits(&batch, split)?;
-                let is_fit =
-                    |key: i32| usize::try_from(key).is_ok_and(|key| by_key.get(key) == Some(&Some(Split::Fit)));
-                let of_rows = splits.iter().zip(movements);
-                labels
-                    .fit
-                    .extend(of_rows.filter(|(key, _)| key.is_some_and(is_fit)).filter_map(|(_, movement)| movement));
-            }
+    /// Takes the movements of fit rows; `columns` has the movement and the split of each target.
+    fn take_movements(&mut self, reader: &DatasetReader, batch: &RecordBatch, columns: &[[String; 2]]) -> Result<()> {
+        for ([movement, split], labels) in columns.iter().zip(&mut self.targets) {
+            let movements = reader.column(batch, movement)?.as_primitive_opt::<Float64Type>();
+            let movements = movements.ok_or_else(|| reader.foreign(movement))?;
+            let (splits, by_key) = reader.splits(batch, split)?;
+            let is_fit = |key: i32| usize::try_from(key).is_ok_and(|key| by_key.get(key) == Some(&Some(Split::Fit)));
+            let of_rows = splits.iter().zip(movements);
+            labels.fit.extend(of_rows.filter(|(key, _)| key.is_some_and(is_fit)).filter_map(|(_, movement)| movement));
         }
         Ok(())
     }
+}
+
+/// Reads columns of blocks of rows, and passes the rows of each row group to `take`, in order, with their ranges in it.
+fn read_groups(
+    reader: &DatasetReader,
+    blocks: &[Range<u64>],
+    wanted: &[&str],
+    threads: usize,
+    mut take: impl FnMut(&[Range<usize>], &RecordBatch) -> Result<()> + Send,
+) -> Result<()> {
+    let groups = by_group(reader, blocks);
+    let read = |(group, ranges): &(usize, Vec<Range<usize>>)| {
+        Ok((ranges.clone(), reader.read_ranges(*group, ranges, wanted)?))
+    };
+    map_ordered(threads, 1, &groups, read, |(ranges, batch)| take(&ranges, &batch))
 }
 
 impl Columns<'_> {

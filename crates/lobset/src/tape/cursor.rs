@@ -318,8 +318,17 @@ impl<'a, T: Decode> Chunks<'a, T> {
         Ok(cursor)
     }
 
+    /// The index of the chunk that contains `row`, and the first row of the chunk.
+    pub fn locate(&self, row: u64) -> (usize, u64) {
+        let chunk = self.tape.chunk_of(row);
+        (chunk, self.tape.chunks.get(chunk).map_or(0, |located| located.first_row))
+    }
+
     /// The values of a chunk, given by its index.
-    fn get(&self, chunk: usize) -> Result<Rc<Vec<T>>> {
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read, or has no such values.
+    pub fn get(&self, chunk: usize) -> Result<Rc<Vec<T>>> {
         let Recent { file, bytes, chunks } = &mut *self.recent.borrow_mut();
         if let Some((_, values)) = chunks.iter().find(|(index, _)| *index == chunk) {
             return Ok(Rc::clone(values));

@@ -16,7 +16,7 @@ mod writer;
 pub(crate) use cursor::check_chunks;
 pub(crate) use cursor::{Chunks, Tape};
 pub use cursor::{RowCursor, SymbolTape};
-pub(crate) use moments::{Moment, MomentCursor};
+pub(crate) use moments::{Moment, MomentCursor, Point};
 pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks};
 pub use row::{BOOK_WORDS, Row, is_price};
 pub(crate) use row::{Book, Level, book, each_bit, halves, level};

@@ -239,6 +239,11 @@ impl<'a> Marks<'a> {
             }
     }
 
+    /// Goes through the rows, from the first one of each class.
+    pub(super) fn in_order(self) -> MarksInOrder<'a> {
+        MarksInOrder { rests: vec![0; self.counts.len()], marks: self }
+    }
+
     /// floor(j*k/c), for a class of c > 0 rows.
     pub(super) fn floor(&self, c: u64, j: u64) -> u64 {
         match j.checked_mul(self.k) {
@@ -246,6 +251,29 @@ impl<'a> Marks<'a> {
             // Saturates only for j beyond c, which never occurs.
             None => u64::try_from(u128::from(j) * u128::from(self.k) / u128::from(c)).unwrap_or(u64::MAX),
         }
+    }
+}
+
+/// The marks of consecutive rows.
+pub(super) struct MarksInOrder<'a> {
+    pub marks: Marks<'a>,
+    /// By class: the remainder of j*k divided by c, after j rows.
+    rests: Vec<u64>,
+}
+
+impl MarksInOrder<'_> {
+    /// Whether the next row of a class is marked, as [`Marks::is_marked`] says, but without a division.
+    #[inline]
+    pub(super) fn next(&mut self, class: usize) -> bool {
+        let (c, k) = (self.marks.counts[class], self.marks.k);
+        if c <= k {
+            return true;
+        }
+        // The quotient grows where the remainder starts again from 0.
+        let rest = &mut self.rests[class];
+        let grows = *rest >= c - k;
+        *rest = if grows { *rest - (c - k) } else { *rest + k };
+        grows
     }
 }
 
@@ -366,7 +394,11 @@ mod tests {
                 prop_assert_eq!(marks.short(), quota.short().map(|class| class as u64).collect::<Vec<_>>());
                 let marked: Vec<u64> = (0..counts.len()).map(|class| quota.marked(class)).collect();
                 prop_assert_eq!(marks.counts(), marked);
+                let mut in_order = Marks::new(&counts).in_order();
                 for (class, c) in counts.iter().enumerate() {
+                    for j in 1..=(*c).min(300) {
+                        prop_assert_eq!(in_order.next(class), marks.is_marked(class, j), "{} of {}", j, c);
+                    }
                     let ends = (1..=300).chain(c.saturating_sub(300)..=*c).chain([c / 2 + near, c / 3 + near]);
                     for j in ends.filter(|j| (1..=*c).contains(j)) {
                         let mut before = vec![0; counts.len()];

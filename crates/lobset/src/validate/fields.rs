@@ -1,9 +1,10 @@
 //! Which value of a raw record each column of a dataset must hold. The list is written by hand, because the writer's
-//! table of columns proves nothing about itself.
+//! table of columns proves nothing about itself; the definitions of derived columns stand beside their formulas.
 
 use dbn::{BidAskPair, UNDEF_PRICE, UNDEF_TIMESTAMP};
 
 use crate::input::Record;
+use crate::output::derived_definition as definition;
 
 /// A column's value in a raw record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,14 +51,12 @@ pub(super) fn field(name: &str) -> Option<Field> {
         "sequence" => |r| Want::Integer(r.event.sequence.into()),
         "symbol" => |_| Want::Symbol,
         "mid_price" => |r| Want::Mid2(i128::from(r.levels[0].bid_px) + i128::from(r.levels[0].ask_px)),
-        "spread" => |r| spread(&r.levels[0]),
-        "weighted_mid" => |r| weighted_mid(&r.levels[0]),
-        _ => return of_level(name),
+        _ => return of_level(name).or_else(|| derived(name)),
     };
     Some(Box::new(move |record, _| of_record(record)))
 }
 
-/// The same for the columns of the ten levels: `bid_px_00` to `ask_ct_09`, `imbalance_00` to `ofi_09`.
+/// The same for the columns of the ten levels, `bid_px_00` to `ask_ct_09`.
 fn of_level(name: &str) -> Option<Field> {
     let (stem, level) = name.rsplit_once('_')?;
     let level = level.parse::<usize>().ok().filter(|level| *level < 10 && name == format!("{stem}_{level:02}"))?;
@@ -68,20 +67,23 @@ fn of_level(name: &str) -> Option<Field> {
         "ask_sz" => |level| Want::Integer(level.ask_sz.into()),
         "bid_ct" => |level| Want::Integer(level.bid_ct.into()),
         "ask_ct" => |level| Want::Integer(level.ask_ct.into()),
-        "imbalance" => imbalance,
-        "ofi" => {
-            return Some(Box::new(move |record, before| {
-                before.map_or(Want::Null, |before| order_flow(&before[level], &record.levels[level]))
-            }));
-        }
         _ => return None,
     };
     Some(Box::new(move |record, _| value(&record.levels[level])))
 }
 
+/// The same for derived columns.
+fn derived(name: &str) -> Option<Field> {
+    let (level, definition) = definition(name)?;
+    let value = move |record: &Record<'_>, before: Option<&Levels>| {
+        definition(&record.levels[level], before.map(|before| &before[level])).map_or(Want::Null, Want::Float)
+    };
+    Some(Box::new(value))
+}
+
 /// Whether the sums of a column are sums of floats. All other sums are whole numbers.
 pub(super) fn is_float(name: &str) -> bool {
-    ["spread", "weighted_mid", "imbalance_", "ofi_"].iter().any(|start| name.starts_with(start))
+    definition(name).is_some()
 }
 
 /// How many units of a column's sums make one unit in the dataset, with prices as integers (`fixed`) or as floats.
@@ -92,58 +94,6 @@ pub(super) fn divisor(name: &str, fixed: bool) -> i64 {
         _ if price && !fixed => 1_000_000_000,
         _ => 1,
     }
-}
-
-fn quoted(level: &BidAskPair) -> bool {
-    level.bid_px != UNDEF_PRICE && level.ask_px != UNDEF_PRICE
-}
-
-/// The quotient of two whole numbers, each rounded to the nearest float first.
-fn quotient(numerator: i128, denominator: i128) -> Want {
-    if denominator == 0 { Want::Null } else { Want::Float(numerator as f64 / denominator as f64) }
-}
-
-fn spread(level: &BidAskPair) -> Want {
-    if !quoted(level) {
-        return Want::Null;
-    }
-    quotient(i128::from(level.ask_px) - i128::from(level.bid_px), 1_000_000_000)
-}
-
-/// By the formula in price units: `(ask_px * bid_sz + bid_px * ask_sz) / (bid_sz + ask_sz)`.
-fn weighted_mid(level: &BidAskPair) -> Want {
-    if !quoted(level) {
-        return Want::Null;
-    }
-    let BidAskPair { bid_px, ask_px, bid_sz, ask_sz, .. } = *level;
-    let weighted = i128::from(ask_px) * i128::from(bid_sz) + i128::from(bid_px) * i128::from(ask_sz);
-    quotient(weighted, (i128::from(bid_sz) + i128::from(ask_sz)) * 1_000_000_000)
-}
-
-fn imbalance(level: &BidAskPair) -> Want {
-    let (bids, asks) = (i128::from(level.bid_sz), i128::from(level.ask_sz));
-    quotient(bids - asks, bids + asks)
-}
-
-/// The order flow imbalance of a level, case by case.
-fn order_flow(before: &BidAskPair, now: &BidAskPair) -> Want {
-    use std::cmp::Ordering::{Equal, Greater, Less};
-
-    if !quoted(before) || !quoted(now) {
-        return Want::Null;
-    }
-    let size = i64::from;
-    let bids = match now.bid_px.cmp(&before.bid_px) {
-        Greater => size(now.bid_sz),
-        Equal => size(now.bid_sz) - size(before.bid_sz),
-        Less => -size(before.bid_sz),
-    };
-    let asks = match now.ask_px.cmp(&before.ask_px) {
-        Less => size(now.ask_sz),
-        Equal => size(now.ask_sz) - size(before.ask_sz),
-        Greater => -size(before.ask_sz),
-    };
-    Want::Float((bids - asks) as f64)
 }
 
 fn time(ts: u64) -> Want {

@@ -1,6 +1,6 @@
 //! Checks that need the row groups of a dataset in order.
 
-use super::definition::Marks;
+use super::definition::{Marks, MarksInOrder};
 use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
 use super::fit_counts::FitCounts;
 use super::movement::Recompute;
@@ -31,7 +31,7 @@ struct TargetSequence<'a> {
     splits: Option<&'a Splits3<SplitEntry>>,
     unbalanced_kept: bool,
     /// The marks in `fit` and in `holdout`.
-    marks: Option<[Marks<'a>; 2]>,
+    marks: Option<[MarksInOrder<'a>; 2]>,
     /// Rows by split and class.
     counts: Vec<u64>,
     recompute: Option<Recompute>,
@@ -73,7 +73,7 @@ impl<'a> Sequence<'a> {
         let of_target = |(target, of): (Target, &'a TargetEntry)| {
             let splits = of.splits.as_ref();
             let marks = |splits: &'a Splits3<SplitEntry>| {
-                [&splits.fit, &splits.holdout].map(|split| Marks::new(&split.classes))
+                [&splits.fit, &splits.holdout].map(|split| Marks::new(&split.classes).in_order())
             };
             let boundaries = thresholds.boundaries(&target.name, &symbol.symbol).map(|b| b.values.as_slice());
             let recompute = || Recompute::new(&target, symbol, of, boundaries.unwrap_or_default());
@@ -196,11 +196,11 @@ impl TargetSequence<'_> {
             }
             let count = &mut self.counts[split as usize * nbins + class];
             *count += 1;
-            let Some([fit, holdout]) = &self.marks else { continue };
+            let Some([fit, holdout]) = &mut self.marks else { continue };
             // If only marked rows were written, the number of a row within its class is unknown.
             let want = match split {
-                Split::Fit if self.unbalanced_kept => fit.is_marked(class, *count),
-                Split::Holdout if self.unbalanced_kept => holdout.is_marked(class, *count),
+                Split::Fit if self.unbalanced_kept => fit.next(class),
+                Split::Holdout if self.unbalanced_kept => holdout.next(class),
                 Split::Embargo => false,
                 _ => true,
             };
@@ -228,7 +228,7 @@ impl TargetSequence<'_> {
             if let Some(marks) = &self.marks
                 && of != Split::Embargo
             {
-                let marked = marks[usize::from(of == Split::Holdout)].counts();
+                let marked = marks[usize::from(of == Split::Holdout)].marks.counts();
                 if marked != split.balanced {
                     violations.push(format!(
                         "{name}: the manifest counts {:?} rows marked in {} by class, and the definition {marked:?}",

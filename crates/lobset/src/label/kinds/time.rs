@@ -9,10 +9,11 @@ use pulp::Arch;
 
 use super::wide::{Wide, nearest};
 use super::{Ahead, Rule, Take, stretch_end, stretches};
+use crate::cast::to_usize;
 use crate::config::Time;
 use crate::error::Result;
 use crate::label::candidates::Candidates;
-use crate::tape::{Chunks, Moment, MomentCursor, SymbolTape};
+use crate::tape::{Chunks, Point, SymbolTape};
 
 /// Number of values passed on at a time.
 const PIECE: usize = 1024;
@@ -26,41 +27,82 @@ impl Time {
 
 /// The mid price as a function of time, read forwards. Integrals start at the first row read.
 struct Steps<'a> {
-    cursor: MomentCursor<'a>,
-    /// The last row reached, and its number.
-    last: Moment,
-    row: u64,
-    /// The end of the unbroken stretch.
+    chunks: Rc<Chunks<'a, Point>>,
+    /// The index of the current chunk, its points and the row of the first of them.
+    chunk: usize,
+    points: Rc<Vec<Point>>,
+    first_row: u64,
+    /// The place of the last row reached among the points.
+    at: usize,
+    /// Number of points within the unbroken stretch, which ends at `stretch_end`.
+    within: usize,
     stretch_end: u64,
-    /// The integral of mid2 up to that row.
-    integral: i128,
+    /// The integral of mid2 up to the first point.
+    base: i128,
 }
 
+/// Number of points that are compared with a time together.
+const AT_ONCE: usize = 4;
+
 impl<'a> Steps<'a> {
-    /// Starts at `row`, which must be before the end of the tape.
-    fn new(chunks: &Rc<Chunks<'a, Moment>>, row: u64, stretch_end: u64) -> Result<Self> {
-        let mut cursor = chunks.cursor(row)?;
-        let last = cursor.peek()?.unwrap_or(Moment { ts: 0, mid2: 0, spread: 0 });
-        cursor.skip(1);
-        Ok(Self { cursor, last, row, stretch_end, integral: 0 })
+    /// Starts at `row`, which must be before the end of the stretch.
+    fn new(chunks: &Rc<Chunks<'a, Point>>, row: u64, stretch_end: u64) -> Result<Self> {
+        let (chunk, first_row) = chunks.locate(row);
+        let points = chunks.get(chunk)?;
+        let at = to_usize(row - first_row);
+        let base = -points[at].area;
+        let mut steps = Self { chunks: Rc::clone(chunks), chunk, points, first_row, at, within: 0, stretch_end, base };
+        steps.bound();
+        Ok(steps)
+    }
+
+    fn bound(&mut self) {
+        let left = usize::try_from(self.stretch_end - self.first_row).unwrap_or(usize::MAX);
+        self.within = self.points.len().min(left);
+    }
+
+    /// The last row reached.
+    #[inline]
+    fn last(&self) -> &Point {
+        &self.points[self.at]
+    }
+
+    /// The number of the last row reached.
+    #[inline]
+    fn row(&self) -> u64 {
+        self.first_row + self.at as u64
+    }
+
+    /// The integral of mid2 up to the last row reached.
+    #[inline]
+    fn integral(&self) -> i128 {
+        self.base + self.last().area
+    }
+
+    /// The integral of mid2 up to `ts`, which [`reach`](Self::reach) has reached.
+    #[inline]
+    fn integral_to(&self, ts: u64) -> i128 {
+        self.integral() + self.last().area_to(ts)
     }
 
     /// Advances to the last row at or before `ts`, which must not decrease between calls.
     #[inline]
     fn reach(&mut self, ts: u64) -> Result<()> {
         loop {
-            let values = self.cursor.values()?;
-            let most = values.len().min(usize::try_from(self.stretch_end - self.row - 1).unwrap_or(usize::MAX));
-            let mut reached = 0;
-            for next in values[..most].iter().take_while(|next| next.ts <= ts) {
-                self.integral += area(self.last, next.ts);
-                self.last = *next;
-                reached += 1;
+            let mut ahead = &self.points[self.at + 1..self.within];
+            let mut reached = AT_ONCE;
+            // How many rows come until `ts` is unpredictable, so several are compared without a branch.
+            while let Some((next, after)) = ahead.split_first_chunk::<AT_ONCE>()
+                && reached == AT_ONCE
+            {
+                reached = next.iter().map(|point| usize::from(point.ts <= ts)).sum();
+                (self.at, ahead) = (self.at + reached, after);
             }
-            self.row += reached as u64;
-            self.cursor.skip(reached);
-            // The next row can be within reach only if all remaining rows of the chunk were.
-            if reached == 0 || reached < most {
+            if reached == AT_ONCE {
+                reached = ahead.iter().map(|point| usize::from(point.ts <= ts)).sum();
+                self.at += reached;
+            }
+            if self.at + 1 < self.within || !self.next_chunk(|next| next.ts <= ts)? {
                 return Ok(());
             }
         }
@@ -69,31 +111,25 @@ impl<'a> Steps<'a> {
     /// Advances to a later row of the stretch.
     #[inline]
     fn advance_to(&mut self, row: u64) -> Result<()> {
-        while self.row < row {
-            let Some(next) = self.cursor.peek()? else { break };
-            self.cursor.skip(1);
-            self.integral += area(self.last, next.ts);
-            self.last = next;
-            self.row += 1;
-        }
+        while self.first_row + self.within as u64 <= row && self.next_chunk(|_| true)? {}
+        self.at = to_usize(row - self.first_row).min(self.within - 1);
         Ok(())
     }
 
-    /// The integral of mid2 up to `ts`, which [`reach`](Self::reach) has reached.
-    #[inline]
-    fn integral_to(&self, ts: u64) -> i128 {
-        self.integral + area(self.last, ts)
-    }
-}
-
-/// The integral of mid2 from a row to `ts`, while it stays what it is at that row.
-#[inline]
-fn area(row: Moment, ts: u64) -> i128 {
-    let time = ts - row.ts;
-    // The product of two signed 64-bit numbers is one instruction.
-    match i64::try_from(time) {
-        Ok(time) => i128::from(row.mid2) * i128::from(time),
-        Err(_) => i128::from(row.mid2) * i128::from(time),
+    /// Moves to the first row of the next chunk, if the stretch has one and it is `wanted`; returns whether it is.
+    fn next_chunk(&mut self, wanted: impl Fn(&Point) -> bool) -> Result<bool> {
+        let first_row = self.first_row + self.points.len() as u64;
+        if first_row >= self.stretch_end {
+            return Ok(false);
+        }
+        let points = self.chunks.get(self.chunk + 1)?;
+        let (Some(first), Some(last)) = (points.first().filter(|first| wanted(first)), self.points.last()) else {
+            return Ok(false);
+        };
+        self.base += last.area + last.area_to(first.ts);
+        (self.chunk, self.points, self.first_row, self.at) = (self.chunk + 1, points, first_row, 0);
+        self.bound();
+        Ok(true)
     }
 }
 
@@ -171,34 +207,34 @@ impl Rule for Time {
         for rows in candidates.rows(range) {
             let from = self.first_seen(tape, rows.start, tape.reached_at(rows.start)?)?;
             let stretch_end = stretch_end(rows.start, breaks, tape.rows());
-            let chunks = Chunks::new(tape);
+            let chunks = Chunks::<Point>::new(tape);
             let steps = || Steps::new(&chunks, from, stretch_end);
             let [mut own, mut behind, mut start, mut end] = [steps()?, steps()?, steps()?, steps()?];
             for row in rows {
                 own.advance_to(row)?;
-                let Moment { ts, mid2, .. } = own.last;
+                let Point { ts, mid2, .. } = *own.last();
                 let (from, to) = (ts + self.offset.0, ts + self.reach());
                 end.reach(to)?;
                 let past = match self.lookback.0 {
                     0 => {
                         // The last of the rows at this time.
                         behind.reach(ts)?;
-                        i128::from(behind.last.mid2)
+                        i128::from(behind.last().mid2)
                     }
                     length => {
                         behind.reach(ts - length)?;
-                        own.integral - behind.integral_to(ts - length)
+                        own.integral() - behind.integral_to(ts - length)
                     }
                 };
                 let future = match (self.ahead.0, self.offset.0) {
-                    (0, _) => i128::from(end.last.mid2),
-                    (_, 0) => end.integral_to(to) - own.integral,
+                    (0, _) => i128::from(end.last().mid2),
+                    (_, 0) => end.integral_to(to) - own.integral(),
                     _ => {
                         start.reach(from)?;
                         end.integral_to(to) - start.integral_to(from)
                     }
                 };
-                windows.push(Windows { past, future, mid2, end: end.row });
+                windows.push(Windows { past, future, mid2, end: end.row() });
                 if windows.len() == PIECE {
                     take(self.tracks_of(&windows, &mut out))?;
                     windows.clear();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Boundaries, FileUsed, Fitted, Thresholds, increasing};
 use crate::config::{CLASSIC, Classes, LabelSettings, Target, ThresholdScope};
-use crate::error::{ConfigError, InputError, Result};
+use crate::error::{ConfigError, InputError, ParseError, Result};
 use crate::storage;
 use crate::time_text::Timestamp;
 
@@ -105,18 +105,18 @@ on_disk! {
 }
 
 impl TryFrom<FittedOnDisk> for Fitted {
-    type Error = String;
+    type Error = ParseError;
 
-    fn try_from(mut target: FittedOnDisk) -> Result<Self, String> {
-        target.fitted()
+    fn try_from(mut target: FittedOnDisk) -> Result<Self, ParseError> {
+        target.fitted().map_err(ParseError)
     }
 }
 
 impl TryFrom<OnDisk> for Thresholds {
-    type Error = String;
+    type Error = ParseError;
 
-    fn try_from(mut file: OnDisk) -> Result<Self, String> {
-        let classic = file.fitted()?;
+    fn try_from(mut file: OnDisk) -> Result<Self, ParseError> {
+        let classic = file.fitted().map_err(ParseError)?;
         let OnDisk { version, fit_until, settings, sample_fraction, min_symbol_samples, files, targets, .. } = file;
         Ok(Self { version, fit_until, settings, sample_fraction, min_symbol_samples, files, classic, targets })
     }
