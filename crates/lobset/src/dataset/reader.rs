@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::statistics::Statistics;
 use serde::Deserialize;
 
-use super::file::DatasetFile;
+use super::file::{DatasetFile, GroupBytes};
 use crate::cache::Subject;
 use crate::cast::to_usize;
 use crate::config::{CLASSIC, Config, Target};
@@ -42,6 +42,9 @@ pub struct DatasetReader {
     /// The targets whose labels are read; at least one.
     targets: Vec<Target>,
 }
+
+/// What reads a row group, before it is built.
+type GroupReader = ParquetRecordBatchReaderBuilder<GroupBytes>;
 
 impl DatasetReader {
     /// Opens a dataset. Labels are those of the classic target; [`of_targets`](Self::of_targets) chooses
@@ -314,32 +317,32 @@ impl DatasetReader {
 
     /// Reads columns of one row group; names that the file lacks are ignored.
     pub(crate) fn read(&self, group: usize, columns: &[&str]) -> Result<RecordBatch> {
-        let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
-        let bytes = DatasetFile::of_size(&self.path, self.bytes)?.group(self.footer.metadata(), group, &mask);
-        let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
         let rows = to_usize(self.starts[group + 1] - self.starts[group]);
-        // The reader allocates a batch before it sees its rows, and the number of rows is only a claim of the footer.
-        let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
-            .with_projection(mask)
-            .with_row_groups(vec![group])
-            .with_limit(rows)
-            .with_batch_size(rows.clamp(1, to_usize(ROW_GROUP_ROWS)))
-            .build()
-            .map_err(|e| InputError::unreadable(&self.path, e))?;
-        self.joined(batches, rows)
+        self.read_rows(group, columns, rows, |reader| reader.with_limit(rows))
     }
 
     /// Reads columns of ranges of a row group's rows, which ascend.
     pub(crate) fn read_ranges(&self, group: usize, ranges: &[Range<usize>], columns: &[&str]) -> Result<RecordBatch> {
+        let all = to_usize(self.starts[group + 1] - self.starts[group]);
+        let selection = RowSelection::from_consecutive_ranges(ranges.iter().cloned(), all);
+        let rows = ranges.iter().map(Range::len).sum();
+        self.read_rows(group, columns, rows, |reader| reader.with_row_selection(selection))
+    }
+
+    /// Reads columns of `rows` rows of a row group, which `select` selects.
+    fn read_rows(
+        &self,
+        group: usize,
+        columns: &[&str],
+        rows: usize,
+        select: impl FnOnce(GroupReader) -> GroupReader,
+    ) -> Result<RecordBatch> {
         let mask = ProjectionMask::columns(self.footer.parquet_schema(), columns.iter().copied());
         let bytes = DatasetFile::of_size(&self.path, self.bytes)?.group(self.footer.metadata(), group, &mask);
         let bytes = bytes.map_err(|e| InputError::unreadable(&self.path, e))?;
-        let all = to_usize(self.starts[group + 1] - self.starts[group]);
-        let rows = ranges.iter().map(Range::len).sum::<usize>();
-        let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone())
-            .with_projection(mask)
-            .with_row_groups(vec![group])
-            .with_row_selection(RowSelection::from_consecutive_ranges(ranges.iter().cloned(), all))
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.clone());
+        // The reader allocates a batch before it sees its rows, and the number of rows is only a claim of the footer.
+        let batches = select(reader.with_projection(mask).with_row_groups(vec![group]))
             .with_batch_size(rows.clamp(1, to_usize(ROW_GROUP_ROWS)))
             .build()
             .map_err(|e| InputError::unreadable(&self.path, e))?;

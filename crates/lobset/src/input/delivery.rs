@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch::DayCondition;
+use crate::printable::counted;
 
 /// Maximum number of names that a sentence lists; the rest are only counted.
 const MOST_NAMES: usize = 5;
@@ -82,10 +83,6 @@ impl Delivery {
         }
         warnings
     }
-}
-
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Lists the first few names and says how many more there are.
