@@ -80,8 +80,7 @@ fn write_tape(file: &CatalogFile, path: &Path) -> Outcome<(u64, SymbolTape)> {
     while reader.advance()? {
         let record = reader.record()?;
         let slot = symbols.resolve(record.event.ts_recv, record.event.instrument_id)?;
-        let mid2 = rules.mid2(&record)?;
-        if let (Some(slot), Ok(mid2)) = (slot, mid2) {
+        if let (Some(slot), Ok(mid2)) = (slot, rules.mid2(&record)) {
             writer.push(slot as usize, &record, mid2, record.event.ts_recv)?;
         }
     }

@@ -41,7 +41,7 @@ pub(crate) use mappings::Slot;
 pub use opened::MAX_METADATA_BYTES;
 pub(crate) use opened::read_metadata;
 pub use quote::Drops;
-pub(crate) use quote::{inexact_price, is_exact_float};
+pub(crate) use quote::{Unusable, Usable, inexact_price, is_exact_float};
 pub use reader::{DbnReader, Record};
 pub(crate) use rows::{RowReader, ScanRules, StreamRow, is_break};
 pub(crate) use schemas::explain_schemas;

@@ -1,5 +1,7 @@
-//! Selects the records that become rows: those with a usable best quote and the flags that the settings require.
+//! Selects the records that become rows: those with a usable best quote and the flags that the settings require. The rules
+//! are written twice: as the scan applies them, and as the documentation defines them, for proofs.
 
+use std::fmt;
 use std::ops::AddAssign;
 
 use dbn::{UNDEF_PRICE, flags};
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::cast::whole;
-use crate::config::{BadBook, Rows, ScanSettings};
+use crate::config::{BadBook, Config, Rows, ScanSettings};
 
 /// True for a price in 1e-9 that survives the conversion to a float in price units and back. All prices below 2^22
 /// units (about four million) do, because floats of that size are less than 1e-9 apart. Above that, about half do not.
@@ -79,6 +81,42 @@ pub enum Unusable {
     Crossed,
     /// As in [`Drops::out_of_range`].
     OutOfRange,
+    /// The sum of the prices does not fit in 64 bits: such prices are invalid, and an error.
+    TooLarge {
+        /// The best bid, in 1e-9.
+        bid: i64,
+        /// The best ask, in 1e-9.
+        ask: i64,
+    },
+}
+
+impl Unusable {
+    /// The name of the reason, as in the manifest.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BadBook => "bad_book",
+            Self::MidEvent => "mid_event",
+            Self::OneSided => "one_sided",
+            Self::Crossed => "crossed",
+            Self::OutOfRange => "out_of_range",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadBook => f.write_str("its record is not usable: bad book"),
+            Self::MidEvent => f.write_str("its record is not usable: mid-event"),
+            Self::OneSided => f.write_str("its quote is not usable: one-sided"),
+            Self::Crossed => f.write_str("its quote is not usable: crossed"),
+            Self::OutOfRange => f.write_str("its quote is not usable: out of range"),
+            Self::TooLarge { bid, ask } => {
+                write!(f, "best bid {bid} and best ask {ask} (1e-9) are too large to add")
+            }
+        }
+    }
 }
 
 impl Drops {
@@ -104,15 +142,16 @@ impl Drops {
         ]
     }
 
-    /// Counts a record.
-    pub(super) fn count(&mut self, reason: Unusable) {
-        *match reason {
-            Unusable::BadBook => &mut self.bad_book,
-            Unusable::MidEvent => &mut self.mid_event,
-            Unusable::OneSided => &mut self.one_sided,
-            Unusable::Crossed => &mut self.crossed,
-            Unusable::OutOfRange => &mut self.out_of_range,
-        } += 1;
+    /// The count of a reason; `None` for one that is an error.
+    pub(crate) fn of(&mut self, reason: Unusable) -> Option<&mut u64> {
+        match reason {
+            Unusable::BadBook => Some(&mut self.bad_book),
+            Unusable::MidEvent => Some(&mut self.mid_event),
+            Unusable::OneSided => Some(&mut self.one_sided),
+            Unusable::Crossed => Some(&mut self.crossed),
+            Unusable::OutOfRange => Some(&mut self.out_of_range),
+            Unusable::TooLarge { .. } => None,
+        }
     }
 }
 
@@ -164,45 +203,79 @@ impl RowRules {
 
     /// Returns `mid2`, the sum of best bid and best ask in 1e-9 price units (twice the mid price), if the record is a
     /// row; otherwise the first reason why it is not.
-    ///
-    /// # Errors
-    /// A message when the sum does not fit in 64 bits: such prices are invalid.
     #[inline]
-    pub fn mid2(&self, record: &Record<'_>) -> Result<Result<i64, Unusable>, String> {
+    pub fn mid2(&self, record: &Record<'_>) -> Result<i64, Unusable> {
         let (flags, bid, ask) = (record.event.flags, record.levels[0].bid_px, record.levels[0].ask_px);
         if flags & self.bad_book != 0 {
-            return Ok(Err(Unusable::BadBook));
+            return Err(Unusable::BadBook);
         }
         if flags & self.wanted != self.wanted {
-            return Ok(Err(Unusable::MidEvent));
+            return Err(Unusable::MidEvent);
         }
         if bid == UNDEF_PRICE || ask == UNDEF_PRICE {
-            return Ok(Err(Unusable::OneSided));
+            return Err(Unusable::OneSided);
         }
         if bid > ask && !self.keep_crossed {
-            return Ok(Err(Unusable::Crossed));
+            return Err(Unusable::Crossed);
         }
         if let Some((low, high)) = self.range
             && (bid.min(ask) < low || bid.max(ask) > high)
         {
-            return Ok(Err(Unusable::OutOfRange));
+            return Err(Unusable::OutOfRange);
         }
-        bid.checked_add(ask)
-            .map(Ok)
-            .ok_or_else(|| format!("best bid {bid} and best ask {ask} (1e-9) are too large to add"))
+        bid.checked_add(ask).ok_or(Unusable::TooLarge { bid, ask })
+    }
+}
+
+/// The same rules by their definition, for proofs. [`RowRules`] and this do not call each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usable {
+    rows: Rows,
+    bad_book: BadBook,
+    keep_crossed: bool,
+    /// The lowest and the highest price, in 1e-9.
+    range: Option<[i64; 2]>,
+}
+
+impl Usable {
+    pub(crate) fn new(config: &Config) -> Self {
+        let range = config.price_range.map(|range| range.map(|price| whole((price * 1e9).round())));
+        Self { rows: config.rows, bad_book: config.bad_book, keep_crossed: config.keep_crossed, range }
+    }
+
+    /// Whether the flags of a record let it be a row. `F_MAYBE_BAD_BOOK` is bit 2, `F_LAST` is bit 7.
+    pub(crate) fn flags(self, flags: u8) -> Result<(), Unusable> {
+        let [bad_book, ends_event] = [2, 7].map(|bit| flags >> bit & 1 == 1);
+        match () {
+            () if bad_book && self.bad_book == BadBook::Drop => Err(Unusable::BadBook),
+            () if !ends_event && self.rows == Rows::Events => Err(Unusable::MidEvent),
+            () => Ok(()),
+        }
+    }
+
+    /// `mid2` of a usable quote: best bid plus best ask, in 1e-9.
+    pub(crate) fn mid2(self, bid: Option<i64>, ask: Option<i64>) -> Result<i64, Unusable> {
+        let (Some(bid), Some(ask)) = (bid, ask) else { return Err(Unusable::OneSided) };
+        if bid > ask && !self.keep_crossed {
+            return Err(Unusable::Crossed);
+        }
+        if self.range.is_some_and(|[low, high]| [bid, ask].iter().any(|price| *price < low || *price > high)) {
+            return Err(Unusable::OutOfRange);
+        }
+        bid.checked_add(ask).ok_or(Unusable::TooLarge { bid, ask })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use dbn::BidAskPair;
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Config;
     use crate::input::Event;
 
     /// The outcome for a record with these flags and prices under these settings.
-    fn outcome(config: &Config, flags: u8, bid_px: i64, ask_px: i64) -> Result<Result<i64, Unusable>, String> {
+    fn outcome(config: &Config, flags: u8, bid_px: i64, ask_px: i64) -> Result<i64, Unusable> {
         let mut levels: [BidAskPair; 10] = Default::default();
         levels[0] = BidAskPair { bid_px, ask_px, ..Default::default() };
         RowRules::new(&ScanSettings::new(config))
@@ -212,7 +285,7 @@ mod tests {
     #[test]
     fn unusable_quotes_are_told_by_reason() {
         let config = Config { price_range: Some([0.5, 0.8]), ..Config::default() };
-        let mid2 = |bid, ask| outcome(&config, 0, bid, ask).unwrap();
+        let mid2 = |bid, ask| outcome(&config, 0, bid, ask);
         assert_eq!(mid2(650_000_000, 650_100_000), Ok(1_300_100_000));
         assert_eq!(mid2(650_000_000, 650_000_000), Ok(1_300_000_000));
         assert_eq!(mid2(500_000_000, 800_000_000), Ok(1_300_000_000));
@@ -226,7 +299,7 @@ mod tests {
     #[test]
     fn flags_are_looked_at_before_the_quote_and_the_bad_book_first() {
         let of = |rows, bad_book, flags, bid| {
-            outcome(&Config { rows, bad_book, ..Config::default() }, flags, bid, UNDEF_PRICE - 1).unwrap().err()
+            outcome(&Config { rows, bad_book, ..Config::default() }, flags, bid, UNDEF_PRICE - 1).err()
         };
         let (last, bad, snapshot) = (flags::LAST, flags::MAYBE_BAD_BOOK, flags::SNAPSHOT);
         for (flags, wanted) in [
@@ -250,7 +323,7 @@ mod tests {
         let mut names = Vec::new();
         for reason in reasons {
             let mut drops = Drops::default();
-            drops.count(reason);
+            *drops.of(reason).unwrap() += 1;
             assert_eq!(drops.total(), 1);
             names.extend(drops.named().into_iter().filter(|(_, count)| *count == 1).map(|(name, _)| name));
         }
@@ -278,7 +351,44 @@ mod tests {
     #[test]
     fn crossed_quotes_stay_when_asked_for() {
         let config = Config { keep_crossed: true, ..Config::default() };
-        assert_eq!(outcome(&config, 0, 3, 2), Ok(Ok(5)));
-        assert!(outcome(&config, 0, i64::MAX - 1, 2).is_err());
+        assert_eq!(outcome(&config, 0, 3, 2), Ok(5));
+        let (bid, ask) = (i64::MAX - 1, 2);
+        assert_eq!(outcome(&config, 0, bid, ask), Err(Unusable::TooLarge { bid, ask }));
+        assert_eq!(Drops::default().of(Unusable::TooLarge { bid, ask }), None);
+    }
+
+    /// Any price, often near another, at an end of the range, or missing.
+    fn price() -> impl Strategy<Value = i64> {
+        let near = |at: i64| (-3..3i64).prop_map(move |n| at.saturating_add(n));
+        prop_oneof![
+            1 => any::<i64>(),
+            6 => near(650_000_000),
+            1 => near(i64::MAX),
+            1 => near(i64::MIN),
+            1 => near(i64::MAX / 2),
+            1 => Just(UNDEF_PRICE)
+        ]
+    }
+
+    proptest! {
+        // The ends of ranges are rare.
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn usable_records_are_those_of_the_definition(
+            flags: u8, bid in price(), ask in price(), keep_crossed: bool, events: bool, keep_bad_book: bool,
+            range in prop::option::of(prop_oneof![[0.1..0.65, 0.65..9e9f64], Just([0.649_999_999, 0.650_000_001])]),
+        ) {
+            let rows = if events { Rows::Events } else { Rows::Records };
+            let bad_book = if keep_bad_book { BadBook::Keep } else { BadBook::Drop };
+            let config = Config { rows, bad_book, keep_crossed, price_range: range, ..Config::default() };
+            let mut levels: [BidAskPair; 10] = Default::default();
+            (levels[0].bid_px, levels[0].ask_px) = (bid, ask);
+            let record = Record { event: Event { flags, ..Event::default() }, levels: &levels };
+            let found = RowRules::new(&ScanSettings::new(&config)).mid2(&record);
+            let some = |price: i64| (price != UNDEF_PRICE).then_some(price);
+            let usable = Usable::new(&config);
+            prop_assert_eq!(found, usable.flags(flags).and_then(|()| usable.mid2(some(bid), some(ask))));
+        }
     }
 }

@@ -151,7 +151,7 @@ impl RowReader {
         let Some(place) = self.records.place(&self.reader, &record, &mut self.drops)? else {
             return Ok((record, None));
         };
-        let outcome = self.rules.mid2(&record).map_err(|message| self.reader.error(message))?;
+        let outcome = self.rules.mid2(&record);
         let streams = &mut self.records.streams;
         let stream = streams.at(place);
         stream.ends_event |= record.event.flags & LAST != 0;
@@ -162,7 +162,8 @@ impl RowReader {
             }
             Err(reason) => {
                 stream.bad_book |= reason == Unusable::BadBook;
-                self.drops.count(reason);
+                let count = self.drops.of(reason);
+                *count.ok_or_else(|| self.reader.error(reason.to_string()))? += 1;
                 Ok((record, None))
             }
         }

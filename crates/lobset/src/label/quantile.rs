@@ -322,8 +322,8 @@ impl Selection {
             }
             let rank = if rank < zeros.end { rank } else { rank - (zeros.end - zeros.start) };
             let key = keys.get(to_usize(rank)).or(keys.last()).copied().unwrap_or(ZERO);
-            (wanted.key, wanted.equal) =
-                (key, keys[to_usize(at(key))..].iter().take_while(|k| **k == key).count() as u64);
+            let not_above = keys.partition_point(|k| *k <= key) as u64;
+            (wanted.key, wanted.equal) = (key, not_above - at(key));
         }
         self.step = Step::Done;
     }

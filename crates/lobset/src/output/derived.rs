@@ -21,28 +21,26 @@ pub(crate) type Definition = fn(&BidAskPair, Option<&BidAskPair>) -> Option<f64>
 
 /// The columns of an entry of the setting `derived`.
 pub(super) fn derived(of: Derived) -> Vec<Column> {
-    defined(of).into_iter().map(|(column, _)| column).collect()
+    entry(of).0
 }
 
-/// The level that a derived column is computed from, and its definition; `None` for other columns.
-pub(crate) fn definition(name: &str) -> Option<(usize, Definition)> {
-    let mut columns = Derived::ALL.iter().filter(|of| name.starts_with(of.name())).flat_map(|of| defined(*of));
-    let (column, definition) = columns.find(|(column, _)| column.name == name)?;
-    Some((column.level.unwrap_or(0), definition))
+/// The definition of the columns of an entry of the setting `derived`, given by its name.
+pub(crate) fn definition(name: &str) -> Option<Definition> {
+    Derived::ALL.iter().find(|of| of.name() == name).map(|of| entry(*of).1)
 }
 
-/// The columns of an entry, with their definitions.
-fn defined(of: Derived) -> Vec<(Column, Definition)> {
+/// The columns of an entry, and their definition.
+fn entry(of: Derived) -> (Vec<Column>, Definition) {
     let best = |formula: fn(&Level) -> u64, meaning, definition: Definition| {
         let source = Source::Level(0, formula);
-        vec![(Column::new(of.name(), Role::Derived, Kind::Float, source, meaning), definition)]
+        (vec![Column::new(of.name(), Role::Derived, Kind::Float, source, meaning)], definition)
     };
     let each = |source: &dyn Fn(usize) -> Source, meaning, definition: Definition| {
         let column = |level: usize| {
             let column = Column::new(of.name(), Role::Derived, Kind::Float, source(level), meaning);
-            (Column { name: format!("{}_{level:02}", of.name()), level: Some(level), ..column }, definition)
+            Column { name: format!("{}_{level:02}", of.name()), level: Some(level), ..column }
         };
-        (0..BOOK_WORDS / 4).map(column).collect()
+        ((0..BOOK_WORDS / 4).map(column).collect(), definition)
     };
     match of {
         Derived::Spread => {

@@ -20,7 +20,7 @@ pub struct TargetLabel {
     pub touch: Option<u64>,
 }
 
-/// A field of a label.
+/// A field of a label. `End` and `Touch` come last: they are stored only with `label_end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LabelField {
     Movement,

@@ -46,8 +46,9 @@ pub fn page(
     let mut drawn = Vec::with_capacity(datasets.len());
     for (symbol, dataset) in datasets {
         let reader = DatasetReader::open(&path(&dataset.file))?;
-        let sample = Sample::read(&reader, scale.pause(), threads)?;
-        let embargo = sample::embargo(&reader, manifest.thresholds.fit_until.0)?;
+        let rows_before = sample::rows_before(&reader, manifest.thresholds.fit_until.0)?;
+        let sample = Sample::read(&reader, scale.pause(), rows_before, threads)?;
+        let embargo = sample::embargo(&reader, rows_before)?;
         let picture = if drawn.is_empty() { tensor::picture(&reader, &symbol.breaks)? } else { None };
         drawn.push(Drawn { symbol, sample, embargo, picture });
         monitor.advance(0)?;

@@ -21,9 +21,9 @@ const REMOTE_BLOCKS: u64 = 32;
 /// Rows of a block.
 const SAMPLED_ROWS: u64 = 512;
 
-/// Number of blocks that movements are read from, about: they hardly compress, so they take longest to read, and a
-/// histogram needs fewer rows than a line over time.
-const MOVEMENT_BLOCKS: usize = 32;
+/// Number of blocks of fit rows that movements are read from. Movements hardly compress, so they take longest to read, and
+/// a histogram needs fewer rows than a line over time.
+const MOVEMENT_BLOCKS: u64 = 32;
 
 /// Rows of a dataset.
 pub struct Sample {
@@ -48,7 +48,7 @@ pub struct Block {
 /// The labels of a target.
 #[derive(Default)]
 pub struct SampledLabels {
-    /// The movements of `fit` rows, from some of the blocks.
+    /// The movements of `fit` rows, from fewer blocks.
     pub fit: Vec<f64>,
     /// The time and class of each row with a label.
     pub classes: Vec<(u64, usize)>,
@@ -63,11 +63,12 @@ struct Columns<'a> {
 }
 
 impl Sample {
-    /// Reads a sample of a dataset on `threads` threads. Blocks do not span pauses longer than `pause`.
+    /// Reads a sample of a dataset on `threads` threads. Blocks do not span pauses longer than `pause`. The first `fit_rows`
+    /// rows of the file contain all fit rows.
     ///
     /// # Errors
     /// [`InputError`](crate::error::InputError) when the file cannot be read.
-    pub fn read(reader: &DatasetReader, pause: u64, threads: usize) -> Result<Self> {
+    pub fn read(reader: &DatasetReader, pause: u64, fit_rows: u64, threads: usize) -> Result<Self> {
         let targets = reader.config().all_targets();
         let most = if storage::is_url(reader.path()) { REMOTE_BLOCKS } else { BLOCKS };
         let time = time_column(reader);
@@ -87,12 +88,11 @@ impl Sample {
                 sample.take(reader, &block, (time, &bid, &ask), &classes, pause)
             })
         })?;
-        let some: Vec<Range<u64>> =
-            blocks.iter().step_by(blocks.len().div_ceil(MOVEMENT_BLOCKS).max(1)).cloned().collect();
+        let fit = self::blocks(fit_rows, MOVEMENT_BLOCKS);
         let columns = [names::PRICE_MOVEMENT, names::SPLIT];
         let columns: Vec<[String; 2]> = targets.iter().map(|target| columns.map(|name| target.column(name))).collect();
         let wanted: Vec<&str> = columns.iter().flatten().map(String::as_str).collect();
-        read_groups(reader, &some, &wanted, threads, |_, batch| sample.take_movements(reader, batch, &columns))?;
+        read_groups(reader, &fit, &wanted, threads, |_, batch| sample.take_movements(reader, batch, &columns))?;
         Ok(sample)
     }
 
@@ -187,16 +187,23 @@ impl Columns<'_> {
     }
 }
 
+/// Number of rows of a dataset before the boundary time; all rows if the file does not say.
+///
+/// # Errors
+/// [`InputError`](crate::error::InputError) when the file cannot be read.
+pub fn rows_before(reader: &DatasetReader, until: u64) -> Result<u64> {
+    // Without `ts_recv` nothing says where T is.
+    if time_column(reader) == names::TS_RECV { first_at(reader, until) } else { Ok(reader.rows()) }
+}
+
 /// When the embargo of a dataset begins: the time of its first row under embargo for any target. These are the last rows
 /// before T. `None` if the file has no such row.
 ///
 /// # Errors
 /// [`InputError`](crate::error::InputError) when the file cannot be read.
-pub fn embargo(reader: &DatasetReader, until: u64) -> Result<Option<u64>> {
+pub fn embargo(reader: &DatasetReader, rows_before: u64) -> Result<Option<u64>> {
     let time = time_column(reader);
-    // Without `ts_recv` nothing says where T is.
-    let end = if time == names::TS_RECV { first_at(reader, until)? } else { reader.rows() };
-    let Some(last) = end.checked_sub(1) else { return Ok(None) };
+    let Some(last) = rows_before.checked_sub(1) else { return Ok(None) };
     let targets = reader.config().all_targets();
     let splits: Vec<String> = targets.iter().map(|target| target.column(names::SPLIT)).collect();
     let wanted: Vec<&str> = splits.iter().map(String::as_str).chain([time]).collect();

@@ -118,6 +118,8 @@ struct TargetCharts {
 struct MovementChart {
     chart: Value,
     range: [String; 2],
+    /// How many movements are drawn.
+    count: String,
 }
 
 #[derive(Serialize)]
@@ -394,7 +396,7 @@ impl MovementChart {
         let label = "movements of fit rows, with the boundaries of the classes";
         let chart = safe(charts::histogram(movements, [low, high], boundaries, label));
         let range = [low, high].map(|value| format!("{value:.3e}"));
-        (low < high).then_some(Self { chart, range })
+        (low < high).then_some(Self { chart, range, count: grouped(movements.len() as u64) })
     }
 }
 

@@ -1,114 +1,15 @@
-//! The expected contents of a dataset, by the plain definition: one short function for each documented rule.
+//! The expected contents of a dataset, by the plain definition: one short function for each documented rule. Which records
+//! are rows is defined in `input/quote.rs`, and derived columns in `output/derived.rs`, beside the rules for speed.
 //!
 //! The code that writes datasets has its own versions of these rules, made for speed. Neither calls the other, so a
 //! mistake in either shows up as a violation. The tests compare the two on random input.
 
-use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cast::{whole, whole_unsigned};
-use crate::config::{BadBook, Config, Rows};
-use crate::input::Drops;
+use crate::cast::whole_unsigned;
 use crate::label::Split;
-
-/// Why a record is not a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unusable {
-    /// It is under `F_MAYBE_BAD_BOOK`, and `bad_book` is not `keep`.
-    BadBook,
-    /// It does not end an event of the venue, and `rows` is `events`.
-    MidEvent,
-    /// The best bid or the best ask is missing.
-    OneSided,
-    /// The best bid is above the best ask, and `keep_crossed` is not set.
-    Crossed,
-    /// A price is outside `price_range`.
-    OutOfRange,
-    /// The sum of the prices does not fit 64 bits.
-    TooLarge { bid: i64, ask: i64 },
-}
-
-impl Unusable {
-    /// The count of such records; `None` for those that are an error.
-    pub(super) fn count(self, drops: &mut Drops) -> Option<&mut u64> {
-        match self {
-            Self::BadBook => Some(&mut drops.bad_book),
-            Self::MidEvent => Some(&mut drops.mid_event),
-            Self::OneSided => Some(&mut drops.one_sided),
-            Self::Crossed => Some(&mut drops.crossed),
-            Self::OutOfRange => Some(&mut drops.out_of_range),
-            Self::TooLarge { .. } => None,
-        }
-    }
-
-    /// The name of the reason, as in the manifest.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::BadBook => "bad_book",
-            Self::MidEvent => "mid_event",
-            Self::OneSided => "one_sided",
-            Self::Crossed => "crossed",
-            Self::OutOfRange => "out_of_range",
-            Self::TooLarge { .. } => "too_large",
-        }
-    }
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadBook => f.write_str("its record is not usable: bad book"),
-            Self::MidEvent => f.write_str("its record is not usable: mid-event"),
-            Self::OneSided => f.write_str("its quote is not usable: one-sided"),
-            Self::Crossed => f.write_str("its quote is not usable: crossed"),
-            Self::OutOfRange => f.write_str("its quote is not usable: out of range"),
-            Self::TooLarge { bid, ask } => {
-                write!(f, "best bid {bid} and best ask {ask} (1e-9) are too large to add")
-            }
-        }
-    }
-}
-
-/// The settings that decide which records are usable.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Usable {
-    rows: Rows,
-    bad_book: BadBook,
-    keep_crossed: bool,
-    /// The lowest and the highest price, in 1e-9.
-    range: Option<[i64; 2]>,
-}
-
-impl Usable {
-    pub(super) fn new(config: &Config) -> Self {
-        let range = config.price_range.map(|range| range.map(|price| whole((price * 1e9).round())));
-        Self { rows: config.rows, bad_book: config.bad_book, keep_crossed: config.keep_crossed, range }
-    }
-
-    /// Whether the flags of a record let it be a row. `F_MAYBE_BAD_BOOK` is bit 2, `F_LAST` is bit 7.
-    pub(super) fn flags(self, flags: u8) -> Result<(), Unusable> {
-        let [bad_book, ends_event] = [2, 7].map(|bit| flags >> bit & 1 == 1);
-        match () {
-            () if bad_book && self.bad_book == BadBook::Drop => Err(Unusable::BadBook),
-            () if !ends_event && self.rows == Rows::Events => Err(Unusable::MidEvent),
-            () => Ok(()),
-        }
-    }
-
-    /// `mid2` of a usable quote: best bid plus best ask, in 1e-9.
-    pub(super) fn mid2(self, bid: Option<i64>, ask: Option<i64>) -> Result<i64, Unusable> {
-        let (Some(bid), Some(ask)) = (bid, ask) else { return Err(Unusable::OneSided) };
-        if bid > ask && !self.keep_crossed {
-            return Err(Unusable::Crossed);
-        }
-        if self.range.is_some_and(|[low, high]| [bid, ask].iter().any(|price| *price < low || *price > high)) {
-            return Err(Unusable::OutOfRange);
-        }
-        bid.checked_add(ask).ok_or(Unusable::TooLarge { bid, ask })
-    }
-}
 
 /// Why a row starts a new unbroken stretch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +60,7 @@ pub(super) fn class(boundaries: &[f64], movement: f64) -> usize {
 /// The quantile `q` of `n` values, as numpy's default method `linear` computes it. `at` returns the value at a rank of
 /// their order, from 0.
 ///
-/// Source: Hyndman and Fan (1996), type 7, interpolated from the nearer of both values.
+/// Source: Hyndman and Fan (1996), type 7, interpolated from the nearer of the two values.
 pub(super) fn quantile(n: u64, q: f64, at: impl Fn(u64) -> Option<f64>) -> Option<f64> {
     let last = n.checked_sub(1)?;
     let place = last as f64 * q;
@@ -231,12 +132,7 @@ impl<'a> Marks<'a> {
     /// rows; otherwise every row is marked.
     pub(super) fn is_marked(&self, class: usize, j: u64) -> bool {
         let c = self.counts[class];
-        // The quotient of j*k and c is larger than that of (j-1)*k and c exactly where the remainder is below k.
-        c <= self.k
-            || match j.checked_mul(self.k) {
-                Some(product) => product % c < self.k,
-                None => u128::from(j) * u128::from(self.k) % u128::from(c) < self.k.into(),
-            }
+        c <= self.k || self.floor(c, j) > self.floor(c, j - 1)
     }
 
     /// Goes through the rows, from the first one of each class.
@@ -279,31 +175,15 @@ impl MarksInOrder<'_> {
 
 #[cfg(test)]
 mod tests {
-    use dbn::{BidAskPair, UNDEF_PRICE};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::ScanSettings;
-    use crate::input::quote::{RowRules, Unusable as Dropped};
-    use crate::input::{Event, Record, is_break};
+    use crate::input::is_break;
     use crate::label::{Boundaries, Quota, Splits};
 
     /// Any number, often at or near an end of the range, so that numbers are often close to each other.
     fn any_u64() -> impl Strategy<Value = u64> {
         prop_oneof![any::<u64>(), 0..20u64, (0..20u64).prop_map(|n| u64::MAX - n)]
-    }
-
-    /// Any price, often near another, at an end of the range, or missing.
-    fn price() -> impl Strategy<Value = i64> {
-        let near = |at: i64| (-3..3i64).prop_map(move |n| at.saturating_add(n));
-        prop_oneof![
-            1 => any::<i64>(),
-            6 => near(650_000_000),
-            1 => near(i64::MAX),
-            1 => near(i64::MIN),
-            1 => near(i64::MAX / 2),
-            1 => Just(UNDEF_PRICE)
-        ]
     }
 
     fn any_movement() -> impl Strategy<Value = f64> {
@@ -348,32 +228,6 @@ mod tests {
                 prop_assert_eq!(starts_stretch(Some(before), (next.0, ts), gap).is_some(), want);
             }
             prop_assert_eq!(starts_stretch(None, next, gap), None);
-        }
-
-        #[test]
-        fn usable_records_are_those_of_the_writer(
-            flags: u8, bid in price(), ask in price(), keep_crossed: bool, events: bool, keep_bad_book: bool,
-            range in prop::option::of(prop_oneof![[0.1..0.65, 0.65..9e9f64], Just([0.649_999_999, 0.650_000_001])]),
-        ) {
-            let rows = if events { Rows::Events } else { Rows::Records };
-            let bad_book = if keep_bad_book { BadBook::Keep } else { BadBook::Drop };
-            let config = Config { rows, bad_book, keep_crossed, price_range: range, ..Config::default() };
-            let mut levels: [BidAskPair; 10] = Default::default();
-            (levels[0].bid_px, levels[0].ask_px) = (bid, ask);
-            let record = Record { event: Event { flags, ..Event::default() }, levels: &levels };
-            let found = RowRules::new(&ScanSettings::new(&config)).mid2(&record);
-            let some = |price: i64| (price != UNDEF_PRICE).then_some(price);
-            let usable = Usable::new(&config);
-            let want = match usable.flags(flags).and_then(|()| usable.mid2(some(bid), some(ask))) {
-                Ok(mid2) => Ok(Ok(mid2)),
-                Err(reason @ Unusable::TooLarge { .. }) => Err(reason.to_string()),
-                Err(Unusable::BadBook) => Ok(Err(Dropped::BadBook)),
-                Err(Unusable::MidEvent) => Ok(Err(Dropped::MidEvent)),
-                Err(Unusable::OneSided) => Ok(Err(Dropped::OneSided)),
-                Err(Unusable::Crossed) => Ok(Err(Dropped::Crossed)),
-                Err(Unusable::OutOfRange) => Ok(Err(Dropped::OutOfRange)),
-            };
-            prop_assert_eq!(found, want);
         }
 
         #[test]

@@ -51,12 +51,12 @@ pub(super) fn field(name: &str) -> Option<Field> {
         "sequence" => |r| Want::Integer(r.event.sequence.into()),
         "symbol" => |_| Want::Symbol,
         "mid_price" => |r| Want::Mid2(i128::from(r.levels[0].bid_px) + i128::from(r.levels[0].ask_px)),
-        _ => return of_level(name).or_else(|| derived(name)),
+        _ => return derived(name, 0).or_else(|| of_level(name)),
     };
     Some(Box::new(move |record, _| of_record(record)))
 }
 
-/// The same for the columns of the ten levels, `bid_px_00` to `ask_ct_09`.
+/// The same for the columns of the ten levels: `bid_px_00` to `ask_ct_09`, `imbalance_00` to `ofi_09`.
 fn of_level(name: &str) -> Option<Field> {
     let (stem, level) = name.rsplit_once('_')?;
     let level = level.parse::<usize>().ok().filter(|level| *level < 10 && name == format!("{stem}_{level:02}"))?;
@@ -67,14 +67,14 @@ fn of_level(name: &str) -> Option<Field> {
         "ask_sz" => |level| Want::Integer(level.ask_sz.into()),
         "bid_ct" => |level| Want::Integer(level.bid_ct.into()),
         "ask_ct" => |level| Want::Integer(level.ask_ct.into()),
-        _ => return None,
+        _ => return derived(stem, level),
     };
     Some(Box::new(move |record, _| value(&record.levels[level])))
 }
 
-/// The same for derived columns.
-fn derived(name: &str) -> Option<Field> {
-    let (level, definition) = definition(name)?;
+/// The same for the column of a level that an entry of the setting `derived` defines.
+fn derived(entry: &str, level: usize) -> Option<Field> {
+    let definition = definition(entry)?;
     let value = move |record: &Record<'_>, before: Option<&Levels>| {
         definition(&record.levels[level], before.map(|before| &before[level])).map_or(Want::Null, Want::Float)
     };
@@ -83,7 +83,7 @@ fn derived(name: &str) -> Option<Field> {
 
 /// Whether the sums of a column are sums of floats. All other sums are whole numbers.
 pub(super) fn is_float(name: &str) -> bool {
-    definition(name).is_some()
+    definition(name).or_else(|| definition(name.rsplit_once('_')?.0)).is_some()
 }
 
 /// How many units of a column's sums make one unit in the dataset, with prices as integers (`fixed`) or as floats.

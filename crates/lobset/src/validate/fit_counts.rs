@@ -54,16 +54,16 @@ impl Interval {
     }
 }
 
-/// Values sorted into the intervals between cuts.
+/// Values counted in the intervals between cuts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Sorted {
+pub(super) struct Intervals {
     /// In ascending order.
     cuts: Vec<f64>,
     /// One more than there are cuts.
     intervals: Vec<Interval>,
 }
 
-impl Sorted {
+impl Intervals {
     fn new(mut cuts: Vec<f64>) -> Self {
         cuts.sort_by(f64::total_cmp);
         cuts.dedup();
@@ -118,10 +118,10 @@ impl Sorted {
 /// Counts of the movements that boundaries were fitted on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FitCounts {
-    /// Sorted by the boundaries that are quantiles, and the median.
-    pub(super) movements: Sorted,
-    /// Absolute values sorted by the largest of the middle class, if that is a quantile of them.
-    pub(super) absolute: Option<Sorted>,
+    /// Intervals by the boundaries that are quantiles, and the median.
+    pub(super) movements: Intervals,
+    /// Absolute values below and above the largest of the middle class, if that is a quantile of them.
+    pub(super) absolute: Option<Intervals>,
     /// The mean in `thresholds.json`.
     mean: f64,
     pub(super) sum: f64,
@@ -140,8 +140,8 @@ impl FitCounts {
         let cuts = values.iter().filter(|_| quantiles).chain([median]).copied().collect();
         let largest = values.first().filter(|_| matches!(target.classes, Classes::Share { .. })).map(|least| -least);
         Self {
-            movements: Sorted::new(cuts),
-            absolute: largest.map(|largest| Sorted::new(vec![largest])),
+            movements: Intervals::new(cuts),
+            absolute: largest.map(|largest| Intervals::new(vec![largest])),
             mean: *mean,
             sum: 0.0,
             squares: 0.0,
@@ -192,7 +192,7 @@ impl TargetFitCounts {
     pub(super) fn add(&mut self, fitted: &Fitted, symbol: &str, counts: FitCounts) {
         match (&fitted.global, &mut self.global) {
             (Some(_), Some(all)) => all.merge(&counts),
-            (Some(_), none) => *none = Some(counts),
+            (Some(_), mine) => *mine = Some(counts),
             (None, _) => drop(self.symbols.insert(symbol.to_owned(), counts)),
         }
     }
@@ -201,7 +201,7 @@ impl TargetFitCounts {
     pub(crate) fn merge(&mut self, other: Self) {
         match (&mut self.global, other.global) {
             (Some(all), Some(more)) => all.merge(&more),
-            (none, more) => *none = none.take().or(more),
+            (mine, more) => *mine = mine.take().or(more),
         }
         self.symbols.extend(other.symbols);
     }
@@ -243,33 +243,33 @@ mod tests {
             prop_assume!(!values.is_empty());
             let qs = inner_quantiles(nbins);
             let quantiles = selected(&values, &qs);
-            let sorted = |cuts: &[f64]| {
-                let mut all = Sorted::new(cuts.to_vec());
+            let counted = |cuts: &[f64]| {
+                let mut all = Intervals::new(cuts.to_vec());
                 for part in &parts {
-                    let mut one = Sorted::new(cuts.to_vec());
+                    let mut one = Intervals::new(cuts.to_vec());
                     part.iter().for_each(|value| one.push(*value));
                     all.merge(&one);
                 }
                 all
             };
             let found = |cuts: &[f64]| {
-                let all = sorted(cuts);
+                let all = counted(cuts);
                 qs.iter().map(|q| quantile(all.count(), *q, |rank| all.at(rank)).map(f64::to_bits)).collect::<Vec<_>>()
             };
             let want: Vec<_> = quantiles.iter().map(|value| Some(value.to_bits())).collect();
             prop_assert_eq!(found(&quantiles), want.clone());
             let mut in_order = values.clone();
             in_order.sort_by(f64::total_cmp);
-            prop_assert_eq!(sorted(&quantiles).ends(), [in_order[0], in_order[in_order.len() - 1]]);
+            prop_assert_eq!(counted(&quantiles).ends(), [in_order[0], in_order[in_order.len() - 1]]);
             for cut in &quantiles {
-                prop_assert_eq!(sorted(&quantiles).below(*cut), values.iter().filter(|v| *v < cut).count() as u64);
+                prop_assert_eq!(counted(&quantiles).below(*cut), values.iter().filter(|v| *v < cut).count() as u64);
             }
             // A wrong quantile is not proved, and no value that is known is wrong.
             let off = off % quantiles.len();
             let mut wrong = quantiles.clone();
             wrong[off] = if up { wrong[off].next_up() } else { wrong[off].next_down() };
             prop_assert_ne!(found(&wrong)[off], Some(wrong[off].to_bits()));
-            let all = sorted(&wrong);
+            let all = counted(&wrong);
             for (rank, value) in (0..).zip(&in_order) {
                 prop_assert!(all.at(rank).is_none_or(|found| found == *value), "{} {:?}", rank, all);
             }

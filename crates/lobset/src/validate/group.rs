@@ -14,7 +14,6 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, SerializedPageReader};
 use parquet::file::statistics::Statistics;
 
-use super::definition::Usable;
 use super::facts::{Extent, GroupFacts};
 use super::quotes::{Quotes, quote_columns};
 use super::reading::{unread, unreadable};
@@ -22,6 +21,7 @@ use super::target::ExpectTarget;
 use crate::config::{Config, Target};
 use crate::dataset::DatasetFile;
 use crate::error::Result;
+use crate::input::Usable;
 use crate::label::Thresholds;
 use crate::output::{DatasetSchema, Role, SymbolEntry, TargetEntry, names};
 
@@ -122,7 +122,10 @@ impl<'a> Expect<'a> {
             if entry.splits.is_some() && boundaries.is_none() {
                 return Err(target.name.clone());
             }
-            Ok(ExpectTarget::new(target, symbol, entry, boundaries.filter(|_| entry.splits.is_some())))
+            // If only marked rows were written, or the boundaries come from elsewhere, they cannot be checked.
+            let counts = !config.drop_unbalanced && !symbol.fitted_rows.is_empty();
+            let boundaries = boundaries.filter(|_| entry.splits.is_some());
+            Ok(ExpectTarget::new(target, symbol, entry, boundaries, counts))
         };
         Ok(Self {
             columns,

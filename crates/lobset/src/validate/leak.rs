@@ -1,7 +1,7 @@
 //! The leak check: the boundaries follow from the datasets' own fit rows, bit for bit.
 
 use super::definition::quantile;
-use super::fit_counts::{FitCounts, Sorted, TargetFitCounts};
+use super::fit_counts::{FitCounts, Intervals, TargetFitCounts};
 use crate::config::{CLASSIC, Classes, Target};
 use crate::label::{Boundaries, Thresholds};
 use crate::output::Manifest;
@@ -39,8 +39,8 @@ pub(super) fn check(manifest: &Manifest, thresholds: &Thresholds, counts: &[Targ
     violations
 }
 
-/// Tolerance for the mean and the standard deviation, as a share of the largest absolute movement: sums of at most 2^15
-/// numbers, each off by 2^-53, and the sums of those sums.
+/// Tolerance for the mean and the standard deviation, as a share of the largest absolute movement. Both sides add up parts
+/// of at most 2^15 numbers, then the parts; each addition is off by at most 2^-53 of its result.
 const ROUNDING: f64 = 1e-11;
 
 /// Compares boundaries and what `thresholds.json` says of the fit movements with their counts.
@@ -55,58 +55,52 @@ fn compare(whose: &str, target: &Target, boundaries: &Boundaries, counts: Option
         )];
     };
     let mut violations = Vec::new();
-    let other_data = "the boundaries were fitted on other data";
-    let mut differs = |name: &str, want: f64, found: f64, slack: Option<f64>| {
-        if want.to_bits() != found.to_bits() && slack.is_none_or(|slack| (want - found).abs() > slack) {
-            violations.push(format!(
-                "thresholds.json: {whose}: {name} is {want:e}, but the fit rows give {found:e}: {other_data}"
-            ));
-        }
+    let mut check = |name: &str, want: f64, given: Result<f64, String>, slack: Option<f64>| {
+        let text = match given {
+            Ok(given) if given.to_bits() == want.to_bits() => return,
+            Ok(given) if slack.is_some_and(|slack| (want - given).abs() <= slack) => return,
+            Ok(given) => format!("the fit rows give {given:e}"),
+            Err(text) => text,
+        };
+        violations.push(format!(
+            "thresholds.json: {whose}: {name} is {want:e}, but {text}: the boundaries were fitted on other data"
+        ));
     };
-    let mut unknown = Vec::new();
-    let mut quantile_of = |sorted: &Sorted, name: &str, want: f64, q: f64| {
-        let value = quantile(found, q, |rank| sorted.at(rank));
-        if value.is_none() {
-            unknown.push(format!(
-                "thresholds.json: {whose}: {name} is {want:e}, but of {found} fit rows {} are below it, which is not a share of {q}: {other_data}",
-                sorted.below(want)
-            ));
-        }
-        value
+    // A value that is not a quantile may leave the quantile unknown.
+    let quantile_of = |values: &Intervals, want: f64, q: f64, what: &str| {
+        let unknown = || format!("{} of {found} fit rows are below it, so it is not their {what}", values.below(want));
+        quantile(found, q, |rank| values.at(rank)).ok_or_else(unknown)
     };
     let largest = match &target.classes {
         Classes::Quantiles { nbins } => {
             for (k, want) in (1..*nbins).zip(&boundaries.values) {
-                let name = format!("boundary {k}");
-                let value = quantile_of(movements, &name, *want, f64::from(k) / f64::from(*nbins));
-                value.into_iter().for_each(|value| differs(&name, *want, value, None));
+                let q = f64::from(k) / f64::from(*nbins);
+                let given = quantile_of(movements, *want, q, &format!("quantile {k}/{nbins}"));
+                check(&format!("boundary {k}"), *want, given, None);
             }
             None
         }
         Classes::Share { stationary } => {
             let want = boundaries.values.first().map_or(0.0, |least| -least);
-            absolute
-                .as_ref()
-                .and_then(|sorted| quantile_of(sorted, "the largest stationary movement", want, *stationary))
+            let what = format!("quantile {stationary} by absolute value");
+            absolute.as_ref().map(|values| quantile_of(values, want, *stationary, &what))
         }
         // A mid is half of mid2.
-        Classes::Spread { multiple } => spreads.map(|[spreads, mids]| multiple * ((2 * spreads) as f64 / mids as f64)),
+        Classes::Spread { multiple } => {
+            spreads.map(|[spreads, mids]| Ok(multiple * ((2 * spreads) as f64 / mids as f64)))
+        }
         Classes::Fixed { .. } | Classes::Touch => None,
     };
-    if let Some(largest) = largest {
-        for (k, (want, value)) in boundaries.values.iter().zip([-largest, largest.next_up()]).enumerate() {
-            differs(&format!("boundary {}", k + 1), *want, value, None);
-        }
+    if let (Some(largest), [first, second]) = (largest, boundaries.values.as_slice()) {
+        check("boundary 1", *first, largest.clone().map(|largest| -largest), None);
+        check("boundary 2", *second, largest.map(f64::next_up), None);
     }
-    if let Some(median) = quantile_of(movements, "the median", boundaries.median, 0.5) {
-        differs("the median", boundaries.median, median, None);
-    }
+    check("the median", boundaries.median, quantile_of(movements, boundaries.median, 0.5, "median"), None);
     let [min, max] = movements.ends();
-    differs("the minimum", boundaries.min, min, None);
-    differs("the maximum", boundaries.max, max, None);
+    check("the minimum", boundaries.min, Ok(min), None);
+    check("the maximum", boundaries.max, Ok(max), None);
     let slack = Some(ROUNDING * min.abs().max(max.abs()));
-    differs("the mean", boundaries.mean, sum / found as f64, slack);
-    differs("the standard deviation", boundaries.std, (squares / found as f64).sqrt(), slack);
-    violations.extend(unknown);
+    check("the mean", boundaries.mean, Ok(sum / found as f64), slack);
+    check("the standard deviation", boundaries.std, Ok((squares / found as f64).sqrt()), slack);
     violations
 }

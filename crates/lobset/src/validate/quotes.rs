@@ -5,9 +5,9 @@ use arrow_array::types::{Float64Type, Int32Type, Int64Type, UInt8Type, UInt64Typ
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, PrimitiveArray, RecordBatch};
 use dbn::UNDEF_PRICE;
 
-use super::definition::Usable;
 use super::facts::GroupFacts;
 use crate::cast::whole;
+use crate::input::Usable;
 use crate::output::names;
 
 /// The columns that the check of quotes reads. Datasets with only the book have no flags.

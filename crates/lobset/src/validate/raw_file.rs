@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use dbn::UNDEF_PRICE;
 
-use super::definition::{Unusable, Usable};
 use crate::error::Result;
-use crate::input::{CatalogFile, InputEntry, Record, RowReader, ScanRules, verified, with_publisher};
+use crate::input::{CatalogFile, InputEntry, Record, RowReader, ScanRules, Unusable, Usable, verified, with_publisher};
 use crate::output::Manifest;
 use crate::run::Monitor;
 
@@ -82,7 +81,7 @@ impl RawFile<'_> {
             match mid2 {
                 Ok(_) => self.rows += 1,
                 Err(reason) => {
-                    let count = reason.count(&mut self.reader.drops);
+                    let count = self.reader.drops.of(reason);
                     *count.ok_or_else(|| self.reader.reader.error(reason.to_string()))? += 1;
                 }
             }

@@ -1,11 +1,11 @@
 //! The rows of a raw stream, as read from the raw files: their numbers, and where the stream breaks.
 
-use super::definition::{Break, Unusable, starts_stretch};
+use super::definition::{Break, starts_stretch};
 use super::fields::Levels;
 use super::kinds::RowAt;
 use super::sessions::Sessions;
 use crate::config::Config;
-use crate::input::Record;
+use crate::input::{Record, Unusable};
 
 /// A row of a raw stream.
 pub(super) struct RawRow<'a> {

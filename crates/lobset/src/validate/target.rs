@@ -26,7 +26,7 @@ pub(super) struct ExpectTarget<'a> {
     symbol: &'a SymbolEntry,
     /// `None` if no row has a label of the target.
     boundaries: Option<&'a [f64]>,
-    /// Counts of no movements.
+    /// Counts of no movements; `None` if movements are not counted.
     no_counts: Option<FitCounts>,
     /// The first row that is not `fit`.
     fit_end: u64,
@@ -126,12 +126,13 @@ fn classify(boundaries: &[f64], movements: &[f64], classes: &mut [i64]) {
 }
 
 impl<'a> ExpectTarget<'a> {
-    /// The expected labels; without boundaries, no row has a label.
+    /// The expected labels; without boundaries, no row has a label. `counts` says whether fit movements are counted.
     pub(super) fn new(
         target: &Target,
         symbol: &'a SymbolEntry,
         entry: &TargetEntry,
         boundaries: Option<&'a Boundaries>,
+        counts: bool,
     ) -> Self {
         Self {
             movement: target.column(names::PRICE_MOVEMENT),
@@ -142,7 +143,7 @@ impl<'a> ExpectTarget<'a> {
             touched: target.column(names::LABEL_TOUCH),
             symbol,
             boundaries: boundaries.map(|boundaries| boundaries.values.as_slice()),
-            no_counts: boundaries.map(|boundaries| FitCounts::new(target, boundaries)),
+            no_counts: boundaries.filter(|_| counts).map(|boundaries| FitCounts::new(target, boundaries)),
             fit_end: entry.fit_end,
             touch: target.classes == Classes::Touch,
             reach: rows_needed(&target.movement).map(|[_, after]| after),
@@ -192,7 +193,10 @@ impl<'a> ExpectTarget<'a> {
         }
         let Some(counts) = &mut mine.fit_counts else { return };
         let fit_end = self.fit_end.min(self.symbol.boundary_row);
-        for [from, to] in &self.symbol.fitted_rows {
+        let [first, last] = [rows.first(), rows.last()].map(|row| row.copied().unwrap_or_default());
+        let ranges = &self.symbol.fitted_rows;
+        let ranges = &ranges[ranges.partition_point(|[_, to]| *to <= first)..];
+        for [from, to] in ranges.iter().take_while(|[from, _]| *from <= last) {
             let fitted = between(rows, *from, fit_end.min(*to));
             match columns.has_nulls {
                 false => counts.extend(values[fitted].iter().copied()),
@@ -217,15 +221,13 @@ impl<'a> ExpectTarget<'a> {
         let of_piece = &rows[piece.clone()];
         let boundary_row = self.symbol.boundary_row;
         let fit_end = self.fit_end.min(boundary_row);
+        let [embargo, holdout] =
+            [fit_end, boundary_row].map(|at| piece.start + of_piece.partition_point(|row| *row < at));
         let splits = [
-            (Split::Fit, 0, fit_end),
-            (Split::Embargo, fit_end, boundary_row),
-            (Split::Holdout, boundary_row, u64::MAX),
+            (Split::Fit, piece.start..embargo),
+            (Split::Embargo, embargo..holdout),
+            (Split::Holdout, holdout..piece.end),
         ];
-        let splits = splits.map(|(split, from, to)| {
-            let rows = between(of_piece, from, to);
-            (split, piece.start + rows.start..piece.start + rows.end)
-        });
         if !of_piece.is_sorted() || !splits.iter().all(|(split, rows)| columns.are_in(rows.clone(), *split)) {
             return false;
         }

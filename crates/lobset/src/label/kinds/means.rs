@@ -31,7 +31,7 @@ impl Means {
         if behind <= 0 {
             return None;
         }
-        // Nearly all products fit in 64 bits, where arithmetic takes a fraction of the time.
+        // The products of short windows fit in 64 bits, where arithmetic takes a fraction of the time.
         if let Some([numerator, denominator]) = self.narrow_fraction(behind, ahead) {
             return Some(numerator as f64 / denominator as f64);
         }
@@ -106,9 +106,9 @@ impl Rule for Means {
         take: &mut Take<'_>,
     ) -> Result<()> {
         let mut out = vec![Vec::new(); self.tracks()];
+        let mids = Chunks::<i64>::new(tape);
         for rows in candidates.rows(range) {
             let (first_behind, first_ahead) = (rows.start - self.behind(), rows.start + 1 + self.lookforward_offset);
-            let mids = Chunks::<i64>::new(tape);
             let mut behind_first = mids.cursor(first_behind)?;
             // The row itself; with `include_row`, the past window contains it too.
             let mut at_row = mids.cursor(first_behind)?;

@@ -53,7 +53,7 @@ pub(crate) trait Rule {
     /// costs little.
     fn span(&self) -> u64;
 
-    /// Computes the tracks of a range of candidates, and passes them to `take` in order, a few thousand candidates at a
+    /// Computes the tracks of a range of candidates, and passes them to `take` in order, some candidates at a
     /// time. The first track has the movements, NaN where undefined. `breaks` are the breaks of the stream, or of the
     /// part of it that the labels depend on.
     ///

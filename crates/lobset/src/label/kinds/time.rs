@@ -25,6 +25,9 @@ impl Time {
     }
 }
 
+/// Number of points that are compared with a time together.
+const AT_ONCE: usize = 4;
+
 /// The mid price as a function of time, read forwards. Integrals start at the first row read.
 struct Steps<'a> {
     chunks: Rc<Chunks<'a, Point>>,
@@ -37,12 +40,9 @@ struct Steps<'a> {
     /// Number of points within the unbroken stretch, which ends at `stretch_end`.
     within: usize,
     stretch_end: u64,
-    /// The integral of mid2 up to the first point.
+    /// The integral of mid2 up to the first point of the chunk.
     base: i128,
 }
-
-/// Number of points that are compared with a time together.
-const AT_ONCE: usize = 4;
 
 impl<'a> Steps<'a> {
     /// Starts at `row`, which must be before the end of the stretch.
@@ -56,6 +56,7 @@ impl<'a> Steps<'a> {
         Ok(steps)
     }
 
+    /// Sets the number of points of the current chunk that are within the stretch.
     fn bound(&mut self) {
         let left = usize::try_from(self.stretch_end - self.first_row).unwrap_or(usize::MAX);
         self.within = self.points.len().min(left);
@@ -202,13 +203,13 @@ impl Rule for Time {
         range: Range<u64>,
         take: &mut Take<'_>,
     ) -> Result<()> {
+        let chunks = Chunks::<Point>::new(tape);
         let mut windows = Vec::with_capacity(PIECE);
         let mut out = vec![Vec::new(); self.tracks()];
         for rows in candidates.rows(range) {
-            let from = self.first_seen(tape, rows.start, tape.reached_at(rows.start)?)?;
+            let first = self.first_seen(tape, rows.start, tape.reached_at(rows.start)?)?;
             let stretch_end = stretch_end(rows.start, breaks, tape.rows());
-            let chunks = Chunks::<Point>::new(tape);
-            let steps = || Steps::new(&chunks, from, stretch_end);
+            let steps = || Steps::new(&chunks, first, stretch_end);
             let [mut own, mut behind, mut start, mut end] = [steps()?, steps()?, steps()?, steps()?];
             for row in rows {
                 own.advance_to(row)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::definition::{Break, Unusable};
+use super::super::definition::Break;
 use super::super::kinds::{Evaluator, Lengths, RowAt, RowTime, Span, Verdict, mid_windows, spans};
 use super::super::raw::RawColumns;
 use super::super::raw_file::{RawFiles, RawRecord};
@@ -10,7 +10,7 @@ use super::super::raw_row::RawRows;
 use super::inputs::identify;
 use crate::config::Target;
 use crate::error::Result;
-use crate::input::{CatalogFile, Event, file_sha256};
+use crate::input::{CatalogFile, Event, Unusable, file_sha256};
 use crate::output::{Manifest, SymbolEntry};
 use crate::run::Monitor;
 
