@@ -24,9 +24,11 @@ pub(super) fn derived(of: Derived) -> Vec<Column> {
     entry(of).0
 }
 
-/// The definition of the columns of an entry of the setting `derived`, given by its name.
-pub(crate) fn definition(name: &str) -> Option<Definition> {
-    Derived::ALL.iter().find(|of| of.name() == name).map(|of| entry(*of).1)
+/// The definition of the columns of an entry of the setting `derived`, given by its name, if the entry has one column
+/// for each level (`of_levels`) or only one.
+pub(crate) fn definition(name: &str, of_levels: bool) -> Option<Definition> {
+    let (columns, definition) = entry(*Derived::ALL.iter().find(|of| of.name() == name)?);
+    columns.iter().all(|column| column.level.is_some() == of_levels).then_some(definition)
 }
 
 /// The columns of an entry, and their definition.

@@ -51,7 +51,7 @@ pub(super) fn field(name: &str) -> Option<Field> {
         "sequence" => |r| Want::Integer(r.event.sequence.into()),
         "symbol" => |_| Want::Symbol,
         "mid_price" => |r| Want::Mid2(i128::from(r.levels[0].bid_px) + i128::from(r.levels[0].ask_px)),
-        _ => return derived(name, 0).or_else(|| of_level(name)),
+        _ => return derived(name, None).or_else(|| of_level(name)),
     };
     Some(Box::new(move |record, _| of_record(record)))
 }
@@ -67,14 +67,15 @@ fn of_level(name: &str) -> Option<Field> {
         "ask_sz" => |level| Want::Integer(level.ask_sz.into()),
         "bid_ct" => |level| Want::Integer(level.bid_ct.into()),
         "ask_ct" => |level| Want::Integer(level.ask_ct.into()),
-        _ => return derived(stem, level),
+        _ => return derived(stem, Some(level)),
     };
     Some(Box::new(move |record, _| value(&record.levels[level])))
 }
 
-/// The same for the column of a level that an entry of the setting `derived` defines.
-fn derived(entry: &str, level: usize) -> Option<Field> {
-    let definition = definition(entry)?;
+/// The same for the column that an entry of the setting `derived` defines, or that it defines for a level.
+fn derived(entry: &str, level: Option<usize>) -> Option<Field> {
+    let definition = definition(entry, level.is_some())?;
+    let level = level.unwrap_or(0);
     let value = move |record: &Record<'_>, before: Option<&Levels>| {
         definition(&record.levels[level], before.map(|before| &before[level])).map_or(Want::Null, Want::Float)
     };
@@ -83,7 +84,7 @@ fn derived(entry: &str, level: usize) -> Option<Field> {
 
 /// Whether the sums of a column are sums of floats. All other sums are whole numbers.
 pub(super) fn is_float(name: &str) -> bool {
-    definition(name).or_else(|| definition(name.rsplit_once('_')?.0)).is_some()
+    definition(name, false).or_else(|| definition(name.rsplit_once('_')?.0, true)).is_some()
 }
 
 /// How many units of a column's sums make one unit in the dataset, with prices as integers (`fixed`) or as floats.
