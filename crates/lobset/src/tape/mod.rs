@@ -5,6 +5,7 @@
 //! takes about a tenth of the size of its record, and the reader learns which cells to update. If a target needs them,
 //! a third tape stores the *moments* (time and spread), sixteen bytes a row.
 
+mod chunks;
 mod cursor;
 mod moments;
 mod movements;
@@ -13,9 +14,9 @@ mod tick;
 mod varint;
 mod writer;
 
-pub(crate) use cursor::check_chunks;
-pub(crate) use cursor::{Chunks, Tape};
+pub(crate) use chunks::Chunks;
 pub use cursor::{RowCursor, SymbolTape};
+pub(crate) use cursor::{Tape, check_chunks};
 pub(crate) use moments::{Moment, MomentCursor, Point};
 pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks};
 pub use row::{BOOK_WORDS, Row, is_price};

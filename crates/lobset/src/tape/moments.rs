@@ -1,6 +1,7 @@
 //! The moments of a symbol's rows, which time and barrier targets need.
 
-use super::cursor::{Cursor, Decode, OpenFile, SymbolTape, Tape};
+use super::chunks::{Cursor, Decode};
+use super::cursor::{OpenFile, SymbolTape, Tape};
 use crate::cast::to_usize;
 use crate::error::{Error, Result};
 
