@@ -1,6 +1,6 @@
 //! Marks the same number of rows of every class, spread evenly over time.
 
-use crate::cast::low64;
+use crate::cast::{low64, to_usize};
 
 /// How many rows each class has, and how many of them are marked, within one symbol and split.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,15 +76,36 @@ struct Step {
     c: u64,
 }
 
-impl Marking {
-    /// Whether the next row of a class is marked.
+impl Step {
+    /// Whether the next row is marked.
     #[inline]
-    pub fn next(&mut self, class: usize) -> bool {
-        let Step { rest, k, c } = &mut self.0[class];
+    fn next(&mut self) -> bool {
+        let Self { rest, k, c } = self;
         // floor(j*k/c) exceeds floor((j-1)*k/c) exactly when j*k mod c wraps around.
         let marked = *rest >= *c - *k;
         *rest = if marked { *rest - (*c - *k) } else { *rest + *k };
         marked
+    }
+}
+
+impl Marking {
+    /// Whether the next row of a class is marked.
+    #[inline]
+    pub fn next(&mut self, class: usize) -> bool {
+        self.0[class].next()
+    }
+
+    /// Marks the next rows, given their classes.
+    pub fn mark(&mut self, classes: &[u64], mut marks: &mut [u64]) {
+        for same in classes.chunk_by(|a, b| a == b) {
+            let step = &mut self.0[to_usize(same[0])];
+            // A copy can stay in a register.
+            let mut now = step.clone();
+            for mark in marks.split_off_mut(..same.len()).unwrap_or_default() {
+                *mark = now.next().into();
+            }
+            *step = now;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ mod on_disk;
 
 use std::collections::BTreeMap;
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use serde::{Deserialize, Serialize};
 
 pub use on_disk::LARGEST_THRESHOLDS;
@@ -64,27 +64,42 @@ impl Boundaries {
 
     /// Sets the classes of movements; that of NaN is 0.
     pub fn classes(&self, movements: &[f64], classes: &mut [u64]) {
-        const AT_ONCE: usize = 8;
         let mut one_by_one = 0;
         if self.values.len() <= FEW {
-            let (blocks, rest) = movements.as_chunks::<AT_ONCE>();
-            let blocks = blocks.iter().zip(classes.as_chunks_mut::<AT_ONCE>().0);
-            // Compiled for the instructions of this machine.
-            Arch::new().dispatch(|| {
-                for (movements, classes) in blocks {
-                    let mut found = [0; AT_ONCE];
-                    for boundary in &self.values {
-                        for (class, movement) in found.iter_mut().zip(movements) {
-                            *class += u64::from(boundary <= movement);
-                        }
-                    }
-                    *classes = found;
-                }
-            });
+            let (blocks, rest) = movements.as_chunks();
+            let classes = classes.as_chunks_mut().0;
+            Arch::new().dispatch(Classify { boundaries: &self.values, movements: blocks, classes });
             one_by_one = movements.len() - rest.len();
         }
         let left = classes.iter_mut().zip(movements).skip(one_by_one);
         left.for_each(|(class, movement)| *class = self.class(*movement) as u64);
+    }
+}
+
+/// Number of movements that are classified together.
+const AT_ONCE: usize = 8;
+
+/// Sets the classes of movements, compiled for the instructions of this machine.
+struct Classify<'a> {
+    boundaries: &'a [f64],
+    movements: &'a [[f64; AT_ONCE]],
+    classes: &'a mut [[u64; AT_ONCE]],
+}
+
+impl NullaryFnOnce for Classify<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (movements, classes) in self.movements.iter().zip(self.classes) {
+            let mut found = [0; AT_ONCE];
+            for boundary in self.boundaries {
+                for (class, movement) in found.iter_mut().zip(movements) {
+                    *class += u64::from(boundary <= movement);
+                }
+            }
+            *classes = found;
+        }
     }
 }
 

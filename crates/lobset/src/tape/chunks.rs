@@ -9,46 +9,68 @@ use super::cursor::{OpenFile, SymbolTape, Tape};
 use crate::cast::to_usize;
 use crate::error::{Error, Result};
 
-/// A value that each row has in a tape of fixed width.
-pub trait Decode: Copy {
-    /// Reads the values of a chunk of `tape`, given by its index, into `values`, which must be empty. `bytes` is
-    /// scratch space.
+/// The values of a chunk of rows, read from tapes of fixed width.
+pub trait Decode: Default {
+    /// Replaces the values by those of a chunk of `tape`, given by its index. `bytes` is scratch space.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read, or has no such values.
-    fn decode(
-        tape: &SymbolTape,
-        chunk: usize,
-        file: &mut OpenFile,
-        bytes: &mut Vec<u8>,
-        values: &mut Vec<Self>,
-    ) -> Result<()>;
+    fn decode(&mut self, tape: &SymbolTape, chunk: usize, file: &mut OpenFile, bytes: &mut Vec<u8>) -> Result<()>;
 }
 
 /// Number of chunks that stay in memory for the cursors behind the foremost one.
 const CHUNKS_KEPT: usize = 4;
 
 /// The chunks of a tape, decoded once for all cursors that follow each other closely.
-pub struct Chunks<'a, T> {
-    tape: &'a SymbolTape,
-    recent: RefCell<Recent<T>>,
+pub struct Chunks<'a, C> {
+    pub(super) tape: &'a SymbolTape,
+    recent: RefCell<Recent<C>>,
 }
 
 /// The chunks decoded last.
-struct Recent<T> {
+struct Recent<C> {
     file: OpenFile,
     bytes: Vec<u8>,
     /// With their indexes; the oldest comes first.
-    chunks: VecDeque<(usize, Rc<Vec<T>>)>,
+    chunks: VecDeque<(usize, Rc<C>)>,
 }
 
-impl<'a, T: Decode> Chunks<'a, T> {
+impl<'a, C: Decode> Chunks<'a, C> {
     /// No chunks of `tape` yet.
     pub fn new(tape: &'a SymbolTape) -> Rc<Self> {
         let recent = Recent { file: OpenFile::default(), bytes: Vec::new(), chunks: VecDeque::new() };
         Rc::new(Self { tape, recent: RefCell::new(recent) })
     }
 
+    /// The index of the chunk that contains `row`, and the first row of the chunk.
+    pub fn locate(&self, row: u64) -> (usize, u64) {
+        let chunk = self.tape.chunk_of(row);
+        (chunk, self.tape.chunks.get(chunk).map_or(0, |located| located.first_row))
+    }
+
+    /// The values of a chunk, given by its index.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read, or has no such values.
+    pub fn get(&self, chunk: usize) -> Result<Rc<C>> {
+        let Recent { file, bytes, chunks } = &mut *self.recent.borrow_mut();
+        if let Some((_, values)) = chunks.iter().find(|(index, _)| *index == chunk) {
+            return Ok(Rc::clone(values));
+        }
+        let oldest = if chunks.len() < CHUNKS_KEPT { None } else { chunks.pop_front() };
+        // Its memory can be reused unless a cursor still reads it.
+        let mut values = oldest.and_then(|(_, values)| Rc::try_unwrap(values).ok()).unwrap_or_default();
+        values.decode(self.tape, chunk, file, bytes)?;
+        let values = Rc::new(values);
+        chunks.push_back((chunk, Rc::clone(&values)));
+        Ok(values)
+    }
+}
+
+impl<'a, T> Chunks<'a, Vec<T>>
+where
+    Vec<T>: Decode,
+{
     /// Creates a cursor positioned at `row`.
     ///
     /// # Errors
@@ -66,51 +88,21 @@ impl<'a, T: Decode> Chunks<'a, T> {
         }
         Ok(cursor)
     }
-
-    /// The index of the chunk that contains `row`, and the first row of the chunk.
-    pub fn locate(&self, row: u64) -> (usize, u64) {
-        let chunk = self.tape.chunk_of(row);
-        (chunk, self.tape.chunks.get(chunk).map_or(0, |located| located.first_row))
-    }
-
-    /// The values of a chunk, given by its index.
-    ///
-    /// # Errors
-    /// [`Error::Output`] when the work file cannot be read, or has no such values.
-    pub fn get(&self, chunk: usize) -> Result<Rc<Vec<T>>> {
-        let Recent { file, bytes, chunks } = &mut *self.recent.borrow_mut();
-        if let Some((_, values)) = chunks.iter().find(|(index, _)| *index == chunk) {
-            return Ok(Rc::clone(values));
-        }
-        let oldest = if chunks.len() < CHUNKS_KEPT { None } else { chunks.pop_front() };
-        // Its memory can be reused unless a cursor still reads it.
-        let mut values = oldest.and_then(|(_, values)| Rc::try_unwrap(values).ok()).unwrap_or_default();
-        values.clear();
-        T::decode(self.tape, chunk, file, bytes, &mut values)?;
-        let values = Rc::new(values);
-        chunks.push_back((chunk, Rc::clone(&values)));
-        Ok(values)
-    }
 }
 
 /// Iterates over values of a symbol's rows.
 pub struct Cursor<'a, T> {
-    chunks: Rc<Chunks<'a, T>>,
+    chunks: Rc<Chunks<'a, Vec<T>>>,
     next_chunk: usize,
     /// The values of the current chunk.
     values: Rc<Vec<T>>,
     at: usize,
 }
 
-impl<'a, T: Decode> Cursor<'a, T> {
-    /// Creates a cursor of its own, positioned at `row`.
-    ///
-    /// # Errors
-    /// [`Error::Output`] when the work file cannot be read, or has no such values.
-    pub fn new(tape: &'a SymbolTape, row: u64) -> Result<Self> {
-        Chunks::new(tape).cursor(row)
-    }
-
+impl<T> Cursor<'_, T>
+where
+    Vec<T>: Decode,
+{
     fn load(&mut self) -> Result<()> {
         // Gives the chunk back first, so that its memory can be reused.
         self.values = Rc::default();
@@ -132,42 +124,25 @@ impl<'a, T: Decode> Cursor<'a, T> {
         Ok(&self.values[self.at..])
     }
 
-    /// The value at the current position; `None` at the end of the tape.
-    ///
-    /// # Errors
-    /// [`Error::Output`] when the work file cannot be read.
-    #[inline]
-    pub fn peek(&mut self) -> Result<Option<T>> {
-        Ok(self.values()?.first().copied())
-    }
-
-    /// Advances by `n` values, which [`values`](Self::values) or [`peek`](Self::peek) must have returned.
+    /// Advances by `n` values, which [`values`](Self::values) must have returned.
     #[inline]
     pub fn skip(&mut self, n: usize) {
         self.at += n;
     }
 }
 
-/// Iterates over a symbol's mid2 values.
-pub type MidCursor<'a> = Cursor<'a, i64>;
-
-impl Decode for i64 {
-    fn decode(
-        tape: &SymbolTape,
-        chunk: usize,
-        file: &mut OpenFile,
-        _: &mut Vec<u8>,
-        values: &mut Vec<Self>,
-    ) -> Result<()> {
+/// The mid2 values of a chunk.
+impl Decode for Vec<i64> {
+    fn decode(&mut self, tape: &SymbolTape, chunk: usize, file: &mut OpenFile, _: &mut Vec<u8>) -> Result<()> {
         let located = &tape.chunks[chunk];
-        values.resize(to_usize(located.chunk.rows.into()), 0);
-        file.read(located, Tape::Mid2, bytemuck::cast_slice_mut(values))?;
-        values.iter_mut().for_each(|value| *value = i64::from_le(*value));
+        self.resize(to_usize(located.chunk.rows.into()), 0);
+        file.read(located, Tape::Mid2, bytemuck::cast_slice_mut(self))?;
+        self.iter_mut().for_each(|value| *value = i64::from_le(*value));
         Ok(())
     }
 }
 
-impl MidCursor<'_> {
+impl Cursor<'_, i64> {
     /// Sums the next `n` values and advances past them.
     ///
     /// # Errors

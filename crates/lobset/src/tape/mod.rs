@@ -17,7 +17,7 @@ mod writer;
 pub(crate) use chunks::Chunks;
 pub use cursor::{RowCursor, SymbolTape};
 pub(crate) use cursor::{Tape, check_chunks};
-pub(crate) use moments::{Moment, MomentCursor, Point};
+pub(crate) use moments::{Moment, Points};
 pub(crate) use movements::{BlockWriter, MOVEMENT_BLOCK, read_blocks};
 pub use row::{BOOK_WORDS, Row, is_price};
 pub(crate) use row::{Book, Level, book, each_bit, halves, level};

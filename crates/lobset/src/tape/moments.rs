@@ -1,6 +1,6 @@
 //! The moments of a symbol's rows, which time and barrier targets need.
 
-use super::chunks::{Cursor, Decode};
+use super::chunks::{Chunks, Decode};
 use super::cursor::{OpenFile, SymbolTape, Tape};
 use crate::cast::to_usize;
 use crate::error::{Error, Result};
@@ -16,95 +16,101 @@ pub struct Moment {
     pub spread: i64,
 }
 
-/// Iterates over the moments of a symbol's rows.
-pub type MomentCursor<'a> = Cursor<'a, Moment>;
-
-impl Decode for Moment {
-    fn decode(
-        tape: &SymbolTape,
-        chunk: usize,
-        file: &mut OpenFile,
-        bytes: &mut Vec<u8>,
-        values: &mut Vec<Self>,
-    ) -> Result<()> {
-        read_moments(tape, chunk, file, bytes, |moment| values.push(moment))
-    }
-}
-
-/// Reads the moments of a chunk of `tape` and passes them to `take`, in order.
-fn read_moments(
+/// Reads the running maximum of `ts_recv` and the spread of each row of a chunk of `tape` into `bytes`; returns them in
+/// order.
+fn read_moments<'a>(
     tape: &SymbolTape,
     chunk: usize,
     file: &mut OpenFile,
-    bytes: &mut Vec<u8>,
-    mut take: impl FnMut(Moment),
-) -> Result<()> {
+    bytes: &'a mut [u8],
+) -> Result<impl Iterator<Item = (u64, i64)> + use<'a>> {
     let located = &tape.chunks[chunk];
-    let rows = to_usize(located.chunk.rows.into());
-    let place = located.chunk.place(Tape::Moments);
-    if place.is_empty() {
+    if located.chunk.place(Tape::Moments).is_empty() {
         return Err(Error::output(&located.file, "the work file has no moments"));
     }
-    bytes.resize(24 * rows, 0);
-    let (mids, rest) = bytes.split_at_mut(8 * rows);
-    file.read(located, Tape::Mid2, mids)?;
-    file.read(located, Tape::Moments, rest)?;
-    let mut ts = chunk.checked_sub(1).map_or(tape.reached, |before| tape.chunks[before].chunk.max_ts);
-    let (mids, _) = mids.as_chunks::<8>();
-    let (rest, _) = rest.as_chunks::<8>();
-    for (mid2, [ts_recv, spread]) in mids.iter().zip(rest.as_chunks::<2>().0) {
-        ts = ts.max(u64::from_le_bytes(*ts_recv));
-        take(Moment { ts, mid2: i64::from_le_bytes(*mid2), spread: i64::from_le_bytes(*spread) });
+    file.read(located, Tape::Moments, bytes)?;
+    let before = chunk.checked_sub(1).map_or(tape.reached, |before| tape.chunks[before].chunk.max_ts);
+    let rows = bytes.as_chunks::<8>().0.as_chunks::<2>().0.iter();
+    Ok(rows.scan(before, |reached, [ts_recv, spread]| {
+        *reached = u64::from_le_bytes(*ts_recv).max(*reached);
+        Some((*reached, i64::from_le_bytes(*spread)))
+    }))
+}
+
+impl Decode for Vec<Moment> {
+    fn decode(&mut self, tape: &SymbolTape, chunk: usize, file: &mut OpenFile, bytes: &mut Vec<u8>) -> Result<()> {
+        let located = &tape.chunks[chunk];
+        let rows = to_usize(located.chunk.rows.into());
+        bytes.resize(24 * rows, 0);
+        let (mids, rest) = bytes.split_at_mut(8 * rows);
+        file.read(located, Tape::Mid2, mids)?;
+        let mids = mids.as_chunks().0.iter().map(|mid2| i64::from_le_bytes(*mid2));
+        let moments = mids.zip(read_moments(tape, chunk, file, rest)?);
+        self.clear();
+        self.extend(moments.map(|(mid2, (ts, spread))| Moment { ts, mid2, spread }));
+        Ok(())
     }
-    Ok(())
 }
 
-/// A row as a point of the mid price over time.
-#[derive(Debug, Clone, Copy)]
-pub struct Point {
+/// The mid price as a function of time, in a chunk of rows.
+#[derive(Debug, Default)]
+pub struct Points {
     /// The running maximum of `ts_recv`.
-    pub ts: u64,
+    pub ts: Vec<u64>,
     /// Best bid plus best ask, in 1e-9.
-    pub mid2: i64,
-    /// The integral of `mid2` over time, from the first row of the chunk to this row.
-    pub area: i128,
+    pub mid2: Vec<i64>,
+    /// The integral of `mid2` over time, from the first row of the chunk to each row.
+    pub area: Vec<i128>,
 }
 
-impl Point {
-    /// The integral of `mid2` from this row to `ts`, if it stays the same until then.
-    #[inline]
-    pub fn area_to(&self, ts: u64) -> i128 {
-        let time = ts - self.ts;
+impl Points {
+    /// The integral of `mid2` over a length of time in which it stays the same.
+    #[inline(always)]
+    pub fn area_of(mid2: i64, time: u64) -> i128 {
         // The product of two signed 64-bit numbers is one instruction.
         match i64::try_from(time) {
-            Ok(time) => i128::from(self.mid2) * i128::from(time),
-            Err(_) => i128::from(self.mid2) * i128::from(time),
+            Ok(time) => i128::from(mid2) * i128::from(time),
+            Err(_) => i128::from(mid2) * i128::from(time),
         }
     }
 }
 
-impl Decode for Point {
-    fn decode(
-        tape: &SymbolTape,
-        chunk: usize,
-        file: &mut OpenFile,
-        bytes: &mut Vec<u8>,
-        values: &mut Vec<Self>,
-    ) -> Result<()> {
-        let mut last: Option<Self> = None;
-        read_moments(tape, chunk, file, bytes, |Moment { ts, mid2, .. }| {
-            let area = last.map_or(0, |last| last.area + last.area_to(ts));
-            values.push(*last.insert(Self { ts, mid2, area }));
-        })
+impl Decode for Points {
+    fn decode(&mut self, tape: &SymbolTape, chunk: usize, file: &mut OpenFile, bytes: &mut Vec<u8>) -> Result<()> {
+        let Self { ts, mid2, area } = self;
+        mid2.decode(tape, chunk, file, bytes)?;
+        bytes.resize(16 * mid2.len(), 0);
+        ts.clear();
+        ts.extend(read_moments(tape, chunk, file, bytes)?.map(|(ts, _)| ts));
+        area.clear();
+        area.push(0);
+        let mut last = 0;
+        area.extend(ts.windows(2).zip(&*mid2).map(|(ts, mid2)| {
+            last += Self::area_of(*mid2, ts[1] - ts[0]);
+            last
+        }));
+        Ok(())
     }
 }
 
-impl SymbolTape {
-    /// The running maximum of `ts_recv` at `row`; 0 beyond the end.
+impl Chunks<'_, Points> {
+    /// The running maximum of `ts_recv` at a row of the tape.
     ///
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read, or has no moments.
     pub fn reached_at(&self, row: u64) -> Result<u64> {
-        Ok(MomentCursor::new(self, row)?.peek()?.map_or(0, |moment| moment.ts))
+        let (chunk, first_row) = self.locate(row);
+        Ok(self.get(chunk)?.ts[to_usize(row - first_row)])
+    }
+
+    /// The first row whose running maximum of `ts_recv` is at least `ts`, or the number of rows if no row reaches it.
+    ///
+    /// # Errors
+    /// [`Error::Output`] when the work file cannot be read, or has no moments.
+    pub fn first_row_at(&self, ts: u64) -> Result<u64> {
+        let chunk = self.tape.chunks.partition_point(|located| located.chunk.max_ts < ts);
+        let Some(located) = self.tape.chunks.get(chunk) else { return Ok(self.tape.rows) };
+        let before = self.get(chunk)?.ts.partition_point(|reached| *reached < ts);
+        Ok(located.first_row + before as u64)
     }
 }

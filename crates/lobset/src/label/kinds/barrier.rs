@@ -1,6 +1,7 @@
 //! The kind `barrier`: the return where the mid price first touches one of two barriers, or at a horizon.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::wide::nearest;
 use super::{Ahead, Rule, Take, stretch_end, stretches};
@@ -8,7 +9,7 @@ use crate::cast::{to_usize, whole, whole_unsigned};
 use crate::config::{Barrier, Horizon, Width};
 use crate::error::Result;
 use crate::label::candidates::Candidates;
-use crate::tape::{Moment, MomentCursor, SymbolTape};
+use crate::tape::{Chunks, Moment, Points, SymbolTape};
 
 /// Block sizes in rows, at two levels. The highest and lowest mid price of each block are known, so few rows have to be
 /// checked one by one.
@@ -93,13 +94,19 @@ struct Rows {
 }
 
 impl Rows {
-    fn read(tape: &SymbolTape, rows: Range<u64>) -> Result<Self> {
-        let mut cursor = MomentCursor::new(tape, rows.start)?;
-        let mut moments = Vec::with_capacity(to_usize(rows.end - rows.start));
-        for _ in rows {
-            let Some(moment) = cursor.peek()? else { break };
-            moments.push(moment);
-            cursor.skip(1);
+    fn read(chunks: &Rc<Chunks<'_, Vec<Moment>>>, rows: Range<u64>) -> Result<Self> {
+        let mut cursor = chunks.cursor(rows.start)?;
+        let count = to_usize(rows.end - rows.start);
+        let mut moments = Vec::with_capacity(count);
+        while moments.len() < count {
+            let values = cursor.values()?;
+            let values = &values[..values.len().min(count - moments.len())];
+            if values.is_empty() {
+                break;
+            }
+            moments.extend_from_slice(values);
+            let taken = values.len();
+            cursor.skip(taken);
         }
         let extremes = BLOCKS.map(|block| {
             let of = |rows: &[Moment]| {
@@ -175,12 +182,12 @@ impl Barrier {
     }
 
     /// The first row that is too far ahead to affect the label of `row`.
-    fn after(&self, tape: &SymbolTape, row: u64) -> Result<u64> {
+    fn after(&self, tape: &SymbolTape, points: &Chunks<'_, Points>, row: u64) -> Result<u64> {
         match self.horizon {
             Horizon::Rows(rows) => Ok((row + rows + 1).min(tape.rows())),
             Horizon::Time(time) => {
-                let ts = tape.reached_at(row)?;
-                tape.first_row_at(ts.saturating_add(time.0).saturating_add(1))
+                let ts = points.reached_at(row)?;
+                points.first_row_at(ts.saturating_add(time.0).saturating_add(1))
             }
         }
     }
@@ -188,15 +195,16 @@ impl Barrier {
 
 impl Rule for Barrier {
     fn candidates(&self, tape: &SymbolTape, breaks: &[u64]) -> Result<Candidates> {
+        let points = Chunks::<Points>::new(tape);
         let mut ranges = Vec::new();
         for stretch in stretches(tape.rows(), breaks).filter(|stretch| !stretch.is_empty()) {
             let from = stretch.start + self.behind();
             let after = match self.horizon {
                 Horizon::Rows(rows) => stretch.end.saturating_sub(rows),
                 Horizon::Time(time) => {
-                    let last = tape.reached_at(stretch.end - 1)?;
+                    let last = points.reached_at(stretch.end - 1)?;
                     let Some(end) = last.checked_sub(time.0) else { continue };
-                    tape.first_row_at(end.saturating_add(1))?.min(stretch.end)
+                    points.first_row_at(end.saturating_add(1))?.min(stretch.end)
                 }
             };
             ranges.push(from..after.max(from));
@@ -219,7 +227,8 @@ impl Rule for Barrier {
     }
 
     fn seen(&self, tape: &SymbolTape, rows: Range<u64>) -> Result<Range<u64>> {
-        Ok(rows.start - self.behind()..self.after(tape, rows.end - 1)?.max(rows.end))
+        let after = self.after(tape, &Chunks::new(tape), rows.end - 1)?;
+        Ok(rows.start - self.behind()..after.max(rows.end))
     }
 
     fn span(&self) -> u64 {
@@ -238,10 +247,12 @@ impl Rule for Barrier {
         range: Range<u64>,
         take: &mut Take<'_>,
     ) -> Result<()> {
+        let (moments, points) = (Chunks::new(tape), Chunks::new(tape));
         for rows in candidates.rows(range) {
             let first = rows.start - self.behind();
             let stretch_end = stretch_end(rows.start, breaks, tape.rows());
-            let all = Rows::read(tape, first..self.after(tape, rows.end - 1)?.min(stretch_end))?;
+            let after = self.after(tape, &points, rows.end - 1)?.min(stretch_end);
+            let all = Rows::read(&moments, first..after)?;
             let count = to_usize(rows.end - rows.start);
             let mut out = vec![Vec::with_capacity(PIECE.min(count)); self.tracks()];
             let mut search: Option<Search> = None;

@@ -5,10 +5,17 @@ use crate::cast::low64;
 /// The nearest f64, ties to even. The result equals `as f64`, which calls a function that is several times slower.
 #[inline(always)]
 pub(super) fn nearest(value: i128) -> f64 {
-    // Nearly all values fit in 64 bits, and then this is one instruction.
-    if let Ok(value) = i64::try_from(value) {
-        return value as f64;
+    // Up to 2^106, both parts are exact as floats, so only their sum is rounded.
+    const LOW: u32 = 53;
+    let (high, low) = (value >> LOW, low64(value.cast_unsigned()) & ((1 << LOW) - 1));
+    if (-(1 << LOW)..=1 << LOW).contains(&high) {
+        return low64(high.cast_unsigned()).cast_signed() as f64 * (1_u64 << LOW) as f64 + low.cast_signed() as f64;
     }
+    nearest_of_wide(value)
+}
+
+/// The nearest f64 of a number beyond 64 bits.
+fn nearest_of_wide(value: i128) -> f64 {
     // The highest 63 bits, and whether any bit below them is set, determine the result.
     let magnitude = value.unsigned_abs();
     let zeros = magnitude.leading_zeros();
@@ -16,8 +23,7 @@ pub(super) fn nearest(value: i128) -> f64 {
     let top = high >> 1 | high & 1 | u64::from(low != 0);
     let scale = f64::from_bits((1023 + 65 - u64::from(zeros)) << 52);
     let nearest = top.cast_signed() as f64 * scale;
-    // Signs are unpredictable, so there is no branch.
-    f64::from_bits(nearest.to_bits() | u64::from(value < 0) << 63)
+    if value < 0 { -nearest } else { nearest }
 }
 
 /// A signed integer: `high` times 2^64, plus `low`.
