@@ -156,8 +156,11 @@ fn delta<T: Copy + Into<i64>>(
     }
 }
 
-/// Writes booleans in PLAIN encoding: one bit each, lowest bit first.
-pub(super) fn bits<T>(out: &mut Vec<u8>, values: &[T], is_true: impl Fn(&T) -> bool) {
-    let byte = |eight: &[T]| eight.iter().enumerate().fold(0, |byte, (i, value)| byte | u8::from(is_true(value)) << i);
-    out.extend(values.chunks(8).map(byte));
+/// Writes booleans, each 0 or 1, in PLAIN encoding: one bit each, lowest bit first.
+pub(super) fn bits(out: &mut Vec<u8>, values: &[u8]) {
+    let byte = |eight: &[u8]| eight.iter().rev().fold(0, |byte, value| byte << 1 | value);
+    let (whole, rest) = values.as_chunks::<8>();
+    // The product moves the lowest bit of each byte, from the first to the last, to the highest byte.
+    out.extend(whole.iter().map(|eight| low8(u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56)));
+    out.extend(rest.chunks(8).map(byte));
 }

@@ -24,7 +24,8 @@ pub(super) enum Series {
     /// Unsigned integers of 32 bits.
     Unsigned(Vec<i32>),
     Floats(Vec<f64>),
-    Bools(Vec<Option<bool>>),
+    /// 0 or 1; [`NO_BOOL`] is null.
+    Bools(Vec<u8>),
 }
 
 impl Series {
@@ -34,7 +35,9 @@ impl Series {
             Self::Times(all) | Self::Longs(all) => all.extend(values.iter().map(|v| v.cast_signed())),
             Self::Signed(all) | Self::Unsigned(all) => all.extend(values.iter().map(|v| low32(*v).cast_signed())),
             Self::Floats(all) => all.extend(values.iter().map(|v| f64::from_bits(*v))),
-            Self::Bools(all) => all.extend(values.iter().map(|v| (*v != NO_LABEL).then_some(*v != 0))),
+            Self::Bools(all) => {
+                all.extend(values.iter().map(|v| if *v == NO_LABEL { NO_BOOL } else { u8::from(*v != 0) }))
+            }
         }
     }
 
@@ -103,7 +106,8 @@ fn present<'a, T: Copy>(
     page: &mut Vec<u8>,
 ) -> Cow<'a, [T]> {
     let mut present = Cow::Borrowed(values);
-    if optional && values.iter().any(&is_null) {
+    // Without a way out, the loop can look at several values at a time.
+    if optional && values.iter().fold(false, |any, value| any | is_null(value)) {
         definition_levels(page, values.iter().map(|v| (u32::from(!is_null(v)), 1)));
         present.to_mut().retain(|v| !is_null(v));
     } else if optional {
@@ -169,20 +173,18 @@ fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compresso
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }
 
-/// Encodes booleans, which may be `None` only in a nullable column.
-fn bools(
-    values: &[Option<bool>],
-    descr: ColumnDescPtr,
-    scratch: &mut Scratch,
-    compressor: &mut Compressor,
-) -> Result<()> {
+/// The value that represents null in [`bools`].
+const NO_BOOL: u8 = 2;
+
+/// Encodes booleans; in a nullable column [`NO_BOOL`] is null.
+fn bools(values: &[u8], descr: ColumnDescPtr, scratch: &mut Scratch, compressor: &mut Compressor) -> Result<()> {
     let optional = descr.max_def_level() > 0;
     let bound = |value: bool| Bound::new(value.into(), [value.into()]);
     scratch.write_pages(values, |values, page| {
-        let present = present(values, optional, Option::is_none, page);
-        bits(page, &present, |value| *value == Some(true));
-        let [no, yes] = [false, true].map(|value| present.contains(&Some(value)));
-        (values.len() - present.len(), (no || yes).then(|| [bound(!no), bound(yes)]))
+        let present = present(values, optional, |value| *value == NO_BOOL, page);
+        bits(page, &present);
+        let [all, any] = present.iter().fold([1, 0], |[all, any], value| [all & value, any | value]);
+        (values.len() - present.len(), (!present.is_empty()).then(|| [bound(all == 1), bound(any == 1)]))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
 }

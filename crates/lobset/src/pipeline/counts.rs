@@ -58,12 +58,10 @@ impl ClassCounts {
         &self.counts[split as usize * self.nbins..][..self.nbins]
     }
 
-    /// Counts a row and returns its number within its class and split, from 1.
+    /// Counts rows of a class.
     #[inline]
-    pub fn count(&mut self, split: Split, class: usize) -> u64 {
-        let count = &mut self.counts[split as usize * self.nbins + class];
-        *count += 1;
-        *count
+    fn count(&mut self, split: Split, class: u64, rows: u64) {
+        self.counts[split as usize * self.nbins + to_usize(class)] += rows;
     }
 
     /// Number of all rows.
@@ -185,12 +183,18 @@ pub fn class_blocks(
                 let (mut classes, mut of_known) = ([0; PIECE], [class_of_zero as u64; PIECE]);
                 target.classes(now, touches, &mut classes);
                 target.boundaries.classes(known, &mut of_known);
+                // Without a way out, the loop can look at several values at a time.
+                let undefined = now.iter().fold(false, |any, value| any | value.is_nan());
                 for (split, part) in target.rows.splits.cut(row..row + now.len() as u64) {
-                    for i in to_usize(part.start - row)..to_usize(part.end - row) {
-                        if !now[i].is_nan() {
-                            counts.count(split, to_usize(classes[i]));
-                            hits[split as usize] += u64::from(of_known[i] == classes[i]);
-                        }
+                    let part = to_usize(part.start - row)..to_usize(part.end - row);
+                    let labelled = || part.clone().filter(|i| !undefined || !now[*i].is_nan());
+                    hits[split as usize] += labelled().filter(|i| of_known[*i] == classes[*i]).count() as u64;
+                    if undefined {
+                        labelled().for_each(|i| counts.count(split, classes[i], 1));
+                        continue;
+                    }
+                    for same in classes[part].chunk_by(|a, b| a == b) {
+                        counts.count(split, same[0], same.len() as u64);
                     }
                 }
                 if let Some(labelled) = labelled.get_mut(at..at + now.len()) {

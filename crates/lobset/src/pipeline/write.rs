@@ -174,9 +174,10 @@ impl<'a> LabelCursor<'a> {
         }
     }
 
-    /// Appends the labels of the next rows, which are consecutive, to `block`; rows ascend.
-    fn label(&mut self, rows: Range<u64>, block: &mut LabelBlock) {
-        let mut at = rows.start;
+    /// Appends the labels of the next rows, which are consecutive, to `block`; rows ascend. Returns whether all of them have
+    /// a label.
+    fn label(&mut self, rows: Range<u64>, block: &mut LabelBlock) -> bool {
+        let (mut at, mut all) = (rows.start, true);
         while at < rows.end {
             while self.current.end <= at {
                 // After the last candidate, no row has a label.
@@ -185,13 +186,14 @@ impl<'a> LabelCursor<'a> {
             let from = self.current.start.clamp(at, rows.end);
             let to = self.current.end.clamp(from, rows.end);
             block.extend(to_usize(from - at));
-            self.label_candidates(from..to, block);
+            all &= self.label_candidates(from..to, block) && from == at;
             at = to;
         }
+        all
     }
 
-    /// Appends the labels of consecutive candidates.
-    fn label_candidates(&mut self, rows: Range<u64>, block: &mut LabelBlock) {
+    /// Appends the labels of consecutive candidates. Returns whether all of them have a label.
+    fn label_candidates(&mut self, rows: Range<u64>, block: &mut LabelBlock) -> bool {
         let [movements, classes, splits, balanced, ends, touched] = block.extend(to_usize(rows.end - rows.start));
         let next = |values: &mut &'a [f64]| values.split_off(..movements.len().min(values.len())).unwrap_or_default();
         let [values, touches, last] = [&mut self.movements, &mut self.touches, &mut self.ends].map(next);
@@ -202,11 +204,12 @@ impl<'a> LabelCursor<'a> {
             let part = to_usize(part.start - rows.start)..to_usize(part.end - rows.start);
             splits[part.clone()].fill(split.bits());
             let (classes, balanced) = (&classes[part.clone()], &mut balanced[part.clone()]);
-            balanced.fill(false.bits());
-            let Some(marking) = &mut self.marking[split as usize] else { continue };
-            for ((value, class), balanced) in values[part].iter().zip(classes).zip(balanced) {
-                if !undefined || !value.is_nan() {
-                    *balanced = marking.next(to_usize(*class)).bits();
+            match &mut self.marking[split as usize] {
+                None => balanced.fill(false.bits()),
+                Some(marking) if !undefined => marking.mark(classes, balanced),
+                Some(marking) => {
+                    let labelled = values[part].iter().zip(classes).zip(balanced).filter(|((v, _), _)| !v.is_nan());
+                    labelled.for_each(|((_, class), balanced)| *balanced = marking.next(to_usize(*class)).bits());
                 }
             }
         }
@@ -223,6 +226,7 @@ impl<'a> LabelCursor<'a> {
                 field.get_mut(i).into_iter().for_each(|bits| *bits = NO_LABEL);
             }
         }
+        !undefined
     }
 }
 
@@ -292,9 +296,10 @@ impl Labelling<'_> {
                 }
                 for target in &mut targets {
                     let block = &mut blocks[target.place];
-                    target.label(piece.clone(), block);
+                    let all = target.label(piece.clone(), block);
                     match config.drop_unbalanced {
                         true => wanted.iter_mut().zip(block.of(LabelField::Balanced)).for_each(|(w, v)| *w |= *v == 1),
+                        false if all => wanted.fill(true),
                         false => {
                             wanted.iter_mut().zip(block.of(LabelField::Class)).for_each(|(w, v)| *w |= *v != NO_LABEL);
                         }

@@ -4,15 +4,17 @@ use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, Int32Array, RecordBatch};
 
 use crate::cast::to_usize;
+use crate::config::Target;
 use crate::dataset::{DatasetReader, first_at};
 use crate::error::Result;
 use crate::label::Split;
 use crate::output::names;
 use crate::run::map_ordered;
 use crate::storage;
+use crate::time_text::HOUR;
 
 /// Number of blocks in a local file, and in an object store, where each takes a request.
 const BLOCKS: u64 = 256;
@@ -50,8 +52,22 @@ pub struct Block {
 pub struct SampledLabels {
     /// The movements of `fit` rows, from fewer blocks.
     pub fit: Vec<f64>,
-    /// The time and class of each row with a label.
-    pub classes: Vec<(u64, usize)>,
+    /// Each hour that has rows, in order, and their number by class.
+    pub hours: Vec<(u64, Vec<u64>)>,
+}
+
+impl SampledLabels {
+    /// Counts the next rows; `nbins` is the number of classes.
+    fn count(&mut self, times: &[i64], classes: &Int32Array, nbins: usize) {
+        for (time, class) in times.iter().zip(classes).filter_map(|(time, class)| Some((*time, class?))) {
+            let hour = u64::try_from(time).unwrap_or(0) / HOUR;
+            if self.hours.last().is_none_or(|(last, _)| *last != hour) {
+                self.hours.push((hour, vec![0; nbins]));
+            }
+            let count = self.hours.last_mut().zip(usize::try_from(class).ok());
+            count.and_then(|((_, counts), class)| counts.get_mut(class)).into_iter().for_each(|count| *count += 1);
+        }
+    }
 }
 
 /// The columns of a block that charts need.
@@ -73,9 +89,10 @@ impl Sample {
         let most = if storage::is_url(reader.path()) { REMOTE_BLOCKS } else { BLOCKS };
         let time = time_column(reader);
         let [bid, ask] = [0, 1].map(|side| names::of_level("px", side, 0));
-        let classes: Vec<String> = targets.iter().map(|target| target.column(names::CLASSIFICATION_LABEL)).collect();
+        let class = |target: &Target| (target.column(names::CLASSIFICATION_LABEL), target.class_count());
+        let classes: Vec<(String, usize)> = targets.iter().map(class).collect();
         let mut wanted = vec![time, names::MID_PRICE, &bid, &ask];
-        wanted.extend(classes.iter().map(String::as_str));
+        wanted.extend(classes.iter().map(|(class, _)| class.as_str()));
 
         let mut sample = Self { rows: [0, reader.rows()], blocks: Vec::new(), targets: Vec::new() };
         sample.targets.resize_with(targets.len(), SampledLabels::default);
@@ -101,7 +118,7 @@ impl Sample {
         reader: &DatasetReader,
         block: &RecordBatch,
         (time, bid, ask): (&str, &str, &str),
-        classes: &[String],
+        classes: &[(String, usize)],
         pause: u64,
     ) -> Result<()> {
         let times = reader.column(block, time)?;
@@ -124,12 +141,9 @@ impl Sample {
         };
         self.rows[0] += block.num_rows() as u64;
         self.blocks.extend(columns.blocks(pause));
-        for (class, labels) in classes.iter().zip(&mut self.targets) {
-            let classes = reader.column(block, class)?.as_primitive_opt::<Int32Type>();
-            let of_rows = columns.times.iter().zip(classes.ok_or_else(|| reader.foreign(class))?);
-            let labelled = of_rows.filter_map(|(time, class)| Some((*time, class?)));
-            let of_row = |(time, class): (i64, i32)| (u64::try_from(time).ok(), usize::try_from(class).ok());
-            labels.classes.extend(labelled.map(of_row).map(|(time, class)| (time.unwrap_or(0), class.unwrap_or(0))));
+        for ((class, nbins), labels) in classes.iter().zip(&mut self.targets) {
+            let of_rows = reader.column(block, class)?.as_primitive_opt::<Int32Type>();
+            labels.count(columns.times, of_rows.ok_or_else(|| reader.foreign(class))?, *nbins);
         }
         Ok(())
     }

@@ -359,16 +359,11 @@ impl TargetCharts {
         let period = scale.period();
         let mut periods: Vec<(String, Vec<u64>)> = Vec::new();
         // No period begins within an hour.
-        for of_hour in labels.classes.chunk_by(|(a, _), (b, _)| a / HOUR == b / HOUR) {
-            let name = of_hour.first().map(|(time, _)| period.of(*time)).unwrap_or_default();
-            if periods.last().is_none_or(|(last, _)| *last != name) {
-                periods.push((name, vec![0; splits.fit.classes.len()]));
-            }
-            let Some((_, counts)) = periods.last_mut() else { continue };
-            for (_, class) in of_hour {
-                if let Some(count) = counts.get_mut(*class) {
-                    *count += 1;
-                }
+        for (hour, of_hour) in &labels.hours {
+            let name = period.of(hour * HOUR);
+            match periods.last_mut() {
+                Some((last, counts)) if *last == name => counts.iter_mut().zip(of_hour).for_each(|(all, n)| *all += n),
+                _ => periods.push((name, of_hour.clone())),
             }
         }
         Self {

@@ -137,7 +137,8 @@ impl<'a> Marks<'a> {
 
     /// Goes through the rows, from the first one of each class.
     pub(super) fn in_order(self) -> MarksInOrder<'a> {
-        MarksInOrder { rests: vec![0; self.counts.len()], marks: self }
+        let of_class = |c: &u64| MarksOfClass { rest: 0, k: self.k, c: *c };
+        MarksInOrder { classes: self.counts.iter().map(of_class).collect(), marks: self }
     }
 
     /// floor(j*k/c), for a class of c > 0 rows.
@@ -153,22 +154,29 @@ impl<'a> Marks<'a> {
 /// The marks of consecutive rows.
 pub(super) struct MarksInOrder<'a> {
     pub marks: Marks<'a>,
-    /// By class: the remainder of j*k divided by c, after j rows.
-    rests: Vec<u64>,
+    pub classes: Vec<MarksOfClass>,
 }
 
-impl MarksInOrder<'_> {
-    /// Whether the next row of a class is marked, as [`Marks::is_marked`] says, but without a division.
+/// The marks of consecutive rows of a class.
+#[derive(Debug, Clone)]
+pub(super) struct MarksOfClass {
+    /// The remainder of j*k divided by c, after j rows.
+    rest: u64,
+    k: u64,
+    c: u64,
+}
+
+impl MarksOfClass {
+    /// Whether the next row is marked, as [`Marks::is_marked`] says, but without a division.
     #[inline]
-    pub(super) fn next(&mut self, class: usize) -> bool {
-        let (c, k) = (self.marks.counts[class], self.marks.k);
-        if c <= k {
+    pub(super) fn next(&mut self) -> bool {
+        let Self { rest, k, c } = self;
+        if *c <= *k {
             return true;
         }
         // The quotient grows where the remainder starts again from 0.
-        let rest = &mut self.rests[class];
-        let grows = *rest >= c - k;
-        *rest = if grows { *rest - (c - k) } else { *rest + k };
+        let grows = *rest >= *c - *k;
+        *rest = if grows { *rest - (*c - *k) } else { *rest + *k };
         grows
     }
 }
@@ -251,7 +259,7 @@ mod tests {
                 let mut in_order = Marks::new(&counts).in_order();
                 for (class, c) in counts.iter().enumerate() {
                     for j in 1..=(*c).min(300) {
-                        prop_assert_eq!(in_order.next(class), marks.is_marked(class, j), "{} of {}", j, c);
+                        prop_assert_eq!(in_order.classes[class].next(), marks.is_marked(class, j), "{} of {}", j, c);
                     }
                     let ends = (1..=300).chain(c.saturating_sub(300)..=*c).chain([c / 2 + near, c / 3 + near]);
                     for j in ends.filter(|j| (1..=*c).contains(j)) {

@@ -28,12 +28,14 @@ impl Interval {
     #[inline]
     fn push(&mut self, value: f64) {
         self.count += 1;
-        if value < self.least {
-            (self.next, self.least, self.equal) = (self.least, value, 1);
-        } else if value == self.least {
-            self.equal += 1;
-        } else if value < self.next {
-            self.next = value;
+        if value < self.next {
+            if value < self.least {
+                (self.next, self.least, self.equal) = (self.least, value, 1);
+            } else if value == self.least {
+                self.equal += 1;
+            } else {
+                self.next = value;
+            }
         }
         if value > self.greatest {
             self.greatest = value;

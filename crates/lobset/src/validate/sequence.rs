@@ -1,7 +1,7 @@
 //! Checks that need the row groups of a dataset in order.
 
-use super::definition::{Marks, MarksInOrder};
-use super::facts::{Extent, GroupFacts, LabelFacts, TargetFacts};
+use super::definition::{Marks, MarksInOrder, MarksOfClass};
+use super::facts::{Extent, GroupFacts, TargetFacts};
 use super::fit_counts::FitCounts;
 use super::movement::Recompute;
 use super::sums::SumsCheck;
@@ -53,8 +53,7 @@ impl FitSpreads<'_> {
     fn take(&mut self, facts: &GroupFacts, target: &TargetFacts) {
         let rows = facts.row_numbers.iter().zip(&target.labels).zip(facts.spreads.iter().zip(&facts.mids));
         for ((row, label), (spread, mid2)) in rows {
-            let fit = label.is_some_and(|label| label.split == Split::Fit);
-            if fit && self.fitted_rows.iter().any(|[from, to]| (from..to).contains(&row)) {
+            if label.is_fit() && self.fitted_rows.iter().any(|[from, to]| (from..to).contains(&row)) {
                 self.sums[0] += spread;
                 self.sums[1] += i128::from(*mid2);
             }
@@ -188,27 +187,38 @@ impl TargetSequence<'_> {
     /// Takes the labels of the next rows.
     fn take(&mut self, rows: &[u64], facts: &TargetFacts, violations: &mut Vec<String>) {
         let nbins = self.target.class_count();
-        for (row, label) in rows.iter().zip(&facts.labels) {
-            let Some(LabelFacts { class, split, balanced }) = *label else { continue };
+        let mut rows = rows;
+        for labels in facts.labels.chunk_by(|a, b| a.counts_like(*b)) {
+            let rows = rows.split_off(..labels.len().min(rows.len())).unwrap_or_default();
+            let Some((class, split)) = labels[0].class_and_split() else { continue };
             let class = usize::from(class);
             if class >= nbins {
                 continue; // Reported where the label was compared.
             }
             let count = &mut self.counts[split as usize * nbins + class];
-            *count += 1;
+            let before = *count;
+            *count += labels.len() as u64;
             let Some([fit, holdout]) = &mut self.marks else { continue };
             // If only marked rows were written, the number of a row within its class is unknown.
-            let want = match split {
-                Split::Fit if self.unbalanced_kept => fit.next(class),
-                Split::Holdout if self.unbalanced_kept => holdout.next(class),
-                Split::Embargo => false,
-                _ => true,
+            let mut in_order = match split {
+                Split::Fit if self.unbalanced_kept => Some(&mut fit.classes[class]),
+                Split::Holdout if self.unbalanced_kept => Some(&mut holdout.classes[class]),
+                _ => None,
             };
-            if balanced != want && violations.len() < MOST_VIOLATIONS {
-                let column = self.target.column(names::BALANCED);
-                violations.push(format!(
-                    "row {row}: {column} is {balanced}, but row {count} of class {class} in {split} is {want} by definition"
-                ));
+            // A copy can stay in registers.
+            let mut marks = in_order.as_deref().cloned();
+            for ((row, label), number) in rows.iter().zip(labels).zip(before + 1..) {
+                let want = marks.as_mut().map_or(split != Split::Embargo, MarksOfClass::next);
+                if label.is_balanced() != want && violations.len() < MOST_VIOLATIONS {
+                    let column = self.target.column(names::BALANCED);
+                    violations.push(format!(
+                        "row {row}: {column} is {}, but row {number} of class {class} in {split} is {want} by definition",
+                        !want
+                    ));
+                }
+            }
+            if let (Some(in_order), Some(marks)) = (&mut in_order, marks) {
+                **in_order = marks;
             }
         }
     }

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::facts::{GroupFacts, LabelFacts};
+use super::facts::{GroupFacts, TargetFacts};
 use super::fields::{Want, divisor, is_float};
 use super::reading::unreadable;
 use super::violations::Violations;
 use crate::config::{Config, PriceType};
 use crate::dataset::{Moments, StoredSums};
 use crate::error::Result;
-use crate::label::Split;
 use crate::output::{DatasetEntry, MomentsEntry, names};
 
 /// The largest number that a decimal of 38 digits holds.
@@ -294,7 +293,7 @@ impl<'a> SumsCheck<'a> {
         let quotes = facts.mids.iter().zip(&facts.spreads);
         let mut quotes = quotes.map(|(mid2, spread)| [i128::from(*mid2), *spread]);
         for row in 0..facts.row_numbers.len() {
-            let fit = facts.targets.iter().map(|target| target.labels[row].is_some_and(|l| l.split == Split::Fit));
+            let fit = facts.targets.iter().map(|target| target.labels[row].is_fit());
             let [mid2, spread] = quotes.next().unwrap_or_default();
             // In the order of their columns.
             let quotes = [(mid2 - spread) / 2, (mid2 + spread) / 2, mid2];
@@ -308,8 +307,8 @@ impl<'a> SumsCheck<'a> {
         while from < facts.row_numbers.len() {
             let left = usize::try_from(self.left).unwrap_or(usize::MAX).max(1);
             let rows = from..facts.row_numbers.len().min(from.saturating_add(left));
-            let is_fit = |label: &&Option<LabelFacts>| label.is_some_and(|label| label.split == Split::Fit);
-            let fit = facts.targets.iter().map(|target| target.labels[rows.clone()].iter().filter(is_fit).count());
+            let of_target = |target: &TargetFacts| target.labels[rows.clone()].iter().filter(|l| l.is_fit()).count();
+            let fit = facts.targets.iter().map(of_target);
             for (sums, count) in self.sums.iter_mut().zip(std::iter::once(rows.len()).chain(fit)) {
                 sums.iter_mut().for_each(|sums| sums.count += count as u64);
             }

@@ -5,12 +5,13 @@ use std::ops::Range;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, UInt64Type};
 use arrow_array::{Array, BooleanArray, Float64Array, Int32Array, RecordBatch, UInt64Array};
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
 use super::definition::split_by_row;
 use super::facts::{GroupFacts, LabelFacts, TargetFacts};
 use super::fit_counts::FitCounts;
 use super::kinds::rows_needed;
+use crate::cast::low8;
 use crate::config::{Classes, Target};
 use crate::label::{Boundaries, Split};
 use crate::output::{SymbolEntry, TargetEntry, names};
@@ -92,15 +93,6 @@ impl<'a> Columns<'a> {
         self.by_key.get(key).copied().flatten()
     }
 
-    /// Whether the classes of some rows are `classes`, and all movements are finite.
-    fn have_classes(&self, rows: Range<usize>, classes: &[i64]) -> bool {
-        let stored = self.movements.values()[rows.clone()].iter().zip(&self.classes.values()[rows]);
-        // Without a way out, the loop can compare several rows at a time.
-        stored.zip(classes).fold(true, |right, ((movement, stored), class)| {
-            right & movement.is_finite() & (i64::from(*stored) == *class)
-        })
-    }
-
     /// Whether some rows are all in this split.
     fn are_in(&self, rows: Range<usize>, split: Split) -> bool {
         let key = self.by_key.iter().position(|of_key| *of_key == Some(split)).and_then(|key| i32::try_from(key).ok());
@@ -112,17 +104,33 @@ impl<'a> Columns<'a> {
 const PIECE: usize = 1024;
 
 /// Sets the class of each movement: the number of boundaries that are not above it. It goes through the movements
-/// boundary by boundary, which is several times as fast as one by one.
-fn classify(boundaries: &[f64], movements: &[f64], classes: &mut [i64]) {
-    classes.fill(0);
-    // Compiled for the instructions of this machine.
-    Arch::new().dispatch(|| {
+/// boundary by boundary, which is several times as fast as one by one. Returns whether these are the stored classes, and
+/// all movements are finite. Compiled for the instructions of this machine.
+struct Classify<'a> {
+    boundaries: &'a [f64],
+    movements: &'a [f64],
+    stored: &'a [i32],
+    classes: &'a mut [i64],
+}
+
+impl NullaryFnOnce for Classify<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        let Self { boundaries, movements, stored, classes } = self;
+        classes.fill(0);
         for boundary in boundaries {
             for (class, movement) in classes.iter_mut().zip(movements) {
                 *class += i64::from(boundary <= movement);
             }
         }
-    });
+        // Without a way out, the loop can compare several rows at a time.
+        let rows = movements.iter().zip(stored).zip(classes);
+        rows.fold(true, |right, ((movement, stored), class)| {
+            right & movement.is_finite() & (i64::from(*stored) == *class)
+        })
+    }
 }
 
 impl<'a> ExpectTarget<'a> {
@@ -175,21 +183,28 @@ impl<'a> ExpectTarget<'a> {
         for (number, of_piece) in rows.chunks(PIECE).enumerate() {
             let piece = number * PIECE..number * PIECE + of_piece.len();
             let classes = &mut classes[..of_piece.len()];
-            classify(self.boundaries.unwrap_or_default(), &columns.movements.values()[piece.clone()], classes);
-            if self.take_if_right(&columns, rows, piece.clone(), classes, mine) {
+            let boundaries = self.boundaries.unwrap_or_default();
+            let (movements, stored) =
+                (&columns.movements.values()[piece.clone()], &columns.classes.values()[piece.clone()]);
+            let are_right = Arch::new().dispatch(Classify { boundaries, movements, stored, classes: &mut *classes });
+            if are_right && self.take_if_right(&columns, rows, piece.clone(), classes, mine) {
                 labelled[piece].fill(true);
                 continue;
             }
             for (at, class) in piece.zip(&*classes) {
                 let label = self.check_row(&columns, at, rows[at], *class, facts);
                 labelled[at] |= label.is_some();
-                mine.labels.push(label);
+                mine.labels.push(label.unwrap_or(LabelFacts::NONE));
             }
         }
         let values = columns.movements.values();
         if wants_movements {
             let labels = values.iter().zip(&mine.labels[first..]);
-            mine.movements.extend(labels.map(|(movement, label)| if label.is_some() { *movement } else { f64::NAN }));
+            let movement = |(movement, label): (&f64, &LabelFacts)| match *label {
+                LabelFacts::NONE => f64::NAN,
+                _ => *movement,
+            };
+            mine.movements.extend(labels.map(movement));
         }
         let Some(counts) = &mut mine.fit_counts else { return };
         let fit_end = self.fit_end.min(self.symbol.boundary_row);
@@ -205,7 +220,7 @@ impl<'a> ExpectTarget<'a> {
         }
     }
 
-    /// Takes the labels of rows if all of them are present and right; returns whether they are.
+    /// Takes the labels of rows, whose classes are right, if all of them are present and right; returns whether they are.
     fn take_if_right(
         &self,
         columns: &Columns<'_>,
@@ -215,7 +230,7 @@ impl<'a> ExpectTarget<'a> {
         mine: &mut TargetFacts,
     ) -> bool {
         let plain = !columns.has_nulls && columns.ends.is_none() && !self.touch && self.boundaries.is_some();
-        if !plain || !columns.have_classes(piece.clone(), classes) {
+        if !plain {
             return false;
         }
         let of_piece = &rows[piece.clone()];
@@ -231,13 +246,13 @@ impl<'a> ExpectTarget<'a> {
         if !of_piece.is_sorted() || !splits.iter().all(|(split, rows)| columns.are_in(rows.clone(), *split)) {
             return false;
         }
+        let first = mine.labels.len();
         for (split, rows) in splits {
-            let label = |at: usize| LabelFacts {
-                class: u8::try_from(classes[at - piece.start]).unwrap_or(u8::MAX),
-                split,
-                balanced: columns.balanced.is_some_and(|balanced| balanced.value(at)),
-            };
-            mine.labels.extend(rows.map(|at| Some(label(at))));
+            let classes = &classes[rows.start - piece.start..rows.end - piece.start];
+            mine.labels.extend(classes.iter().map(|c| LabelFacts::new(low8(c.cast_unsigned()), split, false)));
+        }
+        if let Some(balanced) = columns.balanced {
+            LabelFacts::mark(&mut mine.labels[first..], &balanced.values().slice(piece.start, piece.len()));
         }
         true
     }
@@ -283,11 +298,8 @@ impl<'a> ExpectTarget<'a> {
             let touch = columns.touches.map(|touches| touches.is_valid(at).then(|| touches.value(at)));
             self.check_end((row, ends.value(at)), (label, touch), facts);
         }
-        Some(LabelFacts {
-            class: u8::try_from(label).unwrap_or(u8::MAX),
-            split: split.unwrap_or(want),
-            balanced: columns.balanced.is_some_and(|balanced| balanced.value(at)),
-        })
+        let balanced = columns.balanced.is_some_and(|balanced| balanced.value(at));
+        Some(LabelFacts::new(u8::try_from(label).unwrap_or(u8::MAX), split.unwrap_or(want), balanced))
     }
 
     /// Checks where the label of a row ends, and the row of the touch if the target has touches.
@@ -323,11 +335,20 @@ mod tests {
         fn classes_are_those_of_the_definition(
             mut boundaries in prop::collection::vec((-9..9i32).prop_map(f64::from), 0..40),
             movements in prop::collection::vec(prop_oneof![(-9..9i32).prop_map(f64::from), Just(f64::NAN), any::<f64>()], 0..40),
+            wrong: usize,
         ) {
             boundaries.sort_by(f64::total_cmp);
             let mut classes = vec![7; movements.len()];
-            classify(&boundaries, &movements, &mut classes);
             let want: Vec<i64> = movements.iter().map(|movement| class(&boundaries, *movement) as i64).collect();
+            let mut stored: Vec<i32> = want.iter().map(|class| i32::try_from(*class).unwrap()).collect();
+            let mut classify = |stored: &[i32]| {
+                Classify { boundaries: &boundaries, movements: &movements, stored, classes: &mut classes }.call()
+            };
+            prop_assert_eq!(classify(&stored), movements.iter().all(|movement| movement.is_finite()));
+            if let Some(stored) = stored.get_mut(wrong % movements.len().max(1)) {
+                *stored += 1;
+            }
+            prop_assert!(!classify(&stored) || stored.is_empty());
             prop_assert_eq!(classes, want);
         }
     }
