@@ -11,7 +11,7 @@ use super::encoding::{bits, delta_i32, delta_i64};
 use super::kind::{NO_LABEL, NO_TIME};
 use super::pages::{Bound, float_bounds, signed_order};
 use super::run_column::{Scratch, definition_levels};
-use crate::cast::{low32, to_u32};
+use crate::cast::{low32, put_le_bytes, to_u32};
 
 /// Values of a column, in their width in Parquet.
 pub(super) enum Series {
@@ -84,18 +84,11 @@ fn times(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor
     let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
         let present = present(values, optional, |value| *value == NO_STAMP, page);
-        plain(page, &present, i64::to_le_bytes);
+        put_le_bytes(page, &present, |value| value.to_le_bytes());
         let bound = |value: i64| Bound::new(signed_order(value), value.to_le_bytes());
         (values.len() - present.len(), bounds_by(&present, |value| value, bound))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))
-}
-
-/// Appends values of eight bytes in PLAIN encoding.
-fn plain<T: Copy>(page: &mut Vec<u8>, values: &[T], bytes: impl Fn(T) -> [u8; 8]) {
-    let start = page.len();
-    page.resize(start + 8 * values.len(), 0);
-    page[start..].as_chunks_mut().0.iter_mut().zip(values).for_each(|(into, value)| *into = bytes(*value));
 }
 
 /// The values that are not null. Writes the definition levels of a column that may be null.
@@ -167,7 +160,7 @@ fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compresso
     let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
         let present = present(values, optional, |value| value.is_nan(), page);
-        plain(page, &present, f64::to_le_bytes);
+        put_le_bytes(page, &present, |value| value.to_le_bytes());
         (values.len() - present.len(), bounds_of_floats(&present))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))

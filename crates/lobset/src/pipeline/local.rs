@@ -179,16 +179,18 @@ impl Engine for Local<'_> {
         let schema = Arc::new(DatasetSchema::new(config, input.ts_out).map_err(|e| Error::output(&folder, e))?);
         let tasks: Vec<GroupTask<'_>> = group_tasks(input).collect();
         let tape = self.tape()?;
-        let encoders = Pool::new();
+        let (encoders, tracks) = (Pool::new(), Pool::new());
         let work = |batch: &Vec<&GroupTask<'_>>| {
             let mut encoder = encoders.take(|| RowGroupEncoder::new(Arc::clone(&schema), config));
-            for task in batch {
-                let labelling = task.labelling(input);
-                let movements = read_tracks(config, &labelling, task.group, |(target, track), range, values| {
-                    tape.read((item(target, input.streams, task.plan.symbol), track), range, values)
-                })?;
-                labelling.encode(config, &mut encoder, task.group, &movements, monitor)?;
-            }
+            tracks.lend(Vec::new, |tracks| {
+                batch.iter().try_for_each(|task| {
+                    let labelling = task.labelling(input);
+                    read_tracks(config, &labelling, task.group, tracks, |(target, track), range, values| {
+                        tape.read((item(target, input.streams, task.plan.symbol), track), range, values)
+                    })?;
+                    labelling.encode(config, &mut encoder, task.group, tracks, monitor)
+                })
+            })?;
             Ok(encoder)
         };
         let mut entries = BTreeMap::new();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::{Slice, slices};
 use super::streams::{Stream, TargetRows, items, of_item};
+use crate::cast::to_usize;
 use crate::config::Target;
 use crate::error::{Error, Result};
 use crate::label::{Comoments, KnownSums, Rule};
@@ -138,7 +139,7 @@ impl MovementTape {
     /// [`Error::Output`] when the work file cannot be read, or is damaged.
     pub fn read(&self, (item, track): (usize, usize), range: Range<u64>, out: &mut Vec<f64>) -> Result<()> {
         let Track { first, count, checksums } = &self.items[item][track];
-        out.clear();
+        out.resize(to_usize(range.end - range.start), 0.0);
         let read = |bytes: &mut [u8], at: u64| self.file.read_exact_at(bytes, (first + at) * 8);
         read_blocks(range, 0..*count, checksums, read, out).map_err(|e| Error::read_back(&self.path, &e))
     }

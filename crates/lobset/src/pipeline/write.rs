@@ -104,8 +104,11 @@ pub struct Labelling<'a> {
     pub targets: Vec<WriteTarget<'a>>,
 }
 
-/// Reads the tracks of a row group for each target of `labelling`. `read` reads a track for a range of the target's own
-/// candidates. Tracks that no column needs stay empty.
+/// The values of candidates, by target and track.
+pub type Tracks = Vec<Vec<Vec<f64>>>;
+
+/// Reads the tracks of a row group into `tracks`, for each target of `labelling`. `read` reads a track for a range of the
+/// target's own candidates. Tracks that no column needs are left empty.
 ///
 /// # Errors
 /// Any error of `read`.
@@ -113,21 +116,22 @@ pub fn read_tracks(
     config: &Config,
     labelling: &Labelling<'_>,
     group: &RowGroup,
+    tracks: &mut Tracks,
     read: impl Fn((usize, usize), Range<u64>, &mut Vec<f64>) -> Result<()>,
-) -> Result<Vec<Vec<Vec<f64>>>> {
+) -> Result<()> {
     let span = labelling.candidates.span(group.candidates.clone());
-    let of_target = |target: &WriteTarget<'_>| {
-        let range = target.labelled.within(&span);
-        let track = |track| {
-            let mut values = Vec::new();
+    tracks.resize_with(labelling.targets.len(), Vec::new);
+    for (target, tracks) in labelling.targets.iter().zip(tracks) {
+        tracks.resize_with(target.rule.tracks(), Vec::new);
+        for (track, values) in tracks.iter_mut().enumerate() {
             if target.rule.known_track() != Some(track) && is_kept(target.rule, track, config.label_end) {
-                read((target.place, track), range.clone(), &mut values)?;
+                read((target.place, track), target.labelled.within(&span), values)?;
+            } else {
+                values.clear();
             }
-            Ok(values)
-        };
-        (0..target.rule.tracks()).map(track).collect()
-    };
-    labelling.targets.iter().map(of_target).collect()
+        }
+    }
+    Ok(())
 }
 
 /// Walks through the labels of a target in step with the rows of a symbol.
@@ -255,7 +259,7 @@ impl Labelling<'_> {
         config: &Config,
         encoder: &mut RowGroupEncoder,
         group: &RowGroup,
-        movements: &[Vec<Vec<f64>>],
+        movements: &Tracks,
         monitor: &Monitor<'_>,
     ) -> Result<()> {
         let fail = |message: &str| Error::output(Path::new(self.symbol), message);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cast::to_usize;
+use crate::cast::{put_le_bytes, to_usize};
 use crate::error::Result;
 use crate::storage::checksum::{check, checksum};
 
@@ -34,10 +34,7 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
         self.bytes.reserve_exact(MOVEMENT_BLOCK_BYTES - self.bytes.len());
         while !values.is_empty() {
             let (now, later) = values.split_at(values.len().min((MOVEMENT_BLOCK_BYTES - self.bytes.len()) / 8));
-            match cfg!(target_endian = "little") {
-                true => self.bytes.extend_from_slice(bytemuck::cast_slice(now)),
-                false => self.bytes.extend(now.iter().flat_map(|v| v.to_le_bytes())),
-            }
+            put_le_bytes(&mut self.bytes, now, |value| value.to_le_bytes());
             values = later;
             if self.bytes.len() == MOVEMENT_BLOCK_BYTES {
                 self.flush()?;
@@ -66,8 +63,8 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
     }
 }
 
-/// Appends the movements in `range` to `out`. `whole` is the range of all movements, and `checksums` contains one entry
-/// per block of it. `read` fills a buffer, starting at a movement given by its number within `whole`.
+/// Reads the movements in `range` into `out`. `whole` is the range of all movements, and `checksums` contains one entry per
+/// block of it. `read` fills a buffer, starting at a movement given by its number within `whole`.
 ///
 /// # Errors
 /// Any error of `read`; one of kind `InvalidData` when a block is damaged.
@@ -76,9 +73,8 @@ pub(crate) fn read_blocks(
     whole: Range<u64>,
     checksums: &[u32],
     read: impl Fn(&mut [u8], u64) -> std::io::Result<()>,
-    out: &mut Vec<f64>,
+    mut out: &mut [f64],
 ) -> std::io::Result<()> {
-    out.reserve_exact(to_usize(range.end - range.start));
     let mut block_values: Vec<f64> = Vec::new();
     let blocks = (range.start - whole.start) / MOVEMENT_BLOCK..(range.end - whole.start).div_ceil(MOVEMENT_BLOCK);
     for block in blocks {
@@ -92,15 +88,15 @@ pub(crate) fn read_blocks(
             values.iter_mut().for_each(|value| *value = f64::from_bits(u64::from_le(value.to_bits())));
             std::io::Result::Ok(())
         };
-        let at = out.len();
-        if range.start <= from && to <= range.end {
-            out.resize(at + to_usize(to - from), 0.0);
-            fill(&mut out[at..])?;
+        let inside = range.start.max(from) - from..range.end.min(to) - from;
+        let inside = to_usize(inside.start)..to_usize(inside.end);
+        let Some(now) = out.split_off_mut(..inside.len()) else { return Err(std::io::ErrorKind::UnexpectedEof.into()) };
+        if now.len() as u64 == to - from {
+            fill(now)?;
         } else {
             block_values.resize(to_usize(to - from), 0.0);
             fill(&mut block_values)?;
-            let inside = range.start.max(from) - from..range.end.min(to) - from;
-            out.extend_from_slice(&block_values[to_usize(inside.start)..to_usize(inside.end)]);
+            now.copy_from_slice(&block_values[inside]);
         }
     }
     Ok(())

@@ -117,7 +117,8 @@ impl Job for Datasets {
                     all: targets.len(),
                     targets: written,
                 };
-                let movements = read_tracks(&config, &labelling, group, |(place, track), range, values| {
+                let mut movements = Vec::new();
+                read_tracks(&config, &labelling, group, &mut movements, |(place, track), range, values| {
                     let pieces = part.targets.iter().find(|target| target.place == place);
                     pieces.map_or(Ok(()), |target| target.tracks[track].read(range, values))
                 })?;

@@ -24,8 +24,8 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// Appends a range of its movements.
-    fn read(&self, range: Range<u64>, values: &mut Vec<f64>) -> std::io::Result<()> {
+    /// Reads a range of its movements.
+    fn read(&self, range: Range<u64>, values: &mut [f64]) -> std::io::Result<()> {
         // Whole blocks, in one request.
         let start = self.range.start;
         let blocks = (range.start - start) / MOVEMENT_BLOCK * MOVEMENT_BLOCK
@@ -63,14 +63,15 @@ impl Pieces {
     /// # Errors
     /// [`Error::Output`] when a work file cannot be read.
     pub fn read(&self, range: Range<u64>, values: &mut Vec<f64>) -> Result<()> {
-        values.clear();
-        values.reserve_exact(to_usize(range.end - range.start));
+        values.resize(to_usize(range.end - range.start), 0.0);
+        let mut left = values.as_mut_slice();
         for piece in self.within(&range) {
             let from = range.start.max(piece.range.start);
             let to = range.end.min(piece.range.end);
-            piece.read(from..to, values).map_err(|e| Error::read_back(&piece.file, &e))?;
+            let now = left.split_off_mut(..to_usize(to - from)).unwrap_or_default();
+            piece.read(from..to, now).map_err(|e| Error::read_back(&piece.file, &e))?;
         }
-        if values.len() as u64 != range.end - range.start {
+        if !left.is_empty() {
             return Err(Error::Executor(format!("movements {range:?} of a symbol are in no file")));
         }
         Ok(())
