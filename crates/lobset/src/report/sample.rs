@@ -52,20 +52,25 @@ pub struct Block {
 pub struct SampledLabels {
     /// The movements of `fit` rows, from fewer blocks.
     pub fit: Vec<f64>,
-    /// Each hour that has rows, in order, and their number by class.
+    /// Each hour that has rows with a label, in order, and their number by class.
     pub hours: Vec<(u64, Vec<u64>)>,
 }
 
 impl SampledLabels {
     /// Counts the next rows; `nbins` is the number of classes.
     fn count(&mut self, times: &[i64], classes: &Int32Array, nbins: usize) {
+        // The place of the last hour: nearly all rows belong to the hour of the row before.
+        let mut at = 0;
         for (time, class) in times.iter().zip(classes).filter_map(|(time, class)| Some((*time, class?))) {
             let hour = u64::try_from(time).unwrap_or(0) / HOUR;
-            if self.hours.last().is_none_or(|(last, _)| *last != hour) {
-                self.hours.push((hour, vec![0; nbins]));
+            if self.hours.get(at).is_none_or(|(last, _)| *last != hour) {
+                at = self.hours.binary_search_by_key(&hour, |(hour, _)| *hour).unwrap_or_else(|new| {
+                    self.hours.insert(new, (hour, vec![0; nbins]));
+                    new
+                });
             }
-            let count = self.hours.last_mut().zip(usize::try_from(class).ok());
-            count.and_then(|((_, counts), class)| counts.get_mut(class)).into_iter().for_each(|count| *count += 1);
+            let count = usize::try_from(class).ok().and_then(|class| self.hours[at].1.get_mut(class));
+            count.into_iter().for_each(|count| *count += 1);
         }
     }
 }

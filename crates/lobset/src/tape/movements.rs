@@ -63,7 +63,7 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
     }
 }
 
-/// Reads the movements in `range` into `out`. `whole` is the range of all movements, and `checksums` contains one entry per
+/// Reads the movements in `range` into `out`, which is as long as the range. `whole` is the range of all movements, and `checksums` contains one entry per
 /// block of it. `read` fills a buffer, starting at a movement given by its number within `whole`.
 ///
 /// # Errors
@@ -99,5 +99,41 @@ pub(crate) fn read_blocks(
             now.copy_from_slice(&block_values[inside]);
         }
     }
-    Ok(())
+    // Otherwise what was in the buffer before would pass for movements.
+    if out.is_empty() { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_from_their_blocks_and_what_is_missing_is_an_error() {
+        let values: Vec<f64> = (0..2 * MOVEMENT_BLOCK + 5).map(|i| i as f64).collect();
+        let (mut file, mut checksums) = (Vec::new(), Vec::new());
+        let mut writer = BlockWriter::new(|bytes: &[u8]| {
+            file.extend_from_slice(bytes);
+            Ok(())
+        });
+        values.chunks(1_000).for_each(|some| writer.push(some).unwrap());
+        checksums.extend(writer.finish().unwrap());
+        drop(writer);
+        // They are numbered from 7.
+        let (first, end) = (7, 7 + values.len() as u64);
+        let read = |range: Range<u64>, length: usize| {
+            let mut out = vec![-1.0; length];
+            let copy = |into: &mut [u8], at: u64| {
+                into.copy_from_slice(&file[8 * to_usize(at)..][..into.len()]);
+                Ok(())
+            };
+            read_blocks(range, first..end, &checksums, copy, &mut out).map(|()| out)
+        };
+        for range in [first..end, 8..9, first..MOVEMENT_BLOCK + 7, MOVEMENT_BLOCK + 6..end, 20_000..end - 1] {
+            let want = &values[to_usize(range.start - first)..to_usize(range.end - first)];
+            assert_eq!(read(range.clone(), want.len()).unwrap(), want, "{range:?}");
+        }
+        assert!(read(first..end + 3, values.len() + 3).is_err());
+        assert!(read(first..end, values.len() - 1).is_err());
+        assert!(read(8..9, 2).is_err());
+    }
 }

@@ -28,7 +28,7 @@ impl Interval {
     #[inline]
     fn push(&mut self, value: f64) {
         self.count += 1;
-        if value < self.next {
+        if value <= self.next {
             if value < self.least {
                 (self.next, self.least, self.equal) = (self.least, value, 1);
             } else if value == self.least {

@@ -15,7 +15,7 @@ use crate::tape::{Chunks, SymbolTape};
 /// Number of rows computed at a time.
 const PIECE: usize = 1024;
 
-/// A bound of the absolute values, less than twice the largest.
+/// A bound of the absolute values: less than twice the largest, or zero if all are zero.
 #[inline(always)]
 fn bound(values: &[i64]) -> u64 {
     values.iter().fold(0, |all, value| all | value.unsigned_abs())

@@ -14,7 +14,7 @@ pub(super) fn nearest(value: i128) -> f64 {
     nearest_of_wide(value)
 }
 
-/// The nearest f64 of a number beyond 64 bits.
+/// The nearest f64 of a number of at least 64 bits.
 fn nearest_of_wide(value: i128) -> f64 {
     // The highest 63 bits, and whether any bit below them is set, determine the result.
     let magnitude = value.unsigned_abs();

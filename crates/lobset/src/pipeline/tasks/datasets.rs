@@ -120,6 +120,7 @@ impl Job for Datasets {
                 let mut movements = Vec::new();
                 read_tracks(&config, &labelling, group, &mut movements, |(place, track), range, values| {
                     let pieces = part.targets.iter().find(|target| target.place == place);
+                    values.clear();
                     pieces.map_or(Ok(()), |target| target.tracks[track].read(range, values))
                 })?;
                 let mut encoder = encoders.take(|| RowGroupEncoder::new(Arc::clone(&schema), &config));
