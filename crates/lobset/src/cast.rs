@@ -50,11 +50,11 @@ pub(crate) fn low8(bits: impl Into<u64>) -> u8 {
     bits.into() as u8
 }
 
-/// Appends numbers of eight bytes, lowest byte first. `bytes` returns those of one.
-pub(crate) fn put_le_bytes<T: bytemuck::NoUninit>(out: &mut Vec<u8>, numbers: &[T], bytes: impl Fn(&T) -> [u8; 8]) {
+/// Appends numbers, each with its lowest byte first.
+pub(crate) fn put_le_bytes<T: bytemuck::NoUninit>(out: &mut Vec<u8>, numbers: &[T]) {
     match cfg!(target_endian = "little") {
         true => out.extend_from_slice(bytemuck::cast_slice(numbers)),
-        false => out.extend(numbers.iter().flat_map(bytes)),
+        false => out.extend(numbers.iter().flat_map(|number| bytemuck::bytes_of(number).iter().rev())),
     }
 }
 

@@ -95,15 +95,15 @@ impl Marking {
         self.0[class].next()
     }
 
-    /// Marks the next rows, given their classes.
+    /// Marks the next rows, given their classes. A class that does not exist stands for a row without a label, whose mark
+    /// is left alone.
     pub fn mark(&mut self, classes: &[u64], mut marks: &mut [u64]) {
         for same in classes.chunk_by(|a, b| a == b) {
-            let step = &mut self.0[to_usize(same[0])];
+            let marks = marks.split_off_mut(..same.len()).unwrap_or_default();
+            let Some(step) = self.0.get_mut(to_usize(same[0])) else { continue };
             // A copy can stay in a register.
             let mut now = step.clone();
-            for mark in marks.split_off_mut(..same.len()).unwrap_or_default() {
-                *mark = now.next().into();
-            }
+            marks.iter_mut().for_each(|mark| *mark = now.next().into());
             *step = now;
         }
     }

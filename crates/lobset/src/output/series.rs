@@ -84,7 +84,7 @@ fn times(values: &[i64], descr: ColumnDescPtr, scratch: &mut Scratch, compressor
     let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
         let present = present(values, optional, |value| *value == NO_STAMP, page);
-        put_le_bytes(page, &present, |value| value.to_le_bytes());
+        put_le_bytes(page, &present);
         let bound = |value: i64| Bound::new(signed_order(value), value.to_le_bytes());
         (values.len() - present.len(), bounds_by(&present, |value| value, bound))
     });
@@ -160,7 +160,7 @@ fn floats(values: &[f64], descr: ColumnDescPtr, scratch: &mut Scratch, compresso
     let optional = descr.max_def_level() > 0;
     scratch.write_pages(values, |values, page| {
         let present = present(values, optional, |value| value.is_nan(), page);
-        put_le_bytes(page, &present, |value| value.to_le_bytes());
+        put_le_bytes(page, &present);
         (values.len() - present.len(), bounds_of_floats(&present))
     });
     compressor.chunk(descr, None, &scratch.data(Encoding::PLAIN))

@@ -183,17 +183,14 @@ pub fn class_blocks(
                 let (mut classes, mut of_known) = ([0; PIECE], [class_of_zero as u64; PIECE]);
                 target.classes(now, touches, &mut classes);
                 target.boundaries.classes(known, &mut of_known);
-                // Without a way out, the loop can look at several values at a time.
-                let undefined = now.iter().fold(false, |any, value| any | value.is_nan());
+                for (class, value) in classes.iter_mut().zip(now) {
+                    *class = if value.is_nan() { NO_CLASS } else { *class };
+                }
                 for (split, part) in target.rows.splits.cut(row..row + now.len() as u64) {
                     let part = to_usize(part.start - row)..to_usize(part.end - row);
-                    let labelled = || part.clone().filter(|i| !undefined || !now[*i].is_nan());
-                    hits[split as usize] += labelled().filter(|i| of_known[*i] == classes[*i]).count() as u64;
-                    if undefined {
-                        labelled().for_each(|i| counts.count(split, classes[i], 1));
-                        continue;
-                    }
-                    for same in classes[part].chunk_by(|a, b| a == b) {
+                    let (classes, of_known) = (&classes[part.clone()], &of_known[part]);
+                    hits[split as usize] += classes.iter().zip(of_known).filter(|(a, b)| a == b).count() as u64;
+                    for same in classes.chunk_by(|a, b| a == b).filter(|same| same[0] != NO_CLASS) {
                         counts.count(split, same[0], same.len() as u64);
                     }
                 }
@@ -218,6 +215,9 @@ pub fn class_blocks(
     }
     Ok(blocks)
 }
+
+/// The class of a candidate whose movement is undefined.
+const NO_CLASS: u64 = u64::MAX;
 
 /// The number of candidates classified at a time.
 const PIECE: usize = 1024;

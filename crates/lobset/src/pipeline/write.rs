@@ -204,17 +204,18 @@ impl<'a> LabelCursor<'a> {
         self.labelled.classes(values, touches, classes);
         // Without a way out, the loop can look at several values at a time.
         let undefined = values.iter().fold(false, |any, value| any | value.is_nan());
+        if undefined {
+            // A row without a label counts for no class.
+            let rows = classes.iter_mut().zip(values).filter(|(_, value)| value.is_nan());
+            rows.for_each(|(class, _)| *class = NO_LABEL);
+        }
         for (split, part) in self.labelled.rows.splits.cut(rows.clone()) {
             let part = to_usize(part.start - rows.start)..to_usize(part.end - rows.start);
             splits[part.clone()].fill(split.bits());
-            let (classes, balanced) = (&classes[part.clone()], &mut balanced[part.clone()]);
+            let (classes, balanced) = (&classes[part.clone()], &mut balanced[part]);
             match &mut self.marking[split as usize] {
                 None => balanced.fill(false.bits()),
-                Some(marking) if !undefined => marking.mark(classes, balanced),
-                Some(marking) => {
-                    let labelled = values[part].iter().zip(classes).zip(balanced).filter(|((v, _), _)| !v.is_nan());
-                    labelled.for_each(|((_, class), balanced)| *balanced = marking.next(to_usize(*class)).bits());
-                }
+                Some(marking) => marking.mark(classes, balanced),
             }
         }
         if let Some(rule) = self.ending {

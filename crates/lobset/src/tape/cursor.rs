@@ -177,6 +177,12 @@ impl SymbolTape {
         self.chunks.partition_point(|c| c.first_row <= row).saturating_sub(1)
     }
 
+    /// The index of the first chunk in which the running maximum of `ts_recv` reaches `ts`; the number of chunks if none
+    /// does.
+    pub(super) fn chunk_reaching(&self, ts: u64) -> usize {
+        self.chunks.partition_point(|located| located.chunk.max_ts < ts)
+    }
+
     /// The first row whose running maximum of `ts_recv` is at least `ts`, or the number of rows if no row reaches it.
     ///
     /// # Errors
@@ -191,9 +197,7 @@ impl SymbolTape {
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read.
     pub fn first_at(&self, ts: u64) -> Result<Option<(u64, u64)>> {
-        let Some(found) = self.chunks.get(self.chunks.partition_point(|c| c.chunk.max_ts < ts)) else {
-            return Ok(None);
-        };
+        let Some(found) = self.chunks.get(self.chunk_reaching(ts)) else { return Ok(None) };
         let mut cursor = RowCursor::new(self, found.first_row)?;
         let mut row = found.first_row;
         // The maximum reaches `ts` within this chunk, at a row whose own `ts_recv` is at least `ts`.

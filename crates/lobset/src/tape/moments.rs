@@ -108,7 +108,7 @@ impl Chunks<'_, Points> {
     /// # Errors
     /// [`Error::Output`] when the work file cannot be read, or has no moments.
     pub fn first_row_at(&self, ts: u64) -> Result<u64> {
-        let chunk = self.tape.chunks.partition_point(|located| located.chunk.max_ts < ts);
+        let chunk = self.tape.chunk_reaching(ts);
         let Some(located) = self.tape.chunks.get(chunk) else { return Ok(self.tape.rows) };
         let before = self.get(chunk)?.ts.partition_point(|reached| *reached < ts);
         Ok(located.first_row + before as u64)

@@ -34,7 +34,7 @@ impl<W: FnMut(&[u8]) -> Result<()>> BlockWriter<W> {
         self.bytes.reserve_exact(MOVEMENT_BLOCK_BYTES - self.bytes.len());
         while !values.is_empty() {
             let (now, later) = values.split_at(values.len().min((MOVEMENT_BLOCK_BYTES - self.bytes.len()) / 8));
-            put_le_bytes(&mut self.bytes, now, |value| value.to_le_bytes());
+            put_le_bytes(&mut self.bytes, now);
             values = later;
             if self.bytes.len() == MOVEMENT_BLOCK_BYTES {
                 self.flush()?;
@@ -110,13 +110,13 @@ mod tests {
     #[test]
     fn ranges_are_read_from_their_blocks_and_what_is_missing_is_an_error() {
         let values: Vec<f64> = (0..2 * MOVEMENT_BLOCK + 5).map(|i| i as f64).collect();
-        let (mut file, mut checksums) = (Vec::new(), Vec::new());
+        let mut file = Vec::new();
         let mut writer = BlockWriter::new(|bytes: &[u8]| {
             file.extend_from_slice(bytes);
             Ok(())
         });
         values.chunks(1_000).for_each(|some| writer.push(some).unwrap());
-        checksums.extend(writer.finish().unwrap());
+        let checksums = writer.finish().unwrap();
         drop(writer);
         // They are numbered from 7.
         let (first, end) = (7, 7 + values.len() as u64);

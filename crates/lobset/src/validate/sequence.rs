@@ -185,9 +185,8 @@ impl<'a> Sequence<'a> {
 
 impl TargetSequence<'_> {
     /// Takes the labels of the next rows.
-    fn take(&mut self, rows: &[u64], facts: &TargetFacts, violations: &mut Vec<String>) {
+    fn take(&mut self, mut rows: &[u64], facts: &TargetFacts, violations: &mut Vec<String>) {
         let nbins = self.target.class_count();
-        let mut rows = rows;
         for labels in facts.labels.chunk_by(|a, b| a.counts_like(*b)) {
             let rows = rows.split_off(..labels.len().min(rows.len())).unwrap_or_default();
             let Some((class, split)) = labels[0].class_and_split() else { continue };

@@ -100,13 +100,12 @@ impl Rows {
         let mut moments = Vec::with_capacity(count);
         while moments.len() < count {
             let values = cursor.values()?;
-            let values = &values[..values.len().min(count - moments.len())];
-            if values.is_empty() {
+            let now = values.len().min(count - moments.len());
+            if now == 0 {
                 break;
             }
-            moments.extend_from_slice(values);
-            let taken = values.len();
-            cursor.skip(taken);
+            moments.extend_from_slice(&values[..now]);
+            cursor.skip(now);
         }
         let extremes = BLOCKS.map(|block| {
             let of = |rows: &[Moment]| {

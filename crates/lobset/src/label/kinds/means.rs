@@ -63,43 +63,36 @@ impl NullaryFnOnce for Slide<'_> {
         // Each row moves a sum by two values at most.
         let sum_bound =
             2 * (count as u128 + 1) * u128::from(largest) + sums[0].unsigned_abs().max(sums[1].unsigned_abs());
-        if sum_bound >= 1 << 62 {
-            return window_sums(sums, means.include_row, values, |i, behind, ahead| {
-                movements[i] = means.movement(behind, ahead).unwrap_or(f64::NAN);
-                if let Some(known) = known.get_mut(i) {
-                    *known = means.known(behind, here[i]).unwrap_or(f64::NAN);
-                }
+        if sum_bound < 1 << 62 {
+            let (mut behind, mut ahead) = ([0; PIECE], [0; PIECE]);
+            let (behind, ahead) = (&mut behind[..count], &mut ahead[..count]);
+            let narrow = sums.map(|sum| low64(sum.cast_unsigned()).cast_signed());
+            let next = window_sums(narrow, means.include_row, values, |i, before, after| {
+                (behind[i], ahead[i]) = (before, after);
             });
-        }
-        let (mut behind, mut ahead) = ([0; PIECE], [0; PIECE]);
-        let (behind, ahead) = (&mut behind[..count], &mut ahead[..count]);
-        let narrow = sums.map(|sum| low64(sum.cast_unsigned()).cast_signed());
-        let next = window_sums(narrow, means.include_row, values, |i, before, after| {
-            (behind[i], ahead[i]) = (before, after);
-        });
-        let fits = |values: u64, length: u64| u128::from(values) * u128::from(length) < 1 << 62;
-        let (lookback, lookforward) = (means.lookback_rows, means.lookforward_input);
-        if fits(bound(behind), lookforward) && fits(bound(ahead) | largest, lookback) {
-            // Nothing overflows, and without branches several rows are computed at a time.
-            let [lookback, lookforward] = [lookback, lookforward].map(u64::cast_signed);
-            for ((to, behind), ahead) in movements.iter_mut().zip(&*behind).zip(&*ahead) {
-                let denominator = behind * lookforward;
-                let movement = (ahead * lookback - denominator) as f64 / denominator as f64;
-                *to = if *behind > 0 { movement } else { f64::NAN };
-            }
-            for ((to, behind), mid2) in known.iter_mut().zip(&*behind).zip(here) {
-                let known = (mid2 * lookback - behind) as f64 / *behind as f64;
-                *to = if *behind > 0 { known } else { f64::NAN };
-            }
-        } else {
-            for ((to, behind), ahead) in movements.iter_mut().zip(&*behind).zip(&*ahead) {
-                *to = means.movement((*behind).into(), (*ahead).into()).unwrap_or(f64::NAN);
-            }
-            for ((to, behind), mid2) in known.iter_mut().zip(&*behind).zip(here) {
-                *to = means.known((*behind).into(), *mid2).unwrap_or(f64::NAN);
+            let fits = |values: u64, length: u64| u128::from(values) * u128::from(length) < 1 << 62;
+            let (lookback, lookforward) = (means.lookback_rows, means.lookforward_input);
+            if fits(bound(behind), lookforward) && fits(bound(ahead) | largest, lookback) {
+                // Nothing overflows, and without branches several rows are computed at a time.
+                let [lookback, lookforward] = [lookback, lookforward].map(u64::cast_signed);
+                for ((to, behind), ahead) in movements.iter_mut().zip(&*behind).zip(&*ahead) {
+                    let denominator = behind * lookforward;
+                    let movement = (ahead * lookback - denominator) as f64 / denominator as f64;
+                    *to = if *behind > 0 { movement } else { f64::NAN };
+                }
+                for ((to, behind), mid2) in known.iter_mut().zip(&*behind).zip(here) {
+                    let known = (mid2 * lookback - behind) as f64 / *behind as f64;
+                    *to = if *behind > 0 { known } else { f64::NAN };
+                }
+                return next.map(i128::from);
             }
         }
-        next.map(i128::from)
+        window_sums(sums, means.include_row, values, |i, behind, ahead| {
+            movements[i] = means.movement(behind, ahead).unwrap_or(f64::NAN);
+            if let Some(known) = known.get_mut(i) {
+                *known = means.known(behind, here[i]).unwrap_or(f64::NAN);
+            }
+        })
     }
 }
 

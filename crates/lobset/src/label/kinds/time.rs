@@ -251,6 +251,13 @@ impl NullaryFnOnce for Movements<'_> {
     }
 }
 
+/// The times of rows, each moved by `shift`, in a buffer.
+fn shifted<'t>(buffer: &'t mut Vec<u64>, times: &[u64], shift: impl Fn(u64) -> u64) -> &'t [u64] {
+    buffer.clear();
+    buffer.extend(times.iter().map(|ts| shift(*ts)));
+    buffer
+}
+
 impl Rule for Time {
     fn candidates(&self, tape: &SymbolTape, breaks: &[u64]) -> Result<Candidates> {
         let points = Chunks::<Points>::new(tape);
@@ -314,25 +321,11 @@ impl Rule for Time {
                 for ((here, place), ts) in here.iter_mut().zip(places).zip(own_times) {
                     *here = own_rows.reached(place, *ts);
                 }
-                if self.lookback.0 > 0 {
-                    times.clear();
-                    times.extend(own_times.iter().map(|ts| ts - self.lookback.0));
-                    behind_steps.reach(&times, &mut behind)?;
-                } else {
-                    // The last of the rows at the same time.
-                    behind[..count].copy_from_slice(&here[..count]);
-                    behind_steps.reach(&own_times[count - 1..], &mut behind[count - 1..])?;
-                    for i in (1..count).rev().filter(|i| own_times[i - 1] == own_times[*i]) {
-                        behind[i - 1] = behind[i];
-                    }
-                }
-                times.clear();
-                times.extend(own_times.iter().map(|ts| ts + self.reach()));
-                end_steps.reach(&times, &mut end)?;
+                // With a length of zero, this is the last of the rows at the same time.
+                behind_steps.reach(shifted(&mut times, own_times, |ts| ts - self.lookback.0), &mut behind)?;
+                end_steps.reach(shifted(&mut times, own_times, |ts| ts + self.reach()), &mut end)?;
                 if self.ahead.0 > 0 && self.offset.0 > 0 {
-                    times.clear();
-                    times.extend(own_times.iter().map(|ts| ts + self.offset.0));
-                    start_steps.reach(&times, &mut start)?;
+                    start_steps.reach(shifted(&mut times, own_times, |ts| ts + self.offset.0), &mut start)?;
                 }
                 let starts = if self.offset.0 > 0 { &start } else { &here };
                 take(self.tracks_of([&here[..count], &behind, starts, &end], &mut out))?;
